@@ -1,0 +1,142 @@
+"""How an augmentation is written: an ordered list of operations, or the name of a recipe that stands for one.
+
+No torch here: `cifar_core.augment` is what computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from cifar_core.errors import closest
+
+
+class _Op(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalize(_Op):
+    """Subtract the mean and divide by the standard deviation that `data.normalization` names."""
+
+    op: Literal["normalize"] = "normalize"
+
+
+class Pad(_Op):
+    """Put a border of zeros around the image; black where it stands before `normalize`."""
+
+    op: Literal["pad"] = "pad"
+    pixels: int = Field(default=4, ge=1, le=16)
+
+
+class Flip(_Op):
+    """Mirror left and right, each image with probability `p`."""
+
+    op: Literal["flip"] = "flip"
+    p: float = Field(default=0.5, ge=0, le=1)
+
+
+class Grayscale(_Op):
+    """Replace the three channels by their luma, each image with probability `p`."""
+
+    op: Literal["grayscale"] = "grayscale"
+    p: float = Field(default=0.1, ge=0, le=1)
+
+
+class Erase(_Op):
+    """Set one rectangle to zero, each image with probability `p` (random erasing, Zhong et al. 2017)."""
+
+    op: Literal["erase"] = "erase"
+    p: float = Field(default=0.5, ge=0, le=1)
+    scale: tuple[float, float] = (0.04, 0.2)
+    """Share of the image's area that the rectangle covers, least and most."""
+    ratio: tuple[float, float] = (0.5, 2.0)
+    """Its height over its width, least and most."""
+
+
+class Crop(_Op):
+    """Pad by `padding` zeros, then cut out a square of `size` at a random place, one for each image."""
+
+    op: Literal["crop"] = "crop"
+    size: int = Field(default=32, ge=8, le=64)
+    padding: int = Field(default=4, ge=0, le=16)
+
+
+AugmentationOp = Annotated[Normalize | Pad | Flip | Grayscale | Erase | Crop, Field(discriminator="op")]
+OPERATIONS: Mapping[str, type[_Op]] = {
+    "normalize": Normalize,
+    "pad": Pad,
+    "flip": Flip,
+    "grayscale": Grayscale,
+    "erase": Erase,
+    "crop": Crop,
+}
+
+RECIPES: Mapping[str, tuple[AugmentationOp, ...]] = {
+    "none": (Normalize(),),
+    "flip": (Normalize(), Flip()),
+    "flip-crop": (Normalize(), Flip(), Crop()),
+    "flip-erase-crop": (Normalize(), Flip(), Erase(), Crop()),
+    "pad-flip-gray-crop": (Pad(), Normalize(), Flip(), Grayscale(), Crop()),
+}
+
+
+def parse_augmentation(value: Any) -> Any:
+    """Turn `name`, `[normalize, flip, {crop: {padding: 2}}]` or a list of operations into what `DataConfig` holds.
+
+    Raises:
+        ValueError: an unknown name, or a list without exactly one `normalize`, or of images that do not
+            come out at 32×32.
+    """
+    if isinstance(value, str):
+        if value not in RECIPES:
+            raise ValueError(f"unknown augmentation {value!r}: {closest(value, list(RECIPES))}")
+        return value
+    if not isinstance(value, Sequence):
+        raise ValueError(f"augmentation is the name of a recipe or a list of operations, not {value!r}")
+    operations = tuple(_parse_op(entry) for entry in value)
+    if sum(isinstance(op, Normalize) for op in operations) != 1:
+        raise ValueError("augmentation needs exactly one `normalize`; with normalization none it does nothing")
+    size = 32
+    for op in operations:
+        if isinstance(op, Pad):
+            size += 2 * op.pixels
+        elif isinstance(op, Crop):
+            if op.size > size + 2 * op.padding:
+                raise ValueError(f"crop to {op.size} from an image of {size} padded by {op.padding}")
+            size = op.size
+    if size != 32:
+        raise ValueError(f"augmentation ends with images of {size}×{size}: end with a crop to 32")
+    return operations
+
+
+def _parse_op(entry: Any) -> AugmentationOp:
+    if isinstance(entry, _Op):
+        return entry  # type: ignore[return-value]
+    if isinstance(entry, Mapping) and "op" in entry:
+        name, arguments = entry["op"], {k: v for k, v in entry.items() if k != "op"}
+    elif isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, arguments),) = entry.items()
+        arguments = arguments or {}
+    else:
+        name, arguments = entry, {}
+    if name not in OPERATIONS:
+        raise ValueError(f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}")
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"operation {name!r} takes arguments by name, such as {{p: 0.5}}, not {arguments!r}")
+    return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]
+
+
+def operations_of(augmentation: str | tuple[AugmentationOp, ...]) -> tuple[AugmentationOp, ...]:
+    """Return the ordered operations behind a recipe's name or a list."""
+    return RECIPES[augmentation] if isinstance(augmentation, str) else augmentation
+
+
+def canonical_augmentation(augmentation: str | tuple[AugmentationOp, ...]) -> str | list[dict[str, Any]]:
+    """Return the recipe's name where there is one, else the operations as plain records."""
+    operations = operations_of(augmentation)
+    for name, recipe in RECIPES.items():
+        if recipe == operations:
+            return name
+    return [op.model_dump(mode="json") for op in operations]

@@ -1,0 +1,55 @@
+"""What a training run says about itself. No torch, so that the record can be read without it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """One epoch of one run. Losses are mean cross-entropy in nats, accuracies shares from 0 to 1."""
+
+    epoch: int
+    """Counted from 1: the epochs trained so far."""
+    train_loss: float
+    """Mean over the epoch's batches while the weights move, with augmentation and dropout on."""
+    train_accuracy: float
+    """As `train_loss`: while training, not measured again at the end."""
+    val_loss: float | None
+    """None where no image is set aside for validation."""
+    val_accuracy: float | None
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Wall-clock seconds of the epoch, evaluation on the validation images included."""
+    images_per_second: float
+    """Training images over the seconds of the training part alone."""
+    finished_at: float
+    """Unix time in seconds. The record keeps it, so that writing an epoch twice changes nothing."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult:
+    """What a finished run did on the test images, taken once."""
+
+    __test__ = False  # a record, not a class of tests
+
+    loss: float
+    """Mean cross-entropy in nats."""
+    correct: bytes
+    """One bit an image in the file's order, 1 for a right answer (`numpy.packbits`)."""
+    count: int
+    """Images that were tested."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1."""
+        return int.from_bytes(self.correct, "big").bit_count() / self.count

@@ -1,0 +1,1 @@
+"""How many training runs are searched, scheduled, recorded and compared."""
