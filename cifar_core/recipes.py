@@ -5,10 +5,11 @@ No torch here: `cifar_core.augment` is what computes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from cifar_core.errors import closest
 
@@ -54,6 +55,14 @@ class Erase(_Op):
     ratio: tuple[float, float] = (0.5, 2.0)
     """Its height over its width, least and most."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 <= self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale of erase is [least, most] within 0 and 1, not {list(self.scale)}")
+        if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
+            raise ValueError(f"ratio of erase is [least, most] above 0, not {list(self.ratio)}")
+        return self
+
 
 class Crop(_Op):
     """Pad by `padding` zeros, then cut out a square of `size` at a random place, one for each image."""
@@ -83,7 +92,7 @@ RECIPES: Mapping[str, tuple[AugmentationOp, ...]] = {
 
 
 def parse_augmentation(value: Any) -> Any:
-    """Turn `name`, `[normalize, flip, {crop: {padding: 2}}]` or a list of operations into what `DataConfig` holds.
+    """Return what `DataConfig` holds for a name, `[normalize, flip, {crop: {padding: 2}}]` or operations.
 
     Raises:
         ValueError: an unknown name, or a list without exactly one `normalize`, or of images that do not
@@ -97,7 +106,9 @@ def parse_augmentation(value: Any) -> Any:
         raise ValueError(f"augmentation is the name of a recipe or a list of operations, not {value!r}")
     operations = tuple(_parse_op(entry) for entry in value)
     if sum(isinstance(op, Normalize) for op in operations) != 1:
-        raise ValueError("augmentation needs exactly one `normalize`; with normalization none it does nothing")
+        raise ValueError(
+            "augmentation needs exactly one `normalize`; with normalization none it does nothing"
+        )
     size = 32
     for op in operations:
         if isinstance(op, Pad):
@@ -122,7 +133,9 @@ def _parse_op(entry: Any) -> AugmentationOp:
     else:
         name, arguments = entry, {}
     if name not in OPERATIONS:
-        raise ValueError(f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}")
+        raise ValueError(
+            f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}"
+        )
     if not isinstance(arguments, Mapping):
         raise ValueError(f"operation {name!r} takes arguments by name, such as {{p: 0.5}}, not {arguments!r}")
     return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]

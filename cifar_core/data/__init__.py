@@ -1,0 +1,32 @@
+"""CIFAR-10 as numpy arrays: fetched, verified, kept on disk, split into training and validation images."""
+
+from __future__ import annotations
+
+from cifar_core.data.images import CLASS_NAMES, Cifar10, Fingerprints, LabelledImages, fingerprint
+from cifar_core.data.load import (
+    default_directory,
+    fetch_cifar10,
+    load_cifar10,
+    load_test_images,
+    load_training_images,
+)
+from cifar_core.data.sources import SourceName
+from cifar_core.data.split import split_indices, split_train_validation
+from cifar_core.data.store import FetchReport
+
+__all__ = [
+    "CLASS_NAMES",
+    "Cifar10",
+    "FetchReport",
+    "Fingerprints",
+    "LabelledImages",
+    "SourceName",
+    "default_directory",
+    "fetch_cifar10",
+    "fingerprint",
+    "load_cifar10",
+    "load_test_images",
+    "load_training_images",
+    "split_indices",
+    "split_train_validation",
+]

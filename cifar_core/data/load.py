@@ -1,0 +1,90 @@
+"""Loading CIFAR-10: the functions that the rest of the project and a notebook call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from cifar_core.data.images import Cifar10, LabelledImages
+from cifar_core.data.progress import Reporter
+from cifar_core.data.sources import SOURCES, SourceName
+from cifar_core.data.store import FetchReport, Store
+from cifar_core.errors import closest
+
+
+def default_directory() -> Path:
+    """Return the folder of the data: `CIFAR10_DIR` if set, else `cifar10` in the user's cache folder."""
+    chosen = os.environ.get("CIFAR10_DIR")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cifar10", appauthor=False)
+
+
+def load_cifar10(
+    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
+) -> Cifar10:
+    """Return the whole data set; fetch it first if it is not there, or not whole.
+
+    The images are mapped read-only from files, so that processes share them. Their content is checked every
+    time (0.3 s).
+
+    Args:
+        directory: where the data lies; `default_directory()` if not given.
+        source: where to fetch it from, if it has to be fetched.
+        progress: tell on stderr what is fetched.
+
+    Raises:
+        DataUnavailableError: if no source can be reached, or the folder cannot be written.
+    """
+    train, fingerprint = load_training_images(directory, source=source, progress=progress)
+    test = load_test_images(directory, source=source, progress=progress)
+    return Cifar10(train=train, test=test, fingerprint=fingerprint)
+
+
+def load_training_images(
+    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
+) -> tuple[LabelledImages, str]:
+    """Return the 50,000 training images and their fingerprint. The files of the test images stay closed.
+
+    Arguments and errors are those of `load_cifar10`.
+    """
+    store = _store(directory, source=source, progress=progress)
+    return store.load("train"), store.fingerprints.train_images
+
+
+def load_test_images(
+    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
+) -> LabelledImages:
+    """Return the 10,000 test images. Arguments and errors are those of `load_cifar10`."""
+    return _store(directory, source=source, progress=progress).load("test")
+
+
+def fetch_cifar10(
+    directory: Path | None = None,
+    *,
+    source: SourceName = "auto",
+    force: bool = False,
+    progress: bool = True,
+) -> FetchReport:
+    """Make sure that the data is there and whole, and say where it lies and where it came from.
+
+    Args:
+        directory: where the data lies; `default_directory()` if not given.
+        source: where to fetch it from, if it has to be fetched.
+        force: fetch again what is there already.
+        progress: tell on stderr what is fetched.
+
+    Raises:
+        DataUnavailableError: if no source can be reached, or the folder cannot be written.
+    """
+    return _store(directory, source=source, progress=progress).fetch(force=force)
+
+
+def _store(directory: Path | None, *, source: SourceName, progress: bool) -> Store:
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}: {closest(source, SOURCES)}")
+    return Store(
+        directory=directory or default_directory(),
+        sources=SOURCES[source],
+        reporter=Reporter(enabled=progress),
+    )

@@ -1,0 +1,175 @@
+"""A folder with the prepared data: read it, and fetch it when it is not there or not whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cifar_core.data import prepared
+from cifar_core.data.images import (
+    CIFAR10_FINGERPRINTS,
+    Fingerprints,
+    LabelledImages,
+    Part,
+    fingerprint,
+)
+from cifar_core.data.progress import Reporter
+from cifar_core.data.sources import ARCHIVE_NAME, ARCHIVE_URL, FetchedImages, Source, SourceFailedError
+from cifar_core.errors import DataUnavailableError
+
+_SCRATCH_PREFIX = ".fetching-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchReport:
+    """Where the data lies, and how it came there."""
+
+    directory: Path
+    source: str
+    """Name of the source that brought it, now or when it was first fetched."""
+    fingerprints: Fingerprints
+    already_there: bool
+    """True where nothing was fetched now."""
+    seconds: float
+    """Wall-clock seconds of this call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """The prepared data in one folder, fetched from the first source that brings what it should."""
+
+    directory: Path
+    sources: Sequence[Source]
+    fingerprints: Fingerprints = CIFAR10_FINGERPRINTS
+    reporter: Reporter = field(default_factory=Reporter)
+    lock_seconds: float = 3600
+    """How long another process may take to fetch into the same folder."""
+
+    def load(self, part: Part) -> LabelledImages:
+        """Return a part; fetch first if it is not there, or not whole. The other part's files are not read.
+
+        Raises:
+            DataUnavailableError: if no source brings the data, or the folder cannot be written.
+        """
+        images = self._read(part, warn=True)
+        if images is not None:
+            return images
+        self._fetch_under_lock(needed=(part,))
+        return prepared.read(self.directory, part, fingerprints=self.fingerprints)
+
+    def fetch(self, *, force: bool = False) -> FetchReport:
+        """Make sure that everything is there and whole.
+
+        Args:
+            force: fetch again what is there already. It stays until its successor is complete.
+
+        Raises:
+            DataUnavailableError: if no source brings the data, or the folder cannot be written.
+        """
+        begin = time.perf_counter()
+        already_there = not force and self._is_whole(prepared.PARTS, warn=True)
+        if not already_there:
+            already_there = not self._fetch_under_lock(needed=() if force else prepared.PARTS)
+        return FetchReport(
+            directory=self.directory,
+            source=str(prepared.read_meta(self.directory).get("source")),
+            fingerprints=self.fingerprints,
+            already_there=already_there,
+            seconds=time.perf_counter() - begin,
+        )
+
+    def _read(self, part: Part, *, warn: bool) -> LabelledImages | None:
+        try:
+            return prepared.read(self.directory, part, fingerprints=self.fingerprints)
+        except prepared.AbsentError:
+            return None
+        except prepared.BrokenError as error:
+            if warn:
+                self.reporter.warn(f"{error}; fetching the data again")
+            return None
+
+    def _is_whole(self, parts: Sequence[Part], *, warn: bool) -> bool:
+        return all(self._read(part, warn=warn) is not None for part in parts)
+
+    def _fetch_under_lock(self, *, needed: Sequence[Part]) -> bool:
+        """Fetch, unless another process has just brought the needed parts. Return whether it was done."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._lock():
+                if needed and self._is_whole(needed, warn=False):
+                    return False
+                self._fetch()
+                return True
+        except OSError as error:
+            raise DataUnavailableError(
+                f"the data folder {self.directory} cannot be written ({error}): make it writable, "
+                "free some space, or name another one in CIFAR10_DIR"
+            ) from error
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        lock = FileLock(self.directory / ".lock")
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self.reporter.say(f"another process fetches into {self.directory}; waiting for it")
+                lock.acquire(timeout=self.lock_seconds)
+        except Timeout as error:
+            raise DataUnavailableError(
+                f"another process has held {lock.lock_file} for {self.lock_seconds:g} s: end it, "
+                "or name another folder in CIFAR10_DIR"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _fetch(self) -> None:
+        for leftover in self.directory.glob(f"{_SCRATCH_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        failures: list[str] = []
+        for source in self.sources:
+            # A fresh scratch folder each, so that no source trips over what another one left.
+            with tempfile.TemporaryDirectory(
+                dir=self.directory, prefix=_SCRATCH_PREFIX, ignore_cleanup_errors=True
+            ) as name:
+                scratch = Path(name)
+                try:
+                    images = source.fetch(self.directory, scratch=scratch, reporter=self.reporter)
+                    self._verify(images)
+                except SourceFailedError as error:
+                    failures.append(f"  {source.name}: {error}")
+                    self.reporter.say(f"{source.name}: {error}")
+                    continue
+                prepared.write(scratch, images, source=source.name, fingerprints=self.fingerprints)
+                prepared.publish(scratch, self.directory)
+            self.reporter.say(f"CIFAR-10 lies in {self.directory} (source: {source.name})")
+            return
+        raise DataUnavailableError(
+            "\n".join(
+                [
+                    "CIFAR-10 could not be fetched:",
+                    *failures,
+                    f"To bring it by hand, download {ARCHIVE_URL}",
+                    f"and put it as {ARCHIVE_NAME} into {self.directory}, then try again.",
+                ]
+            )
+        )
+
+    def _verify(self, images: FetchedImages) -> None:
+        for part in prepared.PARTS:
+            labelled = images.train if part == "train" else images.test
+            found = fingerprint(labelled.images_NHWC), fingerprint(labelled.labels_N.astype("uint8"))
+            if found != self.fingerprints.of(part):
+                raise SourceFailedError(
+                    f"brought something else than CIFAR-10: the {part} images and labels have the MD5 "
+                    f"{found[0]} and {found[1]}"
+                )

@@ -1,0 +1,85 @@
+"""The notebook's residual network: four blocks, each with a projected shortcut (He et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from cifar_core.models.scaling import scaled
+
+DEFAULT_WIDTH = 64
+
+
+class ResNet(nn.Module):
+    """Blocks of 64, 128, 256, 512 channels, `M` after each; `Dropout L(256) L(64) L(10)`: rung *resnet*.
+
+    The head has no activation, and one dropout: before its first linear layer.
+
+    Args:
+        num_classes: units of the last linear layer.
+        width: channels of the first block; all other layers but the last scale with it.
+        head: hidden linear layers at the default width of 64.
+        dropout: probability that an input of the head's first linear layer is dropped in training; at 0 there
+            is no dropout layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        width: int = DEFAULT_WIDTH,
+        head: Sequence[int] = (256, 64),
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        channels = 3
+        for size in (64, 128, 256, 512):
+            out_channels = scaled(size, width=width, default_width=DEFAULT_WIDTH)
+            blocks += [ResidualBlock(channels, out_channels=out_channels), nn.MaxPool2d(2)]
+            channels = out_channels
+        self.features = nn.Sequential(*blocks)
+
+        layers: list[nn.Module] = [nn.Flatten()]
+        if dropout > 0:
+            layers.append(nn.Dropout(dropout))
+        units = channels * 2 * 2
+        for size in head:
+            hidden = scaled(size, width=width, default_width=DEFAULT_WIDTH)
+            layers.append(nn.Linear(units, hidden))
+            units = hidden
+        layers.append(nn.Linear(units, num_classes))
+        self.head = nn.Sequential(*layers)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return the logits, N×num_classes, of N×3×32×32 images."""
+        logits_NK: Tensor = self.head(self.features(images_NCHW))
+        return logits_NK
+
+
+class ResidualBlock(nn.Module):
+    """`C(3) BN ReLU C(3) BN` without bias, plus a 1×1 convolution with BN as shortcut, then ReLU.
+
+    The sizes of the image stay; the shortcut is projected in every block, since the channels always change.
+    """
+
+    def __init__(self, in_channels: int, *, out_channels: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.activation = nn.ReLU()
+
+    def forward(self, maps_NCHW: Tensor) -> Tensor:
+        """Return N×out_channels×H×W feature maps for N×in_channels×H×W ones."""
+        out_NCHW: Tensor = self.activation(self.residual(maps_NCHW) + self.shortcut(maps_NCHW))
+        return out_NCHW

@@ -1,0 +1,102 @@
+"""torchvision's VGG16, made to answer with the classes of CIFAR-10."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights, vgg16
+
+from cifar_core.errors import ModelError
+
+IMAGENET_CLASSES = 1_000
+
+
+class TorchvisionVGG16(nn.Module):
+    """`torchvision.models.vgg16` with its last layer swapped for `num_classes`, or a layer appended after it.
+
+    It is made for 224×224 images and takes 32×32 ones, since it averages its last feature maps to 7×7.
+
+    Args:
+        num_classes: units of the new last linear layer.
+        last_layer: `swap` replaces the linear layer to ImageNet's 1,000 classes, `append` puts one after it.
+        weights: None for random weights, a name of torchvision's (`IMAGENET1K_V1`, downloaded on first use),
+            or the path of a state dict: torchvision's own with 1,000 classes, or one saved from this network.
+        dropout: probability that an output of a hidden linear layer is dropped in training.
+
+    Raises:
+        ModelError: the weights cannot be found, downloaded or read, or belong to another network.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        last_layer: str = "swap",
+        weights: str | None = None,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        state = None if weights is None else _load_weights(weights)
+        # A state dict overwrites every value: the slow initialisation of 138 million of them is left out.
+        self.vgg16 = vgg16(dropout=dropout, init_weights=state is None)
+        from_imagenet = state is not None and not _is_own(state)
+        if state is not None and from_imagenet:
+            _load_into(self.vgg16, state, weights)
+
+        if last_layer == "swap":
+            self.vgg16.classifier[-1] = nn.Linear(self.vgg16.classifier[-1].in_features, num_classes)
+        else:
+            self.vgg16.classifier.append(nn.Linear(IMAGENET_CLASSES, num_classes))
+        if state is not None and not from_imagenet:
+            _load_into(self, state, weights)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return the logits, N×num_classes, of N×3×32×32 images."""
+        logits_NK: Tensor = self.vgg16(images_NCHW)
+        return logits_NK
+
+
+def _load_weights(weights: str) -> dict[str, Any]:
+    if weights in VGG16_Weights.__members__:
+        try:
+            named: dict[str, Any] = VGG16_Weights[weights].get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            url = VGG16_Weights[weights].url
+            raise ModelError(
+                f"the weights {weights} cannot be downloaded ({error}): fetch {url} where there is a network "
+                "and give the file's path as model.weights"
+            ) from error
+        return named
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"model.weights {weights!r} is neither a file nor a name that torchvision knows: "
+            f"give a path or one of {', '.join(VGG16_Weights.__members__)}"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(
+            f"model.weights {weights!r} is no state dict: save one with torch.save(model.state_dict(), path)"
+        ) from error
+    if not isinstance(state, dict):
+        raise ModelError(f"model.weights {weights!r} holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def _is_own(state: dict[str, Any]) -> bool:
+    return any(name.startswith("vgg16.") for name in state)
+
+
+def _load_into(module: nn.Module, state: dict[str, Any], weights: str | None) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(
+            f"model.weights {weights!r} are not those of this network: {str(error).splitlines()[-1].strip()}"
+        ) from error

@@ -1,0 +1,76 @@
+"""Optimiser and learning-rate schedule, torch's own, from their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from cifar_core.config import OptimizerConfig, ScheduleConfig
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return torch's optimiser over the parameters."""
+    if config.name == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov and config.momentum > 0,
+            weight_decay=config.weight_decay,
+        )
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+class Schedule:
+    """A learning-rate schedule of torch, told of every step and every epoch, that moves when it should."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, scheduler: lr_scheduler.LRScheduler | None, *, every_step: bool
+    ) -> None:
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._every_step = every_step
+        self.learning_rate: float = optimizer.param_groups[0]["lr"]
+        """Of the last step taken; before the first, of the first."""
+
+    def end_step(self) -> None:
+        self.learning_rate = float(self._optimizer.param_groups[0]["lr"])
+        if self._scheduler is not None and self._every_step:
+            self._scheduler.step()
+
+    def end_epoch(self) -> None:
+        if self._scheduler is not None and not self._every_step:
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._scheduler is None else self._scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state)
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, epochs: int, steps_per_epoch: int
+) -> Schedule:
+    """Return the schedule over a run of `epochs` × `steps_per_epoch` steps."""
+    scheduler: lr_scheduler.LRScheduler | None = None
+    if config.name == "step":
+        scheduler = lr_scheduler.StepLR(optimizer, step_size=config.step_size, gamma=config.gamma)
+    elif config.name == "cosine":
+        scheduler = lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=config.min_lr)
+    elif config.name == "one_cycle":
+        # One step more than there are: torch raises when it is asked for a step after the last.
+        scheduler = lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=optimizer.param_groups[0]["lr"],
+            total_steps=epochs * steps_per_epoch + 1,
+            pct_start=config.warmup,
+            cycle_momentum=False,
+        )
+    return Schedule(optimizer, scheduler, every_step=config.name == "one_cycle")

@@ -1,0 +1,337 @@
+"""The train step, one epoch, one run: state in, state out.
+
+Random numbers: every epoch draws from generators seeded by (seed, epoch), so a run that goes on from a checkpoint
+computes what it would have computed without the stop, and no generator's state has to be kept.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cifar_core.augment import augment, normalize
+from cifar_core.config import TrainingConfig
+from cifar_core.data import LabelledImages
+from cifar_core.errors import DeviceError, DivergedError
+from cifar_core.models import build_model
+from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.optimization import Schedule, build_optimizer, build_schedule
+from cifar_core.recipes import operations_of
+from cifar_core.results import EpochResult
+
+Device = Literal["auto", "cpu", "cuda"] | str
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+
+EVALUATION_BATCH = 500
+"""Images a batch without gradients: large enough to be fast, small enough for any memory."""
+
+DIVERGENCE_CHECK_STEPS = 50
+"""Steps between two looks at the loss: a lost run ends within its epoch, and a GPU is seldom waited for."""
+
+_ORDER, _AUGMENTATION, _DROPOUT = 0, 1, 2
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """A run between two epochs: all that the next epoch starts from."""
+
+    config: TrainingConfig
+    train_size: int
+    """Training images; the schedule of one-cycle depends on it."""
+    device: torch.device
+    memory_format: torch.memory_format
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    history: list[EpochResult] = field(default_factory=list)
+    """The epochs trained so far, first to last."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained so far."""
+        return len(self.history)
+
+
+class DeviceImages(NamedTuple):
+    """Images where the run computes: uint8 N×32×32×3 and int64 N."""
+
+    images_NHWC: Tensor
+    labels_N: Tensor
+
+
+class StepResult(NamedTuple):
+    """One train step; tensors stay on the device so that a GPU is not waited for."""
+
+    loss: Tensor
+    correct: Tensor
+    """Right answers among the batch, while training."""
+    count: int
+
+
+class Evaluation(NamedTuple):
+    """What a network did on images that it did not train on."""
+
+    loss: float
+    """Mean cross-entropy in nats."""
+    correct_N: np.ndarray
+    """One bool an image, in the images' order."""
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct_N.mean())
+
+
+def resolve_device(device: Device = "auto") -> torch.device:
+    """Return the device to compute on; `auto` is a GPU where there is one.
+
+    Raises:
+        DeviceError: CUDA is asked for and not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError("device cuda: torch finds no GPU here; use auto or cpu")
+    return torch.device(device)
+
+
+def on_device(images: LabelledImages, device: torch.device) -> DeviceImages:
+    """Return the images as tensors on a device: a view of the same memory on a CPU, one copy on a GPU."""
+    with warnings.catch_warnings():
+        # The memory is mapped read-only and shared between processes; batches are copies and never write to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        images_NHWC = torch.from_numpy(images.images_NHWC)
+        labels_N = torch.from_numpy(images.labels_N)
+    return DeviceImages(images_NHWC.to(device), labels_N.to(device))
+
+
+def start(
+    config: TrainingConfig,
+    *,
+    train_size: int,
+    device: Device = "auto",
+    memory_format: MemoryFormat = "auto",
+) -> TrainingState:
+    """Return the state before the first epoch: weights drawn under `config.seed`, as torch draws them.
+
+    Args:
+        config: what to train.
+        train_size: number of training images.
+        device: `auto`, `cpu`, `cuda` or any torch device.
+        memory_format: `auto` takes what is fastest. The formats compute the same sums in another order: they
+            differ in the last bit of a step, which networks with batch norm amplify over the steps.
+
+    Raises:
+        DeviceError: the device is not there, or cannot do the configuration's precision.
+        ModelError: the network cannot be built.
+    """
+    place = resolve_device(device)
+    if config.precision == "float16" and place.type != "cuda":
+        raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
+    with _seeded(config.seed, place):
+        model = build_model(config.model)
+    layout = _layout(config, place, memory_format)
+    model.to(place, memory_format=layout)
+    optimizer = build_optimizer(model.parameters(), config.optimizer)
+    steps = -(-train_size // config.data.batch_size)
+    schedule = build_schedule(optimizer, config.schedule, epochs=config.epochs, steps_per_epoch=steps)
+    scaler = torch.amp.GradScaler(place.type, enabled=config.precision == "float16")
+    return TrainingState(
+        config=config,
+        train_size=train_size,
+        device=place,
+        memory_format=layout,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        scaler=scaler,
+    )
+
+
+def train(
+    config: TrainingConfig,
+    images: LabelledImages,
+    validation: LabelledImages | None = None,
+    *,
+    device: Device = "auto",
+    state: TrainingState | None = None,
+) -> Iterator[EpochResult]:
+    """Train one network and yield each epoch's result; stop when you have seen enough.
+
+    Args:
+        config: what to train.
+        images: the training images; `split_train_validation` makes them from `config.data`.
+        validation: images to measure each epoch on, None for none.
+        device: `auto`, `cpu`, `cuda` or any torch device; not used where a state is given.
+        state: where to go on from (`start`, `load_checkpoint`); it moves on with every epoch.
+
+    Yields:
+        One `EpochResult` an epoch, after `state` holds it.
+
+    Raises:
+        DivergedError: the loss is not finite; the epochs before remain in `state.history`.
+    """
+    if state is None:
+        state = start(config, train_size=len(images), device=device)
+    train_images = on_device(images, state.device)
+    validation_images = on_device(validation, state.device) if validation is not None else None
+    while state.epoch < config.epochs:
+        yield train_epoch(state, train_images, validation_images)
+
+
+def train_epoch(
+    state: TrainingState, images: DeviceImages, validation: DeviceImages | None = None
+) -> EpochResult:
+    """Train one epoch, measure it, append it to the state's history and return it.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    started = time.perf_counter()
+    epoch = state.epoch + 1
+    loss_sum = torch.zeros((), device=state.device)
+    correct = torch.zeros((), dtype=torch.int64, device=state.device)
+    count = 0
+    for number, step in enumerate(train_steps(state, images)):
+        loss_sum += step.loss * step.count
+        correct += step.correct
+        count += step.count
+        if number % DIVERGENCE_CHECK_STEPS == 0:
+            _require_finite(loss_sum, epoch)
+    _require_finite(loss_sum, epoch)
+    learning_rate = state.schedule.learning_rate
+    state.schedule.end_epoch()
+    trained = time.perf_counter()
+
+    measured = evaluate(state.model, validation, config=state.config) if validation is not None else None
+    if measured is not None and not np.isfinite(measured.loss):
+        raise DivergedError(epoch=epoch, loss=measured.loss)
+    result = EpochResult(
+        epoch=epoch,
+        train_loss=loss_sum.item() / count,
+        train_accuracy=int(correct.item()) / count,
+        val_loss=None if measured is None else measured.loss,
+        val_accuracy=None if measured is None else measured.accuracy,
+        learning_rate=learning_rate,
+        seconds=time.perf_counter() - started,
+        images_per_second=count / (trained - started),
+        finished_at=time.time(),
+    )
+    state.history.append(result)
+    return result
+
+
+def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResult]:
+    """Take the steps of the next epoch one by one; each is done when it is yielded."""
+    config, device = state.config, state.device
+    epoch = state.epoch + 1
+    order_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _ORDER))
+    augmentation_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _AUGMENTATION))
+    operations = operations_of(config.data.augmentation)
+    count = len(images.labels_N)
+    order = torch.randperm(count, generator=order_generator) if config.data.shuffle else torch.arange(count)
+    state.model.train()
+    # Dropout draws from torch's global generator, which the caller gets back as it was.
+    with _seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), _reproducible():
+        for indices_N in order.to(device).split(config.data.batch_size):
+            inputs_NCHW = augment(
+                images.images_NHWC[indices_N],
+                operations=operations,
+                normalization=config.data.normalization,
+                generator=augmentation_generator,
+            ).contiguous(memory_format=state.memory_format)
+            yield train_step(state, inputs_NCHW, images.labels_N[indices_N])
+
+
+def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
+    """Move the weights once along the gradient of a batch's mean cross-entropy."""
+    state.optimizer.zero_grad(set_to_none=True)
+    with _autocast(state.config, state.device):
+        logits_NK = state.model(inputs_NCHW)
+        loss = functional.cross_entropy(logits_NK, labels_N)
+    state.scaler.scale(loss).backward()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.schedule.end_step()
+    correct = (logits_NK.argmax(1) == labels_N).sum()
+    return StepResult(loss.detach().float(), correct, len(labels_N))
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig
+) -> Evaluation:
+    """Measure a network on images: normalised as in training, not augmented, dropout off.
+
+    Args:
+        model: the network, on the device to compute on.
+        images: what to measure on; `LabelledImages` are moved to the model's device.
+        config: what the network was trained with.
+    """
+    device = next(model.parameters()).device
+    on_place = on_device(images, device) if isinstance(images, LabelledImages) else images
+    was_training = model.training
+    model.eval()
+    losses, correct = [], []
+    with _autocast(config, device), _reproducible():
+        for images_NHWC, labels_N in zip(
+            on_place.images_NHWC.split(EVALUATION_BATCH),
+            on_place.labels_N.split(EVALUATION_BATCH),
+            strict=True,
+        ):
+            logits_NK = model(normalize(images_NHWC, normalization=config.data.normalization)).float()
+            losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
+            correct.append(logits_NK.argmax(1) == labels_N)
+    model.train(was_training)
+    loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
+    return Evaluation(loss, torch.cat(correct).cpu().numpy())
+
+
+def _require_finite(loss_sum: Tensor, epoch: int) -> None:
+    value = loss_sum.item()
+    if not np.isfinite(value):
+        raise DivergedError(epoch=epoch, loss=value)
+
+
+def _derived_seed(seed: int, epoch: int, purpose: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _layout(
+    config: TrainingConfig, device: torch.device, memory_format: MemoryFormat
+) -> torch.memory_format:
+    if memory_format != "auto":
+        return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+    known = ARCHITECTURES.get(config.model.name)
+    # On CUDA the tensor cores want NHWC whatever the network; a network of the user's own is left as it is.
+    channels_last = known is not None and (known.channels_last or device.type == "cuda")
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        yield
+
+
+def _autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(
+        device.type, dtype=getattr(torch, config.precision), enabled=config.precision != "float32"
+    )

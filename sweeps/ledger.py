@@ -1,0 +1,338 @@
+"""The ledger of a sweep: an Optuna study that holds every trial, whoever proposed it and however it ended.
+
+It hands out the next trial, hears every epoch, asks the pruner, and closes trials truthfully. Both backends (Ray
+and inline) do nothing but call it, and what MLflow lacks after a crash is written from it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult
+from sweeps.proposers import Proposal, Proposer
+from sweeps.records import Outcome, TrialRecord
+
+MOST_REPEATS = 200
+"""Proposals in a row that were tried before, after which the search has nothing new to offer."""
+
+_LABELS = (
+    "rung", "place", "came_from", "reduced", "protocol", "parameters", "log", "error", "reused_from", "facts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A complete result that another sweep recorded under the same key."""
+
+    run_id: str
+    epochs: tuple[EpochResult, ...]
+
+
+class RecordedResults(Protocol):
+    """Finds results by key, so that nothing that is recorded is trained again."""
+
+    def find(self, key: str) -> Recorded | None: ...
+
+
+class NoRecordedResults:
+    """Nothing was recorded anywhere."""
+
+    def find(self, key: str) -> Recorded | None:
+        return None
+
+
+class Exhausted:
+    """There is no further trial: the budget is spent, or the space holds nothing new."""
+
+
+EXHAUSTED = Exhausted()
+
+
+class Ledger:
+    """One sweep's trials. To be used by one driver, in one thread."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        sweep: str,
+        metric: str,
+        proposer: Proposer,
+        run_cap: int | None,
+        key_of: Callable[[TrainingConfig], str],
+        protocol_of: Callable[[TrainingConfig], str],
+        prunes: bool,
+        recorded: RecordedResults | None = None,
+        on_change: Callable[[TrialRecord], None] = lambda record: None,
+        retry_failed: bool = False,
+    ) -> None:
+        self._study = study
+        self._sweep = sweep
+        self._metric = metric
+        self._proposer = proposer
+        self._run_cap = run_cap
+        self._key_of = key_of
+        self._protocol_of = protocol_of
+        self._prunes = prunes
+        self._recorded = recorded or NoRecordedResults()
+        self._on_change = on_change
+        self._live: dict[int, optuna.Trial] = {}
+        self._records: dict[int, TrialRecord] = {}
+        self._by_key: dict[str, int] = {}
+        self._waiting: dict[str, list[optuna.Trial]] = {}
+        self._left_over: list[int] = []
+        self._exhausted = False
+        self._adopt(retry_failed=retry_failed)
+
+    def _adopt(self, *, retry_failed: bool) -> None:
+        """Take over what earlier drivers left: running trials go on, half-told ones are told."""
+        for frozen in self._study.get_trials(deepcopy=False):
+            attrs = frozen.user_attrs
+            if "key" not in attrs:
+                # A crash between ask and the note of what was asked: nothing was trained for it.
+                if frozen.state == TrialState.RUNNING:
+                    self._study.tell(frozen.number, state=TrialState.FAIL)
+                continue
+            if "duplicate_of" in attrs:
+                if not frozen.state.is_finished():
+                    self._study.tell(frozen.number, state=TrialState.FAIL)
+                continue
+            record = to_record(frozen, sweep=self._sweep, study=self._study)
+            retried = retry_failed and record.outcome is Outcome.FAILED
+            if retried:
+                continue
+            self._records[record.number] = record
+            self._by_key[record.key] = record.number
+            if frozen.state == TrialState.RUNNING:
+                trial = optuna.Trial(self._study, frozen._trial_id)
+                self._live[record.number] = trial
+                for epoch in record.epochs:
+                    if epoch.epoch not in frozen.intermediate_values:
+                        trial.report(self._value(epoch), step=epoch.epoch)
+                if "outcome" in attrs:
+                    self._tell(record.number, Outcome(attrs["outcome"]))
+                else:
+                    self._left_over.append(record.number)
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Every distinct trial in the order of proposal; a trial left by a dead driver is `interrupted`."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    @property
+    def live(self) -> int:
+        """Trials handed out and not finished."""
+        return len(self._live) - len(self._left_over)
+
+    @property
+    def target(self) -> int | None:
+        """Distinct trials the sweep ends with, None where only its space decides."""
+        total = self._proposer.total()
+        bounds = [bound for bound in (self._run_cap, total) if bound is not None]
+        return min(bounds) if bounds else None
+
+    def next_trial(self) -> TrialRecord | Exhausted | None:
+        """Return the next trial to train, None while only a running one can tell more, or `EXHAUSTED`."""
+        if self._left_over:
+            number = self._left_over.pop(0)
+            return self._update(number, outcome=Outcome.RUNNING)
+        repeats = 0
+        while not self._exhausted:
+            if self._run_cap is not None and len(self._records) >= self._run_cap:
+                break
+            if repeats >= MOST_REPEATS:
+                self._exhausted = self.live == 0
+                break
+            proposal = self._proposer.ask(self._study, repeats=repeats)
+            if proposal is None:
+                self._exhausted = True
+                break
+            key = self._key_of(proposal.config)
+            if key in self._by_key:
+                repeats += 1
+                self._repeat(proposal.trial, key)
+                continue
+            record = self._enter(proposal, key)
+            recorded = self._recorded.find(key)
+            if recorded is None:
+                return record
+            self._take_over(record.number, recorded)
+        return None if self.live else EXHAUSTED
+
+    def report(self, number: int, epoch: EpochResult) -> bool:
+        """Enter an epoch; return whether the pruner stops the trial, which then is `pruned`.
+
+        An epoch that is known already (a trial that went on from its checkpoint tells it again) changes nothing.
+        """
+        record = self._records[number]
+        if number not in self._live:
+            return record.outcome is Outcome.PRUNED
+        if epoch.epoch <= len(record.epochs):
+            return False
+        trial = self._live[number]
+        trial.set_user_attr(f"epoch:{epoch.epoch:04d}", epoch.as_dict())
+        trial.report(self._value(epoch), step=epoch.epoch)
+        self._update(number, epochs=(*record.epochs, epoch))
+        if self._prunes and epoch.epoch < record.config.epochs and trial.should_prune():
+            self.finish(number, Outcome.PRUNED)
+            return True
+        return False
+
+    def finish(self, number: int, outcome: Outcome, *, error: str | None = None) -> None:
+        """Close a trial. Closing it twice changes nothing."""
+        if number not in self._live:
+            return
+        trial = self._live[number]
+        if error is not None:
+            trial.set_user_attr("error", error)
+        finished = time.time()
+        trial.set_user_attr("finished", finished)
+        trial.set_user_attr("outcome", outcome.value)
+        self._update(number, finished=finished, error=error)
+        self._tell(number, outcome)
+
+    def note(self, number: int, **labels: Any) -> None:
+        """Add what became known of a running trial: `parameters`, `log`, `facts`."""
+        record = self._records[number]
+        changed = {name: value for name, value in labels.items() if getattr(record, name) != value}
+        if number in self._live and changed:
+            for name, value in changed.items():
+                self._live[number].set_user_attr(name, value)
+            self._update(number, **changed)
+
+    def note_test(self, number: int, test: TestResult) -> None:
+        """Add a finished trial's result on the test images. Kept with the study: Optuna's trial is closed."""
+        stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count}
+        self._study.set_user_attr(f"test:{number}", stored)
+        self._update(number, test=test)
+
+    def interrupt(self) -> None:
+        """Mark what is still running as interrupted in the record; the study keeps it open for the next start."""
+        for number in self._live:
+            if self._records[number].outcome is Outcome.RUNNING:
+                self._update(number, outcome=Outcome.INTERRUPTED)
+
+    def _enter(self, proposal: Proposal, key: str) -> TrialRecord:
+        trial, config = proposal.trial, proposal.config
+        attrs = {
+            "config": config.model_dump_json(exclude_defaults=True),
+            "config_id": config.config_id(),
+            "started": time.time(),
+            "protocol": self._protocol_of(config),
+            **proposal.labels,
+            "key": key,  # last: a trial with a key is whole
+        }
+        for name, value in attrs.items():
+            if value is not None:
+                trial.set_user_attr(name, value)
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        record = replace(
+            to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING
+        )
+        self._records[record.number] = record
+        self._by_key[key] = record.number
+        self._live[record.number] = trial
+        self._on_change(record)
+        return record
+
+    def _take_over(self, number: int, recorded: Recorded) -> None:
+        trial = self._live[number]
+        trial.set_user_attr("reused_from", recorded.run_id)
+        self._update(number, reused_from=recorded.run_id)
+        for epoch in recorded.epochs:
+            trial.set_user_attr(f"epoch:{epoch.epoch:04d}", epoch.as_dict())
+            trial.report(self._value(epoch), step=epoch.epoch)
+        self._update(number, epochs=recorded.epochs)
+        self.finish(number, Outcome.COMPLETE)
+
+    def _repeat(self, trial: optuna.Trial, key: str) -> None:
+        """A proposal that was made before: tell the study what is known, or wait until it is."""
+        number = self._by_key[key]
+        trial.set_user_attr("key", key)
+        trial.set_user_attr("duplicate_of", number)
+        if number in self._live:
+            self._waiting.setdefault(key, []).append(trial)
+        else:
+            self._tell_repeat(trial, self._records[number])
+
+    def _tell_repeat(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        for epoch in record.epochs:
+            trial.report(self._value(epoch), step=epoch.epoch)
+        self._tell_study(trial, record)
+
+    def _tell(self, number: int, outcome: Outcome) -> None:
+        trial = self._live.pop(number)
+        record = self._update(number, outcome=outcome)
+        self._tell_study(trial, record)
+        for waiting in self._waiting.pop(record.key, []):
+            self._tell_repeat(waiting, record)
+
+    def _tell_study(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        if record.outcome is Outcome.COMPLETE:
+            self._study.tell(trial, self._value(record.epochs[-1]))
+        elif record.outcome is Outcome.FAILED:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            # Diverged too: the samplers ignore a failed trial and would come back to the same place.
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _value(self, epoch: EpochResult) -> float:
+        value = getattr(epoch, self._metric)
+        assert value is not None, f"{self._metric} was not measured"
+        return float(value)
+
+    def _update(self, number: int, **changes: Any) -> TrialRecord:
+        record = replace(self._records[number], **changes)
+        self._records[number] = record
+        self._on_change(record)
+        return record
+
+
+def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
+    """Return a trial of the study as a record; one that is open there is `interrupted` until it is taken up."""
+    attrs: Mapping[str, Any] = frozen.user_attrs
+    outcome = Outcome(attrs["outcome"]) if "outcome" in attrs else Outcome.INTERRUPTED
+    test = study.user_attrs.get(f"test:{frozen.number}")
+    return TrialRecord(
+        sweep=sweep,
+        study=study.study_name,
+        number=frozen.number,
+        key=attrs["key"],
+        config_id=attrs["config_id"],
+        config=TrainingConfig.model_validate_json(attrs["config"]),
+        outcome=outcome,
+        epochs=tuple(
+            EpochResult.from_dict(attrs[name]) for name in sorted(attrs) if name.startswith("epoch:")
+        ),
+        started=attrs["started"],
+        finished=attrs.get("finished"),
+        test=None
+        if test is None
+        else TestResult(loss=test["loss"], correct=bytes.fromhex(test["correct"]), count=test["count"]),
+        **{name: attrs[name] for name in _LABELS if name in attrs},
+    )
+
+
+def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
+    """Return every distinct trial of a study without taking it over, as another process sees it."""
+    for frozen in study.get_trials(deepcopy=False):
+        if "key" in frozen.user_attrs and "duplicate_of" not in frozen.user_attrs:
+            yield to_record(frozen, sweep=sweep, study=study)
+
+
+def definition_difference(old: str, new: str) -> list[str]:
+    """Return one line per dotted path in which two definitions of a study differ."""
+    before, after = json.loads(old), json.loads(new)
+    return [
+        f"{path}: was {json.dumps(before.get(path))}, is {json.dumps(after.get(path))}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
