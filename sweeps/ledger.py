@@ -6,10 +6,9 @@ and inline) do nothing but call it, and what MLflow lacks after a crash is writt
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import optuna
@@ -18,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.proposers import Proposal, Proposer
+from sweeps.record import CompleteResult
 from sweeps.records import Outcome, TrialRecord
 
 MOST_REPEATS = 200
@@ -28,24 +28,16 @@ _LABELS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """A complete result that another sweep recorded under the same key."""
-
-    run_id: str
-    epochs: tuple[EpochResult, ...]
-
-
 class RecordedResults(Protocol):
-    """Finds results by key, so that nothing that is recorded is trained again."""
+    """Finds complete results by key, so that nothing that is recorded is trained again."""
 
-    def find(self, key: str) -> Recorded | None: ...
+    def complete_result(self, key: str) -> CompleteResult | None: ...
 
 
 class NoRecordedResults:
     """Nothing was recorded anywhere."""
 
-    def find(self, key: str) -> Recorded | None:
+    def complete_result(self, key: str) -> CompleteResult | None:
         return None
 
 
@@ -73,6 +65,7 @@ class Ledger:
         recorded: RecordedResults | None = None,
         on_change: Callable[[TrialRecord], None] = lambda record: None,
         retry_failed: bool = False,
+        keeps_tests: bool = False,
     ) -> None:
         self._study = study
         self._sweep = sweep
@@ -84,6 +77,7 @@ class Ledger:
         self._prunes = prunes
         self._recorded = recorded or NoRecordedResults()
         self._on_change = on_change
+        self._keeps_tests = keeps_tests
         self._live: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
@@ -128,6 +122,12 @@ class Ledger:
         return [self._records[number] for number in sorted(self._records)]
 
     @property
+    def is_done(self) -> bool:
+        """Whether there is surely nothing to train."""
+        target = self.target
+        return not self._live and target is not None and len(self._records) >= target
+
+    @property
     def live(self) -> int:
         """Trials handed out and not finished."""
         return len(self._live) - len(self._left_over)
@@ -161,7 +161,7 @@ class Ledger:
                 self._repeat(proposal.trial, key)
                 continue
             record = self._enter(proposal, key)
-            recorded = self._recorded.find(key)
+            recorded = self._recorded.complete_result(key)
             if recorded is None:
                 return record
             self._take_over(record.number, recorded)
@@ -234,24 +234,25 @@ class Ledger:
             if value is not None:
                 trial.set_user_attr(name, value)
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        record = replace(
-            to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING
-        )
+        record = replace(to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING)
         self._records[record.number] = record
         self._by_key[key] = record.number
         self._live[record.number] = trial
         self._on_change(record)
         return record
 
-    def _take_over(self, number: int, recorded: Recorded) -> None:
+    def _take_over(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]
-        trial.set_user_attr("reused_from", recorded.run_id)
-        self._update(number, reused_from=recorded.run_id)
+        self.note(number, reused_from=recorded.run_id)
+        if recorded.parameters is not None:
+            self.note(number, parameters=recorded.parameters)
         for epoch in recorded.epochs:
             trial.set_user_attr(f"epoch:{epoch.epoch:04d}", epoch.as_dict())
             trial.report(self._value(epoch), step=epoch.epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
+        if self._keeps_tests and recorded.test is not None:
+            self.note_test(number, recorded.test)
 
     def _repeat(self, trial: optuna.Trial, key: str) -> None:
         """A proposal that was made before: tell the study what is known, or wait until it is."""
@@ -326,13 +327,3 @@ def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
     for frozen in study.get_trials(deepcopy=False):
         if "key" in frozen.user_attrs and "duplicate_of" not in frozen.user_attrs:
             yield to_record(frozen, sweep=sweep, study=study)
-
-
-def definition_difference(old: str, new: str) -> list[str]:
-    """Return one line per dotted path in which two definitions of a study differ."""
-    before, after = json.loads(old), json.loads(new)
-    return [
-        f"{path}: was {json.dumps(before.get(path))}, is {json.dumps(after.get(path))}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]

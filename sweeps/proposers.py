@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -147,4 +148,7 @@ def make_sampler(method: str, *, seed: int, number: int) -> optuna.samplers.Base
     derived = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if method == "random":
         return optuna.samplers.RandomSampler(seed=derived)
-    return optuna.samplers.TPESampler(seed=derived, multivariate=True, group=True, constant_liar=True)
+    with warnings.catch_warnings():
+        # `group` is marked experimental; without it a space with conditions is sampled parameter by parameter.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=derived, multivariate=True, group=True, constant_liar=True)

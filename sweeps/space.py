@@ -57,7 +57,11 @@ class Parameter(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        ways = [self.values is not None, "value" in self.model_fields_set, self.min is not None or self.max is not None]
+        ways = [
+            self.values is not None,
+            "value" in self.model_fields_set,
+            self.min is not None or self.max is not None,
+        ]
         if sum(ways) != 1:
             raise ValueError("give one of `values: [...]`, `value: ...`, or `min: ...` with `max: ...`")
         if self.values is not None:
@@ -265,9 +269,11 @@ class SearchSpace:
     def warnings(self) -> list[str]:
         """Return what is allowed and yet probably not meant."""
         found = []
-        epochs = self.parameters["epochs"].max or max(self.parameters["epochs"].choices, default=0) if (
-            "epochs" in self.parameters
-        ) else TrainingConfig.model_validate(self.base).epochs
+        epochs = (
+            self.parameters["epochs"].max or max(self.parameters["epochs"].choices, default=0)
+            if ("epochs" in self.parameters)
+            else TrainingConfig.model_validate(self.base).epochs
+        )
         schedules = self._choices_or_base("schedule.name")
         if "step" in schedules:
             if "schedule.step_size" in self.parameters:
@@ -304,14 +310,16 @@ class SearchSpace:
             else:
                 text = " | ".join(map(str, parameter.choices))
             when = " and ".join(
-                f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
+                f"{other} is {' or '.join(map(str, allowed))}"
+                for other, allowed in parameter.conditions.items()
             )
             rows.append((path, text, when))
         return rows
 
     def _is_active(self, parameter: Parameter, assignment: Assignment) -> bool:
         return all(
-            path in assignment and assignment[path] in allowed for path, allowed in parameter.conditions.items()
+            path in assignment and assignment[path] in allowed
+            for path, allowed in parameter.conditions.items()
         )
 
     def _is_integer(self, path: str) -> bool:
@@ -399,6 +407,3 @@ def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Param
         for path in ready:
             ordered[path] = waiting.pop(path)
     return ordered
-
-
-

@@ -16,7 +16,12 @@ from sweeps.yaml_files import read_yaml
 
 Spec = TypeVar("Spec", bound=StrictModel)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-METRICS = {"val_accuracy": "maximize", "val_loss": "minimize", "train_loss": "minimize", "train_accuracy": "maximize"}
+METRICS = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "train_loss": "minimize",
+    "train_accuracy": "maximize",
+}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
 
 
@@ -193,4 +198,3 @@ def validated(kind: type[Spec], content: dict[str, Any], path: Path) -> Spec:
             else:
                 mistakes += [f"{prefix}{part}" for part in parts]
         raise SpecError(path, mistakes) from None
-

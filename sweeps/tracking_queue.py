@@ -1,4 +1,4 @@
-"""One thread that writes the newest state of each thing, and tries again when the place it writes to is away."""
+"""One thread that writes the newest state of each thing, and tries again when the store is away."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class PermanentError(Exception):
 class LatestQueue(Generic[T]):
     """Hands items to `write` on one thread; of several states of one number only the newest is written.
 
-    `write` raising `PermanentError` gives the item up; anything else keeps it, and all others, for another try after
-    a pause that doubles up to `longest_pause` seconds.
+    `write` raising `PermanentError` gives the item up; anything else keeps it, and all others, for another
+    try after a pause that doubles up to `longest_pause` seconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LatestQueue(Generic[T]):
             return self._changed.wait_for(lambda: not self._pending and not self._in_flight, timeout=timeout)
 
     def close(self, *, timeout: float) -> int:
-        """Write what can be written within `timeout` seconds, end the thread, and return how many items were not."""
+        """Write what can be written within `timeout` seconds, end the thread; return how many were not."""
         self.flush(timeout=timeout)
         with self._changed:
             self._closing = True

@@ -1,4 +1,4 @@
-"""What a trial's record is in MLflow's words: params, metrics and tags. Pure, so that it can be read and tested alone."""
+"""What a trial's record is in MLflow's words: params, metrics and tags. Pure: it calls no store."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class MetricPoint:
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a Unix time in MLflow's unit. Rounded, so that reading and writing again gives the same number."""
+    """Return a Unix time in MLflow's unit. Rounded: read and written again it stays the same."""
     return round(seconds * 1000)
 
 
@@ -90,9 +90,9 @@ def params_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse_param(text: str) -> Any:
-    """Return a param as number, truth value or None where it is one, else the text itself; lists stay JSON text."""
+    """Return a param as number, truth value or None where it is one, else the text; lists stay JSON text."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
         return text
     return text if isinstance(value, list | dict | str) else value
@@ -111,8 +111,8 @@ def epoch_metrics(epochs: tuple[EpochResult, ...]) -> list[MetricPoint]:
 def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     """Return what is said once about a run.
 
-    All at step 0: MLflow takes the highest step's value as the latest one, so that after a second, shorter attempt
-    only equal steps leave the word to the newer time.
+    All at step 0: MLflow takes the highest step's value as the latest one, and only among equal steps the
+    newer one, which a second, shorter attempt needs.
     """
     ended = record.epochs[-1].finished_at if record.epochs else record.started
     values: dict[str, float] = {}
@@ -134,8 +134,8 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     ]
 
 
-def tags_of(record: TrialRecord, *, facts: Mapping[str, str]) -> dict[str, str]:
-    """Return a trial's tags; the sweep's facts hold where the trial's own say nothing."""
+def tags_of(record: TrialRecord) -> dict[str, str]:
+    """Return a trial's tags, its own facts among them."""
     tags: dict[str, str | None] = {
         "kind": "trial",
         "sweep": record.sweep,
@@ -157,15 +157,15 @@ def tags_of(record: TrialRecord, *, facts: Mapping[str, str]) -> dict[str, str]:
         NOT_FINITE: _not_finite(record),
     }
     present = {name: _cut(value, MAX_TAG) for name, value in tags.items() if value is not None}
-    return present | fact_tags({**facts, **record.facts})
+    return present | fact_tags(record.facts)
 
 
 def fact_tags(facts: Mapping[str, str]) -> dict[str, str]:
     """Return facts (host, git_sha, versions) as tags that cannot be taken for one of ours or of MLflow."""
-    return {
-        _name(f"fact.{name}" if name in TAGS or name.startswith("mlflow.") else name): _cut(str(value), MAX_TAG)
-        for name, value in facts.items()
+    named = {
+        f"fact.{name}" if name in TAGS or name.startswith("mlflow.") else name: value for name, value in facts.items()
     }
+    return {_name(name): _cut(str(value), MAX_TAG) for name, value in named.items()}
 
 
 def read_not_finite(tag: str | None) -> dict[tuple[str, int], float]:
@@ -185,6 +185,10 @@ def _not_finite(record: TrialRecord) -> str | None:
     while len(json.dumps(found)) > MAX_TAG:
         found = found[len(found) // 2 :]
     return json.dumps(found) if found else None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is a word, not a number")
 
 
 def _text(value: object) -> str:

@@ -33,9 +33,9 @@ class LabelledImages:
         ValueError: if the arrays are not of the shape and type given below.
     """
 
-    images_NHWC: npt.NDArray[np.uint8]  # noqa: N815
+    images_NHWC: npt.NDArray[np.uint8]
     """N×32×32×3, 0 to 255, red green blue. May be read-only: mapped from a file, or shared."""
-    labels_N: npt.NDArray[np.int64]  # noqa: N815
+    labels_N: npt.NDArray[np.int64]
     """Class of each image, 0 to 9, an index into `CLASS_NAMES`."""
 
     def __post_init__(self) -> None:
@@ -44,8 +44,7 @@ class LabelledImages:
             raise ValueError(f"images must be uint8 of shape N×32×32×3, not {images.dtype} {images.shape}")
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise ValueError(
-                f"labels must be int64, one for each of the {len(images)} images, "
-                f"not {labels.dtype} {labels.shape}"
+                f"labels must be int64, one for each of the {len(images)} images, not {labels.dtype} {labels.shape}"
             )
 
     def __len__(self) -> int:

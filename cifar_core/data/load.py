@@ -20,9 +20,7 @@ def default_directory() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cifar10", appauthor=False)
 
 
-def load_cifar10(
-    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
-) -> Cifar10:
+def load_cifar10(directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True) -> Cifar10:
     """Return the whole data set; fetch it first if it is not there, or not whole.
 
     The images are mapped read-only from files, so that processes share them. Their content is checked every

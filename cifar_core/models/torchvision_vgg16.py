@@ -42,8 +42,7 @@ class TorchvisionVGG16(nn.Module):
     ) -> None:
         super().__init__()
         state = None if weights is None else _load_weights(weights)
-        # A state dict overwrites every value: the slow initialisation of 138 million of them is left out.
-        self.vgg16 = vgg16(dropout=dropout, init_weights=state is None)
+        self.vgg16 = vgg16(dropout=dropout)
         from_imagenet = state is not None and not _is_own(state)
         if state is not None and from_imagenet:
             _load_into(self.vgg16, state, weights)

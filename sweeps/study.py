@@ -1,0 +1,100 @@
+"""Opening a sweep's Optuna study: the right one for the file as it is now, or a refusal that says what changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+from sweeps.errors import NoSuchSweepError, StudyChangedError
+from sweeps.journal import SweepFolder
+from sweeps.spec import EarlyTerminate
+
+
+def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
+    """Return the study's name: the sweep's, and a hash of what may not change under it."""
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{sweep}-{digest}"
+
+
+def open_study(
+    folder: SweepFolder,
+    *,
+    definition: Mapping[str, Any],
+    goal: str,
+    pruner: optuna.pruners.BasePruner,
+    new: bool,
+) -> optuna.Study:
+    """Return the sweep's study, created if need be; to be called under the folder's lock.
+
+    Args:
+        folder: the sweep's.
+        definition: flat description of space, base and metric; another one is another study.
+        goal: maximize or minimize.
+        pruner: is asked after each epoch.
+        new: begin another study where the sweep has one with another definition.
+
+    Raises:
+        StudyChangedError: there is one with another definition, and `new` is False.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = folder.open_journal()
+    name = study_name(folder.sweep, definition)
+    stored = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
+    if stored and name not in stored and not new:
+        latest = json.loads(list(stored.values())[-1].user_attrs["definition"])
+        changes = "\n".join(f"  {line}" for line in _differences(latest, definition))
+        raise StudyChangedError(
+            f"sweep {folder.sweep!r} was begun with another space, base or metric:\n{changes}\n"
+            "give the file another name, undo the change, or begin anew under this name with --new"
+        )
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction=goal, pruner=pruner, load_if_exists=True
+    )
+    if name not in stored:
+        study.set_user_attr("definition", json.dumps(definition))
+    return study
+
+
+def read_study(folder: SweepFolder) -> optuna.Study:
+    """Return the sweep's newest study for reading, also while a driver writes it.
+
+    Raises:
+        NoSuchSweepError: there is none.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if not folder.journal.exists():
+        raise NoSuchSweepError(
+            f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is"
+        )
+    storage = folder.read_journal()
+    names = optuna.get_all_study_names(storage)
+    if not names:
+        raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
+    return optuna.load_study(study_name=names[-1], storage=storage)
+
+
+def make_pruner(early: EarlyTerminate, *, epochs: int) -> optuna.pruners.BasePruner:
+    """Return Optuna's pruner. Resources are epochs."""
+    if early.type == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=early.min_epochs, reduction_factor=early.reduction_factor
+        )
+    if early.type == "hyperband":
+        return optuna.pruners.HyperbandPruner(
+            min_resource=early.min_epochs, max_resource=epochs, reduction_factor=early.reduction_factor
+        )
+    if early.type == "median":
+        return optuna.pruners.MedianPruner(n_warmup_steps=early.min_epochs - 1)
+    return optuna.pruners.NopPruner()
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{path}: was {json.dumps(before.get(path))}, is {json.dumps(after.get(path))}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]

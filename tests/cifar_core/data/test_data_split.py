@@ -1,0 +1,116 @@
+"""What holds for every split, whatever the sizes and the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from data_fakes import random_images
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_core.config import DataConfig
+from cifar_core.data import split_indices, split_train_validation
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[np.ndarray, DataConfig]:
+    """Labels of ten equally large classes in some order, and sizes that fit."""
+    labels_N = np.repeat(np.arange(10), draw(st.integers(1, 30)))
+    np.random.default_rng(draw(st.integers(0, 100))).shuffle(labels_N)
+    validation_size = draw(st.integers(0, len(labels_N) - 1))
+    train_size = draw(st.none() | st.integers(1, len(labels_N) - validation_size))
+    seed = draw(st.integers(0, 2**32))
+    return labels_N, DataConfig(train_size=train_size, validation_size=validation_size, split_seed=seed)
+
+
+@given(cases())
+def test_parts_are_disjoint_and_have_the_sizes_asked_for(case: tuple[np.ndarray, DataConfig]) -> None:
+    labels_N, data = case
+    train, validation = split_indices(labels_N, data)
+    wanted = len(labels_N) - data.validation_size if data.train_size is None else data.train_size
+    assert (len(train), len(validation)) == (wanted, data.validation_size)
+    assert len(np.unique(np.concatenate([train, validation]))) == len(train) + len(validation)
+
+
+@given(cases())
+def test_class_counts_differ_by_at_most_one(case: tuple[np.ndarray, DataConfig]) -> None:
+    labels_N, data = case
+    for part in split_indices(labels_N, data):
+        assert np.ptp(np.bincount(labels_N[part], minlength=10)) <= 1
+
+
+@given(cases())
+def test_indices_keep_the_files_order(case: tuple[np.ndarray, DataConfig]) -> None:
+    for part in split_indices(*case):
+        assert (np.diff(part) > 0).all()
+
+
+@given(cases())
+def test_validation_does_not_depend_on_train_size(case: tuple[np.ndarray, DataConfig]) -> None:
+    labels_N, data = case
+    everything = data.model_copy(update={"train_size": None})
+    np.testing.assert_array_equal(split_indices(labels_N, data)[1], split_indices(labels_N, everything)[1])
+
+
+@given(cases())
+def test_a_smaller_training_set_is_part_of_a_larger_one(case: tuple[np.ndarray, DataConfig]) -> None:
+    labels_N, data = case
+    train_size = data.train_size or len(labels_N) - data.validation_size
+    smaller = data.model_copy(update={"train_size": max(1, train_size // 2)})
+    assert np.isin(split_indices(labels_N, smaller)[0], split_indices(labels_N, data)[0]).all()
+
+
+@given(cases())
+def test_the_same_seed_gives_the_same_split(case: tuple[np.ndarray, DataConfig]) -> None:
+    first, second = split_indices(*case), split_indices(*case)
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.data())
+def test_classes_of_any_size_can_be_split(labels: list[int], data: st.DataObject) -> None:
+    size = data.draw(st.integers(0, len(labels)))
+    train, validation = split_indices(np.array(labels), DataConfig(validation_size=size))
+    assert sorted([*train, *validation]) == list(range(len(labels)))
+
+
+def test_another_seed_gives_another_split() -> None:
+    labels_N = np.arange(1000) % 10
+    first, second = (split_indices(labels_N, DataConfig(validation_size=100, split_seed=seed))[1] for seed in (0, 1))
+    assert len(np.intersect1d(first, second)) < 50
+
+
+def test_unequal_classes_keep_their_proportions() -> None:
+    labels_N = np.repeat([0, 1], [900, 100])
+    _, validation = split_indices(labels_N, DataConfig(validation_size=200))
+    assert np.bincount(labels_N[validation]).tolist() == [180, 20]
+
+
+@pytest.mark.parametrize("train_size", [None, 100])
+def test_nothing_is_copied_where_everything_is_trained_on(train_size: int | None) -> None:
+    images = random_images(100, seed=0)
+    train, validation = split_train_validation(images, DataConfig(train_size=train_size))
+    assert train is images
+    assert len(validation) == 0
+    assert validation.images_NHWC.shape == (0, 32, 32, 3)
+
+
+def test_images_stay_with_their_labels() -> None:
+    images = random_images(100, seed=0)
+    data = DataConfig(train_size=50, validation_size=20)
+    for part, indices in zip(split_train_validation(images, data), split_indices(images.labels_N, data), strict=True):
+        np.testing.assert_array_equal(part.images_NHWC, images.images_NHWC[indices])
+        np.testing.assert_array_equal(part.labels_N, images.labels_N[indices])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataConfig(train_size=101),
+        DataConfig(validation_size=101),
+        DataConfig(train_size=60, validation_size=41),
+    ],
+)
+def test_more_than_there_is_is_refused(data: DataConfig) -> None:
+    with pytest.raises(ValueError, match="more than the 100 images there are"):
+        split_train_validation(random_images(100, seed=0), data)

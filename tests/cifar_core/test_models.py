@@ -1,0 +1,602 @@
+"""Every architecture keeps one contract; the notebook's are the notebook's; a user's own is checked."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import vgg16
+
+from cifar_core.config import ModelConfig
+from cifar_core.errors import ModelError
+from cifar_core.models import build_model, source_hash
+from cifar_core.models.registry import ARCHITECTURES
+
+SMALL_WIDTH = 8
+SCALABLE = sorted(name for name, entry in ARCHITECTURES.items() if "width" in entry.defaults)
+
+
+def config_of(name: str) -> ModelConfig:
+    """Return the architecture's configuration at a small width, where it has one."""
+    return ModelConfig(name=name, width=SMALL_WIDTH if name in SCALABLE else None)
+
+
+def build(config: ModelConfig, *, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(config)
+
+
+def build_shape(config: ModelConfig) -> nn.Module:
+    """Build a network without values: at once, and without the memory of the wide ones."""
+    with torch.device("meta"):
+        return build_model(config)
+
+
+def random_images(count: int) -> Tensor:
+    return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def parameters_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# The contract of every architecture.
+
+
+@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def model(name: str) -> nn.Module:
+    """One network for all tests of an architecture: the wide ones take seconds and gigabytes."""
+    return build(config_of(name))
+
+
+def test_a_batch_of_ones_gives_ten_logits_an_image(name: str, model: nn.Module) -> None:
+    count = 64 if name in SCALABLE else 3
+    model.eval()
+    with torch.no_grad():
+        logits_NK = model(torch.ones(count, 3, 32, 32))
+    assert logits_NK.shape == (count, 10)
+    assert logits_NK.isfinite().all()
+
+
+def test_gradients_reach_every_parameter(model: nn.Module) -> None:
+    model.train()
+    functional.cross_entropy(model(random_images(4)), torch.arange(4)).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        # A bias in front of a batch norm has the gradient 0; a weight matrix never has.
+        assert parameter.ndim == 1 or parameter.grad.count_nonzero() > 0, parameter_name
+    model.zero_grad(set_to_none=True)
+
+
+def test_channels_last_gives_the_same_logits(model: nn.Module) -> None:
+    model.eval()
+    images_NCHW = random_images(2)
+    with torch.no_grad():
+        expected_NK = model(images_NCHW)
+        model.to(memory_format=torch.channels_last)
+        logits_NK = model(images_NCHW.to(memory_format=torch.channels_last))
+        model.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(logits_NK, expected_NK, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_dict_carries_all_that_decides_the_logits(name: str, model: nn.Module) -> None:
+    other = build_shape(config_of(name))
+    other.load_state_dict(model.state_dict(), assign=True)
+    model.eval()
+    other.eval()
+    with torch.no_grad():
+        assert torch.equal(other(random_images(2)), model(random_images(2)))
+
+
+def test_the_same_seed_gives_the_same_weights(name: str, model: nn.Module) -> None:
+    again = build(config_of(name))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_the_registry_knows_the_constructors_defaults(name: str) -> None:
+    module_name, class_name = ARCHITECTURES[name].path.split(":")
+    parameters = inspect.signature(getattr(importlib.import_module(module_name), class_name)).parameters
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
+    assert defaults == ARCHITECTURES[name].defaults
+    assert parameters["num_classes"].default == 10
+
+
+def test_another_number_of_classes_gives_as_many_logits(name: str) -> None:
+    with torch.device("meta"):
+        assert build_model(config_of(name), num_classes=7)(torch.ones(2, 3, 32, 32)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", SCALABLE)
+def test_another_seed_gives_other_weights(name: str) -> None:
+    first, second = (next(build(config_of(name), seed=seed).parameters()) for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", SCALABLE)
+def test_width_is_the_channels_of_the_first_convolution_and_scales_the_rest(name: str) -> None:
+    whole = output_sizes(build_shape(ModelConfig(name=name)))
+    half = output_sizes(build_shape(ModelConfig(name=name, width=whole[0] // 2)))
+    assert half[0] == whole[0] // 2
+    assert half[:-1] == [size // 2 for size in whole[:-1]]
+    assert half[-1] == whole[-1] == 10
+
+
+@pytest.mark.parametrize("name", SCALABLE)
+def test_at_width_1_every_layer_has_a_unit(name: str) -> None:
+    assert min(output_sizes(build_shape(ModelConfig(name=name, width=1)))) == 1
+
+
+def output_sizes(model: nn.Module) -> list[int]:
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers]
+
+
+# The notebook's networks at their full width, written out layer by layer.
+
+
+def plain_simple() -> nn.Module:
+    return nn.Sequential(*simple_features(), nn.Flatten(), nn.Linear(1024, 64), nn.Linear(64, 10))
+
+
+def plain_regularized() -> nn.Module:
+    return nn.Sequential(
+        *simple_features(),
+        nn.Flatten(),
+        nn.Linear(1024, 64),
+        nn.ReLU(),
+        nn.Dropout(0.4),
+        nn.Linear(64, 10),
+        nn.ReLU(),
+        nn.Dropout(0.4),
+    )
+
+
+def plain_three_fc() -> nn.Module:
+    return nn.Sequential(
+        *simple_features(), nn.Flatten(), nn.Linear(1024, 256), nn.Linear(256, 64), nn.Linear(64, 10)
+    )
+
+
+def simple_features() -> list[nn.Module]:
+    return [
+        nn.Conv2d(3, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 5, padding=2),
+        nn.MaxPool2d(2),
+    ]
+
+
+def plain_deep() -> nn.Module:
+    layers: list[nn.Module] = []
+    for channels, out_channels in ((3, 64), (64, 128), (128, 256), (256, 512)):
+        layers += [
+            nn.Conv2d(channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 256), nn.Linear(256, 64), nn.Linear(64, 10))
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
+        return functional.relu(residual + self.norm3(self.conv3(x)))
+
+
+def plain_resnet() -> nn.Module:
+    return nn.Sequential(
+        PlainBlock(3, 64),
+        nn.MaxPool2d(2),
+        PlainBlock(64, 128),
+        nn.MaxPool2d(2),
+        PlainBlock(128, 256),
+        nn.MaxPool2d(2),
+        PlainBlock(256, 512),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.4),
+        nn.Linear(2048, 256),
+        nn.Linear(256, 64),
+        nn.Linear(64, 10),
+    )
+
+
+def plain_vgg() -> nn.Module:
+    plan = "96 96 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
+    layers: list[nn.Module] = []
+    channels = 3
+    for entry in plan.split():
+        if entry == "M":
+            layers.append(nn.MaxPool2d(2))
+            continue
+        layers += [nn.Conv2d(channels, int(entry), 3, padding=1), nn.BatchNorm2d(int(entry)), nn.ReLU()]
+        channels = int(entry)
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        nn.Linear(512, 4096),
+        nn.ReLU(),
+        nn.Dropout(0.4),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Dropout(0.4),
+        nn.Linear(4096, 10),
+    )
+
+
+NOTEBOOK: dict[str, tuple[ModelConfig, Callable[[], nn.Module], int]] = {
+    "simple": (ModelConfig(name="simple"), plain_simple, 145_578),
+    "regularized": (
+        ModelConfig(name="simple", activation="relu", dropout=0.4, regularize_logits=True),
+        plain_regularized,
+        145_578,
+    ),
+    "three-fc": (ModelConfig(name="simple", head=(256, 64)), plain_three_fc, 358_826),
+    "deep": (ModelConfig(name="deep"), plain_deep, 5_230_858),
+    "resnet": (ModelConfig(name="resnet"), plain_resnet, 5_403_082),
+    "vgg": (ModelConfig(name="vgg"), plain_vgg, 33_730_666),
+}
+
+
+@pytest.mark.parametrize("rung", NOTEBOOK)
+def test_a_notebook_network_is_the_one_written_out_layer_by_layer(rung: str) -> None:
+    config, write_out, parameter_count = NOTEBOOK[rung]
+    ours = build(config, seed=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        plain = write_out()
+    our_state, plain_state = list(ours.state_dict().values()), list(plain.state_dict().values())
+    assert [value.shape for value in our_state] == [value.shape for value in plain_state]
+    assert all(torch.equal(a, b) for a, b in zip(our_state, plain_state, strict=True))
+    assert parameters_of(ours) == parameter_count
+
+    # In training mode, so that an activation or a dropout in another place is seen.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(2)
+        our_logits_NK = ours.train()(random_images(4))
+        torch.manual_seed(2)
+        assert torch.equal(our_logits_NK, plain.train()(random_images(4)))
+
+
+def test_the_regularized_net_has_an_activation_and_a_dropout_on_its_logits() -> None:
+    model = build(ModelConfig(name="simple", activation="relu", dropout=0.4, regularize_logits=True))
+    names = [type(layer).__name__ for layer in model.head]  # type: ignore[union-attr]
+    assert names == ["Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout"]
+
+
+@pytest.mark.parametrize(("activation", "layer"), [("relu", nn.ReLU), ("gelu", nn.GELU), ("tanh", nn.Tanh)])
+def test_simple_takes_each_activation(activation: str, layer: type[nn.Module]) -> None:
+    model = build_shape(ModelConfig.model_validate({"name": "simple", "activation": activation}))
+    assert sum(isinstance(module, layer) for module in model.modules()) == 1
+
+
+# VGG's plan and width.
+
+
+def test_a_plan_of_its_own_is_taken_as_written() -> None:
+    config = ModelConfig(name="vgg", plan=(32, "M", 64, "M", 48), head=(100,))
+    model = build_shape(config)
+    assert output_sizes(model) == [32, 64, 48, 100, 10]
+    assert model(torch.ones(2, 3, 32, 32, device="meta")).shape == (2, 10)
+
+
+def test_width_scales_a_plan_of_its_own_by_its_first_convolution() -> None:
+    config = ModelConfig(name="vgg", width=16, plan=(32, "M", 64, "M", 48), head=(100,))
+    assert output_sizes(build_shape(config)) == [16, 32, 24, 50, 10]
+
+
+def test_a_plan_may_start_with_a_pool() -> None:
+    model = build_shape(ModelConfig(name="vgg", width=4, plan=("M", 8, "M", 16), head=()))
+    assert output_sizes(model) == [4, 8, 10]
+    assert model(torch.ones(2, 3, 32, 32, device="meta")).shape == (2, 10)
+
+
+# torchvision's VGG16.
+
+
+@pytest.fixture
+def without_initialisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the values of new layers undefined: a state dict overwrites them, and drawing them is slow."""
+    for initialise in ("kaiming_normal_", "normal_"):
+        monkeypatch.setattr(nn.init, initialise, lambda tensor, *args, **kwargs: tensor)
+    for layer in (nn.Linear, nn.Conv2d):
+        monkeypatch.setattr(layer, "reset_parameters", lambda self: None)
+
+
+@pytest.mark.parametrize(("last_layer", "parameter_count"), [("swap", 134_301_514), ("append", 138_367_554)])
+def test_vgg16s_last_layer_is_swapped_or_appended(last_layer: str, parameter_count: int) -> None:
+    config = ModelConfig.model_validate(
+        {"name": "torchvision_vgg16", "last_layer": last_layer, "dropout": 0.2}
+    )
+    model = build_shape(config)
+    sizes = output_sizes(model)[-3:]
+    assert sizes == ([4096, 4096, 10] if last_layer == "swap" else [4096, 1000, 10])
+    assert parameters_of(model) == parameter_count
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.2}
+
+
+def numbered_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return a state dict of a few kilobytes: the n-th tensor holds n/1000 everywhere."""
+    return {
+        key: torch.tensor(n / 1000).expand(value.shape)
+        for n, (key, value) in enumerate(model.state_dict().items())
+    }
+
+
+@pytest.mark.usefixtures("without_initialisation")
+@pytest.mark.parametrize("last_layer", ["swap", "append"])
+def test_vgg16_takes_a_file_of_torchvisions_weights(tmp_path: Path, last_layer: str) -> None:
+    with torch.device("meta"):
+        torchvisions = vgg16()
+    state = numbered_state(torchvisions)
+    torch.save(state, tmp_path / "vgg16.pth")
+    config = {"name": "torchvision_vgg16", "last_layer": last_layer, "weights": str(tmp_path / "vgg16.pth")}
+    model = build_model(ModelConfig.model_validate(config))
+    loaded = model.state_dict()
+    kept = [key for key in state if last_layer == "append" or not key.startswith("classifier.6")]
+    assert all(torch.equal(loaded[f"vgg16.{key}"], state[key]) for key in kept)
+    assert len(loaded) == len(kept) + 2
+
+
+@pytest.mark.usefixtures("without_initialisation")
+def test_vgg16_takes_a_file_of_its_own_weights(tmp_path: Path) -> None:
+    state = numbered_state(build_shape(ModelConfig(name="torchvision_vgg16")))
+    torch.save(state, tmp_path / "own.pth")
+    loaded = build_model(
+        ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "own.pth"))
+    ).state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def test_vgg16_names_the_weights_there_are_when_a_file_is_missing() -> None:
+    with pytest.raises(ModelError, match=r"'vgg16\.pht' is neither a file .* IMAGENET1K_V1"):
+        build_model(ModelConfig(name="torchvision_vgg16", weights="vgg16.pht"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state dict"])
+def test_vgg16_refuses_a_file_that_is_no_state_dict(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(ModelError, match="is no state dict"):
+        build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "weights.pth")))
+
+
+def test_vgg16_refuses_a_file_that_holds_something_else(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ModelError, match="holds a list, not a state dict"):
+        build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "list.pth")))
+
+
+@pytest.mark.usefixtures("without_initialisation")
+def test_vgg16_refuses_the_weights_of_another_network(tmp_path: Path) -> None:
+    torch.save(build(ModelConfig(name="simple")).state_dict(), tmp_path / "simple.pth")
+    with pytest.raises(ModelError, match="are not those of this network"):
+        build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "simple.pth")))
+
+
+def test_vgg16_says_what_to_do_when_the_weights_cannot_be_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    with pytest.raises(ModelError, match=r"no route to host.*fetch https://.* give the file's path"):
+        build_model(ModelConfig(name="torchvision_vgg16", weights="IMAGENET1K_V1"))
+
+
+# A network of the user's own.
+
+TINY = """
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, *, num_classes, channels=4, dropout=0.0):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, channels, 3), nn.BatchNorm2d(channels), nn.Flatten(), nn.Dropout(dropout),
+            nn.Linear(channels * 900, num_classes),
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+
+class TenLogits(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(3072, 10))
+
+class Anything(nn.Sequential):
+    def __init__(self, **options):
+        super().__init__(nn.Flatten(), nn.Linear(3072, options["num_classes"], bias=options["bias"]))
+
+class Needs(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+class Refuses(nn.Module):
+    def __init__(self, channels=4):
+        raise ValueError("channels must be odd")
+
+class Wrong(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(3072, 100))
+
+class Pair(nn.Flatten):
+    def forward(self, images):
+        return images, images
+
+class Breaks(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+class NoModule:
+    pass
+
+number = 3
+"""
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Write modules into the current folder, which is not on Python's path; forget them afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", str(tmp_path))])
+    before = set(sys.modules)
+
+    def write(path: str, source: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(source)
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def test_a_network_of_the_current_folder_is_built_with_its_options(
+    write_module: Callable[[str, str], None],
+) -> None:
+    write_module("my_package/nets.py", TINY)
+    model = build_model(ModelConfig(name="my_package.nets:Tiny", options={"channels": 6}), num_classes=7)
+    assert output_sizes(model) == [6, 7]
+    assert all(module.training for module in model.modules())
+
+
+def test_a_network_that_takes_no_num_classes_is_built_without(
+    write_module: Callable[[str, str], None],
+) -> None:
+    write_module("my_nets.py", TINY)
+    assert output_sizes(build_model(ModelConfig(name="my_nets:TenLogits"))) == [10]
+
+
+def test_a_network_that_takes_anything_is_given_num_classes(
+    write_module: Callable[[str, str], None],
+) -> None:
+    write_module("my_nets.py", TINY)
+    model = build_model(ModelConfig(name="my_nets:Anything", options={"bias": False}), num_classes=5)
+    assert [tuple(parameter.shape) for parameter in model.parameters()] == [(5, 3072)]
+
+
+def test_the_check_of_a_network_leaves_no_trace(write_module: Callable[[str, str], None]) -> None:
+    write_module("my_nets.py", TINY)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = build_model(ModelConfig(name="my_nets:Tiny", options={"dropout": 0.5}))
+        drawn = torch.rand(3)
+        torch.manual_seed(5)
+        expected = sys.modules["my_nets"].Tiny(num_classes=10, dropout=0.5)
+        assert torch.equal(drawn, torch.rand(3))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), expected.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("my_nest:Tiny", {}, r"no module 'my_nest'; start in the folder that holds it"),
+        ("elsewhere.nets:Tiny", {}, r"no module 'elsewhere\.nets'; start in the folder that holds it"),
+        ("my_nets:Tyni", {}, r"no class 'Tyni': did you mean 'Tiny'\?"),
+        ("my_nets:", {}, r"write your own network as 'module:Class'"),
+        ("my_nets:number", {}, r"number is a int; name a class that inherits from torch\.nn\.Module"),
+        ("my_nets:NoModule", {}, r"gives a NoModule, not a torch\.nn\.Module; let the class inherit"),
+        ("my_nets:Tiny", {"chanels": 4}, r"unknown option 'chanels' .* did you mean 'channels'\?"),
+        ("my_nets:TenLogits", {"channels": 4}, r"unknown option 'channels' .* takes no options"),
+        ("my_nets:Tiny", {"num_classes": 4}, r"leave num_classes out of model\.options, it is 10"),
+        ("my_nets:Needs", {}, r"missing a required argument: 'channels': see model\.options"),
+        ("my_nets:Refuses", {"channels": 2}, r"refused \(channels=2\) with ValueError: channels must be odd"),
+        ("my_nets:Wrong", {}, r"ones of shape \(2, 3, 32, 32\) gives \(2, 100\), not \(2, 10\); let forward"),
+        ("my_nets:Pair", {}, r"gives tuple, not \(2, 10\); let forward return one logit"),
+        ("my_nets:Breaks", {}, r"ones of shape \(2, 3, 32, 32\) raised RuntimeError: .* let forward take"),
+    ],
+)
+def test_a_network_that_does_not_fit_says_why(
+    write_module: Callable[[str, str], None], name: str, options: dict[str, int], message: str
+) -> None:
+    write_module("my_nets.py", TINY)
+    with pytest.raises(ModelError, match=rf"(?s)model '{name}': .*{message}"):
+        build_model(ModelConfig(name=name, options=dict(options)))
+
+
+def test_a_module_without_networks_says_so(write_module: Callable[[str, str], None]) -> None:
+    write_module("no_nets.py", "x = 1\n")
+    with pytest.raises(ModelError, match=r"no class 'Tiny', nor any other torch\.nn\.Module"):
+        build_model(ModelConfig(name="no_nets:Tiny"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("broken.py", "broken:Tiny"), ("broken_package/__init__.py", "broken_package.nets:Tiny")],
+)
+def test_an_import_that_fails_inside_the_module_is_not_called_missing(
+    write_module: Callable[[str, str], None], path: str, name: str
+) -> None:
+    write_module(path, "import no_such_library\n")
+    with pytest.raises(ModelError, match=r"raised ModuleNotFoundError: No module named 'no_such_library'"):
+        build_model(ModelConfig(name=name))
+
+
+# The hash of a network of the user's own.
+
+
+def test_a_built_in_network_has_no_source_hash(name: str) -> None:
+    assert source_hash(ModelConfig(name=name)) is None
+
+
+def test_the_source_hash_follows_the_file_and_does_not_run_it(
+    write_module: Callable[[str, str], None],
+) -> None:
+    config = ModelConfig(name="my_nets:Tiny")
+    write_module("my_nets.py", "raise RuntimeError")
+    first = source_hash(config)
+    assert first == source_hash(config)
+    write_module("my_nets.py", "raise RuntimeError  # changed")
+    assert first != source_hash(config)
+    assert first is not None
+    assert len(first) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("nowhere:Tiny", "no module 'nowhere'"), ("sys:Tiny", "'sys' has no source file")]
+)
+def test_the_source_hash_of_no_file_is_an_error(
+    write_module: Callable[[str, str], None], name: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        source_hash(ModelConfig(name=name))
+
+
+def test_the_registry_is_read_without_torch() -> None:
+    code = "import sys, cifar_core.models, cifar_core.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
