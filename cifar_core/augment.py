@@ -142,9 +142,7 @@ def _erase(pixels_NHWC: Tensor, *, operation: Erase, generator: torch.Generator)
     return pixels_NHWC
 
 
-def _draw_boxes(
-    count: int, *, height: int, width: int, operation: Erase, generator: torch.Generator
-) -> Tensor:
+def _draw_boxes(count: int, *, height: int, width: int, operation: Erase, generator: torch.Generator) -> Tensor:
     """Return 4×N integers: top, left, bottom and right of each image's rectangle, the last two exclusive.
 
     The draws are those of `torchvision.transforms.RandomErasing`: the area is uniform within `scale`, the

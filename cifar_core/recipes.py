@@ -106,9 +106,7 @@ def parse_augmentation(value: Any) -> Any:
         raise ValueError(f"augmentation is the name of a recipe or a list of operations, not {value!r}")
     operations = tuple(_parse_op(entry) for entry in value)
     if sum(isinstance(op, Normalize) for op in operations) != 1:
-        raise ValueError(
-            "augmentation needs exactly one `normalize`; with normalization none it does nothing"
-        )
+        raise ValueError("augmentation needs exactly one `normalize`; with normalization none it does nothing")
     size = 32
     for op in operations:
         if isinstance(op, Pad):
@@ -126,16 +124,14 @@ def _parse_op(entry: Any) -> AugmentationOp:
     if isinstance(entry, _Op):
         return entry  # type: ignore[return-value]
     if isinstance(entry, Mapping) and "op" in entry:
-        name, arguments = entry["op"], {k: v for k, v in entry.items() if k != "op"}
+        name, arguments = entry["op"], {k: v for k, v in entry.items() if k != "op"}  # as a record holds it
     elif isinstance(entry, Mapping) and len(entry) == 1:
         ((name, arguments),) = entry.items()
         arguments = arguments or {}
     else:
         name, arguments = entry, {}
-    if name not in OPERATIONS:
-        raise ValueError(
-            f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}"
-        )
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise ValueError(f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}")
     if not isinstance(arguments, Mapping):
         raise ValueError(f"operation {name!r} takes arguments by name, such as {{p: 0.5}}, not {arguments!r}")
     return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]

@@ -75,7 +75,7 @@ class StepResult(NamedTuple):
     loss: Tensor
     correct: Tensor
     """Right answers among the batch, while training."""
-    count: int
+    batch_size: int
 
 
 class Evaluation(NamedTuple):
@@ -140,7 +140,7 @@ def start(
     with _seeded(config.seed, place):
         model = build_model(config.model)
     layout = _layout(config, place, memory_format)
-    model.to(place, memory_format=layout)
+    model.to(place).to(memory_format=layout)
     optimizer = build_optimizer(model.parameters(), config.optimizer)
     steps = -(-train_size // config.data.batch_size)
     schedule = build_schedule(optimizer, config.schedule, epochs=config.epochs, steps_per_epoch=steps)
@@ -202,9 +202,9 @@ def train_epoch(
     correct = torch.zeros((), dtype=torch.int64, device=state.device)
     count = 0
     for number, step in enumerate(train_steps(state, images)):
-        loss_sum += step.loss * step.count
+        loss_sum += step.loss * step.batch_size
         correct += step.correct
-        count += step.count
+        count += step.batch_size
         if number % DIVERGENCE_CHECK_STEPS == 0:
             _require_finite(loss_sum, epoch)
     _require_finite(loss_sum, epoch)
@@ -242,7 +242,7 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
     state.model.train()
     # Dropout draws from torch's global generator, which the caller gets back as it was.
     with _seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), _reproducible():
-        for indices_N in order.to(device).split(config.data.batch_size):
+        for indices_N in torch.split(order.to(device), config.data.batch_size):
             inputs_NCHW = augment(
                 images.images_NHWC[indices_N],
                 operations=operations,
@@ -258,7 +258,7 @@ def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> S
     with _autocast(state.config, state.device):
         logits_NK = state.model(inputs_NCHW)
         loss = functional.cross_entropy(logits_NK, labels_N)
-    state.scaler.scale(loss).backward()
+    torch.autograd.backward(state.scaler.scale(loss))
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.schedule.end_step()
@@ -284,8 +284,8 @@ def evaluate(
     losses, correct = [], []
     with _autocast(config, device), _reproducible():
         for images_NHWC, labels_N in zip(
-            on_place.images_NHWC.split(EVALUATION_BATCH),
-            on_place.labels_N.split(EVALUATION_BATCH),
+            torch.split(on_place.images_NHWC, EVALUATION_BATCH),
+            torch.split(on_place.labels_N, EVALUATION_BATCH),
             strict=True,
         ):
             logits_NK = model(normalize(images_NHWC, normalization=config.data.normalization)).float()

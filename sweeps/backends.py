@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -144,20 +145,20 @@ class RayBackend:
 
             try:
                 if self._address:
-                    ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
+                    ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
                 else:
                     ray.init(
                         num_cpus=len(allowed_cores()),
                         num_gpus=_local_gpus(),
                         include_dashboard=False,
                         log_to_driver=False,
-                        logging_level="ERROR",
+                        logging_level=logging.ERROR,
                         object_store_memory=OBJECT_STORE_BYTES,
                     )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
                 raise SweepError(f"{where} did not start: {error} (more in {self._log})") from None
-        found = ray.cluster_resources()
+        found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         self._slots = slots_of(
             self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0)
         )

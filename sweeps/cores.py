@@ -52,7 +52,7 @@ def pin_to_leased_cores(count: int) -> list[int]:
         if len(taken) == count:
             os.sched_setaffinity(0, taken)
             return taken
-    for lock in _leased:
-        lock.release()
+    for held in _leased:
+        held.release()
     _leased.clear()
     return []

@@ -112,21 +112,28 @@ def _rankable(frame: pd.DataFrame) -> pd.Series:
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.copy()
-    rankable = frame[_rankable(frame)]
-    for _, group in rankable.groupby(["protocol", "config_id"], sort=False, dropna=False):
+    import pandas as pd
+
+    cells: dict[Any, tuple[int, float, float, float]] = {}
+    groups: dict[tuple[str, str], list[Any]] = {}
+    rows = frame[_rankable(frame)]
+    for place, protocol, config_id in zip(rows.index, rows["protocol"], rows["config_id"], strict=True):
+        groups.setdefault((protocol, config_id), []).append(place)
+    keys, accuracies = rows["key"].to_dict(), rows["val_accuracy"].to_dict()
+    images = _numbers(rows, "data.validation_size").to_dict()
+    for places in groups.values():
         # One key is one seed: a result that another sweep took over is no second replicate.
-        values = [float(value) for value in group.drop_duplicates("key")["val_accuracy"]]
-        frame.loc[group.index, "replicates"] = len(values)
+        values = list({keys[place]: accuracies[place] for place in reversed(places)}.values())
+        deviation, low, high = math.nan, math.nan, math.nan
         if len(values) > 1:
             deviation, low, high = student_interval(values)
-            frame.loc[group.index, ["val_std", "ci_low", "ci_high"]] = [deviation, low, high]
-            continue
-        images = _number(group.iloc[0], "data.validation_size")
-        if images:
-            low, high = wilson_interval(values[0], images=int(images))
-            frame.loc[group.index, ["ci_low", "ci_high"]] = [low, high]
-    return frame
+        elif images[places[0]] > 0:
+            low, high = wilson_interval(values[0], images=int(images[places[0]]))
+        cells |= dict.fromkeys(places, (len(values), deviation, low, high))
+    filled = pd.DataFrame.from_dict(
+        cells, orient="index", columns=["replicates", "val_std", "ci_low", "ci_high"]
+    ).reindex(frame.index)
+    return frame.assign(**filled.astype({"replicates": "Int64"}))
 
 
 def student_interval(values: list[float]) -> tuple[float, float, float]:
@@ -143,7 +150,10 @@ def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
     """Return low and high end of Wilson's 95 % interval of a share of right answers among `images`."""
     from scipy import stats
 
-    interval = stats.binomtest(round(accuracy * images), images).proportion_ci(CONFIDENCE, method="wilson")
+    right = round(accuracy * images)
+    # Only the interval is wanted; the p-value of any other share takes a search of milliseconds.
+    test = stats.binomtest(right, images, p=right / images)
+    interval = test.proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -151,10 +161,7 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame
     rankable = _rankable(frame)
-    budgets = {
-        protocol: max(_budget(row) for _, row in group.iterrows())
-        for protocol, group in frame.groupby("protocol", sort=False, dropna=False)
-    }
+    budgets = _budgets(frame).groupby(frame["protocol"], dropna=False).max().to_dict()
     protocols = sorted(budgets, key=lambda protocol: (-budgets[protocol], str(protocol)))
     order = frame.assign(
         _below=~rankable,
@@ -180,18 +187,18 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def _budget(row: pd.Series) -> float:
-    """Return how many training images a run saw: epochs × images."""
-    size = _number(row, "data.train_size")
-    images = size or TRAIN_IMAGES - (_number(row, "data.validation_size") or 0)
-    return (_number(row, "epochs") or 0) * images
+def _budgets(frame: pd.DataFrame) -> pd.Series:
+    """Return how many training images each run saw: epochs × images."""
+    rest = TRAIN_IMAGES - _numbers(frame, "data.validation_size").fillna(0)
+    images = _numbers(frame, "data.train_size").fillna(rest)
+    return frame["epochs"].astype("float64").fillna(0) * images
 
 
-def _number(row: pd.Series, name: str) -> float | None:
+def _numbers(frame: pd.DataFrame, name: str) -> pd.Series:
     import pandas as pd
 
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) and not pd.isna(value) else None
+    values = frame[name] if name in frame.columns else pd.Series(None, index=frame.index, dtype="object")
+    return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
 def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:

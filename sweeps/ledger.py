@@ -223,7 +223,7 @@ class Ledger:
     def _enter(self, proposal: Proposal, key: str) -> TrialRecord:
         trial, config = proposal.trial, proposal.config
         attrs = {
-            "config": config.model_dump_json(exclude_defaults=True),
+            "config": config.model_dump_json(),
             "config_id": config.config_id(),
             "started": time.time(),
             "protocol": self._protocol_of(config),

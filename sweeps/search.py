@@ -34,7 +34,7 @@ def enter_report(ledger: Ledger, number: int, report: Report) -> bool:
     return False
 
 
-class LedgerSearcher(_Unpickled, Searcher):  # type: ignore[misc]
+class LedgerSearcher(_Unpickled, Searcher):
     """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more."""
 
     def __init__(
@@ -77,11 +77,11 @@ class LedgerSearcher(_Unpickled, Searcher):  # type: ignore[misc]
         """As `save`."""
 
 
-class PrunerScheduler(_Unpickled, FIFOScheduler):  # type: ignore[misc]
+class PrunerScheduler(_Unpickled, FIFOScheduler):
     """Tells the ledger of each epoch and stops what its pruner, Optuna's, gives up."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -90,7 +90,7 @@ class PrunerScheduler(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         return decision
 
 
-class StopWhen(_Unpickled, Stopper):  # type: ignore[misc]
+class StopWhen(_Unpickled, Stopper):
     """Ends the whole experiment as soon as a condition holds."""
 
     def __init__(self, condition: Callable[[], bool]) -> None:

@@ -397,13 +397,15 @@ def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Param
     ordered: dict[str, Parameter] = {}
     waiting = dict(parameters)
     while waiting:
-        ready = [
-            path
-            for path, parameter in waiting.items()
-            if all(other in ordered or other not in parameters for other in parameter.conditions)
-        ]
-        if not ready:
+        ready = next(
+            (
+                path
+                for path, parameter in waiting.items()
+                if all(other in ordered or other not in parameters for other in parameter.conditions)
+            ),
+            None,
+        )
+        if ready is None:
             raise SpaceError([f"parameters: the conditions of {', '.join(waiting)} depend on each other"])
-        for path in ready:
-            ordered[path] = waiting.pop(path)
+        ordered[ready] = waiting.pop(ready)
     return ordered

@@ -43,7 +43,8 @@ def is_absent(uri: str) -> bool:
 def shown(uri: str) -> str:
     """Return a store's address as it may be printed: without user and password."""
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def record_error(uri: str, *, reason: str) -> RecordError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 
@@ -24,7 +24,7 @@ def open_study(
     folder: SweepFolder,
     *,
     definition: Mapping[str, Any],
-    goal: str,
+    goal: Literal["maximize", "minimize"],
     pruner: optuna.pruners.BasePruner,
     new: bool,
 ) -> optuna.Study:

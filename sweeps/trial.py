@@ -193,7 +193,7 @@ def ray_trainable() -> type:
     """Return the class that Ray Tune runs; made here so that the inline backend needs no Ray."""
     from ray import tune
 
-    class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+    class TrialTrainable(tune.Trainable):
         """Ray's view of a trial. One actor runs many, one after the other, on the cores it has leased."""
 
         def setup(self, config: dict[str, Any], splits: Splits | None = None) -> None:

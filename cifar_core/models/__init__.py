@@ -126,11 +126,7 @@ def _spec(module_name: str, *, name: str) -> ModuleSpec | None:
 def _missing_class(module: ModuleType, class_name: str) -> str:
     from torch import nn
 
-    known = [
-        name
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nn.Module)
-    ]
+    known = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Module)]
     if not known:
         return f"{module.__name__!r} has no class {class_name!r}, nor any other torch.nn.Module"
     return f"{module.__name__!r} has no class {class_name!r}: {closest(class_name, known)}"
@@ -144,9 +140,7 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int) -> ob
         signature = inspect.signature(model_class)
     except ValueError as error:
         raise ModelError(f"model {name!r}: its constructor has no signature; write it in Python") from error
-    takes = [
-        p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
+    takes = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for option in options:
         if option not in takes and not takes_anything:
@@ -190,8 +184,7 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int) -> None:
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if got != wanted:
         raise ModelError(
-            f"model {name!r}: {batch} gives {got}, not {wanted}; "
-            "let forward return one logit for each image and class"
+            f"model {name!r}: {batch} gives {got}, not {wanted}; let forward return one logit for each image and class"
         )
 
 

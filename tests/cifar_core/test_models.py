@@ -167,9 +167,7 @@ def plain_regularized() -> nn.Module:
 
 
 def plain_three_fc() -> nn.Module:
-    return nn.Sequential(
-        *simple_features(), nn.Flatten(), nn.Linear(1024, 256), nn.Linear(256, 64), nn.Linear(64, 10)
-    )
+    return nn.Sequential(*simple_features(), nn.Flatten(), nn.Linear(1024, 256), nn.Linear(256, 64), nn.Linear(64, 10))
 
 
 def simple_features() -> list[nn.Module]:
@@ -289,7 +287,7 @@ def test_a_notebook_network_is_the_one_written_out_layer_by_layer(rung: str) -> 
 
 def test_the_regularized_net_has_an_activation_and_a_dropout_on_its_logits() -> None:
     model = build(ModelConfig(name="simple", activation="relu", dropout=0.4, regularize_logits=True))
-    names = [type(layer).__name__ for layer in model.head]  # type: ignore[union-attr]
+    names = [type(layer).__name__ for layer in model.get_submodule("head").children()]
     assert names == ["Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout"]
 
 
@@ -334,9 +332,7 @@ def without_initialisation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("last_layer", "parameter_count"), [("swap", 134_301_514), ("append", 138_367_554)])
 def test_vgg16s_last_layer_is_swapped_or_appended(last_layer: str, parameter_count: int) -> None:
-    config = ModelConfig.model_validate(
-        {"name": "torchvision_vgg16", "last_layer": last_layer, "dropout": 0.2}
-    )
+    config = ModelConfig.model_validate({"name": "torchvision_vgg16", "last_layer": last_layer, "dropout": 0.2})
     model = build_shape(config)
     sizes = output_sizes(model)[-3:]
     assert sizes == ([4096, 4096, 10] if last_layer == "swap" else [4096, 1000, 10])
@@ -347,8 +343,7 @@ def test_vgg16s_last_layer_is_swapped_or_appended(last_layer: str, parameter_cou
 def numbered_state(model: nn.Module) -> dict[str, Tensor]:
     """Return a state dict of a few kilobytes: the n-th tensor holds n/1000 everywhere."""
     return {
-        key: torch.tensor(n / 1000).expand(value.shape)
-        for n, (key, value) in enumerate(model.state_dict().items())
+        key: torch.tensor(n / 1000).expand(value.shape) for n, (key, value) in enumerate(model.state_dict().items())
     }
 
 
@@ -371,9 +366,7 @@ def test_vgg16_takes_a_file_of_torchvisions_weights(tmp_path: Path, last_layer: 
 def test_vgg16_takes_a_file_of_its_own_weights(tmp_path: Path) -> None:
     state = numbered_state(build_shape(ModelConfig(name="torchvision_vgg16")))
     torch.save(state, tmp_path / "own.pth")
-    loaded = build_model(
-        ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "own.pth"))
-    ).state_dict()
+    loaded = build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "own.pth"))).state_dict()
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[key], value) for key, value in state.items())
 
@@ -517,8 +510,7 @@ def test_the_check_of_a_network_leaves_no_trace(write_module: Callable[[str, str
         expected = sys.modules["my_nets"].Tiny(num_classes=10, dropout=0.5)
         assert torch.equal(drawn, torch.rand(3))
     assert all(
-        torch.equal(a, b)
-        for a, b in zip(model.state_dict().values(), expected.state_dict().values(), strict=True)
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), expected.state_dict().values(), strict=True)
     )
 
 

@@ -1,0 +1,68 @@
+# `make help` lists the targets. Every target sets up what it needs: a virtual environment, the locked
+# dependencies, CIFAR-10.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SWEEP ?= experiments/quick.yaml
+LADDER ?= experiments/ladder.yaml
+ARGS ?=
+
+export RAY_USAGE_STATS_ENABLED := 0
+export DO_NOT_TRACK := true
+
+.PHONY: help setup data sweep ladder leaderboard ui test test-full check format lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo '  SWEEP=FILE, LADDER=FILE and ARGS="--set run_cap=48" change what sweep and ladder run.'
+
+setup: $(VENV)/.installed ## Create the virtual environment with the locked dependencies
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed; $$($(PYTHON) --version) is $(PYTHON): make PYTHON=python3.11 ..." >&2; exit 2; }
+	@echo "setting up $(VENV): some minutes and 6.5 GB the first time, most of it torch"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+data: setup ## Fetch CIFAR-10 into the user's cache folder
+	$(BIN)/sweeps data
+
+sweep: data ## Run SWEEP (default experiments/quick.yaml) and show its leaderboard
+	$(BIN)/sweeps run $(SWEEP) $(ARGS)
+
+ladder: data ## Run LADDER (default experiments/ladder.yaml) and show what each rung brought
+	$(BIN)/sweeps ladder $(LADDER) $(ARGS)
+
+leaderboard: setup ## Show the leaderboard of all sweeps
+	$(BIN)/sweeps leaderboard $(ARGS)
+
+ui: setup ## Open MLflow's pages on the recorded runs
+	$(BIN)/sweeps ui $(ARGS)
+
+test: data ## Run the tests
+	$(BIN)/python -m pytest -m 'not full_width' $(ARGS)
+
+test-full: data ## Run the tests, the golden losses at full width too
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## Write requirements.lock anew from what is installed
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | grep -v '^cifar' > requirements.lock
+
+clean: ## Delete the environment and caches; runs/ and the data stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

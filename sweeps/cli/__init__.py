@@ -1,0 +1,5 @@
+"""The command line: one file a group of verbs. Nothing heavy is imported before a verb runs."""
+
+from sweeps.cli.main import main
+
+__all__ = ["main"]

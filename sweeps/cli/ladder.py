@@ -1,0 +1,119 @@
+"""`sweeps ladder` and `sweeps ablate`: what each step brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import FILE, address_option, backend_option, runs_option, set_option
+
+if TYPE_CHECKING:
+    from sweeps.runner import BackendName
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--rungs", "only", metavar="A,B", help="Only these rungs.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each rung.")
+@click.option(
+    "--epochs-scale",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    default=1.0,
+    show_default=True,
+    help="Share of each rung's epochs; shown as a reduced budget everywhere.",
+)
+@click.option("--train-size", type=click.IntRange(min=100, max=50_000), help="Training images; as --epochs-scale.")
+@set_option
+@runs_option
+@backend_option
+@address_option
+def ladder(
+    file: Path,
+    only: str | None,
+    seeds: int,
+    epochs_scale: float,
+    train_size: int | None,
+    overrides: tuple[str, ...],
+    runs: Path,
+    backend: BackendName,
+    address: str | None,
+) -> None:
+    """Run a ladder's rungs, measure each on the test images, and say what each step brought.
+
+    \b
+    Example:
+      sweeps ladder experiments/ladder.yaml
+      sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
+      sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
+    """
+    from sweeps.ladder import Budget, load_ladder
+
+    loaded = load_ladder(file, overrides=overrides)
+    chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
+    for name in chosen:
+        loaded.rung(name)
+
+    from sweeps.cli.plan import ladder_seconds
+    from sweeps.cli.run import finish
+    from sweeps.ladder import ladder_undertaking
+    from sweeps.runner import RunOptions
+    from sweeps.runner import run as carry_out
+
+    rungs = tuple(loaded.rung(name) for name in chosen) if chosen else loaded.rungs
+    undertaking = ladder_undertaking(
+        loaded,
+        budget=Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds),
+        only=chosen,
+        cost=ladder_seconds(rungs, slots=1) if len(rungs) > 1 else None,
+    )
+    summary = carry_out(undertaking, RunOptions(runs=runs, backend=backend, address=address))
+    show_ladder(runs, loaded.name)
+    finish(summary, loaded.name)
+
+
+def show_ladder(runs: Path, name: str) -> None:
+    """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
+    from sweeps.cli.terminal import console
+    from sweeps.gains import gains, read_rungs
+    from sweeps.ladder_page import write_ladder
+    from sweeps.ladder_table import print_ladder
+    from sweeps.record import MlflowReader
+
+    rungs = read_rungs(MlflowReader(runs), sweep=name)
+    steps = gains(rungs)
+    print_ladder(steps, console())
+    for path in write_ladder(steps, rungs, title=name, facts={}, folder=runs / "sweeps" / name):
+        click.echo(f"written: {path}")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
+@runs_option
+@backend_option
+@address_option
+def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str | None) -> None:
+    """Leave out one change at a time of a recorded run, and say what each was worth.
+
+    RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
+    same epochs and images.
+
+    \b
+    Example:
+      sweeps ablate quick/3 --seeds 3
+    """
+    from sweeps.ablation import ablation_of
+    from sweeps.cli.run import finish
+    from sweeps.ladder import Budget, ladder_undertaking
+    from sweeps.record import MlflowReader
+    from sweeps.runner import RunOptions
+    from sweeps.runner import run as carry_out
+    from sweeps.show import find_run
+
+    ladder = ablation_of(find_run(MlflowReader(runs), run))
+    undertaking = ladder_undertaking(ladder, budget=Budget(seeds=seeds))
+    summary = carry_out(undertaking, RunOptions(runs=runs, backend=backend, address=address))
+    show_ladder(runs, ladder.name)
+    finish(summary, ladder.name)

@@ -1,0 +1,70 @@
+"""The `sweeps` command: its verbs, and how an error reaches a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from cifar_core.errors import CifarError, closest
+from sweeps.cli.data import data
+from sweeps.cli.ladder import ablate, ladder
+from sweeps.cli.leaderboard import leaderboard, show, ui
+from sweeps.cli.manage import list_sweeps, rm, status, stop
+from sweeps.cli.plan import plan
+from sweeps.cli.run import run
+from sweeps.errors import SweepError
+
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """Verbs in the order in which a newcomer meets them; an unknown one names the closest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"no such verb {args[0]!r}: {closest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SweepError, CifarError) as error:
+            # No markup: a message may hold brackets of the user's own.
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(WRONG_USAGE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="cifar-sweeps", prog_name="sweeps")
+def sweeps() -> None:
+    """Search, run and compare image-classification experiments on CIFAR-10.
+
+    \b
+    A first look, without training anything:
+      sweeps plan experiments/quick.yaml
+    Then train it, and look at what came out:
+      sweeps run experiments/quick.yaml
+      sweeps leaderboard --where "model.name == 'resnet'"
+
+    Exit codes: 0 done, 1 done but some trials failed, 2 wrong usage or file, 130 interrupted (all is saved).
+    """
+
+
+for verb in (data, plan, run, status, list_sweeps, leaderboard, show, ladder, ablate, ui, stop, rm):
+    sweeps.add_command(verb)
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(sweeps(prog_name="sweeps"))

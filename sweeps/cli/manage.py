@@ -1,0 +1,134 @@
+"""`sweeps list`, `status`, `stop`, `rm`: what there is, how it stands, ending and deleting it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import click
+
+from sweeps.cli.options import runs_option
+from sweeps.errors import NoSuchSweepError, SweepBusyError, SweepError
+
+STOP_SECONDS = 60
+
+
+@click.command("list")
+@runs_option
+def list_sweeps(runs: Path) -> None:
+    """List the sweeps and ladders under the runs folder.
+
+    \b
+    Example:
+      sweeps list
+    """
+    from sweeps.status import headline, sweep_names, sweep_status
+
+    names = sweep_names(runs)
+    if not names:
+        click.echo(f"no sweep under {runs} yet: `sweeps run experiments/quick.yaml` begins one")
+    for name in names:
+        try:
+            click.echo(headline(sweep_status(runs, name)))
+        except NoSuchSweepError as error:
+            click.echo(f"{name}: {error}")
+
+
+@click.command()
+@click.argument("sweep")
+@runs_option
+@click.option("--watch", is_flag=True, help="Show it again every two seconds until the sweep ends.")
+def status(sweep: str, runs: Path, watch: bool) -> None:
+    """Show how a sweep stands, trial by trial; works from another terminal and after the end.
+
+    \b
+    Example:
+      sweeps status quick
+      sweeps status quick --watch
+    """
+    from sweeps.cli.terminal import console
+    from sweeps.spec import check_name
+    from sweeps.status import print_status, sweep_status
+
+    _check(sweep, check_name)
+    while True:
+        standing = sweep_status(runs, sweep)
+        if watch:
+            click.clear()
+        print_status(standing, console())
+        if not watch or standing.driver is None:
+            return
+        time.sleep(2)
+
+
+@click.command()
+@click.argument("sweep")
+@runs_option
+def stop(sweep: str, runs: Path) -> None:
+    """End a running sweep; every finished epoch is saved, and `sweeps run` goes on from there.
+
+    \b
+    Example:
+      sweeps stop quick
+    """
+    from sweeps.journal import SweepFolder
+    from sweeps.spec import check_name
+
+    _check(sweep, check_name)
+    folder = SweepFolder(runs, sweep)
+    if not folder.path.is_dir():
+        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    driver = folder.driver()
+    if driver is None:
+        click.echo(f"{sweep} is not running")
+        return
+    if driver["host"] != socket.gethostname():
+        raise SweepError(f"{sweep} is run on {driver['host']}: stop it there")
+    os.kill(int(driver["pid"]), signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while folder.driver() is not None:
+        if time.monotonic() > deadline:
+            raise SweepError(f"{sweep} (process {driver['pid']}) has not ended after {STOP_SECONDS} s: look at it there")
+        time.sleep(0.2)
+    click.echo(f"{sweep} is stopped; `sweeps run` with its file goes on")
+
+
+@click.command()
+@click.argument("sweep")
+@runs_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rm(sweep: str, runs: Path, yes: bool) -> None:
+    """Delete a sweep: its journal, checkpoints, logs, and its runs in MLflow.
+
+    \b
+    Example:
+      sweeps rm quick
+    """
+    from sweeps.journal import SweepFolder
+    from sweeps.spec import check_name
+
+    _check(sweep, check_name)
+    folder = SweepFolder(runs, sweep)
+    if not folder.path.is_dir():
+        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    if folder.driver() is not None:
+        raise SweepBusyError(f"{sweep} is running: `sweeps stop {sweep}` first")
+    if not yes:
+        click.confirm(f"delete {sweep} with its journal, checkpoints, logs and MLflow runs?", abort=True)
+    from sweeps.tracking import delete_sweep
+
+    deleted = delete_sweep(runs, sweep)
+    shutil.rmtree(folder.path)
+    click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
+
+
+def _check(sweep: str, check_name: object) -> None:
+    assert callable(check_name)
+    try:
+        check_name(sweep)
+    except ValueError as error:
+        raise SweepError(str(error)) from None

@@ -1,0 +1,37 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+runs_option = click.option(
+    "--runs",
+    type=FOLDER,
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for all that runs leave behind.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a key of the file, such as base.epochs=3; may be given more than once.",
+)
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["ray", "inline"]),
+    default="ray",
+    show_default=True,
+    help="inline: one trial after the other in this process, for a debugger.",
+)
+address_option = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="A running Ray cluster; default $RAY_ADDRESS, else Ray starts on this machine.",
+)

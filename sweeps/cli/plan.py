@@ -1,0 +1,132 @@
+"""`sweeps plan`: what a sweep or a ladder would do and cost; starts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import FILE, set_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@set_option
+@click.option("--no-probe", is_flag=True, help="Do not time train steps; leaves the estimate out.")
+def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
+    """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
+
+    The estimate comes from train steps timed here, on random images, for the first configurations.
+
+    \b
+    Example:
+      sweeps plan experiments/quick.yaml
+      sweeps plan experiments/ladder.yaml
+      sweeps plan experiments/search.yaml --set run_cap=50
+    """
+    from sweeps.cli.terminal import console
+    from sweeps.yaml_files import read_yaml
+
+    if "rungs" in read_yaml(file, overrides=overrides):
+        _plan_ladder(file, overrides, console())
+    else:
+        _plan_sweep(file, overrides, console(), probe=not no_probe)
+
+
+def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, probe: bool) -> None:
+    from rich.table import Table
+
+    from cifar_core.config import TrainingConfig
+    from sweeps.backends import local_slots
+    from sweeps.planning import estimate, preview, trial_count
+    from sweeps.progress import duration
+    from sweeps.spec import load_spec
+    from sweeps.yaml_files import flatten
+
+    spec = load_spec(file, overrides=overrides)
+    for warning in spec.warnings():
+        click.echo(f"warning: {file}: {warning}", err=True)
+    console.print(f"{spec.name}: {spec.description}" if spec.description else spec.name, markup=False)
+    base = TrainingConfig.model_validate(spec.base)
+    fixed = {path: value for path, value in flatten(spec.base).items() if path not in spec.parameters}
+    console.print("fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()), markup=False)
+
+    space = Table("parameter", "may be", "active when", box=None, header_style="bold", pad_edge=False)
+    for path, values, when in spec.space.describe():
+        space.add_row(path, values, when)
+    console.print(space)
+
+    configs = preview(spec)
+    first = Table("first", *spec.parameters, box=None, header_style="bold", pad_edge=False)
+    for number, config in enumerate(configs):
+        values = flatten(config.resolved())
+        first.add_row(str(number), *(_short(values.get(path, "")) for path in spec.parameters))
+    console.print(first)
+
+    slots = local_slots(spec.resources, spec.limits)
+    trials = trial_count(spec)
+    combinations = spec.space.cardinality()
+    of = "" if combinations is None else f" of {combinations} combinations"
+    early = spec.early_terminate
+    stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
+    console.print(f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
+    if probe:
+        cost = estimate(configs, trials=trials, early=early, slots=slots.count)
+        console.print(
+            f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.most_trial_epochs}), about "
+            f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here"
+        )
+    if spec.limits.timeout is not None:
+        console.print(f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
+    console.print(f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does", soft_wrap=True)
+
+
+def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> None:
+    from rich.table import Table
+
+    from sweeps.backends import local_slots
+    from sweeps.ladder import load_ladder
+    from sweeps.progress import duration
+
+    ladder = load_ladder(file, overrides=overrides)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("rung", "from", "what it changes", "epochs"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
+    for rung in ladder.rungs:
+        changes = [change for change in rung.changes if not change.startswith("epochs ")] or ["longer or shorter"]
+        table.add_row(rung.name, rung.came_from or "", "\n".join(changes), str(rung.config.epochs))
+    console.print(f"{ladder.name}: {ladder.description}", markup=False)
+    console.print(table)
+    slots = local_slots(ladder.resources, ladder.limits)
+    hours = ladder_seconds(ladder.rungs, slots=1)
+    console.print(
+        f"{len(ladder.rungs)} rungs, {sum(rung.config.epochs for rung in ladder.rungs)} epochs, about "
+        f"{duration(sum(hours.values()) / slots.count)} on {slots.describe()}, from train steps timed here"
+    )
+    for name, seconds in sorted(hours.items(), key=lambda item: -item[1])[:3]:
+        console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
+    console.print(f"nothing was started: `sweeps ladder {file}` does", soft_wrap=True)
+
+
+def ladder_seconds(rungs: tuple[object, ...], *, slots: int) -> dict[str, float]:
+    """Return the seconds that each rung takes on one slot, each network timed once."""
+    from sweeps.ladder import Rung
+    from sweeps.planning import seconds_per_image, train_images
+
+    timed: dict[str, float] = {}
+    seconds = {}
+    for rung in rungs:
+        assert isinstance(rung, Rung)
+        kind = rung.config.model.model_dump_json()
+        if kind not in timed:
+            timed[kind] = seconds_per_image(rung.config)
+        seconds[rung.name] = timed[kind] * train_images(rung.config) * rung.config.epochs / slots
+    return seconds
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

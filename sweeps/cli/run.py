@@ -1,0 +1,97 @@
+"""`sweeps run`: train what is missing of a sweep, then show its leaderboard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import FILE, address_option, backend_option, runs_option, set_option
+
+if TYPE_CHECKING:
+    from sweeps.runner import BackendName, RunSummary
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@set_option
+@runs_option
+@backend_option
+@address_option
+@click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
+@click.option("--retry-failed", is_flag=True, help="Try again the trials that failed.")
+def run(
+    file: Path,
+    overrides: tuple[str, ...],
+    runs: Path,
+    backend: BackendName,
+    address: str | None,
+    new: bool,
+    retry_failed: bool,
+) -> None:
+    """Train what is missing of a sweep and show its leaderboard.
+
+    Running it again goes on where it stopped; a larger run_cap extends it; what is recorded is not trained again.
+
+    \b
+    Example:
+      sweeps run experiments/quick.yaml
+      sweeps run experiments/quick.yaml --set run_cap=48
+      sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
+    """
+    from sweeps.spec import load_spec
+
+    spec = load_spec(file, overrides=overrides)
+    for warning in spec.warnings():
+        click.echo(f"warning: {file}: {warning}", err=True)
+
+    from sweeps.runner import RunOptions
+    from sweeps.runner import run as carry_out
+    from sweeps.undertaking import undertaking_of
+
+    options = RunOptions(runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
+    summary = carry_out(undertaking_of(spec), options)
+    show_result(runs, spec.name)
+    finish(summary, spec.name)
+
+
+def show_result(runs: Path, sweep: str) -> None:
+    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`."""
+    from sweeps.cli.terminal import console
+    from sweeps.leaderboard import leaderboard, to_csv
+    from sweeps.leaderboard_table import print_leaderboard
+    from sweeps.record import MlflowReader
+
+    reader = MlflowReader(runs)
+    board = leaderboard(reader)
+    to_csv(board, runs / "leaderboard.csv")
+    print_leaderboard(leaderboard(reader, sweep=sweep), console(), limit=30)
+
+
+def finish(summary: RunSummary, sweep: str) -> None:
+    """Say in words how a start went, and exit with the code that says the same."""
+    from sweeps.progress import duration
+    from sweeps.records import Outcome
+
+    counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
+    click.echo(f"{sweep}: {counts}")
+    if summary.stopped_by == "signal":
+        click.echo("interrupted; all is saved: the same command goes on from here")
+        sys.exit(130)
+    if summary.stopped_by == "timeout":
+        click.echo("the timeout is reached; all is saved: the same command goes on from here")
+    elif not summary.trained:
+        taken = f", {summary.reused} taken over from earlier runs" if summary.reused else ""
+        click.echo(f"nothing was trained: every result was recorded already{taken}")
+    else:
+        click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
+    if summary.unwritten:
+        click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
+    failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
+    for record in failed:
+        click.echo(f"trial {record.number} failed: {record.error}; its log: {record.log}", err=True)
+    if failed:
+        click.echo("`--retry-failed` tries them again", err=True)
+        sys.exit(1)

@@ -1,0 +1,513 @@
+"""What each rung of a ladder brought against the one it comes from, and how sure that is.
+
+One run each compares two networks, three seeds or more compare two recipes; the words keep the two apart. The
+same record serves `sweeps ablate`, where every rung comes from the full recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.results import EpochResult
+from sweeps.leaderboard import student_interval, wilson_interval
+from sweeps.record import COLUMNS, LAST_COLUMNS
+from sweeps.records import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sweeps.record import RecordReader
+
+ALPHA = 0.05
+"""A difference is shown where its Holm-adjusted p-value is at most this."""
+RECIPE_SEEDS = 3
+"""Common seeds that a statement about recipes takes at the least."""
+SMALLEST_P = 1e-99
+"""A smaller p-value is written as this one: the exact binomial underflows to 0, which no p-value is."""
+LONGEST_VALUE = 40
+"""Characters of a configuration value in a rung's change."""
+_NO_SPREAD = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RungRun:
+    """One run of one rung. Without a test result it carries no numbers."""
+
+    seed: int
+    run_id: str
+    status: str
+    """An `Outcome`, as text."""
+    test_accuracy: float | None = None
+    """Share of right answers on the test images, 0 to 1."""
+    correct: np.ndarray | None = None
+    """One truth value a test image, in the file's order."""
+    epochs: tuple[EpochResult, ...] = ()
+    parameters_millions: float | None = None
+    train_seconds: float | None = None
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RungRuns:
+    """The runs of one rung under one budget: one configuration, a run a seed."""
+
+    name: str
+    place: int
+    """Counted from 0."""
+    came_from: str | None
+    """The rung that gains are taken against; None for one that the ladder starts with."""
+    change: str
+    """What differs from `came_from`, such as `data.batch_size 64 -> 256`."""
+    reduced: str | None
+    """How the budget was cut, None for the full one."""
+    runs: tuple[RungRun, ...]
+    left_out: int = 0
+    """Recorded runs of an earlier configuration of this rung, which are not mixed in."""
+
+    @property
+    def tested(self) -> tuple[RungRun, ...]:
+        """The runs that have numbers, by seed."""
+        return tuple(sorted((r for r in self.runs if r.test_accuracy is not None), key=lambda run: run.seed))
+
+    @property
+    def status(self) -> str:
+        """Return `complete`, or how many runs are in which state."""
+        states = Counter(_state(run) for run in self.runs)
+        words = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
+        old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
+        return ("complete" if set(states) == {"complete"} else words or "not run") + old
+
+
+def read_rungs(reader: RecordReader, *, sweep: str) -> list[RungRuns]:
+    """Return the rungs of a ladder in its order, once for each budget they ran under, the full one first.
+
+    Runs of one name and budget that differ in their configuration are not mixed: the newest run says which
+    configuration the rung is now, and the others are counted as left out.
+
+    Raises:
+        RecordError: where the record cannot be read.
+    """
+    frame = reader.runs(sweep=sweep)
+    configuration = [name for name in frame.columns if name not in {*COLUMNS, *LAST_COLUMNS}]
+    frame = frame[frame["rung"].notna()].sort_values(["started", "trial"], kind="stable")
+    recorded: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for row in map(_present, frame.to_dict(orient="records")):
+        recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
+    rungs = []
+    for (name, reduced), rows in recorded.items():
+        newest = rows[-1]
+        current = [row for row in rows if row["config_id"] == newest["config_id"]]
+        parents = recorded.get((newest["came_from"], reduced))
+        rungs.append(
+            RungRuns(
+                name=name,
+                place=int(newest["place"] or 0),
+                came_from=newest["came_from"],
+                change="" if parents is None else change_between(parents[-1], newest, names=configuration),
+                reduced=reduced,
+                runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
+                left_out=len(rows) - len(current),
+            )
+        )
+    return sorted(rungs, key=lambda rung: (rung.place, rung.name, rung.reduced is not None, rung.reduced or ""))
+
+
+def change_between(parent: Mapping[str, Any], rung: Mapping[str, Any], *, names: Sequence[str]) -> str:
+    """Return what differs between two configurations, `data.batch_size 64 -> 256, epochs 20 -> 30`.
+
+    A rung that changes `model.name` or `schedule.name` resets the block: of its other fields only those are
+    named that are not the new architecture's defaults.
+
+    Args:
+        parent: values under dotted names, as the record's table has them; missing ones are None or not a number.
+        rung: as `parent`.
+        names: the dotted names to compare.
+    """
+    changes = []
+    for name in names:
+        block, _, field = name.rpartition(".")
+        before, after = _value(parent.get(name)), _value(rung.get(name))
+        if block and field != "name" and parent.get(f"{block}.name") != rung.get(f"{block}.name"):
+            if after and after != _default(str(rung.get(f"{block}.name")), field=field):
+                changes.append(f"{name} {after}")
+        elif before != after:
+            changes.append(f"{name} {before or 'unset'} -> {after or 'unset'}")
+    return ", ".join(changes)
+
+
+class Finding(StrEnum):
+    """What a comparison came to."""
+
+    START = "start"
+    HIGHER = "higher"
+    LOWER = "lower"
+    NOT_SHOWN = "not shown"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """One rung's result and its difference to the rung it comes from: what every view shows."""
+
+    rung: str
+    place: int
+    came_from: str | None
+    change: str
+    reduced: str | None
+    status: str
+    seeds: int
+    """Runs that the numbers rest on, one a seed."""
+    test_accuracy: float | None
+    """Mean over the runs, share from 0 to 1; as the interval's ends, which are those of `ci_kind`."""
+    ci_low: float | None
+    ci_high: float | None
+    ci_kind: str
+    """`Wilson, one run` or `t, 3 seeds`: how the 95 % interval was made."""
+    difference: float | None
+    """To `came_from`, in points (100 × the difference of two shares); as its 95 % interval."""
+    difference_low: float | None
+    difference_high: float | None
+    p_value: float | None
+    p_holm: float | None
+    """Adjusted over the comparisons of the same kind and budget in this ladder."""
+    test: str | None
+    """`McNemar, one run each`, `paired t over 3 seeds`, or None where nothing was tested."""
+    verdict: str
+    finding: Finding
+    parameters_millions: float | None
+    train_seconds: float | None
+    """Mean over the runs; as `images_per_second`."""
+    images_per_second: float | None
+
+    def cells(self) -> dict[str, str]:
+        """Return every value as the text that terminal, CSV, page and picture show; empty where there is none."""
+        return {
+            "rung": self.rung,
+            "from": self.came_from or "",
+            "change": self.change,
+            "budget": "full" if self.reduced is None else f"reduced: {self.reduced}",
+            "status": self.status,
+            "runs": str(self.seeds),
+            "test_accuracy_percent": _format(self.test_accuracy, lambda share: f"{100 * share:.2f}"),
+            "ci_low_percent": _format(self.ci_low, lambda share: f"{100 * share:.2f}"),
+            "ci_high_percent": _format(self.ci_high, lambda share: f"{100 * share:.2f}"),
+            "interval": self.ci_kind,
+            "difference_points": _format(self.difference, signed),
+            "difference_low": _format(self.difference_low, signed),
+            "difference_high": _format(self.difference_high, signed),
+            "p_value": _format(self.p_value, _p_text),
+            "p_holm": _format(self.p_holm, _p_text),
+            "test": self.test or "",
+            "verdict": self.verdict,
+            "parameters_millions": _format(self.parameters_millions, lambda millions: f"{millions:.3f}"),
+            "train_seconds": _format(self.train_seconds, lambda seconds: f"{seconds:.0f}"),
+            "images_per_second": _format(self.images_per_second, lambda rate: f"{rate:.0f}"),
+        }
+
+    def accuracy_interval(self) -> str:
+        """Return `65.17–67.02`, in percent; empty where there is none."""
+        cells = self.cells()
+        return f"{cells['ci_low_percent']}–{cells['ci_high_percent']}" if self.ci_low is not None else ""
+
+    def difference_interval(self) -> str:
+        """Return `+1.30 to +3.10`, in points; empty where there is none."""
+        cells = self.cells()
+        return f"{cells['difference_low']} to {cells['difference_high']}" if self.difference_low is not None else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    """Two rungs set against each other, before Holm's adjustment."""
+
+    words: Callable[[str, bool], str]
+    """From the difference's text and whether it is shown, the verdict."""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    test: str | None = None
+    recipes: bool = False
+
+
+def gains(rungs: Sequence[RungRuns]) -> list[Gain]:
+    """Return one gain a rung, in the same order.
+
+    With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies. With
+    fewer they are compared as networks: McNemar's exact test on the runs of the first common seed. Holm's
+    adjustment goes over the recipe comparisons of one budget, and apart from those over its run comparisons.
+    """
+    known = {(rung.name, rung.reduced): rung for rung in rungs}
+    assert len(known) == len(rungs), "a rung is listed once a budget"
+    budgets: dict[str, list[str | None]] = {}
+    for rung in rungs:
+        budgets.setdefault(rung.name, []).append(rung.reduced)
+    comparisons = [
+        _compared(rung, parent=known.get((rung.came_from or "", rung.reduced)), budgets=budgets) for rung in rungs
+    ]
+    adjusted: list[float | None] = [None] * len(rungs)
+    families: dict[tuple[bool, str | None], list[tuple[int, float]]] = {}
+    for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
+        if comparison.p_value is not None:
+            families.setdefault((comparison.recipes, rung.reduced), []).append((index, comparison.p_value))
+    for family in families.values():
+        for (index, _), p_holm in zip(family, holm([p for _, p in family]), strict=True):
+            adjusted[index] = p_holm
+    return [_gain(rung, of, p_holm) for rung, of, p_holm in zip(rungs, comparisons, adjusted, strict=True)]
+
+
+def _gain(rung: RungRuns, comparison: _Comparison, p_holm: float | None) -> Gain:
+    runs, difference = rung.tested, comparison.difference
+    low, high, kind = _accuracy_interval(runs)
+    shown = p_holm is not None and p_holm <= ALPHA
+    finding = Finding.NOT_SHOWN if comparison.test else Finding.NOT_COMPARED
+    if rung.came_from is None:
+        finding = Finding.START
+    elif shown and difference is not None:
+        finding = Finding.HIGHER if difference > 0 else Finding.LOWER
+    return Gain(
+        rung=rung.name,
+        place=rung.place,
+        came_from=rung.came_from,
+        change=rung.change,
+        reduced=rung.reduced,
+        status=rung.status,
+        seeds=len(runs),
+        test_accuracy=_mean(run.test_accuracy for run in runs),
+        ci_low=low,
+        ci_high=high,
+        ci_kind=kind,
+        difference=difference,
+        difference_low=comparison.low,
+        difference_high=comparison.high,
+        p_value=comparison.p_value,
+        p_holm=p_holm,
+        test=comparison.test,
+        verdict=comparison.words("" if difference is None else f"{signed(difference)} points", shown),
+        finding=finding,
+        parameters_millions=_mean(run.parameters_millions for run in runs),
+        train_seconds=_mean(run.train_seconds for run in runs),
+        images_per_second=_mean(run.images_per_second for run in runs),
+    )
+
+
+def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, list[str | None]]) -> _Comparison:
+    def refused(reason: str) -> _Comparison:
+        return _Comparison(words=lambda _points, _shown: reason)
+
+    if not rung.tested:
+        return refused(f"no result: {rung.status}")
+    if rung.came_from is None:
+        return refused("the ladder starts here")
+    if parent is None:
+        there = rung.came_from in budgets
+        return refused(f"not compared: {'different budgets' if there else f'{rung.came_from} is not recorded here'}")
+    if not parent.tested:
+        return refused(f"not compared: {parent.name} has no result ({parent.status})")
+    ours, theirs = ({run.seed: run for run in of.tested} for of in (rung, parent))
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) >= RECIPE_SEEDS:
+        pairs = [(ours[seed].test_accuracy or 0.0, theirs[seed].test_accuracy or 0.0) for seed in common]
+        return _recipes_compared(pairs, seeds=max(len(ours), len(theirs)))
+    first = common[0] if common else None
+    several = len(ours) > 1 or len(theirs) > 1
+    run, other = (of[min(of) if first is None else first] for of in (ours, theirs))
+    which = f" (seed {first})" if several and first is not None else ""
+    if first is None:
+        which = f" (seeds {run.seed} and {other.seed})"
+    few = f"; fewer than {RECIPE_SEEDS} common seeds say nothing of recipes" if several else ""
+    return _runs_compared(run, other, which=which, more=few)
+
+
+def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Comparison:
+    from scipy import stats
+
+    differences = [100 * (ours - theirs) for ours, theirs in pairs]
+    deviation, low, high = student_interval(differences)
+    mean = math.fsum(differences) / len(differences)
+    if deviation < _NO_SPREAD:
+        return _Comparison(
+            words=lambda points, _: f"not tested: the same difference ({points}) in every seed, no spread to judge by",
+            difference=mean,
+        )
+    p_value = float(stats.ttest_rel([ours for ours, _ in pairs], [theirs for _, theirs in pairs]).pvalue)
+    partly = f" (the {len(pairs)} seeds in common of {seeds})" if seeds > len(pairs) else ""
+    return _Comparison(
+        words=lambda points, shown: (
+            (f"{points}, sure" if shown else f"no difference that can be shown ({points})") + partly
+        ),
+        difference=mean,
+        low=max(low, -100.0),
+        high=min(high, 100.0),
+        p_value=p_value,
+        test=f"paired t over {len(pairs)} seeds",
+        recipes=True,
+    )
+
+
+def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _Comparison:
+    if run.correct is None or other.correct is None:
+        return _Comparison(
+            words=lambda points, _: f"not tested ({points}): the answer to each image is not recorded",
+            difference=100 * ((run.test_accuracy or 0.0) - (other.test_accuracy or 0.0)),
+        )
+    if len(run.correct) != len(other.correct):
+        return _Comparison(words=lambda _points, _shown: "not compared: tested on different images")
+    only_ours = int((run.correct & ~other.correct).sum())
+    only_theirs = int((~run.correct & other.correct).sum())
+    both, images = int((run.correct & other.correct).sum()), len(run.correct)
+    low, high = newcombe_interval(both=both, only_first=only_ours, only_second=only_theirs, images=images)
+
+    def words(points: str, shown: bool) -> str:
+        if only_ours == only_theirs == 0:
+            return f"these two runs{which} are right on exactly the same images{more}"
+        said = f"differ by {points}" if shown else f"do not differ measurably ({points})"
+        return f"these two runs{which} {said}{more}"
+
+    return _Comparison(
+        words=words,
+        difference=100 * (only_ours - only_theirs) / images,
+        low=100 * low,
+        high=100 * high,
+        p_value=mcnemar(only_ours, only_second=only_theirs),
+        test="McNemar, one run each",
+    )
+
+
+def mcnemar(only_first: int, *, only_second: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test: the binomial test on the images that one alone got right.
+
+    Source: McNemar, Psychometrika 12 (1947) 153-157, in its exact form.
+    """
+    from scipy import stats
+
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def newcombe_interval(*, both: int, only_first: int, only_second: int, images: int) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two paired shares, -1 to 1.
+
+    Source: Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: Wilson's two intervals, squared and
+    added, with a continuity-corrected estimate of their correlation.
+    """
+    neither = images - both - only_first - only_second
+    first, second = (both + only_first) / images, (both + only_second) / images
+    (low_1, high_1), (low_2, high_2) = (wilson_interval(share, images=images) for share in (first, second))
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    cross = float(both * neither - only_first * only_second)
+    if cross > 0:
+        cross = max(cross - images / 2, 0.0)
+    phi = cross / math.sqrt(margins) if margins else 0.0
+
+    def reach(one: float, two: float) -> float:
+        return math.sqrt(max(one**2 - 2 * phi * one * two + two**2, 0.0))
+
+    difference = (only_first - only_second) / images
+    low = difference - reach(first - low_1, high_2 - second)
+    return low, difference + reach(high_1 - first, second - low_2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number, in the same order.
+
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def signed(points: float) -> str:
+    """Return `+4.12`, `-0.30`, and `+0.00` for what rounds to nothing."""
+    return f"{round(points, 2) + 0.0:+.2f}"
+
+
+def _accuracy_interval(runs: Sequence[RungRun]) -> tuple[float | None, float | None, str]:
+    accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
+    if len(accuracies) > 1:
+        _, low, high = student_interval(accuracies)
+        # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
+        return max(low, 0.0), min(high, 1.0), f"t, {len(accuracies)} seeds"
+    if not accuracies:
+        return None, None, ""
+    if runs[0].correct is None:
+        return None, None, "none: the answer to each image is not recorded"
+    return *wilson_interval(accuracies[0], images=len(runs[0].correct)), "Wilson, one run"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
+
+
+def _format(value: float | None, pattern: Callable[[float], str]) -> str:
+    return "" if value is None else pattern(value)
+
+
+def _p_text(p_value: float) -> str:
+    return f"{max(p_value, SMALLEST_P):.2g}"
+
+
+def _state(run: RungRun) -> str:
+    untested = run.status == Outcome.COMPLETE and run.test_accuracy is None
+    return "complete but not tested" if untested else run.status
+
+
+def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
+    import pandas as pd
+
+    return {name: None if pd.isna(value) else value for name, value in row.items()}
+
+
+def _one_a_seed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest run of each seed, a tested one before any other."""
+    best: dict[int, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, row["test_accuracy"] is not None)):
+        best[int(row["seed"])] = row
+    return [best[seed] for seed in sorted(best)]
+
+
+def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
+    run_id, tested = row["run_id"], row["status"] == Outcome.COMPLETE and row["test_accuracy"] is not None
+    if not tested:
+        return RungRun(seed=int(row["seed"]), run_id=run_id, status=row["status"])
+    return RungRun(
+        seed=int(row["seed"]),
+        run_id=run_id,
+        status=row["status"],
+        test_accuracy=row["test_accuracy"],
+        correct=_as_truth(reader.correctness(run_id)),
+        epochs=tuple(reader.curve(run_id)),
+        parameters_millions=row["parameters_millions"],
+        train_seconds=row["train_seconds"],
+        images_per_second=row["images_per_second"],
+    )
+
+
+def _as_truth(correct: np.ndarray | None) -> np.ndarray | None:
+    return None if correct is None else correct.astype(bool)
+
+
+def _value(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _default(model: str, *, field: str) -> str:
+    """Return an architecture's default as the record writes it; empty where there is none."""
+    value = ARCHITECTURES[model].defaults.get(field) if model in ARCHITECTURES else None
+    return _value(json.dumps(value) if isinstance(value, tuple) else value)
