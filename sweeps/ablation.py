@@ -59,15 +59,14 @@ def ablation_of(row: Mapping[str, Any]) -> Ladder:
 
 
 def _config_of(row: Mapping[str, Any]) -> TrainingConfig:
-    import math
+    import pandas as pd
 
     known = {"epochs": row["epochs"]} | {
         path: value for path, value in row.items() if path.split(".")[0] in TrainingConfig.model_fields
     }
     tree: dict[str, Any] = {}
     for path, value in known.items():
-        missing = value is None or (isinstance(value, float) and math.isnan(value))
-        if not missing:
+        if isinstance(value, list | dict) or not pd.isna(value):
             set_path(tree, path, value)
     return TrainingConfig.model_validate(tree)
 

@@ -159,9 +159,7 @@ class RayBackend:
                 where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
                 raise SweepError(f"{where} did not start: {error} (more in {self._log})") from None
         found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self._slots = slots_of(
-            self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0)
-        )
+        self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
         return self
 
     def __exit__(self, *exception: object) -> None:

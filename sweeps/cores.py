@@ -13,11 +13,7 @@ _leased: list[filelock.BaseFileLock] = []
 
 def allowed_cores() -> list[int]:
     """Return the cores that this process may use, fewer than the machine has inside a container."""
-    cores = (
-        sorted(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else list(range(os.cpu_count() or 1))
-    )
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     quota = _cgroup_quota()
     return cores if quota is None else cores[: max(1, int(quota))]
 

@@ -187,7 +187,10 @@ class Gain:
     images_per_second: float | None
 
     def cells(self) -> dict[str, str]:
-        """Return every value as the text that terminal, CSV, page and picture show; empty where there is none."""
+        """Return every value as the text that terminal, CSV, page and picture show; empty where there is none.
+
+        The one place that rounds: percents and points to 2 decimals, p-values to 2 digits.
+        """
         return {
             "rung": self.rung,
             "from": self.came_from or "",

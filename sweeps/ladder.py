@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from cifar_core.config import StrictModel, TrainingConfig, explain
+from cifar_core.config import TRAIN_IMAGES, StrictModel, TrainingConfig, explain
 from cifar_core.errors import closest
 from sweeps.errors import SpecError, SweepError
 from sweeps.proposers import Listed, ListProposer
@@ -73,9 +73,7 @@ class Ladder:
         for rung in self.rungs:
             if rung.name == name:
                 return rung
-        raise SweepError(
-            f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}"
-        )
+        raise SweepError(f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +89,23 @@ class Budget:
         parts = []
         if self.epochs_scale != 1:
             parts.append(f"{self._epochs(config)} of {config.epochs} epochs")
-        if self.train_size is not None:
-            parts.append(f"{self.train_size:,} training images")
+        size = self._train_size(config)
+        if size != config.data.train_size:
+            parts.append(f"{size:,} training images")
         return ", ".join(parts) or None
 
     def _epochs(self, config: TrainingConfig) -> int:
         return max(1, round(config.epochs * self.epochs_scale))
 
+    def _train_size(self, config: TrainingConfig) -> int | None:
+        full = config.data.train_size or TRAIN_IMAGES - config.data.validation_size
+        return config.data.train_size if self.train_size is None or self.train_size >= full else self.train_size
+
     def apply(self, config: TrainingConfig) -> TrainingConfig:
         """Return the configuration under this budget; the step schedule shrinks with the epochs."""
         step_size = max(1, round(config.schedule.step_size * self.epochs_scale))
         schedule = config.schedule.model_copy(update={"step_size": step_size})
-        size = config.data.train_size if self.train_size is None else self.train_size
-        data = config.data.model_copy(update={"train_size": size})
+        data = config.data.model_copy(update={"train_size": self._train_size(config)})
         return config.model_copy(update={"epochs": self._epochs(config), "schedule": schedule, "data": data})
 
 
@@ -170,7 +172,11 @@ def _identify(entry: dict[str, Any], place: int, known: list[str]) -> tuple[str,
         return name, None, f"{where}.name: {error}".replace("a sweep", "a rung")
     came_from = entry.get("from", known[-1] if known else None)
     if came_from is not None and came_from not in known:
-        return name, None, f"{where}.from: no rung {came_from!r} stands before {name!r}. {closest(str(came_from), known)}"
+        return (
+            name,
+            None,
+            f"{where}.from: no rung {came_from!r} stands before {name!r}. {closest(str(came_from), known)}",
+        )
     return name, came_from, None
 
 
@@ -210,19 +216,17 @@ def ladder_undertaking(
     *,
     budget: Budget = Budget(),
     only: Sequence[str] = (),
-    cost: dict[str, float] | None = None,
+    cost: Callable[[TrainingConfig], float] | None = None,
 ) -> Undertaking:
-    """Return a ladder as the runner takes it, longest rungs first so that no long one is left for the end.
+    """Return a ladder as the runner takes it.
 
     Args:
         ladder: the ladder.
         budget: how much of it is spent.
         only: names of the rungs to run; all where empty.
-        cost: seconds an image for each rung; where given, the longest are begun first.
+        cost: seconds that a configuration takes; where given, the longest are begun first.
     """
     rungs = [ladder.rung(name) for name in only] if only else list(ladder.rungs)
-    seconds = cost or {}
-    rungs.sort(key=lambda rung: -seconds.get(rung.name, 0.0) * rung.config.epochs)
     entries = []
     for rung in rungs:
         shared = budget.apply(rung.config)
@@ -232,7 +236,7 @@ def ladder_undertaking(
             entries.append(Listed(config=config, labels={**labels, "reduced": budget.reduced(rung.config)}))
 
     def proposer(key_of: KeyOf) -> ListProposer:
-        return ListProposer(entries, key_of=key_of)
+        return ListProposer(entries, key_of=key_of, cost=cost)
 
     return Undertaking(
         name=ladder.name,

@@ -71,7 +71,8 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     fixed = {*COLUMNS, *LAST_COLUMNS}
-    names = [name for name in frame.columns if name not in fixed and frame[name].map(str).nunique(dropna=False) > 1]
+    texts = frame.drop(columns=[name for name in frame.columns if name in fixed]).map(str)
+    names = [str(name) for name in texts if texts[name].nunique() > 1 and not _follows(texts, str(name))]
     if frame["seed"].nunique() > 1:
         names.append("seed")
     short = {name: _short(name) for name in names}
@@ -79,6 +80,15 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     return {
         (short[name] if uses[short[name]] == 1 else name): [_value(value) for value in shown[name]] for name in names
     }
+
+
+def _follows(texts: pd.DataFrame, name: str) -> bool:
+    """Return whether a value says no more than its block's `name`, as an architecture's defaults do."""
+    block, _, field = name.rpartition(".")
+    chosen = f"{block}.name"
+    if field == "name" or chosen not in texts:
+        return False
+    return bool((texts.groupby(chosen)[name].nunique() == 1).all())
 
 
 def _short(name: str) -> str:

@@ -20,9 +20,6 @@ from sweeps.proposers import Proposal, Proposer
 from sweeps.record import CompleteResult
 from sweeps.records import Outcome, TrialRecord
 
-MOST_REPEATS = 200
-"""Proposals in a row that were tried before, after which the search has nothing new to offer."""
-
 _LABELS = (
     "rung", "place", "came_from", "reduced", "protocol", "parameters", "log", "error", "reused_from", "facts",
 )  # fmt: skip
@@ -83,6 +80,7 @@ class Ledger:
         self._by_key: dict[str, int] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
         self._left_over: list[int] = []
+        self._to_retry: list[int] = []
         self._exhausted = False
         self._adopt(retry_failed=retry_failed)
 
@@ -91,20 +89,18 @@ class Ledger:
         for frozen in self._study.get_trials(deepcopy=False):
             attrs = frozen.user_attrs
             if "key" not in attrs:
-                # A crash between ask and the note of what was asked: nothing was trained for it.
-                if frozen.state == TrialState.RUNNING:
-                    self._study.tell(frozen.number, state=TrialState.FAIL)
+                # A crash between the proposal and the note of what it is: nothing was trained for it.
+                if not frozen.state.is_finished():
+                    self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+                continue
+            if not self._proposer.concerns(attrs["key"]):
                 continue
             if "duplicate_of" in attrs:
                 if not frozen.state.is_finished():
                     self._study.tell(frozen.number, state=TrialState.FAIL)
                 continue
             record = to_record(frozen, sweep=self._sweep, study=self._study)
-            retried = retry_failed and record.outcome is Outcome.FAILED
-            if retried:
-                continue
-            self._records[record.number] = record
-            self._by_key[record.key] = record.number
+            self._hold(record)
             if frozen.state == TrialState.RUNNING:
                 trial = optuna.Trial(self._study, frozen._trial_id)
                 self._live[record.number] = trial
@@ -115,6 +111,16 @@ class Ledger:
                     self._tell(record.number, Outcome(attrs["outcome"]))
                 else:
                     self._left_over.append(record.number)
+        if retry_failed:
+            self._to_retry = [r.number for r in self.records if r.outcome is Outcome.FAILED]
+
+    def _hold(self, record: TrialRecord) -> None:
+        """Keep a record; one of the same key is of a former attempt, which failed."""
+        before = self._by_key.get(record.key)
+        if before is not None:
+            del self._records[before]
+        self._records[record.number] = record
+        self._by_key[record.key] = record.number
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -125,7 +131,8 @@ class Ledger:
     def is_done(self) -> bool:
         """Whether there is surely nothing to train."""
         target = self.target
-        return not self._live and target is not None and len(self._records) >= target
+        open_ends = self._live or self._to_retry
+        return not open_ends and target is not None and len(self._records) >= target
 
     @property
     def live(self) -> int:
@@ -144,12 +151,11 @@ class Ledger:
         if self._left_over:
             number = self._left_over.pop(0)
             return self._update(number, outcome=Outcome.RUNNING)
+        if self._to_retry:
+            return self._try_again(self._to_retry.pop(0))
         repeats = 0
         while not self._exhausted:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
-                break
-            if repeats >= MOST_REPEATS:
-                self._exhausted = self.live == 0
                 break
             proposal = self._proposer.ask(self._study, repeats=repeats)
             if proposal is None:
@@ -220,6 +226,18 @@ class Ledger:
             if self._records[number].outcome is Outcome.RUNNING:
                 self._update(number, outcome=Outcome.INTERRUPTED)
 
+    def _try_again(self, number: int) -> TrialRecord:
+        """Enter a failed trial anew: its own Optuna trial is closed for good."""
+        before = self._records[number]
+        failed = self._study.get_trials(deepcopy=False)[number]
+        if failed.params:
+            self._study.enqueue_trial(failed.params)
+        trial = self._study.ask()
+        for name, distribution in failed.distributions.items():
+            trial._suggest(name, distribution)
+        labels = {name: getattr(before, name) for name in ("rung", "place", "came_from", "reduced")}
+        return self._enter(Proposal(trial=trial, config=before.config, labels=labels), before.key)
+
     def _enter(self, proposal: Proposal, key: str) -> TrialRecord:
         trial, config = proposal.trial, proposal.config
         attrs = {
@@ -235,8 +253,7 @@ class Ledger:
                 trial.set_user_attr(name, value)
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         record = replace(to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING)
-        self._records[record.number] = record
-        self._by_key[key] = record.number
+        self._hold(record)
         self._live[record.number] = trial
         self._on_change(record)
         return record
@@ -310,9 +327,7 @@ def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialR
         config_id=attrs["config_id"],
         config=TrainingConfig.model_validate_json(attrs["config"]),
         outcome=outcome,
-        epochs=tuple(
-            EpochResult.from_dict(attrs[name]) for name in sorted(attrs) if name.startswith("epoch:")
-        ),
+        epochs=tuple(EpochResult.from_dict(attrs[name]) for name in sorted(attrs) if name.startswith("epoch:")),
         started=attrs["started"],
         finished=attrs.get("finished"),
         test=None
@@ -324,6 +339,11 @@ def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialR
 
 def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
     """Return every distinct trial of a study without taking it over, as another process sees it."""
+    newest: dict[str, FrozenTrial] = {}
     for frozen in study.get_trials(deepcopy=False):
         if "key" in frozen.user_attrs and "duplicate_of" not in frozen.user_attrs:
-            yield to_record(frozen, sweep=sweep, study=study)
+            # A failed trial that was tried again stands there twice.
+            newest.pop(frozen.user_attrs["key"], None)
+            newest[frozen.user_attrs["key"]] = frozen
+    for frozen in newest.values():
+        yield to_record(frozen, sweep=sweep, study=study)

@@ -65,16 +65,9 @@ def estimate(
     configs: Sequence[TrainingConfig], *, trials: int, early: EarlyTerminate, slots: int, device: str = "auto"
 ) -> Estimate:
     """Return what `trials` like these cost, from steps timed here on random images."""
-    timed: dict[tuple[str, str], float] = {}
+    probe = Probe(device=device)
     deadline = time.monotonic() + PROBE_SECONDS
-    seconds = []
-    for config in configs:
-        kind = (config.model.model_dump_json(), config.precision)
-        if kind not in timed:
-            if time.monotonic() > deadline:
-                continue
-            timed[kind] = seconds_per_image(config, device=device)
-        seconds.append(timed[kind] * train_images(config) * config.epochs)
+    seconds = [probe.seconds(config) for config in configs if probe.knows(config) or time.monotonic() < deadline]
     most = [config.epochs for config in configs]
     kept = [expected_epochs(config.epochs, early) for config in configs]
     share = sum(kept) / sum(most)
@@ -83,8 +76,36 @@ def estimate(
         trial_epochs=sum(kept) / len(kept) * trials,
         most_trial_epochs=round(sum(most) / len(most) * trials),
         seconds=sum(seconds) / len(seconds) * trials * share / slots,
-        probed=len(timed),
+        probed=probe.networks,
     )
+
+
+class Probe:
+    """Times train steps of each network once."""
+
+    def __init__(self, *, device: str = "auto") -> None:
+        self._device = device
+        self._timed: dict[str, float] = {}
+
+    @property
+    def networks(self) -> int:
+        """Networks timed so far."""
+        return len(self._timed)
+
+    def knows(self, config: TrainingConfig) -> bool:
+        """Return whether a configuration's network was timed already."""
+        return self._kind(config) in self._timed
+
+    def seconds(self, config: TrainingConfig) -> float:
+        """Return the seconds that a whole run takes on one slot, evaluation not counted."""
+        kind = self._kind(config)
+        if kind not in self._timed:
+            self._timed[kind] = seconds_per_image(config, device=self._device)
+        return self._timed[kind] * train_images(config) * config.epochs
+
+    @staticmethod
+    def _kind(config: TrainingConfig) -> str:
+        return f"{config.model.model_dump_json()} {config.precision}"
 
 
 def seconds_per_image(config: TrainingConfig, *, device: str = "auto") -> float:

@@ -41,7 +41,13 @@ class Progress(Protocol):
 def terminal_copy() -> Iterator[Console]:
     """Yield a console on a copy of standard output, which stays on the terminal when the original is redirected."""
     sys.stdout.flush()
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1) as stream:
+    try:
+        copy = os.dup(sys.stdout.fileno())
+    except OSError:
+        # A notebook's or a test's standard output has no file behind it, and is not redirected either.
+        yield Console(width=110, highlight=False, file=sys.stdout)
+        return
+    with os.fdopen(copy, "w", encoding="utf-8", buffering=1) as stream:
         terminal = stream.isatty()
         yield Console(file=stream, width=None if terminal else 110, highlight=False)
 
@@ -83,9 +89,7 @@ class Standing:
         return None if value is None else float(value)
 
     def best(self) -> TrialRecord | None:
-        complete = [
-            r for r in self.records.values() if r.outcome is Outcome.COMPLETE and self.value(r) is not None
-        ]
+        complete = [r for r in self.records.values() if r.outcome is Outcome.COMPLETE and self.value(r) is not None]
         return max(complete, key=lambda record: self._sign * (self.value(record) or 0.0), default=None)
 
     @property
@@ -179,9 +183,7 @@ class LiveProgress:
             self._standing.records[record.number] = record
         if record.outcome.is_final:
             style = STYLES[record.outcome]
-            self._console.print(
-                Text(self._standing.line(record), style=style, overflow="ellipsis", no_wrap=True)
-            )
+            self._console.print(Text(self._standing.line(record), style=style, overflow="ellipsis", no_wrap=True))
 
     def _draw(self) -> Group:
         with self._lock:

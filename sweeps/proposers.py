@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from cifar_core.config import TrainingConfig
@@ -44,13 +46,15 @@ class Proposer(Protocol):
         """Return how many proposals there are, None where there is no end to them."""
         ...
 
+    def concerns(self, key: str) -> bool:
+        """Return whether a trial that the study holds is one of those that could be proposed here."""
+        ...
+
 
 class SamplerProposer:
     """TPE or random search. The sampler is seeded by (seed, trial number): a resumed study goes on, not over."""
 
-    def __init__(
-        self, space: SearchSpace, *, method: str, seed: int, start_with: Sequence[Assignment] = ()
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, method: str, seed: int, start_with: Sequence[Assignment] = ()) -> None:
         self._space = space
         self._method = method
         self._seed = seed
@@ -58,33 +62,39 @@ class SamplerProposer:
         self._unlisted: Iterator[Assignment] | None = None
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
-        number = len(study.get_trials(deepcopy=False))
-        fixed = self._fixed(number, repeats)
-        if fixed is None and repeats >= REPEATS_BEFORE_LISTING:
-            return None
-        if fixed:
-            study.enqueue_trial(self._space.encode(fixed))
-        study.sampler = make_sampler(self._method, seed=self._seed, number=number)
-        trial = study.ask()
-        assignment = self._space.suggest(trial)
-        try:
-            return Proposal(trial=trial, config=self._space.config(assignment))
-        except ValidationError:
-            # Possible values, impossible together (such as two sizes that exceed the images there are).
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return self.ask(study, repeats=repeats + 1)
+        while True:
+            number = len(study.get_trials(deepcopy=False))
+            fixed = self._fixed(study, repeats)
+            if fixed is None:
+                return None
+            if fixed:
+                study.enqueue_trial(self._space.encode(fixed))
+            study.sampler = make_sampler(self._method, seed=self._seed, number=number)
+            trial = study.ask()
+            assignment = self._space.suggest(trial)
+            try:
+                return Proposal(trial=trial, config=self._space.config(assignment))
+            except ValidationError:
+                # Possible values, impossible together (such as two sizes that exceed the images there are).
+                study.tell(trial, state=TrialState.FAIL)
+                repeats += 1
 
-    def _fixed(self, number: int, repeats: int) -> Assignment | None:
-        if number < len(self._start_with):
-            return self._start_with[number]
+    def _fixed(self, study: optuna.Study, repeats: int) -> Assignment | None:
+        """Return what the next trial must have, `{}` to leave it to the sampler, None where nothing is left."""
+        proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
+        if proposed < len(self._start_with) and repeats < REPEATS_BEFORE_LISTING:
+            return self._start_with[proposed]
         if repeats < REPEATS_BEFORE_LISTING:
             return {}
         if self._unlisted is None:
-            self._unlisted = iter(()) if self._space.cardinality() is None else self._space.assignments()
+            self._unlisted = iter(()) if self._space.cardinality() is None else _untried(self._space, study)
         return next(self._unlisted, None)
 
     def total(self) -> int | None:
         return self._space.cardinality()
+
+    def concerns(self, key: str) -> bool:
+        return True
 
 
 class GridProposer:
@@ -96,22 +106,34 @@ class GridProposer:
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
         if self._remaining is None:
-            tried = [trial.params for trial in study.get_trials(deepcopy=False)]
-            self._remaining = iter(
-                [a for a in self._space.assignments() if self._space.encode(a) not in tried]
-            )
-        for assignment in self._remaining:
-            study.enqueue_trial(self._space.encode(assignment))
-            trial = study.ask()
-            suggested = self._space.suggest(trial)
-            try:
-                return Proposal(trial=trial, config=self._space.config(suggested))
-            except ValidationError:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return None
+            self._remaining = _untried(self._space, study)
+        assignment = next(self._remaining, None)
+        if assignment is None:
+            return None
+        study.enqueue_trial(self._space.encode(assignment))
+        trial = study.ask()
+        return Proposal(trial=trial, config=self._space.config(self._space.suggest(trial)))
 
     def total(self) -> int | None:
         return self._space.cardinality()
+
+    def concerns(self, key: str) -> bool:
+        return True
+
+
+def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:
+    """Return the possible combinations that the study does not hold yet, in the file's order."""
+    tried = {_identity(trial.params) for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)}
+    return (a for a in space.assignments() if _identity(space.encode(a)) not in tried and space.allows(a))
+
+
+def _identity(params: Mapping[str, Any]) -> str:
+    return json.dumps(params, sort_keys=True)
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    """Return whether a crash came between the proposal of a trial and the note of what it is."""
+    return trial.state == TrialState.FAIL and "key" not in trial.user_attrs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +145,28 @@ class Listed:
 
 
 class ListProposer:
-    """A list of configurations, such as a ladder's rungs, in the order given."""
+    """A list of configurations, such as a ladder's rungs; the longest first where their cost is known."""
 
-    def __init__(self, entries: Sequence[Listed], *, key_of: Callable[[TrainingConfig], str]) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Listed],
+        *,
+        key_of: Callable[[TrainingConfig], str],
+        cost: Callable[[TrainingConfig], float] | None = None,
+    ) -> None:
         self._entries = list(entries)
         self._key_of = key_of
+        self._cost = cost
         self._remaining: list[Listed] | None = None
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
         if self._remaining is None:
             known = {trial.user_attrs.get("key") for trial in study.get_trials(deepcopy=False)}
             self._remaining = [e for e in self._entries if self._key_of(e.config) not in known]
+            cost = self._cost
+            if cost is not None and len(self._remaining) > 1:
+                # A long one begun last would leave every other slot idle at the end.
+                self._remaining.sort(key=lambda entry: -cost(entry.config))
         if not self._remaining:
             return None
         entry = self._remaining.pop(0)
@@ -141,6 +174,9 @@ class ListProposer:
 
     def total(self) -> int | None:
         return len(self._entries)
+
+    def concerns(self, key: str) -> bool:
+        return key in {self._key_of(entry.config) for entry in self._entries}
 
 
 def make_sampler(method: str, *, seed: int, number: int) -> optuna.samplers.BaseSampler:

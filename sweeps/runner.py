@@ -109,7 +109,7 @@ def run(undertaking: Undertaking, options: RunOptions) -> RunSummary:
         study = open_study(
             folder,
             definition=undertaking.definition,
-            goal=undertaking.metric.goal,
+            metric=undertaking.metric,
             pruner=make_pruner(undertaking.early_terminate, epochs=undertaking.epochs),
             new=options.new,
         )
@@ -204,6 +204,7 @@ def _train(
                 log=str(log),
                 cpus=slots.cpus,
                 device=slots.device,
+                gpu_share=slots.gpus,
             )
 
         standing = Standing(
@@ -220,9 +221,7 @@ def _train(
             soft_wrap=True,
         )
         test_step = (
-            TestStep(ledger, backend=backend, checkpoints=folder.checkpoints)
-            if undertaking.tested
-            else no_test_step
+            TestStep(ledger, backend=backend, checkpoints=folder.checkpoints) if undertaking.tested else no_test_step
         )
         with show_progress(console, standing) as progress, _signals_to(stopping, console), test_step:
             changes.listeners = [tracker.write, progress.update, test_step.hear, _clean_up(folder)]
@@ -234,9 +233,7 @@ def _backend(
 ) -> contextlib.AbstractContextManager[Backend]:
     if options.backend == "inline":
         return contextlib.nullcontext(InlineBackend(undertaking.resources))
-    return RayBackend(
-        undertaking.resources, undertaking.limits, address=options.address, log=folder.path / "ray.log"
-    )
+    return RayBackend(undertaking.resources, undertaking.limits, address=options.address, log=folder.path / "ray.log")
 
 
 def _splits_of(undertaking: Undertaking, images: LabelledImages) -> Splits:
@@ -294,7 +291,8 @@ def _sources(undertaking: Undertaking) -> dict[str, str]:
 def _protocol(config: TrainingConfig) -> str:
     data = config.data
     size = "all" if data.train_size is None else str(data.train_size)
-    return f"{data.validation_size} validation images of split {data.split_seed}, trained on {size} for {config.epochs} epochs"
+    validation = f"{data.validation_size} validation images of split {data.split_seed}"
+    return f"{validation}, trained on {size} for {config.epochs} epochs"
 
 
 def _facts() -> dict[str, str]:

@@ -37,9 +37,7 @@ def enter_report(ledger: Ledger, number: int, report: Report) -> bool:
 class LedgerSearcher(_Unpickled, Searcher):
     """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more."""
 
-    def __init__(
-        self, ledger: Ledger, *, job_of: Callable[[TrialRecord], dict[str, Any]], slots: int
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, job_of: Callable[[TrialRecord], dict[str, Any]], slots: int) -> None:
         super().__init__(metric=None, mode=None)
         self._ledger = ledger
         self._job_of = job_of
@@ -57,16 +55,12 @@ class LedgerSearcher(_Unpickled, Searcher):
         self._numbers[trial_id] = proposed.number
         return self._job_of(proposed)
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self._numbers.get(trial_id)
         if number is None:
             return
         if error:
-            self._ledger.finish(
-                number, Outcome.FAILED, error="its process died, more often than it was restarted"
-            )
+            self._ledger.finish(number, Outcome.FAILED, error="its process died, more often than it was restarted")
         elif result is not None and "report" in result:
             enter_report(self._ledger, number, Report.from_json(result["report"]))
 

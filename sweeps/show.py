@@ -24,7 +24,7 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
     Raises:
         SweepError: no run, or several, are called so.
     """
-    rows: list[dict[str, Any]] = reader.runs().to_dict("records")
+    rows = [{str(column): value for column, value in row.items()} for row in reader.runs().to_dict("records")]
     sweep, slash, trial = name.rpartition("/")
     exact = [row for row in rows if slash and row["sweep"] == sweep and trial in (str(row["trial"]), row["rung"])]
     found = exact or [row for row in rows if row["rung"] == name]
@@ -39,9 +39,11 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
 
 def print_run(row: dict[str, Any], reader: RecordReader, console: Console) -> None:
     """Print a run's values, then its curve."""
+    import pandas as pd
+
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in row.items():
-        if value is not None and value == value and value != "":
+        if isinstance(value, list | dict) or not (pd.isna(value) or value == ""):
             facts.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(facts)
     curve = Table(box=None, header_style="bold", pad_edge=False)

@@ -30,6 +30,12 @@ MOST_COMBINATIONS = 100_000
 """A grid larger than this is surely a mistake, and listing it would take the memory."""
 
 
+SPLIT_FIELDS = ("data.train_size", "data.validation_size", "data.split_seed")
+"""What decides which images a trial sees."""
+
+MOST_SPLITS = 20
+
+
 class SpaceError(ValueError):
     """A space that makes no sense; lists every mistake."""
 
@@ -132,6 +138,14 @@ class SearchSpace:
         """
         return TrainingConfig.model_validate(self._merged(assignment))
 
+    def allows(self, assignment: Assignment) -> bool:
+        """Return whether the values, each possible, are possible together."""
+        try:
+            self.config(assignment)
+        except ValidationError:
+            return False
+        return True
+
     def _merged(self, assignment: Assignment) -> dict[str, Any]:
         # A searched model or schedule does not reset its block: base holds what all of them share.
         tree = merge({}, self.base)
@@ -164,10 +178,7 @@ class SearchSpace:
 
     def encode(self, assignment: Assignment) -> dict[str, Scalar]:
         """Return an assignment as Optuna stores it."""
-        return {
-            path: value if self.parameters[path].is_range else _label(value)
-            for path, value in assignment.items()
-        }
+        return {path: value if self.parameters[path].is_range else _label(value) for path, value in assignment.items()}
 
     def decode(self, path: str, stored: Any) -> Any:
         """Return a value as `TrainingConfig` takes it from how Optuna stores it."""
@@ -254,17 +265,20 @@ class SearchSpace:
         return _at(TrainingConfig.model_validate(self.base), path)
 
     def values_of(self, path: str) -> list[Any]:
-        """Return every value that a field can take, for the few fields where that must be a short list.
-
-        Raises:
-            SpaceError: it is a continuous range.
-        """
+        """Return every value that a field can take; only for fields that are no range of numbers."""
         if path not in self.parameters:
             return [_at(TrainingConfig.model_validate(self.base), path)]
         values = self._finite_values(path)
-        if values is None or len(values) > 20:
-            raise SpaceError([f"parameters.{path}: list at most 20 `values`: each is a split of the images"])
+        assert values is not None, f"{path} is a continuous range"
         return list(values)
+
+    def unlisted_splits(self) -> list[str]:
+        """Return a mistake for each parameter by which the images would be split in more ways than memory holds."""
+        return [
+            f"parameters.{path}: list at most {MOST_SPLITS} `values`, because each is another copy of the images"
+            for path in SPLIT_FIELDS
+            if path in self.parameters and ((values := self._finite_values(path)) is None or len(values) > MOST_SPLITS)
+        ]
 
     def warnings(self) -> list[str]:
         """Return what is allowed and yet probably not meant."""
@@ -310,17 +324,13 @@ class SearchSpace:
             else:
                 text = " | ".join(map(str, parameter.choices))
             when = " and ".join(
-                f"{other} is {' or '.join(map(str, allowed))}"
-                for other, allowed in parameter.conditions.items()
+                f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
             )
             rows.append((path, text, when))
         return rows
 
     def _is_active(self, parameter: Parameter, assignment: Assignment) -> bool:
-        return all(
-            path in assignment and assignment[path] in allowed
-            for path, allowed in parameter.conditions.items()
-        )
+        return all(path in assignment and assignment[path] in allowed for path, allowed in parameter.conditions.items())
 
     def _is_integer(self, path: str) -> bool:
         parameter = self.parameters[path]
@@ -358,7 +368,7 @@ class SearchSpace:
                 lines = [f"{path}: no such field of a training configuration"]
             else:
                 continue
-            mistakes += [f"parameters.{path}.{key}: {line.partition(': ')[2] or line}" for line in lines]
+            mistakes += [f"parameters.{path}.{key}: {_without_place(line, path)}" for line in lines]
         if any("unknown key" in mistake for mistake in mistakes):
             return mistakes[:1]
         return mistakes
@@ -371,6 +381,8 @@ class SearchSpace:
                 mistakes.append(f"parameters.{path}.when: {other!r} is not a parameter of this sweep. {hint}")
                 continue
             known = self.parameters[other].choices
+            if not allowed:
+                mistakes.append(f"parameters.{path}.when.{other}: lists no value, of {list(known)} give at least one")
             if not known:
                 mistakes.append(f"parameters.{path}.when: {other!r} is a range, a condition needs `values`")
             mistakes += [
@@ -379,6 +391,12 @@ class SearchSpace:
                 if known and value not in known
             ]
         return mistakes
+
+
+def _without_place(line: str, path: str) -> str:
+    """Return a mistake of a configuration without its place, which the parameter's own place already says."""
+    place, _, rest = line.partition(": ")
+    return rest if rest and (place == path or path.startswith(f"{place}.")) else line
 
 
 def _label(value: Any) -> Scalar:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from cifar_core.config import StrictModel, TrainingConfig, explain
 from sweeps.errors import SpecError
-from sweeps.space import Parameter, SearchSpace, SpaceError
+from sweeps.space import MOST_COMBINATIONS, Parameter, SearchSpace, SpaceError
 from sweeps.yaml_files import read_yaml
 
 Spec = TypeVar("Spec", bound=StrictModel)
@@ -139,14 +139,13 @@ class SweepSpec(StrictModel):
             space = self.space
         except SpaceError as error:
             raise ValueError("\n".join(error.mistakes)) from None
+        mistakes += space.unlisted_splits()
         if self.method == "grid":
-            mistakes += space.not_enumerable()
+            mistakes += space.not_enumerable() or self._too_large(space)
         elif self.run_cap is None:
             mistakes.append(f"run_cap: a {self.method} search needs a number of trials, such as run_cap: 24")
         if self.metric.name.startswith("val_") and space.least("data.validation_size") == 0:
-            mistakes.append(
-                f"metric.name: {self.metric.name} needs base.data.validation_size above 0, such as 2000"
-            )
+            mistakes.append(f"metric.name: {self.metric.name} needs base.data.validation_size above 0, such as 2000")
         if self.early_terminate.type != "none" and "epochs" in self.parameters:
             mistakes.append(
                 "parameters.epochs: cannot be searched together with early_terminate, which compares trials epoch "
@@ -157,6 +156,11 @@ class SweepSpec(StrictModel):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _too_large(self, space: SearchSpace) -> list[str]:
+        if space.cardinality() is not None:
+            return []
+        return [f"parameters: a grid of more than {MOST_COMBINATIONS:,} combinations: use method bayes or random"]
 
     @property
     def space(self) -> SearchSpace:

@@ -57,7 +57,6 @@ def sweep_status(runs: Path, sweep: str) -> SweepStatus:
     folder = SweepFolder(runs, sweep)
     study = read_study(folder)
     driver = folder.driver()
-    definition = study.user_attrs.get("metric", "val_accuracy")
     records = list(read_records(study, sweep=sweep))
     if driver is not None:
         # What is open in the journal is being trained by the driver that holds the sweep.
@@ -69,7 +68,7 @@ def sweep_status(runs: Path, sweep: str) -> SweepStatus:
         sweep=sweep,
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
         records=tuple(records),
-        metric=definition,
+        metric=study.user_attrs.get("metric", "val_accuracy"),
         maximize=study.direction.name == "MAXIMIZE",
     )
 

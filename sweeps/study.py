@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.journal import SweepFolder
-from sweeps.spec import EarlyTerminate
+from sweeps.spec import EarlyTerminate, Metric
 
 
 def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def open_study(
     folder: SweepFolder,
     *,
     definition: Mapping[str, Any],
-    goal: Literal["maximize", "minimize"],
+    metric: Metric,
     pruner: optuna.pruners.BasePruner,
     new: bool,
 ) -> optuna.Study:
@@ -33,7 +33,7 @@ def open_study(
     Args:
         folder: the sweep's.
         definition: flat description of space, base and metric; another one is another study.
-        goal: maximize or minimize.
+        metric: what the search looks at.
         pruner: is asked after each epoch.
         new: begin another study where the sweep has one with another definition.
 
@@ -45,17 +45,19 @@ def open_study(
     name = study_name(folder.sweep, definition)
     stored = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
     if stored and name not in stored and not new:
-        latest = json.loads(list(stored.values())[-1].user_attrs["definition"])
+        latest = json.loads(list(stored.values())[-1].user_attrs.get("definition", "{}"))
         changes = "\n".join(f"  {line}" for line in _differences(latest, definition))
         raise StudyChangedError(
             f"sweep {folder.sweep!r} was begun with another space, base or metric:\n{changes}\n"
             "give the file another name, undo the change, or begin anew under this name with --new"
         )
     study = optuna.create_study(
-        storage=storage, study_name=name, direction=goal, pruner=pruner, load_if_exists=True
+        storage=storage, study_name=name, direction=metric.goal, pruner=pruner, load_if_exists=True
     )
-    if name not in stored:
-        study.set_user_attr("definition", json.dumps(definition))
+    known = study.user_attrs
+    for attribute, value in {"definition": json.dumps(definition), "metric": metric.name}.items():
+        if attribute not in known:
+            study.set_user_attr(attribute, value)
     return study
 
 
@@ -67,9 +69,7 @@ def read_study(folder: SweepFolder) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not folder.journal.exists():
-        raise NoSuchSweepError(
-            f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is"
-        )
+        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
     storage = folder.read_journal()
     names = optuna.get_all_study_names(storage)
     if not names:

@@ -83,7 +83,7 @@ def store_errors(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise record_error(uri, reason=lines[0]) from error
+        raise record_error(uri, reason=lines[0].replace(uri, shown(uri))) from error
 
 
 def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> Iterator[Run]:

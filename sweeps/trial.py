@@ -52,6 +52,8 @@ class Job:
     """File for everything the trial says."""
     cpus: int
     device: str
+    gpu_share: float = 0.0
+    """Of one GPU's memory; below 1 where several trials share it."""
 
     def training_config(self) -> TrainingConfig:
         return TrainingConfig.model_validate_json(self.config)
@@ -108,6 +110,9 @@ class TrialSession:
         import torch
 
         torch.set_num_threads(self._job.cpus)
+        if self._job.device == "cuda" and self._job.gpu_share < 1:
+            # Ray counts shares of a GPU but limits nothing: one trial could take the memory of the others.
+            torch.cuda.set_per_process_memory_fraction(self._job.gpu_share)
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._state = self._load_or_start(log)
         known = list(self._state.history)
@@ -167,9 +172,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 def _epoch_line(result: EpochResult, *, of: int) -> str:
     validation = (
-        ""
-        if result.val_accuracy is None
-        else f", validation {result.val_loss:.4f} / {result.val_accuracy:.2%}"
+        "" if result.val_accuracy is None else f", validation {result.val_loss:.4f} / {result.val_accuracy:.2%}"
     )
     return (
         f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: train {result.train_loss:.4f} / "
@@ -181,11 +184,7 @@ def _facts(state: TrainingState) -> dict[str, str]:
     import torch
 
     device = state.device
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {"host": socket.gethostname(), "device": f"{device.type} ({name})", "torch": torch.__version__}
 
 

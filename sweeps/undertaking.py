@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from cifar_core.config import DataConfig, TrainingConfig
 from sweeps.proposers import GridProposer, Proposer, SamplerProposer
-from sweeps.space import SearchSpace
+from sweeps.space import SPLIT_FIELDS, SearchSpace
 from sweeps.spec import EarlyTerminate, Limits, Metric, Resources, SweepSpec
 from sweeps.yaml_files import flatten
 
@@ -55,7 +58,7 @@ def undertaking_of(spec: SweepSpec) -> Undertaking:
         resources=spec.resources,
         early_terminate=spec.early_terminate,
         epochs=base.epochs,
-        data=_splits(space, base),
+        data=_splits(space),
         models=list(dict.fromkeys(map(str, space.values_of("model.name")))),
         proposer=lambda key_of: proposer_of(spec),
     )
@@ -68,13 +71,15 @@ def proposer_of(spec: SweepSpec) -> Proposer:
     return SamplerProposer(spec.space, method=spec.method, seed=spec.seed, start_with=spec.start_with)
 
 
-def _splits(space: SearchSpace, base: TrainingConfig) -> list[DataConfig]:
-    fields = ("train_size", "validation_size", "split_seed")
-    values = [space.values_of(f"data.{field}") for field in fields]
-    return [
-        base.data.model_copy(update=dict(zip(fields, combination, strict=True)))
-        for combination in itertools.product(*values)
-    ]
+def _splits(space: SearchSpace) -> list[DataConfig]:
+    fields = [path.removeprefix("data.") for path in SPLIT_FIELDS]
+    values = [space.values_of(path) for path in SPLIT_FIELDS]
+    splits = []
+    for combination in itertools.product(*values):
+        # Possible sizes, impossible together: the proposer passes over them too.
+        with contextlib.suppress(ValidationError):
+            splits.append(DataConfig.model_validate(dict(zip(fields, combination, strict=True))))
+    return splits
 
 
 def _definition(spec: SweepSpec) -> dict[str, Any]:

@@ -82,7 +82,10 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     Under `parameters` the rest of the path is one key, because parameters are dotted paths themselves.
     """
     if path.startswith("parameters."):
-        tree.setdefault("parameters", {})[path.removeprefix("parameters.")] = value
+        parameters = tree.get("parameters")
+        tree["parameters"] = {
+            **(parameters if isinstance(parameters, dict) else {}), path.removeprefix("parameters."): value
+        }  # fmt: skip
         return
     *parents, last = path.split(".")
     block = tree

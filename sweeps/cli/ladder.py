@@ -55,18 +55,17 @@ def ladder(
     for name in chosen:
         loaded.rung(name)
 
-    from sweeps.cli.plan import ladder_seconds
     from sweeps.cli.run import finish
     from sweeps.ladder import ladder_undertaking
+    from sweeps.planning import Probe
     from sweeps.runner import RunOptions
     from sweeps.runner import run as carry_out
 
-    rungs = tuple(loaded.rung(name) for name in chosen) if chosen else loaded.rungs
     undertaking = ladder_undertaking(
         loaded,
         budget=Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds),
         only=chosen,
-        cost=ladder_seconds(rungs, slots=1) if len(rungs) > 1 else None,
+        cost=Probe().seconds,
     )
     summary = carry_out(undertaking, RunOptions(runs=runs, backend=backend, address=address))
     show_ladder(runs, loaded.name)

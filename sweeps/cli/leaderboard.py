@@ -12,7 +12,7 @@ from sweeps.cli.options import FILE, runs_option
 @click.command()
 @click.argument("sweep", required=False)
 @runs_option
-@click.option("--where", metavar="EXPRESSION", help="Only rows for which it holds, such as \"model.width > 8\".")
+@click.option("--where", metavar="EXPRESSION", help='Only rows for which it holds, such as "model.width > 8".')
 @click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many rows.")
 @click.option("--csv", "csv_file", type=FILE, help="Write the rows to a file instead.")

@@ -92,7 +92,9 @@ def stop(sweep: str, runs: Path) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while folder.driver() is not None:
         if time.monotonic() > deadline:
-            raise SweepError(f"{sweep} (process {driver['pid']}) has not ended after {STOP_SECONDS} s: look at it there")
+            raise SweepError(
+                f"{sweep} (process {driver['pid']}) has not ended after {STOP_SECONDS} s: look at it there"
+            )
         time.sleep(0.2)
     click.echo(f"{sweep} is stopped; `sweeps run` with its file goes on")
 

@@ -63,8 +63,8 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     configs = preview(spec)
     first = Table("first", *spec.parameters, box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
-        values = flatten(config.resolved())
-        first.add_row(str(number), *(_short(values.get(path, "")) for path in spec.parameters))
+        drawn = flatten(config.resolved())
+        first.add_row(str(number), *(_short(drawn.get(path, "")) for path in spec.parameters))
     console.print(first)
 
     slots = local_slots(spec.resources, spec.limits)
@@ -90,6 +90,7 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> No
 
     from sweeps.backends import local_slots
     from sweeps.ladder import load_ladder
+    from sweeps.planning import Probe
     from sweeps.progress import duration
 
     ladder = load_ladder(file, overrides=overrides)
@@ -102,30 +103,15 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> No
     console.print(f"{ladder.name}: {ladder.description}", markup=False)
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
-    hours = ladder_seconds(ladder.rungs, slots=1)
+    probe = Probe()
+    seconds_of = {rung.name: probe.seconds(rung.config) for rung in ladder.rungs}
     console.print(
         f"{len(ladder.rungs)} rungs, {sum(rung.config.epochs for rung in ladder.rungs)} epochs, about "
-        f"{duration(sum(hours.values()) / slots.count)} on {slots.describe()}, from train steps timed here"
+        f"{duration(sum(seconds_of.values()) / slots.count)} on {slots.describe()}, from train steps timed here"
     )
-    for name, seconds in sorted(hours.items(), key=lambda item: -item[1])[:3]:
+    for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
         console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
     console.print(f"nothing was started: `sweeps ladder {file}` does", soft_wrap=True)
-
-
-def ladder_seconds(rungs: tuple[object, ...], *, slots: int) -> dict[str, float]:
-    """Return the seconds that each rung takes on one slot, each network timed once."""
-    from sweeps.ladder import Rung
-    from sweeps.planning import seconds_per_image, train_images
-
-    timed: dict[str, float] = {}
-    seconds = {}
-    for rung in rungs:
-        assert isinstance(rung, Rung)
-        kind = rung.config.model.model_dump_json()
-        if kind not in timed:
-            timed[kind] = seconds_per_image(rung.config)
-        seconds[rung.name] = timed[kind] * train_images(rung.config) * rung.config.epochs / slots
-    return seconds
 
 
 def _short(value: object) -> str:
