@@ -191,28 +191,7 @@ class Gain:
 
         The one place that rounds: percents and points to 2 decimals, p-values to 2 digits.
         """
-        return {
-            "rung": self.rung,
-            "from": self.came_from or "",
-            "change": self.change,
-            "budget": "full" if self.reduced is None else f"reduced: {self.reduced}",
-            "status": self.status,
-            "runs": str(self.seeds),
-            "test_accuracy_percent": _format(self.test_accuracy, lambda share: f"{100 * share:.2f}"),
-            "ci_low_percent": _format(self.ci_low, lambda share: f"{100 * share:.2f}"),
-            "ci_high_percent": _format(self.ci_high, lambda share: f"{100 * share:.2f}"),
-            "interval": self.ci_kind,
-            "difference_points": _format(self.difference, signed),
-            "difference_low": _format(self.difference_low, signed),
-            "difference_high": _format(self.difference_high, signed),
-            "p_value": _format(self.p_value, _p_text),
-            "p_holm": _format(self.p_holm, _p_text),
-            "test": self.test or "",
-            "verdict": self.verdict,
-            "parameters_millions": _format(self.parameters_millions, lambda millions: f"{millions:.3f}"),
-            "train_seconds": _format(self.train_seconds, lambda seconds: f"{seconds:.0f}"),
-            "images_per_second": _format(self.images_per_second, lambda rate: f"{rate:.0f}"),
-        }
+        return {name: cell(self) for name, cell in CELLS.items()}
 
     def accuracy_interval(self) -> str:
         """Return `65.17–67.02`, in percent; empty where there is none."""
@@ -223,6 +202,31 @@ class Gain:
         """Return `+1.30 to +3.10`, in points; empty where there is none."""
         cells = self.cells()
         return f"{cells['difference_low']} to {cells['difference_high']}" if self.difference_low is not None else ""
+
+
+CELLS: Mapping[str, Callable[[Gain], str]] = {
+    "rung": lambda gain: gain.rung,
+    "from": lambda gain: gain.came_from or "",
+    "change": lambda gain: gain.change,
+    "budget": lambda gain: "full" if gain.reduced is None else f"reduced: {gain.reduced}",
+    "status": lambda gain: gain.status,
+    "runs": lambda gain: str(gain.seeds),
+    "test_accuracy_percent": lambda gain: _format(gain.test_accuracy, _percent),
+    "ci_low_percent": lambda gain: _format(gain.ci_low, _percent),
+    "ci_high_percent": lambda gain: _format(gain.ci_high, _percent),
+    "interval": lambda gain: gain.ci_kind,
+    "difference_points": lambda gain: _format(gain.difference, signed),
+    "difference_low": lambda gain: _format(gain.difference_low, signed),
+    "difference_high": lambda gain: _format(gain.difference_high, signed),
+    "p_value": lambda gain: _format(gain.p_value, _p_text),
+    "p_holm": lambda gain: _format(gain.p_holm, _p_text),
+    "test": lambda gain: gain.test or "",
+    "verdict": lambda gain: gain.verdict,
+    "parameters_millions": lambda gain: _format(gain.parameters_millions, "{:.3f}".format),
+    "train_seconds": lambda gain: _format(gain.train_seconds, "{:.0f}".format),
+    "images_per_second": lambda gain: _format(gain.images_per_second, "{:.0f}".format),
+}
+"""The columns of `ladder.csv`, in order, each with what it holds of a gain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,6 +459,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _format(value: float | None, pattern: Callable[[float], str]) -> str:
     return "" if value is None else pattern(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
 
 
 def _p_text(p_value: float) -> str:

@@ -30,9 +30,10 @@ th, td { text-align: left; vertical-align: top; padding: .5rem .7rem; border-bot
 thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 small { display: block; color: var(--quiet); font-weight: normal; }
-.words { min-width: 18rem; } tbody th { white-space: nowrap; } .higher { color: var(--higher); } .lower { color: var(--lower); }
-.cut { display: inline-block; white-space: normal; color: var(--cut); background: var(--cut-paper); border-radius: .25rem; padding: 0 .4rem;
-  font-size: .85em; }
+.words { min-width: 18rem; } tbody th { white-space: nowrap; }
+.higher { color: var(--higher); } .lower { color: var(--lower); }
+.cut { display: inline-block; padding: 0 .4rem; white-space: normal; font-size: .85em;
+  color: var(--cut); background: var(--cut-paper); border-radius: .25rem; }
 p.cut { display: block; padding: .6rem .9rem; font-size: 1rem; }
 figure { margin: 0; padding: .75rem; background: #fff; border: 1px solid var(--line); border-radius: .5rem; }
 img { display: block; width: 100%; height: auto; }

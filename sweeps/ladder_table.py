@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps.gains import RECIPE_SEEDS, Finding, Gain
+from sweeps.gains import CELLS, RECIPE_SEEDS, Finding, Gain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,11 +59,10 @@ def print_ladder(gains: Sequence[Gain], console: Console) -> None:
 
 def to_csv(gains: Sequence[Gain], path: Path) -> None:
     """Write one row a rung with every cell; a reader sees the old file or the new one, never half of one."""
-    rows = [gain.cells() for gain in gains]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(CELLS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(gain.cells() for gain in gains)
     write_whole(path, content=text.getvalue().encode())
 
 

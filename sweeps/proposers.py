@@ -157,6 +157,7 @@ class ListProposer:
         self._entries = list(entries)
         self._key_of = key_of
         self._cost = cost
+        self._keys = {key_of(entry.config) for entry in self._entries}
         self._remaining: list[Listed] | None = None
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
@@ -173,10 +174,11 @@ class ListProposer:
         return Proposal(trial=study.ask(), config=entry.config, labels=entry.labels)
 
     def total(self) -> int | None:
-        return len(self._entries)
+        return len(self._keys)
 
     def concerns(self, key: str) -> bool:
-        return key in {self._key_of(entry.config) for entry in self._entries}
+        # A ladder's study also holds its rungs under other budgets, which this start leaves alone.
+        return key in self._keys
 
 
 def make_sampler(method: str, *, seed: int, number: int) -> optuna.samplers.BaseSampler:

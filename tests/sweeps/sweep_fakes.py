@@ -1,0 +1,119 @@
+"""Small sweeps, and epochs made by hand, for tests that train nothing or next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from click.testing import Result
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult
+from sweeps.journal import SweepFolder
+from sweeps.ledger import Exhausted, Ledger, RecordedResults
+from sweeps.proposers import Proposer
+from sweeps.records import TrialRecord
+from sweeps.spec import EarlyTerminate, SweepSpec
+from sweeps.study import make_pruner, open_study
+from sweeps.undertaking import undertaking_of
+
+Cli = Callable[..., Result]
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "method": "random",
+    "run_cap": 2,
+    "base": {
+        "epochs": 2,
+        "model": {"name": "simple", "width": 4},
+        "data": {"train_size": 300, "validation_size": 200, "batch_size": 32, "normalization": "cifar10"},
+    },
+    "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}},
+}
+"""A sweep whose trials train in a tenth of a second."""
+
+
+def tiny(**changes: Any) -> dict[str, Any]:
+    """Return the content of a sweep's file with some keys changed; None takes a key away."""
+    content = deepcopy(TINY) | changes
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def write_yaml(folder: Path, content: Mapping[str, Any], *, name: str = "sweep.yaml") -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def epoch(number: int, accuracy: float) -> EpochResult:
+    """Return an epoch of which only the validation accuracy matters."""
+    return EpochResult(
+        epoch=number,
+        train_loss=2.0,
+        train_accuracy=0.2,
+        val_loss=1.0 - accuracy,
+        val_accuracy=accuracy,
+        learning_rate=0.01,
+        seconds=1.0,
+        images_per_second=100.0,
+        finished_at=1_800_000_000.0 + number,
+    )
+
+
+@dataclass(kw_only=True)
+class Book:
+    """A ledger over a real journal, which can be closed and opened again as another driver would."""
+
+    runs: Path
+    spec: SweepSpec
+    proposer: Callable[[], Proposer] | None = None
+    recorded: RecordedResults | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> SweepFolder:
+        return SweepFolder(self.runs, self.spec.name)
+
+    def open(self, *, study: optuna.Study | None = None, **options: Any) -> Ledger:
+        """Return the ledger as the next driver finds it; over another study, such as one in memory, where given."""
+        undertaking = undertaking_of(self.spec)
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        study = study or open_study(
+            self.folder,
+            definition=undertaking.definition,
+            metric=undertaking.metric,
+            pruner=make_pruner(undertaking.early_terminate, epochs=undertaking.epochs),
+            new=False,
+        )
+        settings: dict[str, Any] = {
+            "sweep": self.spec.name,
+            "metric": self.spec.metric.name,
+            "proposer": self.proposer() if self.proposer else undertaking.proposer(key_of),
+            "run_cap": self.spec.run_cap,
+            "key_of": key_of,
+            "protocol_of": lambda config: "one",
+            "prunes": self.spec.early_terminate != EarlyTerminate(),
+            "recorded": self.recorded,
+        }
+        return Ledger(study, **settings | self.options | options)
+
+
+def key_of(config: TrainingConfig) -> str:
+    return config.key(data_fingerprint="")
+
+
+def book(runs: Path, **changes: Any) -> Book:
+    return Book(runs=runs, spec=SweepSpec.model_validate(tiny(**changes)))
+
+
+def next_trial(ledger: Ledger) -> TrialRecord:
+    """Return the next trial where there surely is one."""
+    proposed = ledger.next_trial()
+    assert proposed is not None
+    assert not isinstance(proposed, Exhausted)
+    return proposed

@@ -1,0 +1,79 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from cifar_core.models.registry import ARCHITECTURES
+from sweeps.cli.main import sweeps
+from sweeps.ladder import load_ladder
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+VERBS = sorted(sweeps.commands)
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Every `sweeps ...` line of the fenced blocks, as words, without its comment."""
+    blocks = re.findall(r"```\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("sweeps ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_line_in_the_readme(verb: str) -> None:
+    assert f"`sweeps {verb}" in README
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    command = sweeps.commands[verb]
+    text = command.get_help(click.Context(command, info_name=f"sweeps {verb}"))
+    assert "Example:" in text
+    assert f"sweeps {verb}" in text.partition("Example:")[2]
+
+
+@pytest.mark.parametrize("words", commands_in(README), ids=" ".join)
+def test_every_command_of_the_readme_is_understood(words: list[str]) -> None:
+    verb = sweeps.commands[words[0]]
+    with verb.make_context(words[0], list(words[1:])) as context:
+        for value in context.params.values():
+            if isinstance(value, Path) and value.suffix == ".yaml":
+                assert (ROOT / value).is_file()
+
+
+def test_the_readme_names_every_make_target_it_promises() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in re.findall(r"`make ([a-z-]+)", README):
+        assert f"make {target} " in listed
+
+
+def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == version
+
+
+def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_architecture_is_named_in_the_changelog() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [name for name in ARCHITECTURES if f"`{name}`" not in changelog] == []
+
+
+def test_the_ladder_page_speaks_of_every_rung() -> None:
+    page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
+    rungs = load_ladder(ROOT / "experiments" / "ladder.yaml").rungs
+    assert [rung.name for rung in rungs if rung.name not in page] == []
