@@ -44,9 +44,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         raise
 
 
-def load_checkpoint(
-    path: Path, *, config: TrainingConfig | None = None, device: Device = "auto"
-) -> TrainingState:
+def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:
     """Return the state that was saved, on any device, whatever device it was saved from.
 
     Args:
@@ -61,18 +59,21 @@ def load_checkpoint(
         content = torch.load(path, map_location="cpu", weights_only=True)
         saved = TrainingConfig.model_validate_json(content["config"])
         version = content["format"]
+        train_size = content["train_size"]
+        history = [EpochResult.from_dict(entry) for entry in json.loads(content["history"])]
     except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable checkpoint ({error}): delete it to start anew"
-        ) from error
+        raise CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew") from error
     if version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
     if config is not None and (config.canonical(), config.seed) != (saved.canonical(), saved.seed):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
-    state = start(config or saved, train_size=content["train_size"], device=device)
-    state.model.load_state_dict(content["model"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.schedule.load_state_dict(content["schedule"])
-    state.scaler.load_state_dict(content["scaler"])
-    state.history.extend(EpochResult.from_dict(entry) for entry in json.loads(content["history"]))
+    state = start(config or saved, train_size=train_size, device=device)
+    try:
+        state.model.load_state_dict(content["model"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.schedule.load_state_dict(content["schedule"])
+        state.scaler.load_state_dict(content["scaler"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew") from error
+    state.history.extend(history)
     return state

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from cifar_core.config import TrainingConfig
+from cifar_core.models.registry import is_import_path
 from sweeps.errors import SweepError
 from sweeps.ladder import Ladder, Rung, differences
 from sweeps.spec import Limits, Resources
@@ -37,7 +39,7 @@ def ablation_of(row: Mapping[str, Any]) -> Ladder:
         Rung(name="whole", place=0, came_from=None, note="", config=config, changes=tuple(differences(None, config)))
     ]
     for place, path in enumerate(changes, start=1):
-        without = _without(whole, path, plain)
+        without = _without(config, path, plain)
         rungs.append(
             Rung(
                 name=f"without-{path.removesuffix('.name').replace('_', '-')}",
@@ -66,8 +68,14 @@ def _config_of(row: Mapping[str, Any]) -> TrainingConfig:
     }
     tree: dict[str, Any] = {}
     for path, value in known.items():
-        if isinstance(value, list | dict) or not pd.isna(value):
+        if isinstance(value, str) and value.startswith("["):
+            set_path(tree, path, json.loads(value))
+        elif not pd.isna(value):
             set_path(tree, path, value)
+    model = tree.get("model", {})
+    if is_import_path(model.get("name", "")):
+        # The record shows the options of a network of the user's own as fields.
+        tree["model"] = {"name": model.pop("name"), "options": model}
     return TrainingConfig.model_validate(tree)
 
 
@@ -78,13 +86,11 @@ def _changes(whole: Mapping[str, Any], plain: TrainingConfig) -> list[str]:
     return [path for path in changed if path.endswith(".name") or path.split(".")[0] not in renamed]
 
 
-def _without(whole: Mapping[str, Any], path: str, plain: TrainingConfig) -> TrainingConfig:
-    tree: dict[str, Any] = {
-        block: dict(values) if isinstance(values, Mapping) else values for block, values in whole.items()
-    }
+def _without(whole: TrainingConfig, path: str, plain: TrainingConfig) -> TrainingConfig:
+    tree = whole.model_dump(mode="json")
     block = path.split(".")[0]
     if path == f"{block}.name" and block in WHOLE_BLOCKS:
-        tree[block] = plain.resolved()[block]
+        tree[block] = plain.model_dump(mode="json")[block]
     else:
         set_path(tree, path, flatten(plain.resolved())[path])
     return TrainingConfig.model_validate(tree)

@@ -121,7 +121,7 @@ class InlineBackend:
             proposed = ledger.next_trial()
             if proposed is None or isinstance(proposed, Exhausted):
                 return
-            session = TrialSession(job_of(proposed), splits)
+            session = TrialSession(job_of(proposed), splits, takes_output=False)
             while not stopping():
                 if enter_report(ledger, proposed.number, session.step()):
                     break

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from sweeps.gains import ALPHA, RECIPE_SEEDS, Finding, Gain, RungRuns
+from sweeps.gains import ALPHA, RECIPE_SEEDS, Finding, Gain
 from sweeps.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.ladder_table import to_csv, write_whole
 from sweeps.progress import duration
+from sweeps.rungs import RungRuns
 
 CSV, PAGE, LADDER, CURVES = "ladder.csv", "ladder.html", "ladder.png", "curves.png"
 

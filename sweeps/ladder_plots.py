@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
-from sweeps.gains import Finding, Gain, RungRuns
+from sweeps.gains import Finding, Gain
+from sweeps.rungs import RungRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TRAIN_IMAGES
 from cifar_core.errors import closest
-from sweeps.leaderboard_table import print_leaderboard
+from sweeps.leaderboard_table import ROWS_IN_ALL, print_leaderboard
 from sweeps.record import RecordReader
 from sweeps.records import Outcome
+from sweeps.statistics import student_interval, wilson_interval
 from sweeps.where import LeaderboardError, matching
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LeaderboardError", "leaderboard", "print_leaderboard", "to_csv", "to_json"]
 
-CONFIDENCE = 0.95
 
 _UNRANKED = (
     Outcome.COMPLETE,
@@ -71,9 +71,12 @@ def leaderboard(
         frame = frame[matching(frame, where)]
     if sort is not None:
         frame = _sorted(frame, sort)
+    rows_in_all = len(frame)
     if limit is not None:
         frame = frame.head(limit)
-    return frame.reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
+    frame.attrs[ROWS_IN_ALL] = rows_in_all
+    return frame
 
 
 def to_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -134,27 +137,6 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
         cells, orient="index", columns=["replicates", "val_std", "ci_low", "ci_high"]
     ).reindex(frame.index)
     return frame.assign(**filled.astype({"replicates": "Int64"}))
-
-
-def student_interval(values: list[float]) -> tuple[float, float, float]:
-    """Return sample standard deviation, and low and high end of Student's 95 % interval of the mean."""
-    from scipy import stats
-
-    count, mean = len(values), math.fsum(values) / len(values)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation / math.sqrt(count)
-    return deviation, mean - half, mean + half
-
-
-def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
-    """Return low and high end of Wilson's 95 % interval of a share of right answers among `images`."""
-    from scipy import stats
-
-    right = round(accuracy * images)
-    # Only the interval is wanted; the p-value of any other share takes a search of milliseconds.
-    test = stats.binomtest(right, images, p=right / images)
-    interval = test.proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of text that the table fits where nobody sees a terminal."""
 
+ROWS_IN_ALL = "rows_in_all"
+"""Attribute of a frame: how many rows there were before a limit."""
+
 
 def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | None = None) -> None:
     """Print the first `limit` rows: results, and those configuration values that vary among all rows.
@@ -43,7 +46,8 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
         plain.print(table)
         lines = plain.file.getvalue().splitlines()  # type: ignore[attr-defined]
         console.out("\n".join(line.rstrip() for line in lines), highlight=False)
-    for line in _remarks(frame, hidden=len(frame) - len(shown), left_out=left_out):
+    rows_in_all = max(len(frame), frame.attrs.get(ROWS_IN_ALL, 0))
+    for line in _remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -112,16 +116,16 @@ def _fitting(columns: dict[str, list[str]], *, width: int) -> tuple[dict[str, li
     return fitting, left_out
 
 
-def _remarks(frame: pd.DataFrame, *, hidden: int, left_out: list[str]) -> list[str]:
+def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
     remarks: list[str] = []
     if hidden:
-        remarks.append(f"{hidden} of {len(frame)} rows hidden")
+        remarks.append(f"{hidden} of {hidden + shown} rows hidden")
     if left_out:
         remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
     protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
     if protocols > 1:
         remarks.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
-    if frame.empty:
+    if not hidden + shown:
         remarks.append("no run is recorded here yet")
     return remarks
 

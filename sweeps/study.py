@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
+from optuna.study import StudySummary
 
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.journal import SweepFolder
@@ -45,7 +47,7 @@ def open_study(
     name = study_name(folder.sweep, definition)
     stored = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
     if stored and name not in stored and not new:
-        latest = json.loads(list(stored.values())[-1].user_attrs.get("definition", "{}"))
+        latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
         changes = "\n".join(f"  {line}" for line in _differences(latest, definition))
         raise StudyChangedError(
             f"sweep {folder.sweep!r} was begun with another space, base or metric:\n{changes}\n"
@@ -58,11 +60,12 @@ def open_study(
     for attribute, value in {"definition": json.dumps(definition), "metric": metric.name}.items():
         if attribute not in known:
             study.set_user_attr(attribute, value)
+    study.set_user_attr("opened", time.time())
     return study
 
 
 def read_study(folder: SweepFolder) -> optuna.Study:
-    """Return the sweep's newest study for reading, also while a driver writes it.
+    """Return the study that the sweep was last run with for reading, also while a driver writes it.
 
     Raises:
         NoSuchSweepError: there is none.
@@ -71,10 +74,14 @@ def read_study(folder: SweepFolder) -> optuna.Study:
     if not folder.journal.exists():
         raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
     storage = folder.read_journal()
-    names = optuna.get_all_study_names(storage)
-    if not names:
+    stored = optuna.get_all_study_summaries(storage)
+    if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
-    return optuna.load_study(study_name=names[-1], storage=storage)
+    return optuna.load_study(study_name=_last_opened(stored).study_name, storage=storage)
+
+
+def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:
+    return max(stored, key=lambda study: float(study.user_attrs.get("opened", 0.0)))
 
 
 def make_pruner(early: EarlyTerminate, *, epochs: int) -> optuna.pruners.BasePruner:

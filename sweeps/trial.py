@@ -84,13 +84,21 @@ class Report:
 class TrialSession:
     """A trial from its first epoch, or its last checkpoint, to its end; one `step` an epoch."""
 
-    def __init__(self, job: Job, splits: Splits) -> None:
+    def __init__(self, job: Job, splits: Splits, *, takes_output: bool = True) -> None:
+        """Prepare nothing yet.
+
+        Args:
+            job: what to train.
+            splits: the images, for each way of splitting.
+            takes_output: send to the log what the training prints; not where a debugger talks to a person.
+        """
         self._job = job
         self._config = job.training_config()
         self._images, self._validation = splits[split_name(self._config.data)]
         self._checkpoint = Path(job.checkpoint) / CHECKPOINT_FILE
         self._state: TrainingState | None = None
         self._epochs: Iterator[EpochResult] = iter(())
+        self._takes_output = takes_output
 
     def step(self) -> Report:
         """Train one epoch and say how it went. Never raises what the training raised: it says it."""
@@ -98,7 +106,7 @@ class TrialSession:
             try:
                 if self._state is None:
                     self._begin(log)
-                return self._next_epoch()
+                return self._next_epoch(log)
             except DivergedError as error:
                 print(f"diverged: {error}", file=log)
                 return self._report(outcome=Outcome.DIVERGED, error=str(error))
@@ -131,13 +139,13 @@ class TrialSession:
                 return state
         return start(self._config, train_size=len(self._images), device=self._job.device)
 
-    def _next_epoch(self) -> Report:
+    def _next_epoch(self, log: TextIO) -> Report:
         assert self._state is not None
         result = next(self._epochs, None)
         if result is None:
             result = next(self._training)
             save_checkpoint(self._state, self._checkpoint)
-            print(_epoch_line(result, of=self._config.epochs))
+            print(_epoch_line(result, of=self._config.epochs), file=log)
         done = result.epoch == self._config.epochs
         return self._report(epoch=result, outcome=Outcome.COMPLETE if done else None)
 
@@ -157,11 +165,10 @@ class TrialSession:
     def _logging(self) -> Iterator[TextIO]:
         path = Path(self._job.log)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            path.open("a", encoding="utf-8", buffering=1) as log,
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
-        ):
+        with path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as taken:
+            if self._takes_output:
+                taken.enter_context(contextlib.redirect_stdout(log))
+                taken.enter_context(contextlib.redirect_stderr(log))
             yield log
 
 

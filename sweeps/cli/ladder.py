@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, address_option, backend_option, runs_option, set_option
+from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
 
 if TYPE_CHECKING:
     from sweeps.runner import BackendName
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @runs_option
 @backend_option
 @address_option
+@retry_failed_option
 def ladder(
     file: Path,
     only: str | None,
@@ -39,6 +40,7 @@ def ladder(
     runs: Path,
     backend: BackendName,
     address: str | None,
+    retry_failed: bool,
 ) -> None:
     """Run a ladder's rungs, measure each on the test images, and say what each step brought.
 
@@ -67,7 +69,8 @@ def ladder(
         only=chosen,
         cost=Probe().seconds,
     )
-    summary = carry_out(undertaking, RunOptions(runs=runs, backend=backend, address=address))
+    options = RunOptions(runs=runs, backend=backend, address=address, retry_failed=retry_failed)
+    summary = carry_out(undertaking, options)
     show_ladder(runs, loaded.name)
     finish(summary, loaded.name)
 
@@ -75,10 +78,11 @@ def ladder(
 def show_ladder(runs: Path, name: str) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.terminal import console
-    from sweeps.gains import gains, read_rungs
+    from sweeps.gains import gains
     from sweeps.ladder_page import write_ladder
     from sweeps.ladder_table import print_ladder
     from sweeps.record import MlflowReader
+    from sweeps.rungs import read_rungs
 
     rungs = read_rungs(MlflowReader(runs), sweep=name)
     steps = gains(rungs)
@@ -93,7 +97,8 @@ def show_ladder(runs: Path, name: str) -> None:
 @runs_option
 @backend_option
 @address_option
-def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str | None) -> None:
+@retry_failed_option
+def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str | None, retry_failed: bool) -> None:
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
     RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
@@ -113,6 +118,7 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
 
     ladder = ablation_of(find_run(MlflowReader(runs), run))
     undertaking = ladder_undertaking(ladder, budget=Budget(seeds=seeds))
-    summary = carry_out(undertaking, RunOptions(runs=runs, backend=backend, address=address))
+    options = RunOptions(runs=runs, backend=backend, address=address, retry_failed=retry_failed)
+    summary = carry_out(undertaking, options)
     show_ladder(runs, ladder.name)
     finish(summary, ladder.name)

@@ -30,6 +30,7 @@ backend_option = click.option(
     show_default=True,
     help="inline: one trial after the other in this process, for a debugger.",
 )
+retry_failed_option = click.option("--retry-failed", is_flag=True, help="Try again the trials that failed.")
 address_option = click.option(
     "--address",
     metavar="HOST:PORT",

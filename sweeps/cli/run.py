@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, address_option, backend_option, runs_option, set_option
+from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
 
 if TYPE_CHECKING:
     from sweeps.runner import BackendName, RunSummary
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @backend_option
 @address_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
-@click.option("--retry-failed", is_flag=True, help="Try again the trials that failed.")
+@retry_failed_option
 def run(
     file: Path,
     overrides: tuple[str, ...],

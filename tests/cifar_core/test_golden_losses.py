@@ -6,13 +6,13 @@ sides draw it from torch's global generator under the same seed.
 Both sides use the contiguous memory format, in which they agree to the last bit. In `channels_last`, the default where
 it is faster, the same sums are added in another order; the networks with batch norm amplify that from step to
 step (measured: 3e-4 for the deep net, 3e-2 for VGG at an eighth of the width after 20 steps), so there the first
-step alone is held to the same number.
+two steps alone are held to the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from cifar_core.data import LabelledImages
 from cifar_core.training import _DROPOUT, MemoryFormat, _derived_seed, on_device, train_steps
 
 STEPS = 20
+VGG_PLAN = "96 96 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
 IMAGENET = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR10 = transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 
@@ -49,7 +50,7 @@ def simple(w: int, *, hidden: tuple[int, ...] = (64,), noisy: bool = False) -> n
         layers += [nn.Conv2d(before, after, 5, padding="same"), nn.MaxPool2d(2)]
     layers.append(nn.Flatten())
     widths = [2 * w * 16, *(h * w // 32 for h in hidden), 10]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers.append(nn.Linear(before, after))
         if noisy:
             layers += [nn.ReLU(), nn.Dropout(0.4)]
@@ -97,7 +98,7 @@ def resnet(w: int) -> nn.Module:
 def vgg(w: int) -> nn.Module:
     layers: list[nn.Module] = []
     before = 3
-    for layer in "96 96 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M".split():
+    for layer in VGG_PLAN.split():
         if layer == "M":
             layers.append(nn.MaxPool2d(2))
         else:

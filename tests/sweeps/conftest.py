@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,31 @@ from click.testing import CliRunner, Result
 from sweep_fakes import Cli
 
 from sweeps.cli.main import sweeps
+from sweeps.tracking import Tracker
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Where a test's sweeps leave everything."""
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with nothing in it: making its tables takes seconds, copying it none."""
+    runs = tmp_path_factory.mktemp("empty")
+    with Tracker(runs=runs, sweep="none", study="none", description="", facts={}):
+        pass
+    return runs / "mlflow.db"
+
+
+@pytest.fixture
+def recorded_runs(runs: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As `runs`, where a record can be written without waiting for its tables to be made."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    runs.mkdir()
+    shutil.copy(empty_store, runs / "mlflow.db")
+    return runs
 
 
 @pytest.fixture

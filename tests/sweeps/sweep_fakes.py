@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -79,17 +83,21 @@ class Book:
     def folder(self) -> SweepFolder:
         return SweepFolder(self.runs, self.spec.name)
 
-    def open(self, *, study: optuna.Study | None = None, **options: Any) -> Ledger:
-        """Return the ledger as the next driver finds it; over another study, such as one in memory, where given."""
+    def study(self, *, new: bool = False) -> optuna.Study:
+        """Return the study in the journal as the next driver opens it."""
         undertaking = undertaking_of(self.spec)
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        study = study or open_study(
+        return open_study(
             self.folder,
             definition=undertaking.definition,
             metric=undertaking.metric,
             pruner=make_pruner(undertaking.early_terminate, epochs=undertaking.epochs),
-            new=False,
+            new=new,
         )
+
+    def open(self, *, study: optuna.Study | None = None, **options: Any) -> Ledger:
+        """Return the ledger as the next driver finds it; over another study, such as one in memory, where given."""
+        undertaking = undertaking_of(self.spec)
         settings: dict[str, Any] = {
             "sweep": self.spec.name,
             "metric": self.spec.metric.name,
@@ -100,7 +108,7 @@ class Book:
             "prunes": self.spec.early_terminate != EarlyTerminate(),
             "recorded": self.recorded,
         }
-        return Ledger(study, **settings | self.options | options)
+        return Ledger(study or self.study(), **settings | self.options | options)
 
 
 def key_of(config: TrainingConfig) -> str:
@@ -117,3 +125,71 @@ def next_trial(ledger: Ledger) -> TrialRecord:
     assert proposed is not None
     assert not isinstance(proposed, Exhausted)
     return proposed
+
+
+OWN_NET = """
+import os, signal
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, num_classes)
+        self.batches = 0
+
+    def forward(self, images):
+        self.batches += self.training
+        if self.batches == 15:  # of 10 an epoch: in the middle of the second
+            {hook}
+        return self.layer(images.flatten(1))
+"""
+
+
+def own_net(folder: Path, *, module: str, hook: str) -> dict[str, Any]:
+    """Write a network that does something in the middle of its second epoch; return the `base` that trains it."""
+    (folder / f"{module}.py").write_text(OWN_NET.format(hook=hook), encoding="utf-8")
+    base: dict[str, Any] = deepcopy(TINY["base"])
+    return base | {"model": {"name": f"{module}:Net"}, "epochs": 3}
+
+
+def once(marker: Path, action: str) -> str:
+    """Return a line of Python that acts unless it has acted before, in whatever process."""
+    return f"if not Path({str(marker)!r}).exists(): Path({str(marker)!r}).touch(); {action}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """One MLflow run as the database holds it."""
+
+    status: str
+    tags: dict[str, str]
+    steps: dict[str, list[int]]
+    """For each metric with a history, its steps in order."""
+
+
+def written(runs: Path, *, sweep: str = "tiny", kind: str = "trial") -> list[Written]:
+    """Return the runs of a sweep from MLflow's tables, in the order of their trials."""
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        found = []
+        for run_id, status in database.execute("SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"):
+            tags = dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
+            steps: dict[str, list[int]] = {}
+            history = "SELECT key, step FROM metrics WHERE run_uuid = ? ORDER BY step"
+            for name, step in database.execute(history, (run_id,)):
+                steps.setdefault(name, []).append(step)
+            if (tags.get("sweep"), tags.get("kind")) == (sweep, kind):
+                found.append(Written(status=status, tags=tags, steps=steps))
+    return sorted(found, key=lambda run: int(run.tags.get("trial", 0)))
+
+
+def outcomes(runs: Path, *, sweep: str = "tiny") -> list[tuple[str, str]]:
+    return [(run.status, run.tags["outcome"]) for run in written(runs, sweep=sweep)]
+
+
+def sweeps_process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    """Start the command line in a process group of its own, as a terminal does."""
+    command = [sys.executable, "-c", "from sweeps.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )

@@ -10,7 +10,7 @@ import pytest
 from cifar_core.config import TrainingConfig
 from sweeps.ablation import ablation_of
 from sweeps.errors import SweepError
-from sweeps.yaml_files import flatten
+from sweeps.tracking_values import params_of, parse_param
 
 TRICKS: dict[str, Any] = {
     "model": {"name": "vgg", "width": 8, "dropout": 0.1},
@@ -26,7 +26,8 @@ def row(config: TrainingConfig, **more: Any) -> dict[str, Any]:
     """Return a run as the record's reader gives it."""
     return {
         "run_id": "abc", "key": "0123456789abcdef", "sweep": "quick", "trial": 3, "val_accuracy": 0.5,
-        "place": pd.NA, "rung": None, **flatten(config.resolved()), **more,
+        "place": pd.NA, "rung": None,
+        **{name: parse_param(text) for name, text in params_of(config.resolved()).items()}, **more,
     }  # fmt: skip
 
 
@@ -79,6 +80,24 @@ def test_fields_that_the_table_has_for_other_runs_only_are_no_change() -> None:
     ladder = ablation_of(row(config, **missing))
 
     assert [rung.name for rung in ladder.rungs] == ["whole", "without-optimizer.lr"]
+
+
+def test_a_network_of_the_users_own_is_left_out_with_its_options() -> None:
+    own = {"model": {"name": "nets:Tiny", "options": {"hidden": 8}}, "optimizer": {"lr": 0.05}}
+
+    rungs = variants(own)
+
+    assert rungs["whole"].model.options == {"hidden": 8}
+    assert rungs["without-optimizer.lr"].model.options == {"hidden": 8}
+    assert rungs["without-model"].model.name == "simple"
+
+
+def test_a_list_of_operations_or_layers_comes_back_from_the_record() -> None:
+    lists = {"model": {"name": "vgg", "plan": [8, "M"], "head": []}, "data": {"augmentation": ["flip", "normalize"]}}
+
+    whole = variants(lists)["whole"]
+
+    assert whole.canonical() == TrainingConfig.model_validate(lists).canonical()
 
 
 def test_a_plain_configuration_has_nothing_to_leave_out() -> None:

@@ -172,6 +172,13 @@ class TestAChangedFile:
         definition = json.loads(read_study(tiny.folder).user_attrs["definition"])
         assert definition["base.epochs"] == 2
 
+    def test_a_file_that_was_changed_back_is_read_as_it_is_now(self, runs: Path) -> None:
+        first, second = book(runs), book(runs, base={"epochs": 3, "data": {"train_size": 300, "validation_size": 200}})
+        names = [one.study(new=True).study_name for one in (first, second, first)]
+
+        assert names[0] == names[2] != names[1]
+        assert read_study(first.folder).study_name == names[0]
+
     def test_the_study_knows_its_metric(self, runs: Path) -> None:
         tiny = book(runs, metric={"name": "train_loss", "goal": "minimize"})
         tiny.open()

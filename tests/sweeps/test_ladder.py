@@ -9,7 +9,7 @@ import pytest
 from sweep_fakes import Cli, key_of, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.errors import SpecError, SweepError
+from sweeps.errors import SpecError
 from sweeps.ladder import Budget, Ladder, ladder_undertaking, load_ladder
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

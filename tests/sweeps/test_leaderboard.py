@@ -227,6 +227,7 @@ class TestOutput:
         assert max(map(len, text.splitlines()[:4])) <= 100
         assert "\x1b" not in text
         assert "3 of 6 rows hidden" in text
+        assert "3 of 5 rows hidden" in printed(leaderboard(RowReader(*rows), limit=2))
         assert "columns that do not fit:" in text
         assert "90.0 (88.6–91.2)" in text
         assert "lr" not in text.splitlines()[0].split()

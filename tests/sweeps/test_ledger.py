@@ -62,7 +62,7 @@ class TestHowATrialEnds:
     def test_a_pruned_trial_is_pruned_in_the_study_with_its_whole_curve(self, runs: Path) -> None:
         tiny = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}, base=base(epochs=4))
         ledger = tiny.open()
-        train(ledger, 0.1, 0.9, 0.9, 0.9)
+        train(ledger, 0.2, 0.9, 0.9, 0.9)
 
         pruned = train(ledger, 0.1, 0.2, 0.3, 0.3)
 
@@ -318,7 +318,7 @@ class TestAfterADriverDied:
         reopened += [search_step(second) for _ in range(2)]
 
         assert reopened == uninterrupted
-        assert len(set(uninterrupted)) == 14
+        assert len(stored(halved)) == len(set(uninterrupted)) == 14
 
     @given(order=st.lists(st.integers(0, 5), min_size=5, max_size=40), accuracies=st.randoms(use_true_random=False))
     @settings(max_examples=10, deadline=None)
@@ -410,9 +410,9 @@ class TestRetryingWhatFailed:
 class Recorded:
     """Has a complete result for one key."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, tested: bool = True) -> None:
         self._key = key
-        self.test = TestResult(loss=1.0, correct=b"\xf0", count=8)
+        self.test = TestResult(loss=1.0, correct=b"\xf0", count=8) if tested else None
 
     def complete_result(self, key: str) -> CompleteResult | None:
         epochs = (epoch(1, 0.5), epoch(2, 0.6))
@@ -420,9 +420,9 @@ class Recorded:
 
 
 class TestResultsFromElsewhere:
-    def first(self, runs: Path, **options: Any) -> tuple[Book, Ledger]:
+    def first(self, runs: Path, *, tested: bool = True, **options: Any) -> tuple[Book, Ledger]:
         key = next_trial(grid(runs / "other").open()).key
-        tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key))
+        tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key, tested=tested))
         return tiny, tiny.open(**options)
 
     def test_one_is_taken_over_with_its_curve_and_nothing_is_trained_for_it(self, runs: Path) -> None:
@@ -455,6 +455,11 @@ class TestResultsFromElsewhere:
         test = ledger.records[0].test
         assert test is not None
         assert test.accuracy == 0.5
+
+    def test_a_ladder_trains_again_what_was_never_tested(self, runs: Path) -> None:
+        _, ledger = self.first(runs, tested=False, keeps_tests=True)
+
+        assert next_trial(ledger).number == 0
 
 
 class TestALadder:

@@ -48,9 +48,7 @@ def test_a_reopened_search_proposes_what_an_uninterrupted_one_would() -> None:
 
 
 def test_another_seed_proposes_otherwise() -> None:
-    first, second = (
-        rates(proposer_of(spec(parameters=LR, seed=seed)), optuna.create_study(), 3) for seed in (0, 1)
-    )
+    first, second = (rates(proposer_of(spec(parameters=LR, seed=seed)), optuna.create_study(), 3) for seed in (0, 1))
 
     assert first != second
 

@@ -11,6 +11,7 @@ from sweep_fakes import Cli, tiny, write_yaml
 from sweeps.errors import SpecError
 from sweeps.spec import SweepSpec, load_spec, parse_duration
 
+
 def with_base(**changes: Any) -> dict[str, Any]:
     return tiny(base=tiny()["base"] | changes)
 

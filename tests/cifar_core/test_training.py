@@ -1,0 +1,321 @@
+"""What training promises around the step itself: random state, schedules, divergence, stopping and going on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, lr_scheduler
+
+from cifar_core.checkpoint import load_checkpoint, save_checkpoint
+from cifar_core.config import TrainingConfig
+from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.errors import CheckpointError, DeviceError, DivergedError
+from cifar_core.results import EpochResult
+from cifar_core.training import TrainingState, evaluate, start, train
+
+DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}
+
+
+def config(**changes: Any) -> TrainingConfig:
+    content = {"model": {"width": 4}, "data": DATA, "epochs": 3} | changes
+    return TrainingConfig.model_validate(content)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """For networks as small as these a second thread only gets in the way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[LabelledImages, LabelledImages]:
+    """200 real images to train on and 100 to validate on."""
+    return split_train_validation(load_training_images(progress=False)[0], config().data)
+
+
+@pytest.fixture
+def fresh(images: tuple[LabelledImages, LabelledImages]) -> Callable[[TrainingConfig], TrainingState]:
+    return lambda wanted: start(wanted, train_size=len(images[0]), device="cpu")
+
+
+def computed(results: list[EpochResult]) -> list[EpochResult]:
+    """Return the results without what the clock says."""
+    return [replace(r, seconds=0.0, images_per_second=0.0, finished_at=0.0) for r in results]
+
+
+def weights(state: TrainingState) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+NOISY = {
+    "model": {"name": "resnet", "width": 4, "dropout": 0.4},
+    "data": DATA | {"augmentation": "flip-erase-crop"},
+    "optimizer": {"lr": 0.05, "momentum": 0.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("sgd", "step"), ("sgd", "cosine"), ("adamw", "constant"), ("adamw", "one_cycle")]
+)
+def test_a_run_that_goes_on_from_a_checkpoint_computes_what_it_would_have_without_the_stop(
+    optimizer: str,
+    schedule: str,
+    tmp_path: Path,
+    images: tuple[LabelledImages, LabelledImages],
+    fresh: Callable[[TrainingConfig], TrainingState],
+) -> None:
+    wanted = config(
+        **NOISY | {"optimizer": {"name": optimizer, "lr": 0.01, "momentum": 0.9}}, schedule={"name": schedule}
+    )
+    whole = fresh(wanted)
+    uninterrupted = list(train(wanted, *images, state=whole))
+
+    stopped = fresh(wanted)
+    next(train(wanted, *images, state=stopped))
+    save_checkpoint(stopped, tmp_path / "state.pt")
+    resumed = load_checkpoint(tmp_path / "state.pt", config=wanted, device="cpu")
+    list(train(wanted, *images, state=resumed))
+
+    assert computed(resumed.history) == computed(uninterrupted)
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(resumed).items())
+
+
+def test_the_same_seed_gives_the_same_run(images: tuple[LabelledImages, LabelledImages]) -> None:
+    first, second = (computed(list(train(config(**NOISY), *images, device="cpu"))) for _ in range(2))
+
+    assert first == second
+
+
+def test_another_seed_gives_another_run(images: tuple[LabelledImages, LabelledImages]) -> None:
+    first, second = (next(train(config(seed=seed), *images, device="cpu")) for seed in (0, 1))
+
+    assert first.train_loss != second.train_loss
+
+
+def test_the_callers_random_numbers_neither_change_nor_matter(images: tuple[LabelledImages, LabelledImages]) -> None:
+    torch.manual_seed(1)
+    first = computed([next(train(config(**NOISY), *images, device="cpu"))])
+    after_one_seed = torch.rand(3)
+    torch.manual_seed(2)
+    second = computed([next(train(config(**NOISY), *images, device="cpu"))])
+    torch.manual_seed(1)
+
+    assert torch.equal(torch.rand(3), after_one_seed)
+    assert first == second
+
+
+def test_dropout_draws_anew_every_epoch(images: tuple[LabelledImages, LabelledImages]) -> None:
+    # Almost no learning and a fixed order: what differs between two epochs is dropout alone.
+    still = config(model={"width": 4, "dropout": 0.5}, optimizer={"lr": 1e-12}, data=DATA | {"shuffle": False})
+
+    first, second, _ = (result.train_loss for result in train(still, *images, device="cpu"))
+
+    assert first != pytest.approx(second, rel=1e-6)
+
+
+LR, EPOCHS, STEPS = 0.1, 6, 5
+"""200 images in batches of 40 are 5 steps an epoch."""
+
+
+def one_cycle(step: int) -> float:
+    """Torch's cosine one-cycle from lr/25 up to lr in 30 % of the steps and down to lr/250,000."""
+    last = EPOCHS * STEPS
+    top = 0.3 * (last + 1) - 1
+    if step <= top:
+        low, high, share = LR / 25, LR, step / top
+    else:
+        low, high, share = LR, LR / 25 / 1e4, (step - top) / (last - top)
+    return high + (low - high) / 2 * (1 + math.cos(math.pi * share))
+
+
+CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int], float]]] = {
+    "constant": ({"name": "constant"}, lambda epoch: LR),
+    "step": ({"name": "step", "step_size": 2, "gamma": 0.5}, lambda epoch: LR * 0.5 ** ((epoch - 1) // 2)),
+    "cosine": (
+        {"name": "cosine", "min_lr": 0.02},
+        lambda epoch: 0.02 + (LR - 0.02) * (1 + math.cos(math.pi * (epoch - 1) / EPOCHS)) / 2,
+    ),
+    "one_cycle": ({"name": "one_cycle", "warmup": 0.3}, lambda epoch: one_cycle(epoch * STEPS - 1)),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_the_learning_rate_of_every_epoch_is_the_schedules_closed_form(
+    name: str, images: tuple[LabelledImages, LabelledImages]
+) -> None:
+    schedule, closed_form = CLOSED_FORMS[name]
+    wanted = config(schedule=schedule, optimizer={"lr": LR}, epochs=EPOCHS)
+
+    rates = [result.learning_rate for result in train(wanted, *images, device="cpu")]
+
+    assert rates == pytest.approx([closed_form(epoch) for epoch in range(1, EPOCHS + 1)], rel=1e-9)
+
+
+def test_one_cycle_is_torchs_own_to_its_last_step(images: tuple[LabelledImages, LabelledImages]) -> None:
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=LR)
+    theirs = lr_scheduler.OneCycleLR(optimizer, LR, total_steps=EPOCHS * STEPS + 1, cycle_momentum=False)
+    expected = []
+    for _ in range(EPOCHS * STEPS):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    wanted = config(schedule={"name": "one_cycle"}, optimizer={"lr": LR}, epochs=EPOCHS)
+
+    rates = [result.learning_rate for result in train(wanted, *images, device="cpu")]
+
+    assert rates == expected[STEPS - 1 :: STEPS]
+
+
+def test_a_loss_that_is_not_finite_is_raised_and_the_epochs_before_remain(
+    images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    state = fresh(config())
+    epochs = train(config(), *images, state=state)
+    next(epochs)
+    with torch.no_grad():
+        next(state.model.parameters()).fill_(math.inf)
+
+    with pytest.raises(DivergedError, match="in epoch 2: lower") as raised:
+        next(epochs)
+
+    assert (raised.value.epoch, state.epoch) == (2, 1)
+
+
+def test_a_learning_rate_beyond_reason_diverges(images: tuple[LabelledImages, LabelledImages]) -> None:
+    with pytest.raises(DivergedError):
+        list(train(config(optimizer={"lr": 1e6}), *images, device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["simple", "resnet"])
+def test_evaluation_changes_nothing(
+    name: str, images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    state = fresh(config(model={"name": name, "width": 4, "dropout": 0.4}))
+    before, random_before = weights(state), torch.get_rng_state()
+    state.model.train()
+
+    evaluate(state.model, images[1], config=state.config)
+
+    assert all(torch.equal(value, before[key]) for key, value in weights(state).items())
+    assert torch.equal(torch.get_rng_state(), random_before)
+    assert state.model.training
+    assert all(parameter.grad is None for parameter in state.model.parameters())
+
+
+def test_evaluation_counts_what_a_plain_loop_counts(
+    images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    state = fresh(config(data=DATA | {"normalization": "none"}))
+    measured = evaluate(state.model, images[1], config=state.config)
+
+    state.model.eval()
+    correct, loss = [], 0.0
+    for pixels, label in zip(images[1].images_NHWC, images[1].labels_N, strict=True):
+        with torch.no_grad():
+            logits = state.model(torch.tensor(pixels).permute(2, 0, 1)[None] / 255)
+        correct.append(bool(logits.argmax() == int(label)))
+        loss += float(nn.functional.cross_entropy(logits, torch.tensor([int(label)])))
+
+    assert measured.correct_N.tolist() == correct
+    assert measured.loss == pytest.approx(loss / len(images[1]), rel=1e-5)
+
+
+def test_without_validation_images_there_is_no_validation_result(
+    images: tuple[LabelledImages, LabelledImages],
+) -> None:
+    result = next(train(config(), images[0], device="cpu"))
+
+    assert (result.val_loss, result.val_accuracy) == (None, None)
+
+
+def test_training_does_not_depend_on_whether_it_is_validated(images: tuple[LabelledImages, LabelledImages]) -> None:
+    with_validation = [r.train_loss for r in train(config(**NOISY), *images, device="cpu")]
+    without = [r.train_loss for r in train(config(**NOISY), images[0], device="cpu")]
+
+    assert with_validation == without
+
+
+def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:
+    with pytest.raises(DeviceError, match="use float32 or bfloat16"):
+        start(config(precision="float16"), train_size=200, device="cpu")
+
+
+class TestCheckpoint:
+    @pytest.fixture
+    def state(
+        self, images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+    ) -> TrainingState:
+        state = fresh(config())
+        next(train(config(), *images, state=state))
+        return state
+
+    def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+        self, state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "state.pt"
+        save_checkpoint(state, path)
+        whole = path.read_bytes()
+
+        def half(content: object, file: Any) -> None:
+            file.write(b"half")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(torch, "save", half)
+        with pytest.raises(OSError, match="disk full"):
+            save_checkpoint(state, path)
+
+        assert path.read_bytes() == whole
+        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
+    def test_a_torn_file_is_refused_and_says_what_to_do(
+        self, keep: float, state: TrainingState, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "state.pt"
+        save_checkpoint(state, path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
+
+        with pytest.raises(CheckpointError, match="delete it to start anew"):
+            load_checkpoint(path)
+
+    def test_a_file_of_something_else_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.pt"
+        named = {"config": config().model_dump_json(), "format": 1}
+        whole = named | {"train_size": 200, "history": "[]"}
+        for content in ([1, 2], {"config": "{}"}, named, whole, whole | {"model": {}}):
+            torch.save(content, path)
+            with pytest.raises(CheckpointError):
+                load_checkpoint(path)
+
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"state\.pt"):
+            load_checkpoint(tmp_path / "state.pt")
+
+    @pytest.mark.parametrize("changes", [{"seed": 1}, {"epochs": 4}, {"model": {"width": 8}}])
+    def test_a_state_of_another_configuration_is_refused(
+        self, changes: dict[str, Any], state: TrainingState, tmp_path: Path
+    ) -> None:
+        save_checkpoint(state, tmp_path / "state.pt")
+
+        with pytest.raises(CheckpointError, match="belongs to another configuration"):
+            load_checkpoint(tmp_path / "state.pt", config=config(**changes))
+
+    def test_a_state_loads_without_its_configuration(self, state: TrainingState, tmp_path: Path) -> None:
+        save_checkpoint(state, tmp_path / "state.pt")
+
+        loaded = load_checkpoint(tmp_path / "state.pt", device="cpu")
+
+        assert loaded.config == state.config
+        assert loaded.history == state.history
