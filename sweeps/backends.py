@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from sweeps.cores import allowed_cores
 from sweeps.errors import SweepError
 from sweeps.ledger import Exhausted, Ledger
 from sweeps.records import TrialRecord
-from sweeps.search import LedgerSearcher, PrunerScheduler, StopWhen, enter_report
+from sweeps.reporting import enter_report
+from sweeps.slots import Slots, local_gpus, slots_of
 from sweeps.spec import Limits, Resources
 from sweeps.trial import Job, Splits, TrialSession, ray_trainable
 
@@ -25,59 +26,6 @@ INFRASTRUCTURE_RETRIES = 3
 
 OBJECT_STORE_BYTES = 1_000_000_000
 """Room for one copy of the images and what Ray itself puts there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How many trials train at once, and what each holds."""
-
-    count: int
-    cpus: int
-    gpus: float
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus else "cpu"
-
-    def describe(self) -> str:
-        held = f"{self.gpus:g} GPU" if self.gpus else f"{self.cpus} core" + ("s" if self.cpus > 1 else "")
-        return f"{self.count} slot{'s' if self.count != 1 else ''} of {held}"
-
-
-def slots_of(resources: Resources, limits: Limits, *, cpus: float, gpus: float) -> Slots:
-    """Return the slots that a machine or cluster of so many CPUs and GPUs offers.
-
-    Raises:
-        SweepError: one trial needs more than there is.
-    """
-    each = resources.gpus_per_trial
-    gpus_each = (1.0 if gpus else 0.0) if each == "auto" else float(each)
-    count = int(cpus // resources.cpus_per_trial)
-    if gpus_each:
-        # A fraction is counted GPU by GPU: a trial cannot use halves of two.
-        on_gpus = int(gpus) * int(1 / gpus_each + 1e-9) if gpus_each < 1 else int(gpus // gpus_each)
-        count = min(count, on_gpus)
-    if count < 1:
-        raise SweepError(
-            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus_each:g} GPUs, but there are {cpus:g} and "
-            f"{gpus:g}: lower resources.cpus_per_trial or resources.gpus_per_trial"
-        )
-    if limits.max_concurrent_trials != "auto":
-        count = min(count, limits.max_concurrent_trials)
-    return Slots(count=count, cpus=resources.cpus_per_trial, gpus=gpus_each)
-
-
-def local_slots(resources: Resources, limits: Limits) -> Slots:
-    """Return the slots of this machine without starting Ray."""
-    return slots_of(resources, limits, cpus=len(allowed_cores()), gpus=_local_gpus())
-
-
-def _local_gpus() -> int:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
-    devices = Path("/proc/driver/nvidia/gpus")
-    return len(list(devices.iterdir())) if devices.is_dir() else 0
 
 
 class Backend(Protocol):
@@ -106,7 +54,7 @@ class InlineBackend:
         self._cpus = resources.cpus_per_trial
 
     def slots(self) -> Slots:
-        gpus = _local_gpus()
+        gpus = local_gpus()
         return Slots(count=1, cpus=self._cpus, gpus=1.0 if gpus else 0.0)
 
     def run(
@@ -149,7 +97,7 @@ class RayBackend:
                 else:
                     ray.init(
                         num_cpus=len(allowed_cores()),
-                        num_gpus=_local_gpus(),
+                        num_gpus=local_gpus(),
                         include_dashboard=False,
                         log_to_driver=False,
                         logging_level=logging.ERROR,
@@ -181,6 +129,8 @@ class RayBackend:
         stopping: Callable[[], bool],
     ) -> None:
         from ray import tune
+
+        from sweeps.search import LedgerSearcher, PrunerScheduler, StopWhen
 
         slots = self.slots()
         # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly.

@@ -79,6 +79,14 @@ class _Stopping:
             self.reason = "timeout"
         return self.reason is not None
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Leave the block at the second signal; what it did so far is kept."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.reason = "signal"
+
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         self.reason = "signal"
@@ -121,7 +129,9 @@ def run(undertaking: Undertaking, options: RunOptions) -> RunSummary:
             facts=_facts(),
         )
         changes = _Changes()
-        with tracker:
+        limit = undertaking.limits.timeout
+        stopping = _Stopping(None if limit is None else time.monotonic() + limit)
+        with _signals_to(stopping, console), tracker:
             ledger = Ledger(
                 study,
                 sweep=undertaking.name,
@@ -138,22 +148,20 @@ def run(undertaking: Undertaking, options: RunOptions) -> RunSummary:
             )
             tracker.reconcile(ledger.records)
             began, known = time.time(), {r.number: r for r in ledger.records}
-            stopping = _Stopping(
-                None if undertaking.limits.timeout is None else time.monotonic() + undertaking.limits.timeout
-            )
             untested = undertaking.tested and any(_lacks_test(record) for record in ledger.records)
             if not ledger.is_done or untested:
-                _train(
-                    ledger,
-                    undertaking=undertaking,
-                    options=options,
-                    folder=folder,
-                    images=images,
-                    console=console,
-                    changes=changes,
-                    tracker=tracker,
-                    stopping=stopping,
-                )
+                with stopping.at_once():
+                    _train(
+                        ledger,
+                        undertaking=undertaking,
+                        options=options,
+                        folder=folder,
+                        images=images,
+                        console=console,
+                        changes=changes,
+                        tracker=tracker,
+                        stopping=stopping,
+                    )
             ledger.interrupt()
             tracker.close("KILLED" if stopping.reason else "FINISHED")
         fresh = [r for r in ledger.records if r.number not in known or r != known[r.number]]
@@ -220,10 +228,8 @@ def _train(
             + ("" if limit is None else f", at most {duration(limit)}"),
             soft_wrap=True,
         )
-        test_step = (
-            TestStep(ledger, backend=backend, checkpoints=folder.checkpoints) if undertaking.tested else no_test_step
-        )
-        with show_progress(console, standing) as progress, _signals_to(stopping, console), test_step:
+        test_step = TestStep(ledger, checkpoints=folder.checkpoints) if undertaking.tested else no_test_step
+        with show_progress(console, standing) as progress, test_step:
             changes.listeners = [tracker.write, progress.update, test_step.hear, _clean_up(folder)]
             backend.run(ledger, splits=splits, job_of=job_of, stopping=stopping)
 
@@ -266,8 +272,6 @@ def _signals_to(stopping: _Stopping, console: Console) -> Iterator[None]:
         return
     try:
         yield
-    except KeyboardInterrupt:
-        stopping.reason = "signal"
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

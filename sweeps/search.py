@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from sweeps.ledger import Exhausted, Ledger
 from sweeps.records import Outcome, TrialRecord
+from sweeps.reporting import enter_report
 from sweeps.trial import Report
 
 
@@ -19,19 +20,6 @@ class _Unpickled:
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-def enter_report(ledger: Ledger, number: int, report: Report) -> bool:
-    """Tell the ledger what a trial said; return whether the trial is over."""
-    known = {"parameters": report.parameters, "facts": report.facts}
-    ledger.note(number, **{name: value for name, value in known.items() if value is not None})
-    epoch = report.epoch_result()
-    if epoch is not None and ledger.report(number, epoch):
-        return True
-    if report.outcome is not None:
-        ledger.finish(number, Outcome(report.outcome), error=report.error)
-        return True
-    return False
 
 
 class LedgerSearcher(_Unpickled, Searcher):

@@ -13,7 +13,6 @@ from types import TracebackType
 import numpy as np
 
 from cifar_core.results import TestResult
-from sweeps.backends import Backend, InlineBackend
 from sweeps.ledger import Ledger
 from sweeps.records import Outcome, TrialRecord
 from sweeps.trial import CHECKPOINT_FILE
@@ -43,9 +42,8 @@ class TestStep:
 
     __test__ = False  # a step of a run, not a class of tests
 
-    def __init__(self, ledger: Ledger, *, backend: Backend, checkpoints: Path) -> None:
+    def __init__(self, ledger: Ledger, *, checkpoints: Path) -> None:
         self._ledger = ledger
-        self._inline = isinstance(backend, InlineBackend)
         self._checkpoints = checkpoints
         self._asked: set[int] = set()
 

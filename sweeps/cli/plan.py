@@ -41,9 +41,9 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     from rich.table import Table
 
     from cifar_core.config import TrainingConfig
-    from sweeps.backends import local_slots
     from sweeps.planning import estimate, preview, trial_count
     from sweeps.progress import duration
+    from sweeps.slots import local_slots
     from sweeps.spec import load_spec
     from sweeps.yaml_files import flatten
 
@@ -88,10 +88,10 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
 def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> None:
     from rich.table import Table
 
-    from sweeps.backends import local_slots
     from sweeps.ladder import load_ladder
     from sweeps.planning import Probe
     from sweeps.progress import duration
+    from sweeps.slots import local_slots
 
     ladder = load_ladder(file, overrides=overrides)
     table = Table(box=None, header_style="bold", pad_edge=False)
