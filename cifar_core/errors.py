@@ -26,9 +26,7 @@ class DivergedError(CifarError):
     """The training loss of an epoch was not a finite number."""
 
     def __init__(self, *, epoch: int, loss: float) -> None:
-        super().__init__(
-            f"the training loss was {loss} in epoch {epoch}: lower optimizer.lr, or add normalisation"
-        )
+        super().__init__(f"the training loss was {loss} in epoch {epoch}: lower optimizer.lr, or add normalisation")
         self.epoch = epoch
         self.loss = loss
 

@@ -188,9 +188,7 @@ def train(
         yield train_epoch(state, train_images, validation_images)
 
 
-def train_epoch(
-    state: TrainingState, images: DeviceImages, validation: DeviceImages | None = None
-) -> EpochResult:
+def train_epoch(state: TrainingState, images: DeviceImages, validation: DeviceImages | None = None) -> EpochResult:
     """Train one epoch, measure it, append it to the state's history and return it.
 
     Raises:
@@ -267,9 +265,7 @@ def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> S
 
 
 @torch.inference_mode()
-def evaluate(
-    model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig
-) -> Evaluation:
+def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> Evaluation:
     """Measure a network on images: normalised as in training, not augmented, dropout off.
 
     Args:
@@ -306,9 +302,7 @@ def _derived_seed(seed: int, epoch: int, purpose: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _layout(
-    config: TrainingConfig, device: torch.device, memory_format: MemoryFormat
-) -> torch.memory_format:
+def _layout(config: TrainingConfig, device: torch.device, memory_format: MemoryFormat) -> torch.memory_format:
     if memory_format != "auto":
         return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     known = ARCHITECTURES.get(config.model.name)
@@ -332,6 +326,4 @@ def _reproducible() -> Iterator[None]:
 
 
 def _autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(
-        device.type, dtype=getattr(torch, config.precision), enabled=config.precision != "float32"
-    )
+    return torch.autocast(device.type, dtype=getattr(torch, config.precision), enabled=config.precision != "float32")

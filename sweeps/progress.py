@@ -84,6 +84,12 @@ class Standing:
             if record.outcome.is_final:
                 self._already_done.add(record.number)
 
+    def enter(self, record: TrialRecord) -> bool:
+        """Take note of a change; return whether it is the trial's end (what follows, such as its test, is not)."""
+        before = self.records.get(record.number)
+        self.records[record.number] = record
+        return record.outcome.is_final and (before is None or not before.outcome.is_final)
+
     def value(self, record: TrialRecord) -> float | None:
         value = getattr(record.epochs[-1], self._metric) if record.epochs else None
         return None if value is None else float(value)
@@ -153,8 +159,7 @@ class PlainProgress:
         self._last = time.monotonic()
 
     def update(self, record: TrialRecord) -> None:
-        self._standing.records[record.number] = record
-        if record.outcome.is_final:
+        if self._standing.enter(record):
             self._console.print(self._standing.line(record), soft_wrap=True, markup=False)
             self._last = time.monotonic()
         elif time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
@@ -180,8 +185,8 @@ class LiveProgress:
 
     def update(self, record: TrialRecord) -> None:
         with self._lock:
-            self._standing.records[record.number] = record
-        if record.outcome.is_final:
+            ended = self._standing.enter(record)
+        if ended:
             style = STYLES[record.outcome]
             self._console.print(Text(self._standing.line(record), style=style, overflow="ellipsis", no_wrap=True))
 

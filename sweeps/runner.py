@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -23,6 +20,7 @@ from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.backends import Backend, InlineBackend, RayBackend
 from sweeps.errors import SweepError
+from sweeps.facts import run_facts
 from sweeps.journal import SweepFolder
 from sweeps.ledger import Ledger
 from sweeps.progress import Standing, duration, show_progress, terminal_copy
@@ -126,7 +124,7 @@ def run(undertaking: Undertaking, options: RunOptions) -> RunSummary:
             sweep=undertaking.name,
             study=study.study_name,
             description=undertaking.description,
-            facts=_facts(),
+            facts=run_facts(),
         )
         changes = _Changes()
         limit = undertaking.limits.timeout
@@ -297,27 +295,6 @@ def _protocol(config: TrainingConfig) -> str:
     size = "all" if data.train_size is None else str(data.train_size)
     validation = f"{data.validation_size} validation images of split {data.split_seed}"
     return f"{validation}, trained on {size} for {config.epochs} epochs"
-
-
-def _facts() -> dict[str, str]:
-    facts = {"git_sha": _git_sha()}
-    for package in ("torch", "ray", "optuna", "mlflow"):
-        with contextlib.suppress(PackageNotFoundError):
-            facts[f"version.{package}"] = version(package)
-    facts["user"] = os.environ.get("USER", "")
-    return {name: value for name, value in facts.items() if value}
-
-
-def _git_sha() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def _lacks_test(record: TrialRecord) -> bool:

@@ -78,6 +78,7 @@ def ladder(
 def show_ladder(runs: Path, name: str) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.terminal import console
+    from sweeps.facts import machine_facts
     from sweeps.gains import gains
     from sweeps.ladder_page import write_ladder
     from sweeps.ladder_table import print_ladder
@@ -87,7 +88,7 @@ def show_ladder(runs: Path, name: str) -> None:
     rungs = read_rungs(MlflowReader(runs), sweep=name)
     steps = gains(rungs)
     print_ladder(steps, console())
-    for path in write_ladder(steps, rungs, title=name, facts={}, folder=runs / "sweeps" / name):
+    for path in write_ladder(steps, rungs, title=name, facts=machine_facts(), folder=runs / "sweeps" / name):
         click.echo(f"written: {path}")
 
 

