@@ -5,43 +5,38 @@
     for epoch in train(TrainingConfig(epochs=5), load_cifar10().train):
         print(epoch.epoch, epoch.train_accuracy)
 
+With images set aside, so that every epoch is measured on images that are not trained on:
+
+    from cifar_core import split_train_validation
+
+    config = TrainingConfig(epochs=5, data={"validation_size": 5_000})
+    for epoch in train(config, *split_train_validation(load_cifar10().train, config.data)):
+        print(epoch.epoch, epoch.val_accuracy)
+
 The names below are loaded when they are first used: importing this package costs nothing, torch takes seconds.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from cifar_core.checkpoint import load_checkpoint, save_checkpoint
     from cifar_core.config import TrainingConfig
     from cifar_core.data import Cifar10, LabelledImages, load_cifar10, split_train_validation
+    from cifar_core.errors import DataMismatchError, StateMismatchError
     from cifar_core.models import build_model
     from cifar_core.results import EpochResult, TestResult
     from cifar_core.training import TrainingState, evaluate, start, train
 
-_HOMES = {
-    "Cifar10": "data",
-    "EpochResult": "results",
-    "LabelledImages": "data",
-    "TestResult": "results",
-    "TrainingConfig": "config",
-    "TrainingState": "training",
-    "build_model": "models",
-    "evaluate": "training",
-    "load_checkpoint": "checkpoint",
-    "load_cifar10": "data",
-    "save_checkpoint": "checkpoint",
-    "split_train_validation": "data",
-    "start": "training",
-    "train": "training",
-}
-
 __all__ = [
     "Cifar10",
+    "DataMismatchError",
     "EpochResult",
     "LabelledImages",
+    "StateMismatchError",
     "TestResult",
     "TrainingConfig",
     "TrainingState",
@@ -55,12 +50,24 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cifar_core' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"cifar_core.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Cifar10": "data",
+        "DataMismatchError": "errors",
+        "EpochResult": "results",
+        "LabelledImages": "data",
+        "StateMismatchError": "errors",
+        "TestResult": "results",
+        "TrainingConfig": "config",
+        "TrainingState": "training",
+        "build_model": "models",
+        "evaluate": "training",
+        "load_checkpoint": "checkpoint",
+        "load_cifar10": "data",
+        "save_checkpoint": "checkpoint",
+        "split_train_validation": "data",
+        "start": "training",
+        "train": "training",
+    },
+)

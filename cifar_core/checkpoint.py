@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
 from pathlib import Path
 
 import torch
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import CheckpointError
+from cifar_core.files import atomic_write
 from cifar_core.results import EpochResult
-from cifar_core.training import Device, TrainingState, start
+from cifar_core.training import Device, TrainingState, is_same_run, start
 
 FORMAT = 1
 
@@ -30,18 +29,8 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         "schedule": state.schedule.state_dict(),
         "scaler": state.scaler.state_dict(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:
@@ -65,7 +54,7 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         raise CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew") from error
     if version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
-    if config is not None and (config.canonical(), config.seed) != (saved.canonical(), saved.seed):
+    if config is not None and not is_same_run(config, other=saved):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
     state = start(config or saved, train_size=train_size, device=device)
     try:

@@ -7,31 +7,48 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.recipes import AugmentationOp, canonical_augmentation, parse_augmentation
+from cifar_core.validation import StrictModel
 
 KEY_VERSION = 1
 """Part of every key. Raised whenever a default changes or the same configuration would compute something else."""
 
 TRAIN_IMAGES = 50_000
 
+FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "model": {name: tuple(architecture.defaults) for name, architecture in ARCHITECTURES.items()},
+    "optimizer": {
+        "sgd": ("lr", "momentum", "nesterov", "weight_decay"),
+        "adam": ("lr", "weight_decay"),
+        "adamw": ("lr", "weight_decay"),
+    },
+    "schedule": {
+        "constant": (),
+        "step": ("step_size", "gamma"),
+        "cosine": ("min_lr",),
+        "one_cycle": ("warmup",),
+    },
+}
+"""Block to kind, which is what the block's `name` may be, to the fields that this kind uses.
 
-class StrictModel(BaseModel):
-    """A frozen record that refuses unknown keys and names the closest known one."""
+Said here and nowhere else: what identifies a run, what the record shows, what a search warns of and what differs
+between two configurations all follow from it. A field that its kind does not use changes nothing.
+"""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+RESET_BY_NAME = ("model", "schedule")
+"""Blocks whose other fields mean something else under another `name`: changing it by hand resets them."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            for name in values:
-                if name not in cls.model_fields:
-                    raise ValueError(f"unknown key {name!r}: {closest(str(name), list(cls.model_fields))}")
-        return values
+EPOCH_FIELDS = ("schedule.step_size",)
+"""Fields counted in epochs: they shrink with a run that is made shorter."""
+
+
+def fields_of_kind(block: str, name: str) -> tuple[str, ...]:
+    """Return the fields that a block uses under a name, the name itself not among them."""
+    return ("options",) if block == "model" and is_import_path(name) else FIELDS_OF_KIND[block][name]
 
 
 class ModelConfig(StrictModel):
@@ -85,8 +102,8 @@ class ModelConfig(StrictModel):
         if is_import_path(self.name):
             return dict(self.options)
         defaults = ARCHITECTURES[self.name].defaults
-        chosen = {name: getattr(self, name) for name in defaults}
-        return {name: defaults[name] if value is None else value for name, value in chosen.items()}
+        chosen = {field: getattr(self, field) for field in fields_of_kind("model", self.name)}
+        return {field: defaults[field] if value is None else value for field, value in chosen.items()}
 
     def canonical(self) -> dict[str, Any]:
         """Return the name and the fields that matter and differ from the architecture's defaults."""
@@ -153,10 +170,10 @@ class OptimizerConfig(StrictModel):
     weight_decay: float = Field(default=0.0, ge=0)
 
     def canonical(self) -> dict[str, Any]:
-        unused = set() if self.name == "sgd" else {"momentum", "nesterov"}
+        values = _used_without_defaults(self, block="optimizer")
         if self.momentum == 0:
-            unused.add("nesterov")
-        return {k: v for k, v in _without_defaults(self).items() if k not in unused}
+            values.pop("nesterov", None)
+        return values
 
 
 class ScheduleConfig(StrictModel):
@@ -173,13 +190,7 @@ class ScheduleConfig(StrictModel):
     """one_cycle: share of the run in which the learning rate rises to `optimizer.lr`."""
 
     def canonical(self) -> dict[str, Any]:
-        used = {
-            "constant": set(),
-            "step": {"step_size", "gamma"},
-            "cosine": {"min_lr"},
-            "one_cycle": {"warmup"},
-        }[self.name] | {"name"}
-        return {k: v for k, v in _without_defaults(self).items() if k in used}
+        return _used_without_defaults(self, block="schedule")
 
 
 class TrainingConfig(StrictModel):
@@ -213,14 +224,8 @@ class TrainingConfig(StrictModel):
     def resolved(self) -> dict[str, Any]:
         """Return every value the run uses, nested, defaults filled in, unused fields left out."""
         model = {"name": self.model.name, **self.model.arguments()}
-        data = self.data.model_dump(mode="json")
-        optimizer = self.optimizer.model_dump(mode="json")
-        if self.optimizer.name != "sgd":
-            del optimizer["momentum"], optimizer["nesterov"]
-        used = {"step": ("step_size", "gamma"), "cosine": ("min_lr",), "one_cycle": ("warmup",)}
-        schedule = {"name": self.schedule.name}
-        schedule |= {field: getattr(self.schedule, field) for field in used.get(self.schedule.name, ())}
-        data["augmentation"] = canonical_augmentation(self.data.augmentation)
+        data = self.data.model_dump(mode="json") | {"augmentation": canonical_augmentation(self.data.augmentation)}
+        optimizer, schedule = _used(self.optimizer, block="optimizer"), _used(self.schedule, block="schedule")
         return {
             "model": model,
             "data": data,
@@ -230,6 +235,20 @@ class TrainingConfig(StrictModel):
             "seed": self.seed,
             "precision": self.precision,
         }
+
+    def train_images(self) -> int:
+        """Return how many images of CIFAR-10 an epoch trains on."""
+        return self.data.train_size or TRAIN_IMAGES - self.data.validation_size
+
+    def shortened(self, scale: float) -> TrainingConfig:
+        """Return the same run over a share of its epochs, at least one; what is counted in epochs shrinks alike."""
+        config = self.model_copy(update={"epochs": _scaled(self.epochs, scale)})
+        for path in EPOCH_FIELDS:
+            block, _, field = path.partition(".")
+            values = getattr(config, block)
+            shorter = values.model_copy(update={field: _scaled(getattr(values, field), scale)})
+            config = config.model_copy(update={block: shorter})
+        return config
 
     def config_id(self) -> str:
         """Return the hash of the configuration without its seed: equal for replicates."""
@@ -257,18 +276,19 @@ def _without_defaults(model: StrictModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_defaults=True)
 
 
+def _used(values: OptimizerConfig | ScheduleConfig, *, block: str) -> dict[str, Any]:
+    return values.model_dump(mode="json", include={"name", *fields_of_kind(block, values.name)})
+
+
+def _used_without_defaults(values: OptimizerConfig | ScheduleConfig, *, block: str) -> dict[str, Any]:
+    used = _used(values, block=block)
+    return {field: value for field, value in _without_defaults(values).items() if field in used}
+
+
+def _scaled(epochs: int, scale: float) -> int:
+    return max(1, round(epochs * scale))
+
+
 def _digest(value: Mapping[str, Any]) -> str:
     canonical_json = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
-
-
-def explain(error: ValidationError) -> list[str]:
-    """Return one line per mistake, `key: what is wrong (got value)`, from a pydantic error."""
-    lines = []
-    for mistake in error.errors(include_url=False):
-        place = ".".join(str(part) for part in mistake["loc"])
-        message = mistake["msg"].removeprefix("Value error, ")
-        value = mistake["input"]
-        got = "" if mistake["type"] == "value_error" else f" (got {value!r})"
-        lines.append(f"{place}: {message}{got}" if place else f"{message}{got}")
-    return lines

@@ -38,6 +38,14 @@ def _rebuild_diverged(epoch: int, loss: float) -> DivergedError:
     return DivergedError(epoch=epoch, loss=loss)
 
 
+class DataMismatchError(CifarError):
+    """The images are not as many as the configuration says: they come from another split, or from none."""
+
+
+class StateMismatchError(CifarError):
+    """A training state belongs to another configuration, or to another number of images."""
+
+
 class CheckpointError(CifarError):
     """A checkpoint cannot be read, or belongs to another configuration."""
 

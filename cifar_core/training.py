@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from cifar_core.augment import augment, normalize
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages
-from cifar_core.errors import DeviceError, DivergedError
+from cifar_core.data import LabelledImages, require_split
+from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
 from cifar_core.models import build_model
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
@@ -167,10 +167,12 @@ def train(
 ) -> Iterator[EpochResult]:
     """Train one network and yield each epoch's result; stop when you have seen enough.
 
+    What does not belong together is refused at the call, before the first epoch.
+
     Args:
         config: what to train.
-        images: the training images; `split_train_validation` makes them from `config.data`.
-        validation: images to measure each epoch on, None for none.
+        images: the training images; `split_train_validation` makes them, and `validation`, from `config.data`.
+        validation: images to measure each epoch on; None, or no image at all, for none.
         device: `auto`, `cpu`, `cuda` or any torch device; not used where a state is given.
         state: where to go on from (`start`, `load_checkpoint`); it moves on with every epoch.
 
@@ -178,13 +180,26 @@ def train(
         One `EpochResult` an epoch, after `state` holds it.
 
     Raises:
+        DataMismatchError: at the call: the images are not as many as `config.data` says (`require_split`).
+        StateMismatchError: at the call: the state is of another configuration, or of another number of images.
+        DeviceError: at the call, as `start`.
+        ModelError: at the call, as `start`.
         DivergedError: the loss is not finite; the epochs before remain in `state.history`.
     """
+    require_split(config.data, train=images, validation=validation)
     if state is None:
         state = start(config, train_size=len(images), device=device)
+    else:
+        _require_same_run(state, config, train_size=len(images))
+    return _train_epochs(state, images, validation or None)
+
+
+def _train_epochs(
+    state: TrainingState, images: LabelledImages, validation: LabelledImages | None
+) -> Iterator[EpochResult]:
     train_images = on_device(images, state.device)
     validation_images = on_device(validation, state.device) if validation is not None else None
-    while state.epoch < config.epochs:
+    while state.epoch < state.config.epochs:
         yield train_epoch(state, train_images, validation_images)
 
 
@@ -290,6 +305,23 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
     model.train(was_training)
     loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
     return Evaluation(loss, torch.cat(correct).cpu().numpy())
+
+
+def is_same_run(config: TrainingConfig, *, other: TrainingConfig) -> bool:
+    """Return whether two configurations compute the same: they differ at most in fields that have no effect."""
+    return (config.canonical(), config.seed) == (other.canonical(), other.seed)
+
+
+def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:
+    if not is_same_run(config, other=state.config):
+        raise StateMismatchError(
+            "the state belongs to another configuration: train with state.config, or start anew without a state"
+        )
+    if state.train_size != train_size:
+        raise StateMismatchError(
+            f"the state was started for {state.train_size} training images, but there are {train_size}: "
+            "give the same images again, or start anew without a state"
+        )
 
 
 def _require_finite(loss_sum: Tensor, epoch: int) -> None:

@@ -1,1 +1,26 @@
-"""How many training runs are searched, scheduled, recorded and compared."""
+"""Many training runs: searched, scheduled, recorded and compared.
+
+    import sweeps
+
+    sweeps.run(sweeps.load_spec("experiments/quick.yaml"))
+    sweeps.leaderboard("quick")
+
+The names below are loaded when they are first used: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.api import leaderboard, load_ladder, load_spec, run
+    from sweeps.errors import SweepError
+
+__all__ = ["SweepError", "leaderboard", "load_ladder", "load_spec", "run"]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {"SweepError": "errors", "leaderboard": "api", "load_ladder": "api", "load_spec": "api", "run": "api"},
+)

@@ -11,12 +11,12 @@ class SweepError(Exception):
 
 
 class SpecError(SweepError):
-    """A file that says what to run is wrong. Lists every mistake with its key, value and what is allowed."""
+    """A file that says what to run is wrong. Lists every error with its key, value and what is allowed."""
 
-    def __init__(self, path: Path | str, mistakes: Sequence[str]) -> None:
+    def __init__(self, path: Path | str, errors: Sequence[str]) -> None:
         self.path = str(path)
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(f"{self.path}: {mistake}" for mistake in self.mistakes))
+        self.errors = tuple(errors)
+        super().__init__("\n".join(f"{self.path}: {error}" for error in self.errors))
 
 
 class StudyChangedError(SweepError):
@@ -33,3 +33,11 @@ class NoSuchSweepError(SweepError):
 
 class StoreError(SweepError):
     """A folder or a file of the sweep cannot be written."""
+
+
+class RecordError(SweepError):
+    """The record cannot be opened, written or read. The message names the store and what to do."""
+
+
+class LeaderboardError(SweepError):
+    """A filter, a sort order or a limit of the leaderboard that cannot be used. Names the closest known columns."""

@@ -11,7 +11,7 @@ from cifar_core.data.load import (
     load_training_images,
 )
 from cifar_core.data.sources import SourceName
-from cifar_core.data.split import split_indices, split_train_validation
+from cifar_core.data.split import require_split, split_indices, split_train_validation
 from cifar_core.data.store import FetchReport
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "load_cifar10",
     "load_test_images",
     "load_training_images",
+    "require_split",
     "split_indices",
     "split_train_validation",
 ]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
+from cifar_core.config import TRAIN_IMAGES, DataConfig
 from cifar_core.data.images import LabelledImages
-
-if TYPE_CHECKING:
-    from cifar_core.config import DataConfig
+from cifar_core.errors import DataMismatchError
 
 
-def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[LabelledImages, LabelledImages]:
+def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
     """Return the images to train on and the images to validate on, as `split_indices` chooses them.
 
-    Nothing is copied where everything is trained on.
+    Where nothing is set aside, at `validation_size` 0, the second is None. Nothing is copied where everything is
+    trained on.
 
     Args:
         images: the training images of CIFAR-10, or any others.
@@ -27,8 +25,34 @@ def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[La
     """
     train_T, validation_V = split_indices(images.labels_N, data)
     if len(train_T) == len(images):
-        return images, images.subset(slice(0, 0))
-    return images.subset(train_T), images.subset(validation_V)
+        return images, None
+    return images.subset(train_T), images.subset(validation_V) if len(validation_V) else None
+
+
+def require_split(data: DataConfig, *, train: LabelledImages, validation: LabelledImages | None) -> None:
+    """Refuse images that `split_train_validation` would not have made of CIFAR-10, by their number.
+
+    Data of one's own passes: fewer images than CIFAR-10 has where `train_size` is None, and a validation set where
+    `validation_size` is 0.
+
+    Raises:
+        DataMismatchError: there is nothing to train on; or `train_size` or `validation_size` says another number;
+            or the images to train on are more than validation leaves.
+    """
+    train_size, validation_size = len(train), 0 if validation is None else len(validation)
+    left = TRAIN_IMAGES - data.validation_size
+    if train_size == 0:
+        raise _mismatch("there are no images to train on")
+    if data.train_size is not None and train_size != data.train_size:
+        raise _mismatch(f"data.train_size is {data.train_size}, but there are {train_size} images to train on")
+    if data.validation_size and validation_size != data.validation_size:
+        raise _mismatch(
+            f"data.validation_size is {data.validation_size}, but there are {validation_size} images to validate on"
+        )
+    if train_size > left:
+        raise _mismatch(
+            f"data.validation_size {data.validation_size} leaves {left} images to train on, but there are {train_size}"
+        )
 
 
 def split_indices(
@@ -72,3 +96,10 @@ def _order_in_turns(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArra
         members = shuffled_N[class_of_N[shuffled_N] == k]
         place_N[members] = (np.arange(len(members)) + 0.5) / len(members)
     return np.lexsort((rank_of_class_K[class_of_N], place_N))
+
+
+def _mismatch(what: str) -> DataMismatchError:
+    return DataMismatchError(
+        f"{what}: train on what the configuration says with "
+        "train(config, *split_train_validation(load_cifar10().train, config.data)), or change config.data"
+    )

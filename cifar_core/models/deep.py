@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from cifar_core.models.scaling import scaled
+from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
 
 DEFAULT_WIDTH = 64
 
 
-class DeepNet(nn.Module):
+class DeepNet(ConvNet):
     """`[C(64,3) BN C(64,3) BN ReLU M] [128] [256] [512] flatten L(256) L(64) L(10)`: rung *deep*.
 
     There is no activation between the two convolutions of a stage, and none in the head.
@@ -33,32 +35,18 @@ class DeepNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        stages = []
-        channels = 3
-        for size in (64, 128, 256, 512):
-            out_channels = scaled(size, width=width, default_width=DEFAULT_WIDTH)
-            stages.append(_stage(channels, out_channels))
-            channels = out_channels
-        self.features = nn.Sequential(*stages)
+        scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
+        channels = [3, *map(scale, (64, 128, 256, 512))]
+        self.features = nn.Sequential(*(_stage(before, out_channels=after) for before, after in pairwise(channels)))
 
-        layers: list[nn.Module] = [nn.Flatten()]
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
-        units = channels * 2 * 2
-        for size in head:
-            hidden = scaled(size, width=width, default_width=DEFAULT_WIDTH)
-            layers.append(nn.Linear(units, hidden))
-            units = hidden
-        layers.append(nn.Linear(units, num_classes))
-        self.head = nn.Sequential(*layers)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return the logits, N×num_classes, of N×3×32×32 images."""
-        logits_NK: Tensor = self.head(self.features(images_NCHW))
-        return logits_NK
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            *dropout_layers(dropout),
+            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes]),
+        )
 
 
-def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
+def _stage(in_channels: int, *, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
         nn.BatchNorm2d(out_channels),

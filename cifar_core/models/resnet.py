@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
-from cifar_core.models.scaling import scaled
+from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
 
 DEFAULT_WIDTH = 64
 
 
-class ResNet(nn.Module):
+class ResNet(ConvNet):
     """Blocks of 64, 128, 256, 512 channels, `M` after each; `Dropout L(256) L(64) L(10)`: rung *resnet*.
 
     The head has no activation, and one dropout: before its first linear layer.
@@ -33,29 +35,18 @@ class ResNet(nn.Module):
         dropout: float = 0.4,
     ) -> None:
         super().__init__()
+        scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
+        channels = [3, *map(scale, (64, 128, 256, 512))]
         blocks: list[nn.Module] = []
-        channels = 3
-        for size in (64, 128, 256, 512):
-            out_channels = scaled(size, width=width, default_width=DEFAULT_WIDTH)
-            blocks += [ResidualBlock(channels, out_channels=out_channels), nn.MaxPool2d(2)]
-            channels = out_channels
+        for before, after in pairwise(channels):
+            blocks += [ResidualBlock(before, out_channels=after), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*blocks)
 
-        layers: list[nn.Module] = [nn.Flatten()]
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
-        units = channels * 2 * 2
-        for size in head:
-            hidden = scaled(size, width=width, default_width=DEFAULT_WIDTH)
-            layers.append(nn.Linear(units, hidden))
-            units = hidden
-        layers.append(nn.Linear(units, num_classes))
-        self.head = nn.Sequential(*layers)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return the logits, N×num_classes, of N×3×32×32 images."""
-        logits_NK: Tensor = self.head(self.features(images_NCHW))
-        return logits_NK
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            *dropout_layers(dropout),
+            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes]),
+        )
 
 
 class ResidualBlock(nn.Module):

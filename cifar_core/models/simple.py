@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
-from cifar_core.models.scaling import scaled
+from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
 
 DEFAULT_WIDTH = 32
 ACTIVATIONS: dict[str, type[nn.Module] | None] = {
@@ -17,7 +18,7 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
 }
 
 
-class SimpleNet(nn.Module):
+class SimpleNet(ConvNet):
     """`C(32,5) M C(32,5) M C(64,5) M flatten L(64) L(10)`: rungs *baseline* and *regularized*.
 
     The convolutions are never followed by an activation. `activation` and `dropout` stand, in this order,
@@ -44,7 +45,8 @@ class SimpleNet(nn.Module):
         regularize_logits: bool = False,
     ) -> None:
         super().__init__()
-        first, second, third = (scaled(n, width=width, default_width=DEFAULT_WIDTH) for n in (32, 32, 64))
+        scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
+        first, second, third = map(scale, (32, 32, 64))
         self.features = nn.Sequential(
             nn.Conv2d(3, first, kernel_size=5, padding=2),
             nn.MaxPool2d(2),
@@ -54,26 +56,14 @@ class SimpleNet(nn.Module):
             nn.MaxPool2d(2),
         )
 
-        layers: list[nn.Module] = [nn.Flatten()]
-        units = third * 4 * 4
-        for size in head:
-            hidden = scaled(size, width=width, default_width=DEFAULT_WIDTH)
-            layers += [nn.Linear(units, hidden), *_regularization(activation, dropout)]
-            units = hidden
-        layers.append(nn.Linear(units, num_classes))
-        if regularize_logits:
-            layers += _regularization(activation, dropout)
-        self.head = nn.Sequential(*layers)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return the logits, N×num_classes, of N×3×32×32 images."""
-        logits_NK: Tensor = self.head(self.features(images_NCHW))
-        return logits_NK
+        regularization = partial(_regularization, activation, dropout=dropout)
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            *linear_layers([third * 4 * 4, *map(scale, head), num_classes], after_hidden=regularization),
+            *(regularization() if regularize_logits else ()),
+        )
 
 
-def _regularization(activation: str, dropout: float) -> list[nn.Module]:
+def _regularization(activation: str, *, dropout: float) -> list[nn.Module]:
     layer = ACTIVATIONS[activation]
-    layers: list[nn.Module] = [] if layer is None else [layer()]
-    if dropout > 0:
-        layers.append(nn.Dropout(dropout))
-    return layers
+    return [*([] if layer is None else [layer()]), *dropout_layers(dropout)]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
+from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
 from cifar_core.models.registry import VGG_PLAN
-from cifar_core.models.scaling import scaled
 
 IMAGE_SIZE = 32
 
 
-class VGG(nn.Module):
+class VGG(ConvNet):
     """3×3 convolutions as a plan lists them, each with BN and ReLU; `L(4096) ReLU Dropout` twice, `L(10)`.
 
     With its defaults this is the network of rung *vgg*.
@@ -39,6 +40,7 @@ class VGG(nn.Module):
         super().__init__()
         plan_width = next(size for size in plan if isinstance(size, int))
         width = plan_width if width is None else width
+        scale = partial(scaled, width=width, default_width=plan_width)
 
         features: list[nn.Module] = []
         channels, pixels = 3, IMAGE_SIZE
@@ -47,7 +49,7 @@ class VGG(nn.Module):
                 features.append(nn.MaxPool2d(2))
                 pixels //= 2
             else:
-                out_channels = scaled(entry, width=width, default_width=plan_width)
+                out_channels = scale(entry)
                 features += [
                     nn.Conv2d(channels, out_channels, kernel_size=3, padding=1),
                     nn.BatchNorm2d(out_channels),
@@ -56,18 +58,10 @@ class VGG(nn.Module):
                 channels = out_channels
         self.features = nn.Sequential(*features)
 
-        layers: list[nn.Module] = [nn.Flatten()]
-        units = channels * pixels * pixels
-        for size in head:
-            hidden = scaled(size, width=width, default_width=plan_width)
-            layers += [nn.Linear(units, hidden), nn.ReLU()]
-            if dropout > 0:
-                layers.append(nn.Dropout(dropout))
-            units = hidden
-        layers.append(nn.Linear(units, num_classes))
-        self.head = nn.Sequential(*layers)
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return the logits, N×num_classes, of N×3×32×32 images."""
-        logits_NK: Tensor = self.head(self.features(images_NCHW))
-        return logits_NK
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            *linear_layers(
+                [channels * pixels * pixels, *map(scale, head), num_classes],
+                after_hidden=lambda: [nn.ReLU(), *dropout_layers(dropout)],
+            ),
+        )

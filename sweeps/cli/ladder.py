@@ -10,7 +10,7 @@ import click
 from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
 
 if TYPE_CHECKING:
-    from sweeps.runner import BackendName
+    from sweeps.execution import BackendName
 
 
 @click.command()
@@ -50,7 +50,8 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
     """
-    from sweeps.ladder import Budget, load_ladder
+    from sweeps.api import load_ladder, run
+    from sweeps.spec import Budget
 
     loaded = load_ladder(file, overrides=overrides)
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
@@ -58,19 +59,18 @@ def ladder(
         loaded.rung(name)
 
     from sweeps.cli.run import finish
-    from sweeps.ladder import ladder_undertaking
-    from sweeps.planning import Probe
-    from sweeps.runner import RunOptions
-    from sweeps.runner import run as carry_out
+    from sweeps.execution import Probe
 
-    undertaking = ladder_undertaking(
+    summary = run(
         loaded,
+        runs=runs,
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
         budget=Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds),
-        only=chosen,
+        rungs=chosen,
         cost=Probe().seconds,
     )
-    options = RunOptions(runs=runs, backend=backend, address=address, retry_failed=retry_failed)
-    summary = carry_out(undertaking, options)
     show_ladder(runs, loaded.name)
     finish(summary, loaded.name)
 
@@ -78,17 +78,16 @@ def ladder(
 def show_ladder(runs: Path, name: str) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.terminal import console
-    from sweeps.facts import machine_facts
-    from sweeps.gains import gains
-    from sweeps.ladder_page import write_ladder
-    from sweeps.ladder_table import print_ladder
-    from sweeps.record import MlflowReader
-    from sweeps.rungs import read_rungs
+    from sweeps.machine import machine_and_versions
+    from sweeps.report import print_ladder, write_ladder
+    from sweeps.results import compare_rungs, read_rungs
+    from sweeps.tracking import MlflowReader
 
     rungs = read_rungs(MlflowReader(runs), sweep=name)
-    steps = gains(rungs)
-    print_ladder(steps, console())
-    for path in write_ladder(steps, rungs, title=name, facts=machine_facts(), folder=runs / "sweeps" / name):
+    comparisons = compare_rungs(rungs)
+    print_ladder(comparisons, console())
+    folder = runs / "sweeps" / name
+    for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
         click.echo(f"written: {path}")
 
 
@@ -109,17 +108,16 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
     Example:
       sweeps ablate quick/3 --seeds 3
     """
-    from sweeps.ablation import ablation_of
+    from sweeps.api import run as run_ladder
     from sweeps.cli.run import finish
-    from sweeps.ladder import Budget, ladder_undertaking
-    from sweeps.record import MlflowReader
-    from sweeps.runner import RunOptions
-    from sweeps.runner import run as carry_out
-    from sweeps.show import find_run
+    from sweeps.report import find_run
+    from sweeps.spec import Budget, ablation_of
+    from sweeps.tracking import MlflowReader
 
-    ladder = ablation_of(find_run(MlflowReader(runs), run))
-    undertaking = ladder_undertaking(ladder, budget=Budget(seeds=seeds))
-    options = RunOptions(runs=runs, backend=backend, address=address, retry_failed=retry_failed)
-    summary = carry_out(undertaking, options)
+    reader = MlflowReader(runs)
+    row = find_run(reader, run)
+    ladder = ablation_of(reader.configuration(row["run_id"]), run=f"{row['sweep']}/{row['trial']}", key=row["key"])
+    budget = Budget(seeds=seeds)
+    summary = run_ladder(ladder, runs=runs, backend=backend, address=address, retry_failed=retry_failed, budget=budget)
     show_ladder(runs, ladder.name)
     finish(summary, ladder.name)

@@ -35,12 +35,10 @@ def leaderboard(
       sweeps leaderboard --csv all.csv
     """
     from sweeps.cli.terminal import console
-    from sweeps.leaderboard import leaderboard as rank
-    from sweeps.leaderboard import to_csv, to_json
-    from sweeps.leaderboard_table import print_leaderboard
-    from sweeps.record import MlflowReader
+    from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json
+    from sweeps.tracking import MlflowReader
 
-    board = rank(MlflowReader(runs), sweep=sweep, where=where, sort=sort, limit=limit)
+    board = query_leaderboard(MlflowReader(runs), sweep=sweep, where=where, sort=sort, limit=limit)
     if csv_file is not None:
         to_csv(board, csv_file)
         click.echo(f"{len(board)} rows written to {csv_file}")
@@ -63,8 +61,8 @@ def show(run: str, runs: Path) -> None:
       sweeps show quick/3
     """
     from sweeps.cli.terminal import console
-    from sweeps.record import MlflowReader
-    from sweeps.show import find_run, print_run
+    from sweeps.report import find_run, print_run
+    from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
     print_run(find_run(reader, run), reader, console())
@@ -80,6 +78,6 @@ def ui(runs: Path, port: int) -> None:
     Example:
       sweeps ui --port 5001
     """
-    from sweeps.mlflow_ui import serve
+    from sweeps.tracking import serve
 
     serve(runs, port=port)

@@ -26,14 +26,15 @@ def list_sweeps(runs: Path) -> None:
     Example:
       sweeps list
     """
-    from sweeps.status import headline, sweep_names, sweep_status
+    from sweeps.report import headline
+    from sweeps.study import read_state, sweep_names
 
     names = sweep_names(runs)
     if not names:
         click.echo(f"no sweep under {runs} yet: `sweeps run experiments/quick.yaml` begins one")
     for name in names:
         try:
-            click.echo(headline(sweep_status(runs, name)))
+            click.echo(headline(read_state(runs, name)))
         except NoSuchSweepError as error:
             click.echo(f"{name}: {error}")
 
@@ -51,16 +52,16 @@ def status(sweep: str, runs: Path, watch: bool) -> None:
       sweeps status quick --watch
     """
     from sweeps.cli.terminal import console
-    from sweeps.spec import check_name
-    from sweeps.status import print_status, sweep_status
+    from sweeps.report import print_status
+    from sweeps.study import read_state
 
-    _check(sweep, check_name)
+    _check_name(sweep)
     while True:
-        standing = sweep_status(runs, sweep)
+        state = read_state(runs, sweep)
         if watch:
             click.clear()
-        print_status(standing, console())
-        if not watch or standing.driver is None:
+        print_status(state, console())
+        if not watch or state.driver is None:
             return
         time.sleep(2)
 
@@ -75,10 +76,9 @@ def stop(sweep: str, runs: Path) -> None:
     Example:
       sweeps stop quick
     """
-    from sweeps.journal import SweepFolder
-    from sweeps.spec import check_name
+    from sweeps.study import SweepFolder
 
-    _check(sweep, check_name)
+    _check_name(sweep)
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
@@ -110,10 +110,9 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
-    from sweeps.journal import SweepFolder
-    from sweeps.spec import check_name
+    from sweeps.study import SweepFolder
 
-    _check(sweep, check_name)
+    _check_name(sweep)
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
@@ -128,8 +127,9 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
 
-def _check(sweep: str, check_name: object) -> None:
-    assert callable(check_name)
+def _check_name(sweep: str) -> None:
+    from sweeps.spec import check_name
+
     try:
         check_name(sweep)
     except ValueError as error:

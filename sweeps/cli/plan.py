@@ -29,7 +29,7 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
       sweeps plan experiments/search.yaml --set run_cap=50
     """
     from sweeps.cli.terminal import console
-    from sweeps.yaml_files import read_yaml
+    from sweeps.spec import read_yaml
 
     if "rungs" in read_yaml(file, overrides=overrides):
         _plan_ladder(file, overrides, console())
@@ -41,11 +41,9 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     from rich.table import Table
 
     from cifar_core.config import TrainingConfig
-    from sweeps.planning import estimate, preview, trial_count
-    from sweeps.progress import duration
-    from sweeps.slots import local_slots
-    from sweeps.spec import load_spec
-    from sweeps.yaml_files import flatten
+    from sweeps.execution import estimate_cost, local_slots, preview, trial_count
+    from sweeps.formatting import duration, value_text
+    from sweeps.spec import flatten, load_spec
 
     spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
@@ -64,20 +62,20 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     first = Table("first", *spec.parameters, box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
         drawn = flatten(config.resolved())
-        first.add_row(str(number), *(_short(drawn.get(path, "")) for path in spec.parameters))
+        first.add_row(str(number), *(value_text(drawn.get(path)) for path in spec.parameters))
     console.print(first)
 
     slots = local_slots(spec.resources, spec.limits)
     trials = trial_count(spec)
-    combinations = spec.space.cardinality()
+    combinations = spec.space.cardinality
     of = "" if combinations is None else f" of {combinations} combinations"
     early = spec.early_terminate
     stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
     console.print(f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
     if probe:
-        cost = estimate(configs, trials=trials, early=early, slots=slots.count)
+        cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count)
         console.print(
-            f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.most_trial_epochs}), about "
+            f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.max_trial_epochs}), about "
             f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here"
         )
     if spec.limits.timeout is not None:
@@ -88,18 +86,17 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
 def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> None:
     from rich.table import Table
 
-    from sweeps.ladder import load_ladder
-    from sweeps.planning import Probe
-    from sweeps.progress import duration
-    from sweeps.slots import local_slots
+    from sweeps.execution import Probe, local_slots
+    from sweeps.formatting import duration
+    from sweeps.spec import load_ladder
 
     ladder = load_ladder(file, overrides=overrides)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("rung", "from", "what it changes", "epochs"):
         table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
     for rung in ladder.rungs:
-        changes = [change for change in rung.changes if not change.startswith("epochs ")] or ["longer or shorter"]
-        table.add_row(rung.name, rung.came_from or "", "\n".join(changes), str(rung.config.epochs))
+        changes = [str(change) for change in rung.changes if change.path != "epochs"] or ["longer or shorter"]
+        table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(rung.config.epochs))
     console.print(f"{ladder.name}: {ladder.description}", markup=False)
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
@@ -112,7 +109,3 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> No
     for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
         console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
     console.print(f"nothing was started: `sweeps ladder {file}` does", soft_wrap=True)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ import click
 from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
 
 if TYPE_CHECKING:
-    from sweeps.runner import BackendName, RunSummary
+    from sweeps.execution import BackendName, RunSummary
 
 
 @click.command()
@@ -41,18 +41,13 @@ def run(
       sweeps run experiments/quick.yaml --set run_cap=48
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
     """
-    from sweeps.spec import load_spec
+    from sweeps.api import load_spec
+    from sweeps.api import run as run_spec
 
     spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
-
-    from sweeps.runner import RunOptions
-    from sweeps.runner import run as carry_out
-    from sweeps.undertaking import undertaking_of
-
-    options = RunOptions(runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
-    summary = carry_out(undertaking_of(spec), options)
+    summary = run_spec(spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
     show_result(runs, spec.name)
     finish(summary, spec.name)
 
@@ -60,20 +55,18 @@ def run(
 def show_result(runs: Path, sweep: str) -> None:
     """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`."""
     from sweeps.cli.terminal import console
-    from sweeps.leaderboard import leaderboard, to_csv
-    from sweeps.leaderboard_table import print_leaderboard
-    from sweeps.record import MlflowReader
+    from sweeps.report import print_leaderboard, query_leaderboard, to_csv
+    from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    board = leaderboard(reader)
-    to_csv(board, runs / "leaderboard.csv")
-    print_leaderboard(leaderboard(reader, sweep=sweep), console(), limit=30)
+    to_csv(query_leaderboard(reader), runs / "leaderboard.csv")
+    print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
 
 
 def finish(summary: RunSummary, sweep: str) -> None:
     """Say in words how a start went, and exit with the code that says the same."""
-    from sweeps.progress import duration
-    from sweeps.records import Outcome
+    from sweeps.formatting import duration
+    from sweeps.trial_record import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
     click.echo(f"{sweep}: {counts}")

@@ -16,7 +16,13 @@ from torch.optim import SGD, lr_scheduler
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation
-from cifar_core.errors import CheckpointError, DeviceError, DivergedError
+from cifar_core.errors import (
+    CheckpointError,
+    DataMismatchError,
+    DeviceError,
+    DivergedError,
+    StateMismatchError,
+)
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, evaluate, start, train
 
@@ -40,7 +46,9 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def images() -> tuple[LabelledImages, LabelledImages]:
     """200 real images to train on and 100 to validate on."""
-    return split_train_validation(load_training_images(progress=False)[0], config().data)
+    train_images, validation = split_train_validation(load_training_images(progress=False)[0], config().data)
+    assert validation is not None
+    return train_images, validation
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in state.model.state_dict().items()}
 
 
-NOISY = {
+NOISY: dict[str, Any] = {
     "model": {"name": "resnet", "width": 4, "dropout": 0.4},
     "data": DATA | {"augmentation": "flip-erase-crop"},
     "optimizer": {"lr": 0.05, "momentum": 0.9},
@@ -234,16 +242,62 @@ def test_evaluation_counts_what_a_plain_loop_counts(
 def test_without_validation_images_there_is_no_validation_result(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
-    result = next(train(config(), images[0], device="cpu"))
+    alone = config(data=DATA | {"validation_size": 0})
+    for nothing in (None, images[1].subset(slice(0, 0))):
+        result = next(train(alone, images[0], nothing, device="cpu"))
 
-    assert (result.val_loss, result.val_accuracy) == (None, None)
+        assert (result.val_loss, result.val_accuracy) == (None, None)
+
+
+def test_the_default_split_can_be_trained_on(images: tuple[LabelledImages, LabelledImages]) -> None:
+    wanted = config(data={})
+
+    result = next(train(wanted, *split_train_validation(images[0], wanted.data), device="cpu"))
+
+    assert (result.epoch, result.val_accuracy) == (1, None)
 
 
 def test_training_does_not_depend_on_whether_it_is_validated(images: tuple[LabelledImages, LabelledImages]) -> None:
     with_validation = [r.train_loss for r in train(config(**NOISY), *images, device="cpu")]
-    without = [r.train_loss for r in train(config(**NOISY), images[0], device="cpu")]
+    alone = config(**NOISY | {"data": NOISY["data"] | {"validation_size": 0}})
+    without = [r.train_loss for r in train(alone, images[0], device="cpu")]
 
     assert with_validation == without
+
+
+def test_images_that_the_configuration_does_not_ask_for_are_refused_at_the_call(
+    images: tuple[LabelledImages, LabelledImages],
+) -> None:
+    for wrong in ((images[1], images[1]), (images[0], None), (images[0], images[0])):
+        with pytest.raises(DataMismatchError):
+            train(config(), *wrong, device="cpu")
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"epochs": 4}, {"model": {"width": 8}}])
+def test_a_state_of_another_configuration_is_refused_at_the_call(
+    changes: dict[str, Any],
+    images: tuple[LabelledImages, LabelledImages],
+    fresh: Callable[[TrainingConfig], TrainingState],
+) -> None:
+    with pytest.raises(StateMismatchError, match=r"another configuration: train with state\.config"):
+        train(config(), *images, state=fresh(config(**changes)))
+
+
+def test_a_state_goes_on_under_a_configuration_that_differs_in_what_has_no_effect(
+    images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    state = fresh(config(schedule={"name": "constant", "step_size": 2}))
+
+    assert next(train(config(schedule={"name": "constant", "step_size": 3}), *images, state=state)).epoch == 1
+
+
+def test_a_state_for_another_number_of_images_is_refused_at_the_call(
+    images: tuple[LabelledImages, LabelledImages],
+) -> None:
+    anything = config(data={})
+
+    with pytest.raises(StateMismatchError, match="started for 100 training images, but there are 200"):
+        train(anything, images[0], state=start(anything, train_size=100, device="cpu"))
 
 
 def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from sweep_fakes import Cli
 
 from sweeps.cli.main import sweeps
-from sweeps.tracking import Tracker
+from sweeps.tracking.tracker import Tracker
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def runs(tmp_path: Path) -> Path:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database with nothing in it: making its tables takes seconds, copying it none."""
     runs = tmp_path_factory.mktemp("empty")
-    with Tracker(runs=runs, sweep="none", study="none", description="", facts={}):
+    with Tracker(runs=runs, sweep="none", study="none", description="", environment={}):
         pass
     return runs / "mlflow.db"
 

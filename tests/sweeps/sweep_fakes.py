@@ -18,13 +18,15 @@ from click.testing import Result
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
-from sweeps.journal import SweepFolder
-from sweeps.ledger import Exhausted, Ledger, RecordedResults
-from sweeps.proposers import Proposer
-from sweeps.records import TrialRecord
+from sweeps.execution.plan import plan_of_sweep
+from sweeps.identity import Identifier
 from sweeps.spec import EarlyTerminate, SweepSpec
-from sweeps.study import make_pruner, open_study
-from sweeps.undertaking import undertaking_of
+from sweeps.study.folder import SweepFolder
+from sweeps.study.ledger import Exhausted, Ledger, RecordedResults
+from sweeps.study.opening import open_study
+from sweeps.study.proposers import Proposer
+from sweeps.study.pruners import make_pruner
+from sweeps.trial_record import TrialRecord
 
 Cli = Callable[..., Result]
 
@@ -85,34 +87,36 @@ class Book:
 
     def study(self, *, new: bool = False) -> optuna.Study:
         """Return the study in the journal as the next driver opens it."""
-        undertaking = undertaking_of(self.spec)
+        plan = plan_of_sweep(self.spec)
         self.folder.path.mkdir(parents=True, exist_ok=True)
         return open_study(
             self.folder,
-            definition=undertaking.definition,
-            metric=undertaking.metric,
-            pruner=make_pruner(undertaking.early_terminate, epochs=undertaking.epochs),
+            definition=plan.definition,
+            metric=plan.metric,
+            pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
             new=new,
         )
 
     def open(self, *, study: optuna.Study | None = None, **options: Any) -> Ledger:
         """Return the ledger as the next driver finds it; over another study, such as one in memory, where given."""
-        undertaking = undertaking_of(self.spec)
+        plan = plan_of_sweep(self.spec)
         settings: dict[str, Any] = {
             "sweep": self.spec.name,
             "metric": self.spec.metric.name,
-            "proposer": self.proposer() if self.proposer else undertaking.proposer(key_of),
+            "proposer": self.proposer() if self.proposer else plan.proposer(key_of),
             "run_cap": self.spec.run_cap,
-            "key_of": key_of,
-            "protocol_of": lambda config: "one",
+            "identify": IDENTIFY,
             "prunes": self.spec.early_terminate != EarlyTerminate(),
             "recorded": self.recorded,
         }
         return Ledger(study or self.study(), **settings | self.options | options)
 
 
+IDENTIFY = Identifier(data_fingerprint="")
+
+
 def key_of(config: TrainingConfig) -> str:
-    return config.key(data_fingerprint="")
+    return IDENTIFY(config).key
 
 
 def book(runs: Path, **changes: Any) -> Book:

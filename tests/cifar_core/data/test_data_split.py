@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_core.config import DataConfig
-from cifar_core.data import split_indices, split_train_validation
+from cifar_core.data import LabelledImages, require_split, split_indices, split_train_validation
+from cifar_core.errors import DataMismatchError
 
 
 @st.composite
@@ -91,14 +92,20 @@ def test_nothing_is_copied_where_everything_is_trained_on(train_size: int | None
     images = random_images(100, seed=0)
     train, validation = split_train_validation(images, DataConfig(train_size=train_size))
     assert train is images
-    assert len(validation) == 0
-    assert validation.images_NHWC.shape == (0, 32, 32, 3)
+    assert validation is None
+
+
+def test_there_is_nothing_to_validate_on_where_nothing_is_set_aside() -> None:
+    train, validation = split_train_validation(random_images(100, seed=0), DataConfig(train_size=50))
+    assert len(train) == 50
+    assert validation is None
 
 
 def test_images_stay_with_their_labels() -> None:
     images = random_images(100, seed=0)
     data = DataConfig(train_size=50, validation_size=20)
     for part, indices in zip(split_train_validation(images, data), split_indices(images.labels_N, data), strict=True):
+        assert part is not None
         np.testing.assert_array_equal(part.images_NHWC, images.images_NHWC[indices])
         np.testing.assert_array_equal(part.labels_N, images.labels_N[indices])
 
@@ -114,3 +121,53 @@ def test_images_stay_with_their_labels() -> None:
 def test_more_than_there_is_is_refused(data: DataConfig) -> None:
     with pytest.raises(ValueError, match="more than the 100 images there are"):
         split_train_validation(random_images(100, seed=0), data)
+
+
+def blank_images(count: int) -> LabelledImages:
+    """As many black images as asked for, in the memory of one."""
+    images_NHWC = np.broadcast_to(np.zeros((1, 32, 32, 3), np.uint8), (count, 32, 32, 3))
+    return LabelledImages(images_NHWC, np.zeros(count, np.int64))
+
+
+@given(cases())
+def test_what_the_split_gives_belongs_to_its_configuration(case: tuple[np.ndarray, DataConfig]) -> None:
+    labels_N, data = case
+    train, validation = split_train_validation(LabelledImages(blank_images(len(labels_N)).images_NHWC, labels_N), data)
+    require_split(data, train=train, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("data", "train", "validation"),
+    [
+        (DataConfig(), 50_000, None),
+        (DataConfig(validation_size=5_000), 45_000, 5_000),
+        (DataConfig(), 10, None),
+        (DataConfig(), 50_000, 10_000),
+        (DataConfig(), 10, 0),
+        (DataConfig(train_size=10), 10, 3),
+    ],
+)
+def test_all_of_cifar10_and_images_of_ones_own_belong(data: DataConfig, train: int, validation: int | None) -> None:
+    set_aside = None if validation is None else blank_images(validation)
+    require_split(data, train=blank_images(train), validation=set_aside)
+
+
+@pytest.mark.parametrize(
+    ("data", "train", "validation", "reason"),
+    [
+        (DataConfig(), 0, None, "there are no images to train on"),
+        (DataConfig(train_size=10), 11, None, "train_size is 10, but there are 11 images"),
+        (DataConfig(train_size=10), 9, None, "train_size is 10, but there are 9 images"),
+        (DataConfig(validation_size=5), 10, None, "validation_size is 5, but there are 0 images"),
+        (DataConfig(validation_size=5), 10, 0, "validation_size is 5, but there are 0 images"),
+        (DataConfig(validation_size=5), 10, 6, "validation_size is 5, but there are 6 images"),
+        (DataConfig(validation_size=5_000), 45_001, 5_000, "5000 leaves 45000 images to train on, but there are 45001"),
+        (DataConfig(), 50_001, None, "0 leaves 50000 images to train on, but there are 50001"),
+    ],
+)
+def test_images_of_another_number_are_refused_with_both_numbers_and_a_remedy(
+    data: DataConfig, train: int, validation: int | None, reason: str
+) -> None:
+    set_aside = None if validation is None else blank_images(validation)
+    with pytest.raises(DataMismatchError, match=rf"{reason}.*split_train_validation\(.*config\.data\)"):
+        require_split(data, train=blank_images(train), validation=set_aside)

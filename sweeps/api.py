@@ -1,0 +1,106 @@
+"""What a notebook or a script calls: a sweep or a ladder from a file, run it, look at the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cifar_core.config import TrainingConfig
+from sweeps import spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeps.execution import BackendName, RunSummary
+
+DEFAULT_RUNS = Path("runs")
+"""Where everything that runs leave behind lies, unless another folder is named."""
+
+
+def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.SweepSpec:
+    """Return the sweep that a YAML file describes.
+
+    Args:
+        path: the file.
+        overrides: `path=value` for any key of the file, value in YAML: `run_cap=48`.
+
+    Raises:
+        SpecError: with every error found, each naming key, value and what is allowed.
+    """
+    return spec.load_spec(Path(path), overrides=overrides)
+
+
+def load_ladder(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.Ladder:
+    """Return the ladder that a YAML file describes. Arguments and errors are those of `load_spec`."""
+    return spec.load_ladder(Path(path), overrides=overrides)
+
+
+def run(
+    what: spec.SweepSpec | spec.Ladder,
+    *,
+    runs: str | Path = DEFAULT_RUNS,
+    backend: BackendName = "ray",
+    address: str | None = None,
+    new: bool = False,
+    retry_failed: bool = False,
+    budget: spec.Budget = spec.FULL_BUDGET,
+    rungs: Sequence[str] = (),
+    cost: Callable[[TrainingConfig], float] | None = None,
+) -> RunSummary:
+    """Train what is missing of a sweep or a ladder, and return how it stands.
+
+    Running it again goes on where it stopped; what is recorded is not trained again.
+
+    Args:
+        what: from `load_spec` or `load_ladder`.
+        runs: folder for all that runs leave behind.
+        backend: `ray`, or `inline` for one trial after the other in this process.
+        address: a running Ray cluster, `HOST:PORT`; None starts Ray on this machine.
+        new: begin anew although the sweep of this name had another space.
+        retry_failed: try again the trials that failed.
+        budget: of a ladder: how much of its full budget is spent, and how many seeds.
+        rungs: of a ladder: only these; all where empty.
+        cost: of a ladder: seconds that a configuration takes; where given, the longest are begun first.
+
+    Raises:
+        SweepError: nothing was started; the message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be had.
+    """
+    from sweeps import execution
+
+    if isinstance(what, spec.Ladder):
+        plan = execution.plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
+    else:
+        plan = execution.plan_of_sweep(what)
+    options = execution.RunOptions(
+        runs=Path(runs), backend=backend, address=address, new=new, retry_failed=retry_failed
+    )
+    return execution.run(plan, options)
+
+
+def leaderboard(
+    sweep: str | None = None,
+    *,
+    runs: str | Path = DEFAULT_RUNS,
+    where: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+) -> pd.DataFrame:
+    """Return one row a trial of one sweep, or of all, ranked. Accuracies are shares from 0 to 1.
+
+    Args:
+        sweep: its name; None for all.
+        runs: the runs folder.
+        where: an expression over any column, such as `model.width > 8 and val_accuracy > 0.6`.
+        sort: a column, `-column` for descending; None keeps the order of the ranks.
+        limit: at most so many rows.
+
+    Raises:
+        LeaderboardError: on a filter, a column or a limit that cannot be used.
+        RecordError: where the record cannot be read.
+    """
+    from sweeps.report import query_leaderboard
+    from sweeps.tracking import MlflowReader
+
+    return query_leaderboard(MlflowReader(Path(runs)), sweep=sweep, where=where, sort=sort, limit=limit)

@@ -1,0 +1,51 @@
+"""Carrying it out: the plan of a run, the runner with signals and resume, backends, trials, the live view.
+
+A backend trains what the ledger hands out; an epoch goes trial → backend → `Ledger.report`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.execution.estimate import Probe, estimate_cost, preview, trial_count
+    from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_sweep
+    from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
+    from sweeps.execution.slots import Slots, local_slots
+
+__all__ = [
+    "BackendName",
+    "Probe",
+    "RunOptions",
+    "RunPlan",
+    "RunSummary",
+    "Slots",
+    "estimate_cost",
+    "local_slots",
+    "plan_of_ladder",
+    "plan_of_sweep",
+    "preview",
+    "run",
+    "trial_count",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "BackendName": "runner",
+        "Probe": "estimate",
+        "RunOptions": "runner",
+        "RunPlan": "plan",
+        "RunSummary": "runner",
+        "Slots": "slots",
+        "estimate_cost": "estimate",
+        "local_slots": "slots",
+        "plan_of_ladder": "plan",
+        "plan_of_sweep": "plan",
+        "preview": "estimate",
+        "run": "runner",
+        "trial_count": "estimate",
+    },
+)

@@ -1,0 +1,30 @@
+"""The contract of a backend: it trains what the ledger hands out, and tells the ledger what the trials say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sweeps.execution.slots import Slots
+from sweeps.execution.trial import Job, Splits
+from sweeps.study import Ledger
+from sweeps.trial_record import TrialRecord
+
+
+class Backend(Protocol):
+    """Trains everything a ledger hands out."""
+
+    def slots(self) -> Slots:
+        """Return how many trials train at once."""
+        ...
+
+    def run(
+        self,
+        ledger: Ledger,
+        *,
+        splits: Splits,
+        job_of: Callable[[TrialRecord], Job],
+        stopping: Callable[[], bool],
+    ) -> None:
+        """Train until the ledger is exhausted or `stopping` holds."""
+        ...

@@ -1,0 +1,124 @@
+"""What a person sees while a sweep runs: one live line a trial on a terminal, plain lines elsewhere. Only drawing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_text
+from sweeps.study import SweepState
+from sweeps.trial_record import Outcome, TrialRecord
+
+PLAIN_SECONDS = 30
+"""Least time between two lines about trials that are under way, where there is no terminal."""
+
+
+class Progress(Protocol):
+    """Is told of every change of every trial."""
+
+    def update(self, record: TrialRecord) -> None: ...
+
+
+def headline(state: SweepState) -> str:
+    """Return how far a running sweep is, its best trial and the time left."""
+    parts = [f"{state.done}" + (f" of {state.target}" if state.target is not None else "") + " trials done"]
+    best = state.best()
+    if best is not None:
+        value = metric_text(state.metric, state.value(best))
+        parts.append(f"best {state.metric} {value} ({best.name}, {describe(best.config)})")
+    left = state.seconds_left()
+    if left is not None and state.done != state.target:
+        parts.append(f"about {duration(left)} left")
+    return ", ".join(parts)
+
+
+def trial_line(record: TrialRecord, state: SweepState) -> str:
+    """Return what is worth saying of one trial."""
+    value = f", {state.metric} {metric_text(state.metric, state.value(record))}" if record.epochs else ""
+    reused = ", taken over from an earlier run" if record.reused_from else ""
+    why = f": {record.error} (log: {record.log})" if record.error else ""
+    return (
+        f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
+        f"({describe(record.config)}){reused}{why}"
+    )
+
+
+class PlainProgress:
+    """Lines for a file or a pipe: each trial's end, and now and then how far the others are."""
+
+    def __init__(self, console: Console, state: SweepState) -> None:
+        self._console, self._state = console, state
+        self._last = time.monotonic()
+
+    def update(self, record: TrialRecord) -> None:
+        if self._state.enter(record):
+            self._print(trial_line(record, self._state))
+        elif time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
+            self._print(headline(self._state))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
+        self._last = time.monotonic()
+
+
+class LiveProgress:
+    """A table that redraws itself: a line for each running trial, the finished ones scroll by above it.
+
+    It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread.
+    """
+
+    def __init__(self, console: Console, state: SweepState) -> None:
+        self._state = state
+        self._lock = threading.Lock()
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=2, transient=True)
+        self._console = console
+
+    def __enter__(self) -> LiveProgress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def update(self, record: TrialRecord) -> None:
+        with self._lock:
+            line = trial_line(record, self._state) if self._state.enter(record) else None
+        if line is not None:
+            style = OUTCOME_STYLES[record.outcome]
+            self._console.print(Text(line, style=style, overflow="ellipsis", no_wrap=True))
+
+    def _draw(self) -> Group:
+        with self._lock:
+            running = [record for record in self._state.records if record.outcome is Outcome.RUNNING]
+            summary = headline(self._state)
+        table = Table.grid(padding=(0, 2))
+        for record in running:
+            done, epochs = len(record.epochs), record.config.epochs
+            table.add_row(
+                record.name,
+                describe(record.config),
+                ProgressBar(total=epochs, completed=done, width=20),
+                f"{done}/{epochs}",
+                metric_text(self._state.metric, self._state.value(record)),
+                duration(time.time() - record.started),
+            )
+        return Group(table, Text(summary, style="bold"))
+
+
+@contextmanager
+def show_progress(console: Console, state: SweepState) -> Iterator[Progress]:
+    """Yield what suits the console."""
+    if console.is_terminal:
+        with LiveProgress(console, state) as live:
+            yield live
+    else:
+        yield PlainProgress(console, state)

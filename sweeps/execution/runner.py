@@ -1,0 +1,236 @@
+"""Carries out a plan: opens the ledger and the record, lets a backend train, and leaves both true however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from rich.console import Console
+
+from cifar_core.config import TrainingConfig
+from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.errors import ModelError
+from cifar_core.models import source_hash
+from cifar_core.models.registry import is_import_path
+from sweeps.errors import SweepError
+from sweeps.execution.backend import Backend
+from sweeps.execution.inline_backend import InlineBackend
+from sweeps.execution.output import terminal_copy
+from sweeps.execution.plan import RunPlan
+from sweeps.execution.progress import headline, show_progress
+from sweeps.execution.slots import Slots
+from sweeps.execution.stopping import Stopping, StopReason
+from sweeps.execution.test_set import TestStep, no_test_step
+from sweeps.execution.trial import Job, Splits, remove_checkpoint, split_name
+from sweeps.formatting import duration
+from sweeps.identity import Identifier
+from sweeps.machine import environment
+from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
+from sweeps.tracking import MlflowReader, Tracker
+from sweeps.trial_record import Outcome, TrialRecord
+
+BackendName = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to carry it out, apart from what it is."""
+
+    runs: Path
+    backend: BackendName = "ray"
+    address: str | None = None
+    new: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """How a start of a sweep went."""
+
+    records: tuple[TrialRecord, ...]
+    trained: int
+    """Trials that this start trained at least an epoch of."""
+    reused: int
+    """Trials whose result this start took over from an earlier run."""
+    seconds: float
+    stopped_by: StopReason | None = None
+    unwritten: int = 0
+    """Trials that could not be written to MLflow yet."""
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(record.outcome is outcome for record in self.records)
+
+
+def run(plan: RunPlan, options: RunOptions) -> RunSummary:
+    """Train what is missing of a plan, and return how it stands.
+
+    Running it again goes on where it stopped; what is recorded is not trained again.
+
+    Raises:
+        SweepError: nothing was started; the message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be had.
+        RecordError: the record cannot be opened.
+    """
+    folder = SweepFolder(options.runs.resolve(), plan.name)
+    sources = _sources(plan)
+    images, fingerprint = load_training_images()
+    identify = Identifier(data_fingerprint=fingerprint, sources=sources)
+    with folder.locked(), terminal_copy() as console:
+        study = open_study(
+            folder,
+            definition=plan.definition,
+            metric=plan.metric,
+            pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
+            new=options.new,
+        )
+        tracker = Tracker(
+            runs=folder.runs,
+            sweep=plan.name,
+            study=study.study_name,
+            description=plan.description,
+            environment=environment(),
+        )
+        stopping = Stopping(limit=plan.limits.timeout, console=console)
+        with stopping.on_signals(), tracker:
+            start = _Start(plan, options, folder=folder, tracker=tracker, stopping=stopping, console=console)
+            return start.carry_out(study, images, identify)
+
+
+class _Start:
+    """One start of a sweep, with everything it holds open."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        options: RunOptions,
+        *,
+        folder: SweepFolder,
+        tracker: Tracker,
+        stopping: Stopping,
+        console: Console,
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._folder = folder
+        self._tracker = tracker
+        self._stopping = stopping
+        self._console = console
+        self._listeners: list[Callable[[TrialRecord], None]] = []
+
+    def carry_out(self, study: optuna.Study, images: LabelledImages, identify: Identifier) -> RunSummary:
+        plan, tracker = self._plan, self._tracker
+        ledger = Ledger(
+            study,
+            sweep=plan.name,
+            metric=plan.metric.name,
+            proposer=plan.proposer(lambda config: identify(config).key),
+            run_cap=plan.run_cap,
+            identify=identify,
+            prunes=plan.early_terminate.type != "none",
+            recorded=MlflowReader(self._folder.runs),
+            on_change=self._tell,
+            retry_failed=self._options.retry_failed,
+            keeps_tests=plan.tested,
+        )
+        tracker.reconcile(ledger.records)
+        began, known = time.time(), {record.number: record for record in ledger.records}
+        untested = plan.tested and any(_lacks_test(record) for record in ledger.records)
+        if not ledger.is_done or untested:
+            with self._stopping.at_once():
+                self._train(ledger, images)
+        ledger.interrupt()
+        tracker.close("KILLED" if self._stopping.reason else "FINISHED")
+        fresh = [record for record in ledger.records if record != known.get(record.number)]
+        return RunSummary(
+            records=tuple(ledger.records),
+            trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
+            reused=sum(1 for record in fresh if record.reused_from is not None),
+            seconds=time.time() - began,
+            stopped_by=self._stopping.reason,
+            unwritten=tracker.unwritten,
+        )
+
+    def _tell(self, record: TrialRecord) -> None:
+        """Pass a change of a trial on to whoever listens at the time."""
+        for listener in self._listeners:
+            listener(record)
+
+    def _train(self, ledger: Ledger, images: LabelledImages) -> None:
+        plan, folder = self._plan, self._folder
+        splits = _splits_of(plan, images)
+        with self._backend() as backend:
+            slots = backend.slots()
+            state = SweepState(
+                sweep=plan.name,
+                metric=plan.metric.name,
+                maximize=plan.metric.goal == "maximize",
+                records=ledger.records,
+                target=ledger.target,
+                slots=slots.count,
+            )
+            limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
+            self._console.print(f"{plan.name}: {headline(state)}, {slots.describe()}{limit}", soft_wrap=True)
+            test_step = TestStep(ledger, checkpoints=folder.checkpoints) if plan.tested else no_test_step
+            with show_progress(self._console, state) as progress, test_step:
+                self._listeners = [self._tracker.write, progress.update, test_step.on_change, self._clean_up]
+                backend.run(
+                    ledger,
+                    splits=splits,
+                    job_of=lambda record: self._job(ledger, record, slots),
+                    stopping=self._stopping,
+                )
+
+    def _backend(self) -> contextlib.AbstractContextManager[Backend]:
+        plan, options = self._plan, self._options
+        if options.backend == "inline":
+            return contextlib.nullcontext(InlineBackend(plan.resources))
+        from sweeps.execution.ray_backend import RayBackend
+
+        return RayBackend(plan.resources, plan.limits, address=options.address, log=self._folder.path / "ray.log")
+
+    def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
+        folder = self._folder
+        log = folder.logs / f"{record.number:04d}-{record.key}.log"
+        ledger.note(record.number, log=str(log.relative_to(folder.runs)))
+        return Job(
+            number=record.number,
+            config=record.config.model_dump_json(),
+            checkpoint=str(folder.checkpoints / record.key),
+            log=str(log),
+            cpus=slots.cpus,
+            device=slots.device,
+            gpu_share=slots.gpus,
+        )
+
+    def _clean_up(self, record: TrialRecord) -> None:
+        """Delete the checkpoint of a trial that will not go on: all of them together would fill a disk."""
+        if record.outcome.is_final and record.outcome is not Outcome.COMPLETE:
+            remove_checkpoint(self._folder.checkpoints / record.key)
+
+
+def _sources(plan: RunPlan) -> dict[str, str]:
+    """Return the source hash of each network of the user's own, which also shows that it can be imported."""
+    hashes = {}
+    for name in plan.models:
+        if is_import_path(name):
+            config = TrainingConfig.model_validate({"model": {"name": name}})
+            try:
+                found = source_hash(config.model)
+            except ModelError as error:
+                raise SweepError(f"model.name: {error}") from None
+            assert found is not None
+            hashes[name] = found
+    return hashes
+
+
+def _splits_of(plan: RunPlan, images: LabelledImages) -> Splits:
+    return {split_name(data): split_train_validation(images, data) for data in plan.data}
+
+
+def _lacks_test(record: TrialRecord) -> bool:
+    return record.outcome is Outcome.COMPLETE and record.test is None

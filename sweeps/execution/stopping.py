@@ -1,0 +1,67 @@
+"""When a run stops before its end, and why: a signal or its time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Literal
+
+from rich.console import Console
+
+StopReason = Literal["signal", "timeout"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopping:
+    """Whether to stop, and why. The first signal asks for an orderly end, the second one ends at once."""
+
+    def __init__(self, *, limit: float | None, console: Console) -> None:
+        """Start the clock.
+
+        Args:
+            limit: seconds after which to stop, None for no limit.
+            console: where a person is told that a signal was heard.
+        """
+        self._deadline = None if limit is None else time.monotonic() + limit
+        self._console = console
+        self._signals = 0
+        self.reason: StopReason | None = None
+
+    def __call__(self) -> bool:
+        if self.reason is None and self._deadline is not None and time.monotonic() > self._deadline:
+            self.reason = "timeout"
+        return self.reason is not None
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Leave the block at the second signal; what it did so far is kept."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.reason = "signal"
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen for signals within the block."""
+        try:
+            before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        except ValueError:
+            # Not the main thread, as in a test or a notebook: the caller's handlers stay.
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        self.reason = "signal"
+        if self._signals > 1:
+            raise KeyboardInterrupt
+        self._console.print("stopping: every epoch so far is saved (once more to stop at once)")

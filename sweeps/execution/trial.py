@@ -1,0 +1,182 @@
+"""One trial: drives `cifar_core.training`, keeps its checkpoint and its log, and says how it ended.
+
+The same under Ray and inline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import socket
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from cifar_core.checkpoint import load_checkpoint, save_checkpoint
+from cifar_core.config import DataConfig, TrainingConfig
+from cifar_core.data import LabelledImages
+from cifar_core.errors import CheckpointError, DivergedError
+from cifar_core.results import EpochResult
+from cifar_core.training import TrainingState, start, train
+from sweeps.formatting import accuracy, loss
+from sweeps.trial_record import Outcome, Report
+
+CHECKPOINT_FILE = "state.pt"
+
+SplitName = tuple[int | None, int, int]
+Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]
+"""Training and validation images for each way of splitting that a sweep uses. Never test images."""
+
+
+def split_name(data: DataConfig) -> SplitName:
+    """Return what decides which images a trial sees."""
+    return (data.train_size, data.validation_size, data.split_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a trial is told; goes through Ray as plain values."""
+
+    number: int
+    config: str
+    """A `TrainingConfig` as JSON."""
+    checkpoint: str
+    """Folder of the trial's checkpoint."""
+    log: str
+    """File for everything the trial says."""
+    cpus: int
+    device: str
+    gpu_share: float = 0.0
+    """Of one GPU's memory; below 1 where several trials share it."""
+
+    def training_config(self) -> TrainingConfig:
+        return TrainingConfig.model_validate_json(self.config)
+
+
+class TrialSession:
+    """A trial from its first epoch, or its last checkpoint, to its end; one `step` an epoch."""
+
+    def __init__(self, job: Job, splits: Splits, *, takes_output: bool = True) -> None:
+        """Prepare nothing yet.
+
+        Args:
+            job: what to train.
+            splits: the images, for each way of splitting.
+            takes_output: send to the log what the training prints; not where a debugger talks to a person.
+        """
+        self._job = job
+        self._config = job.training_config()
+        self._images, self._validation = splits[split_name(self._config.data)]
+        self._checkpoint = Path(job.checkpoint) / CHECKPOINT_FILE
+        self._state: TrainingState | None = None
+        self._epochs: Iterator[EpochResult] = iter(())
+        self._takes_output = takes_output
+
+    def step(self) -> Report:
+        """Train one epoch and say how it went. Never raises what the training raised: it says it."""
+        with self._logging() as log:
+            try:
+                if self._state is None:
+                    self._begin(log)
+                return self._next_epoch(log)
+            except DivergedError as error:
+                print(f"diverged: {error}", file=log)
+                return self._report(outcome=Outcome.DIVERGED, error=str(error))
+            except Exception as error:
+                traceback.print_exc(file=log)
+                return self._report(outcome=Outcome.FAILED, error=f"{type(error).__name__}: {error}")
+
+    def _begin(self, log: TextIO) -> None:
+        import torch
+
+        torch.set_num_threads(self._job.cpus)
+        if self._job.device == "cuda" and self._job.gpu_share < 1:
+            # Ray counts shares of a GPU but limits nothing: one trial could take the memory of the others.
+            torch.cuda.set_per_process_memory_fraction(self._job.gpu_share)
+        print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
+        self._state = self._load_or_start(log)
+        known = list(self._state.history)
+        # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
+        self._epochs = iter(known)
+        self._training = train(self._config, self._images, self._validation, state=self._state)
+
+    def _load_or_start(self, log: TextIO) -> TrainingState:
+        if self._checkpoint.exists():
+            try:
+                state = load_checkpoint(self._checkpoint, config=self._config, device=self._job.device)
+            except CheckpointError as error:
+                print(f"starting anew: {error}", file=log)
+            else:
+                print(f"going on after epoch {state.epoch}", file=log)
+                return state
+        return start(self._config, train_size=len(self._images), device=self._job.device)
+
+    def _next_epoch(self, log: TextIO) -> Report:
+        assert self._state is not None
+        result = next(self._epochs, None)
+        if result is None:
+            result = next(self._training)
+            save_checkpoint(self._state, self._checkpoint)
+            print(_epoch_line(result, of=self._config.epochs), file=log)
+        done = result.epoch == self._config.epochs
+        return self._report(epoch=result, outcome=Outcome.COMPLETE if done else None)
+
+    def _report(
+        self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None, error: str | None = None
+    ) -> Report:
+        state = self._state
+        return Report(
+            epoch=epoch,
+            outcome=outcome,
+            error=error,
+            parameters=None if state is None else sum(p.numel() for p in state.model.parameters()),
+            environment=None if state is None else _environment(state),
+        )
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[TextIO]:
+        path = Path(self._job.log)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as taken:
+            if self._takes_output:
+                taken.enter_context(contextlib.redirect_stdout(log))
+                taken.enter_context(contextlib.redirect_stderr(log))
+            yield log
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete what a trial that will not go on has left."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _epoch_line(result: EpochResult, *, of: int) -> str:
+    validation = (
+        "" if result.val_accuracy is None else f", validation {loss(result.val_loss)} / {accuracy(result.val_accuracy)}"
+    )
+    return (
+        f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: train {loss(result.train_loss)} / "
+        f"{accuracy(result.train_accuracy)}{validation}, {result.images_per_second:,.0f} images/s"
+    )
+
+
+def _environment(state: TrainingState) -> dict[str, str]:
+    import torch
+
+    device = state.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"host": socket.gethostname(), "device": f"{device.type} ({name})", "torch": torch.__version__}
+
+
+def free_memory() -> None:
+    """Give back what the last trial of this process held, on a GPU too."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,111 @@
+"""Words and numbers as people read them: every screen, page and log writes an accuracy or a duration in one way.
+
+An accuracy is a share from 0 to 1 in every file and in every record, and percent with two decimals on every screen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cifar_core.config import TrainingConfig
+from sweeps.trial_record import Outcome
+
+OUTCOME_STYLES = {
+    Outcome.COMPLETE: "green",
+    Outcome.PRUNED: "yellow",
+    Outcome.DIVERGED: "magenta",
+    Outcome.FAILED: "red",
+    Outcome.INTERRUPTED: "dim",
+    Outcome.RUNNING: "cyan",
+}
+"""Styles of rich."""
+
+
+def percent(share: float | None) -> str:
+    """Return `64.65` for a share of 0.6465, for a column whose heading says percent; empty for None."""
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def accuracy(share: float | None) -> str:
+    """Return `64.65 %` for a share of 0.6465, for a sentence; empty for None."""
+    return "" if share is None else f"{percent(share)} %"
+
+
+def points(difference: float) -> str:
+    """Return a difference of two accuracies in points: `+4.12`, `-0.30`, and `+0.00` for what rounds to nothing."""
+    return f"{round(difference, 2) + 0.0:+.2f}"
+
+
+def loss(value: float | None) -> str:
+    """Return a loss in nats with four decimals; empty for None."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def is_accuracy(metric: str) -> bool:
+    """Return whether a metric or a column holds shares of right answers."""
+    return metric.endswith("accuracy")
+
+
+def metric_heading(metric: str) -> str:
+    """Return a metric's name for a column, with its unit."""
+    return f"{metric} %" if is_accuracy(metric) else metric
+
+
+def metric_cell(metric: str, value: float | None) -> str:
+    """Return a metric's value for a column under `metric_heading`."""
+    return percent(value) if is_accuracy(metric) else loss(value)
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """Return a metric's value for a sentence."""
+    return accuracy(value) if is_accuracy(metric) else loss(value)
+
+
+def number(value: float) -> str:
+    """Return a hyper-parameter's value, three digits of it."""
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return `9.4 s`, `45 s`, `2 min 45 s`, `25 min` or `3 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 10:
+        return f"{minutes} min {rest:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def truncated(text: str, length: int) -> str:
+    """Return a text of at most `length` characters, with `…` at its end where something was cut off."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 slot`, `2 slots`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def value_text(value: Any) -> str:
+    """Return a configuration's value as a person would write it; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:g}"
+    if isinstance(value, list | tuple):
+        return " ".join(value_text(entry) for entry in value) or "none"
+    if isinstance(value, dict):
+        return str(value.get("op", value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def describe(config: TrainingConfig) -> str:
+    """Return a configuration's most telling values in a few words: `resnet 16, batch 32, lr 0.0129`."""
+    width = config.model.arguments().get("width")
+    model = config.model.name if width is None else f"{config.model.name} {width}"
+    return f"{model}, batch {config.data.batch_size}, lr {number(config.optimizer.lr)}"

@@ -1,0 +1,121 @@
+"""What makes two runs the same, replicates of each other, or comparable: the only place that decides it.
+
+A run is known by its **key** (configuration, seed, training images, the source of a user's own network), its recipe
+by **config_id** and **source**, and it may be ranked against others of one **protocol**. A search is known by the
+name of its **study**.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_core.config import TRAIN_IMAGES, TrainingConfig
+
+_SENTENCE = re.compile(r"(\d+) validation images of split (\d+), trained on (all|\d+) for (\d+) epochs?")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Protocol:
+    """Equal for runs that may be ranked against each other: the same images, the same budget."""
+
+    train_images: int
+    """Images of an epoch, resolved: what validation leaves where a file names no number."""
+    validation_images: int
+    split_seed: int
+    """0 where all images are trained on, since then nothing is split."""
+    epochs: int
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> Protocol:
+        """Return the protocol that a configuration is measured under."""
+        data = config.data
+        return cls._normalized(config.train_images(), data.validation_size, data.split_seed, config.epochs)
+
+    @classmethod
+    def parse(cls, text: str) -> Protocol | None:
+        """Return the protocol that a text stands for, as `str` or version 0.1.0 wrote it; None for another text.
+
+        Version 0.1.0 wrote `all` where a file named no number of training images.
+        """
+        match = _SENTENCE.fullmatch(text)
+        if match is None:
+            return None
+        validation, split_seed, train, epochs = match.groups()
+        train_images = TRAIN_IMAGES - int(validation) if train == "all" else int(train)
+        return cls._normalized(train_images, int(validation), int(split_seed), int(epochs))
+
+    @classmethod
+    def _normalized(cls, train_images: int, validation_images: int, split_seed: int, epochs: int) -> Protocol:
+        whole = train_images == TRAIN_IMAGES
+        return cls(
+            train_images=train_images,
+            validation_images=validation_images,
+            split_seed=0 if whole else split_seed,
+            epochs=epochs,
+        )
+
+    @property
+    def budget(self) -> int:
+        """Training images that a run sees, each counted once an epoch."""
+        return self.train_images * self.epochs
+
+    def __str__(self) -> str:
+        return (
+            f"{self.validation_images} validation images of split {self.split_seed}, "
+            f"trained on {self.train_images} for {self.epochs} epochs"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """By what one run is known."""
+
+    key: str
+    """Of configuration, seed, training images and source; 16 hexadecimal digits."""
+    config_id: str
+    """Of the configuration without its seed; 16 hexadecimal digits."""
+    source: str | None
+    """Hash of the file of a user's own network; None for a built-in one."""
+
+
+class Identifier:
+    """Gives configurations their identity, for the images and the networks of one's own as they are now."""
+
+    def __init__(self, *, data_fingerprint: str, sources: Mapping[str, str] | None = None) -> None:
+        """Take note of what a configuration does not say.
+
+        Args:
+            data_fingerprint: of the training images.
+            sources: `module:Class` to the hash of its file.
+        """
+        self._data_fingerprint = data_fingerprint
+        self._sources = dict(sources or {})
+
+    def __call__(self, config: TrainingConfig) -> Identity:
+        source = self._sources.get(config.model.name)
+        return Identity(
+            key=config.key(data_fingerprint=self._data_fingerprint, source_hash=source),
+            config_id=config.config_id(),
+            source=source,
+        )
+
+
+def replicate_group(*, config_id: str, source: str | None, is_own_network: bool, key: str) -> tuple[str, str]:
+    """Return what replicates have in common: their configuration and, of a user's own network, its source.
+
+    Version 0.1.0 recorded no source. Two such runs may be of two networks, so that each is alone in its group.
+    """
+    if source is None and is_own_network:
+        return config_id, f"unknown source of {key}"
+    return config_id, source or ""
+
+
+def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
+    """Return the name of a sweep's study: the sweep's own, and a hash of what may not change under it."""
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{sweep}-{digest}"

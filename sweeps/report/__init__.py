@@ -1,0 +1,47 @@
+"""Showing what is recorded: leaderboard and filter, a sweep's status, one run, a ladder's table, pictures and page.
+
+Everything here reads; nothing here trains or changes a record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.report.ladder_page import write_ladder
+    from sweeps.report.ladder_table import print_ladder
+    from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json
+    from sweeps.report.leaderboard_table import print_leaderboard
+    from sweeps.report.show import find_run, print_run
+    from sweeps.report.status import headline, print_status
+
+__all__ = [
+    "find_run",
+    "headline",
+    "print_ladder",
+    "print_leaderboard",
+    "print_run",
+    "print_status",
+    "query_leaderboard",
+    "to_csv",
+    "to_json",
+    "write_ladder",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "find_run": "show",
+        "headline": "status",
+        "print_ladder": "ladder_table",
+        "print_leaderboard": "leaderboard_table",
+        "print_run": "show",
+        "print_status": "status",
+        "query_leaderboard": "leaderboard",
+        "to_csv": "leaderboard",
+        "to_json": "leaderboard",
+        "write_ladder": "ladder_page",
+    },
+)

@@ -1,0 +1,61 @@
+"""A ladder's numbers as text: the one place that rounds, so that terminal, CSV, page and picture agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sweeps.formatting import percent, points
+from sweeps.results import RungComparison
+
+SMALLEST_P = 1e-99
+"""A smaller p-value is written as this one: the exact binomial underflows to 0, which no p-value is."""
+
+
+def cells_of(rung: RungComparison) -> dict[str, str]:
+    """Return every value as the text that all views show; empty where there is none."""
+    return {name: cell(rung) for name, cell in CELLS.items()}
+
+
+def accuracy_interval(rung: RungComparison) -> str:
+    """Return `65.17–67.02`, in percent; empty where there is none."""
+    return f"{percent(rung.ci_low)}–{percent(rung.ci_high)}" if rung.ci_low is not None else ""
+
+
+def difference_interval(rung: RungComparison) -> str:
+    """Return `+1.30 to +3.10`, in points; empty where there is none."""
+    if rung.difference_low is None or rung.difference_high is None:
+        return ""
+    return f"{points(rung.difference_low)} to {points(rung.difference_high)}"
+
+
+def _format(value: float | None, pattern: Callable[[float], str]) -> str:
+    return "" if value is None else pattern(value)
+
+
+def _p_text(p_value: float) -> str:
+    return f"{max(p_value, SMALLEST_P):.2g}"
+
+
+CELLS: Mapping[str, Callable[[RungComparison], str]] = {
+    "rung": lambda rung: rung.rung,
+    "from": lambda rung: rung.parent or "",
+    "change": lambda rung: rung.change,
+    "budget": lambda rung: "full" if rung.reduced is None else f"reduced: {rung.reduced}",
+    "status": lambda rung: rung.status,
+    "runs": lambda rung: str(rung.seeds),
+    "test_accuracy_percent": lambda rung: _format(rung.test_accuracy, percent),
+    "ci_low_percent": lambda rung: _format(rung.ci_low, percent),
+    "ci_high_percent": lambda rung: _format(rung.ci_high, percent),
+    "interval": lambda rung: rung.ci_kind,
+    "difference_points": lambda rung: _format(rung.difference, points),
+    "difference_low": lambda rung: _format(rung.difference_low, points),
+    "difference_high": lambda rung: _format(rung.difference_high, points),
+    "p_value": lambda rung: _format(rung.p_value, _p_text),
+    "p_holm": lambda rung: _format(rung.p_holm, _p_text),
+    "test": lambda rung: rung.test or "",
+    "verdict": lambda rung: rung.verdict,
+    "parameters_millions": lambda rung: _format(rung.parameters_millions, "{:.3f}".format),
+    "train_seconds": lambda rung: _format(rung.train_seconds, "{:.0f}".format),
+    "images_per_second": lambda rung: _format(rung.images_per_second, "{:.0f}".format),
+}
+"""The columns of `ladder.csv`, in order, each with what it holds of a comparison."""

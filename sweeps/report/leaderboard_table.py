@@ -1,0 +1,153 @@
+"""The leaderboard as people see it in a terminal: a table that fits, and what it leaves out."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sweeps.formatting import duration, number, percent, truncated
+from sweeps.report.tables import PLAIN_WIDTH, columns_that_fit
+from sweeps.tracking import COLUMNS, LAST_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+ROWS_IN_ALL = "rows_in_all"
+"""Attribute of a frame: how many rows there were before a limit."""
+
+
+def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | None = None) -> None:
+    """Print the first `limit` rows: results, and those configuration values that vary among all rows.
+
+    Accuracies are in percent with their 95 % interval, of the mean where there are replicates. Where the output
+    is no terminal it is plain text of `PLAIN_WIDTH`.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = frame if limit is None else frame.head(limit)
+    width = console.width if console.is_terminal else PLAIN_WIDTH
+    columns, left_out = columns_that_fit(_results(shown) | _varying(frame, shown), width=width)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    for index, rank in enumerate(shown["rank"]):
+        cells = [column[index] for column in columns.values()]
+        table.add_row(*cells, style="dim" if _is_missing(rank) else None)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        plain = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+        plain.print(table)
+        lines = plain.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        console.out("\n".join(line.rstrip() for line in lines), highlight=False)
+    rows_in_all = max(len(frame), frame.attrs.get(ROWS_IN_ALL, 0))
+    for line in _remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+_LEFT = {"trial", "status"}
+
+
+def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return header to cells of what a run did; a column without a value in any row is left out."""
+    rows: list[dict[Any, Any]] = frame.to_dict(orient="records")
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "rank": lambda row: _count(row["rank"]),
+        "trial": _trial,
+        "status": lambda row: str(row["status"]),
+        "val acc %": _accuracy,
+        "runs": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
+        "test acc %": lambda row: percent(_real(row["test_accuracy"])),
+        "epochs": lambda row: _count(row["epochs"]),
+        "time": lambda row: _text(row["train_seconds"], duration),
+        "params M": lambda row: _text(row["parameters_millions"], number),
+    }
+    built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    always = {"rank", "trial", "status", "val acc %"}
+    return {name: cells for name, cells in built.items() if name in always or any(cells)}
+
+
+def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
+    fixed = {*COLUMNS, *LAST_COLUMNS}
+    values = frame.drop(columns=[name for name in frame.columns if name in fixed])
+    texts = values.map(str).where(values.notna())
+    # A run without a value does not make it one that varies.
+    names = [str(name) for name in texts if texts[name].nunique() > 1 and not _follows(texts, str(name))]
+    if frame["seed"].nunique() > 1:
+        names.append("seed")
+    short = {name: _short(name) for name in names}
+    uses = Counter(short.values())
+    return {
+        (short[name] if uses[short[name]] == 1 else name): [_value(value) for value in shown[name]] for name in names
+    }
+
+
+def _follows(texts: pd.DataFrame, name: str) -> bool:
+    """Return whether a value says no more than its block's `name`, as an architecture's defaults do."""
+    block, _, field = name.rpartition(".")
+    chosen = f"{block}.name"
+    if field == "name" or chosen not in texts:
+        return False
+    return bool((texts.groupby(chosen)[name].nunique(dropna=False) == 1).all())
+
+
+def _short(name: str) -> str:
+    """Return `model` for `model.name`, the last part for the others."""
+    block, _, field = name.rpartition(".")
+    return block if block and field == "name" else field
+
+
+def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
+    remarks: list[str] = []
+    if hidden:
+        remarks.append(f"{hidden} of {hidden + shown} rows hidden")
+    if left_out:
+        remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
+    protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
+    if protocols > 1:
+        remarks.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
+    if not hidden + shown:
+        remarks.append("no run is recorded here yet")
+    return remarks
+
+
+def _trial(row: dict[str, Any]) -> str:
+    name = row["rung"]
+    text = f"{row['sweep']}-{int(row['trial']):03d}" if _is_missing(name) else str(name)
+    return truncated(text, 28)
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    low, high = _real(row["ci_low"]), _real(row["ci_high"])
+    text = percent(_real(row["val_accuracy"]))
+    return f"{text} ({percent(low)}–{percent(high)})" if text and low is not None and high is not None else text
+
+
+def _value(value: Any) -> str:
+    if _is_missing(value):
+        return ""
+    return number(value) if isinstance(value, float) else truncated(str(value), 24)
+
+
+def _count(value: Any) -> str:
+    return _text(value, "{:.0f}".format)
+
+
+def _text(value: Any, pattern: Callable[[float], str]) -> str:
+    real = _real(value)
+    return "" if real is None else pattern(real)
+
+
+def _real(value: Any) -> float | None:
+    return None if _is_missing(value) else float(value)
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(value))

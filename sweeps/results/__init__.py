@@ -1,0 +1,42 @@
+"""What records add up to: ranks with their intervals, the rungs of a ladder, and what each step of it brought.
+
+Numbers and words, no tables and no pictures: execution and report both stand on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_rungs
+    from sweeps.results.ranking import rank_runs
+    from sweeps.results.rungs import RungRun, RungRuns, read_rungs
+
+__all__ = [
+    "ALPHA",
+    "RECIPE_SEEDS",
+    "Finding",
+    "RungComparison",
+    "RungRun",
+    "RungRuns",
+    "compare_rungs",
+    "rank_runs",
+    "read_rungs",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "ALPHA": "comparison",
+        "RECIPE_SEEDS": "comparison",
+        "Finding": "comparison",
+        "RungComparison": "comparison",
+        "RungRun": "rungs",
+        "RungRuns": "rungs",
+        "compare_rungs": "comparison",
+        "rank_runs": "ranking",
+        "read_rungs": "rungs",
+    },
+)

@@ -1,0 +1,248 @@
+"""What each rung of a ladder brought against the one it comes from, and how sure that is.
+
+One run each compares two networks, three seeds or more compare two recipes; the words keep the two apart. The
+same record serves `sweeps ablate`, where every rung comes from the full recipe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sweeps.formatting import points
+from sweeps.results.rungs import RungRun, RungRuns
+from sweeps.results.statistics import (
+    holm,
+    mcnemar,
+    newcombe_interval,
+    paired_t_test,
+    student_interval,
+    wilson_interval,
+)
+
+ALPHA = 0.05
+"""A difference is shown where its Holm-adjusted p-value is at most this."""
+RECIPE_SEEDS = 3
+"""Common seeds that a statement about recipes takes at the least."""
+_NO_SPREAD = 1e-9
+
+
+class Finding(StrEnum):
+    """What a comparison came to."""
+
+    START = "start"
+    HIGHER = "higher"
+    LOWER = "lower"
+    NOT_SHOWN = "not shown"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungComparison:
+    """One rung's result and its difference to the rung it comes from: what every view shows."""
+
+    rung: str
+    index: int
+    parent: str | None
+    change: str
+    reduced: str | None
+    status: str
+    seeds: int
+    """Runs that the numbers rest on, one a seed."""
+    test_accuracy: float | None
+    """Mean over the runs, share from 0 to 1; as the interval's ends, which are those of `ci_kind`."""
+    ci_low: float | None
+    ci_high: float | None
+    ci_kind: str
+    """`Wilson, one run` or `t, 3 seeds`: how the 95 % interval was made."""
+    difference: float | None
+    """To the parent, in points (100 × the difference of two shares); as its 95 % interval."""
+    difference_low: float | None
+    difference_high: float | None
+    p_value: float | None
+    p_holm: float | None
+    """Adjusted over the comparisons of the same kind and budget in this ladder."""
+    test: str | None
+    """`McNemar, one run each`, `paired t over 3 seeds`, or None where nothing was tested."""
+    verdict: str
+    finding: Finding
+    parameters_millions: float | None
+    train_seconds: float | None
+    """Mean over the runs; as `images_per_second`."""
+    images_per_second: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    """Two rungs set against each other, before Holm's adjustment."""
+
+    words: Callable[[str, bool], str]
+    """From the difference's text and whether it is shown, the verdict."""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    test: str | None = None
+    recipes: bool = False
+
+
+def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
+    """Return one comparison a rung, in the same order.
+
+    With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies. With
+    fewer they are compared as networks: McNemar's exact test on the runs of the first common seed. Holm's
+    adjustment goes over the recipe comparisons of one budget, and apart from those over its run comparisons.
+    """
+    known = {(rung.name, rung.reduced): rung for rung in rungs}
+    assert len(known) == len(rungs), "a rung is listed once a budget"
+    budgets: dict[str, list[str | None]] = {}
+    for rung in rungs:
+        budgets.setdefault(rung.name, []).append(rung.reduced)
+    comparisons = [
+        _compared(rung, parent=known.get((rung.parent or "", rung.reduced)), budgets=budgets) for rung in rungs
+    ]
+    adjusted: list[float | None] = [None] * len(rungs)
+    families: dict[tuple[bool, str | None], list[tuple[int, float]]] = {}
+    for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
+        if comparison.p_value is not None:
+            families.setdefault((comparison.recipes, rung.reduced), []).append((index, comparison.p_value))
+    for family in families.values():
+        for (index, _), p_holm in zip(family, holm([p for _, p in family]), strict=True):
+            adjusted[index] = p_holm
+    return [_finished(rung, of, p_holm) for rung, of, p_holm in zip(rungs, comparisons, adjusted, strict=True)]
+
+
+def _finished(rung: RungRuns, comparison: _Comparison, p_holm: float | None) -> RungComparison:
+    runs, difference = rung.tested, comparison.difference
+    low, high, kind = _accuracy_interval(runs)
+    shown = p_holm is not None and p_holm <= ALPHA
+    finding = Finding.NOT_SHOWN if comparison.test else Finding.NOT_COMPARED
+    if rung.parent is None:
+        finding = Finding.START
+    elif shown and difference is not None:
+        finding = Finding.HIGHER if difference > 0 else Finding.LOWER
+    return RungComparison(
+        rung=rung.name,
+        index=rung.index,
+        parent=rung.parent,
+        change=rung.change,
+        reduced=rung.reduced,
+        status=rung.status,
+        seeds=len(runs),
+        test_accuracy=_mean(run.test_accuracy for run in runs),
+        ci_low=low,
+        ci_high=high,
+        ci_kind=kind,
+        difference=difference,
+        difference_low=comparison.low,
+        difference_high=comparison.high,
+        p_value=comparison.p_value,
+        p_holm=p_holm,
+        test=comparison.test,
+        verdict=comparison.words("" if difference is None else f"{points(difference)} points", shown),
+        finding=finding,
+        parameters_millions=_mean(run.parameters_millions for run in runs),
+        train_seconds=_mean(run.train_seconds for run in runs),
+        images_per_second=_mean(run.images_per_second for run in runs),
+    )
+
+
+def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, list[str | None]]) -> _Comparison:
+    def refused(reason: str) -> _Comparison:
+        return _Comparison(words=lambda _points, _shown: reason)
+
+    if not rung.tested:
+        return refused(f"no result: {rung.status}")
+    if rung.parent is None:
+        return refused("the ladder starts here")
+    if parent is None:
+        there = rung.parent in budgets
+        return refused(f"not compared: {'different budgets' if there else f'{rung.parent} is not recorded here'}")
+    if not parent.tested:
+        return refused(f"not compared: {parent.name} has no result ({parent.status})")
+    ours, theirs = ({run.seed: run for run in of.tested} for of in (rung, parent))
+    common = sorted(ours.keys() & theirs.keys())
+    if len(common) >= RECIPE_SEEDS:
+        pairs = [(ours[seed].test_accuracy or 0.0, theirs[seed].test_accuracy or 0.0) for seed in common]
+        return _recipes_compared(pairs, seeds=max(len(ours), len(theirs)))
+    first = common[0] if common else None
+    several = len(ours) > 1 or len(theirs) > 1
+    run, other = (of[min(of) if first is None else first] for of in (ours, theirs))
+    which = f" (seed {first})" if several and first is not None else ""
+    if first is None:
+        which = f" (seeds {run.seed} and {other.seed})"
+    few = f"; fewer than {RECIPE_SEEDS} common seeds say nothing of recipes" if several else ""
+    return _runs_compared(run, other, which=which, more=few)
+
+
+def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Comparison:
+    ours, theirs = ([100 * pair[side] for pair in pairs] for side in (0, 1))
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    mean = math.fsum(differences) / len(differences)
+    if max(differences) - min(differences) < _NO_SPREAD:
+        return _Comparison(
+            words=lambda points, _: f"not tested: the same difference ({points}) in every seed, no spread to judge by",
+            difference=mean,
+        )
+    p_value, low, high = paired_t_test(ours, theirs)
+    partly = f" (the {len(pairs)} seeds in common of {seeds})" if seeds > len(pairs) else ""
+    return _Comparison(
+        words=lambda points, shown: (
+            (f"{points}, sure" if shown else f"no difference that can be shown ({points})") + partly
+        ),
+        difference=mean,
+        low=max(low, -100.0),
+        high=min(high, 100.0),
+        p_value=p_value,
+        test=f"paired t over {len(pairs)} seeds",
+        recipes=True,
+    )
+
+
+def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _Comparison:
+    if run.correct is None or other.correct is None:
+        return _Comparison(
+            words=lambda points, _: f"not tested ({points}): the answer to each image is not recorded",
+            difference=100 * ((run.test_accuracy or 0.0) - (other.test_accuracy or 0.0)),
+        )
+    if len(run.correct) != len(other.correct):
+        return _Comparison(words=lambda _points, _shown: "not compared: tested on different images")
+    only_ours = int((run.correct & ~other.correct).sum())
+    only_theirs = int((~run.correct & other.correct).sum())
+    both, images = int((run.correct & other.correct).sum()), len(run.correct)
+    low, high = newcombe_interval(both=both, only_first=only_ours, only_second=only_theirs, images=images)
+
+    def words(points: str, shown: bool) -> str:
+        if only_ours == only_theirs == 0:
+            return f"these two runs{which} are right on exactly the same images{more}"
+        said = f"differ by {points}" if shown else f"do not differ measurably ({points})"
+        return f"these two runs{which} {said}{more}"
+
+    return _Comparison(
+        words=words,
+        difference=100 * (only_ours - only_theirs) / images,
+        low=100 * low,
+        high=100 * high,
+        p_value=mcnemar(only_ours, only_second=only_theirs),
+        test="McNemar, one run each",
+    )
+
+
+def _accuracy_interval(runs: Sequence[RungRun]) -> tuple[float | None, float | None, str]:
+    accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
+    if len(accuracies) > 1:
+        _, low, high = student_interval(accuracies)
+        # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
+        return max(low, 0.0), min(high, 1.0), f"t, {len(accuracies)} seeds"
+    if not accuracies:
+        return None, None, ""
+    if runs[0].correct is None:
+        return None, None, "none: the answer to each image is not recorded"
+    return *wilson_interval(accuracies[0], images=len(runs[0].correct)), "Wilson, one run"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None

@@ -1,0 +1,148 @@
+"""The recorded runs of a ladder's rungs, read from the record, budget by budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cifar_core.results import EpochResult
+from sweeps.spec import changes_between, join_changes
+from sweeps.trial_record import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sweeps.tracking import RecordReader
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RungRun:
+    """One run of one rung. Without a test result it carries no numbers."""
+
+    seed: int
+    run_id: str
+    status: str
+    """An `Outcome`, as text."""
+    test_accuracy: float | None = None
+    """Share of right answers on the test images, 0 to 1."""
+    correct: np.ndarray | None = None
+    """One truth value a test image, in the file's order."""
+    epochs: tuple[EpochResult, ...] = ()
+    parameters_millions: float | None = None
+    train_seconds: float | None = None
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RungRuns:
+    """The runs of one rung under one budget: one configuration, a run a seed."""
+
+    name: str
+    index: int
+    """In the ladder's file, counted from 0."""
+    parent: str | None
+    """The rung that gains are taken against; None for one that the ladder starts with."""
+    change: str
+    """What differs from the parent, such as `data.batch_size 64 → 256`."""
+    reduced: str | None
+    """How the budget was cut, None for the full one."""
+    runs: tuple[RungRun, ...]
+    left_out: int = 0
+    """Recorded runs of an earlier configuration of this rung, which are not mixed in."""
+
+    @property
+    def tested(self) -> tuple[RungRun, ...]:
+        """The runs that have numbers, by seed."""
+        return tuple(sorted((r for r in self.runs if r.test_accuracy is not None), key=lambda run: run.seed))
+
+    @property
+    def status(self) -> str:
+        """Return `complete`, or how many runs are in which state."""
+        states = Counter(_state(run) for run in self.runs)
+        words = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
+        old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
+        return ("complete" if set(states) == {"complete"} else words or "not run") + old
+
+
+def read_rungs(reader: RecordReader, *, sweep: str) -> list[RungRuns]:
+    """Return the rungs of a ladder in its order, once for each budget they ran under, the full one first.
+
+    Runs of one name and budget that differ in their configuration are not mixed: the newest run says which
+    configuration the rung is now, and the others are counted as left out.
+
+    Raises:
+        RecordError: where the record cannot be read.
+    """
+    frame = reader.runs(sweep=sweep)
+    frame = frame[frame["rung"].notna()].sort_values(["started", "trial"], kind="stable")
+    recorded: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for row in map(_present, frame.to_dict(orient="records")):
+        recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
+    rungs = []
+    for (name, reduced), rows in recorded.items():
+        newest = rows[-1]
+        current = [row for row in rows if _recipe(row) == _recipe(newest)]
+        parents = recorded.get((newest["came_from"], reduced))
+        rungs.append(
+            RungRuns(
+                name=name,
+                index=int(newest["place"] or 0),
+                parent=newest["came_from"],
+                change="" if parents is None else _change(reader, parents[-1], newest),
+                reduced=reduced,
+                runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
+                left_out=len(rows) - len(current),
+            )
+        )
+    return sorted(rungs, key=lambda rung: (rung.index, rung.name, rung.reduced is not None, rung.reduced or ""))
+
+
+def _recipe(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    return row["config_id"], row["source"]
+
+
+def _change(reader: RecordReader, parent: Mapping[str, Any], rung: Mapping[str, Any]) -> str:
+    before, after = (reader.configuration(row["run_id"]) for row in (parent, rung))
+    return join_changes(changes_between(before, after))
+
+
+def _state(run: RungRun) -> str:
+    untested = run.status == Outcome.COMPLETE and run.test_accuracy is None
+    return "complete but not tested" if untested else run.status
+
+
+def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
+    import pandas as pd
+
+    return {name: None if pd.isna(value) else value for name, value in row.items()}
+
+
+def _one_a_seed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest run of each seed, a tested one before any other."""
+    best: dict[int, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, row["test_accuracy"] is not None)):
+        best[int(row["seed"])] = row
+    return [best[seed] for seed in sorted(best)]
+
+
+def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
+    run_id, tested = row["run_id"], row["status"] == Outcome.COMPLETE and row["test_accuracy"] is not None
+    if not tested:
+        return RungRun(seed=int(row["seed"]), run_id=run_id, status=row["status"])
+    return RungRun(
+        seed=int(row["seed"]),
+        run_id=run_id,
+        status=row["status"],
+        test_accuracy=row["test_accuracy"],
+        correct=_as_truth(reader.correctness(run_id)),
+        epochs=tuple(reader.curve(run_id)),
+        parameters_millions=row["parameters_millions"],
+        train_seconds=row["train_seconds"],
+        images_per_second=row["images_per_second"],
+    )
+
+
+def _as_truth(correct: np.ndarray | None) -> np.ndarray | None:
+    return None if correct is None else correct.astype(bool)

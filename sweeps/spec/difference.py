@@ -1,0 +1,60 @@
+"""What differs between two configurations: the only place that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_core.config import RESET_BY_NAME, TrainingConfig
+from sweeps.formatting import value_text
+from sweeps.spec.yaml_file import flatten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One field that differs."""
+
+    path: str
+    """Dotted, into `TrainingConfig`."""
+    before: Any = None
+    after: Any = None
+    is_new: bool = False
+    """Whether the field means something else than under the former network or schedule, or did not exist there."""
+
+    def __str__(self) -> str:
+        if self.is_new:
+            return f"{self.path} {value_text(self.after)}"
+        return f"{self.path} {value_text(self.before) or 'unset'} → {value_text(self.after) or 'unset'}"
+
+
+def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> list[Change]:
+    """Return what a configuration changes, a field each, the seed not counted.
+
+    Of a network or schedule of another name those fields are listed that are not its defaults; the former one's
+    are not its predecessors.
+
+    Args:
+        before: what it is compared with; None lists all that is not a default.
+        after: the configuration.
+    """
+    new, said = flatten(after.resolved()), flatten(after.canonical())
+    if before is None:
+        return [Change(path=path, after=value, is_new=True) for path, value in said.items()]
+    old = flatten(before.resolved())
+    renamed = {block for block in RESET_BY_NAME if old[f"{block}.name"] != new[f"{block}.name"]}
+    changes = []
+    for path in [*new, *(path for path in old if path not in new)]:
+        block, _, field = path.partition(".")
+        if path == "seed" or old.get(path) == new.get(path):
+            continue
+        if field == "name" or (path in old and path in new and block not in renamed):
+            changes.append(Change(path=path, before=old[path], after=new[path]))
+        elif path in said:
+            changes.append(Change(path=path, after=new[path], is_new=True))
+    return changes
+
+
+def join_changes(changes: Sequence[Change]) -> str:
+    """Return changes in one line: `data.batch_size 64 → 256, epochs 20 → 30`."""
+    return ", ".join(map(str, changes))

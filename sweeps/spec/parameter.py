@@ -1,0 +1,86 @@
+"""One parameter of a search: the values or the range that it may take, and when it is active."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from cifar_core.validation import StrictModel
+
+Scalar = bool | int | float | str | None
+Assignment = dict[str, Any]
+"""Dotted paths into `TrainingConfig` with the values that a trial takes, active parameters only."""
+
+
+class Parameter(StrictModel):
+    """One parameter: `values`, one `value`, or a range from `min` to `max`. Keys are W&B's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    values: tuple[Any, ...] | None = None
+    value: Any = None
+    min: int | float | None = None
+    max: int | float | None = None
+    distribution: (
+        Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"] | None
+    ) = None
+    q: int | float | None = Field(default=None, gt=0)
+    """Step of q_uniform."""
+    when: dict[str, Any] = Field(default_factory=dict)
+    """The parameter is active only where each of these others has one of the listed values."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = [
+            self.values is not None,
+            "value" in self.model_fields_set,
+            self.min is not None or self.max is not None,
+        ]
+        if sum(ways) != 1:
+            raise ValueError("give one of `values: [...]`, `value: ...`, or `min: ...` with `max: ...`")
+        if self.values is not None:
+            if not self.values:
+                raise ValueError("values is empty: list at least one")
+            labels = [json.dumps(value, sort_keys=True) for value in self.values]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"values lists {', '.join(twice)} twice")
+        if ways[2]:
+            if self.min is None or self.max is None:
+                raise ValueError("a range needs both min and max")
+            if self.min > self.max:
+                raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
+            if self.distribution == "log_uniform_values" and self.min <= 0:
+                raise ValueError(f"a logarithmic range needs min above 0, not {self.min}")
+            if self.distribution == "q_uniform" and self.q is None:
+                raise ValueError("q_uniform needs its step q")
+        ranged = self.distribution not in (None, "categorical", "constant")
+        if self.distribution is not None and ranged != ways[2]:
+            raise ValueError(f"distribution {self.distribution!r} does not go with the other keys given")
+        return self
+
+    @property
+    def conditions(self) -> dict[str, tuple[Any, ...]]:
+        """Allowed values of each other parameter; a single value may be written without brackets."""
+        return {
+            path: tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
+            for path, allowed in self.when.items()
+        }
+
+    @property
+    def is_range(self) -> bool:
+        return self.min is not None
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The listed values; empty for a range."""
+        if self.values is not None:
+            return self.values
+        return () if self.is_range else (self.value,)
+
+
+def label(value: Any) -> Scalar:
+    """Return a value as Optuna stores it: its categories are scalars, a list of widths is stored as its JSON."""
+    return value if isinstance(value, Scalar) else json.dumps(value, sort_keys=True)

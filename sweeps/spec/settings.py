@@ -1,0 +1,110 @@
+"""What the files of sweeps and ladders share: names, metric, limits, resources, early stopping."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from cifar_core.validation import StrictModel, explain
+from sweeps.errors import SpecError
+
+Spec = TypeVar("Spec", bound=StrictModel)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+METRICS = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "train_loss": "minimize",
+    "train_accuracy": "maximize",
+}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(value: Any) -> Any:
+    """Return seconds from `2h`, `1h30m`, `90s` or a number of seconds."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match is None or not any(match.groups()):
+            raise ValueError(f"{value!r} is not a duration such as 2h, 30m or 90s")
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    return value
+
+
+def check_name(name: str) -> str:
+    """Return a sweep's name if a folder can be called so and stays under the runs folder.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a name for a sweep: use letters, digits, '-', '_' and '.', at most 64, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+class Metric(StrictModel):
+    """What the search looks at, each epoch and at the end."""
+
+    name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
+    goal: Literal["maximize", "minimize"] = "maximize"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.goal != METRICS[self.name]:
+            raise ValueError(f"goal {self.goal!r} makes {self.name} worse: use {METRICS[self.name]!r}")
+        return self
+
+
+class Limits(StrictModel):
+    """When to hold back and when to stop."""
+
+    max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration)] = None
+    """Seconds after which the sweep stops; what is unfinished goes on at the next start."""
+
+
+class Resources(StrictModel):
+    """What one trial holds while it trains."""
+
+    cpus_per_trial: int = Field(default=1, ge=1)
+    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    """auto: a whole GPU where there are any. A fraction lets several trials share one."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _check_gpus(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value > 1 and value != int(value):
+            raise ValueError(f"{value} GPUs: a fraction below 1 or a whole number")
+        return value
+
+
+class EarlyTerminate(StrictModel):
+    """Which trials are stopped before their last epoch."""
+
+    type: Literal["asha", "hyperband", "median", "none"] = "none"
+    min_epochs: int = Field(default=1, ge=1)
+    """No trial is stopped before."""
+    reduction_factor: int = Field(default=3, ge=2)
+    """asha, hyperband: one in this many goes on at each milestone."""
+
+
+def validated(kind: type[Spec], content: dict[str, Any], path: Path) -> Spec:
+    """Return a file's content as a record, or raise a `SpecError` that names every error."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        errors = []
+        for line in explain(error):
+            key, colon, rest = line.partition(": ")
+            parts = rest.split("\n") if colon else line.split("\n")
+            prefix = f"{key}." if colon and key == "base" else ""
+            if len(parts) == 1 and not prefix:
+                errors.append(line)
+            else:
+                errors += [f"{prefix}{part}" for part in parts]
+        raise SpecError(path, errors) from None

@@ -1,0 +1,123 @@
+"""`SweepSpec`: a sweep's YAML file, parsed and validated before anything starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from cifar_core.config import TrainingConfig
+from cifar_core.validation import StrictModel, explain
+from sweeps.errors import SpecError
+from sweeps.spec.parameter import Parameter
+from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Resources, check_name, validated
+from sweeps.spec.space import MAX_COMBINATIONS, SearchSpace
+from sweeps.spec.space_check import SpaceError, assignment_errors, grid_errors, split_errors, warnings
+from sweeps.spec.yaml_file import flatten, read_yaml
+
+
+class SweepSpec(StrictModel):
+    """One sweep: what may vary, how it is searched, and how much it may spend."""
+
+    name: str
+    description: str = ""
+    method: Literal["bayes", "random", "grid"] = "bayes"
+    """bayes: Optuna's TPE; random; grid: every combination in order."""
+    metric: Metric = Metric()
+    run_cap: int | None = Field(default=None, ge=1)
+    """Trials. A grid without it runs every combination."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the search. The training seed is `base.seed`."""
+    limits: Limits = Limits()
+    resources: Resources = Resources()
+    early_terminate: EarlyTerminate = EarlyTerminate()
+    start_with: tuple[dict[str, Any], ...] = ()
+    """Assignments of parameters to try first."""
+    base: dict[str, Any] = Field(default_factory=dict)
+    """What every trial shares: any field of `TrainingConfig`."""
+    parameters: dict[str, Parameter]
+    """What varies: dotted paths into `TrainingConfig`."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        return check_name(value)
+
+    @field_validator("base")
+    @classmethod
+    def _check_base(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            TrainingConfig.model_validate(value)
+        except ValidationError as error:
+            raise ValueError("\n".join(explain(error))) from None
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        errors: list[str] = []
+        try:
+            space = self.space
+        except SpaceError as error:
+            raise ValueError("\n".join(error.errors)) from None
+        errors += split_errors(space)
+        if self.method == "grid":
+            errors += grid_errors(space) or self._too_large(space)
+        elif self.run_cap is None:
+            errors.append(f"run_cap: a {self.method} search needs a number of trials, such as run_cap: 24")
+        if self.metric.name.startswith("val_") and space.min_value("data.validation_size") == 0:
+            errors.append(f"metric.name: {self.metric.name} needs base.data.validation_size above 0, such as 2000")
+        if self.early_terminate.type != "none" and "epochs" in self.parameters:
+            errors.append(
+                "parameters.epochs: cannot be searched together with early_terminate, which compares trials epoch "
+                "by epoch: set early_terminate.type to none or epochs in base"
+            )
+        for index, start in enumerate(self.start_with):
+            errors += [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
+        if errors:
+            raise ValueError("\n".join(errors))
+        return self
+
+    def _too_large(self, space: SearchSpace) -> list[str]:
+        if space.cardinality is not None:
+            return []
+        return [f"parameters: a grid of more than {MAX_COMBINATIONS:,} combinations: use method bayes or random"]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return SearchSpace(parameters=self.parameters, base=self.base)
+
+    def warnings(self) -> list[str]:
+        """Return what is allowed and yet probably not meant."""
+        return warnings(self.space)
+
+    def definition(self) -> dict[str, Any]:
+        """Return what makes its study this one and no other: space, base and metric, as flat JSON values."""
+        parameters = {
+            f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True)
+            for path, parameter in self.parameters.items()
+        }
+        base = {f"base.{path}": value for path, value in flatten(self.base).items()}
+        metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
+        # Through JSON, so that what was stored and what is compared with it are the same types.
+        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **metric}))
+        return definition
+
+
+def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Return the sweep that a YAML file describes.
+
+    Args:
+        path: the file.
+        overrides: `path=value` for any key of the file, value in YAML.
+
+    Raises:
+        SpecError: with every error found, each naming key, value and what is allowed.
+    """
+    content = read_yaml(path, overrides=overrides)
+    if "rungs" in content:
+        raise SpecError(path, ["is a ladder, not a sweep: run it with `sweeps ladder`"])
+    return validated(SweepSpec, content, path)

@@ -1,0 +1,59 @@
+"""What to try next, and the ledger: a sweep's folder and Optuna study, who proposes, who stops early, how it stands.
+
+The study is the truth; what MLflow lacks after a crash is written from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.study.folder import SweepFolder
+    from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
+    from sweeps.study.opening import open_study, read_study
+    from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
+    from sweeps.study.pruners import expected_epochs, make_pruner
+    from sweeps.study.state import SweepState, read_state, sweep_names
+
+__all__ = [
+    "EXHAUSTED",
+    "Candidate",
+    "Exhausted",
+    "Ledger",
+    "ListProposer",
+    "Proposer",
+    "RecordedResults",
+    "SweepFolder",
+    "SweepState",
+    "expected_epochs",
+    "make_pruner",
+    "open_study",
+    "proposer_of",
+    "read_state",
+    "read_study",
+    "sweep_names",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "EXHAUSTED": "ledger",
+        "Candidate": "proposers",
+        "Exhausted": "ledger",
+        "Ledger": "ledger",
+        "ListProposer": "proposers",
+        "Proposer": "proposers",
+        "RecordedResults": "ledger",
+        "SweepFolder": "folder",
+        "SweepState": "state",
+        "expected_epochs": "pruners",
+        "make_pruner": "pruners",
+        "open_study": "opening",
+        "proposer_of": "proposers",
+        "read_state": "state",
+        "read_study": "opening",
+        "sweep_names": "state",
+    },
+)

@@ -1,0 +1,320 @@
+"""The ledger of a sweep: an Optuna study that holds every trial, whoever proposed it and however it ended.
+
+It hands out the next trial, hears every epoch, asks the pruner, and closes trials truthfully. Both backends (Ray
+and inline) do nothing but call it, and what MLflow lacks after a crash is written from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult
+from sweeps.identity import Identity
+from sweeps.spec import suggest
+from sweeps.study.proposers import Proposal, Proposer
+from sweeps.study.stored_trials import (
+    DUPLICATE_OF,
+    FINISHED,
+    KEY,
+    OUTCOME,
+    close_lost_trials,
+    entry_attributes,
+    epoch_attribute,
+    note_attribute,
+    reopen,
+    store_test,
+    to_record,
+)
+from sweeps.trial_record import CompleteResult, Outcome, Report, TrialRecord
+
+
+class RecordedResults(Protocol):
+    """Finds complete results by key, so that nothing that is recorded is trained again."""
+
+    def complete_result(self, key: str) -> CompleteResult | None: ...
+
+
+class Exhausted:
+    """There is no further trial: the budget is spent, or the space holds nothing new."""
+
+
+EXHAUSTED = Exhausted()
+
+
+class Ledger:
+    """One sweep's trials. To be used by one driver, in one thread."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        sweep: str,
+        metric: str,
+        proposer: Proposer,
+        run_cap: int | None,
+        identify: Callable[[TrainingConfig], Identity],
+        prunes: bool,
+        recorded: RecordedResults | None = None,
+        on_change: Callable[[TrialRecord], None] = lambda record: None,
+        retry_failed: bool = False,
+        keeps_tests: bool = False,
+    ) -> None:
+        self._study = study
+        self._sweep = sweep
+        self._metric = metric
+        self._proposer = proposer
+        self._run_cap = run_cap
+        self._identify = identify
+        self._prunes = prunes
+        self._recorded = recorded
+        self._on_change = on_change
+        self._keeps_tests = keeps_tests
+        self._live: dict[int, optuna.Trial] = {}
+        self._records: dict[int, TrialRecord] = {}
+        self._by_key: dict[str, int] = {}
+        self._waiting: dict[str, list[optuna.Trial]] = {}
+        self._left_over: list[int] = []
+        self._to_retry: list[int] = []
+        self._exhausted = False
+        self._adopt(retry_failed=retry_failed)
+
+    def _adopt(self, *, retry_failed: bool) -> None:
+        """Take over what earlier drivers left: running trials go on, half-told ones are told."""
+        close_lost_trials(self._study)
+        for frozen in self._study.get_trials(deepcopy=False):
+            attributes = frozen.user_attrs
+            if KEY not in attributes or not self._proposer.concerns(attributes[KEY]):
+                continue
+            if DUPLICATE_OF in attributes:
+                if not frozen.state.is_finished():
+                    self._study.tell(frozen.number, state=TrialState.FAIL)
+                continue
+            self._hold(self._with_source(to_record(frozen, sweep=self._sweep, study=self._study)))
+            if frozen.state == TrialState.RUNNING:
+                self._take_up(frozen)
+        if retry_failed:
+            self._to_retry = [r.number for r in self.records if r.outcome is Outcome.FAILED]
+
+    def _with_source(self, record: TrialRecord) -> TrialRecord:
+        """Return a record of version 0.1.0, which kept no source, with the one that its key proves."""
+        identity = self._identify(record.config)
+        return replace(record, source=identity.source) if identity.key == record.key else record
+
+    def _take_up(self, frozen: FrozenTrial) -> None:
+        trial = reopen(frozen, study=self._study)
+        self._live[frozen.number] = trial
+        for epoch in self._records[frozen.number].epochs:
+            if epoch.epoch not in frozen.intermediate_values:
+                trial.report(self._value(epoch), step=epoch.epoch)
+        if OUTCOME in frozen.user_attrs:
+            self._tell(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
+        else:
+            self._left_over.append(frozen.number)
+
+    def _hold(self, record: TrialRecord) -> None:
+        """Keep a record; one of the same key is of a former attempt, which failed."""
+        before = self._by_key.get(record.key)
+        if before is not None:
+            del self._records[before]
+        self._records[record.number] = record
+        self._by_key[record.key] = record.number
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Every distinct trial in the order of proposal; a trial left by a dead driver is `interrupted`."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is surely nothing to train."""
+        target = self.target
+        open_ends = self._live or self._to_retry
+        return not open_ends and target is not None and len(self._records) >= target
+
+    @property
+    def live(self) -> int:
+        """Trials handed out and not finished."""
+        return len(self._live) - len(self._left_over)
+
+    @property
+    def target(self) -> int | None:
+        """Distinct trials the sweep ends with, None where only its space decides."""
+        total = self._proposer.total()
+        bounds = [bound for bound in (self._run_cap, total) if bound is not None]
+        return min(bounds) if bounds else None
+
+    def next_trial(self) -> TrialRecord | Exhausted | None:
+        """Return the next trial to train, None while only a running one can tell more, or `EXHAUSTED`."""
+        if self._left_over:
+            number = self._left_over.pop(0)
+            return self._update(number, outcome=Outcome.RUNNING)
+        if self._to_retry:
+            return self._try_again(self._to_retry.pop(0))
+        repeats = 0
+        while not self._exhausted:
+            if self._run_cap is not None and len(self._records) >= self._run_cap:
+                break
+            proposal = self._proposer.ask(self._study, repeats=repeats)
+            if proposal is None:
+                self._exhausted = True
+                break
+            identity = self._identify(proposal.config)
+            if identity.key in self._by_key:
+                repeats += 1
+                self._repeat(proposal.trial, identity.key)
+                continue
+            record = self._enter(proposal, identity)
+            recorded = self._recorded.complete_result(identity.key) if self._recorded is not None else None
+            if recorded is None or (self._keeps_tests and recorded.test is None):
+                return record
+            self._take_over(record.number, recorded)
+        return None if self.live else EXHAUSTED
+
+    def report(self, number: int, report: Report) -> bool:
+        """Enter what a trial said: its only way in, from every backend. Return whether the trial is over."""
+        known = {"parameters": report.parameters, "environment": report.environment}
+        self.note(number, **{name: value for name, value in known.items() if value is not None})
+        if report.epoch is not None and self._enter_epoch(number, report.epoch):
+            return True
+        if report.outcome is not None:
+            self.finish(number, report.outcome, error=report.error)
+            return True
+        return False
+
+    def _enter_epoch(self, number: int, epoch: EpochResult) -> bool:
+        """Enter an epoch; return whether the pruner stops the trial, which then is `pruned`.
+
+        An epoch that is known already (a trial that went on from its checkpoint tells it again) changes nothing.
+        """
+        record = self._records[number]
+        if number not in self._live:
+            return record.outcome is Outcome.PRUNED
+        if epoch.epoch <= len(record.epochs):
+            return False
+        trial = self._live[number]
+        trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
+        trial.report(self._value(epoch), step=epoch.epoch)
+        self._update(number, epochs=(*record.epochs, epoch))
+        if self._prunes and epoch.epoch < record.config.epochs and trial.should_prune():
+            self.finish(number, Outcome.PRUNED)
+            return True
+        return False
+
+    def finish(self, number: int, outcome: Outcome, *, error: str | None = None) -> None:
+        """Close a trial. Closing it twice changes nothing."""
+        if number not in self._live:
+            return
+        trial = self._live[number]
+        if error is not None:
+            trial.set_user_attr(note_attribute("error"), error)
+        finished = time.time()
+        trial.set_user_attr(FINISHED, finished)
+        trial.set_user_attr(OUTCOME, outcome.value)
+        self._update(number, finished=finished, error=error)
+        self._tell(number, outcome)
+
+    def note(self, number: int, **fields: Any) -> None:
+        """Add what became known of a running trial: `parameters`, `log`, `environment`, `reused_from`."""
+        record = self._records[number]
+        changed = {field: value for field, value in fields.items() if getattr(record, field) != value}
+        if number in self._live and changed:
+            for field, value in changed.items():
+                self._live[number].set_user_attr(note_attribute(field), value)
+            self._update(number, **changed)
+
+    def note_test(self, number: int, test: TestResult) -> None:
+        """Add a finished trial's result on the test images."""
+        store_test(self._study, number, test)
+        self._update(number, test=test)
+
+    def interrupt(self) -> None:
+        """Mark what is still running as interrupted in the record; the study keeps it open for the next start."""
+        for number in self._live:
+            if self._records[number].outcome is Outcome.RUNNING:
+                self._update(number, outcome=Outcome.INTERRUPTED)
+
+    def _try_again(self, number: int) -> TrialRecord:
+        """Enter a failed trial anew: its own Optuna trial is closed for good."""
+        before = self._records[number]
+        failed = self._study.get_trials(deepcopy=False)[number]
+        if failed.params:
+            self._study.enqueue_trial(failed.params)
+        trial = self._study.ask()
+        for path, distribution in failed.distributions.items():
+            suggest(trial, path, distribution)
+        proposal = Proposal(trial=trial, config=before.config, rung=before.rung)
+        return self._enter(proposal, Identity(key=before.key, config_id=before.config_id, source=before.source))
+
+    def _enter(self, proposal: Proposal, identity: Identity) -> TrialRecord:
+        trial = proposal.trial
+        attributes = entry_attributes(proposal.config, identity, proposal.rung, started=time.time())
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        record = replace(to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING)
+        self._hold(record)
+        self._live[record.number] = trial
+        self._on_change(record)
+        return record
+
+    def _take_over(self, number: int, recorded: CompleteResult) -> None:
+        trial = self._live[number]
+        self.note(number, reused_from=recorded.run_id)
+        if recorded.parameters is not None:
+            self.note(number, parameters=recorded.parameters)
+        for epoch in recorded.epochs:
+            trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
+            trial.report(self._value(epoch), step=epoch.epoch)
+        self._update(number, epochs=recorded.epochs)
+        self.finish(number, Outcome.COMPLETE)
+        if self._keeps_tests and recorded.test is not None:
+            self.note_test(number, recorded.test)
+
+    def _repeat(self, trial: optuna.Trial, key: str) -> None:
+        """A proposal that was made before: tell the study what is known, or wait until it is."""
+        number = self._by_key[key]
+        trial.set_user_attr(KEY, key)
+        trial.set_user_attr(DUPLICATE_OF, number)
+        if number in self._live:
+            self._waiting.setdefault(key, []).append(trial)
+        else:
+            self._tell_repeat(trial, self._records[number])
+
+    def _tell_repeat(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        for epoch in record.epochs:
+            trial.report(self._value(epoch), step=epoch.epoch)
+        self._tell_study(trial, record)
+
+    def _tell(self, number: int, outcome: Outcome) -> None:
+        trial = self._live.pop(number)
+        record = self._update(number, outcome=outcome)
+        self._tell_study(trial, record)
+        for waiting in self._waiting.pop(record.key, []):
+            self._tell_repeat(waiting, record)
+
+    def _tell_study(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        if record.outcome is Outcome.COMPLETE:
+            self._study.tell(trial, self._value(record.epochs[-1]))
+        elif record.outcome is Outcome.FAILED:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            # Diverged too: the samplers ignore a failed trial and would come back to the same place.
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _value(self, epoch: EpochResult) -> float:
+        value = getattr(epoch, self._metric)
+        assert value is not None, f"{self._metric} was not measured"
+        return float(value)
+
+    def _update(self, number: int, **changes: Any) -> TrialRecord:
+        record = replace(self._records[number], **changes)
+        self._records[number] = record
+        self._on_change(record)
+        return record

@@ -1,0 +1,126 @@
+"""How a sweep stands: its trials, the best so far, the time left. Of a running driver, or from its journal."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from sweeps.study.folder import SweepFolder
+from sweeps.trial_record import Outcome, TrialRecord
+
+
+class SweepState:
+    """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it."""
+
+    def __init__(
+        self,
+        *,
+        sweep: str,
+        metric: str,
+        maximize: bool,
+        records: Iterable[TrialRecord] = (),
+        target: int | None = None,
+        slots: int = 1,
+        driver: str | None = None,
+    ) -> None:
+        """Take note of what is known now.
+
+        Args:
+            sweep: its name.
+            metric: field of `EpochResult` that the search looks at.
+            maximize: whether more of it is better.
+            records: its trials so far; those that ended count as done before this start.
+            target: trials it ends with, None where only its space decides.
+            slots: trials that train at once.
+            driver: who runs it (`process 12 on host`), None where nobody does.
+        """
+        self.sweep = sweep
+        self.metric = metric
+        self.target = target
+        self.driver = driver
+        self._maximize = maximize
+        self._slots = slots
+        self._records = {record.number: record for record in records}
+        self._began = time.time()
+        self._done_before = self.done
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Its trials in the order of proposal."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    def enter(self, record: TrialRecord) -> bool:
+        """Take note of a change; return whether it is the trial's end (what follows, such as its test, is not)."""
+        before = self._records.get(record.number)
+        self._records[record.number] = record
+        return record.outcome.is_final and (before is None or not before.outcome.is_final)
+
+    def value(self, record: TrialRecord) -> float | None:
+        """Return the metric of a trial's last epoch, None before its first."""
+        value = getattr(record.epochs[-1], self.metric) if record.epochs else None
+        return None if value is None else float(value)
+
+    def best(self) -> TrialRecord | None:
+        """Return the best complete trial, None before there is one."""
+        complete = [r for r in self.records if r.outcome is Outcome.COMPLETE and self.value(r) is not None]
+        sign = 1 if self._maximize else -1
+        return max(complete, key=lambda record: sign * (self.value(record) or 0.0), default=None)
+
+    def counts(self) -> dict[Outcome, int]:
+        return dict(Counter(record.outcome for record in self.records))
+
+    @property
+    def done(self) -> int:
+        """Trials that ended."""
+        return sum(record.outcome.is_final for record in self._records.values())
+
+    def seconds_left(self) -> float | None:
+        """Return the estimated seconds to the end, None before enough has finished since this start."""
+        fresh = self.done - self._done_before
+        if self.target is None or fresh < max(2, self._slots):
+            return None
+        return (time.time() - self._began) / fresh * (self.target - self.done)
+
+    def last_change(self) -> float | None:
+        """Return the Unix time of the last epoch or end, None where nothing happened yet."""
+        times = [record.epochs[-1].finished_at for record in self.records if record.epochs]
+        times += [record.finished for record in self.records if record.finished]
+        return max(times, default=None)
+
+
+def read_state(runs: Path, sweep: str) -> SweepState:
+    """Return how a sweep stands by its journal, also while a driver runs it.
+
+    Raises:
+        NoSuchSweepError: there is none of this name.
+    """
+    from sweeps.study.opening import read_study
+    from sweeps.study.stored_trials import read_records
+
+    folder = SweepFolder(runs, sweep)
+    study = read_study(folder)
+    driver = folder.driver()
+    records = read_records(study, sweep=sweep)
+    return SweepState(
+        sweep=sweep,
+        metric=study.user_attrs.get("metric", "val_accuracy"),
+        maximize=study.direction.name == "MAXIMIZE",
+        # What is open in the journal is being trained by the driver that holds the sweep.
+        records=[_as_running(record) for record in records] if driver else records,
+        driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
+    )
+
+
+def _as_running(record: TrialRecord) -> TrialRecord:
+    return replace(record, outcome=Outcome.RUNNING) if record.outcome is Outcome.INTERRUPTED else record
+
+
+def sweep_names(runs: Path) -> list[str]:
+    """Return the names of all sweeps under the runs folder, in alphabetical order."""
+    folder = runs / "sweeps"
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if SweepFolder(runs, path.name).journal.exists())

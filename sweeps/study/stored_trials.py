@@ -1,0 +1,122 @@
+"""How a trial stands in the study: attribute names, a record from a stored trial, a stored trial opened again.
+
+The names are those of version 0.1.0; whatever is renamed in Python is read and written under them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult
+from sweeps.identity import Identity
+from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+
+KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
+_EPOCH = "epoch:"
+_NOTES = {
+    "parameters": "parameters", "log": "log", "error": "error", "reused_from": "reused_from", "environment": "facts",
+}  # fmt: skip
+"""Field of `TrialRecord` to attribute: what becomes known of a trial on its way."""
+_RUNG = {"name": "rung", "index": "place", "parent": "came_from", "reduced": "reduced"}
+"""Field of `RungLabel` to attribute."""
+
+
+def entry_attributes(
+    config: TrainingConfig, identity: Identity, rung: RungLabel | None, *, started: float
+) -> dict[str, Any]:
+    """Return what is stored of a trial when it is entered, in order: one that has a key is whole."""
+    attributes = {
+        "config": config.model_dump_json(),
+        "config_id": identity.config_id,
+        "source": identity.source,
+        "started": started,
+        **({} if rung is None else {name: getattr(rung, field) for field, name in _RUNG.items()}),
+        KEY: identity.key,
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def epoch_attribute(epoch: int) -> str:
+    """Return the name under which an epoch's result is stored."""
+    return f"{_EPOCH}{epoch:04d}"
+
+
+def note_attribute(field: str) -> str:
+    """Return the name under which a field of `TrialRecord` that becomes known later is stored."""
+    return _NOTES[field]
+
+
+def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
+    """Store a trial's result on the test images with the study: Optuna's trial is closed by then."""
+    study.set_user_attr(f"test:{number}", {"loss": test.loss, "correct": test.correct.hex(), "count": test.count})
+
+
+def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
+    """Return a trial of the study as a record; one that is open there is `interrupted` until it is taken up."""
+    attributes: Mapping[str, Any] = frozen.user_attrs
+    epochs = sorted(name for name in attributes if name.startswith(_EPOCH))
+    return TrialRecord(
+        sweep=sweep,
+        study=study.study_name,
+        number=frozen.number,
+        key=attributes[KEY],
+        config_id=attributes["config_id"],
+        source=attributes.get("source"),
+        config=TrainingConfig.model_validate_json(attributes["config"]),
+        outcome=Outcome(attributes.get(OUTCOME, Outcome.INTERRUPTED)),
+        epochs=tuple(EpochResult.from_dict(attributes[name]) for name in epochs),
+        started=attributes["started"],
+        finished=attributes.get(FINISHED),
+        rung=_rung(attributes),
+        test=_test(study.user_attrs.get(f"test:{frozen.number}")),
+        **{field: attributes[name] for field, name in _NOTES.items() if name in attributes},
+    )
+
+
+def _rung(attributes: Mapping[str, Any]) -> RungLabel | None:
+    if "rung" not in attributes:
+        return None
+    fields: dict[str, Any] = {field: attributes.get(name) for field, name in _RUNG.items()}
+    return RungLabel(**fields)
+
+
+def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
+    if stored is None:
+        return None
+    return TestResult(loss=stored["loss"], correct=bytes.fromhex(stored["correct"]), count=stored["count"])
+
+
+def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
+    """Return every distinct trial of a study without taking it over, as another process sees it."""
+    newest: dict[str, FrozenTrial] = {}
+    for frozen in study.get_trials(deepcopy=False):
+        if KEY in frozen.user_attrs and DUPLICATE_OF not in frozen.user_attrs:
+            # A failed trial that was tried again stands there twice.
+            newest.pop(frozen.user_attrs[KEY], None)
+            newest[frozen.user_attrs[KEY]] = frozen
+    for frozen in newest.values():
+        yield to_record(frozen, sweep=sweep, study=study)
+
+
+def close_lost_trials(study: optuna.Study) -> None:
+    """Close what a crash left between a proposal and the note of what it is: nothing was trained for it."""
+    trials = study.get_trials(deepcopy=False)
+    for _ in range(sum(trial.state == TrialState.WAITING for trial in trials)):
+        # Only a running trial can be told; asking makes the one that waits longest a running one.
+        study.tell(study.ask(), state=TrialState.FAIL)
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and KEY not in trial.user_attrs:
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
+def reopen(frozen: FrozenTrial, *, study: optuna.Study) -> optuna.Trial:
+    """Return a running trial of a former driver so that it can be reported on.
+
+    Optuna has no public way from a trial's number to a live trial: this is the one place that uses a private name.
+    """
+    return optuna.Trial(study, frozen._trial_id)

@@ -1,0 +1,40 @@
+"""MLflow, the record that people read: one writer thread in the driver, the reader, and the pages.
+
+No other package knows MLflow; nothing here may end a sweep that is running.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.tracking.client import delete_sweep
+    from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
+    from sweeps.tracking.reader import MlflowReader, RecordReader
+    from sweeps.tracking.tracker import Tracker
+    from sweeps.tracking.ui import serve
+
+__all__ = [
+    "COLUMNS",
+    "LAST_COLUMNS",
+    "MlflowReader",
+    "RecordReader",
+    "Tracker",
+    "delete_sweep",
+    "serve",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "COLUMNS": "frame",
+        "LAST_COLUMNS": "frame",
+        "MlflowReader": "reader",
+        "RecordReader": "reader",
+        "Tracker": "tracker",
+        "delete_sweep": "client",
+        "serve": "ui",
+    },
+)

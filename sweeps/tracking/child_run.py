@@ -1,0 +1,75 @@
+"""What MLflow holds of one trial, and what it lacks of a newer record. Pure: it calls no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sweeps.tracking.mapping import CONFIG, TAGS, MetricPoint, epoch_metrics, params_of, summary_metrics, tags_of
+from sweeps.trial_record import TrialRecord
+
+SAID_AT_CREATION = (CONFIG, "protocol")
+"""Tags that follow from the configuration. What an older version wrote, or left out, stays: it is read either way."""
+
+
+@dataclass(kw_only=True)
+class ChildRun:
+    """One child run, kept in step with the store by whoever writes it."""
+
+    run_id: str
+    name: str
+    status: str
+    end_ms: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    params: set[str] = field(default_factory=set)
+    metrics: set[str] = field(default_factory=set)
+    """Names that were there when the run was found."""
+    written: TrialRecord | None = None
+    """The last record that this process wrote whole."""
+
+    def missing_params(self, record: TrialRecord) -> dict[str, str]:
+        """Return the params that are not there. A param cannot be changed: an older version's value stays."""
+        params = params_of(record.config.resolved())
+        return {name: value for name, value in params.items() if name not in self.params}
+
+    def missing_metrics(self, record: TrialRecord) -> list[MetricPoint]:
+        """Return the values that may not be there.
+
+        Of a run that a former process left unfinished that is all of them: values that are there already,
+        with the same step and time, are the same rows and do not double.
+        """
+        summary = summary_metrics(record)
+        before = self.written
+        if before is not None:
+            said = set(summary_metrics(before))
+            old = before.epochs
+            new = tuple(e for index, e in enumerate(record.epochs) if old[index : index + 1] != (e,))
+            return epoch_metrics(new) + [point for point in summary if point not in said]
+        told = (self.tags.get("outcome"), self.tags.get("epochs_done"))
+        if record.outcome.is_final and told == (record.outcome.value, str(len(record.epochs))):
+            return [point for point in summary if point.name not in self.metrics]
+        return epoch_metrics(record.epochs) + summary
+
+    def lacks_test(self, record: TrialRecord) -> bool:
+        """Return whether the answers on the test images are to be stored."""
+        if record.test is None:
+            return False
+        if self.written is None:
+            return "test_accuracy" not in self.metrics
+        return self.written.test != record.test
+
+    def changed_tags(self, record: TrialRecord, *, defaults: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags to set. A default, such as the driver's git_sha, never changes what is there."""
+        wanted = {name: value for name, value in defaults.items() if name not in self.tags} | tags_of(record)
+        changed = {name: value for name, value in wanted.items() if self.tags.get(name) != value}
+        return {name: value for name, value in changed.items() if name not in SAID_AT_CREATION}
+
+    def outdated_tags(self, record: TrialRecord) -> list[str]:
+        """Return our tags that no longer hold, such as the error of a former attempt."""
+        wanted = tags_of(record)
+        return [name for name in TAGS if name in self.tags and name not in wanted]
+
+
+def run_name(record: TrialRecord) -> str:
+    """Return what people see: the rung's name in a ladder, else the sweep and the trial's number."""
+    return f"{record.sweep}-{record.number:03d}" if record.rung is None else record.rung.name

@@ -1,0 +1,84 @@
+"""MLflow's client as this project uses it: quiet, quick to give up, its errors turned into ours, its pages walked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.tracking.store import experiment_name, is_absent, quoted, record_error, redact, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PAGE = 1000
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client of the store: no usage statistics, and a store that is away fails in seconds."""
+    _set_environment()
+    from mlflow import MlflowClient
+
+    # It prints a stack trace of every failed statement, which is raised and told once here.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _set_environment() -> None:
+    """Set what MLflow reads, some of it at its import; what the user has set stays."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # MLflow's own seven tries take minutes, and the queue tries again anyhow.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and the file system raise into a `RecordError` that says what to do."""
+    _set_environment()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise record_error(uri, reason=lines[0].replace(uri, redact(uri))) from error
+
+
+def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> Iterator[Run]:
+    """Yield every run that matches, page by page: MLflow gives 1,000 and says nothing of the others."""
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def delete_sweep(runs: Path, sweep: str) -> int:
+    """Mark all runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
+
+    Raises:
+        RecordError: where the store cannot be reached or written.
+    """
+    uri = store_uri(runs)
+    if is_absent(uri):
+        return 0
+    with store_errors(uri):
+        client = connect(uri)
+        experiment = client.get_experiment_by_name(experiment_name())
+        if experiment is None:
+            return 0
+        found = list(search_runs(client, experiment.experiment_id, f"tags.sweep = {quoted(sweep)}"))
+        for run in found:
+            client.delete_run(run.info.run_id)
+        return len(found)

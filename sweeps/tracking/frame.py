@@ -1,0 +1,127 @@
+"""The record as one table: its columns, a row from a run, numbers as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cifar_core.config import TrainingConfig
+from sweeps.tracking.mapping import parse_param, recorded_protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+COLUMNS = (
+    "rank",
+    "sweep",
+    "rung",
+    "trial",
+    "run_id",
+    "status",
+    "val_accuracy",
+    "val_std",
+    "replicates",
+    "ci_low",
+    "ci_high",
+    "test_accuracy",
+    "epochs",
+    "train_seconds",
+    "images_per_second",
+    "parameters_millions",
+    "seed",
+    "key",
+    "git_sha",
+    "started",
+    "best_val_accuracy",
+    "reduced",
+    "reused_from",
+)
+"""The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
+
+`rank`, `val_std`, `replicates`, `ci_low` and `ci_high` are empty until the leaderboard fills them.
+"""
+
+LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "error")
+
+WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place")
+REAL_NUMBERS = (
+    "val_accuracy",
+    "val_std",
+    "ci_low",
+    "ci_high",
+    "test_accuracy",
+    "train_seconds",
+    "images_per_second",
+    "parameters_millions",
+    "best_val_accuracy",
+)
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows as the record's table: all its columns in order, numbers as numbers."""
+    import pandas as pd
+
+    rows = list(rows)
+    known = {*COLUMNS, *LAST_COLUMNS}
+    configuration = sorted({name for row in rows for name in row} - known, key=_order_in_config)
+    names = [*COLUMNS, *configuration, *LAST_COLUMNS]
+    columns: dict[str, pd.Series] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if name in WHOLE_NUMBERS:
+            columns[name] = pd.Series(values, dtype="Int64")
+        elif name in REAL_NUMBERS:
+            columns[name] = pd.Series(values, dtype="float64")
+        elif _are_numbers(values):
+            whole = all(isinstance(value, int) for value in values if value is not None)
+            columns[name] = pd.Series(values, dtype="Int64" if whole else "float64")
+        else:
+            columns[name] = pd.Series(values, dtype="object")
+    return pd.DataFrame(columns, columns=names)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    present = [value for value in values if value is not None]
+    return bool(present) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
+
+
+def _order_in_config(name: str) -> tuple[int, int, str]:
+    """Order a dotted name as the configuration's own fields are, an unknown one after its block."""
+    block, _, field = name.partition(".")
+    blocks = TrainingConfig.model_fields
+    if block not in blocks:
+        return len(blocks), 0, name
+    fields = list(getattr(blocks[block].annotation, "model_fields", ()))
+    return list(blocks).index(block), fields.index(field) if field in fields else len(fields), name
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """Return a trial's MLflow run as a row."""
+    tags, metrics = run.data.tags, run.data.metrics
+    params = {name: parse_param(text) for name, text in run.data.params.items()}
+    taken = {*COLUMNS, *LAST_COLUMNS}
+    done = tags.get("epochs_done", metrics.get("epochs"))
+    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    protocol = recorded_protocol(tags, run.data.params)
+    return {name: value for name, value in params.items() if name not in taken} | {
+        **{name: tags.get(name) for name in _TAG_COLUMNS},
+        **{name: metrics.get(name) for name in _METRIC_COLUMNS},
+        "trial": int(tags["trial"]),
+        "run_id": run.info.run_id,
+        "status": tags.get("outcome"),
+        "epochs": None if done is None else int(done),
+        "seed": int(tags["seed"]),
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "protocol": tags.get("protocol", "") if protocol is None else str(protocol),
+        "place": int(tags["place"]) if "place" in tags else None,
+    }
+
+
+_TAG_COLUMNS = (
+    "sweep", "rung", "key", "git_sha", "reduced", "reused_from", "config_id", "source", "study", "came_from", "error",
+)  # fmt: skip
+_METRIC_COLUMNS = (
+    "val_accuracy", "test_accuracy", "train_seconds", "images_per_second", "parameters_millions", "best_val_accuracy",
+)  # fmt: skip

@@ -1,0 +1,259 @@
+"""What a trial's record is in MLflow's words: params, metrics and tags. Pure: it calls no store."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from cifar_core.config import TrainingConfig
+from cifar_core.models.registry import is_import_path
+from cifar_core.results import EpochResult
+from sweeps.formatting import truncated
+from sweeps.identity import Protocol
+from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+
+MAX_NAME = 250
+MAX_PARAM = 6000
+MAX_TAG = 8000
+
+STATUS_OF = {
+    Outcome.RUNNING: "RUNNING",
+    Outcome.COMPLETE: "FINISHED",
+    Outcome.PRUNED: "KILLED",
+    Outcome.DIVERGED: "FAILED",
+    Outcome.FAILED: "FAILED",
+    Outcome.INTERRUPTED: "KILLED",
+}
+"""MLflow has no word for a pruned run; the tag `outcome` tells it from an interrupted one."""
+
+EPOCH_METRICS = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+    "val_loss": "val_loss",
+    "val_accuracy": "val_accuracy",
+    "learning_rate": "learning_rate",
+    "epoch_seconds": "seconds",
+    "images_per_second": "images_per_second",
+}
+"""Metric to field of `EpochResult`."""
+
+CORRECT_FILE = "test_correct.npy"
+"""Artifact of a tested run: one truth value a test image, in the file's order."""
+
+CONFIG = "config"
+"""The tag that holds the configuration as JSON. The params are the same for people: a filter and a column each."""
+
+NOT_FINITE = "not_finite"
+"""The tag that holds what MLflow cannot: it stores infinity as 1.8e308, which then sorts first."""
+
+TAGS = (
+    "kind",
+    "sweep",
+    "study",
+    "trial",
+    "key",
+    "config_id",
+    "source",
+    CONFIG,
+    "seed",
+    "outcome",
+    "epochs_done",
+    "protocol",
+    "rung",
+    "place",
+    "came_from",
+    "reduced",
+    "reused_from",
+    "error",
+    "log",
+    NOT_FINITE,
+)
+"""Tags this project gives a meaning to; what the environment calls the same is written as `fact.NAME`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint:
+    """One value of one metric, as MLflow stores it."""
+
+    name: str
+    value: float
+    step: int
+    timestamp_ms: int
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a Unix time in MLflow's unit. Rounded: read and written again it stays the same."""
+    return round(seconds * 1000)
+
+
+def params_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a nested configuration under dotted names, every value as text (JSON, save for text itself)."""
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": text for inner, text in params_of(value).items()}
+        else:
+            flat[_name(name)] = truncated(_text(value), MAX_PARAM)
+    return flat
+
+
+def parse_param(text: str) -> Any:
+    """Return a param as number, truth value or None where it is one, else the text; lists stay JSON text."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return text
+    return text if isinstance(value, list | dict | str) else value
+
+
+def epoch_metrics(epochs: tuple[EpochResult, ...]) -> list[MetricPoint]:
+    """Return the finite values of each epoch at step = epoch, stamped with the epoch's own time."""
+    return [
+        MetricPoint(name=name, value=value, step=result.epoch, timestamp_ms=milliseconds(result.finished_at))
+        for result in epochs
+        for name, field in EPOCH_METRICS.items()
+        if (value := getattr(result, field)) is not None and math.isfinite(value)
+    ]
+
+
+def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
+    """Return what is said once about a run.
+
+    All at step 0: MLflow takes the highest step's value as the latest one, and only among equal steps the
+    newer one, which a second, shorter attempt needs.
+    """
+    ended = record.epochs[-1].finished_at if record.epochs else record.started
+    values: dict[str, float] = {}
+    if record.parameters is not None:
+        values["parameters_millions"] = record.parameters / 1e6
+    if record.outcome.is_final:
+        accuracies = [e.val_accuracy for e in record.epochs if e.val_accuracy is not None]
+        values["epochs"] = len(record.epochs)
+        values["train_seconds"] = math.fsum(e.seconds for e in record.epochs)
+        if accuracies:
+            values["best_val_accuracy"] = max(accuracies)
+    if record.test is not None:
+        values["test_accuracy"] = record.test.accuracy
+        values["test_loss"] = record.test.loss
+    return [
+        MetricPoint(name=name, value=float(value), step=0, timestamp_ms=milliseconds(ended))
+        for name, value in values.items()
+        if math.isfinite(value)
+    ]
+
+
+def tags_of(record: TrialRecord) -> dict[str, str]:
+    """Return a trial's tags, those of its environment among them."""
+    tags: dict[str, str | None] = {
+        "kind": "trial",
+        "sweep": record.sweep,
+        "study": record.study,
+        "trial": str(record.number),
+        "key": record.key,
+        "config_id": record.config_id,
+        "source": record.source,
+        CONFIG: _config_json(record.config),
+        "seed": str(record.config.seed),
+        "outcome": record.outcome.value,
+        "epochs_done": str(len(record.epochs)),
+        "protocol": str(record.protocol),
+        **_rung_tags(record.rung),
+        "reused_from": record.reused_from,
+        "error": record.error,
+        "log": record.log,
+        NOT_FINITE: _not_finite(record),
+    }
+    present = {name: truncated(value, MAX_TAG) for name, value in tags.items() if value is not None}
+    return present | environment_tags(record.environment)
+
+
+def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
+    if rung is None:
+        return {}
+    return {"rung": rung.name, "place": str(rung.index), "came_from": rung.parent, "reduced": rung.reduced}
+
+
+def _config_json(config: TrainingConfig) -> str | None:
+    """Return a configuration as JSON, None for one that MLflow would cut: the params hold it too."""
+    text = config.model_dump_json()
+    return text if len(text) <= MAX_TAG else None
+
+
+def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TrainingConfig | None:
+    """Return the configuration that a run was recorded with, None where it is none that this version knows.
+
+    Version 0.1.0 wrote no JSON of it, but each value as a param.
+    """
+    try:
+        if CONFIG in tags:
+            return TrainingConfig.model_validate_json(tags[CONFIG])
+        return TrainingConfig.model_validate(_tree_of(params))
+    except ValidationError:
+        return None
+
+
+def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, text in params.items():
+        value = parse_param(text)
+        block, dot, field = name.partition(".")
+        fields = tree.setdefault(block, {}) if dot else tree
+        fields[field or block] = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+    model = tree.get("model", {})
+    if is_import_path(str(model.get("name", ""))):
+        # The params show the options of a network of the user's own as fields.
+        tree["model"] = {"name": model.pop("name"), "options": model}
+    return tree
+
+
+def recorded_protocol(tags: Mapping[str, str], params: Mapping[str, str]) -> Protocol | None:
+    """Return the protocol that a run was recorded under: from its configuration, else from the sentence in its tag."""
+    config = recorded_config(tags, params)
+    return Protocol.parse(tags.get("protocol", "")) if config is None else Protocol.of(config)
+
+
+def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return host, commit and versions as tags that cannot be taken for one of ours or of MLflow."""
+    named = {
+        f"fact.{name}" if name in TAGS or name.startswith("mlflow.") else name: value
+        for name, value in environment.items()
+    }
+    return {_name(name): truncated(str(value), MAX_TAG) for name, value in named.items()}
+
+
+def read_not_finite(tag: str | None) -> dict[tuple[str, int], float]:
+    """Return what the tag `not_finite` holds: (metric, step) to inf, -inf or nan. The summary's step is 0."""
+    return {(name, step): float(value) for name, step, value in json.loads(tag or "[]")}
+
+
+def _not_finite(record: TrialRecord) -> str | None:
+    found: list[tuple[str, int, str]] = [
+        (name, result.epoch, str(value))
+        for result in record.epochs
+        for name, field in EPOCH_METRICS.items()
+        if (value := getattr(result, field)) is not None and not math.isfinite(value)
+    ]
+    if record.test is not None and not math.isfinite(record.test.loss):
+        found.append(("test_loss", 0, str(record.test.loss)))
+    while len(json.dumps(found)) > MAX_TAG:
+        found = found[len(found) // 2 :]
+    return json.dumps(found) if found else None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is a word, not a number")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _name(name: str) -> str:
+    """MLflow refuses a whole batch for one name with another character."""
+    return re.sub(r"[^\w\-. :/]", "_", str(name))[:MAX_NAME]

@@ -1,0 +1,308 @@
+"""The only module that writes MLflow: from the driver, on one thread, in batches, each thing once.
+
+MLflow is the record that people read. The ledger stays the truth: whatever is missing here is written from it
+at the next start, so that nothing in this module may end a sweep that is running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from cifar_core.results import TestResult
+from sweeps.errors import RecordError
+from sweeps.tracking.child_run import ChildRun, run_name
+from sweeps.tracking.client import connect, search_runs, store_errors
+from sweeps.tracking.mapping import (
+    CORRECT_FILE,
+    STATUS_OF,
+    MetricPoint,
+    environment_tags,
+    milliseconds,
+    tags_of,
+)
+from sweeps.tracking.queue import LatestQueue, PermanentError
+from sweeps.tracking.store import experiment_name, is_server, quoted, redact, sqlite_file, store_uri
+from sweeps.trial_record import Outcome, TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_log = logging.getLogger(__name__)
+
+_METRICS_PER_BATCH = 800
+_PARAMS_PER_BATCH = 100
+_TAGS_PER_BATCH = 100
+"""MLflow takes 1,000 metrics, 100 params and 100 tags in a batch, and 1,000 of all together."""
+
+
+class Tracker:
+    """Writes the trials of one sweep as child runs of one parent run.
+
+    Example:
+        >>> with Tracker(runs=runs, sweep="quick", study="quick-1f", description="", environment={}) as tracker:
+        ...     tracker.reconcile(ledger.records())
+        ...     tracker.write(record)  # returns at once
+    """
+
+    def __init__(self, *, runs: Path, sweep: str, study: str, description: str, environment: dict[str, str]) -> None:
+        """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too."""
+        self._runs = runs
+        self._sweep = sweep
+        self._study = study
+        self._description = description
+        self._environment = environment_tags(environment)
+        self._uri = store_uri(runs)
+        self._children: dict[str, ChildRun] = {}
+        self._doubtful: set[str] = set()
+        self._queue: LatestQueue[TrialRecord] | None = None
+        self.unwritten = 0
+        """Trials whose newest state could not be written when the tracker was closed."""
+
+    def open(self) -> Self:
+        """Create what is missing, find what a former process wrote, and set the sweep's run RUNNING.
+
+        Raises:
+            RecordError: where the store cannot be reached or written.
+        """
+        with store_errors(self._uri):
+            with self._alone():
+                self._client = connect(self._uri)
+                self._experiment_id = self._open_experiment()
+            self._parent_id = self._open_parent()
+            self._find_children()
+        self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")
+        return self
+
+    def write(self, record: TrialRecord) -> None:
+        """Take the newest state of a trial, to be written soon. Returns at once, whatever the store does."""
+        assert self._queue is not None, "open() first"
+        self._queue.put(record.number, record)
+
+    def flush(self, *, timeout: float = 30.0) -> bool:
+        """Wait until all is written, at most `timeout` seconds, and return whether it is."""
+        assert self._queue is not None, "open() first"
+        return self._queue.flush(timeout=timeout)
+
+    def reconcile(self, records: Iterable[TrialRecord], *, timeout: float = 120.0) -> bool:
+        """Write what the ledger holds and MLflow lacks; return whether that came within `timeout` seconds.
+
+        Runs of this study that are RUNNING and that the ledger does not know are of a driver that died: they
+        end as interrupted.
+        """
+        records = list(records)
+        for record in records:
+            self.write(record)
+        done = self.flush(timeout=timeout)
+        known = {record.key for record in records}
+        for key, child in list(self._children.items()):
+            if key not in known and child.status == "RUNNING" and child.tags.get("study") == self._study:
+                with self._survive("a run that the ledger does not know stays RUNNING"):
+                    self._client.set_tag(child.run_id, "outcome", Outcome.INTERRUPTED.value)
+                    self._client.set_terminated(child.run_id, STATUS_OF[Outcome.INTERRUPTED])
+                    child.tags["outcome"] = Outcome.INTERRUPTED.value
+                    child.status = STATUS_OF[Outcome.INTERRUPTED]
+        return done
+
+    def close(self, status: Literal["FINISHED", "KILLED", "FAILED"] = "FINISHED", *, timeout: float = 30.0) -> None:
+        """Write what is left, at most `timeout` seconds, and end the sweep's run. See `unwritten` then."""
+        if self._queue is None:
+            return
+        self.unwritten = self._queue.close(timeout=timeout)
+        self._queue = None
+        with self._survive("the sweep's own run stays RUNNING"):
+            self._client.set_terminated(self._parent_id, status)
+        if self.unwritten:
+            _log.warning(
+                "%d trials are not recorded in %s yet: they are in the ledger, and written at the next start",
+                self.unwritten,
+                redact(self._uri),
+            )
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close("FINISHED")
+        else:
+            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold other drivers off: two that create the schema at once both fail."""
+        path = sqlite_file(self._uri)
+        if path is None or os.name == "nt":
+            yield
+            return
+        from mlflow.utils.file_utils import ExclusiveFileLock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExclusiveFileLock(str(path.with_name(f"{path.name}.lock"))):
+            yield
+
+    @contextlib.contextmanager
+    def _survive(self, consequence: str) -> Iterator[None]:
+        try:
+            with store_errors(self._uri):
+                yield
+        except RecordError as error:
+            _log.warning("%s: %s", consequence, error)
+
+    def _open_experiment(self) -> str:
+        name = experiment_name()
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            folder = None if is_server(self._uri) else (self._runs.resolve() / "artifacts").as_uri()
+            return self._client.create_experiment(name, artifact_location=folder)
+        if experiment.lifecycle_stage != "active":
+            raise RecordError(
+                f"the experiment {name!r} in {redact(self._uri)} is deleted: restore it with "
+                f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
+            )
+        return str(experiment.experiment_id)
+
+    def _open_parent(self) -> str:
+        identity = {"kind": "sweep", "sweep": self._sweep, "study": self._study}
+        tags = identity | self._environment | {"mlflow.note.content": self._description}
+        where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
+        found = next(search_runs(self._client, self._experiment_id, where), None)
+        if found is None:
+            run = self._client.create_run(self._experiment_id, tags=tags, run_name=self._sweep)
+            return str(run.info.run_id)
+        run_id = str(found.info.run_id)
+        self._log_batch(run_id, tags=tags)
+        self._client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    def _find_children(self) -> None:
+        where = f"tags.kind = 'trial' and tags.sweep = {quoted(self._sweep)}"
+        for run in search_runs(self._client, self._experiment_id, where):
+            self._adopt(run)
+
+    def _adopt(self, run: Run) -> None:
+        found = ChildRun(
+            run_id=run.info.run_id,
+            name=run.info.run_name,
+            status=run.info.status,
+            end_ms=run.info.end_time,
+            tags=dict(run.data.tags),
+            params=set(run.data.params),
+            metrics=set(run.data.metrics),
+        )
+        key = found.tags["key"]
+        other = self._children.setdefault(key, found)
+        if other.run_id != found.run_id:
+            # Two drivers at once: the run that holds more stays.
+            kept, dropped = sorted((found, other), key=lambda child: (-len(child.metrics), child.run_id))
+            self._client.delete_run(dropped.run_id)
+            self._children[key] = kept
+
+    def _write(self, record: TrialRecord) -> None:
+        """Bring MLflow to a record's state. Runs on the queue's thread."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            child = self._children.get(record.key) or self._create(record)
+            if child.written != record:
+                self._update(child, record)
+        except MlflowException as error:
+            if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+                raise PermanentError(str(error)) from error
+            raise
+
+    def _create(self, record: TrialRecord) -> ChildRun:
+        if record.key in self._doubtful:
+            self._find_children()
+            if found := self._children.get(record.key):
+                return found
+        # Until the store answers nobody knows whether the run is there.
+        self._doubtful.add(record.key)
+        # The key comes with the run itself: if this process dies now, the next one finds the run by it. The
+        # outcome must wait until the epochs are written.
+        tags = self._environment | tags_of(record) | self._parent_tag()
+        tags |= {"outcome": Outcome.RUNNING.value, "epochs_done": "0"}
+        name, started = run_name(record), milliseconds(record.started)
+        run = self._client.create_run(self._experiment_id, start_time=started, tags=tags, run_name=name)
+        child = ChildRun(run_id=run.info.run_id, name=name, status="RUNNING", tags=tags)
+        self._children[record.key] = child
+        self._doubtful.discard(record.key)
+        return child
+
+    def _update(self, child: ChildRun, record: TrialRecord) -> None:
+        """Write what is new: the outcome after the epochs, the status last, so that `complete` is true."""
+        if child.lacks_test(record):
+            assert record.test is not None
+            self._log_correctness(child.run_id, record.test)
+        params = child.missing_params(record)
+        tags = child.changed_tags(record, defaults=self._environment) | self._parent_tag()
+        tags = {name: value for name, value in tags.items() if child.tags.get(name) != value}
+        self._log_batch(child.run_id, metrics=child.missing_metrics(record), params=params, tags=tags)
+        child.params |= params.keys()
+        child.tags |= tags
+        for name in child.outdated_tags(record):
+            self._client.delete_tag(child.run_id, name)
+            del child.tags[name]
+        self._set_status(child, record)
+        child.written = record
+
+    def _parent_tag(self) -> dict[str, str]:
+        return {"mlflow.parentRunId": self._parent_id}
+
+    def _set_status(self, child: ChildRun, record: TrialRecord) -> None:
+        name, status = run_name(record), STATUS_OF[record.outcome]
+        if child.name != name:
+            self._client.update_run(child.run_id, name=name)
+            child.name = name
+        if status != "RUNNING":
+            last = record.epochs[-1].finished_at if record.epochs else record.started
+            end_ms = milliseconds(last if record.finished is None else record.finished)
+            if (child.status, child.end_ms) != (status, end_ms):
+                self._client.set_terminated(child.run_id, status, end_time=end_ms)
+                child.end_ms = end_ms
+        elif child.status != status:
+            self._client.update_run(child.run_id, status=status)
+        child.status = status
+
+    def _log_correctness(self, run_id: str, test: TestResult) -> None:
+        correct = np.unpackbits(np.frombuffer(test.correct, np.uint8), count=test.count)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / CORRECT_FILE
+            np.save(path, correct.astype(bool))
+            self._client.log_artifact(run_id, str(path))
+
+    def _log_batch(
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[MetricPoint] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write in as few calls as MLflow's limits allow, the tags with the last of them."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        points = [Metric(point.name, point.value, point.timestamp_ms, point.step) for point in metrics]
+        fields = [Param(name, value) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        while points or fields or labels:
+            is_last = len(points) <= _METRICS_PER_BATCH and len(fields) <= _PARAMS_PER_BATCH
+            self._client.log_batch(
+                run_id,
+                metrics=points[:_METRICS_PER_BATCH],
+                params=fields[:_PARAMS_PER_BATCH],
+                tags=labels[:_TAGS_PER_BATCH] if is_last else [],
+            )
+            points, fields = points[_METRICS_PER_BATCH:], fields[_PARAMS_PER_BATCH:]
+            if is_last:
+                labels = labels[_TAGS_PER_BATCH:]

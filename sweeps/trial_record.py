@@ -1,0 +1,116 @@
+"""The one record of a trial that the ledger holds, the tracker writes and people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult
+from sweeps.identity import Protocol
+
+
+class Outcome(StrEnum):
+    """How a trial ended, or that it has not."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    """Its last epoch is the configuration's `epochs`."""
+    PRUNED = "pruned"
+    """The pruner stopped it."""
+    DIVERGED = "diverged"
+    """Its loss was not finite."""
+    FAILED = "failed"
+    """An error."""
+    INTERRUPTED = "interrupted"
+    """Everything else: it goes on at the next start."""
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (Outcome.RUNNING, Outcome.INTERRUPTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungLabel:
+    """Which rung of a ladder a trial is of."""
+
+    name: str
+    index: int
+    """In the ladder's file, counted from 0."""
+    parent: str | None
+    """The rung that its gain is taken against; None for one that the ladder starts with."""
+    reduced: str | None = None
+    """How the budget was cut (`2 of 20 epochs, 5,000 training images`), None for the full one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial of one sweep, as the ledger knows it now."""
+
+    sweep: str
+    study: str
+    """Name of its study (`sweeps.identity.study_name`)."""
+    number: int
+    """Counted from 0 in the order of proposal."""
+    key: str
+    """Identity of configuration, seed and data; as the two below, see `sweeps.identity`."""
+    config_id: str
+    """Identity of the configuration without its seed."""
+    source: str | None = None
+    """Hash of the file of a user's own network; None for a built-in one, and where version 0.1.0 recorded none."""
+    config: TrainingConfig
+    outcome: Outcome
+    epochs: tuple[EpochResult, ...] = ()
+    started: float
+    """Unix time in seconds."""
+    finished: float | None = None
+    """Unix time in seconds; None while running or interrupted."""
+    error: str | None = None
+    """One line that says why it failed or diverged."""
+    log: str | None = None
+    """Path of the trial's own log file, relative to the runs folder."""
+    parameters: int | None = None
+    """Trainable parameters of the network."""
+    reused_from: str | None = None
+    """MLflow run whose result was taken over: nothing was trained for this one."""
+    rung: RungLabel | None = None
+    """Of a ladder's trial; None for a search's."""
+    test: TestResult | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    """Where it ran: host, device, versions."""
+
+    @property
+    def name(self) -> str:
+        """What people call it within its sweep: the rung's name, or `trial 3`."""
+        return f"trial {self.number}" if self.rung is None else self.rung.name
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol.of(self.config)
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall-clock seconds of all its epochs."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a trial says after one epoch, or at its end."""
+
+    epoch: EpochResult | None = None
+    outcome: Outcome | None = None
+    """None while there is more to come."""
+    error: str | None = None
+    parameters: int | None = None
+    environment: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteResult:
+    """A full-length result that another sweep may take over instead of training again."""
+
+    run_id: str
+    epochs: tuple[EpochResult, ...]
+    parameters: int | None
+    test: TestResult | None

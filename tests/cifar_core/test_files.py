@@ -1,0 +1,134 @@
+"""A file that is written is the old one or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cifar_core.files import atomic_write
+
+
+def write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_half_and_raise(path: Path, error: BaseException) -> None:
+    with atomic_write(path) as file:
+        file.write(b"half")
+        file.flush()
+        raise error
+
+
+def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+
+    for content in (b"a longer first version", b"second"):
+        write(path, content)
+
+        assert path.read_bytes() == content
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parent_folders_are_created(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "table.csv"
+
+    write(path, b"content")
+
+    assert path.read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_exception_leaves_the_old_file_and_nothing_else(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write(path, b"old")
+
+    with pytest.raises(error):
+        write_half_and_raise(path, error())
+
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exception_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        write_half_and_raise(tmp_path / "table.csv", OSError("disk full"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.mkdir()
+
+    with pytest.raises(OSError, match=r"table\.csv"):
+        write(path, b"content")
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write(path, b"old")
+
+    with atomic_write(path) as file:
+        for part in (b"ne", b"w"):
+            file.write(part)
+            file.flush()
+
+            assert path.read_bytes() == b"old"
+            assert list(tmp_path.glob("table.csv*")) == [path]
+
+    assert path.read_bytes() == b"new"
+
+
+def test_a_reader_that_has_the_old_file_open_reads_on_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write(path, b"old")
+
+    with path.open("rb") as reader:
+        write(path, b"new")
+
+        assert reader.read() == b"old"
+
+
+def test_two_writers_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+
+    with atomic_write(path) as first:
+        first.write(b"from the first")
+        write(path, b"second")
+
+        assert path.read_bytes() == b"second"
+
+    assert path.read_bytes() == b"from the first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+
+    write(path, b"content")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_content_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    done: list[tuple[int, bool]] = []
+    monkeypatch.setattr("os.fsync", lambda handle: done.append((os.fstat(handle).st_size, path.exists())))
+
+    write(path, b"content")
+
+    assert done == [(len(b"content"), False)]
+
+
+def test_writing_a_file_needs_no_torch() -> None:
+    code = "import sys, cifar_core.files; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

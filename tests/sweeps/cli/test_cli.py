@@ -1,0 +1,290 @@
+"""What a person meets: help, tables, refusals, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sweep_fakes import Cli, book, tiny, write_yaml, written
+
+from sweeps.cli.main import sweeps
+from sweeps.study.folder import SweepFolder
+
+HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas")
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """The runs folder of a sweep of two trials and of a trial of another sweep, whose schedule has other fields."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "runs").mkdir()
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
+    step = {"base": tiny()["base"] | {"schedule": {"name": "step", "step_size": 1}}}
+    for content in (tiny(), tiny(name="steps", method="grid", run_cap=1) | step):
+        arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
+        result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+    return folder / "runs"
+
+
+class TestHelp:
+    @pytest.mark.parametrize("verb", sweeps.commands)
+    def test_every_verb_has_help_with_an_example_of_itself(self, verb: str, cli: Cli) -> None:
+        result = cli(verb, "--help")
+
+        assert result.exit_code == 0
+        assert f"Example:\n    sweeps {verb}" in result.stdout
+
+    @pytest.mark.parametrize("verb", sweeps.commands)
+    def test_every_option_of_a_verb_has_help(self, verb: str) -> None:
+        options = [p for p in sweeps.commands[verb].params if p.param_type_name == "option"]
+
+        assert [option.name for option in options if not getattr(option, "help", None)] in ([], ["port"])
+
+    def test_the_help_comes_without_waiting_for_anything_heavy(self) -> None:
+        code = (
+            "import sys\n"
+            "from sweeps.cli.main import sweeps\n"
+            "for arguments in (['--help'], ['run', '--help']):\n"
+            "    sweeps(arguments, standalone_mode=False)\n"
+            f"sys.exit(' '.join(sorted(set({HEAVY!r}) & set(sys.modules))))"
+        )
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+        assert process.stderr.strip() == ""
+
+    def test_the_main_page_names_the_exit_codes(self, cli: Cli) -> None:
+        text = " ".join(cli("--help").stdout.split())
+
+        assert "Exit codes: 0 done, 1 done but some trials failed, 2 wrong usage or file, 130 interrupted" in text
+
+
+class TestWrongUsage:
+    def test_an_unknown_verb_names_the_closest(self, cli: Cli) -> None:
+        result = cli("leaderbord")
+
+        assert result.exit_code == 2
+        assert "no such verb 'leaderbord': did you mean 'leaderboard'?" in result.stderr
+
+    def test_an_unknown_option_is_refused(self, cli: Cli) -> None:
+        result = cli("run", "sweep.yaml", "--backnd", "inline")
+
+        assert result.exit_code == 2
+        assert "--backnd" in result.stderr
+
+    def test_an_unknown_backend_names_those_there_are(self, cli: Cli) -> None:
+        result = cli("run", "sweep.yaml", "--backend", "dask")
+
+        assert result.exit_code == 2
+        assert "'dask' is not one of 'ray', 'inline'" in result.stderr
+
+    def test_a_folder_is_no_file(self, tmp_path: Path, cli: Cli) -> None:
+        assert cli("run", tmp_path).exit_code == 2
+
+    def test_a_file_is_no_runs_folder(self, tmp_path: Path, cli: Cli) -> None:
+        path = write_yaml(tmp_path, tiny())
+
+        result = cli("run", path, "--runs", path)
+
+        assert result.exit_code == 2
+        assert "is a file" in result.stderr
+
+    def test_an_interruption_before_anything_began_ends_with_130(
+        self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(path: Path, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("sweeps.api.load_spec", interrupted)
+
+        assert cli("run", tmp_path / "sweep.yaml").exit_code == 130
+
+
+class TestPlan:
+    def test_it_shows_what_would_run_and_starts_nothing(
+        self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        result = cli("plan", write_yaml(tmp_path, tiny(description="a first look")), "--no-probe")
+
+        assert result.exit_code == 0
+        assert "a first look" in result.stdout
+        assert "0.01 | 0.02 | 0.03 | 0.05" in result.stdout
+        assert "2 trials of 4 combinations by random search, no early stopping" in result.stdout
+        assert not (tmp_path / "runs").exists()
+
+    def test_it_estimates_the_time_from_steps_timed_here(self, tmp_path: Path, cli: Cli) -> None:
+        result = cli("plan", write_yaml(tmp_path, tiny()))
+
+        assert result.exit_code == 0
+        assert "about 4 trial-epochs" in result.stdout
+        assert "of 1 networks timed here" in result.stdout
+
+    def test_it_shows_a_ladder_as_a_table_of_changes(self, tmp_path: Path, cli: Cli) -> None:
+        rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}]
+        content = {"name": "steps", "base": {"model": {"width": 4}, "epochs": 2}, "rungs": rungs}
+
+        result = cli("plan", write_yaml(tmp_path, content))
+
+        assert result.exit_code == 0
+        assert "data.batch_size 64 → 256" in result.stdout
+        assert "2 rungs, 4 epochs" in result.stdout
+
+
+class TestLeaderboard:
+    def test_json_holds_a_row_a_trial_with_plain_values(self, trained: Path, cli: Cli) -> None:
+        rows = json.loads(cli("leaderboard", "tiny", "--runs", trained, "--json").stdout)
+
+        assert [row["rank"] for row in rows] == [1, 2]
+        assert rows[0]["val_accuracy"] >= rows[1]["val_accuracy"]
+        assert {row["data.batch_size"] for row in rows} == {32}
+
+    def test_csv_goes_to_the_file_that_is_named(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+        result = cli("leaderboard", "--runs", trained, "--csv", tmp_path / "all.csv")
+
+        with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert "3 rows written" in result.stdout
+        assert sorted(row["sweep"] for row in rows) == ["steps", "tiny", "tiny"]
+
+    def test_where_keeps_the_rows_for_which_it_holds(self, trained: Path, cli: Cli) -> None:
+        where = "schedule.name == 'step' and optimizer.lr < 1"
+
+        rows = json.loads(cli("leaderboard", "--runs", trained, "--where", where, "--json").stdout)
+
+        assert [row["sweep"] for row in rows] == ["steps"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("--where", "model.nme == 'deep'"), "did you mean 'model.name'?"),
+            (("--where", "__import__('os')"), "--where"),
+            (("--sort", "val_acc"), "did you mean 'val_accuracy'?"),
+        ],
+    )
+    def test_a_wrong_filter_or_column_is_refused(
+        self, arguments: tuple[str, str], words: str, trained: Path, cli: Cli
+    ) -> None:
+        result = cli("leaderboard", "--runs", trained, *arguments)
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert words in result.stderr or words == "--where"
+
+    def test_before_any_run_it_is_empty_and_creates_nothing(self, runs: Path, cli: Cli) -> None:
+        assert cli("leaderboard", "--runs", runs).exit_code == 0
+        assert not runs.exists()
+
+
+class TestShow:
+    def test_a_run_is_found_by_sweep_and_number_and_shown_with_its_curve(self, trained: Path, cli: Cli) -> None:
+        result = cli("show", "tiny/1", "--runs", trained)
+
+        assert result.exit_code == 0
+        assert "optimizer.lr" in result.stdout
+        assert "images/s" in result.stdout
+        assert len([line for line in result.stdout.splitlines() if line.strip().endswith(tuple("0123456789"))]) >= 2
+
+    def test_a_run_is_found_by_the_beginning_of_its_key(self, trained: Path, cli: Cli) -> None:
+        key = written(trained)[0].tags["key"]
+
+        assert key in cli("show", key[:10], "--runs", trained).stdout
+
+    def test_values_that_only_other_runs_have_are_left_out(self, trained: Path, cli: Cli) -> None:
+        result = cli("show", "tiny/0", "--runs", trained)
+
+        assert "step_size" not in result.stdout
+        assert "NA" not in result.stdout
+
+    @pytest.mark.parametrize("name", ["tiny/7", "nothing", "tiny/", ""])
+    def test_an_unknown_run_is_refused_and_says_how_to_name_one(self, name: str, trained: Path, cli: Cli) -> None:
+        result = cli("show", name, "--runs", trained)
+
+        assert result.exit_code == 2
+        assert "name one as SWEEP/TRIAL" in result.stderr
+
+
+class TestStatusAndList:
+    def test_status_has_a_line_a_trial_and_the_sum(self, trained: Path, cli: Cli) -> None:
+        result = cli("status", "tiny", "--runs", trained)
+
+        assert result.exit_code == 0
+        assert result.stdout.count("complete") == 3
+        assert "tiny: not running; 2 complete; best val_accuracy" in result.stdout
+
+    def test_status_shows_the_metric_that_the_sweep_looks_at(self, runs: Path, cli: Cli) -> None:
+        book(runs, metric={"name": "train_loss", "goal": "minimize"}).open()
+
+        assert "train_loss" in cli("status", "tiny", "--runs", runs).stdout
+
+    @pytest.mark.parametrize(("name", "words"), [("quick", "no sweep 'quick'"), ("../tiny", "not a name for a sweep")])
+    def test_an_unknown_or_impossible_name_is_refused(self, name: str, words: str, trained: Path, cli: Cli) -> None:
+        for verb in ("status", "stop", "rm"):
+            result = cli(verb, name, "--runs", trained)
+
+            assert (result.exit_code, words in result.stderr) == (2, True)
+
+    def test_list_has_a_line_a_sweep(self, trained: Path, cli: Cli) -> None:
+        lines = cli("list", "--runs", trained).stdout.splitlines()
+
+        assert [line.partition(":")[0] for line in lines] == ["steps", "tiny"]
+
+    def test_list_of_nothing_says_how_to_begin(self, runs: Path, cli: Cli) -> None:
+        assert "sweeps run experiments/quick.yaml" in cli("list", "--runs", runs).stdout
+        assert not runs.exists()
+
+
+class TestStopAndRm:
+    def test_stop_of_a_sweep_that_does_not_run_says_so(self, trained: Path, cli: Cli) -> None:
+        result = cli("stop", "tiny", "--runs", trained)
+
+        assert (result.exit_code, result.stdout) == (0, "tiny is not running\n")
+
+    def test_rm_asks_and_keeps_everything_on_no(self, trained: Path, cli: Cli) -> None:
+        result = cli("rm", "tiny", "--runs", trained, answer="n\n")
+
+        assert result.exit_code == 1
+        assert len(written(trained)) == 2
+        assert (trained / "sweeps" / "tiny" / "journal.log").exists()
+
+    def test_rm_refuses_while_the_sweep_runs(self, trained: Path, cli: Cli) -> None:
+        with SweepFolder(trained, "tiny").locked():
+            result = cli("rm", "tiny", "--runs", trained, "--yes")
+
+        assert result.exit_code == 2
+        assert "`sweeps stop tiny` first" in result.stderr
+        assert len(written(trained)) == 2
+
+    def test_rm_deletes_folder_and_runs_of_this_sweep_alone(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+        runs = tmp_path / "copy"
+        shutil.copytree(trained, runs)
+
+        result = cli("rm", "tiny", "--runs", runs, answer="y\n")
+
+        assert result.exit_code == 0
+        assert written(runs) == written(runs, kind="sweep") == []
+        assert len(written(runs, sweep="steps")) == 1
+        assert sorted(path.name for path in (runs / "sweeps").iterdir()) == ["steps"]
+
+
+def test_ablate_leaves_one_change_out_at_a_time_and_trains_the_rest(trained: Path, tmp_path: Path, cli: Cli) -> None:
+    runs = tmp_path / "copy"
+    shutil.copytree(trained, runs)
+
+    result = cli("ablate", "steps/0", "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    (name,) = [path.name for path in (runs / "sweeps").iterdir() if path.name.startswith("ablate-")]
+    rungs = written(runs, sweep=name)
+    assert {run.tags["rung"] for run in rungs} == {
+        "whole", "without-model.width", "without-data.batch-size", "without-data.normalization", "without-schedule",
+    }  # fmt: skip
+    assert all("test_accuracy" in run.steps for run in rungs)

@@ -1,0 +1,109 @@
+"""A sweep on real Ray, two trials at once. Few and small: Ray takes seconds to start and to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from sweep_fakes import Cli, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
+
+from sweeps.machine import allowed_cores
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import read_study
+
+SLOTS = {"max_concurrent_trials": 2}
+STOP_SECONDS = 30
+
+
+def ray_processes() -> set[int]:
+    """Return the processes of Ray's own servers and workers on this machine."""
+    found = subprocess.run(["pgrep", "-f", "raylet|gcs_server|ray::"], capture_output=True, text=True, check=False)
+    return {int(pid) for pid in found.stdout.split() if int(pid) != os.getpid()}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    before = ray_processes()
+    yield
+    deadline = time.monotonic() + STOP_SECONDS
+    while ray_processes() - before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray_processes() - before == set()
+
+
+def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
+    tmp_path: Path, recorded_runs: Path, cli: Cli
+) -> None:
+    # A learning rate next to nothing beside good ones: what comes later is stopped at its first epoch.
+    rates = [0.05, 0.02, 1e-7, 2e-7, 3e-7]
+    path = write_yaml(
+        tmp_path,
+        tiny(
+            method="grid",
+            run_cap=None,
+            limits=SLOTS,
+            base=tiny()["base"] | {"epochs": 4},
+            metric={"name": "train_loss", "goal": "minimize"},
+            early_terminate={"type": "asha", "min_epochs": 1, "reduction_factor": 2},
+            parameters={"optimizer.lr": {"values": rates}},
+        ),
+    )
+
+    result = cli("run", path, "--runs", recorded_runs)
+
+    assert result.exit_code == 0, result.output
+    slots = min(2, len(allowed_cores()))
+    assert f"{slots} slot" in result.stdout
+    trials = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
+    runs = written(recorded_runs)
+    ended = {TrialState.COMPLETE: ("FINISHED", "complete"), TrialState.PRUNED: ("KILLED", "pruned")}
+    assert outcomes(recorded_runs) == [ended[trial.state] for trial in trials]
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert [run.steps["train_loss"] for run in runs] == [sorted(trial.intermediate_values) for trial in trials]
+    assert all(len(t.intermediate_values) == 4 for t in trials if t.state is TrialState.COMPLETE)
+    assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FINISHED"]
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint_and_ends_once(
+    tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    hook = once(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)")
+    base = own_net(tmp_path, module="net_that_kills_its_worker", hook=hook)
+
+    result = cli("run", write_yaml(tmp_path, tiny(base=base, limits=SLOTS)), "--runs", recorded_runs)
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "killed").exists()
+    assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
+    assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [[1, 2, 3]] * 2
+    logs = [log.read_text(encoding="utf-8") for log in (recorded_runs / "sweeps" / "tiny" / "logs").iterdir()]
+    assert sum("going on after epoch 1" in log for log in logs) == 1
+
+
+def test_control_c_ends_with_130_and_nothing_is_left_running(tmp_path: Path, recorded_runs: Path) -> None:
+    content = tiny(limits=SLOTS, base=tiny()["base"] | {"epochs": 100_000})
+    arguments = ("run", write_yaml(tmp_path, content), "--runs", recorded_runs)
+
+    with sweeps_process(*arguments, cwd=tmp_path) as process:
+        journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
+        deadline = time.monotonic() + 120
+        while not (journal.exists() and b"epoch:0002" in journal.read_bytes()):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "no epoch in two minutes"
+            time.sleep(0.1)
+        # As a terminal does: to the driver and to everything that it has started.
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=STOP_SECONDS)
+
+    assert process.returncode == 130, output
+    assert "the same command goes on from here" in output
+    assert set(outcomes(recorded_runs)) == {("KILLED", "interrupted")}
+    assert [run.status for run in written(recorded_runs, kind="sweep")] == ["KILLED"]

@@ -1,0 +1,315 @@
+"""A sweep carried out in this process on a few real images, and ended in every way there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sweep_fakes import Cli, Written, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
+
+from cifar_core.data import default_directory
+from cifar_core.results import TestResult
+from sweeps.execution import test_set
+from sweeps.study import read_state
+from sweeps.trial_record import TrialRecord
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+def runs(recorded_runs: Path) -> Path:
+    return recorded_runs
+
+
+@pytest.fixture
+def start(tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Run a sweep's file inline from the folder it lies in; return what the command line says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*arguments: str, to: Path = runs, **changes: Any) -> Any:
+        path = write_yaml(tmp_path, tiny(**changes))
+        return cli("run", path, "--runs", to, "--backend", "inline", *arguments)
+
+    return run
+
+
+def records(runs: Path) -> list[TrialRecord]:
+    return read_state(runs, "tiny").records
+
+
+def curve(run: Written) -> list[int]:
+    return run.steps["val_accuracy"]
+
+
+def test_a_sweep_is_trained_to_its_end_and_recorded(runs: Path, start: Start) -> None:
+    result = start()
+
+    assert result.exit_code == 0, result.output
+    assert outcomes(runs) == [("FINISHED", "complete")] * 2
+    assert [curve(run) for run in written(runs)] == [[1, 2]] * 2
+    assert [run.status for run in written(runs, kind="sweep")] == ["FINISHED"]
+    assert "2 complete" in result.stdout
+    assert len((runs / "leaderboard.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_the_same_command_again_trains_nothing(runs: Path, start: Start) -> None:
+    start()
+    before = written(runs)
+
+    result = start()
+
+    assert result.exit_code == 0
+    assert "nothing was trained" in result.stdout
+    assert written(runs) == before
+
+
+def test_a_larger_budget_trains_what_is_missing(runs: Path, start: Start) -> None:
+    start()
+    before = written(runs)
+
+    result = start("--set", "run_cap=3")
+
+    assert "trained 1 in" in result.stdout
+    assert written(runs)[:2] == before
+    assert len(written(runs)) == 3
+
+
+def test_another_sweep_takes_the_results_over(runs: Path, start: Start) -> None:
+    start()
+
+    result = start("--set", "name=other")
+
+    assert "2 taken over from earlier runs" in result.stdout
+    assert all("reused_from" in run.tags for run in written(runs, sweep="other"))
+
+
+def test_two_sweeps_of_one_file_compute_the_same(runs: Path, tmp_path: Path, start: Start) -> None:
+    shutil.copytree(runs, tmp_path / "elsewhere")
+    start()
+    start(to=tmp_path / "elsewhere")
+
+    first, second = (
+        [[(e.train_loss, e.val_loss, e.val_accuracy) for e in r.epochs] for r in records(folder)]
+        for folder in (runs, tmp_path / "elsewhere")
+    )
+
+    assert first == second
+
+
+def test_a_killed_driver_costs_at_most_the_epoch_it_was_in(runs: Path, tmp_path: Path, start: Start) -> None:
+    hook = once(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)")
+    changes = {"base": own_net(tmp_path, module="net_that_kills", hook=hook), "run_cap": 2}
+    path = write_yaml(tmp_path, tiny(**changes))
+    with sweeps_process("run", path, "--runs", runs, "--backend", "inline", cwd=tmp_path) as process:
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert [len(record.epochs) for record in records(runs)] == [1]
+
+    result = start(**changes)
+
+    assert result.exit_code == 0, result.output
+    assert "going on after epoch 1" in log_of(runs, 0)
+    assert outcomes(runs) == [("FINISHED", "complete")] * 2
+    assert len({run.tags["key"] for run in written(runs)}) == 2
+    assert [curve(run) for run in written(runs)] == [[1, 2, 3]] * 2
+
+
+def log_of(runs: Path, number: int) -> str:
+    (log,) = (runs / "sweeps" / "tiny" / "logs").glob(f"{number:04d}-*.log")
+    return log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_130_after_the_epoch_and_the_next_start_goes_on(
+    number: signal.Signals, runs: Path, tmp_path: Path, start: Start
+) -> None:
+    module = f"net_that_signals_{number.name.lower()}"
+    hook = once(tmp_path / "sent", f"os.kill(os.getpid(), {int(number)})")
+    base = own_net(tmp_path, module=module, hook=hook)
+
+    result = start(base=base)
+
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.stdout
+    assert outcomes(runs) == [("KILLED", "interrupted")]
+    assert [run.status for run in written(runs, kind="sweep")] == ["KILLED"]
+    assert [len(record.epochs) for record in records(runs)] == [2]
+    assert start(base=base).exit_code == 0
+    assert outcomes(runs) == [("FINISHED", "complete")] * 2
+
+
+def test_a_timeout_stops_after_the_epoch_and_the_next_start_goes_on(
+    runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny()["base"] | {"epochs": 4}
+    with monkeypatch.context() as clock:
+        # Looked at once for the deadline, once before each trial and before each epoch.
+        ticks = count()
+        clock.setattr("sweeps.execution.stopping.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        result = start(base=base, limits={"timeout": 3.5})
+
+    assert result.exit_code == 0
+    assert "the timeout is reached" in result.stdout
+    assert outcomes(runs) == [("KILLED", "interrupted")]
+    assert [len(record.epochs) for record in records(runs)] == [2]
+    start(base=base, limits={"timeout": "1h"})
+    assert outcomes(runs) == [("FINISHED", "complete")] * 2
+
+
+def test_a_diverging_trial_is_no_failure(runs: Path, start: Start) -> None:
+    result = start(parameters={"optimizer.lr": {"values": [1e6]}}, method="grid")
+
+    assert result.exit_code == 0
+    assert outcomes(runs) == [("FAILED", "diverged")]
+    assert "lower optimizer.lr" in str(records(runs)[0].error)
+
+
+def test_a_failing_trial_ends_with_1_and_names_a_log_that_holds_the_traceback(
+    runs: Path, tmp_path: Path, start: Start
+) -> None:
+    base = own_net(tmp_path, module="net_that_fails", hook="raise RuntimeError('no such kernel')")
+
+    result = start(base=base, run_cap=1)
+
+    assert result.exit_code == 1
+    assert outcomes(runs) == [("FAILED", "failed")]
+    named = re.search(r"trial 0 failed: RuntimeError: no such kernel; its log: (\S+)", result.stderr)
+    assert named is not None
+    log = (runs / named[1]).read_text(encoding="utf-8")
+    assert "Traceback (most recent call last)" in log
+    assert 'net_that_fails.py", line' in log
+
+
+def test_a_failed_trial_is_tried_again_when_asked_and_stays_one_run(runs: Path, tmp_path: Path, start: Start) -> None:
+    hook = once(tmp_path / "failed", "raise OSError('disk full')")
+    changes = {"base": own_net(tmp_path, module="net_that_fails_once", hook=hook), "run_cap": 1}
+    assert start(**changes).exit_code == 1
+
+    assert start(**changes).exit_code == 1
+    result = start("--retry-failed", **changes)
+
+    assert result.exit_code == 0, result.output
+    assert outcomes(runs) == [("FINISHED", "complete")]
+
+
+def test_a_debugger_in_an_inline_trial_talks_to_the_person_and_not_to_the_log(tmp_path: Path, start: Start) -> None:
+    base = own_net(tmp_path, module="net_that_prints", hook="print('where am I?')")
+
+    result = start(base=base, run_cap=1)
+
+    assert "where am I?" in result.stdout
+
+
+def test_a_network_that_cannot_be_imported_is_refused_before_anything_begins(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for changes in (
+        {"base": tiny()["base"] | {"model": {"name": "my_missing_net:Thing"}}},
+        {"parameters": {"model.name": {"values": ["simple", "my_missing_net:Thing"]}}},
+    ):
+        result = cli("run", write_yaml(tmp_path, tiny(**changes)), "--runs", tmp_path / "none")
+
+        assert result.exit_code == 2
+        assert "model.name: model 'my_missing_net:Thing': there is no module 'my_missing_net'" in result.stderr
+        assert not (tmp_path / "none").exists()
+
+
+def test_runs_below_a_plain_file_are_refused(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    result = cli("run", write_yaml(tmp_path, tiny()), "--runs", tmp_path / "file" / "runs", "--backend", "inline")
+
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert "--runs" in result.stderr
+
+
+def test_a_record_that_is_away_is_refused(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_yaml(tmp_path, tiny())
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+
+    result = cli("run", path, "--runs", tmp_path / "none", "--backend", "inline")
+
+    assert result.exit_code == 2
+    assert "MLFLOW_TRACKING_URI" in result.stderr
+
+
+class TestTheSealedTestSet:
+    @pytest.fixture
+    def no_test_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The data without its test images: whoever opens them fails."""
+        folder = tmp_path / "cifar10"
+        folder.mkdir()
+        for file in default_directory().iterdir():
+            if not file.name.startswith("test_"):
+                (folder / file.name).symlink_to(file)
+        monkeypatch.setenv("CIFAR10_DIR", str(folder))
+
+    @pytest.mark.usefixtures("no_test_files")
+    def test_a_search_never_opens_the_test_images(self, runs: Path, start: Start) -> None:
+        result = start()
+
+        assert result.exit_code == 0, result.output
+        assert outcomes(runs) == [("FINISHED", "complete")] * 2
+
+    def test_a_search_records_nothing_of_the_test_images(self, runs: Path, start: Start) -> None:
+        start()
+
+        assert not any("test" in metric for run in written(runs) for metric in run.steps)
+
+    def test_a_ladder_measures_each_complete_rung_once(
+        self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        measured: list[str] = []
+        measure = test_set.measure_on_test
+
+        def counting(checkpoint: str, **options: Any) -> TestResult:
+            measured.append(checkpoint)
+            return measure(checkpoint, **options)
+
+        monkeypatch.setattr(test_set, "measure_on_test", counting)
+        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+        path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
+
+        for _ in range(2):
+            result = cli("ladder", path, "--runs", runs, "--backend", "inline")
+
+        assert result.exit_code == 0, result.output
+        assert len(measured) == len(set(measured)) == 2
+        assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
+        assert [run.tags["rung"] for run in written(runs, sweep="steps")] == ["a", "b"]
+
+
+def test_a_second_driver_of_the_same_sweep_is_refused(runs: Path, start: Start) -> None:
+    start()
+    from sweeps.study.folder import SweepFolder
+
+    with SweepFolder(runs, "tiny").locked():
+        result = start("--set", "run_cap=3")
+
+    assert result.exit_code == 2
+    assert "is being run by process" in result.stderr
+
+
+def test_a_changed_space_is_refused_and_begins_anew_when_asked(runs: Path, start: Start) -> None:
+    start()
+    changed = {"parameters": {"optimizer.lr": {"values": [0.04]}}, "run_cap": 1}
+
+    assert start(**changed).exit_code == 2
+    result = start("--new", **changed)
+
+    assert result.exit_code == 0, result.output
+    assert len(written(runs)) == 3
+    assert json.loads((runs / "sweeps" / "tiny" / "journal.log").read_text().splitlines()[0])

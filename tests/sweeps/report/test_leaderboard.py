@@ -1,0 +1,320 @@
+"""The leaderboard ranks what may be compared and nothing else, with intervals that a statistician would get."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult
+from sweeps.errors import LeaderboardError
+from sweeps.identity import Protocol
+from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json
+from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
+from sweeps.tracking.frame import frame_of
+from sweeps.tracking.tracker import Tracker
+from sweeps.trial_record import CompleteResult, Outcome, TrialRecord
+
+
+class RowReader:
+    """A record that is a list of rows."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = rows
+
+    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+        return frame_of(row for row in self._rows if sweep in (None, row["sweep"]))
+
+    def curve(self, run_id: str) -> list[EpochResult]:
+        raise NotImplementedError
+
+    def correctness(self, run_id: str) -> np.ndarray | None:
+        raise NotImplementedError
+
+    def configuration(self, run_id: str) -> TrainingConfig:
+        raise NotImplementedError
+
+    def complete_result(self, key: str) -> CompleteResult | None:
+        raise NotImplementedError
+
+
+def protocol(*, train: int = 10_000, validation: int = 2000, epochs: int = 6) -> str:
+    """Return a protocol as the record holds it."""
+    return str(Protocol(train_images=train, validation_images=validation, split_seed=0, epochs=epochs))
+
+
+def row(trial: int, accuracy: float | None, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "sweep": "quick",
+        "trial": trial,
+        "run_id": f"run-{trial}",
+        "status": "complete",
+        "val_accuracy": accuracy,
+        "epochs": 6,
+        "train_seconds": 60.0,
+        "parameters_millions": 0.062,
+        "seed": 0,
+        "key": f"key-{trial}",
+        "started": f"2026-11-01T00:00:{trial:02d}Z",
+        "protocol": protocol(),
+        "config_id": f"config-{trial}",
+        "model.name": "simple",
+        "data.train_size": 10000,
+        "data.validation_size": 2000,
+    }
+    return values | changes
+
+
+def ranks(frame: pd.DataFrame) -> list[tuple[int, int | None]]:
+    return [(trial, None if rank is pd.NA else rank) for trial, rank in zip(frame["trial"], frame["rank"], strict=True)]
+
+
+class TestRanks:
+    def test_only_complete_runs_with_a_finite_accuracy_rank_and_the_others_follow(self) -> None:
+        rows = [
+            row(0, 0.9, status="pruned"),
+            row(1, 0.5),
+            row(2, None),
+            row(3, math.inf),
+            row(4, 0.7),
+            row(5, 0.95, status="running", epochs=2),
+            row(6, None, status="failed", epochs=0),
+            row(7, math.nan),
+            row(8, 0.2, status="interrupted"),
+            row(9, 0.3, status="diverged"),
+        ]
+        found = ranks(query_leaderboard(RowReader(*rows)))
+        assert found[:2] == [(4, 1), (1, 2)]
+        assert {rank for _, rank in found[2:]} == {None}
+        assert [trial for trial, _ in found[5:]] == [5, 8, 0, 9, 6]
+
+    def test_ranks_start_anew_in_each_protocol_and_the_largest_budget_comes_first(self) -> None:
+        rows = [
+            row(0, 0.9, protocol=protocol(epochs=2)),
+            row(1, 0.5, protocol=protocol(epochs=20)),
+            row(2, 0.6, protocol=protocol(epochs=20)),
+            row(3, 0.8, protocol=protocol(train=48_000)),
+        ]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(3, 1), (2, 1), (1, 2), (0, 1)]
+
+    def test_a_result_that_two_sweeps_list_takes_one_rank_and_is_one_replicate(self) -> None:
+        taken = row(2, 0.8, sweep="second", key="key-0", config_id="config-0", reused_from="run-0")
+        frame = query_leaderboard(RowReader(row(0, 0.8), row(1, 0.7), taken))
+        assert ranks(frame) == [(0, 1), (2, 1), (1, 2)]
+        assert list(frame["replicates"]) == [1, 1, 1]
+
+    def test_a_filter_leaves_the_ranks_as_they_are(self) -> None:
+        rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]
+        assert ranks(query_leaderboard(RowReader(*rows), where="model.name = 'vgg'")) == [(1, 2)]
+
+    def test_another_sweep_does_not_take_part(self) -> None:
+        rows = [row(0, 0.9, sweep="other"), row(1, 0.8)]
+        assert ranks(query_leaderboard(RowReader(*rows), sweep="quick")) == [(1, 1)]
+
+    def test_an_empty_record_is_an_empty_board_with_all_its_columns(self) -> None:
+        frame = query_leaderboard(RowReader())
+        assert list(frame.columns) == [*COLUMNS, *LAST_COLUMNS]
+        assert frame.empty
+
+    @settings(deadline=None, max_examples=40)
+    @given(
+        st.lists(
+            st.tuples(
+                st.none() | st.floats(0, 1) | st.sampled_from([math.inf, -math.inf, math.nan]),
+                st.sampled_from([outcome.value for outcome in Outcome]),
+                st.sampled_from([protocol(), protocol(epochs=5), "of another version"]),
+            ),
+            max_size=12,
+        )
+    )
+    def test_every_row_is_there_once_and_each_protocol_is_ranked_from_1_without_a_gap(
+        self, trials: list[tuple[float | None, str, str]]
+    ) -> None:
+        rows = [row(i, a, status=status, protocol=p) for i, (a, status, p) in enumerate(trials)]
+        frame = query_leaderboard(RowReader(*rows))
+        assert sorted(frame["trial"]) == list(range(len(trials)))
+        has_rank = frame["rank"].notna().tolist()
+        assert has_rank == sorted(has_rank, reverse=True)
+        expected = {
+            i for i, (a, status, _) in enumerate(trials) if status == "complete" and a is not None and 0 <= a <= 1
+        }
+        assert set(frame.loc[frame["rank"].notna(), "trial"]) == expected
+        for _, group in frame[frame["rank"].notna()].groupby("protocol"):
+            assert list(group["rank"]) == list(range(1, len(group) + 1))
+            assert list(group["val_accuracy"]) == sorted(group["val_accuracy"], reverse=True)
+
+
+class TestIntervals:
+    def test_a_single_run_has_wilsons_interval_on_its_validation_images(self) -> None:
+        from statsmodels.stats.proportion import proportion_confint
+
+        frame = query_leaderboard(RowReader(row(0, 0.61)))
+        low, high = proportion_confint(1220, 2000, method="wilson")
+        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-12)
+        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-12)
+        assert frame.loc[0, "replicates"] == 1
+        assert pd.isna(frame.loc[0, "val_std"])
+
+    @pytest.mark.parametrize(("accuracy", "low", "high"), [(0.0, 0.0, 0.0019171), (1.0, 0.9980829, 1.0)])
+    def test_wilsons_interval_holds_at_the_ends(self, accuracy: float, low: float, high: float) -> None:
+        frame = query_leaderboard(RowReader(row(0, accuracy)))
+        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-7)
+        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-7)
+
+    def test_replicates_have_students_interval_of_their_mean(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.70, 0.72, 0.74))]
+        rows.append(row(9, 0.1, seed=9, config_id="c", status="pruned"))
+        rows.append(row(10, 0.1, seed=9, config_id="c", protocol=protocol(epochs=5)))
+        frame = query_leaderboard(RowReader(*rows))
+        best = frame[frame["rank"].eq(1) & frame["protocol"].eq(protocol())].iloc[0]
+        # t(0.975, 2) = 4.302653, and the standard error is 0.02 / sqrt(3).
+        assert (best["replicates"], best["val_std"]) == (3, pytest.approx(0.02))
+        assert best["ci_low"] == pytest.approx(0.72 - 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
+        assert best["ci_high"] == pytest.approx(0.72 + 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
+        pruned = frame[frame["trial"] == 9].iloc[0]
+        assert pd.isna(pruned["replicates"])
+        assert pd.isna(pruned["ci_low"])
+
+
+class TestOrder:
+    def test_a_column_sorts_both_ways_with_missing_values_last(self) -> None:
+        reader = RowReader(row(0, 0.9, test_accuracy=0.5), row(1, 0.8), row(2, 0.7, test_accuracy=0.6))
+        assert list(query_leaderboard(reader, sort="test_accuracy")["trial"]) == [0, 2, 1]
+        assert list(query_leaderboard(reader, sort="-test_accuracy")["trial"]) == [2, 0, 1]
+        assert list(query_leaderboard(reader, sort="-test_accuracy", limit=1)["trial"]) == [2]
+
+    def test_an_unknown_column_or_a_negative_limit_is_refused(self) -> None:
+        with pytest.raises(LeaderboardError, match="did you mean 'val_accuracy'"):
+            query_leaderboard(RowReader(row(0, 0.9)), sort="-val_acuracy")
+        with pytest.raises(LeaderboardError, match="limit is -1"):
+            query_leaderboard(RowReader(row(0, 0.9)), limit=-1)
+
+    def test_a_column_of_text_and_numbers_sorts(self) -> None:
+        reader = RowReader(row(0, 0.9, **{"model.size": "big"}), row(1, 0.8, **{"model.size": 3}))
+        assert list(query_leaderboard(reader, sort="model.size")["trial"]) == [1, 0]
+
+
+class TestOutput:
+    def test_csv_is_complete_or_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        frame, path = query_leaderboard(RowReader(row(0, 0.9), row(1, None))), tmp_path / "deep" / "board.csv"
+        to_csv(frame, path)
+        written = pd.read_csv(path)
+        assert list(written.columns) == list(frame.columns)
+        assert written["val_accuracy"].tolist()[0] == 0.9
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+        with pytest.raises(OSError, match="no space left"):
+            to_csv(frame, path)
+        assert len(pd.read_csv(path)) == 2
+        assert [file.name for file in path.parent.iterdir()] == ["board.csv"]
+
+    def test_json_has_numbers_as_numbers_and_null_for_what_is_missing(self) -> None:
+        first, second = json.loads(to_json(query_leaderboard(RowReader(row(0, 0.9), row(1, math.inf)))))
+        assert (first["rank"], first["val_accuracy"], first["data.validation_size"]) == (1, 0.9, 2000)
+        assert (second["rank"], second["val_accuracy"], second["test_accuracy"]) == (None, None, None)
+
+    def test_the_table_is_plain_text_within_100_columns_and_says_what_it_hides(self) -> None:
+        rows = [
+            row(i, 0.9 - i / 100, **{f"model.field_{n}": i * 1000 + n for n in range(12)}, **{"optimizer.lr": 0.1})
+            for i in range(5)
+        ]
+        text = printed(query_leaderboard(RowReader(*rows, row(5, None, status="pruned"))), limit=3)
+        assert max(map(len, text.splitlines()[:4])) <= 100
+        assert "\x1b" not in text
+        assert "3 of 6 rows hidden" in text
+        assert "3 of 5 rows hidden" in printed(query_leaderboard(RowReader(*rows), limit=2))
+        assert "columns that do not fit:" in text
+        assert "90.00 (88.61–91.24)" in text
+        assert "lr" not in text.splitlines()[0].split()
+
+    def test_the_table_of_a_terminal_has_its_unranked_rows_dim(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.5, status="pruned")))
+        text = printed(frame, force_terminal=True, width=100, color_system="standard")
+        (line,) = [line for line in text.splitlines() if "pruned" in line]
+        assert "\x1b[2m" in line
+
+    def test_an_empty_board_says_so(self) -> None:
+        assert "no run is recorded here yet" in printed(query_leaderboard(RowReader()))
+
+    def test_what_follows_from_the_model_takes_no_room(self) -> None:
+        rows = [
+            row(0, 0.9, **{"model.name": "vgg", "model.width": 64, "optimizer.lr": 0.1}),
+            row(1, 0.8, **{"model.name": "simple", "model.width": 32, "optimizer.lr": 0.2}),
+        ]
+        header = printed(query_leaderboard(RowReader(*rows))).splitlines()[0].split()
+        assert {"model", "lr"} <= set(header)
+        assert "width" not in header
+
+
+def printed(frame: pd.DataFrame, *, limit: int | None = None, **console: Any) -> str:
+    output = io.StringIO()
+    print_leaderboard(frame, Console(file=output, **console), limit=limit)
+    return output.getvalue()
+
+
+def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with Tracker(
+        runs=tmp_path, sweep="quick", study="quick-1f", description="", environment={"git_sha": "abc"}
+    ) as tracker:
+        for number, (width, accuracy) in enumerate([(8, 0.7), (16, 0.8), (100, 0.6)]):
+            tracker.write(_record(number, width=width, accuracy=accuracy))
+    reader = MlflowReader(tmp_path)
+    frame = query_leaderboard(reader)
+    assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
+    assert tuple(frame.columns[-len(LAST_COLUMNS) :]) == LAST_COLUMNS
+    assert list(frame.columns[len(COLUMNS) : len(COLUMNS) + 2]) == ["model.name", "model.width"]
+    assert list(frame["model.width"]) == [16, 8, 100]
+    assert list(query_leaderboard(reader, where="model.width > 8 and optimizer.lr < 0.5")["trial"]) == [1, 2]
+    best = frame.iloc[0]
+    assert (best["rank"], best["status"], best["epochs"], best["git_sha"]) == (1, "complete", 2, "abc")
+    # The last epoch's, not the best one's.
+    assert (best["val_accuracy"], best["best_val_accuracy"]) == (0.8, 0.9)
+    assert (best["train_seconds"], best["started"]) == (3.0, "2027-01-15T08:00:00Z")
+
+
+def _record(number: int, *, width: int, accuracy: float) -> TrialRecord:
+    config = TrainingConfig.model_validate(
+        {"model": {"name": "resnet", "width": width}, "data": {"validation_size": 2000}, "epochs": 2}
+    )
+    epochs = tuple(
+        EpochResult(
+            epoch=epoch,
+            train_loss=1.0,
+            train_accuracy=0.5,
+            val_loss=1.0,
+            val_accuracy=value,
+            learning_rate=0.1,
+            seconds=1.5,
+            images_per_second=900.0,
+            finished_at=1_800_000_000.0 + epoch,
+        )
+        for epoch, value in ((1, 0.9), (2, accuracy))
+    )
+    return TrialRecord(
+        sweep="quick",
+        study="quick-1f",
+        number=number,
+        key=f"{number:016x}",
+        config_id=config.config_id(),
+        config=config,
+        outcome=Outcome.COMPLETE,
+        epochs=epochs,
+        started=1_800_000_000.0,
+        finished=1_800_000_003.0,
+    )

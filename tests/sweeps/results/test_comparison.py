@@ -1,0 +1,353 @@
+"""What each rung brought: the statistics against statsmodels and published values, and the words for every case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult
+from sweeps.report.ladder_cells import cells_of
+from sweeps.results.comparison import Finding, RungComparison, compare_rungs
+from sweeps.results.rungs import RungRun, RungRuns, read_rungs
+from sweeps.results.statistics import holm, mcnemar, newcombe_interval
+from sweeps.spec.yaml_file import set_path
+from sweeps.tracking.frame import frame_of
+from sweeps.trial_record import CompleteResult
+
+RECIPE_WORDS = re.compile(r"\bsure\b|no difference that can be shown")
+
+
+def run_of(correct: Sequence[int] | np.ndarray, *, seed: int = 0, status: str = "complete") -> RungRun:
+    answers = np.array(correct, dtype=bool)
+    return RungRun(
+        seed=seed,
+        run_id=f"run{seed}",
+        status=status,
+        test_accuracy=float(answers.mean()),
+        correct=answers,
+        parameters_millions=0.5,
+        train_seconds=100.0 + seed,
+        images_per_second=1000.0,
+    )
+
+
+def right(count: int, *, of: int = 1000, seed: int = 0) -> RungRun:
+    return run_of(np.arange(of) < count, seed=seed)
+
+
+def rung(name: str, *runs: RungRun, parent: str | None = None, reduced: str | None = None) -> RungRuns:
+    return RungRuns(name=name, index=0, parent=parent, change="", reduced=reduced, runs=runs)
+
+
+def step(parent: Sequence[RungRun], child: Sequence[RungRun]) -> RungComparison:
+    return compare_rungs([rung("before", *parent), rung("after", *child, parent="before")])[1]
+
+
+def seeds(*counts: int, of: int = 1000) -> list[RungRun]:
+    return [right(count, of=of, seed=seed) for seed, count in enumerate(counts)]
+
+
+class TestStatistics:
+    @pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 5), (3, 14), (40, 80), (900, 700), (2000, 100)])
+    def test_mcnemar_is_the_exact_one(self, first: int, second: int) -> None:
+        expected = reference_mcnemar([[10, first], [second, 10]], exact=True).pvalue if first + second else 1.0
+        assert mcnemar(first, only_second=second) == pytest.approx(expected, rel=1e-9)
+
+    def test_mcnemar_by_hand(self) -> None:
+        # 5 discordant pairs, all one way: 2 × (1/2)^5
+        assert mcnemar(5, only_second=0) == pytest.approx(0.0625)
+
+    @pytest.mark.parametrize(
+        ("table", "interval"),
+        [
+            # Newcombe 1998, table II: (36, 12, 2, 0), method 10
+            ((36, 12, 2, 0), (0.0569, 0.3404)),
+            # Altman et al., Statistics with confidence (2000), table 6.2
+            ((14, 5, 0, 22), (0.011, 0.226)),
+        ],
+    )
+    def test_newcombe_gives_the_published_intervals(
+        self, table: tuple[int, int, int, int], interval: tuple[float, float]
+    ) -> None:
+        both, first, second, _ = table
+        found = newcombe_interval(both=both, only_first=first, only_second=second, images=sum(table))
+        assert found == pytest.approx(interval, abs=6e-4)
+
+    @given(st.lists(st.floats(min_value=0, max_value=1), min_size=1, max_size=20))
+    @settings(max_examples=60, deadline=None)
+    def test_holm_is_statsmodels_and_never_below_the_raw_p(self, p_values: list[float]) -> None:
+        adjusted = holm(p_values)
+        assert adjusted == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+        assert all(high >= low for high, low in zip(adjusted, p_values, strict=True))
+
+    def test_holm_of_nothing_is_nothing(self) -> None:
+        assert holm([]) == []
+
+    def test_one_run_has_the_wilson_interval_of_its_images(self) -> None:
+        gain = compare_rungs([rung("only", right(639))])[0]
+        assert (gain.ci_low, gain.ci_high) == pytest.approx(proportion_confint(639, 1000, method="wilson"))
+        assert gain.ci_kind == "Wilson, one run"
+
+    def test_seeds_have_the_t_interval_of_their_mean(self) -> None:
+        gain = compare_rungs([rung("only", *seeds(639, 651, 630))])[0]
+        expected = DescrStatsW([0.639, 0.651, 0.630]).tconfint_mean()
+        assert (gain.ci_low, gain.ci_high) == pytest.approx(expected)
+        assert gain.test_accuracy == pytest.approx(0.64)
+        assert gain.ci_kind == "t, 3 seeds"
+
+    def test_an_interval_ends_where_accuracies_end(self) -> None:
+        gain = compare_rungs([rung("only", *seeds(900, 999))])[0]
+        assert gain.ci_high == 1.0
+
+    def test_recipes_are_compared_by_the_paired_t(self) -> None:
+        # by hand: differences 40, 42, 47 of 1000: mean 4.3 points, standard error 0.20817, t = 20.66
+        gain = step(seeds(600, 610, 605), seeds(640, 652, 652))
+        assert gain.difference == pytest.approx(4.3)
+        assert gain.p_value == pytest.approx(0.002335, rel=1e-3)
+        assert (gain.difference_low, gain.difference_high) == pytest.approx(
+            DescrStatsW([4.0, 4.2, 4.7]).tconfint_mean()
+        )
+
+    def test_holm_counts_runs_and_recipes_and_budgets_apart(self) -> None:
+        ladder = [
+            rung("a", *seeds(600, 610, 605)),
+            rung("b", *seeds(640, 652, 652), parent="a"),
+            rung("c", right(700), parent="a"),
+            rung("d", right(610), parent="a"),
+            rung("a", right(500), reduced="epochs × 0.1"),
+            rung("b", right(520), parent="a", reduced="epochs × 0.1"),
+        ]
+        _, b, c, d, _, cut = compare_rungs(ladder)
+        assert (b.p_value, cut.p_value) == (b.p_holm, cut.p_holm)
+        assert [c.p_holm, d.p_holm] == pytest.approx(holm([c.p_value or 0, d.p_value or 0]))
+
+    def test_costs_are_means_over_the_runs(self) -> None:
+        gain = compare_rungs([rung("only", *seeds(1, 2, 3))])[0]
+        assert (gain.parameters_millions, gain.train_seconds, gain.images_per_second) == (0.5, 101.0, 1000.0)
+
+
+answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+class TestProperties:
+    @given(answers)
+    @settings(max_examples=60, deadline=None)
+    def test_runs(self, pairs: list[tuple[bool, bool]]) -> None:
+        before, after = (run_of(np.array(side)) for side in zip(*pairs, strict=True))
+        there, back = step([before], [after]), step([after], [before])
+        assert there.difference is not None
+        assert there.difference_low is not None
+        assert there.difference_high is not None
+        assert there.difference_low - 1e-9 <= there.difference <= there.difference_high + 1e-9
+        assert there.difference_low >= -100 - 1e-9
+        assert there.difference_high <= 100 + 1e-9
+        assert back.difference == pytest.approx(-there.difference)
+        assert back.difference_low == pytest.approx(-there.difference_high, abs=1e-9)
+        assert back.p_value == pytest.approx(there.p_value)
+        assert not RECIPE_WORDS.search(there.verdict)
+        assert there.ci_low is not None
+        assert there.ci_high is not None
+        assert there.test_accuracy is not None
+        assert there.ci_low - 1e-9 <= there.test_accuracy <= there.ci_high + 1e-9
+
+    @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def test_seeds(self, counts: list[tuple[int, int]]) -> None:
+        before, after = (seeds(*side) for side in zip(*counts, strict=True))
+        gain = step(before, after)
+        assert gain.difference is not None
+        if gain.difference_low is not None and gain.difference_high is not None:
+            assert gain.difference_low - 1e-9 <= gain.difference <= gain.difference_high + 1e-9
+        assert (gain.p_holm or 0) >= (gain.p_value or 0)
+        if len(counts) < 3:
+            assert not RECIPE_WORDS.search(gain.verdict)
+            assert "two runs" in gain.verdict
+        else:
+            assert "two runs" not in gain.verdict
+
+
+class TestWords:
+    def test_two_runs_that_differ(self) -> None:
+        gain = step([right(639)], [right(680)])
+        assert gain.verdict == "these two runs differ by +4.10 points"
+        assert (gain.finding, gain.test) == (Finding.HIGHER, "McNemar, one run each")
+
+    def test_two_runs_that_do_not(self) -> None:
+        gain = step([right(639)], [right(641)])
+        assert gain.verdict == "these two runs do not differ measurably (+0.20 points)"
+        assert gain.finding is Finding.NOT_SHOWN
+
+    def test_a_loss_is_said_as_one(self) -> None:
+        gain = step([right(680)], [right(639)])
+        assert (gain.verdict, gain.finding) == ("these two runs differ by -4.10 points", Finding.LOWER)
+
+    def test_identical_answers(self) -> None:
+        gain = step([right(639)], [right(639)])
+        assert gain.verdict == "these two runs are right on exactly the same images"
+        assert cells_of(gain)["difference_points"] == "+0.00"
+
+    def test_a_recipe_that_is_better(self) -> None:
+        gain = step(seeds(600, 610, 605), seeds(640, 652, 652))
+        assert (gain.verdict, gain.test) == ("+4.30 points, sure", "paired t over 3 seeds")
+
+    def test_recipes_that_cannot_be_told_apart(self) -> None:
+        gain = step(seeds(600, 610, 605), seeds(640, 600, 611))
+        assert gain.verdict == "no difference that can be shown (+1.20 points)"
+
+    def test_the_same_difference_in_every_seed_is_not_tested(self) -> None:
+        gain = step(seeds(600, 610, 605), seeds(640, 650, 645))
+        assert gain.verdict == "not tested: the same difference (+4.00 points) in every seed, no spread to judge by"
+        assert (gain.p_value, gain.test, gain.difference_low) == (None, None, None)
+
+    def test_two_seeds_compare_runs(self) -> None:
+        gain = step(seeds(600, 610), seeds(640, 660))
+        assert gain.verdict == (
+            "these two runs (seed 0) differ by +4.00 points; fewer than 3 common seeds say nothing of recipes"
+        )
+
+    def test_seeds_in_common_only_partly(self) -> None:
+        gain = step(seeds(600, 610, 605, 600), seeds(640, 652, 652))
+        assert gain.verdict == "+4.30 points, sure (the 3 seeds in common of 4)"
+
+    def test_no_seed_in_common(self) -> None:
+        gain = step([right(600, seed=0)], [right(640, seed=7)])
+        assert gain.verdict == "these two runs (seeds 7 and 0) differ by +4.00 points"
+
+    def test_start_missing_parent_and_no_result(self) -> None:
+        failed = RungRun(seed=0, run_id="x", status="failed")
+        ladder = [
+            rung("a", right(600)),
+            rung("b", failed, parent="a"),
+            rung("c", right(600), parent="b"),
+            rung("d", right(600), parent="nowhere"),
+        ]
+        assert [gain.verdict for gain in compare_rungs(ladder)] == [
+            "the ladder starts here",
+            "no result: failed",
+            "not compared: b has no result (failed)",
+            "not compared: nowhere is not recorded here",
+        ]
+
+    def test_full_and_reduced_are_not_compared(self) -> None:
+        gain = compare_rungs([rung("a", right(600), reduced="epochs × 0.1"), rung("b", right(640), parent="a")])[1]
+        assert (gain.verdict, gain.difference) == ("not compared: different budgets", None)
+
+    def test_answers_that_are_not_recorded(self) -> None:
+        gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
+        assert gain.verdict == "not tested (+4.00 points): the answer to each image is not recorded"
+        assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
+
+    def test_other_test_images(self) -> None:
+        gain = step([right(600)], [right(640, of=2000)])
+        assert (gain.verdict, gain.difference) == ("not compared: tested on different images", None)
+
+    def test_holm_decides_not_the_raw_p(self) -> None:
+        # 11 of 13 discordant: p = 0.0225, and 0.0899 among four such comparisons
+        base = run_of([1] * 2 + [0] * 98)
+        child = run_of([0] * 2 + [1] * 11 + [0] * 87)
+        alone = step([base], [child])
+        among = compare_rungs([rung("a", base), *(rung(name, child, parent="a") for name in "bcde")])[1]
+        assert alone.verdict == "these two runs differ by +9.00 points"
+        assert among.verdict == "these two runs do not differ measurably (+9.00 points)"
+
+    def test_a_p_value_that_underflows_is_not_written_as_nothing(self) -> None:
+        gain = step([right(1000, of=10_000)], [right(9000, of=10_000)])
+        assert cells_of(gain)["p_holm"] == "1e-99"
+
+
+def row(rung: str, *, seed: int = 0, accuracy: float | None = 0.5, **values: Any) -> dict[str, Any]:
+    return {
+        "rung": rung,
+        "seed": seed,
+        "run_id": f"{rung}-{seed}",
+        "status": "complete",
+        "test_accuracy": accuracy,
+        "place": 0,
+        "config_id": f"{rung}",
+        "trial": 0,
+        "started": "2026-01-01T00:00:00Z",
+        "data.batch_size": 64,
+        **values,
+    }
+
+
+class FakeReader:
+    """A record in memory."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = rows
+
+    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+        return frame_of(self._rows)
+
+    def configuration(self, run_id: str) -> TrainingConfig:
+        (found,) = (row for row in self._rows if row["run_id"] == run_id)
+        tree: dict[str, Any] = {}
+        for name, value in found.items():
+            if "." in name:
+                set_path(tree, name, value)
+        return TrainingConfig.model_validate(tree)
+
+    def curve(self, run_id: str) -> list[EpochResult]:
+        values = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": None, "val_accuracy": None}
+        rest = {"learning_rate": 0.01, "seconds": 1.0, "images_per_second": 10.0, "finished_at": 0.0}
+        return [EpochResult.from_dict({"epoch": 1, **values, **rest})]
+
+    def correctness(self, run_id: str) -> np.ndarray | None:
+        return np.arange(100) < 50
+
+    def complete_result(self, key: str) -> CompleteResult | None:
+        return None
+
+
+class TestReading:
+    def test_rungs_come_in_order_with_what_changed(self) -> None:
+        second = row("batch-256", place=1, came_from="baseline", **{"data.batch_size": 256})
+        rungs = read_rungs(FakeReader(second, row("baseline"), row("baseline", seed=1)), sweep="ladder")
+        assert [(r.name, r.parent, r.change, len(r.tested)) for r in rungs] == [
+            ("baseline", None, "", 2),
+            ("batch-256", "baseline", "data.batch_size 64 → 256", 1),
+        ]
+        run = rungs[0].runs[0]
+        assert run.correct is not None
+        assert (int(run.correct.sum()), len(run.epochs)) == (50, 1)
+
+    def test_budgets_are_not_mixed(self) -> None:
+        cut = row("baseline", accuracy=0.3, reduced="epochs × 0.1", config_id="cut")
+        rungs = read_rungs(FakeReader(cut, row("baseline")), sweep="ladder")
+        assert [(r.reduced, r.tested[0].test_accuracy) for r in rungs] == [(None, 0.5), ("epochs × 0.1", 0.3)]
+
+    def test_an_earlier_configuration_is_left_out_and_counted(self) -> None:
+        new = row("baseline", accuracy=0.6, config_id="new", started="2026-01-02T00:00:00Z")
+        (only,) = read_rungs(FakeReader(new, row("baseline", seed=1)), sweep="ladder")
+        assert [run.test_accuracy for run in only.tested] == [0.6]
+        assert only.status == "complete; left out: 1 of an earlier configuration"
+
+    def test_a_run_without_a_result_has_a_status_and_no_numbers(self) -> None:
+        rows = (row("a", accuracy=None, status="running"), row("b", place=1, accuracy=None), row("c", seed=0, place=2))
+        failed = row("c", seed=1, place=2, status="failed", accuracy=None)
+        rungs = read_rungs(FakeReader(*rows, failed), sweep="ladder")
+        assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
+        assert [len(r.tested) for r in rungs] == [0, 0, 1]
+
+    def test_an_empty_record(self) -> None:
+        assert read_rungs(FakeReader(), sweep="ladder") == []
+
+    def test_another_architecture_names_only_what_is_not_its_default(self) -> None:
+        changed = {"model.name": "vgg", "model.dropout": 0.4, "model.head": (512, 512)}
+        second = row("vgg", place=1, came_from="simple", **changed)
+        _, rung = read_rungs(FakeReader(row("simple"), second), sweep="ladder")
+        assert rung.change == "model.name simple → vgg, model.head 512 512"

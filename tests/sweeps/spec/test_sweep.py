@@ -1,0 +1,314 @@
+"""A wrong file is refused with every mistake named, and nothing is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_fakes import Cli, tiny, write_yaml
+
+from sweeps.errors import SpecError
+from sweeps.spec import SweepSpec, load_spec
+from sweeps.spec.settings import parse_duration
+
+
+def with_base(**changes: Any) -> dict[str, Any]:
+    return tiny(base=tiny()["base"] | changes)
+
+
+def with_parameters(**parameters: Any) -> dict[str, Any]:
+    return tiny(parameters={path.replace("__", "."): value for path, value in parameters.items()})
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "unknown key": (tiny(run_cpa=3), ("run_cpa", "did you mean 'run_cap'?")),
+    "unknown key in a block": (tiny(limits={"timeuot": "2h"}), ("limits", "timeuot", "did you mean 'timeout'?")),
+    "unknown field of the base": (with_base(epoch=3), ("base", "'epoch'", "did you mean 'epochs'?")),
+    "unknown field in a block of the base": (
+        with_base(optimizer={"learning_rate": 0.1}),
+        ("base.optimizer", "'learning_rate'", "Known: name, lr"),
+    ),
+    "misspelled model in the base": (
+        with_base(model={"name": "resnte"}),
+        ("base.model", "'resnte'", "did you mean 'resnet'?", "Known: deep, resnet, simple"),
+    ),
+    "misspelled model among values": (
+        with_parameters(model__name={"values": ["simple", "resnte"]}),
+        ("parameters.model.name.values[1]", "'resnte'", "did you mean 'resnet'?"),
+    ),
+    "misspelled field": (
+        with_parameters(model__nmae={"values": ["simple"]}),
+        ("parameters.model.nmae", "unknown key 'nmae'", "did you mean 'name'?"),
+    ),
+    "misspelled block": (
+        with_parameters(modle__name={"values": ["simple"]}),
+        ("parameters.modle.name", "unknown key 'modle'", "did you mean 'model'?"),
+    ),
+    "a field below a value": (
+        with_parameters(epochs__most={"values": [1]}),
+        ("parameters.epochs.most", "no such field"),
+    ),
+    "impossible range": (
+        with_parameters(optimizer__lr={"min": 0.3, "max": 0.1}),
+        ("parameters.optimizer.lr", "min 0.3 is above max 0.1"),
+    ),
+    "range outside of what the field allows": (
+        with_parameters(model__dropout={"min": 0.0, "max": 1.5}),
+        ("parameters.model.dropout.max", "less than 1", "1.5"),
+    ),
+    "half a range": (with_parameters(optimizer__lr={"min": 0.3}), ("parameters.optimizer.lr", "both min and max")),
+    "logarithmic range from 0": (
+        with_parameters(optimizer__lr={"min": 0, "max": 1, "distribution": "log_uniform_values"}),
+        ("parameters.optimizer.lr", "min above 0, not 0"),
+    ),
+    "range and values": (
+        with_parameters(optimizer__lr={"min": 0.1, "max": 1, "values": [0.1]}),
+        ("parameters.optimizer.lr", "give one of"),
+    ),
+    "unknown distribution": (
+        with_parameters(optimizer__lr={"min": 0.1, "max": 1, "distribution": "normal"}),
+        ("parameters.optimizer.lr.distribution", "'log_uniform_values'", "'normal'"),
+    ),
+    "empty values": (with_parameters(optimizer__lr={"values": []}), ("parameters.optimizer.lr", "values is empty")),
+    "a value twice": (with_parameters(optimizer__lr={"values": [0.1, 0.1]}), ("parameters.optimizer.lr", "0.1 twice")),
+    "condition on an unknown parameter": (
+        with_parameters(model__name={"values": ["vgg"]}, model__width={"values": [8], "when": {"model.nam": "vgg"}}),
+        ("parameters.model.width.when", "'model.nam'", "did you mean 'model.name'?"),
+    ),
+    "condition on an unknown value": (
+        with_parameters(
+            model__name={"values": ["vgg", "deep"]}, model__width={"values": [8], "when": {"model.name": ["vgs"]}}
+        ),
+        ("parameters.model.width.when.model.name", "'vgs'", "['vgg', 'deep']"),
+    ),
+    "condition that lists nothing": (
+        with_parameters(
+            model__name={"values": ["vgg", "deep"]}, model__width={"values": [8], "when": {"model.name": []}}
+        ),
+        ("parameters.model.width.when.model.name", "no value", "['vgg', 'deep']"),
+    ),
+    "condition on a range": (
+        with_parameters(
+            model__dropout={"min": 0, "max": 0.5}, model__width={"values": [8], "when": {"model.dropout": 0.1}}
+        ),
+        ("parameters.model.width.when", "'model.dropout' is a range"),
+    ),
+    "conditions in a circle": (
+        with_parameters(
+            model__name={"values": ["vgg"], "when": {"model.width": 8}},
+            model__width={"values": [8], "when": {"model.name": "vgg"}},
+        ),
+        ("parameters", "model.name, model.width depend on each other"),
+    ),
+    "name outside of the runs folder": (tiny(name="../x"), ("name", "'../x'", "letters, digits")),
+    "absolute name": (tiny(name="/abs"), ("name", "'/abs'", "letters, digits")),
+    "empty name": (tiny(name=""), ("name", "''", "letters, digits")),
+    "name of dots": (tiny(name=".."), ("name", "'..'", "letters, digits")),
+    "no name": (tiny(name=None), ("name", "required")),
+    "bad duration": (tiny(limits={"timeout": "2 fortnights"}), ("limits.timeout", "'2 fortnights'", "2h, 30m or 90s")),
+    "no time at all": (tiny(limits={"timeout": "0s"}), ("limits.timeout", "greater than 0")),
+    "epochs searched with early stopping": (
+        tiny(parameters={"epochs": {"values": [1, 2]}}, early_terminate={"type": "asha"}),
+        ("parameters.epochs", "early_terminate", "set early_terminate.type to none"),
+    ),
+    "no validation images for the metric": (
+        with_base(data={"train_size": 300}),
+        ("metric.name", "val_accuracy", "base.data.validation_size"),
+    ),
+    "no validation images in one case": (
+        with_parameters(data__validation_size={"values": [200, 0]}),
+        ("metric.name", "val_accuracy", "validation_size"),
+    ),
+    "wrong goal": (
+        tiny(metric={"name": "val_accuracy", "goal": "minimize"}),
+        ("metric", "'minimize'", "val_accuracy", "'maximize'"),
+    ),
+    "unknown metric": (tiny(metric={"name": "accuracy"}), ("metric.name", "'val_accuracy'", "'accuracy'")),
+    "grid over a continuous range": (
+        tiny(method="grid", parameters={"optimizer.lr": {"min": 0.1, "max": 1.0}}),
+        ("parameters.optimizer.lr", "a grid needs `values`"),
+    ),
+    "endless grid": (
+        tiny(method="grid", parameters={"seed": {"min": 0, "max": 10**6}}),
+        ("parameters", "more than 100,000 combinations"),
+    ),
+    "no end": (tiny(run_cap=None), ("run_cap", "such as run_cap: 24")),
+    "no trial": (tiny(run_cap=0), ("run_cap", "greater than or equal to 1", "0")),
+    "unknown method": (tiny(method="bayse"), ("method", "'bayes', 'random' or 'grid'", "'bayse'")),
+    "too many splits": (
+        with_parameters(data__train_size={"min": 100, "max": 40_000}),
+        ("parameters.data.train_size", "list at most 20"),
+    ),
+    "more images than there are": (
+        with_base(data={"train_size": 49_000, "validation_size": 2_000}),
+        ("base.data", "51000", "50000 training images"),
+    ),
+    "a start outside of the space": (
+        tiny(start_with=[{"optimizer.lr": 7}]),
+        ("start_with[0].optimizer.lr", "7 is not one of", "0.05"),
+    ),
+    "a start with an unknown parameter": (
+        tiny(start_with=[{"optimizer.lrr": 0.01}]),
+        ("start_with[0].optimizer.lrr", "did you mean 'optimizer.lr'?"),
+    ),
+    "a ladder": (tiny(rungs=[]), ("is a ladder", "sweeps ladder")),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_key_and_remedy(
+    case: str, tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    content, words = MISTAKES[case]
+    path = write_yaml(tmp_path, content)
+
+    result = cli("run", path, "--runs", runs)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {path}: ")
+    assert len(result.stderr.splitlines()) == 1
+    for word in words:
+        assert word in result.stderr
+    assert not runs.exists()
+
+
+TEXTS = {
+    "not YAML": ("name: [tiny\nmethod: bayes", "line 2, column 7: not YAML"),
+    "a key twice": ("name: a\nname: b", "line 2, column 1: not YAML: the key 'name' stands twice"),
+    "a parameter twice": ("parameters:\n  a: {value: 1}\n  a: {value: 2}", "the key 'a' stands twice"),
+    "a list": ("- name: a", "holds list, not keys with values"),
+    "nothing": ("", "holds NoneType"),
+    "code": ("name: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_file_that_is_no_mapping_in_yaml_is_refused_with_the_place(case: str, tmp_path: Path, cli: Cli) -> None:
+    text, words = TEXTS[case]
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    result = cli("run", path, "--runs", tmp_path / "runs")
+
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_of_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+
+    with pytest.raises(SpecError, match="cannot be read as text"):
+        load_spec(path)
+
+
+def test_a_missing_file_names_those_there_are(tmp_path: Path, cli: Cli) -> None:
+    there = write_yaml(tmp_path, tiny(), name="quick.yaml")
+
+    result = cli("run", tmp_path / "quik.yaml", "--runs", tmp_path / "runs")
+
+    assert result.exit_code == 2
+    assert f"no such file; there are {there}" in result.stderr
+
+
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    parameters = {"model.name": {"values": ["resnte"]}, "model.wdith": {"values": [8]}}
+    path = write_yaml(tmp_path, tiny(parameters=parameters))
+
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+
+    assert len(raised.value.errors) == 2
+
+
+OVERRIDES = {
+    "no value": ("run_cap", "'run_cap' is not path=value"),
+    "no path": ("=3", "'=3' is not path=value"),
+    "unknown key": ("run_cpa=3", "did you mean 'run_cap'?"),
+    "wrong value": ("run_cap=many", "run_cap"),
+    "not YAML": ("run_cap=[3", "--set run_cap"),
+    "unknown field": ("base.optimizer.lrr=3", "base.optimizer: unknown key 'lrr'"),
+    "half a parameter": ("parameters.optimizer.lr.min=3", "parameters.optimizer.lr.min"),
+}
+
+
+@pytest.mark.parametrize("case", OVERRIDES)
+def test_a_wrong_override_ends_with_code_2(case: str, tmp_path: Path, cli: Cli) -> None:
+    override, words = OVERRIDES[case]
+    path = write_yaml(tmp_path, tiny())
+
+    result = cli("run", path, "--set", override, "--runs", tmp_path / "runs")
+
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+def test_an_override_reaches_every_depth_of_the_file(tmp_path: Path) -> None:
+    path = write_yaml(tmp_path, tiny())
+
+    spec = load_spec(
+        path,
+        overrides=["run_cap=7", "base.data.batch_size=128", "parameters.model.width={values: [4, 8]}"],
+    )
+
+    assert spec.run_cap == 7
+    assert spec.base["data"]["batch_size"] == 128
+    assert spec.base["data"]["train_size"] == 300
+    assert spec.parameters["model.width"].values == (4, 8)
+    assert "optimizer.lr" in spec.parameters
+
+
+def test_an_override_may_bring_the_first_parameter(tmp_path: Path) -> None:
+    path = write_yaml(tmp_path, tiny() | {"parameters": None})
+
+    spec = load_spec(path, overrides=["parameters.model.width={values: [4, 8]}"])
+
+    assert list(spec.parameters) == ["model.width"]
+
+
+def test_another_model_in_an_override_resets_the_fields_of_the_former_one(tmp_path: Path) -> None:
+    path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"model": {"name": "simple", "activation": "relu"}}))
+
+    spec = load_spec(path, overrides=["base.model.name=deep"])
+
+    assert spec.base["model"] == {"name": "deep"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("1h30m", 5400), ("90s", 90), ("1h 5m 2s", 3902), ("5min", 300), ("0.5h", 1800), (45, 45)],
+)
+def test_a_duration_is_read_as_people_write_it(text: object, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_a_step_schedule_that_never_fires_is_a_warning_and_no_error(tmp_path: Path, cli: Cli) -> None:
+    content = with_base(schedule={"name": "step", "step_size": 2})
+    path = write_yaml(tmp_path, content)
+
+    result = cli("plan", path, "--no-probe")
+
+    assert result.exit_code == 0
+    assert "warning:" in result.stderr
+    assert "base.schedule.step_size: 2 with epochs 2: the step schedule never fires" in result.stderr
+
+
+def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
+    parameters = {"schedule.name": {"values": ["constant", "step"]}, "schedule.step_size": {"min": 1, "max": 4}}
+
+    warnings = SweepSpec.model_validate(tiny(parameters=parameters)).warnings()
+
+    assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never fires"]
+
+
+def test_a_parameter_of_another_schedule_is_a_warning() -> None:
+    (warning,) = SweepSpec.model_validate(tiny(parameters={"schedule.gamma": {"min": 0.1, "max": 0.9}})).warnings()
+
+    assert "parameters.schedule.gamma: changes nothing" in warning
+
+
+@pytest.mark.parametrize("file", ["quick", "search"])
+def test_the_files_under_experiments_hold_a_sweep_without_warnings(file: str) -> None:
+    spec = load_spec(Path(__file__).parents[3] / "experiments" / f"{file}.yaml")
+
+    assert (spec.name, spec.warnings()) == (file, [])

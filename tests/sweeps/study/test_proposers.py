@@ -1,0 +1,161 @@
+"""Who proposes what, in which order, and when there is nothing left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from sweep_fakes import key_of, tiny
+
+from cifar_core.config import TrainingConfig
+from sweeps.execution.estimate import preview
+from sweeps.execution.plan import plan_of_sweep
+from sweeps.spec.sweep import SweepSpec
+from sweeps.study.proposers import Candidate, GridProposer, ListProposer, Proposer, SamplerProposer, proposer_of
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def spec(**changes: Any) -> SweepSpec:
+    return SweepSpec.model_validate(tiny(**changes))
+
+
+def rates(proposer: Proposer, study: optuna.Study, count: int) -> list[float]:
+    """Ask so often, tell a value for each, and return the learning rates that were proposed."""
+    found = []
+    for _ in range(count):
+        proposal = proposer.ask(study, repeats=0)
+        assert proposal is not None
+        proposal.trial.set_user_attr("key", key_of(proposal.config))
+        study.tell(proposal.trial, -abs(proposal.config.optimizer.lr - 0.1))
+        found.append(proposal.config.optimizer.lr)
+    return found
+
+
+LR = {"optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"}}
+
+
+def test_a_reopened_search_proposes_what_an_uninterrupted_one_would() -> None:
+    for method in ("bayes", "random"):
+        search = spec(method=method, parameters=LR, run_cap=20)
+        whole, halved = optuna.create_study(direction="maximize"), optuna.create_study(direction="maximize")
+
+        uninterrupted = rates(proposer_of(search), whole, 16)
+        reopened = rates(proposer_of(search), halved, 12) + rates(proposer_of(search), halved, 4)
+
+        assert reopened == uninterrupted
+        assert len(set(uninterrupted)) == 16
+
+
+def test_another_seed_proposes_otherwise() -> None:
+    first, second = (rates(proposer_of(spec(parameters=LR, seed=seed)), optuna.create_study(), 3) for seed in (0, 1))
+
+    assert first != second
+
+
+def test_the_plan_shows_what_the_search_will_propose_first() -> None:
+    search = spec(method="bayes", parameters=LR, run_cap=10)
+
+    shown = [config.optimizer.lr for config in preview(search)]
+
+    assert shown == rates(proposer_of(search), optuna.create_study(direction="maximize"), 10)
+
+
+def test_what_to_start_with_comes_first_and_the_sampler_fills_the_rest() -> None:
+    starts = [{"optimizer.lr": 0.05, "data.batch_size": 64}, {"optimizer.lr": 0.02}]
+    parameters = {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}, "data.batch_size": {"values": [32, 64]}}
+    search = spec(parameters=parameters, start_with=starts)
+
+    configs = preview(search)
+
+    assert (configs[0].optimizer.lr, configs[0].data.batch_size) == (0.05, 64)
+    assert configs[1].optimizer.lr == 0.02
+
+
+def test_a_grid_lists_its_combinations_in_the_order_of_the_file() -> None:
+    assert rates(GridProposer(spec(method="grid").space), optuna.create_study(), 4) == [0.01, 0.02, 0.03, 0.05]
+
+
+def test_a_grid_goes_on_with_what_the_study_does_not_hold() -> None:
+    study = optuna.create_study()
+    rates(GridProposer(spec(method="grid").space), study, 3)
+
+    again = GridProposer(spec(method="grid").space)
+
+    assert rates(again, study, 1) == [0.05]
+    assert again.ask(study, repeats=0) is None
+
+
+def test_a_grid_proposes_again_what_was_lost_before_it_was_noted() -> None:
+    study = optuna.create_study()
+    lost = GridProposer(spec(method="grid").space).ask(study, repeats=0)
+    assert lost is not None
+    study.tell(lost.trial, state=optuna.trial.TrialState.FAIL)
+
+    assert rates(GridProposer(spec(method="grid").space), study, 4) == [0.01, 0.02, 0.03, 0.05]
+
+
+def test_a_start_that_was_lost_before_it_was_noted_comes_again() -> None:
+    search = spec(start_with=[{"optimizer.lr": 0.05}])
+    study = optuna.create_study()
+    lost = proposer_of(search).ask(study, repeats=0)
+    assert lost is not None
+    study.tell(lost.trial, state=optuna.trial.TrialState.FAIL)
+
+    assert rates(proposer_of(search), study, 1) == [0.05]
+
+
+SIZES = {"data.train_size": {"values": [300, 49_500]}, "data.validation_size": {"values": [200, 600]}}
+"""Each possible with the base, all but the last two possible together."""
+
+
+def test_a_grid_leaves_out_what_is_impossible_together() -> None:
+    study = optuna.create_study()
+    proposer = GridProposer(spec(method="grid", parameters=SIZES).space)
+
+    proposals = [proposal.config.data for _ in range(4) if (proposal := proposer.ask(study, repeats=0))]
+
+    sizes = [(data.train_size, data.validation_size) for data in proposals]
+    assert sizes == [(300, 200), (300, 600), (49_500, 200)]
+
+
+def test_a_sampler_passes_over_what_is_impossible_together() -> None:
+    study = optuna.create_study()
+    proposer = SamplerProposer(spec(parameters=SIZES).space, method="random", seed=0)
+
+    proposals = [proposer.ask(study, repeats=0) for _ in range(20)]
+
+    assert all(proposals)
+
+
+def test_the_images_are_split_only_in_ways_that_are_possible() -> None:
+    splits = plan_of_sweep(spec(parameters=SIZES)).data
+
+    assert [(data.train_size, data.validation_size) for data in splits] == [(300, 200), (300, 600), (49_500, 200)]
+
+
+def test_after_many_repeats_a_finite_space_is_searched_for_what_is_left() -> None:
+    study = optuna.create_study()
+    rates(GridProposer(spec(method="grid").space), study, 3)
+    sampler = SamplerProposer(spec().space, method="random", seed=0)
+
+    left = sampler.ask(study, repeats=20)
+
+    assert left is not None
+    assert left.config.optimizer.lr == 0.05
+    assert sampler.ask(study, repeats=20) is None
+
+
+def listed(*rates: float) -> list[Candidate]:
+    return [Candidate(config=TrainingConfig.model_validate({"optimizer": {"lr": rate}})) for rate in rates]
+
+
+def test_a_list_is_proposed_in_its_order_without_what_the_study_holds() -> None:
+    study = optuna.create_study()
+    rates(ListProposer(listed(0.3), key_of=key_of), study, 1)
+
+    assert rates(ListProposer(listed(0.1, 0.3, 0.2), key_of=key_of), study, 2) == [0.1, 0.2]
+
+
+def test_a_list_counts_equal_configurations_once() -> None:
+    assert ListProposer(listed(0.1, 0.2, 0.1), key_of=key_of).total() == 2
