@@ -223,7 +223,8 @@ class TrainingConfig(StrictModel):
 
     def resolved(self) -> dict[str, Any]:
         """Return every value the run uses, nested, defaults filled in, unused fields left out."""
-        model = {"name": self.model.name, **self.model.arguments()}
+        # The name again at the end: a network of one's own may have an option that is called so.
+        model = {"name": self.model.name} | self.model.arguments() | {"name": self.model.name}
         data = self.data.model_dump(mode="json") | {"augmentation": canonical_augmentation(self.data.augmentation)}
         optimizer, schedule = _used(self.optimizer, block="optimizer"), _used(self.schedule, block="schedule")
         return {

@@ -1,0 +1,66 @@
+"""One way to write a number, on every screen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cifar_core.config import TrainingConfig
+from sweeps import formatting
+from sweeps.formatting import accuracy, duration, metric_cell, metric_heading, metric_text, percent, points, truncated
+
+PACKAGE = Path(__file__).parents[2] / "sweeps"
+
+
+def test_an_accuracy_is_percent_with_two_decimals_in_a_sentence_and_in_a_column() -> None:
+    assert (accuracy(0.6465), percent(0.6465), percent(None)) == ("64.65 %", "64.65", "")
+    assert (metric_text("val_accuracy", 0.108), metric_cell("val_accuracy", 0.108)) == ("10.80 %", "10.80")
+    assert metric_heading("val_accuracy") == "val_accuracy %"
+
+
+def test_a_loss_has_four_decimals_and_no_unit() -> None:
+    assert (metric_text("val_loss", 1.5), metric_cell("val_loss", 1.5)) == ("1.5000", "1.5000")
+    assert metric_heading("val_loss") == "val_loss"
+
+
+def test_nothing_but_the_formatting_module_writes_percent() -> None:
+    own = re.compile(r":\.\d%|100 \* [\w.]*accuracy|factor=100")
+    drawn = {"ladder_plots.py", "comparison.py"}  # they draw and calculate with percent, and write none
+    files = [path for path in PACKAGE.rglob("*.py") if path.name not in {"formatting.py"} | drawn]
+
+    assert [path.name for path in files if own.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (165, "2 min 45 s"),
+        (599.4, "9 min 59 s"), (600, "10 min"), (5399, "1 h 30 min"), (11_100, "3 h 05 min"), (7_199, "2 h 00 min"),
+    ],
+)  # fmt: skip
+def test_a_duration_says_no_more_than_one_wants_to_know(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_points_have_a_sign_and_nothing_is_no_minus() -> None:
+    assert [points(value) for value in (4.123, -0.3, -0.001)] == ["+4.12", "-0.30", "+0.00"]
+
+
+def test_a_text_that_is_cut_says_so() -> None:
+    assert (truncated("abcdef", 6), truncated("abcdefg", 6)) == ("abcdef", "abcde…")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0161, "0.0161"), (0.0, "0"), (None, ""), (True, "true"), ([256, 64], "256 64"), ([], "none"), ("deep", "deep")],
+)
+def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
+    assert formatting.value_text(value) == text
+
+
+def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> None:
+    config = TrainingConfig.model_validate({"model": {"name": "resnet", "width": 16}, "optimizer": {"lr": 0.0129}})
+
+    assert formatting.describe(config) == "resnet 16, batch 64, lr 0.0129"

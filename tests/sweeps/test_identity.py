@@ -1,0 +1,101 @@
+"""Who is the same run, who is a replicate, and who may be ranked against whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_core.config import TRAIN_IMAGES, TrainingConfig
+from sweeps.identity import Identifier, Protocol, replicate_group, study_name
+
+
+def protocol(epochs: int = 6, **data: Any) -> Protocol:
+    return Protocol.of(TrainingConfig.model_validate({"epochs": epochs, "data": data}))
+
+
+class TestProtocol:
+    def test_no_number_of_training_images_and_the_number_that_validation_leaves_are_one(self) -> None:
+        assert protocol(validation_size=5000) == protocol(validation_size=5000, train_size=45_000)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            protocol(epochs=7, validation_size=5000),
+            protocol(validation_size=4000),
+            protocol(validation_size=5000, train_size=10_000),
+            protocol(validation_size=5000, split_seed=1),
+        ],
+    )
+    def test_another_budget_or_other_images_are_another(self, other: Protocol) -> None:
+        assert protocol(validation_size=5000) != other
+
+    def test_the_seed_of_a_split_that_splits_nothing_does_not_matter(self) -> None:
+        assert protocol(split_seed=3) == protocol()
+
+    def test_the_sentence_of_0_1_0_is_read_with_all_resolved(self) -> None:
+        old = "5000 validation images of split 0, trained on all for 6 epochs"
+
+        assert Protocol.parse(old) == protocol(validation_size=5000)
+
+    @given(st.integers(0, 20_000), st.one_of(st.none(), st.integers(1, 30_000)), st.integers(0, 9), st.integers(1, 99))
+    def test_what_is_written_is_read_again(self, validation: int, train: int | None, split: int, epochs: int) -> None:
+        written = protocol(epochs, validation_size=validation, train_size=train, split_seed=split)
+
+        assert Protocol.parse(str(written)) == written
+        assert written.budget == (train or TRAIN_IMAGES - validation) * epochs
+
+    @pytest.mark.parametrize("text", ["", "the same images", "5 validation images of split 0, trained on all"])
+    def test_another_text_is_no_protocol(self, text: str) -> None:
+        assert Protocol.parse(text) is None
+
+
+OWN = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
+
+
+class TestIdentity:
+    def test_an_edited_network_is_another_run_under_the_same_configuration(self) -> None:
+        before, after = (Identifier(data_fingerprint="", sources={"nets:Tiny": source})(OWN) for source in ("a", "b"))
+
+        assert before.config_id == after.config_id
+        assert before.key != after.key
+        assert (before.source, after.source) == ("a", "b")
+
+    def test_other_images_are_another_run(self) -> None:
+        first, second = (Identifier(data_fingerprint=fingerprint)(TrainingConfig()) for fingerprint in ("a", "b"))
+
+        assert first.key != second.key
+
+    def test_a_seed_is_another_run_and_the_same_configuration(self) -> None:
+        identify = Identifier(data_fingerprint="")
+        first, second = (identify(TrainingConfig(seed=seed)) for seed in (0, 1))
+
+        assert first.key != second.key
+        assert first.config_id == second.config_id
+
+
+class TestReplicates:
+    def test_one_configuration_of_two_networks_is_two_groups(self) -> None:
+        first, second = (
+            replicate_group(config_id="c", source=source, is_own_network=True, key="k") for source in ("a", "b")
+        )
+
+        assert first != second
+
+    def test_own_networks_without_a_recorded_source_are_each_alone(self) -> None:
+        first, second = (replicate_group(config_id="c", source=None, is_own_network=True, key=key) for key in "kl")
+
+        assert first != second
+
+    def test_built_in_networks_need_no_source(self) -> None:
+        first, second = (replicate_group(config_id="c", source=None, is_own_network=False, key=key) for key in "kl")
+
+        assert first == second
+
+
+def test_a_study_has_the_name_that_0_1_0_gave_it() -> None:
+    # `study_name("tiny", ...)` of version 0.1.0: another name would begin every recorded sweep anew.
+    assert study_name("tiny", {"b": 1, "a": [0.5, None]}) == study_name("tiny", {"a": [0.5, None], "b": 1})
+    assert study_name("ladder", {"kind": "ladder"}) == "ladder-358ee388"
