@@ -15,7 +15,9 @@ from sweep_fakes import Cli, once, outcomes, own_net, sweeps_process, tiny, writ
 
 from sweeps.machine import allowed_cores
 from sweeps.study.folder import SweepFolder
+from sweeps.study.ledger import Ledger
 from sweeps.study.opening import read_study
+from sweeps.trial_record import Report
 
 SLOTS = {"max_concurrent_trials": 2}
 STOP_SECONDS = 30
@@ -38,8 +40,17 @@ def _nothing_left_behind() -> Iterator[None]:
 
 
 def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
-    tmp_path: Path, recorded_runs: Path, cli: Cli
+    tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[tuple[int, int]] = []
+    report = Ledger.report
+
+    def counting(ledger: Ledger, number: int, said: Report) -> bool:
+        assert said.epoch is not None
+        told.append((number, said.epoch.epoch))
+        return report(ledger, number, said)
+
+    monkeypatch.setattr(Ledger, "report", counting)
     # A learning rate next to nothing beside good ones: what comes later is stopped at its first epoch.
     rates = [0.05, 0.02, 1e-7, 2e-7, 3e-7]
     path = write_yaml(
@@ -68,6 +79,8 @@ def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
     assert [run.steps["train_loss"] for run in runs] == [sorted(trial.intermediate_values) for trial in trials]
     assert all(len(t.intermediate_values) == 4 for t in trials if t.state is TrialState.COMPLETE)
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FINISHED"]
+    # Each epoch comes to the ledger once, the last one of a trial too.
+    assert sorted(told) == [(trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)]
 
 
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint_and_ends_once(

@@ -1,0 +1,84 @@
+"""One form of a configuration: which fields a kind uses is said once, and all else follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_core.config import EPOCH_FIELDS, FIELDS_OF_KIND, TRAIN_IMAGES, TrainingConfig, fields_of_kind
+
+VALUES: dict[str, Any] = {
+    "schedule.step_size": 3, "schedule.gamma": 0.7, "schedule.min_lr": 0.001, "schedule.warmup": 0.2,
+    "optimizer.lr": 0.05, "optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.weight_decay": 0.01,
+    "model.width": 8, "model.plan": (8, "M"), "model.head": (16,), "model.activation": "relu", "model.dropout": 0.2,
+    "model.regularize_logits": True, "model.last_layer": "append", "model.weights": "a.pt",
+}  # fmt: skip
+"""A value of each field that is nobody's default."""
+
+KINDS = [(block, kind) for block, kinds in FIELDS_OF_KIND.items() for kind in kinds]
+
+
+def config(**content: Any) -> TrainingConfig:
+    return TrainingConfig.model_validate(content)
+
+
+def filled(block: str, kind: str) -> TrainingConfig:
+    """Return a configuration with every field of a block set, whether its kind uses it or not."""
+    fields = {path.partition(".")[2]: value for path, value in VALUES.items() if path.startswith(f"{block}.")}
+    return config(**{block: {"name": kind, **fields}})
+
+
+@pytest.mark.parametrize(("block", "kind"), KINDS)
+def test_the_record_shows_the_fields_that_a_kind_uses_and_no_others(block: str, kind: str) -> None:
+    assert set(filled(block, kind).resolved()[block]) == {"name", *fields_of_kind(block, kind)}
+
+
+@pytest.mark.parametrize(("block", "kind"), KINDS)
+def test_a_field_decides_the_identity_where_its_kind_uses_it_and_nowhere_else(block: str, kind: str) -> None:
+    plain = config(**{block: {"name": kind, "momentum": 0.5} if block == "optimizer" else {"name": kind}})
+    for path, value in VALUES.items():
+        if path.startswith(f"{block}."):
+            field = path.partition(".")[2]
+            changed = plain.model_copy(update={block: getattr(plain, block).model_copy(update={field: value})})
+            assert (changed.config_id() != plain.config_id()) == (field in fields_of_kind(block, kind)), path
+
+
+def test_every_field_of_a_block_with_kinds_is_used_by_one_of_them() -> None:
+    for block, kinds in FIELDS_OF_KIND.items():
+        fields = set(type(getattr(TrainingConfig(), block)).model_fields) - {"name", "options"}
+        assert fields == {field for used in kinds.values() for field in used}
+
+
+def test_nesterov_without_momentum_is_left_out() -> None:
+    assert config(optimizer={"nesterov": True}).config_id() == TrainingConfig().config_id()
+
+
+def test_a_network_of_ones_own_uses_its_options_alone() -> None:
+    own = config(model={"name": "nets:Tiny", "options": {"name": "mine", "depth": 3}, "width": 8})
+
+    assert fields_of_kind("model", "nets:Tiny") == ("options",)
+    assert own.resolved()["model"] == {"name": "nets:Tiny", "depth": 3}
+    assert own.canonical()["model"] == {"name": "nets:Tiny", "options": {"name": "mine", "depth": 3}}
+
+
+@given(st.integers(1, 200), st.integers(1, 50), st.floats(0.01, 1))
+def test_a_shorter_run_keeps_its_schedule_in_proportion(epochs: int, step_size: int, scale: float) -> None:
+    whole = config(epochs=epochs, schedule={"name": "step", "step_size": step_size})
+
+    shorter = whole.shortened(scale)
+
+    assert EPOCH_FIELDS == ("schedule.step_size",)
+    assert shorter.epochs == max(1, round(epochs * scale))
+    assert shorter.schedule.step_size == max(1, round(step_size * scale))
+    assert shorter.model_copy(update={"epochs": epochs, "schedule": whole.schedule}) == whole
+
+
+@pytest.mark.parametrize(
+    ("data", "images"),
+    [({}, TRAIN_IMAGES), ({"validation_size": 5000}, 45_000), ({"train_size": 100, "validation_size": 5000}, 100)],
+)
+def test_the_images_of_an_epoch_are_resolved(data: dict[str, int], images: int) -> None:
+    assert config(data=data).train_images() == images

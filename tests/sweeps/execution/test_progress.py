@@ -1,0 +1,121 @@
+"""What a person sees of a running sweep, and that drawing it costs the training nothing."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sweep_fakes import book, epoch, next_trial
+
+from sweeps.execution.progress import LiveProgress, PlainProgress, headline
+from sweeps.spec import SearchSpace
+from sweeps.study import SweepState
+from sweeps.study.ledger import Ledger
+from sweeps.trial_record import Outcome, TrialRecord
+
+
+@pytest.fixture
+def record(runs: Path) -> TrialRecord:
+    return replace(next_trial(book(runs).open()), epochs=(epoch(1, 0.25),))
+
+
+def state(*records: TrialRecord, target: int | None = 4) -> SweepState:
+    return SweepState(sweep="tiny", metric="val_accuracy", maximize=True, records=records, target=target)
+
+
+def complete(record: TrialRecord, *, number: int = 0, accuracy: float = 0.5) -> TrialRecord:
+    epochs = (epoch(1, 0.25), epoch(2, accuracy))
+    return replace(record, number=number, outcome=Outcome.COMPLETE, epochs=epochs)
+
+
+def test_the_headline_names_the_best_complete_trial_in_percent(record: TrialRecord) -> None:
+    found = headline(state(complete(record, accuracy=0.5), complete(record, number=1, accuracy=0.6)))
+
+    assert found.startswith("2 of 4 trials done, best val_accuracy 60.00 % (trial 1, simple 4, batch 32, lr ")
+
+
+def test_a_metric_that_is_minimized_has_its_smallest_value_as_best(record: TrialRecord) -> None:
+    low, high = complete(record, accuracy=0.9), complete(record, number=1, accuracy=0.1)  # val_loss is 1 - accuracy
+    losses = SweepState(sweep="tiny", metric="val_loss", maximize=False, records=[low, high])
+
+    assert losses.best() == low
+
+
+def test_the_time_left_is_told_from_trials_of_this_start_alone(record: TrialRecord) -> None:
+    sweep = state(*(complete(record, number=number) for number in range(2)), target=6)
+    assert sweep.seconds_left() is None
+
+    ends = [sweep.enter(complete(record, number=number)) for number in (2, 3)]
+
+    assert ends == [True, True]
+    assert sweep.seconds_left() is not None
+
+
+def test_a_trial_ends_once_also_when_its_test_result_comes_later(record: TrialRecord) -> None:
+    sweep = state(record)
+
+    assert sweep.enter(complete(record))
+    assert not sweep.enter(replace(complete(record), parameters=7))
+
+
+def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None:
+    output = io.StringIO()
+    progress = PlainProgress(Console(file=output, width=100), state())
+
+    progress.update(record)
+    progress.update(complete(record))
+
+    (line,) = output.getvalue().splitlines()
+    assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple 4, batch 32, lr ")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_live_view_has_a_line_a_running_trial(record: TrialRecord, width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    view = LiveProgress(console, state(record))
+
+    with console.capture() as captured:
+        console.print(view._draw())
+
+    lines = captured.get().splitlines()
+    assert all(word in lines[0] for word in ("trial 0", "1/2", "25.00 %"))
+    assert "0 of 4 trials done" in lines[1]
+
+
+def test_drawing_reads_no_ledger_and_counts_no_space(
+    record: TrialRecord, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = book(runs).open()
+    view = LiveProgress(Console(file=io.StringIO(), force_terminal=True), state(*ledger.records, target=ledger.target))
+
+    def refused(*arguments: Any) -> Any:
+        raise AssertionError(f"read from {threading.current_thread().name}")
+
+    for name in ("records", "target", "live", "is_done"):
+        monkeypatch.setattr(Ledger, name, property(refused))
+    monkeypatch.setattr(SearchSpace, "assignments", refused)
+
+    view._draw()
+
+
+def test_a_space_is_counted_once_however_often_its_size_is_asked_for(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[SearchSpace] = []
+    assignments = SearchSpace.assignments
+
+    def counting(space: SearchSpace) -> Iterator[dict[str, Any]]:
+        counted.append(space)
+        return assignments(space)
+
+    monkeypatch.setattr(SearchSpace, "assignments", counting)
+    ledger = book(runs).open()
+
+    assert [ledger.target for _ in range(5)] == [2] * 5
+    assert len(counted) <= 1

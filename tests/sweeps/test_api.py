@@ -1,0 +1,41 @@
+"""What a notebook calls: no path inside the package is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sweep_fakes import tiny, write_yaml
+
+import sweeps
+
+
+def test_a_sweep_is_loaded_run_and_ranked_from_python(
+    tmp_path: Path, recorded_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = sweeps.load_spec(write_yaml(tmp_path, tiny()), overrides=["run_cap=1"])
+
+    summary = sweeps.run(spec, runs=recorded_runs, backend="inline")
+    board = sweeps.leaderboard("tiny", runs=recorded_runs)
+
+    assert (summary.trained, summary.stopped_by) == (1, None)
+    assert list(board["rank"]) == [1]
+    assert sweeps.leaderboard(runs=recorded_runs, where="val_accuracy > 1").empty
+    assert sweeps.run(spec, runs=recorded_runs, backend="inline").trained == 0
+    assert "trial 0 complete" in capsys.readouterr().out
+
+
+def test_a_ladder_is_loaded_and_run_from_python(tmp_path: Path, recorded_runs: Path) -> None:
+    base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+    rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+    ladder = sweeps.load_ladder(str(write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})))
+
+    summary = sweeps.run(ladder, runs=recorded_runs, backend="inline", rungs=["b"])
+
+    assert [record.name for record in summary.records] == ["b"]
+    assert summary.records[0].test is not None
+
+
+def test_a_wrong_file_raises_what_a_program_can_catch(tmp_path: Path) -> None:
+    with pytest.raises(sweeps.SweepError, match="run_cap"):
+        sweeps.load_spec(write_yaml(tmp_path, tiny(run_cap=None)))
