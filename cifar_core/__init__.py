@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from cifar_core.config import TrainingConfig
     from cifar_core.data import Cifar10, LabelledImages, load_cifar10, split_train_validation
     from cifar_core.errors import DataMismatchError, StateMismatchError
+    from cifar_core.evaluation import evaluate
     from cifar_core.models import build_model
     from cifar_core.results import EpochResult, TestResult
-    from cifar_core.training import TrainingState, evaluate, start, train
+    from cifar_core.training import TrainingState, start, train
 
 __all__ = [
     "Cifar10",
@@ -62,7 +63,7 @@ __getattr__, __dir__ = lazy_face(
         "TrainingConfig": "config",
         "TrainingState": "training",
         "build_model": "models",
-        "evaluate": "training",
+        "evaluate": "evaluation",
         "load_checkpoint": "checkpoint",
         "load_cifar10": "data",
         "save_checkpoint": "checkpoint",

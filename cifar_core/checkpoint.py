@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from cifar_core.config import TrainingConfig
+from cifar_core.device import Device
 from cifar_core.errors import CheckpointError
 from cifar_core.files import atomic_write
 from cifar_core.results import EpochResult
-from cifar_core.training import Device, TrainingState, is_same_run, start
+from cifar_core.training import TrainingState, start
 
 FORMAT = 1
 
@@ -54,7 +55,7 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         raise CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew") from error
     if version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
-    if config is not None and not is_same_run(config, other=saved):
+    if config is not None and not config.is_same_run(saved):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
     state = start(config or saved, train_size=train_size, device=device)
     try:

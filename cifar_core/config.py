@@ -251,6 +251,10 @@ class TrainingConfig(StrictModel):
             config = config.model_copy(update={block: shorter})
         return config
 
+    def is_same_run(self, other: TrainingConfig) -> bool:
+        """Return whether both compute the same: they differ at most in fields that have no effect."""
+        return (self.canonical(), self.seed) == (other.canonical(), other.seed)
+
     def config_id(self) -> str:
         """Return the hash of the configuration without its seed: equal for replicates."""
         return _digest(self.canonical())

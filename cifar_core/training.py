@@ -7,32 +7,35 @@ computes what it would have computed without the stop, and no generator's state 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cifar_core.augment import augment, normalize
+from cifar_core.augment import augment
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, require_split
+from cifar_core.device import (
+    Device,
+    DeviceImages,
+    MemoryFormat,
+    autocast,
+    memory_layout,
+    on_device,
+    reproducible,
+    resolve_device,
+    seeded,
+)
 from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
+from cifar_core.evaluation import evaluate
 from cifar_core.models import build_model
-from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
 from cifar_core.recipes import operations_of
 from cifar_core.results import EpochResult
-
-Device = Literal["auto", "cpu", "cuda"] | str
-MemoryFormat = Literal["auto", "contiguous", "channels_last"]
-
-EVALUATION_BATCH = 500
-"""Images a batch without gradients: large enough to be fast, small enough for any memory."""
 
 DIVERGENCE_CHECK_STEPS = 50
 """Steps between two looks at the loss: a lost run ends within its epoch, and a GPU is seldom waited for."""
@@ -62,13 +65,6 @@ class TrainingState:
         return len(self.history)
 
 
-class DeviceImages(NamedTuple):
-    """Images where the run computes: uint8 N×32×32×3 and int64 N."""
-
-    images_NHWC: Tensor
-    labels_N: Tensor
-
-
 class StepResult(NamedTuple):
     """One train step; tensors stay on the device so that a GPU is not waited for."""
 
@@ -76,42 +72,6 @@ class StepResult(NamedTuple):
     correct: Tensor
     """Right answers among the batch, while training."""
     batch_size: int
-
-
-class Evaluation(NamedTuple):
-    """What a network did on images that it did not train on."""
-
-    loss: float
-    """Mean cross-entropy in nats."""
-    correct_N: np.ndarray
-    """One bool an image, in the images' order."""
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.correct_N.mean())
-
-
-def resolve_device(device: Device = "auto") -> torch.device:
-    """Return the device to compute on; `auto` is a GPU where there is one.
-
-    Raises:
-        DeviceError: CUDA is asked for and not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError("device cuda: torch finds no GPU here; use auto or cpu")
-    return torch.device(device)
-
-
-def on_device(images: LabelledImages, device: torch.device) -> DeviceImages:
-    """Return the images as tensors on a device: a view of the same memory on a CPU, one copy on a GPU."""
-    with warnings.catch_warnings():
-        # The memory is mapped read-only and shared between processes; batches are copies and never write to it.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        images_NHWC = torch.from_numpy(images.images_NHWC)
-        labels_N = torch.from_numpy(images.labels_N)
-    return DeviceImages(images_NHWC.to(device), labels_N.to(device))
 
 
 def start(
@@ -137,9 +97,9 @@ def start(
     place = resolve_device(device)
     if config.precision == "float16" and place.type != "cuda":
         raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
-    with _seeded(config.seed, place):
+    with seeded(config.seed, place):
         model = build_model(config.model)
-    layout = _layout(config, place, memory_format)
+    layout = memory_layout(config, place, memory_format)
     model.to(place).to(memory_format=layout)
     optimizer = build_optimizer(model.parameters(), config.optimizer)
     steps = -(-train_size // config.data.batch_size)
@@ -254,7 +214,7 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
     order = torch.randperm(count, generator=order_generator) if config.data.shuffle else torch.arange(count)
     state.model.train()
     # Dropout draws from torch's global generator, which the caller gets back as it was.
-    with _seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), _reproducible():
+    with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
         for indices_N in torch.split(order.to(device), config.data.batch_size):
             inputs_NCHW = augment(
                 images.images_NHWC[indices_N],
@@ -268,7 +228,7 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
 def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
     """Move the weights once along the gradient of a batch's mean cross-entropy."""
     state.optimizer.zero_grad(set_to_none=True)
-    with _autocast(state.config, state.device):
+    with autocast(state.config, state.device):
         logits_NK = state.model(inputs_NCHW)
         loss = functional.cross_entropy(logits_NK, labels_N)
     torch.autograd.backward(state.scaler.scale(loss))
@@ -279,41 +239,8 @@ def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> S
     return StepResult(loss.detach().float(), correct, len(labels_N))
 
 
-@torch.inference_mode()
-def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> Evaluation:
-    """Measure a network on images: normalised as in training, not augmented, dropout off.
-
-    Args:
-        model: the network, on the device to compute on.
-        images: what to measure on; `LabelledImages` are moved to the model's device.
-        config: what the network was trained with.
-    """
-    device = next(model.parameters()).device
-    on_place = on_device(images, device) if isinstance(images, LabelledImages) else images
-    was_training = model.training
-    model.eval()
-    losses, correct = [], []
-    with _autocast(config, device), _reproducible():
-        for images_NHWC, labels_N in zip(
-            torch.split(on_place.images_NHWC, EVALUATION_BATCH),
-            torch.split(on_place.labels_N, EVALUATION_BATCH),
-            strict=True,
-        ):
-            logits_NK = model(normalize(images_NHWC, normalization=config.data.normalization)).float()
-            losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
-            correct.append(logits_NK.argmax(1) == labels_N)
-    model.train(was_training)
-    loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
-    return Evaluation(loss, torch.cat(correct).cpu().numpy())
-
-
-def is_same_run(config: TrainingConfig, *, other: TrainingConfig) -> bool:
-    """Return whether two configurations compute the same: they differ at most in fields that have no effect."""
-    return (config.canonical(), config.seed) == (other.canonical(), other.seed)
-
-
 def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:
-    if not is_same_run(config, other=state.config):
+    if not config.is_same_run(state.config):
         raise StateMismatchError(
             "the state belongs to another configuration: train with state.config, or start anew without a state"
         )
@@ -332,30 +259,3 @@ def _require_finite(loss_sum: Tensor, epoch: int) -> None:
 
 def _derived_seed(seed: int, epoch: int, purpose: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _layout(config: TrainingConfig, device: torch.device, memory_format: MemoryFormat) -> torch.memory_format:
-    if memory_format != "auto":
-        return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
-    known = ARCHITECTURES.get(config.model.name)
-    # On CUDA the tensor cores want NHWC whatever the network; a network of the user's own is left as it is.
-    channels_last = known is not None and (known.channels_last or device.type == "cuda")
-    return torch.channels_last if channels_last else torch.contiguous_format
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
-
-
-def _autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=getattr(torch, config.precision), enabled=config.precision != "float32")

@@ -113,7 +113,8 @@ def seconds_per_image(config: TrainingConfig, *, device: str = "auto") -> float:
     import torch
 
     from cifar_core.data import LabelledImages
-    from cifar_core.training import on_device, start, train_steps
+    from cifar_core.device import on_device
+    from cifar_core.training import start, train_steps
 
     generator = np.random.default_rng(0)
     count = PROBE_BATCH * (PROBE_STEPS + 1)

@@ -27,7 +27,7 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
     """
     from cifar_core.checkpoint import load_checkpoint
     from cifar_core.data import load_test_images
-    from cifar_core.training import evaluate
+    from cifar_core.evaluation import evaluate
 
     state = load_checkpoint(Path(checkpoint), device=device)
     images = load_test_images(progress=False)

@@ -23,7 +23,8 @@ from torchvision import transforms
 
 from cifar_core import TrainingConfig, load_cifar10, start
 from cifar_core.data import LabelledImages
-from cifar_core.training import _DROPOUT, MemoryFormat, _derived_seed, on_device, train_steps
+from cifar_core.device import MemoryFormat, on_device
+from cifar_core.training import _DROPOUT, _derived_seed, train_steps
 
 STEPS = 20
 VGG_PLAN = "96 96 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"

@@ -23,8 +23,9 @@ from cifar_core.errors import (
     DivergedError,
     StateMismatchError,
 )
+from cifar_core.evaluation import evaluate
 from cifar_core.results import EpochResult
-from cifar_core.training import TrainingState, evaluate, start, train
+from cifar_core.training import TrainingState, start, train
 
 DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}
 
