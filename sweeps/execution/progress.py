@@ -79,7 +79,15 @@ class LiveProgress:
     def __init__(self, console: Console, state: SweepState) -> None:
         self._state = state
         self._lock = threading.Lock()
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=2, transient=True)
+        self._live = Live(
+            get_renderable=self._draw,
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            # What others print goes to a file (`redirect_output`); caught here it would come to the terminal.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._console = console
 
     def __enter__(self) -> LiveProgress:

@@ -25,14 +25,14 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
     Accuracies are in percent with their 95 % interval, of the mean where there are replicates. Where the output
     is no terminal it is plain text of `PLAIN_WIDTH`.
     """
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     shown = frame if limit is None else frame.head(limit)
     width = console.width if console.is_terminal else PLAIN_WIDTH
     columns, left_out = columns_that_fit(_results(shown) | _varying(frame, shown), width=width)
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    # Without a box two columns stand two blanks apart, as `columns_that_fit` reckons.
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     for index, rank in enumerate(shown["rank"]):

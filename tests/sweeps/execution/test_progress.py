@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -86,6 +87,15 @@ def test_the_live_view_has_a_line_a_running_trial(record: TrialRecord, width: in
     lines = captured.get().splitlines()
     assert all(word in lines[0] for word in ("trial 0", "1/2", "25.00 %"))
     assert "0 of 4 trials done" in lines[1]
+
+
+def test_what_others_print_while_it_draws_does_not_come_to_the_terminal(record: TrialRecord) -> None:
+    before = sys.stdout
+
+    with LiveProgress(Console(file=io.StringIO(), force_terminal=True), state(record)):
+        during = sys.stdout
+
+    assert during is before
 
 
 def test_drawing_reads_no_ledger_and_counts_no_space(

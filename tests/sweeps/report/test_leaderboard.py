@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
@@ -245,6 +246,17 @@ class TestOutput:
         text = printed(frame, force_terminal=True, width=100, color_system="standard")
         (line,) = [line for line in text.splitlines() if "pruned" in line]
         assert "\x1b[2m" in line
+
+    @pytest.mark.parametrize("width", [80, 100, 120])
+    def test_a_terminal_cuts_no_name_and_no_outcome(self, width: int) -> None:
+        values = {"model.name": "resnet", "data.normalization": "imagenet", "data.augmentation": "pad-flip-gray-crop"}
+        rows = [row(i, 0.5 + i / 100, **values, **{"optimizer.lr": 0.1 * i}) for i in range(3)]
+        text = printed(
+            query_leaderboard(RowReader(*rows, row(3, 0.2, status="diverged"))), force_terminal=True, width=width
+        )
+        assert "…" not in text
+        assert max(map(len, Text.from_ansi(text).plain.splitlines()[:5])) <= width
+        assert all(word in text for word in ("quick-000", "complete", "diverged", "52.00 (49.81–54.18)"))
 
     def test_an_empty_board_says_so(self) -> None:
         assert "no run is recorded here yet" in printed(query_leaderboard(RowReader()))
