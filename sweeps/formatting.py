@@ -6,10 +6,14 @@ An accuracy is a share from 0 to 1 in every file and in every record, and percen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from cifar_core.config import TrainingConfig
 from sweeps.trial_record import Outcome
+
+PLAIN_WIDTH = 100
+"""Characters of a line where nobody sees a terminal: a file, a pipe."""
 
 OUTCOME_STYLES = {
     Outcome.COMPLETE: "green",
@@ -102,6 +106,18 @@ def value_text(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("op", value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def short_value(value: Any) -> str:
+    """Return a configuration's value for a column: three digits of a number, the beginning of a long text."""
+    return number(value) if isinstance(value, float) else truncated(value_text(value), 24)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return a heading for each dotted path: `model` for `model.name`, else its last part where that is unique."""
+    parts = [path.rpartition(".") for path in paths]
+    short = [block if block and field == "name" else field for block, _, field in parts]
+    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
 
 
 def describe(config: TrainingConfig) -> str:

@@ -42,16 +42,18 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
 
     from cifar_core.config import TrainingConfig
     from sweeps.execution import estimate_cost, local_slots, preview, trial_count
-    from sweeps.formatting import duration, value_text
+    from sweeps.formatting import duration, short_names, short_value
     from sweeps.spec import flatten, load_spec
 
     spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
-    console.print(f"{spec.name}: {spec.description}" if spec.description else spec.name, markup=False)
+    console.print(f"{spec.name}: {spec.description}" if spec.description else spec.name, markup=False, soft_wrap=True)
     base = TrainingConfig.model_validate(spec.base)
     fixed = {path: value for path, value in flatten(spec.base).items() if path not in spec.parameters}
-    console.print("fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()), markup=False)
+    console.print(
+        "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()), markup=False, soft_wrap=True
+    )
 
     space = Table("parameter", "may be", "active when", box=None, header_style="bold", pad_edge=False)
     for path, values, when in spec.space.describe():
@@ -59,10 +61,10 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     console.print(space)
 
     configs = preview(spec)
-    first = Table("first", *spec.parameters, box=None, header_style="bold", pad_edge=False)
+    first = Table("first", *short_names(list(spec.parameters)), box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
         drawn = flatten(config.resolved())
-        first.add_row(str(number), *(value_text(drawn.get(path)) for path in spec.parameters))
+        first.add_row(str(number), *(short_value(drawn.get(path)) for path in spec.parameters))
     console.print(first)
 
     slots = local_slots(spec.resources, spec.limits)
@@ -71,15 +73,16 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     of = "" if combinations is None else f" of {combinations} combinations"
     early = spec.early_terminate
     stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
-    console.print(f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
+    console.print(f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}", soft_wrap=True)
     if probe:
         cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count)
         console.print(
             f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.max_trial_epochs}), about "
-            f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here"
+            f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here",
+            soft_wrap=True,
         )
     if spec.limits.timeout is not None:
-        console.print(f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
+        console.print(f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)", soft_wrap=True)
     console.print(f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does", soft_wrap=True)
 
 
@@ -97,14 +100,15 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> No
     for rung in ladder.rungs:
         changes = [str(change) for change in rung.changes if change.path != "epochs"] or ["longer or shorter"]
         table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(rung.config.epochs))
-    console.print(f"{ladder.name}: {ladder.description}", markup=False)
+    console.print(f"{ladder.name}: {ladder.description}", markup=False, soft_wrap=True)
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
     probe = Probe()
     seconds_of = {rung.name: probe.seconds(rung.config) for rung in ladder.rungs}
     console.print(
         f"{len(ladder.rungs)} rungs, {sum(rung.config.epochs for rung in ladder.rungs)} epochs, about "
-        f"{duration(sum(seconds_of.values()) / slots.count)} on {slots.describe()}, from train steps timed here"
+        f"{duration(sum(seconds_of.values()) / slots.count)} on {slots.describe()}, from train steps timed here",
+        soft_wrap=True,
     )
     for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
         console.print(f"  {name} takes about {duration(seconds)} of that on one slot")

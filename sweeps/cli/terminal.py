@@ -6,7 +6,9 @@ import sys
 
 from rich.console import Console
 
+from sweeps.formatting import PLAIN_WIDTH
+
 
 def console() -> Console:
-    """Return a console on standard output; wide enough for a table where that is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    """Return a console on standard output; `PLAIN_WIDTH` wide where that is not a terminal."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-PLAIN_WIDTH = 100
-"""Characters of a line where nobody sees a terminal."""
+from sweeps.formatting import PLAIN_WIDTH
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
+from sweeps.formatting import PLAIN_WIDTH
 from sweeps.report.ladder_cells import CELLS, accuracy_interval, cells_of, difference_interval
-from sweeps.report.tables import GAP, PLAIN_WIDTH, Columns, column_width, columns_that_fit
+from sweeps.report.tables import GAP, Columns, column_width, columns_that_fit
 from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
 
 if TYPE_CHECKING:

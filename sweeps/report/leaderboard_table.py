@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sweeps.formatting import duration, number, percent, truncated
-from sweeps.report.tables import PLAIN_WIDTH, columns_that_fit
+from sweeps.formatting import PLAIN_WIDTH, duration, number, percent, short_names, short_value, truncated
+from sweeps.report.tables import columns_that_fit
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
 if TYPE_CHECKING:
@@ -80,11 +79,8 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     names = [str(name) for name in texts if texts[name].nunique() > 1 and not _follows(texts, str(name))]
     if frame["seed"].nunique() > 1:
         names.append("seed")
-    short = {name: _short(name) for name in names}
-    uses = Counter(short.values())
-    return {
-        (short[name] if uses[short[name]] == 1 else name): [_value(value) for value in shown[name]] for name in names
-    }
+    headings = short_names(names)
+    return {heading: [_value(value) for value in shown[name]] for heading, name in zip(headings, names, strict=True)}
 
 
 def _follows(texts: pd.DataFrame, name: str) -> bool:
@@ -94,12 +90,6 @@ def _follows(texts: pd.DataFrame, name: str) -> bool:
     if field == "name" or chosen not in texts:
         return False
     return bool((texts.groupby(chosen)[name].nunique(dropna=False) == 1).all())
-
-
-def _short(name: str) -> str:
-    """Return `model` for `model.name`, the last part for the others."""
-    block, _, field = name.rpartition(".")
-    return block if block and field == "name" else field
 
 
 def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
@@ -129,9 +119,7 @@ def _accuracy(row: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    if _is_missing(value):
-        return ""
-    return number(value) if isinstance(value, float) else truncated(str(value), 24)
+    return "" if _is_missing(value) else short_value(value)
 
 
 def _count(value: Any) -> str:

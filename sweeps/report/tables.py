@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-PLAIN_WIDTH = 100
-"""Characters that a table fits where nobody sees a terminal: a file, a pipe."""
-
 GAP = 2
 """Blanks between two columns."""
 

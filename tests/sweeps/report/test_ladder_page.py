@@ -15,11 +15,11 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from cifar_core.results import EpochResult
+from sweeps.formatting import PLAIN_WIDTH
 from sweeps.report.ladder_cells import cells_of
 from sweeps.report.ladder_page import write_ladder
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, mean_curve, png_bytes
 from sweeps.report.ladder_table import print_ladder, to_csv
-from sweeps.report.tables import PLAIN_WIDTH
 from sweeps.results.comparison import RungComparison, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns
 
