@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.config import TrainingConfig
 from sweeps import spec
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +67,14 @@ def run(
     Raises:
         SweepError: nothing was started; the message says what to do.
         DataUnavailableError: CIFAR-10 cannot be had.
+        RecordError: the record cannot be opened.
     """
     from sweeps import execution
 
     if isinstance(what, spec.Ladder):
         plan = execution.plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
+    elif budget != spec.FULL_BUDGET or rungs or cost is not None:
+        raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
     else:
         plan = execution.plan_of_sweep(what)
     options = execution.RunOptions(

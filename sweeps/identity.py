@@ -2,7 +2,7 @@
 
 A run is known by its **key** (configuration, seed, training images, the source of a user's own network), its recipe
 by **config_id** and **source**, and it may be ranked against others of one **protocol**. A search is known by the
-name of its **study**.
+name of its **study**. The hashes of a configuration are made where its canonical form is, in `cifar_core.config`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_core.config import TRAIN_IMAGES, TrainingConfig
+from cifar_core.models.registry import is_import_path
 
 _SENTENCE = re.compile(r"(\d+) validation images of split (\d+), trained on (all|\d+) for (\d+) epochs?")
 
@@ -105,12 +106,12 @@ class Identifier:
         )
 
 
-def replicate_group(*, config_id: str, source: str | None, is_own_network: bool, key: str) -> tuple[str, str]:
+def replicate_group(*, config_id: str, source: str | None, model: str, key: str) -> tuple[str, str]:
     """Return what replicates have in common: their configuration and, of a user's own network, its source.
 
     Version 0.1.0 recorded no source. Two such runs may be of two networks, so that each is alone in its group.
     """
-    if source is None and is_own_network:
+    if source is None and is_import_path(model):
         return config_id, f"unknown source of {key}"
     return config_id, source or ""
 

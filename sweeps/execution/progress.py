@@ -76,7 +76,8 @@ class LiveProgress:
     It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread.
     """
 
-    def __init__(self, console: Console, state: SweepState) -> None:
+    def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
+        """Draw nothing yet. `prints_through`: show what others print above the table, where no file takes it."""
         self._state = state
         self._lock = threading.Lock()
         self._live = Live(
@@ -84,9 +85,9 @@ class LiveProgress:
             console=console,
             refresh_per_second=2,
             transient=True,
-            # What others print goes to a file (`redirect_output`); caught here it would come to the terminal.
-            redirect_stdout=False,
-            redirect_stderr=False,
+            # Under Ray others print into a file (`redirect_output`); caught here it would come to the terminal.
+            redirect_stdout=prints_through,
+            redirect_stderr=prints_through,
         )
         self._console = console
 
@@ -123,10 +124,10 @@ class LiveProgress:
 
 
 @contextmanager
-def show_progress(console: Console, state: SweepState) -> Iterator[Progress]:
-    """Yield what suits the console."""
+def show_progress(console: Console, state: SweepState, *, prints_through: bool) -> Iterator[Progress]:
+    """Yield what suits the console; see `LiveProgress`."""
     if console.is_terminal:
-        with LiveProgress(console, state) as live:
+        with LiveProgress(console, state, prints_through=prints_through) as live:
             yield live
     else:
         yield PlainProgress(console, state)

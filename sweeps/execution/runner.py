@@ -176,7 +176,8 @@ class _Start:
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             self._console.print(f"{plan.name}: {headline(state)}, {slots.describe()}{limit}", soft_wrap=True)
             test_step = TestStep(ledger, checkpoints=folder.checkpoints) if plan.tested else no_test_step
-            with show_progress(self._console, state) as progress, test_step:
+            inline = self._options.backend == "inline"
+            with show_progress(self._console, state, prints_through=inline) as progress, test_step:
                 self._listeners = [self._tracker.write, progress.update, test_step.on_change, self._clean_up]
                 backend.run(
                     ledger,

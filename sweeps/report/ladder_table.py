@@ -30,8 +30,8 @@ STYLES = {
 def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> None:
     """Print a line of numbers a rung, and below it in words what the step brought and what was changed.
 
-    Where the output is no terminal it is plain text of `PLAIN_WIDTH`. On a narrow terminal the last columns
-    are left out, and a remark says so.
+    Where the output is no terminal it is plain text of `PLAIN_WIDTH`. On a narrow terminal the columns
+    that do not fit are left out, and a remark names them.
     """
     from rich.text import Text
 

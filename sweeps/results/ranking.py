@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.models.registry import is_import_path
 from sweeps.identity import Protocol, replicate_group
 from sweeps.results.statistics import student_interval, wilson_interval
 from sweeps.trial_record import Outcome
@@ -78,7 +77,7 @@ def _group_of(row: dict[Any, Any]) -> tuple[str, str]:
     return replicate_group(
         config_id=row["config_id"],
         source=row["source"],
-        is_own_network=is_import_path(str(row.get("model.name", ""))),
+        model=str(row.get("model.name", "")),
         key=row["key"],
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.results import EpochResult
+from sweeps.errors import RecordError
+from sweeps.identity import replicate_group
 from sweeps.spec import changes_between, join_changes
 from sweeps.trial_record import Outcome
 
@@ -99,12 +101,16 @@ def read_rungs(reader: RecordReader, *, sweep: str) -> list[RungRuns]:
     return sorted(rungs, key=lambda rung: (rung.index, rung.name, rung.reduced is not None, rung.reduced or ""))
 
 
-def _recipe(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    return row["config_id"], row["source"]
+def _recipe(row: Mapping[str, Any]) -> tuple[str, str]:
+    model = str(row.get("model.name", ""))
+    return replicate_group(config_id=row["config_id"], source=row["source"], model=model, key=row["key"])
 
 
 def _change(reader: RecordReader, parent: Mapping[str, Any], rung: Mapping[str, Any]) -> str:
-    before, after = (reader.configuration(row["run_id"]) for row in (parent, rung))
+    try:
+        before, after = (reader.configuration(row["run_id"]) for row in (parent, rung))
+    except RecordError:
+        return "not readable: recorded by another version"
     return join_changes(changes_between(before, after))
 
 

@@ -67,7 +67,8 @@ class ChildRun:
     def outdated_tags(self, record: TrialRecord) -> list[str]:
         """Return our tags that no longer hold, such as the error of a former attempt."""
         wanted = tags_of(record)
-        return [name for name in TAGS if name in self.tags and name not in wanted]
+        # A source that a start has proven stays true when the network's file is edited later.
+        return [name for name in TAGS if name in self.tags and name not in wanted and name != "source"]
 
 
 def run_name(record: TrialRecord) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import is_import_path
 from cifar_core.results import EpochResult
@@ -193,9 +191,12 @@ def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> Train
     try:
         if CONFIG in tags:
             return TrainingConfig.model_validate_json(tags[CONFIG])
-        return TrainingConfig.model_validate(_tree_of(params))
-    except ValidationError:
+        config = TrainingConfig.model_validate(_tree_of(params))
+    except ValueError:
+        # Of pydantic, or of JSON: a text that only looks like a list.
         return None
+    # The text of a param does not say whether an option was 8 or "8": what was guessed wrong is not taken for it.
+    return config if tags.get("config_id", config.config_id()) == config.config_id() else None
 
 
 def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:

@@ -39,3 +39,10 @@ def test_a_ladder_is_loaded_and_run_from_python(tmp_path: Path, recorded_runs: P
 def test_a_wrong_file_raises_what_a_program_can_catch(tmp_path: Path) -> None:
     with pytest.raises(sweeps.SweepError, match="run_cap"):
         sweeps.load_spec(write_yaml(tmp_path, tiny(run_cap=None)))
+
+
+def test_a_ladders_budget_is_refused_for_a_sweep(tmp_path: Path) -> None:
+    spec = sweeps.load_spec(write_yaml(tmp_path, tiny()))
+
+    with pytest.raises(sweeps.SweepError, match="are a ladder's"):
+        sweeps.run(spec, runs=tmp_path / "runs", rungs=["b"])

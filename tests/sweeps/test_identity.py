@@ -79,18 +79,18 @@ class TestIdentity:
 class TestReplicates:
     def test_one_configuration_of_two_networks_is_two_groups(self) -> None:
         first, second = (
-            replicate_group(config_id="c", source=source, is_own_network=True, key="k") for source in ("a", "b")
+            replicate_group(config_id="c", source=source, model="nets:Tiny", key="k") for source in ("a", "b")
         )
 
         assert first != second
 
     def test_own_networks_without_a_recorded_source_are_each_alone(self) -> None:
-        first, second = (replicate_group(config_id="c", source=None, is_own_network=True, key=key) for key in "kl")
+        first, second = (replicate_group(config_id="c", source=None, model="nets:Tiny", key=key) for key in "kl")
 
         assert first != second
 
     def test_built_in_networks_need_no_source(self) -> None:
-        first, second = (replicate_group(config_id="c", source=None, is_own_network=False, key=key) for key in "kl")
+        first, second = (replicate_group(config_id="c", source=None, model="simple", key=key) for key in "kl")
 
         assert first == second
 

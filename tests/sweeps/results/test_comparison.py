@@ -289,6 +289,7 @@ def row(rung: str, *, seed: int = 0, accuracy: float | None = 0.5, **values: Any
         "test_accuracy": accuracy,
         "place": 0,
         "config_id": f"{rung}",
+        "key": f"{rung}-{seed}",
         "trial": 0,
         "started": "2026-01-01T00:00:00Z",
         "data.batch_size": 64,

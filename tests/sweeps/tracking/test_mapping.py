@@ -10,7 +10,9 @@ import pytest
 
 from cifar_core.config import TrainingConfig
 from sweeps.identity import Protocol
+from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.mapping import CONFIG, params_of, recorded_config, recorded_protocol
+from sweeps.trial_record import Outcome, TrialRecord
 
 IDENTITIES = Path(__file__).parents[2] / "fixtures" / "identities-0.1.0.json"
 CONTENTS: list[dict[str, Any]] = [entry["input"] for entry in json.loads(IDENTITIES.read_text(encoding="utf-8"))]
@@ -55,3 +57,20 @@ def test_the_protocol_follows_from_the_params_and_not_from_the_sentence() -> Non
     old = {"protocol": "5000 validation images of split 0, trained on all for 7 epochs"}
 
     assert recorded_protocol(old, params_of(config.resolved())) == Protocol.of(config)
+
+
+@pytest.mark.parametrize("option", ["[x", "8", "true"])
+def test_what_the_params_cannot_say_is_not_guessed(option: str) -> None:
+    config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny", "options": {"depth": option}}})
+
+    assert recorded_config({"config_id": config.config_id()}, params_of(config.resolved())) is None
+
+
+def test_a_proven_source_outlives_an_edit_of_the_network() -> None:
+    config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
+    unproven = TrialRecord(
+        sweep="s", study="s", number=0, key="k", config_id="c", config=config, outcome=Outcome.COMPLETE, started=0.0
+    )
+    child = ChildRun(run_id="r", name="s-000", status="FINISHED", tags={"source": "abc", "error": "old"})
+
+    assert child.outdated_tags(unproven) == ["error"]
