@@ -1,10 +1,20 @@
-"""Save and load the whole training state, so that a run goes on to the last bit where it stopped."""
+"""Save and load the whole training state, so that a run goes on to the last bit where it stopped.
+
+A file ends with a checksum of all that stands before it, and the file before it is kept: a bit that a disk has lost
+is noticed, and costs an epoch.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import pickle
+import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,10 +26,18 @@ from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start
 
 FORMAT = 1
+_SEAL = b"\nsha256:"
+_DIGEST_LENGTH = 64
+_SEAL_LENGTH = len(_SEAL) + _DIGEST_LENGTH
+_ZIP_END_LENGTH = 22
 
 
 def save_checkpoint(state: TrainingState, path: Path) -> None:
-    """Write the state to a file, so that the file is always a whole one: the old or the new."""
+    """Write the state to a file that is always a whole one, the old or the new, and keep the old one beside it.
+
+    Raises:
+        OSError: the file cannot be written; the old one is there still.
+    """
     content = {
         "format": FORMAT,
         "config": state.config.model_dump_json(),
@@ -30,8 +48,33 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         "schedule": state.schedule.state_dict(),
         "scaler": state.scaler.state_dict(),
     }
+    # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with atomic_write(path) as file:
-        torch.save(content, file)
+        file.write(buffer.getbuffer())
+        file.write(_SEAL + hashlib.sha256(buffer.getbuffer()).hexdigest().encode("ascii"))
+        file.flush()
+        if path.exists():
+            _keep(path, previous_checkpoint(path))
+
+
+def _keep(path: Path, beside: Path) -> None:
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, beside)
+
+
+def previous_checkpoint(path: Path) -> Path:
+    """Return where `save_checkpoint` keeps the file that it has replaced."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def usable_checkpoints(path: Path) -> Iterator[Path]:
+    """Yield the files that a run may go on from, the newest first."""
+    yield from (file for file in (path, previous_checkpoint(path)) if file.exists())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:
@@ -43,10 +86,12 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         device: where to go on.
 
     Raises:
-        CheckpointError: the file is missing or broken, or belongs to another configuration.
+        CheckpointError: the file is missing or damaged, or belongs to another configuration.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(
+            io.BytesIO(_checked(path.read_bytes())), map_location="cpu", weights_only=True
+        )
         saved = TrainingConfig.model_validate_json(content["config"])
         version = content["format"]
         train_size = content["train_size"]
@@ -67,3 +112,28 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         raise CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew") from error
     state.history.extend(history)
     return state
+
+
+def _checked(content: bytes) -> bytes:
+    """Return a file's content where its checksum is right.
+
+    Raises:
+        ValueError: it is not, so that something changed the file after it was written.
+    """
+    payload, seal, digest = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
+    if seal == _SEAL:
+        if hashlib.sha256(payload).hexdigest().encode("ascii") != digest:
+            raise ValueError("its checksum is wrong: it has changed since it was written")
+        return payload
+    # Version 0.2.0 and before sealed nothing. Their files end as a zip archive without a comment does, and hold
+    # checksums that torch writes and never looks at.
+    if content[-_ZIP_END_LENGTH:][:4] != b"PK\x05\x06":
+        raise ValueError("its end is damaged or missing")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"it is damaged: {error}") from error
+    if broken is not None:
+        raise ValueError(f"the checksum of {broken} in it is wrong: it has changed since it was written")
+    return content

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, lr_scheduler
 
-from cifar_core.checkpoint import load_checkpoint, save_checkpoint
+from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation
 from cifar_core.errors import (
@@ -332,6 +332,54 @@ class TestCheckpoint:
 
         assert path.read_bytes() == whole
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_bit_flipped_anywhere_in_a_file_is_noticed(self, state: TrainingState, tmp_path: Path) -> None:
+        path = tmp_path / "state.pt"
+        save_checkpoint(state, path)
+        whole = path.read_bytes()
+        assert load_checkpoint(path, device="cpu").history == state.history
+
+        # The seal at the end bit for bit, and a thousand places before it.
+        places = {*range(len(whole) - 100, len(whole)), *range(0, len(whole) - 100, len(whole) // 1000)}
+        for place in places:
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << (place % 8)
+            path.write_bytes(flipped)
+            with pytest.raises(CheckpointError, match="delete it to start anew"):
+                load_checkpoint(path, device="cpu")
+
+    def test_a_changed_weight_in_a_file_without_a_seal_is_noticed_by_the_checksum_that_torch_wrote(
+        self, state: TrainingState, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "state.pt"
+        save_checkpoint(state, path)
+        unsealed = path.read_bytes()[: -len("\nsha256:") - 64]
+        path.write_bytes(unsealed)
+        assert load_checkpoint(path, device="cpu").history == state.history
+        weights = max((p.detach().numpy().tobytes() for p in state.model.parameters()), key=len)
+
+        flipped = bytearray(unsealed)
+        flipped[unsealed.index(weights) + len(weights) // 2] ^= 1
+        path.write_bytes(flipped)
+
+        with pytest.raises(CheckpointError, match="has changed since it was written"):
+            load_checkpoint(path, device="cpu")
+
+    def test_the_file_before_is_kept_and_loads(
+        self, state: TrainingState, images: tuple[LabelledImages, LabelledImages], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "state.pt"
+        assert list(usable_checkpoints(path)) == []
+        save_checkpoint(state, path)
+        assert list(usable_checkpoints(path)) == [path]
+        first = list(state.history)
+        next(train(config(), *images, state=state))
+
+        save_checkpoint(state, path)
+
+        newest, before = usable_checkpoints(path)
+        assert load_checkpoint(newest, device="cpu").history == state.history
+        assert load_checkpoint(before, device="cpu").history == first
 
     @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
     def test_a_torn_file_is_refused_and_says_what_to_do(
