@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,21 @@ class NoSuchSweepError(SweepError):
 
 
 class StoreError(SweepError):
-    """A folder or a file of the sweep cannot be written."""
+    """A folder or a file of the sweep cannot be written, or holds something that was never written."""
+
+
+class DiskFullError(StoreError):
+    """There is no room left for what has to be written. What was written before is whole."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(
+            f"the disk that holds {path} is full: everything up to here is saved; "
+            "make room, and the same command goes on"
+        )
+
+
+class DamagedJournalError(StoreError):
+    """A journal holds something that was never written to it. Names the line and what can be done."""
 
 
 class RecordError(SweepError):
@@ -41,3 +56,14 @@ class RecordError(SweepError):
 
 class LeaderboardError(SweepError):
     """A filter, a sort order or a limit of the leaderboard that cannot be used. Names the closest known columns."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an exception comes from a disk, or a user's share of it, without room."""
+    while error is not None:
+        if isinstance(error, DiskFullError):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

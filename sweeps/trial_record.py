@@ -30,6 +30,18 @@ class Outcome(StrEnum):
         return self not in (Outcome.RUNNING, Outcome.INTERRUPTED)
 
 
+class ErrorClass(StrEnum):
+    """What kept a trial from going on, apart from an exception of its own, whose class is that exception's name."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    """It needs more memory than there is, beside others or alone."""
+    DISK_FULL = "disk_full"
+    PROCESS_DIED = "process_died"
+    """Its process or its node went away."""
+    EXITED = "exited"
+    """The training called `sys.exit` or `os._exit`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RungLabel:
     """Which rung of a ladder a trial is of."""
@@ -67,6 +79,10 @@ class TrialRecord:
     """Unix time in seconds; None while running or interrupted."""
     error: str | None = None
     """One line that says why it failed or diverged."""
+    error_class: str | None = None
+    """An `ErrorClass`, or the name of the exception that the training raised."""
+    traceback: str | None = None
+    """Of an exception: the lines of the user's own."""
     log: str | None = None
     """Path of the trial's own log file, relative to the runs folder."""
     parameters: int | None = None
@@ -100,8 +116,10 @@ class Report:
 
     epoch: EpochResult | None = None
     outcome: Outcome | None = None
-    """None while there is more to come."""
+    """None while there is more to come; `interrupted` where the machine is to blame."""
     error: str | None = None
+    error_class: str | None = None
+    traceback: str | None = None
     parameters: int | None = None
     environment: dict[str, str] | None = None
 

@@ -11,7 +11,7 @@ from cifar_core.errors import CifarError, closest
 from sweeps.cli.data import data
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
-from sweeps.cli.manage import list_sweeps, rm, status, stop
+from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.plan import plan
 from sweeps.cli.run import run
 from sweeps.errors import SweepError
@@ -61,7 +61,7 @@ def sweeps() -> None:
     """
 
 
-for verb in (data, plan, run, status, list_sweeps, leaderboard, show, ladder, ablate, ui, stop, rm):
+for verb in (data, plan, run, status, list_sweeps, leaderboard, show, ladder, ablate, ui, stop, repair, rm):
     sweeps.add_command(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import click
 
 from sweeps.cli.options import runs_option
-from sweeps.errors import NoSuchSweepError, SweepBusyError, SweepError
+from sweeps.errors import NoSuchSweepError, SweepError
 
 STOP_SECONDS = 60
 
@@ -35,7 +36,7 @@ def list_sweeps(runs: Path) -> None:
     for name in names:
         try:
             click.echo(headline(read_state(runs, name)))
-        except NoSuchSweepError as error:
+        except SweepError as error:  # one that cannot be read does not hide the others
             click.echo(f"{name}: {error}")
 
 
@@ -76,7 +77,8 @@ def stop(sweep: str, runs: Path) -> None:
     Example:
       sweeps stop quick
     """
-    from sweeps.study import SweepFolder
+    from sweeps.report import headline
+    from sweeps.study import SweepFolder, read_state
 
     _check_name(sweep)
     folder = SweepFolder(runs, sweep)
@@ -88,7 +90,10 @@ def stop(sweep: str, runs: Path) -> None:
         return
     if driver["host"] != socket.gethostname():
         raise SweepError(f"{sweep} is run on {driver['host']}: stop it there")
-    os.kill(int(driver["pid"]), signal.SIGTERM)
+    if driver.get("doing", "run") != "run":
+        raise SweepError(f"{sweep} is being {driver['doing']} by process {driver['pid']}, not run: wait for it")
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself just now
+        os.kill(int(driver["pid"]), signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while folder.driver() is not None:
         if time.monotonic() > deadline:
@@ -96,6 +101,12 @@ def stop(sweep: str, runs: Path) -> None:
                 f"{sweep} (process {driver['pid']}) has not ended after {STOP_SECONDS} s: look at it there"
             )
         time.sleep(0.2)
+    if folder.died:
+        raise SweepError(
+            f"{sweep} has ended, but not in order (was it killed?): what it saved is there, and `sweeps run` with its "
+            "file goes on from it"
+        )
+    click.echo(headline(read_state(runs, sweep)))
     click.echo(f"{sweep} is stopped; `sweeps run` with its file goes on")
 
 
@@ -116,15 +127,39 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
-    if folder.driver() is not None:
-        raise SweepBusyError(f"{sweep} is running: `sweeps stop {sweep}` first")
-    if not yes:
-        click.confirm(f"delete {sweep} with its journal, checkpoints, logs and MLflow runs?", abort=True)
     from sweeps.tracking import delete_sweep
 
-    deleted = delete_sweep(runs, sweep)
-    shutil.rmtree(folder.path)
+    # Held while the question is open: what is being deleted must not be started meanwhile.
+    with folder.locked(doing="deleted"):
+        if not yes:
+            click.confirm(f"delete {sweep} with its journal, checkpoints, logs and MLflow runs?", abort=True)
+        deleted = delete_sweep(runs, sweep)
+        shutil.rmtree(folder.path)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
+
+
+@click.command()
+@click.argument("sweep")
+@runs_option
+def repair(sweep: str, runs: Path) -> None:
+    """Make a damaged journal usable: lines from the last start's copy, else what stands before the damage.
+
+    The damaged file is kept. Trials that stood behind the damage are proposed again; those that MLflow has recorded
+    as complete are taken over from there.
+
+    \b
+    Example:
+      sweeps repair quick
+    """
+    from sweeps.study import SweepFolder, repair_journal
+
+    _check_name(sweep)
+    folder = SweepFolder(runs, sweep)
+    if not folder.journal.exists():
+        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    with folder.locked(doing="repaired"):
+        for line in repair_journal(folder):
+            click.echo(f"{sweep}: {line}")
 
 
 def _check_name(sweep: str) -> None:

@@ -6,22 +6,25 @@ The same under Ray and inline.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import io
 import platform
 import shutil
 import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from cifar_core.checkpoint import load_checkpoint, save_checkpoint
+from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.config import DataConfig, TrainingConfig
 from cifar_core.data import LabelledImages
-from cifar_core.errors import CheckpointError, DivergedError
+from cifar_core.errors import CheckpointError
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
+from sweeps.execution.fault import Fault, exits_are_errors, fault_of
 from sweeps.formatting import accuracy, loss
 from sweeps.trial_record import Outcome, Report
 
@@ -78,17 +81,27 @@ class TrialSession:
 
     def step(self) -> Report:
         """Train one epoch and say how it went. Never raises what the training raised: it says it."""
-        with self._logging() as log:
-            try:
+        try:
+            with self._logging() as log:
+                return self._step(log)
+        except OSError as error:
+            # The log itself cannot be written.
+            return self._fault(fault_of(error))
+
+    def _step(self, log: TextIO) -> Report:
+        try:
+            with exits_are_errors():
                 if self._state is None:
                     self._begin(log)
                 return self._next_epoch(log)
-            except DivergedError as error:
-                print(f"diverged: {error}", file=log)
-                return self._report(outcome=Outcome.DIVERGED, error=str(error))
-            except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit too: a model must not end a worker, or the sweep itself
+            fault = fault_of(error)
+            if fault.outcome is Outcome.FAILED:
                 traceback.print_exc(file=log)
-                return self._report(outcome=Outcome.FAILED, error=f"{type(error).__name__}: {error}")
+            print(f"{fault.outcome}: {fault.error}", file=log)
+            return self._fault(fault)
 
     def _begin(self, log: TextIO) -> None:
         import torch
@@ -105,13 +118,14 @@ class TrialSession:
         self._training = train(self._config, self._images, self._validation, state=self._state)
 
     def _load_or_start(self, log: TextIO) -> TrainingState:
-        if self._checkpoint.exists():
+        for path in usable_checkpoints(self._checkpoint):
             try:
-                state = load_checkpoint(self._checkpoint, config=self._config, device=self._job.device)
+                state = load_checkpoint(path, config=self._config, device=self._job.device)
             except CheckpointError as error:
-                print(f"starting anew: {error}", file=log)
+                print(f"not going on from {path.name}: {error}", file=log)
             else:
-                print(f"going on after epoch {state.epoch}", file=log)
+                which = "" if path == self._checkpoint else f", from the checkpoint before ({path.name})"
+                print(f"going on after epoch {state.epoch}{which}", file=log)
                 return state
         return start(self._config, train_size=len(self._images), device=self._job.device)
 
@@ -125,14 +139,14 @@ class TrialSession:
         done = result.epoch == self._config.epochs
         return self._report(epoch=result, outcome=Outcome.COMPLETE if done else None)
 
-    def _report(
-        self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None, error: str | None = None
-    ) -> Report:
+    def _fault(self, fault: Fault) -> Report:
+        return replace(self._report(outcome=fault.outcome), **asdict(fault))
+
+    def _report(self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None) -> Report:
         state = self._state
         return Report(
             epoch=epoch,
             outcome=outcome,
-            error=error,
             parameters=None if state is None else sum(p.numel() for p in state.model.parameters()),
             environment=None if state is None else _environment(state),
         )
@@ -141,10 +155,15 @@ class TrialSession:
     def _logging(self) -> Iterator[TextIO]:
         path = Path(self._job.log)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", buffering=1) as log, contextlib.ExitStack() as taken:
+        with contextlib.ExitStack() as taken:
+            # Unbuffered: the last words of a process that dies are in it.
+            log = taken.enter_context(io.TextIOWrapper(path.open("ab", buffering=0), "utf-8", write_through=True))
             if self._takes_output:
                 taken.enter_context(contextlib.redirect_stdout(log))
                 taken.enter_context(contextlib.redirect_stderr(log))
+                # Of a crash below Python, such as a segmentation fault, it writes which line led there.
+                faulthandler.enable(log)
+                taken.callback(faulthandler.disable)
             yield log
 
 

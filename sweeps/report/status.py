@@ -32,6 +32,8 @@ def print_status(state: SweepState, console: Console) -> None:
         if record.outcome is Outcome.FAILED:
             console.print(f"trial {record.number} failed: {record.error}; its log: {record.log}", markup=False)
     console.print(headline(state), soft_wrap=True)
+    if state.damage is not None:
+        console.print(f"not all of it: {state.damage}", markup=False, soft_wrap=True)
 
 
 def headline(state: SweepState) -> str:
@@ -43,4 +45,5 @@ def headline(state: SweepState) -> str:
         shown = f"; best {state.metric} {metric_text(state.metric, state.value(best))} ({best.name})"
     changed = state.last_change()
     when = "" if changed is None else f"; last epoch {duration(max(0.0, time.time() - changed))} ago"
-    return f"{state.sweep}: {driver}; {counts}{shown}{when}"
+    damaged = "" if state.damage is None else "; its journal is damaged (`sweeps status` says where)"
+    return f"{state.sweep}: {driver}; {counts}{shown}{when}{damaged}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sweeps.study.opening import open_study, read_study
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
     from sweeps.study.pruners import expected_epochs, make_pruner
+    from sweeps.study.repair import repair_journal
     from sweeps.study.state import SweepState, read_state, sweep_names
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "proposer_of",
     "read_state",
     "read_study",
+    "repair_journal",
     "sweep_names",
 ]
 
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy_face(
         "proposer_of": "proposers",
         "read_state": "state",
         "read_study": "opening",
+        "repair_journal": "repair",
         "sweep_names": "state",
     },
 )

@@ -1,4 +1,4 @@
-"""Where a sweep lives on disk: its folder, the lock of its driver, and the journal, mended where a crash tore it."""
+"""Where a sweep lives on disk: its folder, the lock of its driver, and its journal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from sweeps.errors import StoreError, SweepBusyError
+from cifar_core.files import atomic_write
+from sweeps.errors import DiskFullError, StoreError, SweepBusyError, is_disk_full
+from sweeps.study.journal import JournalFile
 
 if TYPE_CHECKING:
     import optuna
+
+LOOK_SECONDS = 1.0
 
 
 class SweepFolder:
@@ -48,36 +52,55 @@ class SweepFolder:
         return self.path / "driver.json"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the sweep for one driver.
+    def locked(self, *, doing: str = "run") -> Iterator[None]:
+        """Hold the sweep, so that nobody else runs, mends or deletes it meanwhile.
+
+        Args:
+            doing: what for, as others are told: "is being ...".
 
         Raises:
-            SweepBusyError: another driver holds it; names its process.
+            SweepBusyError: another process holds it; names it.
+            DiskFullError: there is no room to say who holds it.
             StoreError: the folder cannot be written.
         """
-        try:
+        lock = filelock.FileLock(self._lock)
+        with self._writing():
             for folder in (self.path, self.checkpoints, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self._lock)
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            driver = self.driver()
-            who = f"process {driver['pid']} on {driver['host']}" if driver else "another process"
-            raise SweepBusyError(
-                f"sweep {self.sweep!r} is being run by {who}: wait for it, look at it with "
-                f"`sweeps status {self.sweep}`, or end it with `sweeps stop {self.sweep}`"
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written ({error.strerror}): choose another folder with --runs"
-            ) from None
+            try:
+                # Longer than a look at who holds it takes, which holds it for that moment.
+                lock.acquire(timeout=LOOK_SECONDS)
+            except filelock.Timeout:
+                raise self._busy() from None
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "doing": doing}
         try:
-            about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-            self._driver.write_text(json.dumps(about), encoding="utf-8")
+            with self._writing(), atomic_write(self._driver) as file:
+                file.write(json.dumps(about).encode("utf-8"))
             yield
         finally:
             self._driver.unlink(missing_ok=True)
             lock.release()
+
+    def _busy(self) -> SweepBusyError:
+        driver = self.driver()
+        if driver is None:
+            return SweepBusyError(f"sweep {self.sweep!r} is held by another process: try again")
+        doing = f"sweep {self.sweep!r} is being {driver.get('doing', 'run')} by process {driver['pid']} on "
+        advice = f"look at it with `sweeps status {self.sweep}`, or end it with `sweeps stop {self.sweep}`"
+        return SweepBusyError(
+            f"{doing}{driver['host']}: wait for it" + (f", {advice}" if driver.get("doing", "run") == "run" else "")
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if is_disk_full(error):
+                raise DiskFullError(self.path) from None
+            raise StoreError(
+                f"{self.path} cannot be written ({error.strerror}): choose another folder with --runs"
+            ) from None
 
     def driver(self) -> dict[str, str | int | float] | None:
         """Return who runs the sweep now (pid, host, since), None where nobody does."""
@@ -95,45 +118,34 @@ class SweepFolder:
         probe.release()
         return None
 
+    @property
+    def died(self) -> bool:
+        """Whether the last driver ended without a farewell: killed, or the machine was."""
+        return self._driver.exists() and self.driver() is None
+
     def open_journal(self) -> optuna.storages.JournalStorage:
         """Return the storage for writing; to be called under the lock.
 
-        A torn last line, left by a crash in the middle of a write, is cut off first: an append behind it would
-        make the study unreadable. A lock that the dead driver left inside the journal goes too.
+        What a crash left of a last line is cut off, and a lock that the dead driver left inside the journal goes.
+
+        Raises:
+            DamagedJournalError: a line is damaged and cannot be had from the last start's copy.
+            DiskFullError: there is no room for that copy.
         """
-        mend(self.journal)
-        for left_over in self.path.glob("journal.log.lock*"):
-            left_over.unlink(missing_ok=True)
-        return self.read_journal()
-
-    def read_journal(self) -> optuna.storages.JournalStorage:
-        """Return the storage for reading, also while a driver writes it."""
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
-        return optuna.storages.JournalStorage(JournalFileBackend(str(self.journal)))
+        from sweeps.study.storage import WritingBackend, read_storage
 
-
-def mend(journal: Path) -> None:
-    """Cut what follows the last whole line of a journal."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        content = file.read()
-        end = len(content)
-        while end and not _is_whole(content[:end]):
-            end = content.rfind(b"\n", 0, end - 1) + 1
-        if end < len(content):
-            file.truncate(end)
-            os.fsync(file.fileno())
-
-
-def _is_whole(content: bytes) -> bool:
-    if not content.endswith(b"\n"):
-        return False
-    last = content[content.rfind(b"\n", 0, -1) + 1 :]
-    try:
-        json.loads(last)
-    except ValueError:
-        return False
-    return True
+        journal = JournalFile(self.journal)
+        with self._writing():
+            journal.prepare()
+            for left_over in self.path.glob("journal.log.lock*"):
+                left_over.unlink(missing_ok=True)
+            backend = WritingBackend(journal)
+        try:
+            return optuna.storages.JournalStorage(backend)
+        except Exception as error:
+            damage = read_storage(journal)[1]
+            if damage is None:
+                raise
+            raise journal.error(damage) from error

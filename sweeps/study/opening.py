@@ -10,10 +10,12 @@ from typing import Any
 import optuna
 from optuna.study import StudySummary
 
-from sweeps.errors import NoSuchSweepError, StudyChangedError
+from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
 from sweeps.identity import study_name
 from sweeps.spec import Metric
 from sweeps.study.folder import SweepFolder
+from sweeps.study.journal import JournalFile
+from sweeps.study.storage import read_storage
 
 
 def open_study(
@@ -63,15 +65,31 @@ def read_study(folder: SweepFolder) -> optuna.Study:
 
     Raises:
         NoSuchSweepError: there is none.
+        DamagedJournalError: the damage of its journal leaves nothing of it.
+    """
+    return read_study_to_damage(folder)[0]
+
+
+def read_study_to_damage(folder: SweepFolder) -> tuple[optuna.Study, DamagedJournalError | None]:
+    """As `read_study`; where the journal is damaged it is the study as of the line before, and what to do about it.
+
+    Raises:
+        NoSuchSweepError: there is none.
+        DamagedJournalError: the damage leaves nothing of it.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not folder.journal.exists():
         raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
-    storage = folder.read_journal()
+    journal = JournalFile(folder.journal)
+    storage, damage = read_storage(journal)
     stored = optuna.get_all_study_summaries(storage)
+    if not stored and damage is not None:
+        raise journal.error(damage)
     if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
-    return optuna.load_study(study_name=_last_opened(stored).study_name, storage=storage)
+    return optuna.load_study(study_name=_last_opened(stored).study_name, storage=storage), (
+        None if damage is None else journal.error(damage)
+    )
 
 
 def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:

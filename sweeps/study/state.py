@@ -25,6 +25,7 @@ class SweepState:
         target: int | None = None,
         slots: int = 1,
         driver: str | None = None,
+        damage: str | None = None,
     ) -> None:
         """Take note of what is known now.
 
@@ -36,11 +37,13 @@ class SweepState:
             target: trials it ends with, None where only its space decides.
             slots: trials that train at once.
             driver: who runs it (`process 12 on host`), None where nobody does.
+            damage: why these are not all of its trials, and what to do about it; None where they are.
         """
         self.sweep = sweep
         self.metric = metric
         self.target = target
         self.driver = driver
+        self.damage = damage
         self._maximize = maximize
         self._slots = slots
         self._records = {record.number: record for record in records}
@@ -92,16 +95,17 @@ class SweepState:
 
 
 def read_state(runs: Path, sweep: str) -> SweepState:
-    """Return how a sweep stands by its journal, also while a driver runs it.
+    """Return how a sweep stands by its journal, also while a driver runs it; see its `damage`.
 
     Raises:
         NoSuchSweepError: there is none of this name.
+        DamagedJournalError: its journal holds nothing that can be read.
     """
-    from sweeps.study.opening import read_study
+    from sweeps.study.opening import read_study_to_damage
     from sweeps.study.stored_trials import read_records
 
     folder = SweepFolder(runs, sweep)
-    study = read_study(folder)
+    study, damage = read_study_to_damage(folder)
     driver = folder.driver()
     records = read_records(study, sweep=sweep)
     return SweepState(
@@ -111,6 +115,7 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         # What is open in the journal is being trained by the driver that holds the sweep.
         records=[_as_running(record) for record in records] if driver else records,
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
+        damage=None if damage is None else str(damage),
     )
 
 

@@ -13,13 +13,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
+from sweeps.errors import DamagedJournalError
 from sweeps.identity import Identity
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 _EPOCH = "epoch:"
 _NOTES = {
-    "parameters": "parameters", "log": "log", "error": "error", "reused_from": "reused_from", "environment": "facts",
+    "parameters": "parameters", "log": "log", "error": "error", "error_class": "error_class", "traceback": "traceback",
+    "reused_from": "reused_from", "environment": "facts",
 }  # fmt: skip
 """Field of `TrialRecord` to attribute: what becomes known of a trial on its way."""
 _RUNG = {"name": "rung", "index": "place", "parent": "came_from", "reduced": "reduced"}
@@ -57,7 +59,21 @@ def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
 
 
 def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
-    """Return a trial of the study as a record; one that is open there is `interrupted` until it is taken up."""
+    """Return a trial of the study as a record; one that is open there is `interrupted` until it is taken up.
+
+    Raises:
+        DamagedJournalError: something in it was never written there.
+    """
+    try:
+        return _record(frozen, sweep=sweep, study=study)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DamagedJournalError(
+            f"trial {frozen.number} in the journal of {sweep} cannot be read ({type(error).__name__}: {error}): put "
+            "back a copy of the journal if you have one, or begin anew under another name"
+        ) from error
+
+
+def _record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
     attributes: Mapping[str, Any] = frozen.user_attrs
     epochs = sorted(name for name in attributes if name.startswith(_EPOCH))
     return TrialRecord(

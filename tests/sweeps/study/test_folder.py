@@ -15,7 +15,7 @@ import pytest
 from sweep_fakes import book, epoch, next_trial
 
 from sweeps.errors import StoreError, StudyChangedError, SweepBusyError
-from sweeps.study.folder import SweepFolder, mend
+from sweeps.study.folder import SweepFolder
 from sweeps.study.opening import read_study
 from sweeps.trial_record import Report
 
@@ -47,34 +47,6 @@ def test_a_torn_last_line_is_cut_and_the_sweep_goes_on(share: float, runs: Path)
     ledger.report(number, Report(epoch=epoch(2, 0.6)))
 
     assert tiny.open().records[number].epochs[-1] == epoch(2, 0.6)
-
-
-def test_a_cut_anywhere_in_the_last_line_leaves_the_lines_before_it(tmp_path: Path) -> None:
-    whole, last = b'{"op_code": 0}\n{"a": [1, "\xc3\xa9"]}\n', b'{"b": {"c": 12}, "d": "e"}\n'
-    journal = tmp_path / "journal.log"
-
-    for length in range(len(last)):
-        journal.write_bytes(whole + last[:length])
-        mend(journal)
-        assert journal.read_bytes() == whole
-
-
-@pytest.mark.parametrize("tail", [b"\0\0\0\0", b"\0\0\n", b'{"half": \n', b"\xff\n"])
-def test_what_a_lost_power_supply_leaves_is_cut(tail: bytes, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.log"
-    journal.write_bytes(b'{"a": 1}\n' + tail)
-
-    mend(journal)
-
-    assert journal.read_bytes() == b'{"a": 1}\n'
-
-
-def test_a_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
-    journal = tmp_path / "journal.log"
-    for content in (b"", b'{"a": 1}\n', b'{"a": 1}\n{"b": 2}\n'):
-        journal.write_bytes(content)
-        mend(journal)
-        assert journal.read_bytes() == content
 
 
 def test_a_journal_lock_of_a_dead_driver_does_not_hang_the_next(runs: Path) -> None:

@@ -1,0 +1,215 @@
+"""The journal's file: whole to its last line, with a checksum for each line, and a copy of it from the last start.
+
+Optuna's own readers (`optuna-dashboard` too) find a plain Optuna journal; the checksums lie beside it. A line without
+one (written by another program, by version 0.2.0 or before, or just before a crash) counts as unchecked: it needs to
+be JSON, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_core.files import atomic_write
+from sweeps.errors import DamagedJournalError, DiskFullError, is_disk_full
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """The first line of a journal that is not what was written."""
+
+    line: int
+    """Counted from 1."""
+    lines: int
+    """Of the whole journal."""
+    reason: str
+
+
+class JournalFile:
+    """A sweep's journal on disk, line by line. Only what holds the sweep's lock may change it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sealed_bytes = 0
+        self._sealed_lines = 0
+
+    @property
+    def checksums(self) -> Path:
+        """Where the checksums of its lines are."""
+        return self.path.with_name(f"{self.path.name}.crc")
+
+    @property
+    def backup(self) -> Path:
+        """A copy of the journal as the last start found it. A journal only grows: it begins as its copy does."""
+        return self.path.with_name(f"{self.path.name}.backup")
+
+    def prepare(self) -> None:
+        """Make the journal whole for a new driver: cut a torn end, take damaged lines from the backup, say so.
+
+        Raises:
+            DamagedJournalError: a line is damaged and cannot be had from the backup.
+        """
+        self.mend()
+        restored = self.restore()
+        if restored:
+            numbers = ", ".join(map(str, restored))
+            _log.warning("%s was damaged in line %s: taken from the copy of the last start", self.path, numbers)
+        damage = self.damage()
+        if damage is not None:
+            raise self.error(damage)
+        lines, known = self.lines(), self._known()
+        lost = sum(line > len(lines) for line in known)
+        if lost:
+            _log.warning("%s was cut short: its last %d lines are lost, all before them are used", self.path, lost)
+        self._sealed_bytes, self._sealed_lines = sum(map(len, lines)), len(lines)
+        with atomic_write(self.checksums) as file:
+            file.writelines(_entry(line, crc) for line, crc in sorted(known.items()) if line <= len(lines))
+        with atomic_write(self.backup) as file:
+            file.writelines(lines)
+
+    def mend(self) -> None:
+        """Cut what a crash left half written at the end: an append behind it would make the study unreadable."""
+        lines, known = self.lines(), self._known()
+        whole = lines[: _without_torn_end(lines, known)]
+        if len(whole) < len(lines):
+            with self.path.open("r+b") as file:
+                file.truncate(sum(map(len, whole)))
+                os.fsync(file.fileno())
+
+    def restore(self) -> list[int]:
+        """Take damaged lines from the backup where that makes the journal whole; return their numbers."""
+        if self.damage() is None or not self.backup.exists():
+            return []
+        content, before = self.path.read_bytes(), self.backup.read_bytes()
+        lines = _split(before + content[len(before) :])
+        if _first_damage(lines, self._known()) is not None:
+            return []
+        damaged = [number for number, (a, b) in enumerate(zip(lines, self.lines(), strict=False), start=1) if a != b]
+        with atomic_write(self.path) as file:
+            file.writelines(lines)
+        return damaged
+
+    def damage(self) -> Damage | None:
+        """Return the first line that is not what was written, None where all are."""
+        return self.read()[1]
+
+    def read(self) -> tuple[Sequence[bytes], Damage | None]:
+        """Return the lines before the first damage, and the damage. Also while a driver writes."""
+        # In this order: a line that is being written has no checksum yet.
+        known = self._known()
+        lines = self.lines()
+        damage = _first_damage(lines, known)
+        return lines[: damage.line - 1 if damage else _without_torn_end(lines, known)], damage
+
+    def error(self, damage: Damage) -> DamagedJournalError:
+        """Return the error for a damaged journal, with what to do about it."""
+        return DamagedJournalError(
+            f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}): put back a copy of the "
+            "file if you have one, or go on from the lines before it with "
+            f"`sweeps repair {self.path.parent.name}`: it keeps the damaged file, and what MLflow has recorded as "
+            "complete is not trained again"
+        )
+
+    def cut(self, damage: Damage) -> Path:
+        """Keep the lines before the damage, and return where the damaged file is put."""
+        content, lines = self.path.read_bytes(), self.lines()
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+            number += 1
+        with atomic_write(aside) as file:
+            file.write(content)
+        with atomic_write(self.path) as file:
+            file.writelines(lines[: damage.line - 1])
+        return aside
+
+    def lines(self) -> Sequence[bytes]:
+        """Return its lines, each with its end; the last one may lack it."""
+        return _split(self.path.read_bytes()) if self.path.exists() else []
+
+    def undo(self, size: int, error: OSError) -> OSError | DiskFullError:
+        """Take back what a failed append has left of itself, and return the error to raise."""
+        os.truncate(self.path, size)
+        return DiskFullError(self.path) if is_disk_full(error) else error
+
+    def seal(self) -> None:
+        """Write the checksums of the lines added since the last call. Where there is no room they stay unchecked."""
+        with self.path.open("rb") as file:
+            file.seek(self._sealed_bytes)
+            added = [line for line in _split(file.read()) if line.endswith(b"\n")]
+        entries = [_entry(self._sealed_lines + index, zlib.crc32(line)) for index, line in enumerate(added, start=1)]
+        self._sealed_bytes += sum(map(len, added))
+        self._sealed_lines += len(added)
+        size = self.checksums.stat().st_size if self.checksums.exists() else 0
+        try:
+            with self.checksums.open("ab") as file:
+                file.writelines(entries)
+        except OSError:
+            os.truncate(self.checksums, size)
+
+    def _known(self) -> Mapping[int, int]:
+        """Return the checksum of each line that has one. An entry that is damaged itself counts for nothing."""
+        return dict(_entries(self.checksums.read_bytes())) if self.checksums.exists() else {}
+
+
+def _without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:
+    """Return how many lines there are without those at the end that a crash, or a driver just now, left half written.
+
+    A line with a checksum was whole once. Where it is not now, that is damage, unless the file was cut short in it.
+    """
+    count = len(lines)
+    while count and _fault(lines[count - 1], None) is not None:
+        crc = known.get(count)
+        is_cut = not lines[count - 1].endswith(b"\n") and zlib.crc32(lines[count - 1][:-1] + b"\n") != crc
+        if crc is not None and not is_cut:
+            break
+        count -= 1
+    return count
+
+
+def _first_damage(lines: Sequence[bytes], known: Mapping[int, int]) -> Damage | None:
+    for number, line in enumerate(lines[: _without_torn_end(lines, known)], start=1):
+        reason = _fault(line, known.get(number))
+        if reason is not None:
+            return Damage(line=number, lines=len(lines), reason=reason)
+    return None
+
+
+def _fault(line: bytes, crc: int | None) -> str | None:
+    """Return what is wrong with a line, None where nothing is known to be."""
+    if crc is not None:
+        return None if zlib.crc32(line) == crc else "its checksum is wrong"
+    if not line.endswith(b"\n"):
+        return "it has no end"
+    try:
+        json.loads(line)
+    except ValueError:
+        return "it is not JSON"
+    return None
+
+
+def _split(content: bytes) -> list[bytes]:
+    *whole, torn = content.split(b"\n")
+    return [line + b"\n" for line in whole] + ([torn] if torn else [])
+
+
+def _entry(line: int, crc: int) -> bytes:
+    text = f"{line} {crc:08x}".encode("ascii")
+    return text + f" {zlib.crc32(text):08x}\n".encode("ascii")
+
+
+def _entries(content: bytes) -> Iterator[tuple[int, int]]:
+    for entry in _split(content):
+        number, _, rest = entry.partition(b" ")
+        try:
+            line, crc = int(number), int(rest[:8], 16)
+        except ValueError:
+            continue
+        if entry == _entry(line, crc):
+            yield line, crc

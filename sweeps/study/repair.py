@@ -1,0 +1,31 @@
+"""Making a damaged journal usable again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sweeps.formatting import plural
+from sweeps.study.folder import SweepFolder
+from sweeps.study.journal import JournalFile
+from sweeps.study.storage import read_storage
+
+
+def repair_journal(folder: SweepFolder) -> Iterator[str]:
+    """Take damaged lines from the last start's copy, cut what then is damaged still; yield what was done, in words.
+
+    To be called under the folder's lock.
+    """
+    journal = JournalFile(folder.journal)
+    journal.mend()
+    restored = journal.restore()
+    if restored:
+        yield f"taken from the copy of the last start: line {', '.join(map(str, restored))}"
+    damage = read_storage(journal)[1]
+    if damage is not None:
+        aside = journal.cut(damage)
+        yield (
+            f"line {damage.line} was damaged ({damage.reason}): cut there, {plural(damage.line - 1, 'line')} of "
+            f"{damage.lines} are kept; the damaged file is {aside}"
+        )
+    if damage is None and not restored:
+        yield "its journal is not damaged"
