@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
+from sweeps.errors import RecordError
 
 if TYPE_CHECKING:
     from sweeps.execution import BackendName, RunSummary
@@ -53,14 +54,21 @@ def run(
 
 
 def show_result(runs: Path, sweep: str) -> None:
-    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`."""
+    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`.
+
+    The sweep is over by then: a record or a disk that is away now must not hide how it went.
+    """
     from sweeps.cli.terminal import console
     from sweeps.report import print_leaderboard, query_leaderboard, to_csv
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    to_csv(query_leaderboard(reader), runs / "leaderboard.csv")
-    print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
+    try:
+        print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
+        to_csv(query_leaderboard(reader), runs / "leaderboard.csv")
+    except (RecordError, OSError) as error:
+        click.echo(f"the leaderboard cannot be shown or written now: {error}", err=True)
+        click.echo("`sweeps leaderboard` shows it later", err=True)
 
 
 def finish(summary: RunSummary, sweep: str) -> None:
@@ -73,18 +81,24 @@ def finish(summary: RunSummary, sweep: str) -> None:
     if summary.stopped_by == "signal":
         click.echo("interrupted; all is saved: the same command goes on from here")
         sys.exit(130)
+    failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
         click.echo("the timeout is reached; all is saved: the same command goes on from here")
-    elif not summary.trained:
+    elif summary.trained:
+        click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
+    elif not failed and summary.stopped_by is None:
         taken = f", {summary.reused} taken over from earlier runs" if summary.reused else ""
         click.echo(f"nothing was trained: every result was recorded already{taken}")
-    else:
-        click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
     if summary.unwritten:
         click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
-    failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
+    if summary.stopped_by == "disk full":
+        click.echo(f"error: {summary.details}", err=True)
+        sys.exit(2)
     for record in failed:
-        click.echo(f"trial {record.number} failed: {record.error}; its log: {record.log}", err=True)
+        click.echo(f"{record.name} failed: {record.error}; its log: {record.log}", err=True)
+    if summary.stopped_by == "failing":
+        click.echo(f"error: {summary.details}", err=True)
+        sys.exit(1)
     if failed:
         click.echo("`--retry-failed` tries them again", err=True)
         sys.exit(1)

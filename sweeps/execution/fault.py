@@ -56,15 +56,14 @@ def fault_of(error: BaseException) -> Fault:
         call = "sys.exit" if isinstance(error, SystemExit) else "os._exit"
         words = f"the training called {call}({error.args[0] if error.args else ''})"
         error_class = ErrorClass.EXITED
-    return Fault(outcome=Outcome.FAILED, error=words, error_class=error_class, traceback=own_lines(error))
+    return Fault(outcome=Outcome.FAILED, error=words, error_class=error_class, traceback=own_lines(error, words))
 
 
-def own_lines(error: BaseException) -> str:
-    """Return a traceback without the lines of this project, of Python and of what is installed."""
+def own_lines(error: BaseException, words: str) -> str:
+    """Return a traceback without the lines of this project, of Python and of what is installed, and what it says."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith((*_OURS, *_INSTALLED))]
-    lines = traceback.format_list(own or frames[-1:]) + traceback.format_exception_only(error)
-    return "".join(lines).rstrip()
+    return "".join(traceback.format_list(own or frames[-1:])) + words
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,86 +1,91 @@
-"""Ray Tune as a backend: it places trials on slots, and the ledger decides everything else.
-
-An epoch's way: `TrialTrainable.step` in a worker → Ray → `LedgerScheduler.on_trial_result` in the driver →
-`Ledger.report`, told there and nowhere else.
-"""
+"""Ray Tune as a backend: it places trials on slots, and the ledger decides everything else."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
-import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import Stopper
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.exceptions import OutOfMemoryError
 
-from sweeps.errors import SweepError
+from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.output import redirect_output
+from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
+from sweeps.execution.ray_environment import refusal_reason, session_folder
+from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.slots import Slots, slots_of
-from sweeps.execution.trial import Job, Splits, TrialSession, free_memory
-from sweeps.machine import allowed_cores, local_gpus, pin_to_leased_cores
+from sweeps.execution.trial import Job, Splits
+from sweeps.machine import allowed_cores, local_gpus
 from sweeps.spec import Limits, Resources
-from sweeps.study import Exhausted, Ledger
+from sweeps.study import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
-
-INFRASTRUCTURE_RETRIES = 3
-"""How often Ray starts a trial again whose process or node died. What the training raises is not retried."""
 
 OBJECT_STORE_BYTES = 1_000_000_000
 """Room for one copy of the images and what Ray itself puts there."""
 
-_RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # A trial in the middle of an epoch is not waited for when the sweep stops: its checkpoint is an epoch old at most.
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
-}
-
 
 class RayBackend:
-    """Ray Tune on this machine, or on the cluster at an address."""
+    """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
 
     def __init__(self, resources: Resources, limits: Limits, *, address: str | None, log: Path) -> None:
         self._resources = resources
         self._limits = limits
-        self._address = address or os.environ.get("RAY_ADDRESS") or None
+        self._address = address
         self._log = log
+        self._held = contextlib.ExitStack()
         self._slots: Slots | None = None
+        self._names = itertools.count()
 
     def __enter__(self) -> RayBackend:
-        for name, value in _RAY_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        with redirect_output(self._log):
-            try:
-                if self._address:
-                    ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
-                else:
-                    ray.init(
-                        num_cpus=len(allowed_cores()),
-                        num_gpus=local_gpus(),
-                        include_dashboard=False,
-                        log_to_driver=False,
-                        logging_level=logging.ERROR,
-                        object_store_memory=OBJECT_STORE_BYTES,
-                    )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
-                raise SweepError(f"{where} did not start: {error} (more in {self._log})") from None
-        found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
+        with self._held as held:
+            self._folder = held.enter_context(session_folder())
+            held.callback(self._shut_down)
+            with redirect_output(self._log), _keeps_signal_handlers():
+                self._connect()
+            found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._held.close()
+
+    def _connect(self) -> None:
+        before = self._log.stat().st_size
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if self._address:
+                ray.init(address=self._address, **quiet)
+            else:
+                ray.init(
+                    # Never one that happens to run here: its cores and its token are not ours.
+                    address="local",
+                    num_cpus=len(allowed_cores()),
+                    num_gpus=local_gpus(),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(self._folder),
+                    **quiet,
+                )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            if is_disk_full(error):
+                raise DiskFullError(self._folder) from None
+            if not self._address:
+                raise SweepError(f"Ray on this machine did not start: {error} (more in {self._log})") from None
+            said = self._log.read_bytes()[before:].decode(errors="replace")
+            raise SweepError(
+                f"the Ray cluster at {self._address} takes no driver from here ({error}): {refusal_reason(said)} "
+                f"(more in {self._log})"
+            ) from None
+
+    def _shut_down(self) -> None:
         with redirect_output(self._log):
             ray.shutdown()
 
@@ -96,118 +101,74 @@ class RayBackend:
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> None:
+        calls = LedgerCalls(ledger)
+        while True:
+            tuner = self._tuner(calls, splits=splits, job_of=job_of, stopping=stopping)
+            try:
+                with redirect_output(self._log):
+                    tuner.fit()
+            except Exception as error:
+                if is_disk_full(error):
+                    raise DiskFullError(self._folder) from error
+                if not isinstance(error.__cause__, OutOfMemoryError):
+                    raise
+            else:
+                break
+            # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
+            # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
+            del tuner
+            with redirect_output(self._log), _keeps_signal_handlers():
+                ray.shutdown()
+                self._connect()
+            for record in ledger.records:
+                if record.outcome is Outcome.RUNNING:
+                    calls.report(record.number, out_of_memory_report(KILLED_BY_RAY))
+        if calls.failure is not None:
+            raise calls.failure
+
+    def _tuner(
+        self,
+        calls: LedgerCalls,
+        *,
+        splits: Splits,
+        job_of: Callable[[TrialRecord], Job],
+        stopping: Callable[[], bool],
+    ) -> tune.Tuner:
         slots = self.slots()
         # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)
         trainable = tune.with_resources(
             tune.with_parameters(TrialTrainable, splits=splits), {"cpu": slots.cpus, "gpu": slots.gpus}
         )
-        with redirect_output(self._log), tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
-            tuner = tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    search_alg=LedgerSearcher(ledger, job_of=job_of, slots=slots.count),
-                    scheduler=LedgerScheduler(ledger),
-                    num_samples=-1,
-                    reuse_actors=True,
-                ),
-                run_config=tune.RunConfig(
-                    storage_path=scratch,
-                    name="tune",
-                    verbose=0,
-                    stop=StopWhen(stopping),
-                    # The trial keeps its own checkpoint; Ray finds it again by the key.
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=INFRASTRUCTURE_RETRIES),
-                ),
-            )
-            tuner.fit()
+        return tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(calls, job_of=job_of, slots=slots.count),
+                scheduler=LedgerScheduler(calls),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(self._folder),
+                name=f"tune-{next(self._names)}",
+                verbose=0,
+                stop=StopWhen(lambda: stopping() or calls.failure is not None),
+                # The trial keeps its own checkpoint; Ray finds it again by the key.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                # The ledger decides what is tried again.
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        )
 
 
-class TrialTrainable(tune.Trainable):
-    """Ray's view of a trial. One actor runs many, one after the other, on the cores it has leased."""
-
-    def setup(self, config: dict[str, Any], splits: Splits | None = None) -> None:
-        assert splits is not None
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        self._splits = splits
-        job = Job(**config)
-        if job.device != "cuda":
-            pin_to_leased_cores(job.cpus)
-        self._session = TrialSession(job, splits)
-
-    def step(self) -> dict[str, Any]:
-        # Never `done`: the scheduler hears every report, the last one too, and stops the trial itself.
-        return {"report": self._session.step()}
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        free_memory()
-        self._session = TrialSession(Job(**new_config), self._splits)
-        return True
-
-
-class _Unpickled:
-    """Ray pickles its parts to restore them; ours come back from the study, so nothing of them is kept."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class LedgerSearcher(_Unpickled, Searcher):
-    """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more."""
-
-    def __init__(self, ledger: Ledger, *, job_of: Callable[[TrialRecord], Job], slots: int) -> None:
-        super().__init__(metric=None, mode=None)
-        self._ledger = ledger
-        self._job_of = job_of
-        self._slots = slots
-        self._numbers: dict[str, int] = {}
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._ledger.live >= self._slots:
-            return None
-        proposed = self._ledger.next_trial()
-        if proposed is None:
-            return None
-        if isinstance(proposed, Exhausted):
-            return Searcher.FINISHED
-        self._numbers[trial_id] = proposed.number
-        return asdict(self._job_of(proposed))
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Close a trial whose process died for good; of every other end the scheduler has told the ledger already."""
-        if error and trial_id in self._numbers:
-            reason = "its process died, more often than it was restarted"
-            self._ledger.finish(self._numbers[trial_id], Outcome.FAILED, error=reason)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Ray keeps no state of ours: the study is the ledger."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """As `save`."""
-
-
-class LedgerScheduler(_Unpickled, FIFOScheduler):
-    """Tells the ledger what each trial says, and stops the trials that are over."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._ledger = ledger
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        over = self._ledger.report(trial.config["number"], result["report"])
-        decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
-        return decision
-
-
-class StopWhen(_Unpickled, Stopper):
-    """Ends the whole experiment as soon as a condition holds."""
-
-    def __init__(self, condition: Callable[[], bool]) -> None:
-        self._condition = condition
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._condition()
+@contextlib.contextmanager
+def _keeps_signal_handlers() -> Iterator[None]:
+    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        # Only the main thread has handlers to lose.
+        with contextlib.suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)

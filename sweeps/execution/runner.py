@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from cifar_core.data import LabelledImages, load_training_images, split_train_va
 from cifar_core.errors import ModelError
 from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
-from sweeps.errors import SweepError
+from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.backend import Backend
+from sweeps.execution.failure_watch import FailureWatch
+from sweeps.execution.fault import guard_exit
 from sweeps.execution.inline_backend import InlineBackend
 from sweeps.execution.output import terminal_copy
 from sweeps.execution.plan import RunPlan
 from sweeps.execution.progress import headline, show_progress
+from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.stopping import Stopping, StopReason
 from sweeps.execution.test_set import TestStep, no_test_step
@@ -59,6 +63,8 @@ class RunSummary:
     """Trials whose result this start took over from an earlier run."""
     seconds: float
     stopped_by: StopReason | None = None
+    details: str = ""
+    """What to do about the reason, where it does not say so itself."""
     unwritten: int = 0
     """Trials that could not be written to MLflow yet."""
 
@@ -77,10 +83,16 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         RecordError: the record cannot be opened.
     """
     folder = SweepFolder(options.runs.resolve(), plan.name)
+    if options.backend == "inline":
+        guard_exit()
     sources = _sources(plan)
     images, fingerprint = load_training_images()
     identify = Identifier(data_fingerprint=fingerprint, sources=sources)
-    with folder.locked(), terminal_copy() as console:
+    with contextlib.ExitStack() as held:
+        console = held.enter_context(terminal_copy())
+        stopping = Stopping(limit=plan.limits.timeout, console=console)
+        held.enter_context(stopping.on_signals())
+        held.enter_context(folder.locked())
         study = open_study(
             folder,
             definition=plan.definition,
@@ -88,17 +100,17 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
             new=options.new,
         )
-        tracker = Tracker(
-            runs=folder.runs,
-            sweep=plan.name,
-            study=study.study_name,
-            description=plan.description,
-            environment=environment(),
+        tracker = held.enter_context(
+            Tracker(
+                runs=folder.runs,
+                sweep=plan.name,
+                study=study.study_name,
+                description=plan.description,
+                environment=environment(),
+            )
         )
-        stopping = Stopping(limit=plan.limits.timeout, console=console)
-        with stopping.on_signals(), tracker:
-            start = _Start(plan, options, folder=folder, tracker=tracker, stopping=stopping, console=console)
-            return start.carry_out(study, images, identify)
+        start = _Start(plan, options, folder=folder, tracker=tracker, stopping=stopping, console=console)
+        return start.carry_out(study, images, identify)
 
 
 class _Start:
@@ -140,9 +152,12 @@ class _Start:
         tracker.reconcile(ledger.records)
         began, known = time.time(), {record.number: record for record in ledger.records}
         untested = plan.tested and any(_lacks_test(record) for record in ledger.records)
-        if not ledger.is_done or untested:
-            with self._stopping.at_once():
-                self._train(ledger, images)
+        if (not ledger.is_done or untested) and self._stopping.reason is None:
+            try:
+                with self._stopping.at_once():
+                    self._train(ledger, images)
+            except DiskFullError as error:
+                self._stopping.because("disk full", str(error))
         ledger.interrupt()
         tracker.close("KILLED" if self._stopping.reason else "FINISHED")
         fresh = [record for record in ledger.records if record != known.get(record.number)]
@@ -152,6 +167,7 @@ class _Start:
             reused=sum(1 for record in fresh if record.reused_from is not None),
             seconds=time.time() - began,
             stopped_by=self._stopping.reason,
+            details=self._stopping.details,
             unwritten=tracker.unwritten,
         )
 
@@ -178,7 +194,14 @@ class _Start:
             test_step = TestStep(ledger, checkpoints=folder.checkpoints) if plan.tested else no_test_step
             inline = self._options.backend == "inline"
             with show_progress(self._console, state, prints_through=inline) as progress, test_step:
-                self._listeners = [self._tracker.write, progress.update, test_step.on_change, self._clean_up]
+                watch = FailureWatch(self._stopping, models=plan.models)
+                self._listeners = [
+                    self._tracker.write,
+                    progress.update,
+                    test_step.on_change,
+                    self._clean_up,
+                    watch.on_change,
+                ]
                 backend.run(
                     ledger,
                     splits=splits,
@@ -190,9 +213,11 @@ class _Start:
         plan, options = self._plan, self._options
         if options.backend == "inline":
             return contextlib.nullcontext(InlineBackend(plan.resources))
+        address = options.address or os.environ.get("RAY_ADDRESS") or None
+        prepare_environment(address=address)
         from sweeps.execution.ray_backend import RayBackend
 
-        return RayBackend(plan.resources, plan.limits, address=options.address, log=self._folder.path / "ray.log")
+        return RayBackend(plan.resources, plan.limits, address=address, log=self._folder.path / "ray.log")
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder

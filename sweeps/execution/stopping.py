@@ -1,4 +1,4 @@
-"""When a run stops before its end, and why: a signal or its time limit."""
+"""When a run stops before its end, and why: a signal, its time limit, a full disk, trials that all fail alike."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Literal
 
 from rich.console import Console
 
-StopReason = Literal["signal", "timeout"]
+StopReason = Literal["signal", "timeout", "disk full", "failing"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopping:
@@ -30,6 +30,13 @@ class Stopping:
         self._console = console
         self._signals = 0
         self.reason: StopReason | None = None
+        self.details = ""
+        """For a person, where the reason alone does not say what to do."""
+
+    def because(self, reason: StopReason, details: str) -> None:
+        """Ask for an orderly end; the first reason stands."""
+        if self.reason is None:
+            self.reason, self.details = reason, details
 
     def __call__(self) -> bool:
         if self.reason is None and self._deadline is not None and time.monotonic() > self._deadline:
@@ -46,9 +53,10 @@ class Stopping:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen for signals within the block."""
+        """Listen for signals within the block: Ctrl-C, `sweeps stop`, a terminal that is closed (not under nohup)."""
+        heard = [s for s in _SIGNALS if not (s == signal.SIGHUP and signal.getsignal(s) == signal.SIG_IGN)]
         try:
-            before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            before = {number: signal.signal(number, self._on_signal) for number in heard}
         except ValueError:
             # Not the main thread, as in a test or a notebook: the caller's handlers stay.
             yield
@@ -64,4 +72,5 @@ class Stopping:
         self.reason = "signal"
         if self._signals > 1:
             raise KeyboardInterrupt
-        self._console.print("stopping: every epoch so far is saved (once more to stop at once)")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            self._console.print("stopping: every epoch so far is saved (once more to stop at once)")

@@ -32,7 +32,8 @@ from sweeps.study.stored_trials import (
     store_test,
     to_record,
 )
-from sweeps.trial_record import CompleteResult, Outcome, Report, TrialRecord
+from sweeps.study.waiting import WaitingTrials
+from sweeps.trial_record import CompleteResult, ErrorClass, Outcome, Report, TrialRecord
 
 
 class RecordedResults(Protocol):
@@ -80,7 +81,7 @@ class Ledger:
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
-        self._left_over: list[int] = []
+        self._begun = WaitingTrials()
         self._to_retry: list[int] = []
         self._exhausted = False
         self._adopt(retry_failed=retry_failed)
@@ -109,14 +110,18 @@ class Ledger:
 
     def _take_up(self, frozen: FrozenTrial) -> None:
         trial = reopen(frozen, study=self._study)
+        record = self._records[frozen.number]
         self._live[frozen.number] = trial
-        for epoch in self._records[frozen.number].epochs:
+        for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
                 trial.report(self._value(epoch), step=epoch.epoch)
         if OUTCOME in frozen.user_attrs:
             self._tell(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
+        elif record.epochs and self._is_pruned(record, record.epochs[-1]):
+            # Its driver may have died before it asked.
+            self.finish(frozen.number, Outcome.PRUNED)
         else:
-            self._left_over.append(frozen.number)
+            self._begun.add(frozen.number, error_class=record.error_class)
 
     def _hold(self, record: TrialRecord) -> None:
         """Keep a record; one of the same key is of a former attempt, which failed."""
@@ -141,7 +146,7 @@ class Ledger:
     @property
     def live(self) -> int:
         """Trials handed out and not finished."""
-        return len(self._live) - len(self._left_over)
+        return len(self._live) - len(self._begun)
 
     @property
     def target(self) -> int | None:
@@ -152,9 +157,11 @@ class Ledger:
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
         """Return the next trial to train, None while only a running one can tell more, or `EXHAUSTED`."""
-        if self._left_over:
-            number = self._left_over.pop(0)
-            return self._update(number, outcome=Outcome.RUNNING)
+        begun = self._begun.next(live=self.live)
+        if begun is not None:
+            return self._update(begun, outcome=Outcome.RUNNING)
+        if self._begun.keeps_others_off:
+            return None
         if self._to_retry:
             return self._try_again(self._to_retry.pop(0))
         repeats = 0
@@ -183,10 +190,28 @@ class Ledger:
         self.note(number, **{name: value for name, value in known.items() if value is not None})
         if report.epoch is not None and self._enter_epoch(number, report.epoch):
             return True
-        if report.outcome is not None:
-            self.finish(number, report.outcome, error=report.error)
-            return True
-        return False
+        if report.outcome is None:
+            return False
+        error = {"error": report.error, "error_class": report.error_class, "traceback": report.traceback}
+        if report.outcome is Outcome.INTERRUPTED:
+            self._put_back(number, **error)
+        else:
+            self.finish(number, report.outcome, **error)
+        return True
+
+    def _put_back(self, number: int, **error: str | None) -> None:
+        """Let a trial wait that its machine has stopped, or end it where that came too often."""
+        if number not in self._live or self._records[number].outcome is not Outcome.RUNNING:
+            return
+        if self._begun.put_back(number, error_class=error["error_class"]):
+            # In the study too: the next driver, if this one dies, must not repeat it blindly either.
+            self.note(number, **error)
+            self._update(number, outcome=Outcome.INTERRUPTED)
+        else:
+            again = (
+                "again with nothing beside it" if error["error_class"] == ErrorClass.OUT_OF_MEMORY else "once too often"
+            )
+            self.finish(number, Outcome.FAILED, **error | {"error": f"{error['error']} ({again})"})
 
     def _enter_epoch(self, number: int, epoch: EpochResult) -> bool:
         """Enter an epoch; return whether the pruner stops the trial, which then is `pruned`.
@@ -202,26 +227,38 @@ class Ledger:
         trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
         trial.report(self._value(epoch), step=epoch.epoch)
         self._update(number, epochs=(*record.epochs, epoch))
-        if self._prunes and epoch.epoch < record.config.epochs and trial.should_prune():
+        if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
             return True
         return False
 
-    def finish(self, number: int, outcome: Outcome, *, error: str | None = None) -> None:
+    def _is_pruned(self, record: TrialRecord, epoch: EpochResult) -> bool:
+        """Ask the pruner after an epoch. Those that halve answer each of their rungs once, also when asked again."""
+        return self._prunes and epoch.epoch < record.config.epochs and self._live[record.number].should_prune()
+
+    def finish(
+        self,
+        number: int,
+        outcome: Outcome,
+        *,
+        error: str | None = None,
+        error_class: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
         """Close a trial. Closing it twice changes nothing."""
         if number not in self._live:
             return
         trial = self._live[number]
-        if error is not None:
-            trial.set_user_attr(note_attribute("error"), error)
+        self.note(number, error=error, error_class=error_class, traceback=traceback)
         finished = time.time()
         trial.set_user_attr(FINISHED, finished)
         trial.set_user_attr(OUTCOME, outcome.value)
-        self._update(number, finished=finished, error=error)
+        self._update(number, finished=finished)
+        self._begun.ended(number)
         self._tell(number, outcome)
 
     def note(self, number: int, **fields: Any) -> None:
-        """Add what became known of a running trial: `parameters`, `log`, `environment`, `reused_from`."""
+        """Add what became known of a running trial: `parameters`, `log`, `error`, `reused_from` and such."""
         record = self._records[number]
         changed = {field: value for field, value in fields.items() if getattr(record, field) != value}
         if number in self._live and changed:
@@ -302,10 +339,10 @@ class Ledger:
     def _tell_study(self, trial: optuna.Trial, record: TrialRecord) -> None:
         if record.outcome is Outcome.COMPLETE:
             self._study.tell(trial, self._value(record.epochs[-1]))
-        elif record.outcome is Outcome.FAILED:
+        elif record.outcome is Outcome.FAILED and record.error_class != ErrorClass.OUT_OF_MEMORY:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
-            # Diverged too: the samplers ignore a failed trial and would come back to the same place.
+            # Diverged, or too large for the machine: the samplers ignore a failed trial and would come back there.
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def _value(self, epoch: EpochResult) -> float:

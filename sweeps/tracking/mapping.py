@@ -69,6 +69,7 @@ TAGS = (
     "reduced",
     "reused_from",
     "error",
+    "error_class",
     "log",
     NOT_FINITE,
 )
@@ -164,6 +165,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         **_rung_tags(record.rung),
         "reused_from": record.reused_from,
         "error": record.error,
+        "error_class": record.error_class,
         "log": record.log,
         NOT_FINITE: _not_finite(record),
     }

@@ -1,0 +1,60 @@
+"""Ends a sweep that cannot succeed: one whose trials all fail in the same way, or one whose disk is full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweeps.execution.stopping import Stopping
+from sweeps.formatting import plural
+from sweeps.trial_record import ErrorClass, Outcome, TrialRecord
+
+SAME_FAILURES = 3
+"""Trials that fail in the same way, with none that does not, after which more of them would say nothing new."""
+
+
+class FailureWatch:
+    """Hears of every trial of a start and asks for its end where going on makes no sense."""
+
+    def __init__(self, stopping: Stopping, *, models: Sequence[str]) -> None:
+        """Listen from now on.
+
+        Args:
+            stopping: what is asked for the end.
+            models: every network that the sweep may train: while one was not tried there is hope.
+        """
+        self._stopping = stopping
+        self._untried = set(models)
+        self._failures: dict[int, TrialRecord] = {}
+        self._hope = False
+
+    def on_change(self, record: TrialRecord) -> None:
+        """Take note of a trial's change."""
+        if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.DISK_FULL:
+            words = f"{record.name}: {record.error}; make room, and the same command goes on"
+            self._stopping.because("disk full", words)
+        if not record.outcome.is_final:
+            return
+        self._untried.discard(record.config.model.name)
+        if record.outcome is not Outcome.FAILED or record.error_class == ErrorClass.OUT_OF_MEMORY:
+            # A smaller one may fit.
+            self._hope = True
+        elif not self._hope:
+            self._failures[record.number] = record
+            self._judge(record)
+
+    def _judge(self, last: TrialRecord) -> None:
+        alike = {_signature(record) for record in self._failures.values()}
+        if len(self._failures) < SAME_FAILURES or len(alike) > 1 or self._untried:
+            return
+        told = "\n".join(f"  {line}" for line in (last.traceback or last.error or "").splitlines())
+        self._stopping.because(
+            "failing",
+            f"{plural(len(self._failures), 'trial')} failed, all in the same way, and none did not:\n{told}\n"
+            f"the whole of it is in {last.log}; mend it, then the same command with --retry-failed",
+        )
+
+
+def _signature(record: TrialRecord) -> tuple[str | None, str]:
+    """Return what failures of one cause have in common: the class and the place, whatever the numbers in the words."""
+    places = [line for line in (record.traceback or "").splitlines() if line.startswith("  File ")]
+    return (record.error_class, "\n".join(places) or (record.error or ""))

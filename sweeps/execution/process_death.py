@@ -1,0 +1,68 @@
+"""What is known of a trial's process that died: whether memory was to blame, and its last words.
+
+Ray says that a worker is gone, not how: no exit code, no signal. Calls of `sys.exit` and `os._exit` do not come here
+(`fault`): they are errors of the training like any other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeps.execution.trial import Job
+from sweeps.formatting import truncated
+from sweeps.trial_record import ErrorClass, Outcome, Report
+
+KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
+_KILLED_BY_KERNEL = "its process was killed by the operating system, because there was no memory left"
+_TAIL_BYTES = 20_000
+_LAST_WORDS_LENGTH = 200
+
+
+class MemoryKills:
+    """Notices when the kernel of this machine kills a process to get memory back. It knows of no other machine."""
+
+    def __init__(self, counters: Path = Path("/proc/vmstat")) -> None:
+        self._counters = counters
+        self._seen = self._count()
+
+    def new(self) -> bool:
+        """Return whether there was one since the last call, or since the beginning."""
+        before, self._seen = self._seen, self._count()
+        return self._seen > before
+
+    def _count(self) -> int:
+        try:
+            for line in self._counters.read_text(encoding="ascii").splitlines():
+                name, _, value = line.partition(" ")
+                if name == "oom_kill":
+                    return int(value)
+        except (OSError, ValueError):
+            pass
+        return 0
+
+
+def death_report(job: Job, *, memory: MemoryKills) -> Report:
+    """Return what the ledger is told of a trial whose process is gone."""
+    if memory.new():
+        return out_of_memory_report(_KILLED_BY_KERNEL)
+    words = last_words(Path(job.log))
+    said = f"; the last it said: {truncated(words, _LAST_WORDS_LENGTH)}" if words else ""
+    error = f"its process died: it crashed, was killed, or its machine went away{said}"
+    return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.PROCESS_DIED)
+
+
+def out_of_memory_report(error: str) -> Report:
+    """Return what the ledger is told of a trial that was killed for its memory."""
+    return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
+
+
+def last_words(log: Path) -> str:
+    """Return what a trial's log ends with: of a crash below Python what it was, else the last line."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    except OSError:
+        return ""
+    fatal = [line for line in lines if line.startswith("Fatal Python error:")]
+    return (fatal or [line for line in lines if line] or [""])[-1]

@@ -1,0 +1,171 @@
+"""What Ray finds when it is imported and started: settings, a token that strangers lack, a folder that is cleaned up.
+
+No Ray here: much of it is read when Ray is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from sweeps.errors import DiskFullError, SweepError, is_disk_full
+
+_CONNECT_SECONDS = 5.0
+_SURELY_DEAD_SECONDS = 24 * 3600
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Tries to reach a cluster, a second each.
+    "RAY_NUM_REDIS_GET_RETRIES": "5",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # A trial in the middle of an epoch is not waited for when the sweep stops: its checkpoint is an epoch old at most.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
+}
+
+_ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Whether Ray's processes talk to other machines. Off, as on macOS, they listen on 127.0.0.1 and nowhere else."""
+
+
+def prepare_environment(*, address: str | None) -> None:
+    """Set what Ray reads, before it is imported; what the user has set stays.
+
+    Raises:
+        SweepError: nothing answers at the address, or the token cannot be made.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if address is None:
+        os.environ.setdefault(_ON_LOOPBACK, "0")
+        if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not _token_is_given():
+            ensure_private_token()
+        return
+    require_answer(address)
+    if os.environ.get(_ON_LOOPBACK) == "0":
+        del os.environ[_ON_LOOPBACK]
+    if "RAY_AUTH_MODE" not in os.environ and (_token_is_given() or token_file().exists()):
+        # `ray start` takes a token where there is one; a driver that is given an address does not by itself.
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def token_file() -> Path:
+    """Return where Ray looks for the token unless it is told otherwise."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def _token_is_given() -> bool:
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))
+
+
+def ensure_private_token() -> None:
+    """Make the token file where there is none, and let nobody else read it: Ray itself leaves it readable by all.
+
+    Raises:
+        SweepError: it cannot be written.
+    """
+    path = token_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(32))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise SweepError(
+            f"Ray's token cannot be kept in {path} ({error.strerror}): set RAY_AUTH_TOKEN_PATH to a file of your own"
+        ) from None
+
+
+def require_answer(address: str) -> None:
+    """Ask whether anything listens at a cluster's address, which Ray itself takes half a minute to find out.
+
+    Raises:
+        SweepError: nothing does, or it is no address.
+    """
+    if "://" in address or address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SweepError(f"--address {address!r} is not HOST:PORT: `ray start --head` prints the one of a new cluster")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            return
+    except (OSError, OverflowError) as error:
+        raise SweepError(
+            f"no Ray cluster answers at {address} ({error}): start one there with `ray start --head`, or leave out "
+            "--address (and RAY_ADDRESS) to use this machine alone"
+        ) from None
+
+
+def refusal_reason(said: str) -> str:
+    """Return what to do about a cluster that answers and does not take us, by what Ray wrote meanwhile."""
+    if "InvalidAuthToken" in said or "Unauthenticated" in said:
+        return (
+            "it asks for a token and was given none, or another one: copy ~/.ray/auth_token from its head node to "
+            "here (chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
+        )
+    return "check that it runs the same versions of Ray and Python, and `ray status` there"
+
+
+@contextlib.contextmanager
+def session_folder() -> Iterator[Path]:
+    """Give a driver's Ray a folder of its own for sockets, logs and Tune's notes, which goes when it ends.
+
+    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now.
+
+    Raises:
+        SweepError: there cannot be such a folder.
+    """
+    # Short, for it holds sockets, whose paths end after 107 bytes; TMPDIR may be anything.
+    parent = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / f"sweeps-ray-{os.getuid()}"
+    try:
+        parent.mkdir(mode=0o700, exist_ok=True)
+        if parent.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "it belongs to somebody else")
+        with filelock.FileLock(parent / "lock"):
+            _remove_left_overs(parent)
+            folder = parent / f"{os.getpid()}-{secrets.token_hex(2)}"
+            folder.mkdir()
+            held = filelock.FileLock(folder / "lock")
+            held.acquire()
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFullError(parent) from None
+        raise SweepError(
+            f"{parent} cannot be used ({error.strerror}): set RAY_TMPDIR to a folder of your own"
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        held.release()
+
+
+def _remove_left_overs(parent: Path) -> None:
+    for folder in filter(Path.is_dir, parent.iterdir()):
+        lock = filelock.FileLock(folder / "lock")
+        with contextlib.suppress(filelock.Timeout, OSError):
+            lock.acquire(blocking=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+    # Of version 0.2.0 and before, which left no sign of whether its driver lives.
+    for folder in Path(tempfile.gettempdir()).glob("sweeps-tune-*"):
+        with contextlib.suppress(OSError):
+            about = folder.stat()
+            if about.st_uid == os.getuid() and time.time() - about.st_mtime > _SURELY_DEAD_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""What Ray Tune is given: a trial as it sees it, a searcher and a scheduler that do nothing but ask the ledger.
+
+An epoch's way: `TrialTrainable.step` in a worker → Ray → `LedgerScheduler.on_trial_result` in the driver →
+`Ledger.report`, told there and nowhere else. A process that dies goes the same way, by `on_trial_error`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ray import tune
+from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeps.errors import SweepError
+from sweeps.execution.fault import guard_exit
+from sweeps.execution.process_death import MemoryKills, death_report
+from sweeps.execution.trial import Job, Splits, TrialSession, free_memory
+from sweeps.machine import pin_to_leased_cores
+from sweeps.study import EXHAUSTED, Exhausted, Ledger
+from sweeps.trial_record import Report, TrialRecord
+
+
+class TrialTrainable(tune.Trainable):
+    """Ray's view of a trial. One actor runs many, one after the other, on the cores it has leased."""
+
+    def setup(self, config: dict[str, Any], splits: Splits | None = None) -> None:
+        assert splits is not None
+        guard_exit()
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        self._splits = splits
+        job = Job(**config)
+        if job.device != "cuda":
+            pin_to_leased_cores(job.cpus)
+        self._session = TrialSession(job, splits)
+
+    def step(self) -> dict[str, Any]:
+        # Never `done`: the scheduler hears every report, the last one too, and stops the trial itself.
+        return {"report": self._session.step()}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        free_memory()
+        self._session = TrialSession(Job(**new_config), self._splits)
+        return True
+
+
+class LedgerCalls:
+    """The ledger as Ray's parts call it. What it raises would be lost in Ray: it is kept, and ends the sweep."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.failure: SweepError | None = None
+
+    @property
+    def live(self) -> int:
+        return self._ledger.live
+
+    def next_trial(self) -> TrialRecord | Exhausted | None:
+        try:
+            return EXHAUSTED if self.failure else self._ledger.next_trial()
+        except SweepError as error:
+            self.failure = error
+            return EXHAUSTED
+
+    def report(self, number: int, report: Report) -> bool:
+        """Tell it what a trial said; return whether the trial is over."""
+        try:
+            return self.failure is not None or self._ledger.report(number, report)
+        except SweepError as error:
+            self.failure = error
+            return True
+
+
+class _Unpickled:
+    """Ray pickles its parts to restore them; ours come back from the study, so nothing of them is kept."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class LedgerSearcher(_Unpickled, Searcher):
+    """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more."""
+
+    def __init__(self, ledger: LedgerCalls, *, job_of: Callable[[TrialRecord], Job], slots: int) -> None:
+        super().__init__(metric=None, mode=None)
+        self._ledger = ledger
+        self._job_of = job_of
+        self._slots = slots
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._ledger.live >= self._slots:
+            return None
+        proposed = self._ledger.next_trial()
+        if proposed is None:
+            return None
+        if isinstance(proposed, Exhausted):
+            return Searcher.FINISHED
+        return asdict(self._job_of(proposed))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The scheduler has told the ledger of every end already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Ray keeps no state of ours: the study is the ledger."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """As `save`."""
+
+
+class LedgerScheduler(_Unpickled, FIFOScheduler):
+    """Tells the ledger what each trial says, and stops the trials that are over."""
+
+    def __init__(self, ledger: LedgerCalls) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ledger = ledger
+        self._memory = MemoryKills()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        over = self._ledger.report(trial.config["number"], result["report"])
+        decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Its process died. Ray does not try it again (`max_failures` is 0): the ledger hands it out, or ends it."""
+        self._ledger.report(trial.config["number"], death_report(Job(**trial.config), memory=self._memory))
+
+
+class StopWhen(_Unpickled, Stopper):
+    """Ends the whole experiment as soon as a condition holds."""
+
+    def __init__(self, condition: Callable[[], bool]) -> None:
+        self._condition = condition
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._condition()
