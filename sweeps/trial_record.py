@@ -126,9 +126,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class CompleteResult:
-    """A full-length result that another sweep may take over instead of training again."""
+    """A full-length result that a sweep may take over instead of training again."""
 
     run_id: str
+    study: str | None
+    """Where it was trained: of the very study that asks it is the same run, not one taken over."""
     epochs: tuple[EpochResult, ...]
     parameters: int | None
     test: TestResult | None

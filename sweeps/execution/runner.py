@@ -35,7 +35,7 @@ from sweeps.formatting import duration
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
-from sweeps.tracking import MlflowReader, Tracker
+from sweeps.tracking import CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
 BackendName = Literal["ray", "inline"]
@@ -144,7 +144,7 @@ class _Start:
             run_cap=plan.run_cap,
             identify=identify,
             prunes=plan.early_terminate.type != "none",
-            recorded=MlflowReader(self._folder.runs),
+            recorded=CompleteResults(MlflowReader(self._folder.runs)),
             on_change=self._tell,
             retry_failed=self._options.retry_failed,
             keeps_tests=plan.tested,

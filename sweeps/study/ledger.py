@@ -303,7 +303,8 @@ class Ledger:
 
     def _take_over(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]
-        self.note(number, reused_from=recorded.run_id)
+        if recorded.study != self._study.study_name:
+            self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
         for epoch in recorded.epochs:

@@ -11,6 +11,7 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.tracking.client import delete_sweep
+    from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
     from sweeps.tracking.reader import MlflowReader, RecordReader
     from sweeps.tracking.tracker import Tracker
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "LAST_COLUMNS",
+    "CompleteResults",
     "MlflowReader",
     "RecordReader",
     "Tracker",
@@ -31,6 +33,7 @@ __getattr__, __dir__ = lazy_face(
     {
         "COLUMNS": "frame",
         "LAST_COLUMNS": "frame",
+        "CompleteResults": "complete_results",
         "MlflowReader": "reader",
         "RecordReader": "reader",
         "Tracker": "tracker",

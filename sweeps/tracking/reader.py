@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
+from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.tracking.client import connect, search_runs, store_errors
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import CORRECT_FILE, EPOCH_METRICS, NOT_FINITE, read_not_finite, recorded_config
 from sweeps.tracking.store import experiment_name, is_absent, quoted, redact, sqlite_file, store_uri
-from sweeps.trial_record import CompleteResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +43,6 @@ class RecordReader(Protocol):
 
     def correctness(self, run_id: str) -> np.ndarray | None:
         """Return one truth value a test image, in the file's order; None where the run was not tested."""
-        ...
-
-    def complete_result(self, key: str) -> CompleteResult | None:
-        """Return the result recorded under a key, None where no complete run has it."""
         ...
 
 
@@ -100,28 +95,10 @@ class MlflowReader:
             correct: np.ndarray = np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False)
             return correct
 
-    def complete_result(self, key: str) -> CompleteResult | None:
-        run = self._complete(f" and tags.key = {quoted(key)}").get(key)
-        if run is None:
-            return None
-        run_id, metrics = run.info.run_id, run.data.metrics
-        millions = metrics.get("parameters_millions")
-        correct = self.correctness(run_id) if "test_accuracy" in metrics else None
-        test = None
-        if correct is not None:
-            loss = metrics.get("test_loss", read_not_finite(run.data.tags.get(NOT_FINITE)).get(("test_loss", 0)))
-            assert loss is not None, "a tested run has a test_loss, finite or in its tag"
-            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct))
-        return CompleteResult(
-            run_id=run_id,
-            epochs=tuple(self.curve(run_id)),
-            parameters=None if millions is None else round(millions * 1e6),
-            test=test,
-        )
-
-    def _complete(self, more: str) -> dict[str, Run]:
+    def complete_runs(self) -> dict[str, Run]:
+        """Return the complete run of each key: the first that was trained, not one that took its result over."""
         found: dict[str, Run] = {}
-        runs = self._search(f"tags.kind = 'trial' and tags.outcome = 'complete'{more}")
+        runs = self._search("tags.kind = 'trial' and tags.outcome = 'complete'")
         for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
             if "reused_from" not in run.data.tags:
                 found.setdefault(run.data.tags["key"], run)
@@ -157,12 +134,6 @@ def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
             break  # a driver died between two batches of this epoch
         curve.append(EpochResult.from_dict(whole))
     return curve
-
-
-def _packed(correct: np.ndarray) -> bytes:
-    import numpy as np
-
-    return np.packbits(correct).tobytes()
 
 
 def _is_ready(uri: str) -> bool:

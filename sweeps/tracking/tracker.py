@@ -30,6 +30,7 @@ from sweeps.tracking.mapping import (
     tags_of,
 )
 from sweeps.tracking.queue import LatestQueue, PermanentError
+from sweeps.tracking.schema import ensure_tables
 from sweeps.tracking.store import experiment_name, is_server, quoted, redact, sqlite_file, store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -75,6 +76,7 @@ class Tracker:
         """
         with store_errors(self._uri):
             with self._alone():
+                ensure_tables(self._uri)
                 self._client = connect(self._uri)
                 self._experiment_id = self._open_experiment()
             self._parent_id = self._open_parent()

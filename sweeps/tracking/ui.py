@@ -137,7 +137,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _term_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the server as Ctrl-C does: Python's own answer to it would leave the children behind."""
+    """Let SIGTERM, and a terminal that closes, end the server as Ctrl-C does: the children would be left behind."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -145,8 +145,9 @@ def _term_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

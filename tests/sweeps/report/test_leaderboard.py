@@ -24,7 +24,7 @@ from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json
 from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
 from sweeps.tracking.frame import frame_of
 from sweeps.tracking.tracker import Tracker
-from sweeps.trial_record import CompleteResult, Outcome, TrialRecord
+from sweeps.trial_record import Outcome, TrialRecord
 
 
 class RowReader:
@@ -43,9 +43,6 @@ class RowReader:
         raise NotImplementedError
 
     def configuration(self, run_id: str) -> TrainingConfig:
-        raise NotImplementedError
-
-    def complete_result(self, key: str) -> CompleteResult | None:
         raise NotImplementedError
 
 

@@ -25,7 +25,6 @@ from sweeps.results.rungs import RungRun, RungRuns, read_rungs
 from sweeps.results.statistics import holm, mcnemar, newcombe_interval
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
-from sweeps.trial_record import CompleteResult
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -321,9 +320,6 @@ class FakeReader:
 
     def correctness(self, run_id: str) -> np.ndarray | None:
         return np.arange(100) < 50
-
-    def complete_result(self, key: str) -> CompleteResult | None:
-        return None
 
 
 class TestReading:

@@ -409,13 +409,15 @@ class TestRetryingWhatFailed:
 class Recorded:
     """Has a complete result for one key."""
 
-    def __init__(self, key: str, *, tested: bool = True) -> None:
+    def __init__(self, key: str, *, tested: bool = True, study: str = "another") -> None:
         self._key = key
+        self._study = study
         self.test = TestResult(loss=1.0, correct=b"\xf0", count=8) if tested else None
 
     def complete_result(self, key: str) -> CompleteResult | None:
         epochs = (epoch(1, 0.5), epoch(2, 0.6))
-        return CompleteResult(run_id="abc", epochs=epochs, parameters=42, test=self.test) if key == self._key else None
+        found = CompleteResult(run_id="abc", study=self._study, epochs=epochs, parameters=42, test=self.test)
+        return found if key == self._key else None
 
 
 class TestResultsFromElsewhere:
@@ -434,6 +436,16 @@ class TestResultsFromElsewhere:
         assert (taken.outcome, taken.reused_from, taken.parameters) == (Outcome.COMPLETE, "abc", 42)
         assert [e.val_accuracy for e in taken.epochs] == [0.5, 0.6]
         assert (stored(tiny)[0].value, stored(tiny)[0].intermediate_values) == (0.6, {1: 0.5, 2: 0.6})
+
+    def test_one_of_the_very_study_is_its_own_and_taken_from_nobody(self, runs: Path) -> None:
+        tiny, _ = self.first(runs)
+        trial = next_trial(grid(runs / "other").open())
+        tiny.recorded = Recorded(trial.key, study=trial.study)
+
+        ledger = tiny.open()
+        next_trial(ledger)
+
+        assert (ledger.records[0].outcome, ledger.records[0].reused_from) == (Outcome.COMPLETE, None)
 
     def test_it_is_still_there_for_the_next_driver(self, runs: Path) -> None:
         tiny, ledger = self.first(runs)

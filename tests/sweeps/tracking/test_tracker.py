@@ -22,6 +22,7 @@ from cifar_core.results import EpochResult, TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.client import delete_sweep
+from sweeps.tracking.complete_results import CompleteResults
 from sweeps.tracking.mapping import epoch_metrics, params_of, parse_param, tags_of
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.reader import MlflowReader
@@ -261,7 +262,7 @@ class TestContent:
         record = record_of(sweep, key=f"key of {sweep}", test=test)
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record)
-        result = MlflowReader(runs).complete_result(record.key)
+        result = CompleteResults(MlflowReader(runs)).complete_result(record.key)
         assert result is not None
         assert (result.epochs, result.parameters, result.test) == (record.epochs, 62_006, test)
         correct = MlflowReader(runs).correctness(result.run_id)
@@ -273,9 +274,24 @@ class TestContent:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, key=f"key of {sweep}", reused_from="another run"))
             tracker.write(record_of(sweep, 1, key=f"pruned of {sweep}", epochs=2, outcome=Outcome.PRUNED))
-        reader = MlflowReader(runs)
-        assert reader.complete_result(f"key of {sweep}") is None
-        assert reader.complete_result(f"pruned of {sweep}") is None
+        results = CompleteResults(MlflowReader(runs))
+        assert results.complete_result(f"key of {sweep}") is None
+        assert results.complete_result(f"pruned of {sweep}") is None
+
+    def test_a_record_that_goes_away_offers_nothing_and_says_so_once(
+        self, runs: Path, sweep: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with tracker_of(runs, sweep) as tracker:
+            for number in range(2):
+                tracker.write(record_of(sweep, number, key=f"{number} of {sweep}"))
+        results = CompleteResults(MlflowReader(runs))
+        (runs / "mlflow.db").rename(runs / "away.db")
+        try:
+            assert [results.complete_result(f"{number} of {sweep}") for number in range(2)] == [None, None]
+        finally:
+            (runs / "away.db").rename(runs / "mlflow.db")
+
+        assert caplog.text.count("cannot be taken over any more") == 1
 
     def test_a_test_taken_after_the_run_is_added(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
@@ -356,7 +372,7 @@ class TestStore:
 
     def test_a_file_that_is_no_database_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "mlflow.db").write_text("not a database, but long enough to be taken for one" * 100)
-        with pytest.raises(RecordError, match="cannot be used"):
+        with pytest.raises(RecordError, match="cannot be read"):
             tracker_of(tmp_path, "s").open()
         with pytest.raises(RecordError, match="cannot be read"):
             MlflowReader(tmp_path).runs()
@@ -421,8 +437,7 @@ class TestStore:
     def test_reading_or_deleting_from_a_store_that_is_not_there_creates_nothing(self, tmp_path: Path) -> None:
         reader = MlflowReader(tmp_path / "runs")
         assert reader.runs().empty
-        assert reader.complete_result("any") is None
-        assert reader.complete_result("key") is None
+        assert CompleteResults(reader).complete_result("any") is None
         assert delete_sweep(tmp_path / "runs", "s") == 0
         assert list(tmp_path.iterdir()) == []
 

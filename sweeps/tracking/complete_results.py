@@ -1,0 +1,68 @@
+"""What was recorded as complete when a sweep started, so that nothing of it is trained again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cifar_core.results import TestResult
+from sweeps.errors import RecordError
+from sweeps.tracking.mapping import NOT_FINITE, read_not_finite
+from sweeps.tracking.reader import MlflowReader
+from sweeps.trial_record import CompleteResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow.entities import Run
+
+_log = logging.getLogger(__name__)
+
+
+class CompleteResults:
+    """The complete runs of the record, listed once. A record that goes away later costs their reuse, and no more."""
+
+    def __init__(self, reader: MlflowReader) -> None:
+        """List them.
+
+        Raises:
+            RecordError: the record cannot be read.
+        """
+        self._reader = reader
+        self._runs = reader.complete_runs()
+        self._is_away = False
+
+    def complete_result(self, key: str) -> CompleteResult | None:
+        """Return the result recorded under a key; None where there is none, or the record has gone away."""
+        run = self._runs.get(key)
+        if run is None or self._is_away:
+            return None
+        try:
+            return self._read(run)
+        except RecordError as error:
+            # Asked once: a server that hangs would hold up every proposal.
+            self._is_away = True
+            _log.warning("what is recorded cannot be taken over any more, and is trained again: %s", error)
+            return None
+
+    def _read(self, run: Run) -> CompleteResult:
+        run_id, metrics = run.info.run_id, run.data.metrics
+        millions = metrics.get("parameters_millions")
+        correct = self._reader.correctness(run_id) if "test_accuracy" in metrics else None
+        test = None
+        if correct is not None:
+            loss = metrics.get("test_loss", read_not_finite(run.data.tags.get(NOT_FINITE)).get(("test_loss", 0)))
+            assert loss is not None, "a tested run has a test_loss, finite or in its tag"
+            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct))
+        return CompleteResult(
+            run_id=run_id,
+            study=run.data.tags.get("study"),
+            epochs=tuple(self._reader.curve(run_id)),
+            parameters=None if millions is None else round(millions * 1e6),
+            test=test,
+        )
+
+
+def _packed(correct: np.ndarray) -> bytes:
+    import numpy as np
+
+    return np.packbits(correct).tobytes()

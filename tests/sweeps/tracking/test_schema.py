@@ -1,0 +1,96 @@
+"""A new store is whole or not there, whenever its maker is killed; the half ones of older versions are replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweeps.tracking.tracker import Tracker
+
+OPEN = """
+from pathlib import Path
+from sweeps.tracking.tracker import Tracker
+Tracker(runs=Path({runs!r}), sweep="s", study="s", description="", environment={{}}).open()
+"""
+OPEN_AS_0_2_0 = """
+from mlflow import MlflowClient
+MlflowClient(tracking_uri="sqlite:///" + {runs!r} + "/mlflow.db").search_experiments()
+"""
+
+
+def kill_when(code: str, condition: Callable[[], bool], *, after: float = 0.0) -> None:
+    """Run Python code and kill it some time after a condition holds."""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+
+
+def tables(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+    return 0
+
+
+def opens(runs: Path) -> bool:
+    with Tracker(runs=runs, sweep="s", study="s", description="", environment={}):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _a_store_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_a_driver_killed_while_it_makes_the_tables_leaves_no_store_and_the_next_one_makes_it(
+    after: float, runs: Path
+) -> None:
+    runs.mkdir()
+    kill_when(OPEN.format(runs=str(runs)), lambda: any(runs.glob("mlflow.db.new-*")), after=after)
+
+    assert not (runs / "mlflow.db").exists()
+    assert opens(runs)
+    assert not list(runs.glob("mlflow.db.new-*"))
+
+
+def test_a_half_made_store_of_an_older_version_is_replaced_and_kept_aside(
+    runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs.mkdir()
+    store = runs / "mlflow.db"
+    kill_when(OPEN_AS_0_2_0.format(runs=str(runs)), lambda: tables(store) > 3)
+    half = tables(store)
+
+    assert opens(runs)
+
+    assert tables(store) > half
+    assert (runs / "mlflow.db.unfinished").exists()
+    assert "had only some of its tables" in caplog.text
+
+
+def test_a_whole_store_without_runs_is_left_as_it_is(recorded_runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database, database:
+        database.execute("DELETE FROM tags")
+        database.execute("DELETE FROM runs")
+        database.execute("CREATE TABLE somebody_elses (x)")
+
+    assert opens(recorded_runs)
+
+    assert caplog.text == ""
+    with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM somebody_elses").fetchone() == (0,)
