@@ -58,7 +58,7 @@ def ladder(
     for name in chosen:
         loaded.rung(name)
 
-    from sweeps.cli.run import finish
+    from sweeps.cli.run import after_the_run, finish
     from sweeps.execution import Probe
 
     summary = run(
@@ -71,7 +71,8 @@ def ladder(
         rungs=chosen,
         cost=Probe().seconds,
     )
-    show_ladder(runs, loaded.name)
+    with after_the_run("the ladder", f"sweeps ladder {file}"):
+        show_ladder(runs, loaded.name)
     finish(summary, loaded.name)
 
 
@@ -109,7 +110,7 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
       sweeps ablate quick/3 --seeds 3
     """
     from sweeps.api import run as run_ladder
-    from sweeps.cli.run import finish
+    from sweeps.cli.run import after_the_run, finish
     from sweeps.report import find_run
     from sweeps.spec import Budget, ablation_of
     from sweeps.tracking import MlflowReader
@@ -119,5 +120,6 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
     ladder = ablation_of(reader.configuration(row["run_id"]), run=f"{row['sweep']}/{row['trial']}", key=row["key"])
     budget = Budget(seeds=seeds)
     summary = run_ladder(ladder, runs=runs, backend=backend, address=address, retry_failed=retry_failed, budget=budget)
-    show_ladder(runs, ladder.name)
+    with after_the_run("the comparison", f"sweeps ablate {run}"):
+        show_ladder(runs, ladder.name)
     finish(summary, ladder.name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,21 +56,30 @@ def run(
 
 
 def show_result(runs: Path, sweep: str) -> None:
-    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`.
-
-    The sweep is over by then: a record or a disk that is away now must not hide how it went.
-    """
+    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`."""
     from sweeps.cli.terminal import console
     from sweeps.report import print_leaderboard, query_leaderboard, to_csv
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    try:
+    with after_the_run("the leaderboard", "sweeps leaderboard"):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
         to_csv(query_leaderboard(reader), runs / "leaderboard.csv")
+
+
+@contextlib.contextmanager
+def after_the_run(what: str, later: str) -> Iterator[None]:
+    """Show what came out: a record or a disk that is away by then must not hide how the run went.
+
+    Args:
+        what: what is shown, in words.
+        later: the command that shows it later.
+    """
+    try:
+        yield
     except (RecordError, OSError) as error:
-        click.echo(f"the leaderboard cannot be shown or written now: {error}", err=True)
-        click.echo("`sweeps leaderboard` shows it later", err=True)
+        click.echo(f"{what} cannot be shown or written now: {error}", err=True)
+        click.echo(f"`{later}` does it later", err=True)
 
 
 def finish(summary: RunSummary, sweep: str) -> None:

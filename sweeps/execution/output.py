@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -23,9 +25,19 @@ def terminal_copy() -> Iterator[Console]:
         # A notebook's or a test's standard output has no file behind it, and is not redirected either.
         yield Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout)
         return
-    with os.fdopen(copy, "w", encoding="utf-8", buffering=1) as stream:
+    with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
         terminal = stream.isatty()
         yield Console(file=stream, width=None if terminal else PLAIN_WIDTH, highlight=False)
+
+
+class _LastingFile(io.FileIO):
+    """A file that takes what is written to it also when its terminal, its pipe or its disk is gone."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content) or 0
+        except OSError:
+            return len(content)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import refusal_reason, session_folder
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
+from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.trial import Job, Splits
 from sweeps.machine import allowed_cores, local_gpus
@@ -34,7 +35,19 @@ OBJECT_STORE_BYTES = 1_000_000_000
 class RayBackend:
     """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
 
-    def __init__(self, resources: Resources, limits: Limits, *, address: str | None, log: Path) -> None:
+    def __init__(
+        self, resources: Resources, limits: Limits, *, address: str | None, log: Path, on_loss: Callable[[], None]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            resources: what a trial holds.
+            limits: how many run at once.
+            address: of a cluster; None for this machine.
+            log: for everything that Ray says.
+            on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
+        """
+        self._on_loss = on_loss
         self._resources = resources
         self._limits = limits
         self._address = address
@@ -47,7 +60,7 @@ class RayBackend:
         with self._held as held:
             self._folder = held.enter_context(session_folder())
             held.callback(self._shut_down)
-            with redirect_output(self._log), _keeps_signal_handlers():
+            with redirect_output(self._log), _our_signals():
                 self._connect()
             found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
@@ -85,6 +98,10 @@ class RayBackend:
                 f"(more in {self._log})"
             ) from None
 
+    def _watch(self) -> RayWatch:
+        address = ray.get_runtime_context().gcs_address
+        return RayWatch(address, is_local=self._address is None, on_loss=self._on_loss)
+
     def _shut_down(self) -> None:
         with redirect_output(self._log):
             ray.shutdown()
@@ -105,7 +122,7 @@ class RayBackend:
         while True:
             tuner = self._tuner(calls, splits=splits, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._log):
+                with redirect_output(self._log), self._watch():
                     tuner.fit()
             except Exception as error:
                 if is_disk_full(error):
@@ -117,7 +134,7 @@ class RayBackend:
             # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
             # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
             del tuner
-            with redirect_output(self._log), _keeps_signal_handlers():
+            with redirect_output(self._log), _our_signals():
                 ray.shutdown()
                 self._connect()
             for record in ledger.records:
@@ -162,9 +179,14 @@ class RayBackend:
 
 
 @contextlib.contextmanager
-def _keeps_signal_handlers() -> Iterator[None]:
-    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+def _our_signals() -> Iterator[None]:
+    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word.
+
+    What the block starts does not hear of a terminal that closes, which is told to every process of its group: this
+    one ends the others, in order.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
@@ -172,3 +194,4 @@ def _keeps_signal_handlers() -> Iterator[None]:
         with contextlib.suppress(ValueError):
             for number, handler in before.items():
                 signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import optuna
 from rich.console import Console
@@ -179,7 +179,7 @@ class _Start:
     def _train(self, ledger: Ledger, images: LabelledImages) -> None:
         plan, folder = self._plan, self._folder
         splits = _splits_of(plan, images)
-        with self._backend() as backend:
+        with self._backend(on_loss=lambda: self._end_without_ray(ledger)) as backend:
             slots = backend.slots()
             state = SweepState(
                 sweep=plan.name,
@@ -209,7 +209,22 @@ class _Start:
                     stopping=self._stopping,
                 )
 
-    def _backend(self) -> contextlib.AbstractContextManager[Backend]:
+    def _end_without_ray(self, ledger: Ledger) -> NoReturn:
+        """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
+        ledger.interrupt()
+        self._tracker.close("KILLED" if self._stopping.reason else "FAILED")
+        self._folder.forget_driver()
+        if self._stopping.reason == "signal":
+            self._console.print("interrupted; all is saved: the same command goes on from here")
+            os._exit(130)
+        self._console.print(
+            f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
+            "every epoch so far is saved: the same command goes on from here",
+            soft_wrap=True,
+        )
+        os._exit(2)
+
+    def _backend(self, *, on_loss: Callable[[], None]) -> contextlib.AbstractContextManager[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
             return contextlib.nullcontext(InlineBackend(plan.resources))
@@ -217,7 +232,8 @@ class _Start:
         prepare_environment(address=address)
         from sweeps.execution.ray_backend import RayBackend
 
-        return RayBackend(plan.resources, plan.limits, address=address, log=self._folder.path / "ray.log")
+        log = self._folder.path / "ray.log"
+        return RayBackend(plan.resources, plan.limits, address=address, log=log, on_loss=on_loss)
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder

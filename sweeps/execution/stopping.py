@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -29,6 +32,8 @@ class Stopping:
         self._deadline = None if limit is None else time.monotonic() + limit
         self._console = console
         self._signals = 0
+        self._on_terminal = sys.stdout.isatty()
+        self._terminal_is_gone = False
         self.reason: StopReason | None = None
         self.details = ""
         """For a person, where the reason alone does not say what to do."""
@@ -66,11 +71,14 @@ class Stopping:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if self._terminal_is_gone and not sys.stdout.isatty():
+                # What is still to be said is said to nobody.
+                sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         self.reason = "signal"
+        self._terminal_is_gone |= number == signal.SIGHUP and self._on_terminal
         if self._signals > 1:
             raise KeyboardInterrupt
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            self._console.print("stopping: every epoch so far is saved (once more to stop at once)")
+        self._console.print("stopping: every epoch so far is saved (once more to stop at once)")

@@ -78,8 +78,12 @@ class SweepFolder:
                 file.write(json.dumps(about).encode("utf-8"))
             yield
         finally:
-            self._driver.unlink(missing_ok=True)
+            self.forget_driver()
             lock.release()
+
+    def forget_driver(self) -> None:
+        """Take note that the driver ends in order; see `died`."""
+        self._driver.unlink(missing_ok=True)
 
     def _busy(self) -> SweepBusyError:
         driver = self.driver()
