@@ -6,26 +6,65 @@ import contextlib
 import os
 import platform
 import subprocess
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import filelock
 
 _leased: list[filelock.BaseFileLock] = []
 
+_CGROUPS = Path("/sys/fs/cgroup")
+_LEASES = Path("/tmp/sweeps-cores")
+"""Where drivers that see the same file system tell each other which cores they hold, whoever and whatever TMPDIR is."""
+
 
 def allowed_cores() -> list[int]:
-    """Return the cores that this process may use, fewer than the machine has inside a container."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    quota = _cgroup_quota()
-    return cores if quota is None else cores[: max(1, int(quota))]
+    """Return the numbers of the cores that this process may run on, fewer than the machine has inside a container."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def _cgroup_quota() -> float | None:
+def core_count() -> int:
+    """Return how many cores this process may keep busy: those it may run on, as far as its CPU quota goes."""
+    quota = _cpu_quota()
+    cores = len(allowed_cores())
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _cpu_quota(memberships: Path = Path("/proc/self/cgroup"), mounted: Path = _CGROUPS) -> float | None:
+    """Return the smallest CPU quota, in cores, of this process's control groups and those around them.
+
+    Args:
+        memberships: which groups this process is in, as the kernel tells it.
+        mounted: where control groups are to be seen; inside a container only its own are.
+    """
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
+        lines = memberships.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            roots = [mounted, mounted / "unified"]
+        elif "cpu" in controllers.split(","):
+            roots = [mounted / name for name in (controllers, "cpu", "cpu,cpuacct")]
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        around = [group, *group.parents]
+        quotas += [quota for root in roots for part in around if (quota := _quota_of(root / part)) is not None]
+    return min(quotas, default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    """Return a control group's CPU quota in cores, of either version of control groups."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text(encoding="ascii")
+            period = (group / "cpu.cfs_period_us").read_text(encoding="ascii")
+        return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):
         return None
 
@@ -47,14 +86,13 @@ def pin_to_leased_cores(count: int) -> list[int]:
     """
     if _leased or not hasattr(os, "sched_setaffinity"):
         return []
-    folder = Path(tempfile.gettempdir()) / f"sweeps-cores-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
     taken: list[int] = []
     for core in allowed_cores():
-        lock = filelock.FileLock(folder / str(core))
+        lock = filelock.FileLock(_LEASES / str(core), mode=0o666)
         try:
+            _make_leases_folder()
             lock.acquire(blocking=False)
-        except filelock.Timeout:
+        except (filelock.Timeout, OSError):
             continue
         _leased.append(lock)
         taken.append(core)
@@ -65,6 +103,13 @@ def pin_to_leased_cores(count: int) -> list[int]:
         held.release()
     _leased.clear()
     return []
+
+
+def _make_leases_folder() -> None:
+    with contextlib.suppress(FileExistsError):
+        _LEASES.mkdir()
+        # For all users, as /tmp itself is: what one made the others may lock, not delete.
+        _LEASES.chmod(0o1777)
 
 
 def environment() -> dict[str, str]:
@@ -91,9 +136,9 @@ def _git_sha() -> str:
 
 def machine_and_versions() -> dict[str, str]:
     """Return what a page of results says of the machine and the software."""
-    cores = allowed_cores()
+    cores = core_count()
     machine = {
-        "machine": f"{_processor()}, {len(cores)} core{'s' if len(cores) != 1 else ''}",
+        "machine": f"{_processor()}, {cores} core{'s' if cores != 1 else ''}",
         "Python": platform.python_version(),
     }
     return machine | {name.removeprefix("version."): value for name, value in environment().items() if name != "user"}

@@ -23,7 +23,7 @@ from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearch
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.trial import Job, Splits
-from sweeps.machine import allowed_cores, local_gpus
+from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 from sweeps.study import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
@@ -80,7 +80,7 @@ class RayBackend:
                 ray.init(
                     # Never one that happens to run here: its cores and its token are not ours.
                     address="local",
-                    num_cpus=len(allowed_cores()),
+                    num_cpus=core_count(),
                     num_gpus=local_gpus(),
                     include_dashboard=False,
                     object_store_memory=OBJECT_STORE_BYTES,

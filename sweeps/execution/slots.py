@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweeps.errors import SweepError
 from sweeps.formatting import plural
-from sweeps.machine import allowed_cores, local_gpus
+from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 
 
@@ -52,4 +52,4 @@ def slots_of(resources: Resources, limits: Limits, *, cpus: float, gpus: float) 
 
 def local_slots(resources: Resources, limits: Limits) -> Slots:
     """Return the slots of this machine without starting Ray."""
-    return slots_of(resources, limits, cpus=len(allowed_cores()), gpus=local_gpus())
+    return slots_of(resources, limits, cpus=core_count(), gpus=local_gpus())

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 from sweep_fakes import Cli, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
 
-from sweeps.machine import allowed_cores
+from sweeps.machine import core_count
 from sweeps.study.folder import SweepFolder
 from sweeps.study.ledger import Ledger
 from sweeps.study.opening import read_study
@@ -69,7 +69,7 @@ def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
     result = cli("run", path, "--runs", recorded_runs)
 
     assert result.exit_code == 0, result.output
-    slots = min(2, len(allowed_cores()))
+    slots = min(2, core_count())
     assert f"{slots} slot" in result.stdout
     trials = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
     runs = written(recorded_runs)
