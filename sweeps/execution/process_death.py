@@ -14,6 +14,7 @@ from sweeps.trial_record import ErrorClass, Outcome, Report
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
 _KILLED_BY_KERNEL = "its process was killed by the operating system, because there was no memory left"
+_SAID_OF_MEMORY = "killed due to the node running low on memory"
 _TAIL_BYTES = 20_000
 _LAST_WORDS_LENGTH = 200
 
@@ -41,8 +42,16 @@ class MemoryKills:
         return 0
 
 
-def death_report(job: Job, *, memory: MemoryKills) -> Report:
-    """Return what the ledger is told of a trial whose process is gone."""
+def death_report(job: Job, *, said: str, memory: MemoryKills) -> Report:
+    """Return what the ledger is told of a trial whose process is gone.
+
+    Args:
+        job: the trial.
+        said: what Ray says of it.
+        memory: what the kernel says.
+    """
+    if _SAID_OF_MEMORY in said:
+        return out_of_memory_report(KILLED_BY_RAY)
     if memory.new():
         return out_of_memory_report(_KILLED_BY_KERNEL)
     words = last_words(Path(job.log))

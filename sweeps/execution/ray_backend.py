@@ -13,12 +13,14 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError
+from ray._private import ray_constants
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray.exceptions import AuthenticationError, OutOfMemoryError
 
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
-from sweeps.execution.ray_environment import refusal_reason, session_folder
+from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
@@ -71,10 +73,14 @@ class RayBackend:
         self._held.close()
 
     def _connect(self) -> None:
+        # Where Ray was imported before this project could prepare it, as in a notebook.
+        ray_constants.ENABLE_RAY_CLUSTER = self._address is not None
         before = self._log.stat().st_size
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self._address:
+                # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
+                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
                 ray.init(address=self._address, **quiet)
             else:
                 ray.init(
@@ -87,15 +93,14 @@ class RayBackend:
                     _temp_dir=str(self._folder),
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError) as error:
             if is_disk_full(error):
                 raise DiskFullError(self._folder) from None
             if not self._address:
                 raise SweepError(f"Ray on this machine did not start: {error} (more in {self._log})") from None
-            said = self._log.read_bytes()[before:].decode(errors="replace")
+            advice = _advice(error, self._log.read_bytes()[before:].decode(errors="replace"))
             raise SweepError(
-                f"the Ray cluster at {self._address} takes no driver from here ({error}): {refusal_reason(said)} "
-                f"(more in {self._log})"
+                f"the Ray cluster at {self._address} takes no driver from here: {advice} (more in {self._log})"
             ) from None
 
     def _watch(self) -> RayWatch:
@@ -176,6 +181,16 @@ class RayBackend:
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         )
+
+
+def _advice(error: Exception, said: str) -> str:
+    """Return what to do about a cluster that answers and refuses; the reason stands in what Ray wrote meanwhile."""
+    if isinstance(error, AuthenticationError) or "InvalidAuthToken" in said:
+        return (
+            "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
+            "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
+        )
+    return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
 
 
 @contextlib.contextmanager

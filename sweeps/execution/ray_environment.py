@@ -49,16 +49,13 @@ def prepare_environment(*, address: str | None) -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if address is None:
-        os.environ.setdefault(_ON_LOOPBACK, "0")
+        os.environ[_ON_LOOPBACK] = "0"
         if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not _token_is_given():
             ensure_private_token()
         return
     require_answer(address)
     if os.environ.get(_ON_LOOPBACK) == "0":
         del os.environ[_ON_LOOPBACK]
-    if "RAY_AUTH_MODE" not in os.environ and (_token_is_given() or token_file().exists()):
-        # `ray start` takes a token where there is one; a driver that is given an address does not by itself.
-        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def token_file() -> Path:
@@ -110,16 +107,6 @@ def require_answer(address: str) -> None:
             f"no Ray cluster answers at {address} ({error}): start one there with `ray start --head`, or leave out "
             "--address (and RAY_ADDRESS) to use this machine alone"
         ) from None
-
-
-def refusal_reason(said: str) -> str:
-    """Return what to do about a cluster that answers and does not take us, by what Ray wrote meanwhile."""
-    if "InvalidAuthToken" in said or "Unauthenticated" in said:
-        return (
-            "it asks for a token and was given none, or another one: copy ~/.ray/auth_token from its head node to "
-            "here (chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
-        )
-    return "check that it runs the same versions of Ray and Python, and `ray status` there"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -126,7 +127,9 @@ class LedgerScheduler(_Unpickled, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Its process died. Ray does not try it again (`max_failures` is 0): the ledger hands it out, or ends it."""
-        self._ledger.report(trial.config["number"], death_report(Job(**trial.config), memory=self._memory))
+        said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+        report = death_report(Job(**trial.config), said=said, memory=self._memory)
+        self._ledger.report(trial.config["number"], report)
 
 
 class StopWhen(_Unpickled, Stopper):

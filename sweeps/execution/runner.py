@@ -51,6 +51,11 @@ class RunOptions:
     new: bool = False
     retry_failed: bool = False
 
+    @property
+    def ray_address(self) -> str | None:
+        """Of the cluster to run on, None for this machine."""
+        return self.address or os.environ.get("RAY_ADDRESS") or None
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
@@ -85,6 +90,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     folder = SweepFolder(options.runs.resolve(), plan.name)
     if options.backend == "inline":
         guard_exit()
+    else:
+        prepare_environment(address=options.ray_address)
     sources = _sources(plan)
     images, fingerprint = load_training_images()
     identify = Identifier(data_fingerprint=fingerprint, sources=sources)
@@ -228,12 +235,10 @@ class _Start:
         plan, options = self._plan, self._options
         if options.backend == "inline":
             return contextlib.nullcontext(InlineBackend(plan.resources))
-        address = options.address or os.environ.get("RAY_ADDRESS") or None
-        prepare_environment(address=address)
         from sweeps.execution.ray_backend import RayBackend
 
         log = self._folder.path / "ray.log"
-        return RayBackend(plan.resources, plan.limits, address=address, log=log, on_loss=on_loss)
+        return RayBackend(plan.resources, plan.limits, address=options.ray_address, log=log, on_loss=on_loss)
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder

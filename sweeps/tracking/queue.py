@@ -11,6 +11,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+FLUSH_TRIES = 3
+"""Failures in a row after which nobody waits for a store any more that is surely away."""
+
 
 class PermanentError(Exception):
     """Trying again would not help: the item is given up and counted."""
@@ -38,6 +41,7 @@ class LatestQueue(Generic[T]):
         self._pending: dict[int, T] = {}
         self._given_up: set[int] = set()
         self._in_flight: dict[int, T] = {}
+        self._failures = 0
         self._closing = False
         self._hurry = False
         self._changed = threading.Condition()
@@ -55,12 +59,17 @@ class LatestQueue(Generic[T]):
     def flush(self, *, timeout: float) -> bool:
         """Wait until nothing is left to write, and return whether that came in time.
 
-        A pause between two tries is cut short. What was given up is not waited for.
+        A pause between two tries is cut short. What was given up is not waited for, nor a store that is away.
         """
         with self._changed:
             self._hurry = True
+            self._failures = 0
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._pending and not self._in_flight, timeout=timeout)
+            self._changed.wait_for(lambda: self._is_idle() or self._failures >= FLUSH_TRIES, timeout=timeout)
+            return self._is_idle()
+
+    def _is_idle(self) -> bool:
+        return not self._pending and not self._in_flight
 
     def close(self, *, timeout: float) -> int:
         """Write what can be written within `timeout` seconds, end the thread; return how many were not."""
@@ -73,20 +82,23 @@ class LatestQueue(Generic[T]):
             return len(self._given_up | self._pending.keys() | self._in_flight.keys())
 
     def _run(self) -> None:
-        pause = self._first_pause
+        pause, is_away = self._first_pause, False
         while batch := self._next_batch():
             failure = self._write_all(batch)
             if failure is None:
-                pause = self._first_pause
+                pause, is_away = self._first_pause, False
                 continue
-            if pause == self._first_pause:
+            if not is_away:
                 _log.warning("%s: %s (kept, and tried again)", self._name, failure)
+            is_away = True
             with self._changed:
+                self._failures += 1
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._closing or self._hurry, timeout=pause)
+                pause = self._first_pause if self._hurry else min(pause * 2, self._longest_pause)
                 self._hurry = False
                 if self._closing:
                     return
-            pause = min(pause * 2, self._longest_pause)
 
     def _next_batch(self) -> dict[int, T]:
         with self._changed:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from sweep_fakes import Cli, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
+from sweep_fakes import Cli, once, outcomes, own_net, tiny, write_yaml, written
 
 from sweeps.machine import core_count
 from sweeps.study.folder import SweepFolder
@@ -20,23 +15,7 @@ from sweeps.study.opening import read_study
 from sweeps.trial_record import Report
 
 SLOTS = {"max_concurrent_trials": 2}
-STOP_SECONDS = 30
-
-
-def ray_processes() -> set[int]:
-    """Return the processes of Ray's own servers and workers on this machine."""
-    found = subprocess.run(["pgrep", "-f", "raylet|gcs_server|ray::"], capture_output=True, text=True, check=False)
-    return {int(pid) for pid in found.stdout.split() if int(pid) != os.getpid()}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
-    before = ray_processes()
-    yield
-    deadline = time.monotonic() + STOP_SECONDS
-    while ray_processes() - before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert ray_processes() - before == set()
+pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
 
 def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
@@ -99,24 +78,3 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint_and_ends_on
     assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [[1, 2, 3]] * 2
     logs = [log.read_text(encoding="utf-8") for log in (recorded_runs / "sweeps" / "tiny" / "logs").iterdir()]
     assert sum("going on after epoch 1" in log for log in logs) == 1
-
-
-def test_control_c_ends_with_130_and_nothing_is_left_running(tmp_path: Path, recorded_runs: Path) -> None:
-    content = tiny(limits=SLOTS, base=tiny()["base"] | {"epochs": 100_000})
-    arguments = ("run", write_yaml(tmp_path, content), "--runs", recorded_runs)
-
-    with sweeps_process(*arguments, cwd=tmp_path) as process:
-        journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
-        deadline = time.monotonic() + 120
-        while not (journal.exists() and b"epoch:0002" in journal.read_bytes()):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "no epoch in two minutes"
-            time.sleep(0.1)
-        # As a terminal does: to the driver and to everything that it has started.
-        os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=STOP_SECONDS)
-
-    assert process.returncode == 130, output
-    assert "the same command goes on from here" in output
-    assert set(outcomes(recorded_runs)) == {("KILLED", "interrupted")}
-    assert [run.status for run in written(recorded_runs, kind="sweep")] == ["KILLED"]
