@@ -7,15 +7,23 @@ the result goes to the ledger.
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cifar_core.errors import CheckpointError
 from cifar_core.results import TestResult
 from sweeps.execution.trial import CHECKPOINT_FILE
 from sweeps.study import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
+
+if TYPE_CHECKING:
+    from cifar_core.training import TrainingState
+
+_log = logging.getLogger(__name__)
 
 
 def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
@@ -25,16 +33,33 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
         checkpoint: file of a complete run.
         device: where to compute.
     """
-    from cifar_core.checkpoint import load_checkpoint
     from cifar_core.data import load_test_images
     from cifar_core.evaluation import evaluate
 
-    state = load_checkpoint(Path(checkpoint), device=device)
+    state = _whole_state(Path(checkpoint), device=device)
     images = load_test_images(progress=False)
     measured = evaluate(state.model, images, config=state.config)
     return TestResult(
         loss=measured.loss, correct=np.packbits(measured.correct_N).tobytes(), count=len(measured.correct_N)
     )
+
+
+def _whole_state(checkpoint: Path, *, device: str) -> TrainingState:
+    """Return a complete run's state; where its file is damaged, from the one before, trained to its end again."""
+    from cifar_core.checkpoint import load_checkpoint, usable_checkpoints
+    from cifar_core.data import load_training_images, split_train_validation
+    from cifar_core.training import train
+
+    *files, last = usable_checkpoints(checkpoint)
+    for file in files:
+        with contextlib.suppress(CheckpointError):
+            return load_checkpoint(file, device=device)
+    state = load_checkpoint(last, device=device)
+    if state.epoch < state.config.epochs:
+        images, _ = load_training_images(progress=False)
+        for _ in train(state.config, *split_train_validation(images, state.config.data), state=state):
+            pass
+    return state
 
 
 class TestStep:
@@ -65,7 +90,12 @@ class TestStep:
         if not checkpoint.exists():
             return
         self._asked.add(record.number)
-        self._ledger.note_test(record.number, measure_on_test(str(checkpoint)))
+        try:
+            measured = measure_on_test(str(checkpoint))
+        except CheckpointError as error:
+            _log.warning("%s cannot be measured on the test images: %s", record.name, error)
+            return
+        self._ledger.note_test(record.number, measured)
 
 
 class _NoTestStep(contextlib.nullcontext[None]):

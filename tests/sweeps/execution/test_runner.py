@@ -15,8 +15,12 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, Written, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
 
-from cifar_core.data import default_directory
+from cifar_core.checkpoint import save_checkpoint
+from cifar_core.config import TrainingConfig
+from cifar_core.data import default_directory, load_training_images, split_train_validation
 from cifar_core.results import TestResult
+from cifar_core.training import start as start_training
+from cifar_core.training import train
 from sweeps.execution import test_set
 from sweeps.study import read_state
 from sweeps.trial_record import TrialRecord
@@ -313,3 +317,43 @@ def test_a_changed_space_is_refused_and_begins_anew_when_asked(runs: Path, start
     assert result.exit_code == 0, result.output
     assert len(written(runs)) == 3
     assert json.loads((runs / "sweeps" / "tiny" / "journal.log").read_text().splitlines()[0])
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_and_the_log_says_so(tmp_path: Path, runs: Path, start: Start) -> None:
+    marker = tmp_path / "ended"
+    base = own_net(tmp_path, module="net_with_a_checkpoint", hook="pass")
+    source = tmp_path / "net_with_a_checkpoint.py"
+    # In the middle of the third of four epochs the driver is ended.
+    hook = once(marker, "os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)")
+    source.write_text(source.read_text(encoding="utf-8").replace("== 15", "== 25").replace("pass", hook), "utf-8")
+    assert start(base=base | {"epochs": 4}, run_cap=1).exit_code == 130
+    (checkpoint,) = (runs / "sweeps" / "tiny" / "checkpoints").glob("*/state.pt")
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+
+    result = start(base=base | {"epochs": 4}, run_cap=1)
+
+    assert result.exit_code == 0, result.output
+    (log,) = (runs / "sweeps" / "tiny" / "logs").iterdir()
+    said = log.read_text(encoding="utf-8")
+    assert "not going on from state.pt" in said
+    assert "its checksum is wrong" in said
+    assert "going on after epoch 1, from the checkpoint before (state.previous.pt)" in said
+    assert curve(written(runs)[0]) == [1, 2, 3, 4]
+
+
+def test_one_that_is_damaged_when_the_test_images_are_to_be_measured_is_trained_to_its_end_again(
+    tmp_path: Path, runs: Path
+) -> None:
+    config = TrainingConfig.model_validate(tiny()["base"] | {"epochs": 3})
+    images, _ = load_training_images()
+    split = split_train_validation(images, config.data)
+    state = start_training(config, train_size=len(split[0]), device="cpu")
+    path = tmp_path / "state.pt"
+    for _ in train(config, *split, state=state):
+        save_checkpoint(state, path)
+    expected = test_set.measure_on_test(str(path), device="cpu")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    assert test_set.measure_on_test(str(path), device="cpu") == expected

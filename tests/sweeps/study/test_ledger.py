@@ -23,7 +23,7 @@ from cifar_core.results import TestResult
 from sweeps.study.ledger import EXHAUSTED, Ledger
 from sweeps.study.opening import read_study
 from sweeps.study.proposers import Candidate, ListProposer, Proposal
-from sweeps.trial_record import CompleteResult, Outcome, Report, RungLabel, TrialRecord
+from sweeps.trial_record import CompleteResult, ErrorClass, Outcome, Report, RungLabel, TrialRecord
 
 FOUR = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}}
 
@@ -292,6 +292,26 @@ class TestAfterADriverDied:
 
         assert stored(tiny)[0].intermediate_values == {1: 0.3}
 
+    @pytest.mark.parametrize("early", [{"type": "asha", "min_epochs": 1, "reduction_factor": 2}, {"type": "median"}])
+    def test_one_killed_between_an_epoch_and_the_pruners_decision_is_decided(
+        self, early: dict[str, Any], runs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rates = {"optimizer.lr": {"values": [number / 100 for number in range(1, 9)]}}
+        tiny = grid(runs, base=base(epochs=4), early_terminate=early, parameters=rates)
+        ledger = tiny.open()
+        for _ in range(5 if early["type"] == "median" else 1):
+            train(ledger, 0.5, 0.5, 0.5, 0.5)
+        number = next_trial(ledger).number
+        with monkeypatch.context() as killed:
+            killed.setattr(optuna.Trial, "should_prune", lambda trial: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                ledger.report(number, Report(epoch=epoch(1, 0.1)))
+
+        reopened = tiny.open()
+
+        assert reopened.records[number].outcome is Outcome.PRUNED
+        assert stored(tiny)[number].state is TrialState.PRUNED
+
     def test_one_killed_before_it_noted_what_it_proposed_leaves_no_open_trial(self, runs: Path) -> None:
         tiny = grid(runs)
         tiny.open()
@@ -357,6 +377,85 @@ def search_step(ledger: Ledger) -> float:
 
 def stored_name(a_book: Book) -> str:
     return read_study(a_book.folder).study_name
+
+
+def stopped_by(error_class: ErrorClass) -> Report:
+    return Report(outcome=Outcome.INTERRUPTED, error="its machine", error_class=error_class)
+
+
+class TestWhatTheMachineStopped:
+    def test_a_trial_whose_process_died_is_handed_out_again_three_times_and_then_fails(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        for _ in range(4):
+            assert next_trial(ledger).number == 0
+            assert ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert ledger.records[0].outcome is Outcome.FAILED
+        assert ledger.records[0].error == "its machine (once too often)"
+        assert stored(tiny)[0].state is TrialState.FAIL
+        assert next_trial(ledger).number == 1
+
+    def test_one_without_memory_is_tried_once_more_with_nothing_beside_it_and_told_as_pruned(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        large, beside = next_trial(ledger), next_trial(ledger)
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        assert ledger.next_trial() is None, "another one runs still"
+        ledger.report(beside.number, Report(epoch=epoch(1, 0.5)))
+        ledger.finish(beside.number, Outcome.COMPLETE)
+        assert next_trial(ledger).number == large.number
+        assert ledger.next_trial() is None, "it runs alone"
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        assert (ledger.records[0].outcome, ledger.records[0].error_class) == (Outcome.FAILED, "out_of_memory")
+        assert stored(tiny)[0].state is TrialState.PRUNED
+        assert next_trial(ledger).number == 2
+
+    def test_one_that_fits_alone_is_complete_and_nothing_of_the_trouble_is_left(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        train(ledger, 0.4, 0.5)
+
+        for records in (ledger.records, tiny.open().records):
+            assert (records[0].outcome, records[0].error, records[0].error_class) == (Outcome.COMPLETE, None, None)
+        assert next_trial(ledger).number == 1
+
+    def test_the_next_driver_tries_it_alone_too(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        large, beside = next_trial(ledger), next_trial(ledger)
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        reopened = tiny.open()
+
+        assert next_trial(reopened).number == large.number
+        assert reopened.next_trial() is None
+        reopened.finish(large.number, Outcome.FAILED, error_class=ErrorClass.OUT_OF_MEMORY)
+        assert next_trial(reopened).number == beside.number
+
+    def test_one_that_dies_while_it_runs_alone_is_tried_alone_again(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        assert next_trial(ledger).number == 0
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert next_trial(ledger).number == 0
+        assert ledger.next_trial() is None
+
+    def test_a_death_that_is_told_twice_counts_once(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert next_trial(ledger).number == 0
+        assert next_trial(ledger).number == 1
 
 
 class TestRetryingWhatFailed:
