@@ -47,17 +47,24 @@ def main() -> None:
         path = Path(folder) / "killed.yaml"
         path.write_text(SWEEP, encoding="utf-8")
         command = [*DRIVER, "run", str(path), "--runs", str(Path(folder) / "runs")]
+        journal = Path(folder) / "runs" / "sweeps" / "killed" / "journal.log"
         for kill in range(1, options.kills + 1):
-            seconds = moments.uniform(0.5, 25.0)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+                # One in four while it starts, the others while it trains.
+                in_training = moments.random() < 0.75
+                if in_training:
+                    before = epochs_in(journal)
+                    while driver.poll() is None and epochs_in(journal) == before:
+                        time.sleep(0.05)
+                seconds = moments.uniform(0, 6) if in_training else moments.uniform(0.5, 12)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     driver.wait(seconds)
-                ended = driver.poll() is not None
                 if driver.poll():
                     sys.exit(f"start {kill} ended with exit code {driver.poll()}: look at it by hand")
+                what = "had ended by itself" if driver.poll() is not None else "killed"
                 driver.send_signal(signal.SIGKILL)
-            what = "had ended by itself" if ended else "killed"
-            print(f"start {kill}: {what} after {seconds:.1f} s; {count(Path(folder) / 'runs')}", flush=True)
+            when = f"{seconds:.1f} s after its {'first epoch' if in_training else 'start'}"
+            print(f"start {kill}: {what} {when}; {count(Path(folder) / 'runs')}", flush=True)
             # What Ray leaves of a killed driver ends within moments.
             time.sleep(2)
         last = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -65,6 +72,11 @@ def main() -> None:
         faults = check(Path(folder) / "runs")
     print("\n".join(faults) or f"nothing lost, nothing doubled: {TRIALS} trials, one MLflow run each, every epoch once")
     sys.exit(1 if faults or last.returncode else 0)
+
+
+def epochs_in(journal: Path) -> int:
+    """Return how many epochs a journal holds."""
+    return journal.read_bytes().count(b'"epoch:') if journal.exists() else 0
 
 
 def count(runs: Path) -> str:

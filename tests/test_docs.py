@@ -77,3 +77,14 @@ def test_the_ladder_page_speaks_of_every_rung() -> None:
     page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
     rungs = load_ladder(ROOT / "experiments" / "ladder.yaml").rungs
     assert [rung.name for rung in rungs if rung.name not in page] == []
+
+
+def test_every_test_that_the_reliability_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 10
+    for path, name in named:
+        content = (ROOT / path).read_text(encoding="utf-8")
+        assert not name or re.search(rf"(def|class) {name}\b", content), f"{path}::{name}"
+    for script in re.findall(r"`python (\S+\.py)", page):
+        assert (ROOT / script).is_file()

@@ -57,7 +57,8 @@ def sweeps() -> None:
       sweeps run experiments/quick.yaml
       sweeps leaderboard --where "model.name == 'resnet'"
 
-    Exit codes: 0 done, 1 done but some trials failed, 2 wrong usage or file, 130 interrupted (all is saved).
+    Exit codes: 0 done, 1 some trials failed, 2 wrong usage or file, or a machine that cannot go on (the message says
+    what to do), 130 interrupted (all is saved).
     """
 
 
