@@ -92,7 +92,7 @@ def check(runs: Path) -> list[str]:
     if len({key for _, key, _ in found}) != len(found):
         faults.append("a trial has two runs")
     for outcome, key, steps in found:
-        whole = outcome == "pruned" or len(steps) == EPOCHS
+        whole = outcome != "complete" or len(steps) == EPOCHS
         if outcome not in ("complete", "pruned", "diverged") or not whole or steps != list(range(1, len(steps) + 1)):
             faults.append(f"{key}: {outcome} with epochs {steps}")
     return faults

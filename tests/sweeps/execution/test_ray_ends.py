@@ -94,6 +94,27 @@ def _read_all(terminal: int) -> None:
             pass
 
 
+def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
+    tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
+) -> None:
+    with sweeps_process(*arguments, cwd=tmp_path) as process:
+        wait_for_epochs(recorded_runs, process)
+        family = {pid: Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8") for pid in _family(process.pid)}
+        (server,) = (pid for pid, command in family.items() if "gcs_server" in command)
+        os.kill(server, signal.SIGKILL)
+        output, _ = process.communicate(timeout=STOP_SECONDS)
+
+    # Ray's agents take a minute to notice.
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert process.returncode == 2, output
+    assert "Ray itself has ended" in output
+    assert "the same command goes on from here" in output
+    assert set(outcomes(recorded_runs)) == {("KILLED", "interrupted")}
+    assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FAILED"]
+
+
 def test_stop_ends_it_in_order_and_until_then_it_listens_to_this_machine_alone(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...], cli: Cli
 ) -> None:
