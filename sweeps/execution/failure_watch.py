@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sweeps.execution.stopping import Stopping
 from sweeps.formatting import plural
@@ -15,17 +15,26 @@ SAME_FAILURES = 3
 class FailureWatch:
     """Hears of every trial of a start and asks for its end where going on makes no sense."""
 
-    def __init__(self, stopping: Stopping, *, models: Sequence[str]) -> None:
+    def __init__(
+        self,
+        stopping: Stopping,
+        *,
+        models: Sequence[str],
+        sources: Mapping[str, str],
+        earlier: Iterable[TrialRecord],
+    ) -> None:
         """Listen from now on.
 
         Args:
             stopping: what is asked for the end.
             models: every network that the sweep may train: while one was not tried there is hope.
+            sources: hash of the file, of each network that is the user's own.
+            earlier: trials of earlier starts; one that did not fail gives hope, unless its network was another.
         """
         self._stopping = stopping
         self._untried = set(models)
         self._failures: dict[int, TrialRecord] = {}
-        self._hope = False
+        self._hope = any(_gives_hope(r) and r.source == sources.get(r.config.model.name) for r in earlier)
 
     def on_change(self, record: TrialRecord) -> None:
         """Take note of a trial's change."""
@@ -35,8 +44,7 @@ class FailureWatch:
         if not record.outcome.is_final:
             return
         self._untried.discard(record.config.model.name)
-        if record.outcome is not Outcome.FAILED or record.error_class == ErrorClass.OUT_OF_MEMORY:
-            # A smaller one may fit.
+        if _gives_hope(record):
             self._hope = True
         elif not self._hope:
             self._failures[record.number] = record
@@ -52,6 +60,13 @@ class FailureWatch:
             f"{plural(len(self._failures), 'trial')} failed, all in the same way, and none did not:\n{told}\n"
             f"the whole of it is in {last.log}; mend it, then the same command with --retry-failed",
         )
+
+
+def _gives_hope(record: TrialRecord) -> bool:
+    """Return whether another trial may succeed after this one: of one too large for the machine a smaller one may."""
+    return record.outcome.is_final and (
+        record.outcome is not Outcome.FAILED or record.error_class == ErrorClass.OUT_OF_MEMORY
+    )
 
 
 def _signature(record: TrialRecord) -> tuple[str | None, str]:

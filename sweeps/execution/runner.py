@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -13,6 +13,7 @@ from typing import Literal, NoReturn
 import optuna
 from rich.console import Console
 
+from cifar_core.checkpoint import previous_checkpoint
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation
 from cifar_core.errors import ModelError
@@ -30,7 +31,7 @@ from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.stopping import Stopping, StopReason
 from sweeps.execution.test_set import TestStep, no_test_step
-from sweeps.execution.trial import Job, Splits, remove_checkpoint, split_name
+from sweeps.execution.trial import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
 from sweeps.formatting import duration
 from sweeps.identity import Identifier
 from sweeps.machine import environment
@@ -116,7 +117,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                 environment=environment(),
             )
         )
-        start = _Start(plan, options, folder=folder, tracker=tracker, stopping=stopping, console=console)
+        start = _Start(
+            plan, options, sources=sources, folder=folder, tracker=tracker, stopping=stopping, console=console
+        )
         return start.carry_out(study, images, identify)
 
 
@@ -128,6 +131,7 @@ class _Start:
         plan: RunPlan,
         options: RunOptions,
         *,
+        sources: Mapping[str, str],
         folder: SweepFolder,
         tracker: Tracker,
         stopping: Stopping,
@@ -135,6 +139,7 @@ class _Start:
     ) -> None:
         self._plan = plan
         self._options = options
+        self._sources = sources
         self._folder = folder
         self._tracker = tracker
         self._stopping = stopping
@@ -201,7 +206,7 @@ class _Start:
             test_step = TestStep(ledger, checkpoints=folder.checkpoints) if plan.tested else no_test_step
             inline = self._options.backend == "inline"
             with show_progress(self._console, state, prints_through=inline) as progress, test_step:
-                watch = FailureWatch(self._stopping, models=plan.models)
+                watch = FailureWatch(self._stopping, models=plan.models, sources=self._sources, earlier=ledger.records)
                 self._listeners = [
                     self._tracker.write,
                     progress.update,
@@ -255,9 +260,12 @@ class _Start:
         )
 
     def _clean_up(self, record: TrialRecord) -> None:
-        """Delete the checkpoint of a trial that will not go on: all of them together would fill a disk."""
+        """Delete the checkpoints that nothing will go on from: all of them together would fill a disk."""
+        checkpoint = self._folder.checkpoints / record.key
         if record.outcome.is_final and record.outcome is not Outcome.COMPLETE:
-            remove_checkpoint(self._folder.checkpoints / record.key)
+            remove_checkpoint(checkpoint)
+        elif record.outcome is Outcome.COMPLETE and (record.test is not None or not self._plan.tested):
+            previous_checkpoint(checkpoint / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
 def _sources(plan: RunPlan) -> dict[str, str]:

@@ -7,6 +7,7 @@ be JSON, no more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -69,8 +70,7 @@ class JournalFile:
         if lost:
             _log.warning("%s was cut short: its last %d lines are lost, all before them are used", self.path, lost)
         self._sealed_bytes, self._sealed_lines = sum(map(len, lines)), len(lines)
-        with atomic_write(self.checksums) as file:
-            file.writelines(_entry(line, crc) for line, crc in sorted(known.items()) if line <= len(lines))
+        self._write_checksums(len(lines))
         with atomic_write(self.backup) as file:
             file.writelines(lines)
 
@@ -127,6 +127,7 @@ class JournalFile:
             file.write(content)
         with atomic_write(self.path) as file:
             file.writelines(lines[: damage.line - 1])
+        self._write_checksums(damage.line - 1)
         return aside
 
     def lines(self) -> Sequence[bytes]:
@@ -151,7 +152,14 @@ class JournalFile:
             with self.checksums.open("ab") as file:
                 file.writelines(entries)
         except OSError:
-            os.truncate(self.checksums, size)
+            with contextlib.suppress(OSError):
+                os.truncate(self.checksums, size)
+
+    def _write_checksums(self, lines: int) -> None:
+        """Forget the checksums of what follows so many lines."""
+        kept = [_entry(line, crc) for line, crc in sorted(self._known().items()) if line <= lines]
+        with atomic_write(self.checksums) as file:
+            file.writelines(kept)
 
     def _known(self) -> Mapping[int, int]:
         """Return the checksum of each line that has one. An entry that is damaged itself counts for nothing."""

@@ -32,6 +32,7 @@ from sweeps.study.stored_trials import (
     store_test,
     to_record,
 )
+from sweeps.study.truth import Truth
 from sweeps.study.waiting import WaitingTrials
 from sweeps.trial_record import CompleteResult, ErrorClass, Outcome, Report, TrialRecord
 
@@ -69,7 +70,7 @@ class Ledger:
     ) -> None:
         self._study = study
         self._sweep = sweep
-        self._metric = metric
+        self._truth = Truth(study, metric=metric)
         self._proposer = proposer
         self._run_cap = run_cap
         self._identify = identify
@@ -114,7 +115,7 @@ class Ledger:
         self._live[frozen.number] = trial
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
-                trial.report(self._value(epoch), step=epoch.epoch)
+                self._truth.report(trial, epoch)
         if OUTCOME in frozen.user_attrs:
             self._tell(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
         elif record.epochs and self._is_pruned(record, record.epochs[-1]):
@@ -225,7 +226,7 @@ class Ledger:
             return False
         trial = self._live[number]
         trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-        trial.report(self._value(epoch), step=epoch.epoch)
+        self._truth.report(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
@@ -309,7 +310,7 @@ class Ledger:
             self.note(number, parameters=recorded.parameters)
         for epoch in recorded.epochs:
             trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-            trial.report(self._value(epoch), step=epoch.epoch)
+            self._truth.report(trial, epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
         if self._keeps_tests and recorded.test is not None:
@@ -323,33 +324,14 @@ class Ledger:
         if number in self._live:
             self._waiting.setdefault(key, []).append(trial)
         else:
-            self._tell_repeat(trial, self._records[number])
-
-    def _tell_repeat(self, trial: optuna.Trial, record: TrialRecord) -> None:
-        for epoch in record.epochs:
-            trial.report(self._value(epoch), step=epoch.epoch)
-        self._tell_study(trial, record)
+            self._truth.tell_with_curve(trial, self._records[number])
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         trial = self._live.pop(number)
         record = self._update(number, outcome=outcome)
-        self._tell_study(trial, record)
+        self._truth.tell(trial, record)
         for waiting in self._waiting.pop(record.key, []):
-            self._tell_repeat(waiting, record)
-
-    def _tell_study(self, trial: optuna.Trial, record: TrialRecord) -> None:
-        if record.outcome is Outcome.COMPLETE:
-            self._study.tell(trial, self._value(record.epochs[-1]))
-        elif record.outcome is Outcome.FAILED and record.error_class != ErrorClass.OUT_OF_MEMORY:
-            self._study.tell(trial, state=TrialState.FAIL)
-        else:
-            # Diverged, or too large for the machine: the samplers ignore a failed trial and would come back there.
-            self._study.tell(trial, state=TrialState.PRUNED)
-
-    def _value(self, epoch: EpochResult) -> float:
-        value = getattr(epoch, self._metric)
-        assert value is not None, f"{self._metric} was not measured"
-        return float(value)
+            self._truth.tell_with_curve(waiting, record)
 
     def _update(self, number: int, **changes: Any) -> TrialRecord:
         record = replace(self._records[number], **changes)

@@ -76,6 +76,21 @@ def test_a_sweep_goes_on_while_one_of_its_models_was_not_tried(models: Path, rec
     assert result.exit_code == 1
 
 
+def test_a_sweep_goes_on_whose_network_has_trained_before(models: Path, recorded_runs: Path, cli: Cli) -> None:
+    marker = models / "fails"
+    base = own_net(models, module="net_that_fails_later", hook=f"assert not Path({str(marker)!r}).exists()")
+    parameters = {"optimizer.lr": {"values": [number / 100 for number in range(1, 9)]}}
+    path = write_yaml(models, tiny(base=base, run_cap=1, parameters=parameters))
+    arguments = ("run", path, "--runs", recorded_runs, "--backend", "inline")
+    assert cli(*arguments).exit_code == 0
+    marker.touch()
+
+    result = cli(*arguments, "--set", "run_cap=6")
+
+    assert [outcome for _, outcome in outcomes(recorded_runs)] == ["complete"] + ["failed"] * 5
+    assert "all in the same way" not in result.stderr
+
+
 class TestFaults:
     def test_memory_that_cannot_be_had_is_the_machines_fault(self) -> None:
         for error in (

@@ -176,7 +176,9 @@ class TestMending:
         assert ledger.records[0].epochs[-1].val_accuracy == 0.5
         assert f"was damaged in line {line}: taken from the copy" in caplog.text
 
-    def test_repair_keeps_what_stands_before_the_damage_and_the_damaged_file(self, runs: Path, cli: Cli) -> None:
+    def test_repair_keeps_what_stands_before_the_damage_and_the_damaged_file(
+        self, runs: Path, cli: Cli, caplog: pytest.LogCaptureFixture
+    ) -> None:
         journal = trained(runs)
         train(book(runs).open(), 0.2, 0.4)
         replace_in(journal, b'"val_accuracy":0.4', b'"val_accuracy":0.8')
@@ -187,7 +189,9 @@ class TestMending:
         assert "line" in said
         assert "was damaged (its checksum is wrong): cut there" in said
         assert journal.path.with_name("journal.log.damaged-1").read_bytes() == damaged
+        caplog.clear()
         records = book(runs).open().records
+        assert caplog.text == ""
         assert [len(record.epochs) for record in records] == [2, 1]
         assert records[0].outcome is Outcome.COMPLETE
 
