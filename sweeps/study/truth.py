@@ -1,4 +1,4 @@
-"""What a study is told of a trial: its whole curve, and how it ended, so that sampler and pruner learn what happened."""
+"""What a study is told of a trial: its whole curve and how it ended, so that sampler and pruner know what happened."""
 
 from __future__ import annotations
 
