@@ -144,7 +144,7 @@ def _is_ready(uri: str) -> bool:
     if is_absent(uri):
         return False
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
             query = "SELECT 1 FROM experiments WHERE name = ?"
             return database.execute(query, (experiment_name(),)).fetchone() is not None
     except sqlite3.DatabaseError as error:

@@ -71,7 +71,7 @@ def _version(path: Path) -> object:
 
 def _ask(path: Path, query: str) -> object:
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
             row = database.execute(query).fetchone()
             return None if row is None else row[0]
     except sqlite3.DatabaseError as error:

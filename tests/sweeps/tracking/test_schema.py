@@ -94,3 +94,22 @@ def test_a_whole_store_without_runs_is_left_as_it_is(recorded_runs: Path, caplog
     assert caplog.text == ""
     with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database:
         assert database.execute("SELECT count(*) FROM somebody_elses").fetchone() == (0,)
+
+
+def test_a_driver_killed_in_the_middle_of_a_write_does_not_keep_the_next_one_off(tmp_path: Path) -> None:
+    before, runs = tmp_path / "before", tmp_path / "runs"
+    assert opens(before)
+    runs.mkdir()
+    with contextlib.closing(sqlite3.connect(before / "mlflow.db")) as database:
+        # So small a cache that pages go to the file before the end of the transaction, as at a large batch's.
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("UPDATE runs SET name = 'half'")
+        database.executemany("INSERT INTO tags VALUES (?, ?, (SELECT run_uuid FROM runs))",
+                             [(f"tag{i}", "x" * 4000) for i in range(50)])  # fmt: skip
+        for name in ("mlflow.db", "mlflow.db-journal"):
+            (runs / name).write_bytes((before / name).read_bytes())
+        database.rollback()
+
+    assert opens(runs)
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        assert database.execute("SELECT name FROM runs").fetchall() == [("s",)]
