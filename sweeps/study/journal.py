@@ -8,6 +8,7 @@ be JSON, no more.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -60,7 +61,7 @@ class JournalFile:
         self.mend()
         restored = self.restore()
         if restored:
-            numbers = ", ".join(map(str, restored))
+            numbers = ", ".join(map(str, restored[:5])) + (f" to {restored[-1]}" if len(restored) > 5 else "")
             _log.warning("%s was damaged in line %s: taken from the copy of the last start", self.path, numbers)
         damage = self.damage()
         if damage is not None:
@@ -84,14 +85,17 @@ class JournalFile:
                 os.fsync(file.fileno())
 
     def restore(self) -> list[int]:
-        """Take damaged lines from the backup where that makes the journal whole; return their numbers."""
-        if self.damage() is None or not self.backup.exists():
+        """Take damaged or missing lines from the backup where that makes the journal whole; return their numbers."""
+        if not (self.path.exists() and self.backup.exists()):
             return []
         content, before = self.path.read_bytes(), self.backup.read_bytes()
+        if self.damage() is None and len(content) >= len(before):
+            return []
         lines = _split(before + content[len(before) :])
         if _first_damage(lines, self._known()) is not None:
             return []
-        damaged = [number for number, (a, b) in enumerate(zip(lines, self.lines(), strict=False), start=1) if a != b]
+        pairs = itertools.zip_longest(lines, self.lines())
+        damaged = [number for number, (line, found) in enumerate(pairs, start=1) if line != found]
         with atomic_write(self.path) as file:
             file.writelines(lines)
         return damaged
@@ -128,6 +132,8 @@ class JournalFile:
         with atomic_write(self.path) as file:
             file.writelines(lines[: damage.line - 1])
         self._write_checksums(damage.line - 1)
+        # It could not help, and what it holds behind the cut is given up.
+        self.backup.unlink(missing_ok=True)
         return aside
 
     def lines(self) -> Sequence[bytes]:

@@ -176,6 +176,19 @@ class TestMending:
         assert ledger.records[0].epochs[-1].val_accuracy == 0.5
         assert f"was damaged in line {line}: taken from the copy" in caplog.text
 
+    def test_lines_that_are_gone_are_taken_from_the_copy_of_the_last_start(
+        self, runs: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        journal = trained(runs)
+        book(runs).open()
+        lines = journal.backup.read_bytes().splitlines(keepends=True)
+        journal.path.write_bytes(b"".join(lines[:-7]) + lines[-7][:10])
+
+        ledger = book(runs).open()
+
+        assert [record.outcome for record in ledger.records] == [Outcome.COMPLETE]
+        assert f"was damaged in line {len(lines) - 6}" in caplog.text
+
     def test_repair_keeps_what_stands_before_the_damage_and_the_damaged_file(
         self, runs: Path, cli: Cli, caplog: pytest.LogCaptureFixture
     ) -> None:
