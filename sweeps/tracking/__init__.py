@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.tracking.client import delete_sweep
     from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
-    from sweeps.tracking.reader import MlflowReader, RecordReader
+    from sweeps.tracking.reader import MlflowReader, RecordReader, delete_sweep
     from sweeps.tracking.tracker import Tracker
     from sweeps.tracking.ui import serve
 
@@ -37,7 +36,7 @@ __getattr__, __dir__ = lazy_face(
         "MlflowReader": "reader",
         "RecordReader": "reader",
         "Tracker": "tracker",
-        "delete_sweep": "client",
+        "delete_sweep": "reader",
         "serve": "ui",
     },
 )

@@ -6,10 +6,9 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps.tracking.store import experiment_name, is_absent, quoted, record_error, redact, store_uri
+from sweeps.tracking.store import record_error, redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,23 +61,3 @@ def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) ->
         token = page.token
         if not token:
             return
-
-
-def delete_sweep(runs: Path, sweep: str) -> int:
-    """Mark all runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
-
-    Raises:
-        RecordError: where the store cannot be reached or written.
-    """
-    uri = store_uri(runs)
-    if is_absent(uri):
-        return 0
-    with store_errors(uri):
-        client = connect(uri)
-        experiment = client.get_experiment_by_name(experiment_name())
-        if experiment is None:
-            return 0
-        found = list(search_runs(client, experiment.experiment_id, f"tags.sweep = {quoted(sweep)}"))
-        for run in found:
-            client.delete_run(run.info.run_id)
-        return len(found)

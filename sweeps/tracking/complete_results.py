@@ -9,11 +9,11 @@ from cifar_core.results import TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.mapping import NOT_FINITE, read_not_finite
 from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.trial_record import CompleteResult
 
 if TYPE_CHECKING:
     import numpy as np
-    from mlflow.entities import Run
 
 _log = logging.getLogger(__name__)
 
@@ -44,18 +44,18 @@ class CompleteResults:
             _log.warning("what is recorded cannot be taken over any more, and is trained again: %s", error)
             return None
 
-    def _read(self, run: Run) -> CompleteResult:
-        run_id, metrics = run.info.run_id, run.data.metrics
+    def _read(self, run: RecordedRun) -> CompleteResult:
+        run_id, metrics = run.run_id, run.metrics
         millions = metrics.get("parameters_millions")
         correct = self._reader.correctness(run_id) if "test_accuracy" in metrics else None
         test = None
         if correct is not None:
-            loss = metrics.get("test_loss", read_not_finite(run.data.tags.get(NOT_FINITE)).get(("test_loss", 0)))
+            loss = metrics.get("test_loss", read_not_finite(run.tags.get(NOT_FINITE)).get(("test_loss", 0)))
             assert loss is not None, "a tested run has a test_loss, finite or in its tag"
             test = TestResult(loss=loss, correct=_packed(correct), count=len(correct))
         return CompleteResult(
             run_id=run_id,
-            study=run.data.tags.get("study"),
+            study=run.tags.get("study"),
             epochs=tuple(self._reader.curve(run_id)),
             parameters=None if millions is None else round(millions * 1e6),
             test=test,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
 from sweeps.tracking.mapping import parse_param, recorded_protocol
+from sweeps.tracking.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Run
 
 COLUMNS = (
     "rank",
@@ -97,19 +97,19 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
     return list(blocks).index(block), fields.index(field) if field in fields else len(fields), name
 
 
-def row_of(run: Run) -> dict[str, Any]:
-    """Return a trial's MLflow run as a row."""
-    tags, metrics = run.data.tags, run.data.metrics
-    params = {name: parse_param(text) for name, text in run.data.params.items()}
+def row_of(run: RecordedRun) -> dict[str, Any]:
+    """Return a trial's run as a row."""
+    tags, metrics = run.tags, run.metrics
+    params = {name: parse_param(text) for name, text in run.params.items()}
     taken = {*COLUMNS, *LAST_COLUMNS}
     done = tags.get("epochs_done", metrics.get("epochs"))
-    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
-    protocol = recorded_protocol(tags, run.data.params)
+    started = datetime.fromtimestamp(run.start_ms / 1000, UTC)
+    protocol = recorded_protocol(tags, run.params)
     return {name: value for name, value in params.items() if name not in taken} | {
         **{name: tags.get(name) for name in _TAG_COLUMNS},
         **{name: metrics.get(name) for name in _METRIC_COLUMNS},
         "trial": int(tags["trial"]),
-        "run_id": run.info.run_id,
+        "run_id": run.run_id,
         "status": tags.get("outcome"),
         "epochs": None if done is None else int(done),
         "seed": int(tags["seed"]),

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import io
-import sqlite3
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
-from sweeps.tracking.client import connect, search_runs, store_errors
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import CORRECT_FILE, EPOCH_METRICS, NOT_FINITE, read_not_finite, recorded_config
-from sweeps.tracking.store import experiment_name, is_absent, quoted, redact, sqlite_file, store_uri
+from sweeps.tracking.recorded_run import RecordedRun, RunStore, open_store
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 
 class RecordReader(Protocol):
@@ -50,18 +44,20 @@ class MlflowReader:
     """Reads the store that `Tracker` writes. One that does not exist reads as empty and is not created."""
 
     def __init__(self, runs: Path) -> None:
-        """Open nothing yet: MLflow takes seconds to import, and the store may not be there."""
-        self._uri = store_uri(runs)
-        self._client: MlflowClient | None = None
+        """Open nothing yet: the store may not be there, or be a server."""
+        self._runs = runs
+
+    @functools.cached_property
+    def _store(self) -> RunStore:
+        return open_store(self._runs)
 
     def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        where = "" if sweep is None else f" and tags.sweep = {quoted(sweep)}"
-        return frame_of(row_of(run) for run in self._search(f"tags.kind = 'trial'{where}"))
+        found = self._store.runs({"kind": "trial"} | ({} if sweep is None else {"sweep": sweep}))
+        return frame_of(row_of(run) for run in found)
 
     def configuration(self, run_id: str) -> TrainingConfig:
-        with self._reading() as client:
-            data = client.get_run(run_id).data
-        config = recorded_config(data.tags, data.params)
+        run = self._store.run(run_id)
+        config = recorded_config(run.tags, run.params)
         if config is None:
             raise RecordError(
                 f"the configuration of run {run_id} cannot be read: it was recorded by another version of this project"
@@ -69,18 +65,15 @@ class MlflowReader:
         return config
 
     def curve(self, run_id: str) -> list[EpochResult]:
-        with self._reading() as client:
-            points = {name: client.get_metric_history(run_id, name) for name in EPOCH_METRICS}
-            tag = client.get_run(run_id).data.tags.get(NOT_FINITE)
         fields: dict[int, dict[str, Any]] = {}
-        for name, history in points.items():
-            for point in sorted(history, key=lambda point: point.timestamp):
-                # A later attempt at an epoch stands for it.
-                fields.setdefault(point.step, {"finished_at": 0.0})
-                fields[point.step][EPOCH_METRICS[name]] = point.value
-                newest = max(fields[point.step]["finished_at"], point.timestamp / 1000)
-                fields[point.step]["finished_at"] = newest
-        for (name, step), value in read_not_finite(tag).items():
+        for point in sorted(self._store.history(run_id), key=lambda point: point.timestamp_ms):
+            if point.name not in EPOCH_METRICS:
+                continue
+            # A later attempt at an epoch stands for it.
+            values = fields.setdefault(point.step, {"finished_at": 0.0})
+            values[EPOCH_METRICS[point.name]] = point.value
+            values["finished_at"] = max(values["finished_at"], point.timestamp_ms / 1000)
+        for (name, step), value in read_not_finite(self._store.run(run_id).tags.get(NOT_FINITE)).items():
             if step in fields and name in EPOCH_METRICS:
                 fields[step].setdefault(EPOCH_METRICS[name], value)
         return _one_attempt(fields)
@@ -88,39 +81,20 @@ class MlflowReader:
     def correctness(self, run_id: str) -> np.ndarray | None:
         import numpy as np
 
-        with self._reading() as client, tempfile.TemporaryDirectory() as folder:
-            if not any(file.path == CORRECT_FILE for file in client.list_artifacts(run_id)):
-                return None
-            path = client.download_artifacts(run_id, CORRECT_FILE, folder)
-            correct: np.ndarray = np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False)
-            return correct
+        content = self._store.artifact(run_id, CORRECT_FILE)
+        if content is None:
+            return None
+        correct: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+        return correct
 
-    def complete_runs(self) -> dict[str, Run]:
+    def complete_runs(self) -> dict[str, RecordedRun]:
         """Return the complete run of each key: the first that was trained, not one that took its result over."""
-        found: dict[str, Run] = {}
-        runs = self._search("tags.kind = 'trial' and tags.outcome = 'complete'")
-        for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
-            if "reused_from" not in run.data.tags:
-                found.setdefault(run.data.tags["key"], run)
+        found: dict[str, RecordedRun] = {}
+        runs = self._store.runs({"kind": "trial", "outcome": "complete"})
+        for run in sorted(runs, key=lambda run: (run.start_ms, run.run_id)):
+            if "reused_from" not in run.tags:
+                found.setdefault(run.tags["key"], run)
         return found
-
-    def _search(self, filter_string: str) -> list[Run]:
-        if not _is_ready(self._uri):
-            return []
-        with self._reading() as client:
-            experiment = client.get_experiment_by_name(experiment_name())
-            if experiment is None:
-                return []
-            return list(search_runs(client, experiment.experiment_id, filter_string))
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[MlflowClient]:
-        if is_absent(self._uri):
-            raise RecordError(f"there is no record at {redact(self._uri)}: `sweeps run` creates it")
-        with store_errors(self._uri):
-            if self._client is None:
-                self._client = connect(self._uri)
-            yield self._client
 
 
 def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
@@ -136,20 +110,13 @@ def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
     return curve
 
 
-def _is_ready(uri: str) -> bool:
-    """Return whether opening the store would create nothing, not even while a driver is creating it."""
-    path = sqlite_file(uri)
-    if path is None:
-        return True
-    if is_absent(uri):
-        return False
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
-            query = "SELECT 1 FROM experiments WHERE name = ?"
-            return database.execute(query, (experiment_name(),)).fetchone() is not None
-    except sqlite3.DatabaseError as error:
-        if "no such table" in str(error):
-            return False
-        raise RecordError(
-            f"{path} cannot be read ({error}): if it is no MLflow database, move it away or set MLFLOW_TRACKING_URI"
-        ) from error
+def delete_sweep(runs: Path, sweep: str) -> int:
+    """Mark all runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
+
+    Raises:
+        RecordError: where the store cannot be reached or written.
+    """
+    store = open_store(runs)
+    found = store.runs({"sweep": sweep})
+    store.delete([run.run_id for run in found])
+    return len(found)

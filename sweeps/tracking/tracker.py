@@ -31,6 +31,7 @@ from sweeps.tracking.mapping import (
 )
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.schema import ensure_tables
+from sweeps.tracking.sqlite_store import follow_a_move
 from sweeps.tracking.store import experiment_name, is_server, quoted, redact, sqlite_file, store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -77,6 +78,9 @@ class Tracker:
         with store_errors(self._uri):
             with self._alone():
                 ensure_tables(self._uri)
+                path = sqlite_file(self._uri)
+                if path is not None:
+                    follow_a_move(path)
                 self._client = connect(self._uri)
                 self._experiment_id = self._open_experiment()
             self._parent_id = self._open_parent()

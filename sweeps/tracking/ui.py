@@ -18,7 +18,8 @@ from types import FrameType
 from typing import IO
 
 from sweeps.errors import RecordError
-from sweeps.tracking.store import is_absent, is_server, redact, store_uri
+from sweeps.tracking.sqlite_store import follow_a_move
+from sweeps.tracking.store import is_absent, is_server, redact, sqlite_file, store_uri
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 20
@@ -69,6 +70,9 @@ def serve(runs: Path, *, port: int = 5000, host: str = HOST, announce: Callable[
     """
     chosen = _free_port(host, port)
     command = ui_command(runs, host=host, port=chosen)
+    path = sqlite_file(store_uri(runs))
+    if path is not None:
+        follow_a_move(path)
     url = f"http://{host}:{chosen}"
     with _term_as_interrupt(), tempfile.TemporaryFile() as log:
         # A session of its own, so that all its processes can be ended together.

@@ -21,11 +21,10 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun
-from sweeps.tracking.client import delete_sweep
 from sweeps.tracking.complete_results import CompleteResults
 from sweeps.tracking.mapping import epoch_metrics, params_of, parse_param, tags_of
 from sweeps.tracking.queue import LatestQueue, PermanentError
-from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.reader import MlflowReader, delete_sweep
 from sweeps.tracking.store import store_uri
 from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord

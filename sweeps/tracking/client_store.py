@@ -1,0 +1,79 @@
+"""The record read through MLflow's client: of a server, or of a database whose tables are not known here."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.tracking.client import connect, search_runs, store_errors
+from sweeps.tracking.mapping import EPOCH_METRICS, MetricPoint
+from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.store import experiment_name, quoted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class ClientStore:
+    """A `RunStore` over whatever MLflow's client reaches."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._client: MlflowClient | None = None
+
+    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+        where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in tags.items())
+        with self._reading() as client:
+            experiment = client.get_experiment_by_name(experiment_name())
+            if experiment is None:
+                return []
+            return [recorded_run(run) for run in search_runs(client, experiment.experiment_id, where)]
+
+    def run(self, run_id: str) -> RecordedRun:
+        with self._reading() as client:
+            return recorded_run(client.get_run(run_id))
+
+    def history(self, run_id: str) -> Sequence[MetricPoint]:
+        """Return every value of the epochs' metrics: a server has no call for those of all metrics."""
+        with self._reading() as client:
+            return [
+                MetricPoint(name=name, value=point.value, step=point.step, timestamp_ms=point.timestamp)
+                for name in EPOCH_METRICS
+                for point in client.get_metric_history(run_id, name)
+            ]
+
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        with self._reading() as client, tempfile.TemporaryDirectory() as folder:
+            if not any(file.path == name for file in client.list_artifacts(run_id)):
+                return None
+            return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        with self._reading() as client:
+            for run_id in run_ids:
+                client.delete_run(run_id)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[MlflowClient]:
+        with store_errors(self._uri):
+            if self._client is None:
+                self._client = connect(self._uri)
+            yield self._client
+
+
+def recorded_run(run: Run) -> RecordedRun:
+    """Return what MLflow's client says of a run."""
+    return RecordedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        start_ms=run.info.start_time,
+        end_ms=run.info.end_time,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+    )

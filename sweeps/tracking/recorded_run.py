@@ -1,0 +1,70 @@
+"""A run as the record holds it, whichever way it is read, and what reads runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sweeps.tracking.mapping import MetricPoint
+from sweeps.tracking.store import is_absent, sqlite_file, store_uri
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """One MLflow run that is not deleted."""
+
+    run_id: str
+    name: str
+    status: str
+    start_ms: int
+    """Unix time in milliseconds, as the next."""
+    end_ms: int | None
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    """The newest value of each."""
+
+
+class RunStore(Protocol):
+    """Reads one store's runs, those of the experiment in use. Each method raises `RecordError` where it cannot."""
+
+    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+        """Return every run that has all of these tags."""
+        ...
+
+    def run(self, run_id: str) -> RecordedRun:
+        """Return one run."""
+        ...
+
+    def history(self, run_id: str) -> Sequence[MetricPoint]:
+        """Return every value of every metric of a run."""
+        ...
+
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """Return a file of a run, None where it has none of this name."""
+        ...
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        """Mark runs as deleted, as MLflow does."""
+        ...
+
+
+def open_store(runs: Path) -> RunStore:
+    """Return what reads the store in use, without creating one that is not there.
+
+    A SQLite file of the tables that are known here is read directly, in milliseconds; any other store through
+    MLflow's client, whose import alone takes seconds.
+    """
+    from sweeps.tracking.sqlite_store import NoStore, SqliteStore, holds_known_tables, is_begun
+
+    uri = store_uri(runs)
+    path = sqlite_file(uri)
+    if is_absent(uri) or (path is not None and not is_begun(path)):
+        return NoStore(uri)
+    if path is not None and holds_known_tables(path):
+        return SqliteStore(path)
+    from sweeps.tracking.client_store import ClientStore
+
+    return ClientStore(uri)

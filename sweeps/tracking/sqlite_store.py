@@ -1,0 +1,242 @@
+"""MLflow's SQLite file read directly: importing MLflow takes seconds, and its client pages through tables for more.
+
+Only of the version of its tables that is known here; `open_store` takes MLflow's client for any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from sweeps.errors import RecordError
+from sweeps.tracking.mapping import MetricPoint
+from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.store import experiment_name, redact
+
+KNOWN_TABLES = frozenset({"dc11669786a5"})
+"""Revisions of MLflow's tables that this module was tried on: those of MLflow 3.17."""
+
+_WAIT_SECONDS = 20.0
+"""For a driver that writes just now: MLflow's transactions are short."""
+
+_ARGUMENTS_AT_ONCE = 500
+"""Of one statement; SQLite takes 999 in its oldest builds."""
+
+
+class NoStore:
+    """The record before anything was recorded."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+        return []
+
+    def run(self, run_id: str) -> RecordedRun:
+        raise RecordError(f"there is no record at {redact(self._uri)}: `sweeps run` creates it")
+
+    def history(self, run_id: str) -> Sequence[MetricPoint]:
+        return []
+
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        return None
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        return None
+
+
+class SqliteStore:
+    """A `RunStore` over MLflow's own SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+        having = "".join(" AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)" for _ in tags)
+        arguments = [text for tag in tags.items() for text in tag]
+        with opened(self._path) as database:
+            return _runs(database, having, arguments)
+
+    def run(self, run_id: str) -> RecordedRun:
+        with opened(self._path) as database:
+            found = _runs(database, " AND run_uuid = ?", [run_id])
+        if not found:
+            raise RecordError(f"there is no run {run_id} in {self._path}")
+        return found[0]
+
+    def history(self, run_id: str) -> Sequence[MetricPoint]:
+        query = "SELECT key, value, step, timestamp FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY timestamp"
+        with opened(self._path) as database:
+            return [
+                MetricPoint(name=name, value=value, step=step, timestamp_ms=timestamp)
+                for name, value, step, timestamp in database.execute(query, [run_id])
+            ]
+
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        query = """
+            SELECT artifact_uri, artifact_location FROM runs JOIN experiments USING (experiment_id)
+            WHERE run_uuid = ?
+        """
+        with opened(self._path) as database:
+            uri, location = database.execute(query, [run_id]).fetchone()
+        path = _folder(_moved(uri, location, to=artifacts_beside(self._path))) / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read ({error.strerror})") from error
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        now = round(time.time() * 1000)
+        with opened(self._path) as database:
+            database.execute("COMMIT")
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(
+                "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = ? WHERE run_uuid = ?",
+                [(now, run_id) for run_id in run_ids],
+            )
+            database.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that sees the file as of one moment.
+
+    Raises:
+        RecordError: the file cannot be read as a database, or whoever writes it does not end.
+    """
+    # Not read-only: what a killed writer left half done is rolled back by whoever opens the file next.
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
+        ) as database:
+            database.execute("BEGIN")
+            yield database
+    except sqlite3.DatabaseError as error:
+        raise RecordError(
+            f"{path} cannot be read ({error}): if it is no MLflow database, move it away or set MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether the experiment in use is there: while a driver makes the tables, nothing is.
+
+    Raises:
+        RecordError: the file is no database.
+    """
+    with opened(path) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return False
+        found = database.execute("SELECT 1 FROM experiments WHERE name = ?", [experiment_name()])
+        return found.fetchone() is not None
+
+
+def holds_known_tables(path: Path) -> bool:
+    """Return whether MLflow's tables are all there, as this module knows them."""
+    with opened(path) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+            return False
+        row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+        return row is not None and row[0] in KNOWN_TABLES
+
+
+def artifacts_beside(path: Path) -> Path:
+    """Return the folder of the artifacts of a record that lies in a runs folder."""
+    return path.resolve().parent / "artifacts"
+
+
+def follow_a_move(path: Path) -> None:
+    """Let a record that was moved or copied with its runs folder name the folder that it lies in now.
+
+    Each run says where its artifacts are, by a whole path: a copy would write into the folder it was copied from.
+    A record whose artifacts were never beside it, and one whose tables are not known here, stays as it is.
+
+    Raises:
+        RecordError: the file cannot be read or written.
+    """
+    now = artifacts_beside(path)
+    if not is_begun(path) or not holds_known_tables(path):
+        return
+    with opened(path) as database:
+        query = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
+        experiment, location = database.execute(query, [experiment_name()]).fetchone()
+        if _moved(location, location, to=now) == location:
+            return
+        runs = database.execute("SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = ?", [experiment])
+        changes = [(_moved(uri, location, to=now), run_id) for run_id, uri in runs]
+        database.execute("COMMIT")
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", changes)
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", [now.as_uri(), experiment]
+        )
+        database.execute("COMMIT")
+
+
+def _moved(uri: str, location: str, *, to: Path) -> str:
+    """Return where artifacts are now that were in a folder `artifacts` beside the record.
+
+    Args:
+        uri: where they were.
+        location: where all artifacts of the experiment were at that time.
+        to: where all artifacts are now.
+    """
+    beside = location.startswith("file:") and location.rstrip("/").endswith("/artifacts")
+    inside = uri == location or uri.startswith(location.rstrip("/") + "/")
+    return to.as_uri() + uri.removeprefix(location.rstrip("/")).rstrip("/") if beside and inside else uri
+
+
+def _folder(uri: str) -> Path:
+    """Return the folder that an address names.
+
+    Raises:
+        RecordError: it is none of this machine.
+    """
+    address = urlparse(uri)
+    if address.scheme not in ("", "file"):
+        raise RecordError(f"the artifacts at {redact(uri)} are in no folder of this machine")
+    return Path(unquote(address.path))
+
+
+def _runs(database: sqlite3.Connection, having: str, arguments: Sequence[str]) -> list[RecordedRun]:
+    query = f"""
+        SELECT run_uuid, name, status, start_time, end_time FROM runs
+        WHERE lifecycle_stage = 'active'
+        AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = ?){having}
+        ORDER BY start_time, run_uuid
+    """
+    rows = database.execute(query, [experiment_name(), *arguments]).fetchall()
+    ids = [row[0] for row in rows]
+    tags = _values(database, "SELECT run_uuid, key, value FROM tags WHERE run_uuid IN", ids)
+    params = _values(database, "SELECT run_uuid, key, value FROM params WHERE run_uuid IN", ids)
+    metrics = _values(database, "SELECT run_uuid, key, value FROM latest_metrics WHERE NOT is_nan AND run_uuid IN", ids)
+    return [
+        RecordedRun(
+            run_id=run_id,
+            name=name,
+            status=status,
+            start_ms=start,
+            end_ms=end,
+            tags=tags[run_id],
+            params=params[run_id],
+            metrics=metrics[run_id],
+        )
+        for run_id, name, status, start, end in rows
+    ]
+
+
+def _values(database: sqlite3.Connection, query: str, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for first in range(0, len(run_ids), _ARGUMENTS_AT_ONCE):
+        some = run_ids[first : first + _ARGUMENTS_AT_ONCE]
+        for run_id, key, value in database.execute(f"{query} ({', '.join('?' * len(some))})", some):
+            found[run_id][key] = value
+    return found

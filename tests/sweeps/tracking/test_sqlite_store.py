@@ -1,0 +1,167 @@
+"""The SQLite file read directly says what MLflow's client says of it, wherever it lies by then."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult
+from sweeps.errors import RecordError
+from sweeps.tracking.client_store import ClientStore
+from sweeps.tracking.reader import MlflowReader, delete_sweep
+from sweeps.tracking.recorded_run import RunStore, open_store
+from sweeps.tracking.sqlite_store import NoStore, SqliteStore, follow_a_move
+from sweeps.tracking.store import store_uri
+from sweeps.tracking.tracker import Tracker
+from sweeps.trial_record import Outcome, TrialRecord
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def record(number: int, **changes: Any) -> TrialRecord:
+    config = TrainingConfig(seed=number)
+    epochs = tuple(
+        EpochResult(
+            epoch=epoch, train_loss=2.0 / epoch, train_accuracy=0.3, val_loss=1.5, val_accuracy=0.4 + number / 100,
+            learning_rate=0.1, seconds=2.0, images_per_second=5000.0, finished_at=1000.0 + 10 * number + epoch,
+        )
+        for epoch in (1, 2)
+    )  # fmt: skip
+    given = TrialRecord(
+        sweep="s", study="s-1", number=number, key=f"key{number}", config_id="c", config=config,
+        outcome=Outcome.COMPLETE, epochs=epochs, started=1000.0 + 10 * number, finished=1009.0 + 10 * number,
+        parameters=62_006, environment={"host": "here"},
+    )  # fmt: skip
+    return dataclasses.replace(given, **changes)
+
+
+def write(runs: Path, *records: TrialRecord) -> None:
+    with Tracker(runs=runs, sweep="s", study="s-1", description="", environment={}) as tracker:
+        for each in records:
+            tracker.write(each)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("written") / "runs of a person"
+    test = TestResult(loss=0.75, correct=np.packbits([True, False, True]).tobytes(), count=3)
+    write(runs, record(0), record(1, test=test), record(2, outcome=Outcome.FAILED, error="no"), record(3))
+    client = ClientStore(store_uri(runs))
+    client.delete([run.run_id for run in client.runs({"trial": "3"})])
+    return runs
+
+
+@pytest.fixture
+def runs(written: Path, tmp_path: Path) -> Path:
+    """A copy, of the same content, in another folder."""
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def both(runs: Path) -> tuple[RunStore, RunStore]:
+    direct = open_store(runs)
+    assert isinstance(direct, SqliteStore)
+    return direct, ClientStore(store_uri(runs))
+
+
+@pytest.mark.parametrize("tags", [{}, {"kind": "trial"}, {"kind": "trial", "outcome": "complete"}, {"sweep": "no"}])
+def test_the_same_runs_are_found_as_by_mlflows_client(written: Path, tags: dict[str, str]) -> None:
+    direct, client = both(written)
+
+    found = direct.runs(tags)
+
+    assert {run.run_id: run for run in found} == {run.run_id: run for run in client.runs(tags)}
+    assert len(found) == {(): 4, ("kind",): 3, ("kind", "outcome"): 2, ("sweep",): 0}[tuple(tags)]
+
+
+def test_a_run_its_curve_and_its_file_are_the_same_as_by_mlflows_client(written: Path) -> None:
+    direct, client = both(written)
+    (tested,) = direct.runs({"trial": "1"})
+
+    assert direct.run(tested.run_id) == client.run(tested.run_id)
+    assert set(client.history(tested.run_id)) < set(direct.history(tested.run_id))
+    assert direct.artifact(tested.run_id, "test_correct.npy") == client.artifact(tested.run_id, "test_correct.npy")
+    assert direct.artifact(tested.run_id, "other.npy") is client.artifact(tested.run_id, "other.npy") is None
+    with pytest.raises(RecordError, match="no run nowhere"):
+        direct.run("nowhere")
+
+
+def test_what_is_deleted_directly_is_deleted_for_mlflow(runs: Path) -> None:
+    _, client = both(runs)
+
+    assert delete_sweep(runs, "s") == 4
+    assert client.runs({}) == []
+
+
+def test_tables_of_another_version_are_read_by_mlflows_client(runs: Path) -> None:
+    with sqlite3.connect(runs / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'of a later MLflow'")
+    database.close()
+
+    assert isinstance(open_store(runs), ClientStore)
+
+
+def test_a_store_without_an_experiment_of_ours_holds_nothing(tmp_path: Path) -> None:
+    for half in ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE experiments (name)"):
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            database.execute(half)
+        database.close()
+        assert isinstance(open_store(tmp_path), NoStore)
+
+
+class TestMoved:
+    def test_the_files_of_a_copy_are_read_from_the_copy(self, runs: Path, written: Path) -> None:
+        (tested,) = open_store(runs).runs({"trial": "1"})
+        for file in (runs / "artifacts").rglob("*.npy"):
+            np.save(file, np.array([False]))
+
+        correct = MlflowReader(runs).correctness(tested.run_id)
+
+        assert correct is not None
+        assert correct.tolist() == [False]
+
+    def test_a_copy_writes_into_itself_and_the_original_stays_as_it_is(self, runs: Path, written: Path) -> None:
+        before = sorted(written.rglob("*"))
+
+        write(runs, record(0, test=TestResult(loss=1.0, correct=b"\xc0", count=2)), record(1))
+
+        assert sorted(written.rglob("*")) == before
+        (late,) = open_store(runs).runs({"trial": "0"})
+        assert ClientStore(store_uri(runs)).artifact(late.run_id, "test_correct.npy") is not None
+        assert len(list((runs / "artifacts").rglob("*.npy"))) == 2
+        (early,) = open_store(runs).runs({"trial": "1"})
+        shutil.rmtree(written / "artifacts")
+        assert ClientStore(store_uri(runs)).artifact(early.run_id, "test_correct.npy") is not None
+
+    def test_artifacts_that_were_never_beside_the_record_stay_where_they_are(self, runs: Path) -> None:
+        with sqlite3.connect(runs / "mlflow.db") as database:
+            database.execute("UPDATE experiments SET artifact_location = 's3://b/artifacts' WHERE name = 'cifar10'")
+        database.close()
+
+        follow_a_move(runs / "mlflow.db")
+
+        with sqlite3.connect(runs / "mlflow.db") as database:
+            where = database.execute("SELECT artifact_location FROM experiments WHERE name = 'cifar10'").fetchone()
+        database.close()
+        assert where == ("s3://b/artifacts",)
+
+
+def test_reading_a_store_imports_neither_mlflow_nor_torch(written: Path) -> None:
+    import subprocess
+
+    code = (
+        "import sys; from pathlib import Path; from sweeps.tracking import MlflowReader;"
+        f"frame = MlflowReader(Path({str(written)!r})).runs(); assert len(frame) == 3;"
+        "assert not {'mlflow', 'torch', 'optuna', 'scipy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
