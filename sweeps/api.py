@@ -90,8 +90,11 @@ def leaderboard(
     where: str | None = None,
     sort: str | None = None,
     limit: int | None = None,
+    each_run: bool = False,
 ) -> pd.DataFrame:
-    """Return one row a trial of one sweep, or of all, ranked. Accuracies are shares from 0 to 1.
+    """Return one row a configuration of one sweep, or of all, ranked by the mean of its seeds; or one row a run.
+
+    Accuracies are shares from 0 to 1.
 
     Args:
         sweep: its name; None for all.
@@ -99,6 +102,7 @@ def leaderboard(
         where: an expression over any column, such as `model.width > 8 and val_accuracy > 0.6`.
         sort: a column, `-column` for descending; None keeps the order of the ranks.
         limit: at most so many rows.
+        each_run: one row a run, with the rank of its configuration.
 
     Raises:
         LeaderboardError: on a filter, a column or a limit that cannot be used.
@@ -107,4 +111,5 @@ def leaderboard(
     from sweeps.report import query_leaderboard
     from sweeps.tracking import MlflowReader
 
-    return query_leaderboard(MlflowReader(Path(runs)), sweep=sweep, where=where, sort=sort, limit=limit)
+    reader = MlflowReader(Path(runs))
+    return query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)

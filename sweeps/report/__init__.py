@@ -12,7 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.report.ladder_page import write_ladder
     from sweeps.report.ladder_table import print_ladder
-    from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json
+    from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
     from sweeps.report.show import find_run, print_run
     from sweeps.report.status import headline, print_status
@@ -27,6 +27,7 @@ __all__ = [
     "query_leaderboard",
     "to_csv",
     "to_json",
+    "why_empty",
     "write_ladder",
 ]
 
@@ -42,6 +43,7 @@ __getattr__, __dir__ = lazy_face(
         "query_leaderboard": "leaderboard",
         "to_csv": "leaderboard",
         "to_json": "leaderboard",
+        "why_empty": "leaderboard",
         "write_ladder": "ladder_page",
     },
 )

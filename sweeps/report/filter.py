@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar_core.errors import closest
 from sweeps.errors import LeaderboardError
+from sweeps.formatting import is_accuracy
+from sweeps.report.columns import column_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,20 +93,16 @@ def translate(expression: str, *, columns: Iterable[str]) -> tuple[str, dict[str
         position = token.end()
         if kind == "operator":
             parts.append(_OPERATORS.get(text, text))
-        elif kind in ("ticked", "name") and text.strip("`") in columns:
-            placeholder = names.setdefault(text.strip("`"), f"column_{len(names)}")
-            parts.append(f" {placeholder} ")
-        elif kind == "text":
-            parts.append(f" {re.sub(_ESCAPE, _UNESCAPED, text[1:-1])!r} ")
-        elif kind == "name" and text.lower() in _WORDS:
+        elif kind == "name" and text not in columns and text.lower() in _WORDS:
             parts.append(f" {text.lower()} ")
-        elif kind == "name" and text.lower() in _CONSTANTS:
+        elif kind == "name" and text not in columns and text.lower() in _CONSTANTS:
             parts.append(_CONSTANTS[text.lower()])
         elif kind in ("ticked", "name"):
             name = text.strip("`")
-            raise LeaderboardError(
-                f"unknown column {name!r}: {closest(name, columns)}. A text is written in quotes: '{name}'"
-            )
+            column = column_named(name, columns, note=f" (a text is written in quotes: '{name}')")
+            parts.append(f" {names.setdefault(column, f'column_{len(names)}')} ")
+        elif kind == "text":
+            parts.append(f" {re.sub(_ESCAPE, _UNESCAPED, text[1:-1])!r} ")
         else:
             parts.append(" " if kind == "space" else text)
     return "".join(parts).strip(), {placeholder: name for name, placeholder in names.items()}
@@ -129,6 +126,27 @@ def matching(frame: pd.DataFrame, expression: str) -> pd.Series:
         raise LeaderboardError(f"{expression!r} compares no column with anything: {_HELP}")
     return result.fillna(False).astype(bool)
 
+
+def why_nothing(frame: pd.DataFrame, expression: str) -> str:
+    """Return what the columns of a filter hold, for a filter that nothing matches."""
+    _, names = translate(expression, columns=frame.columns)
+    said = [_content(frame[column].dropna(), column) for column in dict.fromkeys(names.values())]
+    return f"no row matches {expression!r}; " + "; ".join(said)
+
+
+def _content(values: pd.Series, column: str) -> str:
+    if values.empty:
+        return f"{column} has no value in any row"
+    if not _is_number(values):
+        texts = sorted({str(value) for value in values})
+        shown = ", ".join(texts[:MAX_VALUES]) + (", …" if len(texts) > MAX_VALUES else "")
+        return f"{column} is one of {shown}"
+    unit = " (a share: 0.6 is 60 %)" if is_accuracy(column) else ""
+    return f"{column} is from {values.min():.6g} to {values.max():.6g}{unit}"
+
+
+MAX_VALUES = 8
+"""Different texts of a column that are named."""
 
 _HELP = "write comparisons of columns, as in \"model.width > 8 and model.name in ['resnet', 'vgg']\""
 

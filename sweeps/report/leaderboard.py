@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from cifar_core.errors import closest
 from cifar_core.files import atomic_write
 from sweeps.errors import LeaderboardError
-from sweeps.report.filter import matching
-from sweeps.report.leaderboard_table import ROWS_IN_ALL
-from sweeps.results import rank_runs
+from sweeps.report.columns import column_named
+from sweeps.report.filter import matching, why_nothing
+from sweeps.report.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
+from sweeps.results import rank_configurations, rank_runs
 from sweeps.tracking import RecordReader
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def query_leaderboard(
     where: str | None = None,
     sort: str | None = None,
     limit: int | None = None,
+    each_run: bool = False,
 ) -> pd.DataFrame:
-    """Return one row a trial, ranked.
+    """Return one row a configuration, ranked by the mean of its seeds; or one row a run.
 
     `sweeps.results.ranking` says who has a rank and what the intervals are of. Ranks and intervals are of the whole
     board (of `sweep`, where given): a filter leaves them as they are.
@@ -38,16 +40,19 @@ def query_leaderboard(
         where: an expression over any column; see `sweeps.report.filter`.
         sort: a column, `-column` for descending; missing values last. None keeps the order of the ranks.
         limit: at most so many rows.
+        each_run: one row a run, with the rank of its configuration.
 
     Raises:
-        LeaderboardError: on a filter, a column or a limit that cannot be used.
+        LeaderboardError: on a filter, a column or a limit that cannot be used, or a sweep that nobody has heard of.
         RecordError: where the record cannot be read.
     """
     if limit is not None and limit < 0:
         raise LeaderboardError(f"limit is {limit}: use 0 or more")
-    frame = rank_runs(reader.runs(sweep=sweep))
-    if where is not None:
-        frame = frame[matching(frame, where)]
+    recorded = reader.runs(sweep=sweep)
+    if recorded.empty and sweep is not None:
+        _check_sweep(reader, sweep)
+    board = rank_runs(recorded) if each_run else rank_configurations(recorded)
+    frame = board if where is None else board[matching(board, where)]
     if sort is not None:
         frame = _sorted(frame, sort)
     rows_in_all = len(frame)
@@ -55,7 +60,21 @@ def query_leaderboard(
         frame = frame.head(limit)
     frame = frame.reset_index(drop=True)
     frame.attrs[ROWS_IN_ALL] = rows_in_all
+    if where is not None and not rows_in_all and len(board):
+        frame.attrs[WHY_EMPTY] = why_nothing(board, where)
     return frame
+
+
+def _check_sweep(reader: RecordReader, sweep: str) -> None:
+    """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
+    names = sorted(set(reader.runs()["sweep"]))
+    if names:
+        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {closest(sweep, names)}")
+
+
+def why_empty(board: pd.DataFrame) -> str | None:
+    """Return what the columns of a filter hold that nothing matched; None where something did."""
+    return board.attrs.get(WHY_EMPTY)
 
 
 def to_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -80,10 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
-    name = sort.removeprefix("-")
-    if name not in frame.columns:
-        raise LeaderboardError(f"cannot sort by {name!r}: {closest(name, list(frame.columns))}")
-    column = frame[name]
+    column = frame[column_named(sort.removeprefix("-"), frame.columns)]
     if column.dropna().map(type).nunique() > 1:
         column = column.map(str, na_action="ignore")
     order = column.sort_values(ascending=not sort.startswith("-"), na_position="last", kind="stable").index

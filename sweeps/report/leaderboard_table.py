@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import PLAIN_WIDTH, duration, number, percent, short_names, short_value, truncated
+from sweeps.report.columns import HEADINGS
 from sweeps.report.tables import columns_that_fit
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 ROWS_IN_ALL = "rows_in_all"
 """Attribute of a frame: how many rows there were before a limit."""
 
+WHY_EMPTY = "why_empty"
+"""Attribute of a frame: what the columns of a filter hold that nothing matched."""
+
 
 def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | None = None) -> None:
     """Print the first `limit` rows: results, and those configuration values that vary among all rows.
 
-    Accuracies are in percent with their 95 % interval, of the mean where there are replicates. Where the output
+    Accuracies are in percent with their 95 % interval, the mean's where there are several seeds. Where the output
     is no terminal it is plain text of `PLAIN_WIDTH`.
     """
     from rich.console import Console
@@ -29,7 +33,10 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
 
     shown = frame if limit is None else frame.head(limit)
     width = console.width if console.is_terminal else PLAIN_WIDTH
-    columns, left_out = columns_that_fit(_results(shown) | _varying(frame, shown), width=width)
+    results = _results(shown)
+    # What varies is what a table of results is read for; what little room is left is for what it cost.
+    costs = {name: results.pop(name) for name in (HEADINGS[cost] for cost in _COSTS) if name in results}
+    columns, left_out = columns_that_fit(results | _varying(frame, shown) | costs, width=width)
     # Without a box two columns stand two blanks apart, as `columns_that_fit` reckons.
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
@@ -50,6 +57,7 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
 
 
 _LEFT = {"trial", "status"}
+_COSTS = ("train_seconds", "parameters_millions")
 
 
 def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -59,16 +67,17 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
         "rank": lambda row: _count(row["rank"]),
         "trial": _trial,
         "status": lambda row: str(row["status"]),
-        "val acc %": _accuracy,
-        "runs": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
-        "test acc %": lambda row: percent(_real(row["test_accuracy"])),
+        "val_accuracy": _accuracy,
+        "val_std": lambda row: percent(_real(row["val_std"])),
+        "replicates": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
+        "test_accuracy": lambda row: percent(_real(row["test_accuracy"])),
         "epochs": lambda row: _count(row["epochs"]),
-        "time": lambda row: _text(row["train_seconds"], duration),
-        "params M": lambda row: _text(row["parameters_millions"], number),
+        "train_seconds": lambda row: _text(row["train_seconds"], duration),
+        "parameters_millions": lambda row: _text(row["parameters_millions"], number),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
-    always = {"rank", "trial", "status", "val acc %"}
-    return {name: cells for name, cells in built.items() if name in always or any(cells)}
+    always = {"rank", "trial", "status", "val_accuracy"}
+    return {HEADINGS.get(name, name): cells for name, cells in built.items() if name in always or any(cells)}
 
 
 def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
@@ -79,6 +88,10 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     names = [str(name) for name in texts if texts[name].nunique() > 1 and not _follows(texts, str(name))]
     if frame["seed"].nunique() > 1:
         names.append("seed")
+    if frame["source"].nunique() > 1:
+        # Two states of the file of one network are two networks.
+        names.append("source")
+    names.sort(key=lambda name: -frame[name].map(str).nunique())
     headings = short_names(names)
     return {heading: [_value(value) for value in shown[name]] for heading, name in zip(headings, names, strict=True)}
 
@@ -101,7 +114,9 @@ def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str
     protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
     if protocols > 1:
         remarks.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
-    if not hidden + shown:
+    if WHY_EMPTY in frame.attrs:
+        remarks.append(frame.attrs[WHY_EMPTY])
+    elif not hidden + shown:
         remarks.append("no run is recorded here yet")
     return remarks
 

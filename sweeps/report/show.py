@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,32 +21,54 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
 
     Args:
         reader: of the record.
-        name: `SWEEP/TRIAL`, a rung's name, or the beginning of a run id or a key.
+        name: as tables show it (`quick-003`), SWEEP/TRIAL, a rung's name, or the beginning of a run id or a key.
 
     Raises:
         SweepError: no run, or several, are called so.
     """
-    rows = [{str(column): value for column, value in row.items()} for row in reader.runs().to_dict("records")]
-    sweep, slash, trial = name.rpartition("/")
-    exact = [row for row in rows if slash and row["sweep"] == sweep and trial in (str(row["trial"]), row["rung"])]
-    found = exact or [row for row in rows if row["rung"] == name]
+    found: list[dict[str, Any]] = []
+    for sweep, trial in _named(name):
+        # Of one sweep: what others hold is not read.
+        rows = _rows(reader, sweep=sweep)
+        found += [row for row in rows if trial == row["rung"] or (trial.isdigit() and int(trial) == row["trial"])]
+    rows = [] if found else _rows(reader)
+    found = found or [row for row in rows if row["rung"] == name]
     found = found or [row for row in rows if name and (row["run_id"].startswith(name) or row["key"].startswith(name))]
     if not found:
-        raise SweepError(f"no run {name!r}: `sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3")
+        names = [f"{row['sweep']}/{row['trial'] if row['rung'] is None else row['rung']}" for row in rows]
+        near = difflib.get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise SweepError(
+            f"no run {name!r}: {hint}`sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3"
+        )
     if len(found) > 1:
-        each = ", ".join(f"{row['sweep']}/{row['trial']}" for row in found)
-        raise SweepError(f"{name!r} may be any of {each}: name one of them")
+        each = ", ".join(f"{row['sweep']}/{row['trial']} (run {row['run_id'][:8]})" for row in found)
+        raise SweepError(f"{name!r} may be any of {each}: name one of them, or the beginning of its run")
     return found[0]
 
 
-def print_run(row: dict[str, Any], reader: RecordReader, console: Console) -> None:
-    """Print a run's values, then its curve."""
+def _named(name: str) -> list[tuple[str, str]]:
+    """Return what a name may be of, as sweep and trial: `quick/3`, `quick-003`."""
+    parts = [name.rpartition("/"), name.rpartition("-")]
+    return [(sweep, trial) for sweep, mark, trial in parts if sweep and (mark == "/" or trial.isdigit())]
+
+
+def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[dict[str, Any]]:
     import pandas as pd
 
+    frame = reader.runs(sweep=sweep)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(column): None if value is pd.NA else value for column, value in row.items()} for row in rows]
+
+
+def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
+    """Print a run's values, where its log is, then its curve."""
     values = Table(box=None, show_header=False, pad_edge=False)
+    values.add_column(no_wrap=True)
+    values.add_column(overflow="fold")
     for name, value in row.items():
-        if isinstance(value, list | dict) or not (pd.isna(value) or value == ""):
-            values.add_row(name, _text(name, value))
+        if value is not None and value != "":
+            values.add_row(name, str(runs / value) if name == "log" else _text(name, value))
     console.print(values)
     curve = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):

@@ -11,7 +11,7 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_rungs
-    from sweeps.results.ranking import rank_runs
+    from sweeps.results.ranking import rank_configurations, rank_runs
     from sweeps.results.rungs import RungRun, RungRuns, read_rungs
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "RungRun",
     "RungRuns",
     "compare_rungs",
+    "rank_configurations",
     "rank_runs",
     "read_rungs",
 ]
@@ -36,6 +37,7 @@ __getattr__, __dir__ = lazy_face(
         "RungRun": "rungs",
         "RungRuns": "rungs",
         "compare_rungs": "comparison",
+        "rank_configurations": "ranking",
         "rank_runs": "ranking",
         "read_rungs": "rungs",
     },

@@ -1,8 +1,10 @@
-"""Ranks: which runs may be compared, the interval of each, and their order within one evaluation protocol."""
+"""Ranks are of configurations: which may be compared, the mean of each one's seeds, its interval, and their order."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweeps.identity import Protocol, replicate_group
@@ -11,6 +13,8 @@ from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Row = dict[str, Any]
 
 _UNRANKED = (
     Outcome.COMPLETE,
@@ -22,87 +26,144 @@ _UNRANKED = (
 )
 """Order below the ranks: what may still get a rank comes first."""
 
+_AVERAGED = ("test_accuracy", "train_seconds", "images_per_second", "best_val_accuracy")
+"""Columns that hold the mean over a configuration's seeds, beside the validation accuracy."""
+
+
+@dataclass(kw_only=True)
+class _Configuration:
+    """The runs of one configuration under one evaluation protocol, the first that was begun first."""
+
+    runs: list[Row]
+    rank: int | None = None
+
+    @property
+    def seeds(self) -> list[Row]:
+        """Its runs that count, one a seed: a result that another sweep took over is no second one."""
+        trained_first = sorted(self.runs, key=lambda row: row["reused_from"] is not None)
+        counted = {row["key"]: row for row in reversed(trained_first) if _counts(row)}
+        return [row for row in self.runs if counted.get(row["key"]) is row]
+
+    @property
+    def shown(self) -> Row:
+        """The run that stands for all: the first that counts, else the one nearest to a result."""
+        nearest = min(reversed(self.runs), key=lambda row: _UNRANKED.index(Outcome(row["status"])))
+        return next(iter(self.seeds), nearest)
+
+    @property
+    def mean(self) -> float:
+        return _mean([row["val_accuracy"] for row in self.seeds])
+
+
+def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a configuration, in the order of the ranks, from the record's table of one row a run.
+
+    A configuration is ranked by the mean of its seeds' validation accuracies in their last epoch, counted from 1 within
+    one evaluation protocol; the protocol with the largest budget comes first. Only complete runs with a finite accuracy
+    count. Configurations without one follow without a rank.
+
+    `replicates` is the number of seeds, `val_std` their sample standard deviation; `ci_low` to `ci_high` is Student's
+    95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on its validation images.
+    `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means too; what belongs to one run
+    (`trial`, `run_id`, `key`, `started`, and `seed` where there is one) is of the first.
+    """
+    rows = []
+    for configuration in _ordered(frame):
+        seeds = configuration.seeds
+        row = {**configuration.shown, "rank": configuration.rank}
+        if seeds:
+            row |= {"val_accuracy": configuration.mean, **_interval(seeds)}
+            row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
+            row["seed"] = row["seed"] if len(seeds) == 1 else None
+        rows.append(row)
+    return _as_table(rows, like=frame)
+
 
 def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the record's table with ranks and intervals, in the order of the ranks.
+    """Return one row a run, each with the rank of its configuration, those of one configuration together.
 
-    Only complete runs with a finite validation accuracy of their last epoch have a rank, counted from 1 within
-    one evaluation protocol; the protocol with the largest budget comes first. A result that several sweeps list
-    takes one rank. All others follow without one.
-
-    Replicates are complete runs of one configuration, and of one source where the network is a user's own, under
-    several seeds. With two or more, `val_std` is their sample standard deviation and `ci_low` to `ci_high`
-    Student's 95 % interval of their mean; for a single run it is Wilson's 95 % interval of its accuracy on its
-    validation images.
+    `replicates` is the number of the configuration's seeds; the interval is Wilson's, of the run's own accuracy.
     """
-    frame = _with_intervals(frame)
-    return frame if frame.empty else _ordered(frame)
+    rows = []
+    for configuration in _ordered(frame):
+        seeds = configuration.seeds
+        others = [row for row in configuration.runs if row not in seeds]
+        for row in seeds:
+            own = _interval([row]) | {"rank": configuration.rank, "replicates": len(seeds)}
+            rows.append(row | own)
+        # A result that another sweep lists too is the same result; what did not come to its end has none.
+        rows += [row | ({"rank": configuration.rank} | _interval([row]) if _counts(row) else {}) for row in others]
+    return _as_table(sorted(rows, key=lambda row: row["rank"] is None), like=frame)
 
 
-def _rankable(frame: pd.DataFrame) -> pd.Series:
-    return (frame["status"] == Outcome.COMPLETE.value) & frame["val_accuracy"].between(0.0, 1.0)
+def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
+    """Return the configurations with their ranks, in the order of a board."""
+    groups: dict[tuple[str, tuple[str, str]], _Configuration] = {}
+    rows = sorted(_rows(frame), key=lambda row: (row["started"], row["run_id"]))
+    for row in rows:
+        groups.setdefault((row["protocol"], _group_of(row)), _Configuration(runs=[])).runs.append(row)
+    protocols = {text: Protocol.parse(text) for text, _ in groups}
+    budgets = {text: protocol.budget if protocol else 0 for text, protocol in protocols.items()}
+
+    def place(configuration: _Configuration) -> tuple[Any, ...]:
+        row = configuration.shown
+        protocol = (-budgets[row["protocol"]], row["protocol"])
+        if configuration.seeds:
+            return 0, protocol, -configuration.mean, row["train_seconds"] or math.inf, row["key"]
+        accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
+        outcome = _UNRANKED.index(Outcome(row["status"]))
+        return 1, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
+
+    ordered = sorted(groups.values(), key=place)
+    last: dict[str, int] = {}
+    for configuration in ordered:
+        if configuration.seeds:
+            protocol = configuration.shown["protocol"]
+            configuration.rank = last[protocol] = last.get(protocol, 0) + 1
+    return ordered
 
 
-def _protocols(frame: pd.DataFrame) -> dict[str, Protocol | None]:
-    return {text: Protocol.parse(text) for text in frame["protocol"].unique()}
-
-
-def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+def _rows(frame: pd.DataFrame) -> list[Row]:
     import pandas as pd
 
-    rows = frame[_rankable(frame)]
-    protocols = _protocols(rows)
-    groups: dict[tuple[str, tuple[str, str]], list[Any]] = {}
-    for index, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
-        groups.setdefault((row["protocol"], _group_of(row)), []).append(index)
-    keys, accuracies = rows["key"].to_dict(), rows["val_accuracy"].to_dict()
-    cells: dict[Any, tuple[int, float, float, float]] = {}
-    for (text, _), members in groups.items():
-        # One key is one seed: a result that another sweep took over is no second replicate.
-        values = list({keys[index]: accuracies[index] for index in reversed(members)}.values())
-        protocol = protocols[text]
-        deviation, low, high = math.nan, math.nan, math.nan
-        if len(values) > 1:
-            deviation, low, high = student_interval(values)
-        elif protocol is not None and protocol.validation_images:
-            low, high = wilson_interval(values[0], images=protocol.validation_images)
-        cells |= dict.fromkeys(members, (len(values), deviation, low, high))
-    filled = pd.DataFrame.from_dict(
-        cells, orient="index", columns=["replicates", "val_std", "ci_low", "ci_high"]
-    ).reindex(frame.index)
-    return frame.assign(**filled.astype({"replicates": "Int64"}))
+    return [
+        {str(name): None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
 
 
-def _group_of(row: dict[Any, Any]) -> tuple[str, str]:
+def _counts(row: Row) -> bool:
+    accuracy = row["val_accuracy"]
+    return row["status"] == Outcome.COMPLETE and accuracy is not None and 0 <= accuracy <= 1
+
+
+def _group_of(row: Row) -> tuple[str, str]:
     return replicate_group(
-        config_id=row["config_id"],
-        source=row["source"],
-        model=str(row.get("model.name", "")),
-        key=row["key"],
+        config_id=row["config_id"], source=row["source"], model=str(row.get("model.name", "")), key=row["key"]
     )
 
 
-def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    rankable = _rankable(frame)
-    budgets = {text: protocol.budget if protocol else 0 for text, protocol in _protocols(frame).items()}
-    protocols = sorted(budgets, key=lambda text: (-budgets[text], text))
-    order = frame.assign(
-        _protocol=frame["protocol"].map(protocols.index),
-        _accuracy=-frame["val_accuracy"],
-        _outcome=frame["status"].map({outcome.value: index for index, outcome in enumerate(_UNRANKED)}),
-        _epochs=-frame["epochs"].fillna(0).astype(int),
-    )
-    ranked = order[rankable].sort_values(["_protocol", "_accuracy", "train_seconds", "key", "started", "run_id"])
-    others = order[~rankable].sort_values(["_outcome", "_protocol", "_epochs", "_accuracy", "sweep", "trial"])
-    ranks: list[int] = []
-    last: tuple[object, ...] = ()
-    for protocol, key, accuracy in zip(ranked["protocol"], ranked["key"], ranked["val_accuracy"], strict=True):
-        if not last or last[0] != protocol:
-            ranks.append(1)
-        else:
-            ranks.append(ranks[-1] + int(last != (protocol, key, accuracy)))
-        last = (protocol, key, accuracy)
-    result = frame.loc[[*ranked.index, *others.index]].copy()
-    result["rank"] = result["rank"].astype("Int64")
-    result.loc[ranked.index, "rank"] = ranks
-    return result
+def _interval(seeds: Sequence[Row]) -> Row:
+    accuracies = [row["val_accuracy"] for row in seeds]
+    protocol = Protocol.parse(seeds[0]["protocol"])
+    cells: Row = {"replicates": len(seeds)}
+    if len(seeds) > 1:
+        deviation, low, high = student_interval(accuracies)
+        # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
+        return cells | {"val_std": deviation, "ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
+    if protocol is not None and protocol.validation_images:
+        low, high = wilson_interval(accuracies[0], images=protocol.validation_images)
+        cells |= {"ci_low": low, "ci_high": high}
+    return cells
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _as_table(rows: Sequence[Row], *, like: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as a table of the same columns and kinds of columns as another."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=like.columns)
+    return table.astype(like.dtypes.to_dict())

@@ -43,7 +43,7 @@ COLUMNS = (
 `rank`, `val_std`, `replicates`, `ci_low` and `ci_high` are empty until the leaderboard fills them.
 """
 
-LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "error")
+LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "error", "log")
 
 WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place")
 REAL_NUMBERS = (
@@ -121,6 +121,7 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
 
 _TAG_COLUMNS = (
     "sweep", "rung", "key", "git_sha", "reduced", "reused_from", "config_id", "source", "study", "came_from", "error",
+    "log",
 )  # fmt: skip
 _METRIC_COLUMNS = (
     "val_accuracy", "test_accuracy", "train_seconds", "images_per_second", "parameters_millions", "best_val_accuracy",

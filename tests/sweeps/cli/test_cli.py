@@ -15,6 +15,7 @@ from sweep_fakes import Cli, book, tiny, write_yaml, written
 
 from sweeps.cli.main import sweeps
 from sweeps.study.folder import SweepFolder
+from sweeps.tracking import MlflowReader
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas")
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
@@ -168,7 +169,7 @@ class TestLeaderboard:
         [
             (("--where", "model.nme == 'deep'"), "did you mean 'model.name'?"),
             (("--where", "__import__('os')"), "--where"),
-            (("--sort", "val_acc"), "did you mean 'val_accuracy'?"),
+            (("--sort", "val_acuracy"), "did you mean 'val_accuracy'?"),
         ],
     )
     def test_a_wrong_filter_or_column_is_refused(
@@ -180,12 +181,38 @@ class TestLeaderboard:
         assert result.stderr.startswith("error: ")
         assert words in result.stderr or words == "--where"
 
+    def test_runs_alone_asks_for_one_row_a_run(self, trained: Path, cli: Cli) -> None:
+        single = json.loads(cli("leaderboard", "--runs", trained, "--runs", "--json").stdout)
+        assert len(single) == len(MlflowReader(trained).runs())
+
+        refused = cli("leaderboard", "--runs", "tiny")
+        assert refused.exit_code == 2
+        assert "let --runs stand at the end" in refused.stderr
+
+    def test_a_sweep_that_is_not_there_is_refused_with_the_closest_name(self, trained: Path, cli: Cli) -> None:
+        result = cli("leaderboard", "tyni", "--runs", trained)
+        assert result.exit_code == 2
+        assert "did you mean 'tiny'?" in result.stderr
+
+    def test_a_filter_that_nothing_matches_says_why_beside_the_empty_json(self, trained: Path, cli: Cli) -> None:
+        result = cli("leaderboard", "--runs", trained, "--where", "val_accuracy > 60", "--json")
+        assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+        assert "val_accuracy is from" in result.stderr
+
     def test_before_any_run_it_is_empty_and_creates_nothing(self, runs: Path, cli: Cli) -> None:
         assert cli("leaderboard", "--runs", runs).exit_code == 0
         assert not runs.exists()
 
 
 class TestShow:
+    def test_a_run_is_found_by_the_name_that_tables_show_and_its_log_is_named(self, trained: Path, cli: Cli) -> None:
+        result = cli("show", "tiny-000", "--runs", trained)
+
+        assert result.exit_code == 0
+        (line,) = [line for line in result.stdout.replace("\n", " ").split("  ") if "logs/0000-" in line]
+        assert Path(line.strip()).is_file()
+        assert cli("show", "tiny/0", "--runs", trained).stdout == result.stdout
+
     def test_a_run_is_found_by_sweep_and_number_and_shown_with_its_curve(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny/1", "--runs", trained)
 

@@ -20,7 +20,8 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.errors import LeaderboardError
 from sweeps.identity import Protocol
-from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json
+from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
+from sweeps.report.columns import column_named
 from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
 from sweeps.tracking.frame import frame_of
 from sweeps.tracking.tracker import Tracker
@@ -105,11 +106,43 @@ class TestRanks:
         ]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(3, 1), (2, 1), (1, 2), (0, 1)]
 
-    def test_a_result_that_two_sweeps_list_takes_one_rank_and_is_one_replicate(self) -> None:
+    def test_a_result_that_two_sweeps_list_is_one_configuration_and_one_replicate(self) -> None:
         taken = row(2, 0.8, sweep="second", key="key-0", config_id="config-0", reused_from="run-0")
-        frame = query_leaderboard(RowReader(row(0, 0.8), row(1, 0.7), taken))
-        assert ranks(frame) == [(0, 1), (2, 1), (1, 2)]
-        assert list(frame["replicates"]) == [1, 1, 1]
+        reader = RowReader(row(0, 0.8), row(1, 0.7), taken)
+        frame = query_leaderboard(reader)
+        assert ranks(frame) == [(0, 1), (1, 2)]
+        assert list(frame["replicates"]) == [1, 1]
+        assert ranks(query_leaderboard(reader, each_run=True)) == [(0, 1), (2, 1), (1, 2)]
+
+    def test_a_configuration_ranks_by_the_mean_of_its_seeds_not_by_its_luckiest(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
+        frame = query_leaderboard(RowReader(*rows, row(3, 0.40)))
+        assert ranks(frame) == [(3, 1), (0, 2)]
+        assert frame.loc[1, "val_accuracy"] == pytest.approx((0.422 + 0.38 + 0.37) / 3)
+        assert frame.loc[1, "ci_low"] < frame.loc[1, "val_accuracy"] < frame.loc[1, "ci_high"]
+        assert pd.isna(frame.loc[1, "seed"])
+        assert frame.loc[0, "seed"] == 0
+
+    def test_single_runs_stand_beside_those_of_their_configuration_each_with_an_interval_around_itself(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
+        unfinished = row(4, 0.2, seed=3, config_id="c", status="pruned")
+        frame = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
+        assert ranks(frame) == [(3, 1), (0, 2), (1, 2), (2, 2), (4, None)]
+        assert list(frame["replicates"][:4]) == [1, 3, 3, 3]
+        assert ((frame["ci_low"] < frame["val_accuracy"]) & (frame["val_accuracy"] < frame["ci_high"]))[:4].all()
+        assert frame.loc[4, "ci_low":"ci_high"].isna().all()  # type: ignore[misc]
+
+    def test_two_states_of_a_networks_file_are_two_configurations_and_the_table_tells_them_apart(self) -> None:
+        own = {"model.name": "nets:Net", "config_id": "c"}
+        rows = [row(0, 0.5, source="aaaa", seed=0, **own), row(1, 0.6, source="bbbb", seed=1, **own)]
+        frame = query_leaderboard(RowReader(*rows))
+        assert ranks(frame) == [(1, 1), (0, 2)]
+        assert "aaaa" in printed(frame)
+
+    def test_a_sweep_that_nobody_recorded_is_refused_with_the_closest_name(self) -> None:
+        with pytest.raises(LeaderboardError, match="did you mean 'quick'"):
+            query_leaderboard(RowReader(row(0, 0.9)), sweep="qick")
+        assert query_leaderboard(RowReader(), sweep="quick").empty
 
     def test_a_filter_leaves_the_ranks_as_they_are(self) -> None:
         rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]
@@ -179,7 +212,7 @@ class TestIntervals:
         assert (best["replicates"], best["val_std"]) == (3, pytest.approx(0.02))
         assert best["ci_low"] == pytest.approx(0.72 - 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
         assert best["ci_high"] == pytest.approx(0.72 + 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
-        pruned = frame[frame["trial"] == 9].iloc[0]
+        pruned = query_leaderboard(RowReader(*rows), each_run=True).set_index("trial").loc[9]
         assert pd.isna(pruned["replicates"])
         assert pd.isna(pruned["ci_low"])
 
@@ -196,6 +229,36 @@ class TestOrder:
             query_leaderboard(RowReader(row(0, 0.9)), sort="-val_acuracy")
         with pytest.raises(LeaderboardError, match="limit is -1"):
             query_leaderboard(RowReader(row(0, 0.9)), limit=-1)
+
+    @pytest.mark.parametrize(
+        ("typed", "column"),
+        [
+            ("lr", "optimizer.lr"), ("model", "model.name"), ("time", "train_seconds"), ("val acc %", "val_accuracy"),
+            ("val_acc", "val_accuracy"), ("runs", "replicates"), ("params", "parameters_millions"),
+            ("train_size", "data.train_size"), ("data.train_size", "data.train_size"),
+        ],
+    )  # fmt: skip
+    def test_what_stands_above_a_column_can_be_typed_for_it(self, typed: str, column: str) -> None:
+        reader = RowReader(row(0, 0.9, **{"optimizer.lr": 0.1}), row(1, 0.8, **{"optimizer.lr": 0.2}))
+        columns = query_leaderboard(reader).columns
+        assert column_named(typed, columns) == column
+        assert list(query_leaderboard(reader, where=f"`{typed}` == none or `{typed}` != none")["trial"]) == [0, 1]
+
+    def test_a_word_that_several_columns_end_in_names_them(self) -> None:
+        with pytest.raises(LeaderboardError, match=r"may be any of data\.size, model\.size"):
+            column_named("size", [*COLUMNS, "data.size", "model.size"])
+
+    def test_an_unknown_column_is_told_the_three_closest_at_most(self) -> None:
+        with pytest.raises(LeaderboardError) as refused:
+            column_named("val_acuracy", [*COLUMNS, *LAST_COLUMNS])
+        assert str(refused.value).count("'") // 2 <= 1 + 3
+        assert "did you mean 'val_accuracy'?" in str(refused.value)
+
+    def test_a_filter_that_nothing_matches_says_what_its_columns_hold(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8)), where="val_accuracy > 60 and status == 'done'")
+        assert frame.empty
+        assert "val_accuracy is from 0.8 to 0.9 (a share: 0.6 is 60 %); status is one of complete" in printed(frame)
+        assert why_empty(query_leaderboard(RowReader(row(0, 0.9)))) is None
 
     def test_a_column_of_text_and_numbers_sorts(self) -> None:
         reader = RowReader(row(0, 0.9, **{"model.size": "big"}), row(1, 0.8, **{"model.size": 3}))

@@ -1,0 +1,81 @@
+"""Columns by the names that screens show: what is read off a table can be typed into a filter, or sorted by."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from sweeps.errors import LeaderboardError
+from sweeps.formatting import short_names
+from sweeps.tracking import COLUMNS, LAST_COLUMNS
+
+HEADINGS = {
+    "val_accuracy": "val acc %",
+    "val_std": "± sd",
+    "replicates": "runs",
+    "test_accuracy": "test acc %",
+    "train_seconds": "time",
+    "parameters_millions": "params M",
+}
+"""Column to what stands above it on a screen, where that is another word."""
+
+_ALSO = {"acc": "val_accuracy", "accuracy": "val_accuracy", "sd": "val_std", "std": "val_std", "n": "replicates"}
+
+CLOSEST = 3
+"""Names that an unknown one may stand for, as many as a person reads."""
+
+
+def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
+    """Return the column that a person means: by its name, its heading, or the last part of a dotted name.
+
+    Args:
+        name: as it was typed.
+        columns: those there are.
+        note: stands behind the name in an error.
+
+    Raises:
+        LeaderboardError: there is none, or more than one; names the closest.
+    """
+    columns = list(columns)
+    if name in columns:
+        return name
+    known = _spoken(columns)
+    found = known.get(_plain(name), [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise LeaderboardError(f"{name!r} may be any of {', '.join(found)}: name one of them")
+    raise LeaderboardError(f"unknown column {name!r}{note}: {closest_columns(name, columns)}")
+
+
+def closest_columns(name: str, columns: Sequence[str]) -> str:
+    """Return `did you mean 'x'?`, or the few that are nearest, for a name that no column has."""
+    known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in _spoken(columns).items()}}
+    near = difflib.get_close_matches(_plain(name), known, n=CLOSEST, cutoff=0.5)
+    near = list(dict.fromkeys(known[text] for text in near))
+    if not near:
+        return "`sweeps leaderboard --json` shows every column there is"
+    return f"did you mean {near[0]!r}?" + (f" Or {' or '.join(map(repr, near[1:]))}?" if near[1:] else "")
+
+
+def _spoken(columns: Sequence[str]) -> dict[str, list[str]]:
+    """Return what columns are called beside their own names, to the columns that are called so."""
+    fixed = {*COLUMNS, *LAST_COLUMNS}
+    configuration = [column for column in columns if column not in fixed]
+    spoken: dict[str, list[str]] = {}
+    for column, heading in HEADINGS.items():
+        if column in columns:
+            spoken.setdefault(_plain(heading), []).append(column)
+    for word, column in _ALSO.items():
+        if column in columns:
+            spoken.setdefault(word, []).append(column)
+    for column, heading in zip(configuration, short_names(configuration), strict=True):
+        for word in {heading, column.rpartition(".")[2]} - {column}:
+            spoken.setdefault(_plain(word), []).append(column)
+    return spoken
+
+
+def _plain(heading: str) -> str:
+    """Return a heading without its unit, as a person would type it: `val_acc` for `val acc %`."""
+    words = heading.lower().replace("±", "").split()
+    return "_".join(word for word in words if word not in ("%", "m"))
