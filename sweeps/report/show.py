@@ -67,9 +67,12 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     values.add_column(no_wrap=True)
     values.add_column(overflow="fold")
     for name, value in row.items():
-        if value is not None and value != "":
-            values.add_row(name, str(runs / value) if name == "log" else _text(name, value))
+        if value is not None and value != "" and name != "log":
+            values.add_row(name, _text(name, value))
     console.print(values)
+    if row["log"] is not None:
+        # On one line, however long: a path that is cut cannot be opened.
+        console.print(f"log: {runs / row['log']}", markup=False, soft_wrap=True)
     curve = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
         curve.add_column(name, justify="right")

@@ -209,8 +209,8 @@ class TestShow:
         result = cli("show", "tiny-000", "--runs", trained)
 
         assert result.exit_code == 0
-        (line,) = [line for line in result.stdout.replace("\n", " ").split("  ") if "logs/0000-" in line]
-        assert Path(line.strip()).is_file()
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith("log: ")]
+        assert Path(line.removeprefix("log: ")).is_file()
         assert cli("show", "tiny/0", "--runs", trained).stdout == result.stdout
 
     def test_a_run_is_found_by_sweep_and_number_and_shown_with_its_curve(self, trained: Path, cli: Cli) -> None:

@@ -69,7 +69,7 @@ def test_numbers_compare_as_numbers_and_not_as_text() -> None:
     [
         (
             "model.widht > 8",
-            "in quotes: 'model.widht'): did you mean 'model.width'",
+            "did you mean 'model.width'",
         ),
         ("model.name = resnet", "a text is written in quotes: 'resnet'"),
         ("model.name > 8", "cannot compare text with number"),
