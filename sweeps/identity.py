@@ -116,6 +116,33 @@ def replicate_group(*, config_id: str, source: str | None, model: str, key: str)
     return config_id, source or ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordedTrial:
+    """A trial that the record holds of a sweep."""
+
+    study: str
+    trial: int
+    """Its number in its sweep."""
+
+
+def generation(name: str, *, of: str) -> int | None:
+    """Return how many studies of one definition were begun before this one; None for one of another definition.
+
+    Args:
+        name: a study's.
+        of: what `study_name` returns for the definition.
+    """
+    if name == of:
+        return 0
+    base, _, number = name.rpartition(".")
+    return int(number) - 1 if base == of and number.isdigit() else None
+
+
+def name_of_generation(base: str, generation: int) -> str:
+    """Return the name of a study: the first of a definition is called as `study_name` says, the second `NAME.2`."""
+    return base if generation == 0 else f"{base}.{generation + 1}"
+
+
 def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
     """Return the name of a sweep's study: the sweep's own, and a hash of what may not change under it."""
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]

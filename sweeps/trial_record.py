@@ -63,7 +63,9 @@ class TrialRecord:
     study: str
     """Name of its study (`sweeps.identity.study_name`)."""
     number: int
-    """Counted from 0 in the order of proposal."""
+    """In its study, counted from 0 in the order of proposal."""
+    first_number: int = 0
+    """Trials of the sweep's earlier studies: what its own first one is called, so that no name means two."""
     key: str
     """Identity of configuration, seed and data; as the two below, see `sweeps.identity`."""
     config_id: str
@@ -96,9 +98,14 @@ class TrialRecord:
     """Where it ran: host, device, versions."""
 
     @property
+    def trial(self) -> int:
+        """Its number in its sweep, as people see it."""
+        return self.first_number + self.number
+
+    @property
     def name(self) -> str:
         """What people call it within its sweep: the rung's name, or `trial 3`."""
-        return f"trial {self.number}" if self.rung is None else self.rung.name
+        return f"trial {self.trial}" if self.rung is None else self.rung.name
 
     @property
     def protocol(self) -> Protocol:

@@ -107,6 +107,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             metric=plan.metric,
             pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
             new=options.new,
+            # A rung is known by its key: one whose network's file has changed is simply another.
+            sources={} if plan.tested else sources,
+            recorded=lambda: MlflowReader(folder.runs).trials(sweep=plan.name),
         )
         tracker = held.enter_context(
             Tracker(
@@ -247,7 +250,7 @@ class _Start:
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder
-        log = folder.logs / f"{record.number:04d}-{record.key}.log"
+        log = folder.logs / f"{record.trial:04d}-{record.key}.log"
         ledger.note(record.number, log=str(log.relative_to(folder.runs)))
         return Job(
             number=record.number,

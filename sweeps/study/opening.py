@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import optuna
 from optuna.study import StudySummary
 
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
-from sweeps.identity import study_name
+from sweeps.identity import RecordedTrial, generation, name_of_generation, study_name
 from sweeps.spec import Metric
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage
+from sweeps.study.stored_trials import FIRST_NUMBER
+
+SOURCES = "sources"
+"""Attribute of a study: each network of the user's own to the hash of its file. Versions before 0.4.0 wrote none."""
 
 
 def open_study(
@@ -25,6 +29,8 @@ def open_study(
     metric: Metric,
     pruner: optuna.pruners.BasePruner,
     new: bool,
+    sources: Mapping[str, str] | None = None,
+    recorded: Callable[[], Iterable[RecordedTrial]] = tuple,
 ) -> optuna.Study:
     """Return the sweep's study, created if need be; to be called under the folder's lock.
 
@@ -33,31 +39,92 @@ def open_study(
         definition: flat description of space, base and metric; another one is another study.
         metric: what the search looks at.
         pruner: is asked after each epoch.
-        new: begin another study where the sweep has one with another definition.
+        new: begin another study where the sweep has one with another definition, or other networks.
+        sources: of each network of the user's own, the hash of its file: a search over another file's is another one.
+        recorded: the trials that the record holds of this sweep. A study of which it has some and the journal has none
+            was lost with its folder: the one that begins now is another, and its numbers go on.
 
     Raises:
-        StudyChangedError: there is one with another definition, and `new` is False.
+        StudyChangedError: there is one with another definition or other networks, and `new` is False.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_journal()
-    name = study_name(folder.sweep, definition)
+    base = study_name(folder.sweep, definition)
     stored = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
-    if stored and name not in stored and not new:
+    known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
+    if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
-        changes = "\n".join(f"  {line}" for line in _differences(latest, definition))
-        raise StudyChangedError(
-            f"sweep {folder.sweep!r} was begun with another space, base or metric:\n{changes}\n"
-            "give the file another name, undo the change, or begin anew under this name with --new"
-        )
+        raise _changed(folder, "with another space, base or metric", _differences(latest, definition))
+    number = max(known, default=None)
+    if number is not None:
+        differences = _other_networks(stored[known[number]], storage, sources or {})
+        if differences and not new:
+            raise _changed(folder, "with another state of a network's file", differences)
+        if differences:
+            number += 1
+    if number is None:
+        lost = [generation(trial.study, of=base) for trial in recorded()]
+        number = max((found + 1 for found in lost if found is not None), default=0)
     study = optuna.create_study(
-        storage=storage, study_name=name, direction=metric.goal, pruner=pruner, load_if_exists=True
+        storage=storage,
+        study_name=name_of_generation(base, number),
+        direction=metric.goal,
+        pruner=pruner,
+        load_if_exists=True,
     )
+    _describe(study, storage, definition=definition, metric=metric, sources=sources or {}, recorded=recorded)
+    return study
+
+
+def _describe(
+    study: optuna.Study,
+    storage: optuna.storages.BaseStorage,
+    *,
+    definition: Mapping[str, Any],
+    metric: Metric,
+    sources: Mapping[str, str],
+    recorded: Callable[[], Iterable[RecordedTrial]],
+) -> None:
+    """Note with a study what it is; a driver that died before the last note has it done by the next one."""
+    attributes: dict[str, Any] = {"definition": json.dumps(definition), "metric": metric.name, SOURCES: dict(sources)}
     known = study.user_attrs
-    for attribute, value in {"definition": json.dumps(definition), "metric": metric.name}.items():
+    if FIRST_NUMBER not in known and not study.get_trials(deepcopy=False):
+        others = [
+            optuna.load_study(study_name=name, storage=storage)
+            for name in optuna.get_all_study_names(storage)
+            if name != study.study_name
+        ]
+        ends = [other.user_attrs.get(FIRST_NUMBER, 0) + len(other.get_trials(deepcopy=False)) for other in others]
+        attributes[FIRST_NUMBER] = max([0, *ends, *(trial.trial + 1 for trial in recorded())])
+    for attribute, value in attributes.items():
         if attribute not in known:
             study.set_user_attr(attribute, value)
     study.set_user_attr("opened", time.time())
-    return study
+
+
+def _other_networks(
+    summary: StudySummary, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
+) -> list[str]:
+    """Return in words which networks' files have changed since a study was begun."""
+    begun = summary.user_attrs.get(SOURCES)
+    if begun is None:
+        # Of version 0.3.0 or before: each trial says what it was trained with.
+        trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
+        pairs = [(trial.user_attrs.get("config"), trial.user_attrs.get("source")) for trial in trials]
+        begun = {json.loads(config)["model"]["name"]: source for config, source in pairs if config and source}
+    return [
+        f"{model}: its file was {begun[model]}, is {sources[model]}"
+        for model in sorted(begun.keys() & sources.keys())
+        if begun[model] != sources[model]
+    ]
+
+
+def _changed(folder: SweepFolder, how: str, changes: Iterable[str]) -> StudyChangedError:
+    lines = "\n".join(f"  {line}" for line in changes)
+    return StudyChangedError(
+        f"sweep {folder.sweep!r} was begun {how}:\n{lines}\n"
+        "give the file another name, undo the change, or begin anew under this name with --new"
+    )
 
 
 def read_study(folder: SweepFolder) -> optuna.Study:

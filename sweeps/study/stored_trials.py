@@ -18,6 +18,8 @@ from sweeps.identity import Identity
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
+FIRST_NUMBER = "first_number"
+"""Attribute of a study: how many trials the sweep's earlier ones have. Versions before 0.4.0 wrote none."""
 _EPOCH = "epoch:"
 _NOTES = {
     "parameters": "parameters", "log": "log", "error": "error", "error_class": "error_class", "traceback": "traceback",
@@ -80,6 +82,7 @@ def _record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRec
         sweep=sweep,
         study=study.study_name,
         number=frozen.number,
+        first_number=study.user_attrs.get(FIRST_NUMBER, 0),
         key=attributes[KEY],
         config_id=attributes["config_id"],
         source=attributes.get("source"),

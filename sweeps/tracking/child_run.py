@@ -73,4 +73,4 @@ class ChildRun:
 
 def run_name(record: TrialRecord) -> str:
     """Return what people see: the rung's name in a ladder, else the sweep and the trial's number."""
-    return f"{record.sweep}-{record.number:03d}" if record.rung is None else record.rung.name
+    return f"{record.sweep}-{record.trial:03d}" if record.rung is None else record.rung.name

@@ -153,7 +153,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "kind": "trial",
         "sweep": record.sweep,
         "study": record.study,
-        "trial": str(record.number),
+        "trial": str(record.trial),
         "key": record.key,
         "config_id": record.config_id,
         "source": record.source,

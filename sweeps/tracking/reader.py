@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
+from sweeps.identity import RecordedTrial
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import CORRECT_FILE, EPOCH_METRICS, NOT_FINITE, read_not_finite, recorded_config
 from sweeps.tracking.recorded_run import RecordedRun, RunStore, open_store
@@ -86,6 +87,11 @@ class MlflowReader:
             return None
         correct: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return correct
+
+    def trials(self, *, sweep: str) -> list[RecordedTrial]:
+        """Return the trials of a sweep, of all its studies."""
+        found = self._store.runs({"kind": "trial", "sweep": sweep})
+        return [RecordedTrial(study=run.tags.get("study", ""), trial=int(run.tags["trial"])) for run in found]
 
     def complete_runs(self) -> dict[str, RecordedRun]:
         """Return the complete run of each key: the first that was trained, not one that took its result over."""

@@ -110,7 +110,7 @@ class Tracker:
         done = self.flush(timeout=timeout)
         known = {record.key for record in records}
         for key, child in list(self._children.items()):
-            if key not in known and child.status == "RUNNING" and child.tags.get("study") == self._study:
+            if key not in known and child.status == "RUNNING":
                 with self._survive("a run that the ledger does not know stays RUNNING"):
                     self._client.set_tag(child.run_id, "outcome", Outcome.INTERRUPTED.value)
                     self._client.set_terminated(child.run_id, STATUS_OF[Outcome.INTERRUPTED])
@@ -192,7 +192,8 @@ class Tracker:
         return run_id
 
     def _find_children(self) -> None:
-        where = f"tags.kind = 'trial' and tags.sweep = {quoted(self._sweep)}"
+        # Of this study alone: the runs of another one of this name stay as they are.
+        where = f"tags.kind = 'trial' and tags.study = {quoted(self._study)}"
         for run in search_runs(self._client, self._experiment_id, where):
             self._adopt(run)
 
