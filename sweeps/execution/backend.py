@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sweeps.execution.slots import Slots
+from sweeps.execution.test_set import Measurement
 from sweeps.execution.trial import Job, Splits
 from sweeps.study import Ledger
 from sweeps.trial_record import TrialRecord
@@ -27,4 +28,8 @@ class Backend(Protocol):
         stopping: Callable[[], bool],
     ) -> None:
         """Train until the ledger is exhausted or `stopping` holds."""
+        ...
+
+    def measure(self, checkpoint: str) -> Measurement:
+        """Begin to measure the network in a checkpoint's file on the test images, on a slot of its own."""
         ...

@@ -17,6 +17,7 @@ from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, OutOfMemoryError
 
+from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
@@ -24,6 +25,7 @@ from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
+from sweeps.execution.test_set import Measurement, measure_on_test
 from sweeps.execution.trial import Job, Splits
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
@@ -148,6 +150,17 @@ class RayBackend:
         if calls.failure is not None:
             raise calls.failure
 
+    def measure(self, checkpoint: str) -> Measurement:
+        slots = self.slots()
+        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus)(_measured)
+        result = task.remote(checkpoint, slots)
+
+        def measurement(wait: bool) -> TestResult | None:
+            ready, _ = ray.wait([result], timeout=None if wait else 0)
+            return ray.get(result) if ready else None
+
+        return measurement
+
     def _tuner(
         self,
         calls: LedgerCalls,
@@ -181,6 +194,14 @@ class RayBackend:
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         )
+
+
+def _measured(checkpoint: str, slots: Slots) -> TestResult:
+    """Measure in a worker: the only one that ever opens the test images."""
+    import torch
+
+    torch.set_num_threads(slots.cpus)
+    return measure_on_test(checkpoint, device=slots.device)
 
 
 def _advice(error: Exception, said: str) -> str:

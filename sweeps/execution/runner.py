@@ -30,7 +30,7 @@ from sweeps.execution.progress import headline, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.stopping import Stopping, StopReason
-from sweeps.execution.test_set import TestStep, no_test_step
+from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
 from sweeps.execution.trial import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
 from sweeps.formatting import duration
 from sweeps.identity import Identifier
@@ -163,6 +163,7 @@ class _Start:
             on_change=self._tell,
             retry_failed=self._options.retry_failed,
             keeps_tests=plan.tested,
+            bring_weights=lambda key: bring_weights(key, runs=self._folder.runs, to=self._folder.checkpoints),
         )
         tracker.reconcile(ledger.records)
         began, known = time.time(), {record.number: record for record in ledger.records}
@@ -206,7 +207,11 @@ class _Start:
             )
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             self._console.print(f"{plan.name}: {headline(state)}, {slots.describe()}{limit}", soft_wrap=True)
-            test_step = TestStep(ledger, checkpoints=folder.checkpoints) if plan.tested else no_test_step
+            test_step = (
+                TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
+                if plan.tested
+                else no_test_step
+            )
             inline = self._options.backend == "inline"
             with show_progress(self._console, state, prints_through=inline) as progress, test_step:
                 watch = FailureWatch(self._stopping, models=plan.models, sources=self._sources, earlier=ledger.records)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cifar_core.errors import CheckpointError
+from cifar_core.files import atomic_write
 from cifar_core.results import TestResult
 from sweeps.execution.trial import CHECKPOINT_FILE
 from sweeps.study import Ledger
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from cifar_core.training import TrainingState
 
 _log = logging.getLogger(__name__)
+
+Measurement = Callable[[bool], TestResult | None]
+"""Gives the result, or None while there is none yet; waits for it where it is called with True. Raises as measuring."""
 
 
 def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
@@ -62,15 +67,50 @@ def _whole_state(checkpoint: Path, *, device: str) -> TrainingState:
     return state
 
 
+def bring_weights(key: str, *, runs: Path, to: Path) -> bool:
+    """Copy the checkpoint of a complete run, of whichever sweep, and return whether there is one.
+
+    A search's results are recorded without a test: with its weights a ladder tests them, and trains nothing again.
+
+    Args:
+        key: of the run.
+        runs: the runs folder.
+        to: the folder of a ladder's checkpoints.
+    """
+    from cifar_core.checkpoint import load_checkpoint
+
+    for found in sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}")):
+        with contextlib.suppress(CheckpointError):
+            state = load_checkpoint(found, device="cpu")
+            if state.epoch < state.config.epochs:
+                continue
+            own = to / key / CHECKPOINT_FILE
+            if own != found:
+                own.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_write(own) as file:
+                    file.write(found.read_bytes())
+            return True
+    return False
+
+
 class TestStep:
-    """Hears of complete runs and has each measured on the test images, beside the trials."""
+    """Hears of complete runs and has each measured on the test images, on a slot like a trial's."""
 
     __test__ = False  # a step of a run, not a class of tests
 
-    def __init__(self, ledger: Ledger, *, checkpoints: Path) -> None:
+    def __init__(self, ledger: Ledger, *, checkpoints: Path, measure: Callable[[str], Measurement]) -> None:
+        """Measure nothing yet.
+
+        Args:
+            ledger: of the runs.
+            checkpoints: folder of their weights.
+            measure: begins to measure the network in a checkpoint's file.
+        """
         self._ledger = ledger
         self._checkpoints = checkpoints
+        self._measure = measure
         self._asked: set[int] = set()
+        self._begun: dict[int, Measurement] = {}
 
     def __enter__(self) -> TestStep:
         return self
@@ -82,20 +122,41 @@ class TestStep:
         if kind is None:
             for record in self._ledger.records:
                 self.on_change(record)
+            self._collect(wait=True)
 
     def on_change(self, record: TrialRecord) -> None:
+        self._collect(wait=False)
         if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
             return
         checkpoint = self._checkpoints / record.key / CHECKPOINT_FILE
-        if not checkpoint.exists():
-            return
-        self._asked.add(record.number)
-        try:
-            measured = measure_on_test(str(checkpoint))
-        except CheckpointError as error:
-            _log.warning("%s cannot be measured on the test images: %s", record.name, error)
-            return
-        self._ledger.note_test(record.number, measured)
+        if checkpoint.exists():
+            self._asked.add(record.number)
+            self._begun[record.number] = self._measure(str(checkpoint))
+
+    def _collect(self, *, wait: bool) -> None:
+        """Enter what is measured by now. One that cannot be costs its own result, and no other's."""
+        for number in list(self._begun):
+            if number not in self._begun:  # taken meanwhile: each entry is a change, which comes here again
+                continue
+            measurement = self._begun.pop(number)
+            try:
+                measured = measurement(wait)
+            except Exception as error:
+                _log.warning(
+                    "trial %d could not be measured on the test images (%s): the same command tries it again",
+                    number,
+                    _first_line(error),
+                )
+                continue
+            if measured is None:
+                self._begun[number] = measurement
+            else:
+                self._ledger.note_test(number, measured)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(getattr(error, "cause", None) or error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 class _NoTestStep(contextlib.nullcontext[None]):

@@ -67,6 +67,7 @@ class Ledger:
         on_change: Callable[[TrialRecord], None] = lambda record: None,
         retry_failed: bool = False,
         keeps_tests: bool = False,
+        bring_weights: Callable[[str], bool] = lambda key: False,
     ) -> None:
         self._study = study
         self._sweep = sweep
@@ -78,6 +79,7 @@ class Ledger:
         self._recorded = recorded
         self._on_change = on_change
         self._keeps_tests = keeps_tests
+        self._bring_weights = bring_weights
         self._live: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
@@ -180,7 +182,7 @@ class Ledger:
                 continue
             record = self._enter(proposal, identity)
             recorded = self._recorded.complete_result(identity.key) if self._recorded is not None else None
-            if recorded is None or (self._keeps_tests and recorded.test is None):
+            if recorded is None or self._lacks_test(recorded, key=identity.key):
                 return record
             self._take_over(record.number, recorded)
         return None if self.live else EXHAUSTED
@@ -301,6 +303,10 @@ class Ledger:
         self._live[record.number] = trial
         self._on_change(record)
         return record
+
+    def _lacks_test(self, recorded: CompleteResult, *, key: str) -> bool:
+        """Return whether a result must be trained again, since its network was not tested and its weights are gone."""
+        return self._keeps_tests and recorded.test is None and not self._bring_weights(key)
 
     def _take_over(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]

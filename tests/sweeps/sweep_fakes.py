@@ -166,6 +166,8 @@ def once(marker: Path, action: str) -> str:
 class Written:
     """One MLflow run as the database holds it."""
 
+    run_id: str
+    name: str
     status: str
     tags: dict[str, str]
     steps: dict[str, list[int]]
@@ -176,14 +178,15 @@ def written(runs: Path, *, sweep: str = "tiny", kind: str = "trial") -> list[Wri
     """Return the runs of a sweep from MLflow's tables, in the order of their trials."""
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         found = []
-        for run_id, status in database.execute("SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"):
+        query = "SELECT run_uuid, name, status FROM runs WHERE lifecycle_stage = 'active'"
+        for run_id, name, status in database.execute(query):
             tags = dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
             steps: dict[str, list[int]] = {}
             history = "SELECT key, step FROM metrics WHERE run_uuid = ? ORDER BY step"
-            for name, step in database.execute(history, (run_id,)):
-                steps.setdefault(name, []).append(step)
+            for metric, step in database.execute(history, (run_id,)):
+                steps.setdefault(metric, []).append(step)
             if (tags.get("sweep"), tags.get("kind")) == (sweep, kind):
-                found.append(Written(status=status, tags=tags, steps=steps))
+                found.append(Written(run_id=run_id, name=name, status=status, tags=tags, steps=steps))
     return sorted(found, key=lambda run: int(run.tags.get("trial", 0)))
 
 

@@ -21,7 +21,7 @@ from cifar_core.data import default_directory, load_training_images, split_train
 from cifar_core.results import TestResult
 from cifar_core.training import start as start_training
 from cifar_core.training import train
-from sweeps.execution import test_set
+from sweeps.execution import inline_backend, test_set
 from sweeps.study import read_state
 from sweeps.trial_record import TrialRecord
 
@@ -282,7 +282,7 @@ class TestTheSealedTestSet:
             measured.append(checkpoint)
             return measure(checkpoint, **options)
 
-        monkeypatch.setattr(test_set, "measure_on_test", counting)
+        monkeypatch.setattr(inline_backend, "measure_on_test", counting)
         base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
@@ -294,6 +294,80 @@ class TestTheSealedTestSet:
         assert len(measured) == len(set(measured)) == 2
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
         assert [run.tags["rung"] for run in written(runs, sweep="steps")] == ["a", "b"]
+
+    def test_a_rung_that_cannot_be_measured_costs_no_other_and_is_measured_at_the_next_start(
+        self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def failing(checkpoint: str, **_: Any) -> TestResult:
+            raise MemoryError("no room for the test images")
+
+        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+        path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
+        with monkeypatch.context() as broken:
+            broken.setattr(inline_backend, "measure_on_test", failing)
+            first = cli("ladder", path, "--runs", runs, "--backend", "inline")
+        assert first.exit_code == 0, first.output
+        assert [run.tags["outcome"] for run in written(runs, sweep="steps")] == ["complete"] * 2
+        assert caplog.text.count("no room for the test images") == 2
+
+        cli("ladder", path, "--runs", runs, "--backend", "inline")
+
+        assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
+
+    def test_an_ablation_tests_what_a_search_trained_and_does_not_train_it_again(
+        self, runs: Path, start: Start, cli: Cli
+    ) -> None:
+        start(run_cap=1)
+        (searched,) = written(runs)
+
+        result = cli("ablate", "tiny/0", "--runs", runs, "--backend", "inline")
+
+        assert result.exit_code == 0, result.output
+        (whole,) = [run for run in written(runs, sweep=f"ablate-{searched.tags['key'][:8]}") if run.name == "whole"]
+        assert whole.tags["reused_from"] == searched.run_id
+        assert len(whole.steps["test_accuracy"]) == 1
+
+
+class TestWhatBeganAnew:
+    def test_a_sweep_whose_folder_is_gone_is_another_study_with_numbers_that_go_on(
+        self, runs: Path, start: Start, cli: Cli
+    ) -> None:
+        start()
+        before = written(runs)
+        shutil.rmtree(runs / "sweeps")
+
+        result = start()
+
+        assert "2 taken over from earlier runs" in result.stdout
+        after = written(runs)
+        assert after[:2] == before
+        assert [run.tags["trial"] for run in after] == ["0", "1", "2", "3"]
+        assert [run.tags.get("reused_from") for run in after] == [None, None, *(run.run_id for run in before)]
+        assert len({(run.tags["study"], run.tags["key"]) for run in after}) == 4
+        assert cli("show", "tiny/0", "--runs", runs).exit_code == 0
+        assert cli("show", "tiny-003", "--runs", runs).exit_code == 0
+        assert len(json.loads(cli("leaderboard", "--runs", runs, "--json").stdout)) == 2
+        assert "nothing was trained" in start().stdout
+        assert written(runs) == after
+
+    def test_an_edited_network_is_refused_under_the_old_name_and_another_configuration_in_the_board(
+        self, tmp_path: Path, runs: Path, start: Start, cli: Cli
+    ) -> None:
+        base = own_net(tmp_path, module="net_edited", hook="pass")
+        source = tmp_path / "net_edited.py"
+        assert start(base=base, run_cap=1).exit_code == 0
+        source.write_text(source.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+
+        refused = start(base=base, run_cap=1)
+        assert refused.exit_code == 2
+        assert re.search(r"net_edited:\w+: its file was \w{16}, is \w{16}", refused.stderr)
+
+        assert start("--new", base=base, run_cap=1).exit_code == 0
+        rows = json.loads(cli("leaderboard", "--runs", runs, "--json").stdout)
+        assert [(row["rank"], row["replicates"]) for row in rows] == [(1, 1), (2, 1)]
+        assert len({row["source"] for row in rows}) == 2
+        assert sorted(row["trial"] for row in rows) == [0, 1]
 
 
 def test_a_second_driver_of_the_same_sweep_is_refused(runs: Path, start: Start) -> None:
