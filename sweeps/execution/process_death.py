@@ -6,6 +6,8 @@ Ray says that a worker is gone, not how: no exit code, no signal. Calls of `sys.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sweeps.execution.trial import Job
@@ -16,20 +18,34 @@ KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machin
 _KILLED_BY_KERNEL = "its process was killed by the operating system, because there was no memory left"
 _SAID_OF_MEMORY = "killed due to the node running low on memory"
 _TAIL_BYTES = 20_000
+_CLAIM_SECONDS = 30.0
+"""From the kill of a process to Ray's word that it is gone: a few seconds."""
 _LAST_WORDS_LENGTH = 200
 
 
 class MemoryKills:
     """Notices when the kernel of this machine kills a process to get memory back. It knows of no other machine."""
 
-    def __init__(self, counters: Path = Path("/proc/vmstat")) -> None:
+    def __init__(self, counters: Path = Path("/proc/vmstat"), *, clock: Callable[[], float] = time.monotonic) -> None:
         self._counters = counters
+        self._clock = clock
         self._seen = self._count()
+        self._unclaimed: list[float] = []
+        """When each kill was noticed that no trial's death was put down to yet."""
 
-    def new(self) -> bool:
-        """Return whether there was one since the last call, or since the beginning."""
+    def look(self) -> None:
+        """Take note of the kills since the last look; to be called often, so that a kill is known by its time."""
         before, self._seen = self._seen, self._count()
-        return self._seen > before
+        self._unclaimed += [self._clock()] * (self._seen - before)
+
+    def claim(self) -> bool:
+        """Return whether a kill just now may have been the one of a process that died, and count it as that."""
+        self.look()
+        self._unclaimed = [when for when in self._unclaimed if self._clock() - when <= _CLAIM_SECONDS]
+        if not self._unclaimed:
+            return False
+        self._unclaimed.pop(0)
+        return True
 
     def _count(self) -> int:
         try:
@@ -52,7 +68,7 @@ def death_report(job: Job, *, said: str, memory: MemoryKills) -> Report:
     """
     if _SAID_OF_MEMORY in said:
         return out_of_memory_report(KILLED_BY_RAY)
-    if memory.new():
+    if memory.claim():
         return out_of_memory_report(_KILLED_BY_KERNEL)
     words = last_words(Path(job.log))
     said = f"; the last it said: {truncated(words, _LAST_WORDS_LENGTH)}" if words else ""

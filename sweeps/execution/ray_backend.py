@@ -132,6 +132,8 @@ class RayBackend:
                 with redirect_output(self._log), self._watch():
                     tuner.fit()
             except Exception as error:
+                if calls.failure is not None:
+                    raise calls.failure from error
                 if is_disk_full(error):
                     raise DiskFullError(self._folder) from error
                 if not isinstance(error.__cause__, OutOfMemoryError):

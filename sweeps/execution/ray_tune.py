@@ -17,7 +17,6 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.errors import SweepError
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.process_death import MemoryKills, death_report
 from sweeps.execution.trial import Job, Splits, TrialSession, free_memory
@@ -44,6 +43,8 @@ class TrialTrainable(tune.Trainable):
         return {"report": self._session.step()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        # First: what the session holds is not free before it is gone.
+        del self._session
         free_memory()
         self._session = TrialSession(Job(**new_config), self._splits)
         return True
@@ -54,16 +55,17 @@ class LedgerCalls:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.failure: SweepError | None = None
+        self.failure: Exception | None = None
 
     @property
     def live(self) -> int:
         return self._ledger.live
 
-    def next_trial(self) -> TrialRecord | Exhausted | None:
+    def next_job(self, job_of: Callable[[TrialRecord], Job]) -> Job | Exhausted | None:
         try:
-            return EXHAUSTED if self.failure else self._ledger.next_trial()
-        except SweepError as error:
+            proposed = EXHAUSTED if self.failure else self._ledger.next_trial()
+            return job_of(proposed) if isinstance(proposed, TrialRecord) else proposed
+        except Exception as error:
             self.failure = error
             return EXHAUSTED
 
@@ -71,7 +73,7 @@ class LedgerCalls:
         """Tell it what a trial said; return whether the trial is over."""
         try:
             return self.failure is not None or self._ledger.report(number, report)
-        except SweepError as error:
+        except Exception as error:
             self.failure = error
             return True
 
@@ -95,12 +97,10 @@ class LedgerSearcher(_Unpickled, Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self._ledger.live >= self._slots:
             return None
-        proposed = self._ledger.next_trial()
-        if proposed is None:
-            return None
-        if isinstance(proposed, Exhausted):
+        job = self._ledger.next_job(self._job_of)
+        if isinstance(job, Exhausted):
             return Searcher.FINISHED
-        return asdict(self._job_of(proposed))
+        return None if job is None else asdict(job)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """The scheduler has told the ledger of every end already."""
@@ -121,6 +121,7 @@ class LedgerScheduler(_Unpickled, FIFOScheduler):
         self._memory = MemoryKills()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._memory.look()
         over = self._ledger.report(trial.config["number"], result["report"])
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision

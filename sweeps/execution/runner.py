@@ -174,7 +174,8 @@ class _Start:
                     self._train(ledger, images)
             except DiskFullError as error:
                 self._stopping.because("disk full", str(error))
-        ledger.interrupt()
+            finally:
+                ledger.interrupt()
         tracker.close("KILLED" if self._stopping.reason else "FINISHED")
         fresh = [record for record in ledger.records if record != known.get(record.number)]
         return RunSummary(
@@ -231,18 +232,21 @@ class _Start:
 
     def _end_without_ray(self, ledger: Ledger) -> NoReturn:
         """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
-        ledger.interrupt()
-        self._tracker.close("KILLED" if self._stopping.reason else "FAILED")
-        self._folder.forget_driver()
-        if self._stopping.reason == "signal":
-            self._console.print("interrupted; all is saved: the same command goes on from here")
-            os._exit(130)
-        self._console.print(
-            f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
-            "every epoch so far is saved: the same command goes on from here",
-            soft_wrap=True,
-        )
-        os._exit(2)
+        is_asked = self._stopping.reason == "signal"
+        try:
+            ledger.interrupt()
+            self._tracker.close("KILLED" if self._stopping.reason else "FAILED")
+            self._folder.forget_driver()
+            said = "interrupted; all is saved: the same command goes on from here"
+            if not is_asked:
+                said = (
+                    f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
+                    "every epoch so far is saved: the same command goes on from here"
+                )
+            self._console.print(said, soft_wrap=True)
+        finally:
+            # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
+            os._exit(130 if is_asked else 2)
 
     def _backend(self, *, on_loss: Callable[[], None]) -> contextlib.AbstractContextManager[Backend]:
         plan, options = self._plan, self._options

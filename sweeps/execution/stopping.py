@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,4 +82,8 @@ class Stopping:
         self._terminal_is_gone |= number == signal.SIGHUP and self._on_terminal
         if self._signals > 1:
             raise KeyboardInterrupt
+        # Not here: the line that was being written when the signal came holds the terminal, which may be paused.
+        threading.Thread(target=self._say, daemon=True).start()
+
+    def _say(self) -> None:
         self._console.print("stopping: every epoch so far is saved (once more to stop at once)")

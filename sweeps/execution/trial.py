@@ -124,6 +124,9 @@ class TrialSession:
             except CheckpointError as error:
                 print(f"not going on from {path.name}: {error}", file=log)
             else:
+                if path != self._checkpoint:
+                    # The next save would keep the damaged one in place of the one that was used.
+                    self._checkpoint.unlink(missing_ok=True)
                 which = "" if path == self._checkpoint else f", from the checkpoint before ({path.name})"
                 print(f"going on after epoch {state.epoch}{which}", file=log)
                 return state

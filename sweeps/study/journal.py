@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_core.files import atomic_write
-from sweeps.errors import DamagedJournalError, DiskFullError, is_disk_full
+from sweeps.errors import DamagedJournalError, DiskFullError, StoreError, is_disk_full
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +124,8 @@ class JournalFile:
     def cut(self, damage: Damage) -> Path:
         """Keep the lines before the damage, and return where the damaged file is put."""
         content, lines = self.path.read_bytes(), self.lines()
+        # It could not help, and what it holds behind the cut is given up.
+        self.backup.unlink(missing_ok=True)
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
             number += 1
@@ -132,18 +134,21 @@ class JournalFile:
         with atomic_write(self.path) as file:
             file.writelines(lines[: damage.line - 1])
         self._write_checksums(damage.line - 1)
-        # It could not help, and what it holds behind the cut is given up.
-        self.backup.unlink(missing_ok=True)
         return aside
 
     def lines(self) -> Sequence[bytes]:
         """Return its lines, each with its end; the last one may lack it."""
         return _split(self.path.read_bytes()) if self.path.exists() else []
 
-    def undo(self, size: int, error: OSError) -> OSError | DiskFullError:
+    def undo(self, size: int, error: OSError) -> StoreError:
         """Take back what a failed append has left of itself, and return the error to raise."""
         os.truncate(self.path, size)
-        return DiskFullError(self.path) if is_disk_full(error) else error
+        if is_disk_full(error):
+            return DiskFullError(self.path)
+        return StoreError(
+            f"{self.path} cannot be written any more ({error.strerror or error}): what was written before is whole, "
+            "and the same command goes on from it"
+        )
 
     def seal(self) -> None:
         """Write the checksums of the lines added since the last call. Where there is no room they stay unchecked."""

@@ -276,7 +276,7 @@ class Ledger:
 
     def interrupt(self) -> None:
         """Mark what is still running as interrupted in the record; the study keeps it open for the next start."""
-        for number in self._live:
+        for number in list(self._live):
             if self._records[number].outcome is Outcome.RUNNING:
                 self._update(number, outcome=Outcome.INTERRUPTED)
 

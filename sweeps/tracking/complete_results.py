@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
-from sweeps.tracking.mapping import NOT_FINITE, read_not_finite
+from sweeps.tracking.mapping import NOT_FINITE, read_not_finite, recorded_config
 from sweeps.tracking.reader import MlflowReader
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.trial_record import CompleteResult
@@ -38,6 +38,9 @@ class CompleteResults:
             return None
         try:
             return self._read(run)
+        except (ValueError, EOFError) as error:
+            _log.warning("the result of run %s is not whole, and is trained again: %s", run.run_id, error)
+            return None
         except RecordError as error:
             # Asked once: a server that hangs would hold up every proposal.
             self._is_away = True
@@ -51,12 +54,17 @@ class CompleteResults:
         test = None
         if correct is not None:
             loss = metrics.get("test_loss", read_not_finite(run.tags.get(NOT_FINITE)).get(("test_loss", 0)))
-            assert loss is not None, "a tested run has a test_loss, finite or in its tag"
+            if loss is None:
+                raise ValueError("its test_loss is missing")
             test = TestResult(loss=loss, correct=_packed(correct), count=len(correct))
+        epochs = tuple(self._reader.curve(run_id))
+        config = recorded_config(run.tags, run.params)
+        if config is not None and len(epochs) != config.epochs:
+            raise ValueError(f"{len(epochs)} of its {config.epochs} epochs can be read")
         return CompleteResult(
             run_id=run_id,
             study=run.tags.get("study"),
-            epochs=tuple(self._reader.curve(run_id)),
+            epochs=epochs,
             parameters=None if millions is None else round(millions * 1e6),
             test=test,
         )

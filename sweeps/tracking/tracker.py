@@ -89,9 +89,13 @@ class Tracker:
         return self
 
     def write(self, record: TrialRecord) -> None:
-        """Take the newest state of a trial, to be written soon. Returns at once, whatever the store does."""
-        assert self._queue is not None, "open() first"
-        self._queue.put(record.number, record)
+        """Take the newest state of a trial, to be written soon. Returns at once, whatever the store does.
+
+        After `close` it is left to the next start.
+        """
+        queue = self._queue
+        if queue is not None:
+            queue.put(record.number, record)
 
     def flush(self, *, timeout: float = 30.0) -> bool:
         """Wait until all is written, at most `timeout` seconds, and return whether it is."""

@@ -36,6 +36,25 @@ def test_a_death_after_a_kill_by_the_kernel_is_out_of_memory_and_the_next_one_is
     assert "killed by the operating system" in str(reports[0].error)
 
 
+def test_two_deaths_after_two_kills_at_once_are_both_out_of_memory(counters: Path, job: Job) -> None:
+    memory = MemoryKills(counters)
+    counters.write_text("oom_kill 5\n", encoding="ascii")
+
+    reports = [death_report(job, said="The actor died", memory=memory) for _ in range(2)]
+
+    assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY] * 2
+
+
+def test_a_kill_of_another_process_long_before_is_not_put_down_to_a_death(counters: Path, job: Job) -> None:
+    now = [100.0]
+    memory = MemoryKills(counters, clock=lambda: now[0])
+    counters.write_text("oom_kill 4\n", encoding="ascii")
+    memory.look()
+    now[0] += 60
+
+    assert death_report(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
+
+
 def test_a_kill_by_rays_monitor_before_the_first_step_is_out_of_memory(counters: Path, job: Job) -> None:
     report = death_report(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
 

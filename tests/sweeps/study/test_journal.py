@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from optuna.storages.journal import JournalFileBackend
 from sweep_fakes import Cli, book, epoch, next_trial
 
-from sweeps.errors import DamagedJournalError, DiskFullError
+from sweeps.errors import DamagedJournalError, DiskFullError, StoreError
 from sweeps.study.journal import JournalFile
 from sweeps.study.ledger import Ledger
 from sweeps.study.repair import repair_journal
@@ -283,3 +284,20 @@ def test_an_append_without_room_leaves_whole_lines_and_says_that_the_disk_is_ful
     ledger.report(number, Report(epoch=epoch(1, 0.5)))
     assert [json.loads(line) for line in journal.lines()]
     assert len(tiny.open().records[0].epochs) == 1
+
+
+def test_an_append_that_fails_otherwise_is_told_as_what_it_is_and_leaves_whole_lines(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = book(runs).open()
+    journal = JournalFile(runs / "sweeps" / "tiny" / "journal.log")
+    before = journal.path.read_bytes()
+
+    def fail(self: object, logs: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", fail)
+    with pytest.raises(StoreError, match=r"Read-only file system.*the same command goes on"):
+        train(ledger, 0.2)
+
+    assert journal.path.read_bytes() == before

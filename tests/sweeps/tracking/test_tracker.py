@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -276,6 +277,30 @@ class TestContent:
         results = CompleteResults(MlflowReader(runs))
         assert results.complete_result(f"key of {sweep}") is None
         assert results.complete_result(f"pruned of {sweep}") is None
+
+    @pytest.mark.parametrize("content", [b"", b"no array"])
+    def test_a_result_whose_file_is_damaged_is_not_offered_and_said(
+        self, runs: Path, sweep: str, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        record = record_of(sweep, key=f"key of {sweep}", test=TestResult(loss=0.75, correct=b"\xc0", count=4))
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(record)
+        (run,) = found(runs, sweep)
+        (runs / "artifacts" / run.info.run_id / "artifacts" / "test_correct.npy").write_bytes(content)
+
+        assert CompleteResults(MlflowReader(runs)).complete_result(record.key) is None
+        assert "is not whole, and is trained again" in caplog.text
+
+    def test_a_result_whose_curve_has_a_gap_is_not_offered(self, runs: Path, sweep: str) -> None:
+        record = record_of(sweep, key=f"key of {sweep}")
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(record)
+        assert CompleteResults(MlflowReader(runs)).complete_result(record.key) is not None
+        with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+            (run,) = found(runs, sweep)
+            database.execute("DELETE FROM metrics WHERE run_uuid = ? AND step = 2", [run.info.run_id])
+
+        assert CompleteResults(MlflowReader(runs)).complete_result(record.key) is None
 
     def test_a_record_that_goes_away_offers_nothing_and_says_so_once(
         self, runs: Path, sweep: str, caplog: pytest.LogCaptureFixture
