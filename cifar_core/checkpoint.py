@@ -21,7 +21,7 @@ import torch
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device
 from cifar_core.errors import CheckpointError
-from cifar_core.files import atomic_write
+from cifar_core.files import atomic_write, previous_file
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start
 
@@ -56,7 +56,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         file.write(_SEAL + hashlib.sha256(buffer.getbuffer()).hexdigest().encode("ascii"))
         file.flush()
         if path.exists():
-            _keep(path, previous_checkpoint(path))
+            _keep(path, previous_file(path))
 
 
 def _keep(path: Path, beside: Path) -> None:
@@ -67,14 +67,9 @@ def _keep(path: Path, beside: Path) -> None:
         shutil.copyfile(path, beside)
 
 
-def previous_checkpoint(path: Path) -> Path:
-    """Return where `save_checkpoint` keeps the file that it has replaced."""
-    return path.with_name(f"{path.stem}.previous{path.suffix}")
-
-
 def usable_checkpoints(path: Path) -> Iterator[Path]:
     """Yield the files that a run may go on from, the newest first."""
-    yield from (file for file in (path, previous_checkpoint(path)) if file.exists())
+    yield from (file for file in (path, previous_file(path)) if file.exists())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:

@@ -1,4 +1,4 @@
-"""Files that a reader always finds whole."""
+"""Files that a reader always finds whole, and what was there before them."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def previous_file(path: Path) -> Path:
+    """Return where the file is kept that another one has replaced: `state.previous.pt` beside `state.pt`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")

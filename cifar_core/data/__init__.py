@@ -9,6 +9,7 @@ from cifar_core.data.load import (
     load_cifar10,
     load_test_images,
     load_training_images,
+    training_fingerprint,
 )
 from cifar_core.data.sources import SourceName
 from cifar_core.data.split import require_split, split_indices, split_train_validation
@@ -30,4 +31,5 @@ __all__ = [
     "require_split",
     "split_indices",
     "split_train_validation",
+    "training_fingerprint",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from sweeps.execution.job import Job, Splits
 from sweeps.execution.slots import Slots
 from sweeps.execution.test_set import Measurement
-from sweeps.execution.trial import Job, Splits
 from sweeps.study import Ledger
 from sweeps.trial_record import TrialRecord
 

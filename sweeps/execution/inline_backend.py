@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sweeps.execution.job import Job, Splits
 from sweeps.execution.slots import Slots
 from sweeps.execution.test_set import Measurement, measure_on_test
-from sweeps.execution.trial import Job, Splits, TrialSession
+from sweeps.execution.trial import TrialSession
 from sweeps.machine import local_gpus
 from sweeps.spec import Resources
 from sweeps.study import Exhausted, Ledger

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweeps.execution.trial import Job
+from sweeps.execution.job import Job
 from sweeps.formatting import truncated
 from sweeps.trial_record import ErrorClass, Outcome, Report
 

@@ -19,6 +19,7 @@ from ray.exceptions import AuthenticationError, OutOfMemoryError
 
 from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
+from sweeps.execution.job import Job, Splits
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
@@ -26,7 +27,6 @@ from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearch
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.test_set import Measurement, measure_on_test
-from sweeps.execution.trial import Job, Splits
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 from sweeps.study import Ledger

@@ -18,8 +18,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.execution.fault import guard_exit
+from sweeps.execution.job import Job, Splits
 from sweeps.execution.process_death import MemoryKills, death_report
-from sweeps.execution.trial import Job, Splits, TrialSession, free_memory
+from sweeps.execution.trial import TrialSession, free_memory
 from sweeps.machine import pin_to_leased_cores
 from sweeps.study import EXHAUSTED, Exhausted, Ledger
 from sweeps.trial_record import Report, TrialRecord

@@ -13,17 +13,17 @@ from typing import Literal, NoReturn
 import optuna
 from rich.console import Console
 
-from cifar_core.checkpoint import previous_checkpoint
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.data import LabelledImages, load_training_images, split_train_validation, training_fingerprint
 from cifar_core.errors import ModelError
+from cifar_core.files import previous_file
 from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.backend import Backend
 from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
-from sweeps.execution.inline_backend import InlineBackend
+from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
 from sweeps.execution.output import terminal_copy
 from sweeps.execution.plan import RunPlan
 from sweeps.execution.progress import headline, show_progress
@@ -31,7 +31,6 @@ from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.stopping import Stopping, StopReason
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
-from sweeps.execution.trial import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
 from sweeps.formatting import duration
 from sweeps.identity import Identifier
 from sweeps.machine import environment
@@ -89,18 +88,14 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         RecordError: the record cannot be opened.
     """
     folder = SweepFolder(options.runs.resolve(), plan.name)
-    if options.backend == "inline":
-        guard_exit()
-    else:
-        prepare_environment(address=options.ray_address)
     sources = _sources(plan)
-    images, fingerprint = load_training_images()
-    identify = Identifier(data_fingerprint=fingerprint, sources=sources)
+    identify = Identifier(data_fingerprint=training_fingerprint(), sources=sources)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
         held.enter_context(folder.locked())
+        reader = MlflowReader(folder.runs)
         study = open_study(
             folder,
             definition=plan.definition,
@@ -109,8 +104,27 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             new=options.new,
             # A rung is known by its key: one whose network's file has changed is simply another.
             sources={} if plan.tested else sources,
-            recorded=lambda: MlflowReader(folder.runs).trials(sweep=plan.name),
+            recorded=lambda: reader.trials(sweep=plan.name),
         )
+        start = _Start(
+            plan,
+            options,
+            sources=sources,
+            folder=folder,
+            study=study,
+            identify=identify,
+            recorded=CompleteResults(reader),
+            stopping=stopping,
+            console=console,
+        )
+        if start.is_done and reader.holds(start.records, study=study.study_name):
+            # Told in a second: neither torch, nor Ray, nor MLflow is needed to do nothing.
+            return start.summary()
+        if options.backend == "inline":
+            guard_exit()
+        else:
+            prepare_environment(address=options.ray_address)
+        images, _ = load_training_images()
         tracker = held.enter_context(
             Tracker(
                 runs=folder.runs,
@@ -120,10 +134,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                 environment=environment(),
             )
         )
-        start = _Start(
-            plan, options, sources=sources, folder=folder, tracker=tracker, stopping=stopping, console=console
-        )
-        return start.carry_out(study, images, identify)
+        return start.carry_out(images, tracker)
 
 
 class _Start:
@@ -136,7 +147,9 @@ class _Start:
         *,
         sources: Mapping[str, str],
         folder: SweepFolder,
-        tracker: Tracker,
+        study: optuna.Study,
+        identify: Identifier,
+        recorded: CompleteResults,
         stopping: Stopping,
         console: Console,
     ) -> None:
@@ -144,14 +157,10 @@ class _Start:
         self._options = options
         self._sources = sources
         self._folder = folder
-        self._tracker = tracker
         self._stopping = stopping
         self._console = console
         self._listeners: list[Callable[[TrialRecord], None]] = []
-
-    def carry_out(self, study: optuna.Study, images: LabelledImages, identify: Identifier) -> RunSummary:
-        plan, tracker = self._plan, self._tracker
-        ledger = Ledger(
+        self._ledger = Ledger(
             study,
             sweep=plan.name,
             metric=plan.metric.name,
@@ -159,33 +168,49 @@ class _Start:
             run_cap=plan.run_cap,
             identify=identify,
             prunes=plan.early_terminate.type != "none",
-            recorded=CompleteResults(MlflowReader(self._folder.runs)),
+            recorded=recorded,
             on_change=self._tell,
-            retry_failed=self._options.retry_failed,
+            retry_failed=options.retry_failed,
             keeps_tests=plan.tested,
-            bring_weights=lambda key: bring_weights(key, runs=self._folder.runs, to=self._folder.checkpoints),
+            bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=folder.checkpoints),
         )
-        tracker.reconcile(ledger.records)
-        began, known = time.time(), {record.number: record for record in ledger.records}
-        untested = plan.tested and any(_lacks_test(record) for record in ledger.records)
-        if (not ledger.is_done or untested) and self._stopping.reason is None:
+        self._began = time.time()
+        self._known = {record.number: record for record in self.records}
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return self._ledger.records
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to train and nothing to measure."""
+        return self._ledger.is_done and not (self._plan.tested and any(map(_lacks_test, self.records)))
+
+    def carry_out(self, images: LabelledImages, tracker: Tracker) -> RunSummary:
+        self._tracker = tracker
+        tracker.reconcile(self.records)
+        if not self.is_done and self._stopping.reason is None:
             try:
                 with self._stopping.at_once():
-                    self._train(ledger, images)
+                    self._train(self._ledger, images)
             except DiskFullError as error:
                 self._stopping.because("disk full", str(error))
             finally:
-                ledger.interrupt()
+                self._ledger.interrupt()
         tracker.close("KILLED" if self._stopping.reason else "FINISHED")
-        fresh = [record for record in ledger.records if record != known.get(record.number)]
+        return self.summary(unwritten=tracker.unwritten)
+
+    def summary(self, *, unwritten: int = 0) -> RunSummary:
+        """Return how this start went."""
+        fresh = [record for record in self.records if record != self._known.get(record.number)]
         return RunSummary(
-            records=tuple(ledger.records),
+            records=tuple(self.records),
             trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
             reused=sum(1 for record in fresh if record.reused_from is not None),
-            seconds=time.time() - began,
+            seconds=time.time() - self._began,
             stopped_by=self._stopping.reason,
             details=self._stopping.details,
-            unwritten=tracker.unwritten,
+            unwritten=unwritten,
         )
 
     def _tell(self, record: TrialRecord) -> None:
@@ -251,6 +276,8 @@ class _Start:
     def _backend(self, *, on_loss: Callable[[], None]) -> contextlib.AbstractContextManager[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
+            from sweeps.execution.inline_backend import InlineBackend
+
             return contextlib.nullcontext(InlineBackend(plan.resources))
         from sweeps.execution.ray_backend import RayBackend
 
@@ -277,7 +304,7 @@ class _Start:
         if record.outcome.is_final and record.outcome is not Outcome.COMPLETE:
             remove_checkpoint(checkpoint)
         elif record.outcome is Outcome.COMPLETE and (record.test is not None or not self._plan.tested):
-            previous_checkpoint(checkpoint / CHECKPOINT_FILE).unlink(missing_ok=True)
+            previous_file(checkpoint / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
 def _sources(plan: RunPlan) -> dict[str, str]:

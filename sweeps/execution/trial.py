@@ -9,55 +9,22 @@ import contextlib
 import faulthandler
 import io
 import platform
-import shutil
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
-from cifar_core.config import DataConfig, TrainingConfig
-from cifar_core.data import LabelledImages
 from cifar_core.errors import CheckpointError
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
+from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, split_name
 from sweeps.formatting import accuracy, loss
 from sweeps.trial_record import Outcome, Report
-
-CHECKPOINT_FILE = "state.pt"
-
-SplitName = tuple[int | None, int, int]
-Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]
-"""Training and validation images for each way of splitting that a sweep uses. Never test images."""
-
-
-def split_name(data: DataConfig) -> SplitName:
-    """Return what decides which images a trial sees."""
-    return (data.train_size, data.validation_size, data.split_seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a trial is told; goes through Ray as plain values."""
-
-    number: int
-    config: str
-    """A `TrainingConfig` as JSON."""
-    checkpoint: str
-    """Folder of the trial's checkpoint."""
-    log: str
-    """File for everything the trial says."""
-    cpus: int
-    device: str
-    gpu_share: float = 0.0
-    """Of one GPU's memory; below 1 where several trials share it."""
-
-    def training_config(self) -> TrainingConfig:
-        return TrainingConfig.model_validate_json(self.config)
 
 
 class TrialSession:
@@ -168,11 +135,6 @@ class TrialSession:
                 faulthandler.enable(log)
                 taken.callback(faulthandler.disable)
             yield log
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Delete what a trial that will not go on has left."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _epoch_line(result: EpochResult, *, of: int) -> str:

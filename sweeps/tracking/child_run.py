@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sweeps.tracking.mapping import CONFIG, TAGS, MetricPoint, epoch_metrics, params_of, summary_metrics, tags_of
+from sweeps.tracking.mapping import (
+    CONFIG,
+    STATUS_OF,
+    TAGS,
+    MetricPoint,
+    epoch_metrics,
+    milliseconds,
+    params_of,
+    summary_metrics,
+    tags_of,
+)
+from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.trial_record import TrialRecord
 
 SAID_AT_CREATION = (CONFIG, "protocol")
@@ -26,6 +37,26 @@ class ChildRun:
     """Names that were there when the run was found."""
     written: TrialRecord | None = None
     """The last record that this process wrote whole."""
+
+    @classmethod
+    def of(cls, run: RecordedRun) -> ChildRun:
+        """Return a run as it was found in the store."""
+        return cls(
+            run_id=run.run_id,
+            name=run.name,
+            status=run.status,
+            end_ms=run.end_ms,
+            tags=dict(run.tags),
+            params=set(run.params),
+            metrics=set(run.metrics),
+        )
+
+    def holds(self, record: TrialRecord) -> bool:
+        """Return whether nothing would be written of a record that has ended."""
+        missing = self.missing_params(record) or self.missing_metrics(record) or self.lacks_test(record)
+        differs = self.changed_tags(record, defaults={}) or self.outdated_tags(record) or self.name != run_name(record)
+        ended = (self.status, self.end_ms) == (STATUS_OF[record.outcome], end_ms(record))
+        return record.outcome.is_final and ended and not missing and not differs
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
         """Return the params that are not there. A param cannot be changed: an older version's value stays."""
@@ -69,6 +100,12 @@ class ChildRun:
         wanted = tags_of(record)
         # A source that a start has proven stays true when the network's file is edited later.
         return [name for name in TAGS if name in self.tags and name not in wanted and name != "source"]
+
+
+def end_ms(record: TrialRecord) -> int:
+    """Return when a trial that does not run ended, as MLflow writes a time."""
+    last = record.epochs[-1].finished_at if record.epochs else record.started
+    return milliseconds(last if record.finished is None else record.finished)
 
 
 def run_name(record: TrialRecord) -> str:

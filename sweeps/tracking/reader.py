@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,9 +13,11 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
+from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import CORRECT_FILE, EPOCH_METRICS, NOT_FINITE, read_not_finite, recorded_config
 from sweeps.tracking.recorded_run import RecordedRun, RunStore, open_store
+from sweeps.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +95,16 @@ class MlflowReader:
         """Return the trials of a sweep, of all its studies."""
         found = self._store.runs({"kind": "trial", "sweep": sweep})
         return [RecordedTrial(study=run.tags.get("study", ""), trial=int(run.tags["trial"])) for run in found]
+
+    def holds(self, records: Iterable[TrialRecord], *, study: str) -> bool:
+        """Return whether the record holds these trials of a study whole, and no other that is not ended."""
+        parents = self._store.runs({"kind": "sweep", "study": study})
+        children = {run.tags["key"]: ChildRun.of(run) for run in self._store.runs({"kind": "trial", "study": study})}
+        if [run.status for run in parents] != ["FINISHED"]:
+            return False
+        return all(record.key in children and children.pop(record.key).holds(record) for record in records) and not any(
+            child.status == "RUNNING" for child in children.values()
+        )
 
     def complete_runs(self) -> dict[str, RecordedRun]:
         """Return the complete run of each key: the first that was trained, not one that took its result over."""

@@ -19,8 +19,9 @@ import numpy as np
 
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
-from sweeps.tracking.child_run import ChildRun, run_name
+from sweeps.tracking.child_run import ChildRun, end_ms, run_name
 from sweeps.tracking.client import connect, search_runs, store_errors
+from sweeps.tracking.client_store import recorded_run
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
     STATUS_OF,
@@ -202,15 +203,7 @@ class Tracker:
             self._adopt(run)
 
     def _adopt(self, run: Run) -> None:
-        found = ChildRun(
-            run_id=run.info.run_id,
-            name=run.info.run_name,
-            status=run.info.status,
-            end_ms=run.info.end_time,
-            tags=dict(run.data.tags),
-            params=set(run.data.params),
-            metrics=set(run.data.metrics),
-        )
+        found = ChildRun.of(recorded_run(run))
         key = found.tags["key"]
         other = self._children.setdefault(key, found)
         if other.run_id != found.run_id:
@@ -276,11 +269,10 @@ class Tracker:
             self._client.update_run(child.run_id, name=name)
             child.name = name
         if status != "RUNNING":
-            last = record.epochs[-1].finished_at if record.epochs else record.started
-            end_ms = milliseconds(last if record.finished is None else record.finished)
-            if (child.status, child.end_ms) != (status, end_ms):
-                self._client.set_terminated(child.run_id, status, end_time=end_ms)
-                child.end_ms = end_ms
+            ended = end_ms(record)
+            if (child.status, child.end_ms) != (status, ended):
+                self._client.set_terminated(child.run_id, status, end_time=ended)
+                child.end_ms = ended
         elif child.status != status:
             self._client.update_run(child.run_id, status=status)
         child.status = status

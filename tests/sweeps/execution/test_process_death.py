@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.execution.job import Job
 from sweeps.execution.process_death import MemoryKills, death_report, last_words
-from sweeps.execution.trial import Job
 from sweeps.trial_record import ErrorClass, Outcome
 
 KILLED_BY_RAY = "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory."

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -74,6 +78,41 @@ def test_the_same_command_again_trains_nothing(runs: Path, start: Start) -> None
     assert result.exit_code == 0
     assert "nothing was trained" in result.stdout
     assert written(runs) == before
+
+
+def test_a_start_with_nothing_to_do_changes_no_run_and_loads_neither_torch_nor_mlflow_nor_ray(
+    tmp_path: Path, runs: Path, start: Start
+) -> None:
+    start()
+    before = times(runs)
+    code = (
+        "import sys; from sweeps.cli.main import sweeps;"
+        f"sweeps(['run', {str(tmp_path / 'sweep.yaml')!r}, '--runs', {str(runs)!r}], standalone_mode=False);"
+        "assert not {'torch', 'mlflow', 'ray', 'scipy.stats'} & set(sys.modules), 'loaded'"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+    assert "nothing was trained" in said
+    assert times(runs) == before
+
+
+def test_what_the_record_lacks_is_written_though_nothing_is_to_be_trained(runs: Path, start: Start) -> None:
+    start()
+    before = written(runs)
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        database.execute("DELETE FROM metrics WHERE key = 'val_loss'")
+        database.execute("DELETE FROM latest_metrics WHERE key = 'val_loss'")
+        database.execute("UPDATE tags SET value = '0' WHERE key = 'epochs_done'")
+
+    start()
+
+    assert written(runs) == before
+
+
+def times(runs: Path) -> list[tuple[str, int, int]]:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        return database.execute("SELECT run_uuid, start_time, end_time FROM runs ORDER BY run_uuid").fetchall()
 
 
 def test_a_larger_budget_trains_what_is_missing(runs: Path, start: Start) -> None:

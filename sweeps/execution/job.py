@@ -1,0 +1,47 @@
+"""What a trial is told: plain values, so that they go through Ray, and a driver knows them without torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_core.config import DataConfig, TrainingConfig
+from cifar_core.data import LabelledImages
+
+CHECKPOINT_FILE = "state.pt"
+
+SplitName = tuple[int | None, int, int]
+Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]
+"""Training and validation images for each way of splitting that a sweep uses. Never test images."""
+
+
+def split_name(data: DataConfig) -> SplitName:
+    """Return what decides which images a trial sees."""
+    return (data.train_size, data.validation_size, data.split_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a trial is told; goes through Ray as plain values."""
+
+    number: int
+    config: str
+    """A `TrainingConfig` as JSON."""
+    checkpoint: str
+    """Folder of the trial's checkpoint."""
+    log: str
+    """File for everything the trial says."""
+    cpus: int
+    device: str
+    gpu_share: float = 0.0
+    """Of one GPU's memory; below 1 where several trials share it."""
+
+    def training_config(self) -> TrainingConfig:
+        return TrainingConfig.model_validate_json(self.config)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete what a trial that will not go on has left."""
+    shutil.rmtree(folder, ignore_errors=True)
