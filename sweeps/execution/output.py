@@ -22,7 +22,7 @@ def terminal_copy() -> Iterator[Console]:
     try:
         copy = os.dup(sys.stdout.fileno())
     except OSError:
-        # A notebook's or a test's standard output has no file behind it, and is not redirected either.
+        # A notebook's or a test's standard output has no file behind it: this object stays what it is.
         yield Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout)
         return
     with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
@@ -47,17 +47,23 @@ def redirect_output(log: Path) -> Iterator[None]:
     What the sweep itself shows goes to the copy of the terminal made before (`terminal_copy`).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
-        yield
+        # A notebook's standard output does not end in a descriptor; the one that the process began with does.
+        with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
+            yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         for descriptor, original in zip((1, 2), saved, strict=True):
             os.dup2(original, descriptor)
             os.close(original)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
