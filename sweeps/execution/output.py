@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
 
 from sweeps.formatting import PLAIN_WIDTH
 
@@ -28,6 +30,18 @@ def terminal_copy() -> Iterator[Console]:
     with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
         terminal = stream.isatty()
         yield Console(file=stream, width=None if terminal else PLAIN_WIDTH, highlight=False)
+
+
+@contextlib.contextmanager
+def stage(console: Console, doing: str) -> Iterator[None]:
+    """Say what is being done: on a terminal for as long as the block takes, elsewhere in a line that stays."""
+    if not console.is_terminal:
+        console.print(doing, markup=False, soft_wrap=True)
+        yield
+        return
+    # What the block imports may keep the streams that it finds: it finds those that stay.
+    with Live(Spinner("dots", doing), console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
+        yield
 
 
 class _LastingFile(io.FileIO):
