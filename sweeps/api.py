@@ -69,18 +69,17 @@ def run(
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
     """
-    from sweeps import execution
+    from sweeps.execution import RunOptions, plan_of_ladder, plan_of_sweep
+    from sweeps.execution import run as carry_out
 
     if isinstance(what, spec.Ladder):
-        plan = execution.plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
+        plan = plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
     elif budget != spec.FULL_BUDGET or rungs or cost is not None:
         raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
     else:
-        plan = execution.plan_of_sweep(what)
-    options = execution.RunOptions(
-        runs=Path(runs), backend=backend, address=address, new=new, retry_failed=retry_failed
-    )
-    return execution.run(plan, options)
+        plan = plan_of_sweep(what)
+    options = RunOptions(runs=Path(runs), backend=backend, address=address, new=new, retry_failed=retry_failed)
+    return carry_out(plan, options)
 
 
 def leaderboard(

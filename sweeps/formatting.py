@@ -6,13 +6,21 @@ An accuracy is a share from 0 to 1 in every file and in every record, and percen
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cifar_core.config import TrainingConfig
 from sweeps.trial_record import Outcome
 
-PLAIN_WIDTH = 100
+
+def plain_width(environment: Mapping[str, str]) -> int:
+    """Return the characters of a line where there is no terminal: a user's `COLUMNS`, else 100."""
+    columns = environment.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) else 100
+
+
+PLAIN_WIDTH = plain_width(os.environ)
 """Characters of a line where nobody sees a terminal: a file, a pipe."""
 
 OUTCOME_STYLES = {

@@ -50,16 +50,18 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
     """
-    from sweeps.api import load_ladder, run
-    from sweeps.spec import Budget
+    from sweeps.execution import Probe, stage, terminal_copy
 
-    loaded = load_ladder(file, overrides=overrides)
+    with terminal_copy() as console, stage(console, f"reading {file}"):
+        from sweeps.api import load_ladder, run
+        from sweeps.spec import Budget
+
+        loaded = load_ladder(file, overrides=overrides)
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
     for name in chosen:
         loaded.rung(name)
 
     from sweeps.cli.run import after_the_run, finish
-    from sweeps.execution import Probe
 
     summary = run(
         loaded,
@@ -109,14 +111,17 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
     Example:
       sweeps ablate quick/3 --seeds 3
     """
-    from sweeps.api import run as run_ladder
-    from sweeps.cli.run import after_the_run, finish
-    from sweeps.report import find_run
-    from sweeps.spec import Budget, ablation_of
-    from sweeps.tracking import MlflowReader
+    from sweeps.execution import stage, terminal_copy
 
-    reader = MlflowReader(runs)
-    row = find_run(reader, run)
+    with terminal_copy() as console, stage(console, f"reading {run}"):
+        from sweeps.api import run as run_ladder
+        from sweeps.cli.run import after_the_run, finish
+        from sweeps.report import find_run
+        from sweeps.spec import Budget, ablation_of
+        from sweeps.tracking import MlflowReader
+
+        reader = MlflowReader(runs)
+        row = find_run(reader, run)
     ladder = ablation_of(reader.configuration(row["run_id"]), run=f"{row['sweep']}/{row['trial']}", key=row["key"])
     budget = Budget(seeds=seeds)
     summary = run_ladder(ladder, runs=runs, backend=backend, address=address, retry_failed=retry_failed, budget=budget)

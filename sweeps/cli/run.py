@@ -44,10 +44,13 @@ def run(
       sweeps run experiments/quick.yaml --set run_cap=48
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
     """
-    from sweeps.api import load_spec
-    from sweeps.api import run as run_spec
+    from sweeps.execution import stage, terminal_copy
 
-    spec = load_spec(file, overrides=overrides)
+    with terminal_copy() as console, stage(console, f"reading {file}"):
+        from sweeps.api import load_spec
+        from sweeps.api import run as run_spec
+
+        spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
     summary = run_spec(spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)

@@ -11,6 +11,7 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.execution.estimate import Probe, estimate_cost, preview, trial_count
+    from sweeps.execution.output import stage, terminal_copy
     from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_sweep
     from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
     from sweeps.execution.slots import Slots, local_slots
@@ -28,6 +29,8 @@ __all__ = [
     "plan_of_sweep",
     "preview",
     "run",
+    "stage",
+    "terminal_copy",
     "trial_count",
 ]
 
@@ -46,6 +49,8 @@ __getattr__, __dir__ = lazy_face(
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "run": "runner",
+        "stage": "output",
+        "terminal_copy": "output",
         "trial_count": "estimate",
     },
 )

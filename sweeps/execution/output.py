@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
 
 from sweeps.formatting import PLAIN_WIDTH
 
@@ -22,12 +24,24 @@ def terminal_copy() -> Iterator[Console]:
     try:
         copy = os.dup(sys.stdout.fileno())
     except OSError:
-        # A notebook's or a test's standard output has no file behind it, and is not redirected either.
+        # A notebook's or a test's standard output has no file behind it: this object stays what it is.
         yield Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout)
         return
     with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
         terminal = stream.isatty()
         yield Console(file=stream, width=None if terminal else PLAIN_WIDTH, highlight=False)
+
+
+@contextlib.contextmanager
+def stage(console: Console, doing: str) -> Iterator[None]:
+    """Say what is being done: on a terminal for as long as the block takes, elsewhere in a line that stays."""
+    if not console.is_terminal:
+        console.print(doing, markup=False, soft_wrap=True)
+        yield
+        return
+    # What the block imports may keep the streams that it finds: it finds those that stay.
+    with Live(Spinner("dots", doing), console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
+        yield
 
 
 class _LastingFile(io.FileIO):
@@ -47,17 +61,23 @@ def redirect_output(log: Path) -> Iterator[None]:
     What the sweep itself shows goes to the copy of the terminal made before (`terminal_copy`).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
-        yield
+        # A notebook's standard output does not end in a descriptor; the one that the process began with does.
+        with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
+            yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         for descriptor, original in zip((1, 2), saved, strict=True):
             os.dup2(original, descriptor)
             os.close(original)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()

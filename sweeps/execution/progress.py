@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_text
@@ -20,6 +20,9 @@ from sweeps.trial_record import Outcome, TrialRecord
 
 PLAIN_SECONDS = 30
 """Least time between two lines about trials that are under way, where there is no terminal."""
+
+BAR_WIDTH = 20
+"""Characters of the bar that shows how many of its epochs a trial has done."""
 
 
 class Progress(Protocol):
@@ -52,6 +55,40 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
     )
 
 
+def running_lines(records: Sequence[TrialRecord], state: SweepState, *, width: int, height: int) -> list[str]:
+    """Return how far the running trials are, what changes most first.
+
+    Nothing of a line is cut: what is too long goes on below it. A bar stands at the end where there is room for it
+    in every line, and the trials for which the screen is too low are counted.
+    """
+    rows = [
+        (
+            record.name,
+            f"{len(record.epochs)}/{record.config.epochs}",
+            metric_text(state.metric, state.value(record)),
+            duration(time.time() - record.started),
+            describe(record.config),
+        )
+        for record in records
+    ]
+    columns = [column for column in zip(*rows, strict=True) if any(column)]
+    aligned = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
+    lines = ["  ".join(cells) for cells in zip(*aligned, strict=True)]
+    if all(len(line) + 2 + BAR_WIDTH <= width for line in lines):
+        lines = [f"{line}  {_bar(record)}" for line, record in zip(lines, records, strict=True)]
+    wrapped = [textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines]
+    ends = list(itertools.accumulate(map(len, wrapped)))
+    if not ends or ends[-1] <= height:
+        return list(itertools.chain.from_iterable(wrapped))
+    shown = sum(end < height for end in ends)
+    return [*itertools.chain.from_iterable(wrapped[:shown]), f"and {len(wrapped) - shown} more"]
+
+
+def _bar(record: TrialRecord) -> str:
+    done = BAR_WIDTH * len(record.epochs) // record.config.epochs
+    return "━" * done + "─" * (BAR_WIDTH - done)
+
+
 class PlainProgress:
     """Lines for a file or a pipe: each trial's end, and now and then how far the others are."""
 
@@ -78,7 +115,7 @@ class LiveProgress:
 
     def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
         """Draw nothing yet. `prints_through`: show what others print above the table, where no file takes it."""
-        self._state = state
+        self._console, self._state = console, state
         self._lock = threading.Lock()
         self._live = Live(
             get_renderable=self._draw,
@@ -89,7 +126,6 @@ class LiveProgress:
             redirect_stdout=prints_through,
             redirect_stderr=prints_through,
         )
-        self._console = console
 
     def __enter__(self) -> LiveProgress:
         self._live.start()
@@ -102,25 +138,16 @@ class LiveProgress:
         with self._lock:
             line = trial_line(record, self._state) if self._state.enter(record) else None
         if line is not None:
-            style = OUTCOME_STYLES[record.outcome]
-            self._console.print(Text(line, style=style, overflow="ellipsis", no_wrap=True))
+            self._console.print(Text(line, style=OUTCOME_STYLES[record.outcome]))
 
-    def _draw(self) -> Group:
+    def _draw(self) -> Text:
         with self._lock:
             running = [record for record in self._state.records if record.outcome is Outcome.RUNNING]
             summary = headline(self._state)
-        table = Table.grid(padding=(0, 2))
-        for record in running:
-            done, epochs = len(record.epochs), record.config.epochs
-            table.add_row(
-                record.name,
-                describe(record.config),
-                ProgressBar(total=epochs, completed=done, width=20),
-                f"{done}/{epochs}",
-                metric_text(self._state.metric, self._state.value(record)),
-                duration(time.time() - record.started),
-            )
-        return Group(table, Text(summary, style="bold"))
+        width = self._console.width
+        below = textwrap.wrap(summary, width)
+        above = running_lines(running, self._state, width=width, height=self._console.height - len(below) - 1)
+        return Text("\n").join([*map(Text, above), *(Text(line, style="bold") for line in below)])
 
 
 @contextmanager

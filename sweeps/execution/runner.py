@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -24,7 +24,7 @@ from sweeps.execution.backend import Backend
 from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
-from sweeps.execution.output import terminal_copy
+from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RunPlan
 from sweeps.execution.progress import headline, show_progress
 from sweeps.execution.ray_environment import prepare_environment
@@ -125,15 +125,16 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         else:
             prepare_environment(address=options.ray_address)
         images, _ = load_training_images()
-        tracker = held.enter_context(
-            Tracker(
-                runs=folder.runs,
-                sweep=plan.name,
-                study=study.study_name,
-                description=plan.description,
-                environment=environment(),
+        with stage(console, "opening the record"):
+            tracker = held.enter_context(
+                Tracker(
+                    runs=folder.runs,
+                    sweep=plan.name,
+                    study=study.study_name,
+                    description=plan.description,
+                    environment=environment(),
+                )
             )
-        )
         return start.carry_out(images, tracker)
 
 
@@ -273,16 +274,22 @@ class _Start:
             # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
             os._exit(130 if is_asked else 2)
 
-    def _backend(self, *, on_loss: Callable[[], None]) -> contextlib.AbstractContextManager[Backend]:
+    @contextlib.contextmanager
+    def _backend(self, *, on_loss: Callable[[], None]) -> Iterator[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
-            from sweeps.execution.inline_backend import InlineBackend
+            with stage(self._console, "loading PyTorch"):
+                from sweeps.execution.inline_backend import InlineBackend
+            yield InlineBackend(plan.resources)
+            return
+        address, log = options.ray_address, self._folder.path / "ray.log"
+        with contextlib.ExitStack() as held:
+            with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
+                from sweeps.execution.ray_backend import RayBackend
 
-            return contextlib.nullcontext(InlineBackend(plan.resources))
-        from sweeps.execution.ray_backend import RayBackend
-
-        log = self._folder.path / "ray.log"
-        return RayBackend(plan.resources, plan.limits, address=options.ray_address, log=log, on_loss=on_loss)
+                ray = RayBackend(plan.resources, plan.limits, address=address, log=log, on_loss=on_loss)
+                held.enter_context(ray)
+            yield ray
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_cell, metric_heading, metric_text
+from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_cell, metric_heading, metric_text, percent
+from sweeps.report.tables import GAP, column_width, columns_that_fit
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome
 
+CONFIGURATION_WIDTH = 14
+"""Least characters of a line of the configuration, which is left out where it has fewer."""
+
 
 def print_status(state: SweepState, console: Console) -> None:
-    """Print a line a trial and what they add up to."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("trial", "status", "epochs", metric_heading(state.metric), "configuration", "time"):
+    """Print a line a trial and what they add up to.
+
+    The configuration wraps; other columns are left out where the screen has no room for them, trial and status never.
+    """
+    columns, left_out = columns_that_fit(_columns(state), width=console.width, at_least=2)
+    needed = sum(column_width(heading, cells) + GAP for heading, cells in columns.items())
+    if needed + CONFIGURATION_WIDTH <= console.width:
+        columns["configuration"] = [describe(record.config) for record in state.records]
+    elif state.records:
+        left_out.append("configuration")
+    # On a screen too narrow for even these two the terminal wraps them.
+    width = needed - GAP if needed - GAP > console.width else None
+    table = Table(box=None, header_style="bold", pad_edge=False, width=width)
+    for name in columns:
         table.add_column(name, no_wrap=name != "configuration")
-    for record in state.records:
-        table.add_row(
-            str(record.number) if record.rung is None else record.rung.name,
-            Text(record.outcome.value, style=OUTCOME_STYLES[record.outcome]),
-            f"{len(record.epochs)}/{record.config.epochs}",
-            metric_cell(state.metric, state.value(record)),
-            describe(record.config),
-            duration(record.train_seconds),
-        )
-    console.print(table)
+    for index, record in enumerate(state.records):
+        cells = [Text(column[index]) for column in columns.values()]
+        cells[1].stylize(OUTCOME_STYLES[record.outcome])
+        table.add_row(*cells)
+    console.print(table, crop=False)
+    if left_out:
+        console.print(f"columns that do not fit: {', '.join(left_out)}", style="dim")
     for record in state.records:
         if record.outcome is Outcome.FAILED:
-            console.print(f"trial {record.number} failed: {record.error}; its log: {record.log}", markup=False)
+            console.print(f"{record.name} failed: {record.error}; its log: {record.log}", markup=False)
     console.print(headline(state), soft_wrap=True)
     if state.damage is not None:
         console.print(f"not all of it: {state.damage}", markup=False, soft_wrap=True)
+
+
+def _columns(state: SweepState) -> dict[str, Sequence[str]]:
+    """Return heading to one cell a trial, the most important first; seed and test only where there is one to tell."""
+    records = state.records
+    columns: dict[str, Sequence[str]] = {
+        "trial": [str(record.trial) if record.rung is None else record.rung.name for record in records],
+        "status": [record.outcome.value for record in records],
+    }
+    if any(record.rung is not None for record in records):
+        columns["seed"] = [str(record.config.seed) for record in records]
+    columns["epochs"] = [f"{len(record.epochs)}/{record.config.epochs}" for record in records]
+    if any(record.test is not None for record in records):
+        columns["test acc %"] = [percent(record.test.accuracy if record.test else None) for record in records]
+    columns[metric_heading(state.metric)] = [metric_cell(state.metric, state.value(record)) for record in records]
+    columns["time"] = [duration(record.train_seconds) for record in records]
+    return columns
 
 
 def headline(state: SweepState) -> str:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cifar_core.config import TrainingConfig
 from sweeps import formatting
-from sweeps.formatting import accuracy, duration, metric_cell, metric_heading, metric_text, percent, points, truncated
+from sweeps.formatting import (
+    accuracy,
+    duration,
+    metric_cell,
+    metric_heading,
+    metric_text,
+    percent,
+    plain_width,
+    points,
+    truncated,
+)
 
 PACKAGE = Path(__file__).parents[2] / "sweeps"
 
@@ -64,3 +77,27 @@ def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> No
     config = TrainingConfig.model_validate({"model": {"name": "resnet", "width": 16}, "optimizer": {"lr": 0.0129}})
 
     assert formatting.describe(config) == "resnet 16, batch 64, lr 0.0129"
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("140", 140), ("60", 60), ("", 100), ("0", 100), ("-5", 100), ("wide", 100)]
+)
+def test_without_a_terminal_the_user_may_say_how_wide_it_is(columns: str, width: int) -> None:
+    assert plain_width({"COLUMNS": columns}) == width
+    assert plain_width({}) == 100
+
+
+@pytest.mark.parametrize("columns", [50, 70, None])
+def test_a_table_in_a_pipe_is_as_wide_as_the_user_says(columns: int | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    code = "from sweeps.cli import main; main()"
+    said = subprocess.run(
+        [sys.executable, "-c", code, "plan", str(PACKAGE.parent / "experiments/quick.yaml"), "--no-probe"],
+        env=environment if columns is None else environment | {"COLUMNS": str(columns)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    table = said.stdout[said.stdout.index("first") : said.stdout.index("trials")].splitlines()
+    assert max(map(len, table)) in range((columns or 100) - 9, (columns or 100) + 1)

@@ -14,11 +14,12 @@ import pytest
 from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
-from sweeps.execution.progress import LiveProgress, PlainProgress, headline
+from cifar_core.config import TrainingConfig
+from sweeps.execution.progress import LiveProgress, PlainProgress, headline, trial_line
 from sweeps.spec import SearchSpace
 from sweeps.study import SweepState
 from sweeps.study.ledger import Ledger
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 
 @pytest.fixture
@@ -76,17 +77,57 @@ def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None
     assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple 4, batch 32, lr ")
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_live_view_has_a_line_a_running_trial(record: TrialRecord, width: int) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=width)
-    view = LiveProgress(console, state(record))
+LONG = "my_experiments.networks.residual:TinyResidualNetworkWithAttention"
 
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("model", ["simple", LONG])
+def test_the_live_view_cuts_nothing_of_a_running_trial(record: TrialRecord, width: int, model: str) -> None:
+    named = replace(record, rung=RungLabel(name="a-rung-with-a-long-name", index=0, parent=None))
+    config = TrainingConfig.model_validate({"model": {"name": model}, "epochs": 2})
+
+    lines = drawn(replace(named, config=config), width=width)
+
+    assert lines[0].startswith("a-rung-with-a-long-name  1/2")
+    assert max(map(len, lines)) <= width
+    said = "".join(lines).replace(" ", "")
+    assert all(word in said for word in ("25.00%", model, "batch64", "lr0.01"))
+    assert "0 of 4 trials done" in lines[-1]
+
+
+def test_the_live_view_has_a_bar_where_there_is_room_for_it(record: TrialRecord) -> None:
+    assert drawn(record, width=120)[0].endswith("━" * 10 + "─" * 10)
+    assert "━" not in drawn(record, width=60)[0]
+
+
+def test_the_live_view_counts_the_trials_for_which_the_screen_is_too_low(record: TrialRecord) -> None:
+    many = [replace(record, number=number) for number in range(30)]
+
+    lines = drawn(*many, width=80, height=12)
+
+    assert lines[0].startswith("trial 0 ")
+    assert lines[-2:] == ["and 21 more", "0 of 4 trials done"]
+    assert len(lines) < 12
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_line_of_a_trial_that_ended_is_shown_whole(record: TrialRecord, width: int) -> None:
+    output = io.StringIO()
+    view = LiveProgress(Console(file=output, force_terminal=True, width=width, color_system=None), state(record))
+
+    view.update(complete(record))
+
+    shown = output.getvalue()
+    assert shown.startswith("trial 0 complete after 2 of 2 epochs")
+    assert " ".join(shown.split()) == trial_line(complete(record), state())
+
+
+def drawn(*records: TrialRecord, width: int, height: int = 25) -> list[str]:
+    """Return the lines of the live view of running trials."""
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, height=height)
     with console.capture() as captured:
-        console.print(view._draw())
-
-    lines = captured.get().splitlines()
-    assert all(word in lines[0] for word in ("trial 0", "1/2", "25.00 %"))
-    assert "0 of 4 trials done" in lines[1]
+        console.print(LiveProgress(console, state(*records))._draw())
+    return captured.get().splitlines()
 
 
 def test_what_others_print_while_it_draws_does_not_come_to_the_terminal(record: TrialRecord) -> None:

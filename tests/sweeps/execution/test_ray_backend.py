@@ -49,7 +49,10 @@ def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
 
     assert result.exit_code == 0, result.output
     slots = min(2, core_count())
-    assert f"{slots} slot" in result.stdout
+    assert f"\nstarting Ray\ntiny: 0 of 5 trials done, {slots} slot" in result.stdout
+    # Here as in a notebook standard output is an object of Python's, which a redirected descriptor knows nothing of.
+    assert "Configuration for experiment" in (SweepFolder(recorded_runs, "tiny").path / "ray.log").read_text("utf-8")
+    assert "Configuration for experiment" not in result.output
     trials = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
     runs = written(recorded_runs)
     ended = {TrialState.COMPLETE: ("FINISHED", "complete"), TrialState.PRUNED: ("KILLED", "pruned")}
