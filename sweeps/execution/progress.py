@@ -51,8 +51,13 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
     why = f": {record.error} (log: {record.log})" if record.error else ""
     return (
         f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
-        f"({describe(record.config)}){reused}{why}"
+        f"({_configuration(record)}){reused}{why}"
     )
+
+
+def _configuration(record: TrialRecord) -> str:
+    # A ladder's runs of one rung differ in nothing else; a search's all have the same seed.
+    return describe(record.config) + (f", seed {record.config.seed}" if record.rung else "")
 
 
 def running_lines(records: Sequence[TrialRecord], state: SweepState, *, width: int, height: int) -> list[str]:
@@ -67,7 +72,7 @@ def running_lines(records: Sequence[TrialRecord], state: SweepState, *, width: i
             f"{len(record.epochs)}/{record.config.epochs}",
             metric_text(state.metric, state.value(record)),
             duration(time.time() - record.started),
-            describe(record.config),
+            _configuration(record),
         )
         for record in records
     ]

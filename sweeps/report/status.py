@@ -44,7 +44,8 @@ def print_status(state: SweepState, console: Console) -> None:
     for record in state.records:
         if record.outcome is Outcome.FAILED:
             console.print(f"{record.name} failed: {record.error}; its log: {record.log}", markup=False)
-    console.print(headline(state), soft_wrap=True)
+    # A terminal would break it in the middle of a word; in a file it is one line.
+    console.print(headline(state), soft_wrap=not console.is_terminal)
     if state.damage is not None:
         console.print(f"not all of it: {state.damage}", markup=False, soft_wrap=True)
 

@@ -110,6 +110,16 @@ def test_the_live_view_counts_the_trials_for_which_the_screen_is_too_low(record:
     assert len(lines) < 12
 
 
+def test_a_ladders_runs_of_one_rung_are_told_apart_by_their_seed(record: TrialRecord) -> None:
+    rung = RungLabel(name="baseline", index=0, parent=None)
+    config = record.config.model_copy(update={"seed": 7})
+    run = replace(record, rung=rung, config=config)
+
+    assert ", seed 7" in drawn(run, width=120)[0]
+    assert trial_line(complete(run), state()).endswith(", seed 7)")
+    assert "seed" not in trial_line(complete(record), state())
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_the_line_of_a_trial_that_ended_is_shown_whole(record: TrialRecord, width: int) -> None:
     output = io.StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,8 +78,15 @@ def test_a_long_configuration_wraps(trial: TrialRecord) -> None:
     assert lines[2].strip().startswith("32, lr")
 
 
-def printed(*records: TrialRecord, width: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+def test_the_sum_breaks_between_words_on_a_terminal_and_is_one_line_in_a_file(trial: TrialRecord) -> None:
+    sum_of_all = "tiny: not running; 1 complete; best val_accuracy 50.00 % (trial 0); last epoch"
+
+    assert printed(trial, width=50)[-1].startswith(sum_of_all)
+    assert printed(trial, width=50, force_terminal=True, color_system=None)[-2].endswith(" best val_accuracy")
+
+
+def printed(*records: TrialRecord, width: int, **terminal: Any) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, highlight=False, **terminal)
     numbered = [replace(record, number=number) for number, record in enumerate(records)]
     print_status(SweepState(sweep="tiny", metric="val_accuracy", maximize=True, records=numbered), console)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]

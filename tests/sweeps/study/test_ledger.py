@@ -70,6 +70,17 @@ class TestHowATrialEnds:
         assert trial.state is TrialState.PRUNED
         assert trial.intermediate_values == {1: 0.1, 2: 0.2}
 
+    def test_a_trial_to_start_with_is_pruned_as_any_other_where_a_quicker_one_is_better(self, runs: Path) -> None:
+        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 3}
+        ledger = book(runs, start_with=[{"optimizer.lr": 0.02}], early_terminate=early).open()
+        start, beside = next_trial(ledger), next_trial(ledger)
+        assert start.config.optimizer.lr == 0.02
+
+        assert not ledger.report(beside.number, Report(epoch=epoch(1, 0.4)))
+        assert ledger.report(start.number, Report(epoch=epoch(1, 0.3)))
+
+        assert ledger.records[start.number].outcome is Outcome.PRUNED
+
     def test_a_diverged_trial_is_pruned_so_that_the_sampler_does_not_come_back(self, runs: Path) -> None:
         tiny = grid(runs)
 
