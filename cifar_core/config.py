@@ -237,6 +237,19 @@ class TrainingConfig(StrictModel):
             "precision": self.precision,
         }
 
+    def dotted(self) -> dict[str, Any]:
+        """Return every value the run uses, under the dotted path that sets it in a file: `model.options.act`."""
+        values = self.resolved()
+        if is_import_path(self.model.name):
+            options = {f"options.{option}": value for option, value in self.model.options.items()}
+            values["model"] = {"name": self.model.name} | options
+        blocks = {name: value if isinstance(value, dict) else {"": value} for name, value in values.items()}
+        return {
+            f"{block}.{field}" if field else block: value
+            for block, fields in blocks.items()
+            for field, value in fields.items()
+        }
+
     def train_images(self) -> int:
         """Return how many images of CIFAR-10 an epoch trains on."""
         return self.data.train_size or TRAIN_IMAGES - self.data.validation_size

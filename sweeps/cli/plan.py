@@ -63,7 +63,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     configs = preview(spec)
     first = Table("first", *short_names(list(spec.parameters)), box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
-        drawn = flatten(config.resolved())
+        drawn = config.dotted()
         first.add_row(str(number), *(short_value(drawn.get(path)) for path in spec.parameters))
     console.print(first)
 

@@ -7,7 +7,7 @@ from sweeps.errors import SweepError
 from sweeps.spec.difference import changes_between
 from sweeps.spec.ladder import Ladder, Rung
 from sweeps.spec.settings import Limits, Resources
-from sweeps.spec.yaml_file import flatten, set_path
+from sweeps.spec.yaml_file import set_path
 
 WHOLE = "whole"
 """The rung that leaves nothing out."""
@@ -58,8 +58,8 @@ def _variant(config: TrainingConfig, path: str, plain: TrainingConfig, *, index:
 
 
 def _changed_paths(whole: TrainingConfig, plain: TrainingConfig) -> list[str]:
-    reference = flatten(plain.resolved())
-    values = flatten(whole.resolved()).items()
+    reference = plain.dotted()
+    values = whole.dotted().items()
     changed = [path for path, value in values if reference.get(path) != value and path not in _KEPT]
     renamed = {block for block in RESET_BY_NAME if f"{block}.name" in changed}
     return [path for path in changed if path.endswith(".name") or path.split(".")[0] not in renamed]
@@ -71,5 +71,5 @@ def _without(whole: TrainingConfig, path: str, plain: TrainingConfig) -> Trainin
     if path == f"{block}.name" and block in RESET_BY_NAME:
         tree[block] = plain.model_dump(mode="json")[block]
     else:
-        set_path(tree, path, flatten(plain.resolved())[path])
+        set_path(tree, path, plain.dotted()[path])
     return TrainingConfig.model_validate(tree)

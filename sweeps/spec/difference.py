@@ -38,10 +38,10 @@ def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> lis
         before: what it is compared with; None lists all that is not a default.
         after: the configuration.
     """
-    new, said = flatten(after.resolved()), flatten(after.canonical())
+    new, said = after.dotted(), _said(after)
     if before is None:
         return [Change(path=path, after=value, is_new=True) for path, value in said.items()]
-    old = flatten(before.resolved())
+    old = before.dotted()
     renamed = {block for block in RESET_BY_NAME if old[f"{block}.name"] != new[f"{block}.name"]}
     changes = []
     for path in [*new, *(path for path in old if path not in new)]:
@@ -53,6 +53,12 @@ def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> lis
         elif path in said:
             changes.append(Change(path=path, after=new[path], is_new=True))
     return changes
+
+
+def _said(config: TrainingConfig) -> dict[str, Any]:
+    """Return the values that are no defaults."""
+    said = flatten(config.canonical())
+    return {path: value for path, value in config.dotted().items() if path in said or ".options." in path}
 
 
 def join_changes(changes: Sequence[Change]) -> str:

@@ -60,8 +60,13 @@ class ChildRun:
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
         """Return the params that are not there. A param cannot be changed: an older version's value stays."""
-        params = params_of(record.config.resolved())
-        return {name: value for name, value in params.items() if name not in self.params}
+        params = params_of(record.config.dotted())
+        # Versions before 0.4.0 wrote the option `act` of a network of the user's own as `model.act`.
+        return {
+            name: value
+            for name, value in params.items()
+            if name not in self.params and name.replace(".options.", ".") not in self.params
+        }
 
     def missing_metrics(self, record: TrialRecord) -> list[MetricPoint]:
         """Return the values that may not be there.

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
+from cifar_core.models.registry import is_import_path
 from sweeps.tracking.mapping import parse_param, recorded_protocol
 from sweeps.tracking.recorded_run import RecordedRun
 
@@ -100,7 +101,7 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
 def row_of(run: RecordedRun) -> dict[str, Any]:
     """Return a trial's run as a row."""
     tags, metrics = run.tags, run.metrics
-    params = {name: parse_param(text) for name, text in run.params.items()}
+    params = {_path_in_file(name, run.params): parse_param(text) for name, text in run.params.items()}
     taken = {*COLUMNS, *LAST_COLUMNS}
     done = tags.get("epochs_done", metrics.get("epochs"))
     started = datetime.fromtimestamp(run.start_ms / 1000, UTC)
@@ -117,6 +118,16 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
         "protocol": tags.get("protocol", "") if protocol is None else str(protocol),
         "place": int(tags["place"]) if "place" in tags else None,
     }
+
+
+def _path_in_file(name: str, params: Mapping[str, str]) -> str:
+    """Return the path that sets a value in a file, for an option of a network of the user's own too.
+
+    Versions before 0.4.0 recorded the option `act` as `model.act`.
+    """
+    block, _, field = name.partition(".")
+    is_old = block == "model" and field != "name" and not field.startswith("options.")
+    return f"model.options.{field}" if is_old and is_import_path(params.get("model.name", "")) else name
 
 
 _TAG_COLUMNS = (

@@ -210,8 +210,9 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
         fields[field or block] = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
     model = tree.get("model", {})
     if is_import_path(str(model.get("name", ""))):
-        # The params show the options of a network of the user's own as fields.
-        tree["model"] = {"name": model.pop("name"), "options": model}
+        # Versions before 0.4.0 recorded the option `act` of a network of the user's own as `model.act`.
+        name = model.pop("name")
+        tree["model"] = {"name": name, "options": {key.removeprefix("options."): v for key, v in model.items()}}
     return tree
 
 
