@@ -21,8 +21,13 @@ class StrictModel(BaseModel):
         if isinstance(values, Mapping):
             for name in values:
                 if name not in cls.model_fields:
-                    raise ValueError(f"unknown key {name!r}: {closest(str(name), list(cls.model_fields))}")
+                    raise ValueError(f"unknown key {name!r}: {cls._advice(str(name))}")
         return values
+
+    @classmethod
+    def _advice(cls, name: str) -> str:
+        """Return what a person may have meant by a key that there is not."""
+        return closest(name, list(cls.model_fields))
 
 
 def explain(error: ValidationError) -> list[str]:

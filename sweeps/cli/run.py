@@ -87,7 +87,7 @@ def after_the_run(what: str, later: str) -> Iterator[None]:
 
 def finish(summary: RunSummary, sweep: str) -> None:
     """Say in words how a start went, and exit with the code that says the same."""
-    from sweeps.formatting import duration
+    from sweeps.formatting import duration, plural
     from sweeps.trial_record import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
@@ -103,6 +103,12 @@ def finish(summary: RunSummary, sweep: str) -> None:
     elif not failed and summary.stopped_by is None:
         taken = f", {summary.reused} taken over from earlier runs" if summary.reused else ""
         click.echo(f"nothing was trained: every result was recorded already{taken}")
+    if summary.gave_up_at is not None:
+        click.echo(
+            f"ended after {plural(summary.gave_up_at, 'trial')} although run_cap allows more: nothing was proposed any more that "
+            "is possible and was not tried yet; widen the space, or lower run_cap",
+            err=True,
+        )
     if summary.unwritten:
         click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
     if summary.stopped_by == "disk full":

@@ -33,14 +33,21 @@ from sweeps.study import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
 
 OBJECT_STORE_BYTES = 1_000_000_000
-"""Room for one copy of the images and what Ray itself puts there."""
+"""Room for one copy of the images and what Ray itself puts there; more where a sweep splits them in many ways."""
 
 
 class RayBackend:
     """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
 
     def __init__(
-        self, resources: Resources, limits: Limits, *, address: str | None, log: Path, on_loss: Callable[[], None]
+        self,
+        resources: Resources,
+        limits: Limits,
+        *,
+        address: str | None,
+        log: Path,
+        on_loss: Callable[[], None],
+        image_bytes: int = 0,
     ) -> None:
         """Start nothing yet.
 
@@ -50,7 +57,9 @@ class RayBackend:
             address: of a cluster; None for this machine.
             log: for everything that Ray says.
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
+            image_bytes: of all images that trials are given.
         """
+        self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
         self._resources = resources
         self._limits = limits
@@ -91,7 +100,7 @@ class RayBackend:
                     num_cpus=core_count(),
                     num_gpus=local_gpus(),
                     include_dashboard=False,
-                    object_store_memory=OBJECT_STORE_BYTES,
+                    object_store_memory=self._store_bytes,
                     _temp_dir=str(self._folder),
                     **quiet,
                 )

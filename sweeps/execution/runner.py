@@ -72,6 +72,8 @@ class RunSummary:
     """What to do about the reason, where it does not say so itself."""
     unwritten: int = 0
     """Trials that could not be written to MLflow yet."""
+    gave_up_at: int | None = None
+    """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
 
     def count(self, outcome: Outcome) -> int:
         return sum(record.outcome is outcome for record in self.records)
@@ -212,6 +214,7 @@ class _Start:
             stopped_by=self._stopping.reason,
             details=self._stopping.details,
             unwritten=unwritten,
+            gave_up_at=len(self.records) if self._ledger.gave_up else None,
         )
 
     def _tell(self, record: TrialRecord) -> None:
@@ -222,7 +225,7 @@ class _Start:
     def _train(self, ledger: Ledger, images: LabelledImages) -> None:
         plan, folder = self._plan, self._folder
         splits = _splits_of(plan, images)
-        with self._backend(on_loss=lambda: self._end_without_ray(ledger)) as backend:
+        with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
             slots = backend.slots()
             state = SweepState(
                 sweep=plan.name,
@@ -275,7 +278,7 @@ class _Start:
             os._exit(130 if is_asked else 2)
 
     @contextlib.contextmanager
-    def _backend(self, *, on_loss: Callable[[], None]) -> Iterator[Backend]:
+    def _backend(self, *, on_loss: Callable[[], None], image_bytes: int) -> Iterator[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
             with stage(self._console, "loading PyTorch"):
@@ -287,7 +290,9 @@ class _Start:
             with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
                 from sweeps.execution.ray_backend import RayBackend
 
-                ray = RayBackend(plan.resources, plan.limits, address=address, log=log, on_loss=on_loss)
+                ray = RayBackend(
+                    plan.resources, plan.limits, address=address, log=log, on_loss=on_loss, image_bytes=image_bytes
+                )
                 held.enter_context(ray)
             yield ray
 
@@ -331,6 +336,11 @@ def _sources(plan: RunPlan) -> dict[str, str]:
 
 def _splits_of(plan: RunPlan, images: LabelledImages) -> Splits:
     return {split_name(data): split_train_validation(images, data) for data in plan.data}
+
+
+def _bytes_of(splits: Splits) -> int:
+    parts = [part for split in splits.values() for part in split if part is not None]
+    return sum(part.images_NHWC.nbytes + part.labels_N.nbytes for part in parts)
 
 
 def _lacks_test(record: TrialRecord) -> bool:

@@ -11,17 +11,17 @@ from pydantic import Field, ValidationError, field_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
-from cifar_core.validation import StrictModel, explain
+from cifar_core.validation import explain
 from sweeps.errors import SpecError, SweepError
 from sweeps.spec.difference import Change, changes_between
-from sweeps.spec.settings import Limits, Resources, check_name, validated
+from sweeps.spec.settings import FileOfConfigurations, Limits, Resources, check_name, validated
 from sweeps.spec.yaml_file import merge, read_yaml
 
 OWN_KEYS = ("name", "from", "note")
 """Keys of a rung that are not fields of its `TrainingConfig`."""
 
 
-class LadderFile(StrictModel):
+class LadderFile(FileOfConfigurations):
     """A ladder as its YAML file holds it."""
 
     name: str

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from cifar_core.config import TrainingConfig
 from cifar_core.validation import StrictModel, explain
 from sweeps.errors import SpecError
 
@@ -45,6 +46,30 @@ def check_name(name: str) -> str:
             "beginning with a letter or digit"
         )
     return name
+
+
+class FileOfConfigurations(StrictModel):
+    """A file with a `base`: a key that belongs there is pointed to it."""
+
+    @classmethod
+    def _advice(cls, name: str) -> str:
+        paths = _paths_of(name)
+        if len(paths) == 1:
+            return f"did you mean 'base.{paths[0]}'?"
+        if paths:
+            return f"did you mean one of {', '.join(f'base.{path}' for path in paths)}?"
+        return super()._advice(name)
+
+
+def _paths_of(name: str) -> list[str]:
+    """Return the paths of a training configuration that a key may stand for: `lr` for `optimizer.lr`."""
+    found = []
+    for block, field in TrainingConfig.model_fields.items():
+        if block == name:
+            return [block]
+        inner = getattr(field.annotation, "model_fields", {})
+        found += [f"{block}.{key}" for key in inner if key == name]
+    return found
 
 
 class Metric(StrictModel):

@@ -11,16 +11,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
-from cifar_core.validation import StrictModel, explain
+from cifar_core.validation import explain
 from sweeps.errors import SpecError
 from sweeps.spec.parameter import Parameter
-from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Resources, check_name, validated
+from sweeps.spec.settings import EarlyTerminate, FileOfConfigurations, Limits, Metric, Resources, check_name, validated
 from sweeps.spec.space import MAX_COMBINATIONS, SearchSpace
 from sweeps.spec.space_check import SpaceError, assignment_errors, grid_errors, split_errors, warnings
 from sweeps.spec.yaml_file import flatten, read_yaml
 
 
-class SweepSpec(StrictModel):
+class SweepSpec(FileOfConfigurations):
     """One sweep: what may vary, how it is searched, and how much it may spend."""
 
     name: str

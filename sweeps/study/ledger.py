@@ -147,6 +147,12 @@ class Ledger:
         return not open_ends and target is not None and len(self._records) >= target
 
     @property
+    def gave_up(self) -> bool:
+        """Whether nothing new was proposed in a space without end although the budget is not spent."""
+        endless = self._proposer.total() is None
+        return self._exhausted and endless and self._run_cap is not None and len(self._records) < self._run_cap
+
+    @property
     def live(self) -> int:
         """Trials handed out and not finished."""
         return len(self._live) - len(self._begun)

@@ -19,6 +19,8 @@ from sweeps.trial_record import RungLabel
 
 REPEATS_BEFORE_LISTING = 20
 """Proposals in a row that were all tried before, after which a finite space is searched for what is left."""
+REPEATS_BEFORE_GIVING_UP = 500
+"""As many in a space that cannot be listed, the later ones drawn blindly: where even they hit nothing new, it ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,9 @@ class SamplerProposer:
                 return None
             if fixed:
                 study.enqueue_trial(self._space.encode(fixed))
-            study.sampler = make_sampler(self._method, seed=self._seed, number=number)
+            # A sampler that comes back to the same place would do so for ever.
+            method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
+            study.sampler = make_sampler(method, seed=self._seed, number=number)
             trial = study.ask()
             assignment = self._space.suggest(trial)
             try:
@@ -87,8 +91,10 @@ class SamplerProposer:
             return self._start_with[proposed]
         if repeats < REPEATS_BEFORE_LISTING:
             return {}
+        if self._space.cardinality is None:
+            return {} if repeats < REPEATS_BEFORE_GIVING_UP else None
         if self._unlisted is None:
-            self._unlisted = iter(()) if self._space.cardinality is None else _untried(self._space, study)
+            self._unlisted = _untried(self._space, study)
         return next(self._unlisted, None)
 
     def total(self) -> int | None:

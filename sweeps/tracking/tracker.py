@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -245,9 +246,13 @@ class Tracker:
 
     def _update(self, child: ChildRun, record: TrialRecord) -> None:
         """Write what is new: the outcome after the epochs, the status last, so that `complete` is true."""
-        if child.lacks_test(record):
-            assert record.test is not None
-            self._log_correctness(child.run_id, record.test)
+        if record.test is not None and child.lacks_test(record):
+            try:
+                self._log_correctness(child.run_id, record.test)
+            except OSError as error:
+                # All else of it is written, and all others: the next start tries again.
+                self._update(child, replace(record, test=None))
+                raise PermanentError(f"its answers on the test images cannot be written: {error}") from error
         params = child.missing_params(record)
         tags = child.changed_tags(record, defaults=self._environment) | self._parent_tag()
         tags = {name: value for name, value in tags.items() if child.tags.get(name) != value}

@@ -110,6 +110,17 @@ def test_what_the_record_lacks_is_written_though_nothing_is_to_be_trained(runs: 
     assert written(runs) == before
 
 
+def test_a_search_that_finds_nothing_new_says_so(runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = {"parameters": {"optimizer.lr": {"min": 0.01, "max": 0.02}}, "run_cap": 3}
+    start(**endless | {"run_cap": 1})
+    monkeypatch.setattr("sweeps.study.proposers.SamplerProposer.ask", lambda *_, **__: None)
+
+    result = start(**endless)
+
+    assert result.exit_code == 0
+    assert "ended after 1 trial although run_cap allows more" in result.stderr
+
+
 def times(runs: Path) -> list[tuple[str, int, int]]:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         return database.execute("SELECT run_uuid, start_time, end_time FROM runs ORDER BY run_uuid").fetchall()

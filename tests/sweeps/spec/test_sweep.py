@@ -23,6 +23,9 @@ def with_parameters(**parameters: Any) -> dict[str, Any]:
 
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown key": (tiny(run_cpa=3), ("run_cpa", "did you mean 'run_cap'?")),
+    "key of the base": (tiny(epochs=3), ("unknown key 'epochs'", "did you mean 'base.epochs'?")),
+    "field of a block of the base": (tiny(lr=0.1), ("did you mean 'base.optimizer.lr'?",)),
+    "block of the base": (tiny(model={"name": "vgg"}), ("did you mean 'base.model'?",)),
     "unknown key in a block": (tiny(limits={"timeuot": "2h"}), ("limits", "timeuot", "did you mean 'timeout'?")),
     "unknown field of the base": (with_base(epoch=3), ("base", "'epoch'", "did you mean 'epochs'?")),
     "unknown field in a block of the base": (

@@ -11,7 +11,16 @@ from cifar_core.config import TrainingConfig
 from sweeps.execution.estimate import preview
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.spec.sweep import SweepSpec
-from sweeps.study.proposers import Candidate, GridProposer, ListProposer, Proposer, SamplerProposer, proposer_of
+from sweeps.study.proposers import (
+    REPEATS_BEFORE_GIVING_UP,
+    REPEATS_BEFORE_LISTING,
+    Candidate,
+    GridProposer,
+    ListProposer,
+    Proposer,
+    SamplerProposer,
+    proposer_of,
+)
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -159,3 +168,15 @@ def test_a_list_is_proposed_in_its_order_without_what_the_study_holds() -> None:
 
 def test_a_list_counts_equal_configurations_once() -> None:
     assert ListProposer(listed(0.1, 0.2, 0.1), key_of=key_of).total() == 2
+
+
+def test_in_a_space_without_end_a_sampler_that_repeats_itself_gives_way_to_blind_draws_and_then_ends() -> None:
+    search = spec(method="bayes", parameters=LR, run_cap=20)
+    study = optuna.create_study(direction="maximize")
+    proposer = proposer_of(search)
+
+    proposal = proposer.ask(study, repeats=REPEATS_BEFORE_LISTING)
+
+    assert proposal is not None
+    assert isinstance(study.sampler, optuna.samplers.RandomSampler)
+    assert proposer.ask(study, repeats=REPEATS_BEFORE_GIVING_UP) is None

@@ -317,6 +317,27 @@ class TestContent:
 
         assert caplog.text.count("cannot be taken over any more") == 1
 
+    def test_an_artifact_that_cannot_be_written_holds_nothing_else_up_and_is_written_later(
+        self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise PermissionError("read-only folder")
+
+        tested = record_of(sweep, 0, key=f"0 of {sweep}", test=TestResult(loss=1.0, correct=b"\xc0", count=4))
+        other = record_of(sweep, 1, key=f"1 of {sweep}")
+        with monkeypatch.context() as broken:
+            broken.setattr(Tracker, "_log_correctness", fail)
+            with tracker_of(runs, sweep) as tracker:
+                tracker.write(tested)
+                tracker.write(other)
+        assert tracker.unwritten == 1
+        assert [run.data.metrics.get("val_accuracy") is not None for run in found(runs, sweep)] == [True, True]
+        assert not any("test_accuracy" in run.data.metrics for run in found(runs, sweep))
+
+        with tracker_of(runs, sweep) as tracker:
+            tracker.reconcile([tested, other])
+        assert [run.data.metrics.get("test_accuracy") for run in found(runs, sweep)].count(0.5) == 1
+
     def test_a_test_taken_after_the_run_is_added(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep))
