@@ -105,8 +105,8 @@ def finish(summary: RunSummary, sweep: str) -> None:
         click.echo(f"nothing was trained: every result was recorded already{taken}")
     if summary.gave_up_at is not None:
         click.echo(
-            f"ended after {plural(summary.gave_up_at, 'trial')} although run_cap allows more: nothing was proposed any more that "
-            "is possible and was not tried yet; widen the space, or lower run_cap",
+            f"ended after {plural(summary.gave_up_at, 'trial')} although run_cap allows more: nothing was proposed any "
+            "more that is possible and was not tried yet; widen the space, or lower run_cap",
             err=True,
         )
     if summary.unwritten:
