@@ -12,6 +12,7 @@ from sweeps.formatting import duration
 from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.report.ladder_table import to_csv
+from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
 from sweeps.results import ALPHA, RECIPE_SEEDS, Finding, RungComparison, RungRuns
 
 CSV, PAGE, LADDER, CURVES = "ladder.csv", "ladder.html", "ladder.png", "curves.png"
@@ -55,7 +56,7 @@ _READING = {
     "One run each (McNemar)": (
         "Two networks answer the same images, and only those count that one alone gets right: McNemar's exact test "
         "asks whether a fair coin would split them so. It compares these two networks, not the two recipes; the "
-        "interval of their difference is Newcombe's for paired shares."
+        "interval of their difference is the exact one of Clopper and Pearson, of the same images."
     ),
     f"{RECIPE_SEEDS} seeds or more (paired t)": (
         "The difference is taken seed by seed, and the t-test asks whether its mean could be nothing. "
@@ -64,7 +65,7 @@ _READING = {
     "p (Holm)": (
         "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "
         f"the number asked, and a difference counts as shown at {ALPHA} or less. "
-        "The intervals are not adjusted, so that one may exclude 0 where nothing can be shown; "
+        f"{INTERVALS_AND_P} It is of 95 % where one comparison was made, and wider where more were. "
         "1e-99 stands for that or less."
     ),
 }
@@ -102,9 +103,11 @@ def write_ladder(
 def _page(
     comparisons: Sequence[RungComparison], *, title: str, environment: Mapping[str, str], ladder: bytes, curves: bytes
 ) -> str:
+    words = words_of(comparisons)
     cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})
     warnings = "".join(
-        f'<p class="cut">Reduced budget: {escape(text)}. These rungs are not what the full ladder gives.</p>'
+        f'<p class="cut">Reduced budget: {escape(text)}. These {words.row}s are not what the full {words.whole} '
+        "gives.</p>"
         for text in cut
     )
     terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in environment.items())
@@ -113,7 +116,7 @@ def _page(
     heads = "".join(
         f'<th scope="col"{attribute}>{name}</th>'
         for name, attribute in (
-            ("Rung", ""),
+            (words.row.capitalize(), ""),
             ("Test accuracy, %", ' class="number"'),
             ("Difference, points", ' class="number"'),
             ("p (Holm)", ' class="number"'),
@@ -135,17 +138,17 @@ def _page(
 <h1>{escape(title)}</h1>
 <dl>{terms}</dl>
 {warnings}
-<h2>What each step brought</h2>
+<h2>{words.heading}</h2>
 <div class="wide"><table>
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {rows}
 </tbody>
 </table></div>
-<h2>The ladder</h2>
-{_picture(ladder, alt="Test accuracy of each rung with its 95 % interval; the numbers are those of the table.")}
+<h2>The {words.whole}</h2>
+{_picture(ladder, alt=f"Test accuracy of each {words.row} with its 95 % interval; the numbers are those of the table.")}
 <h2>Loss and accuracy while training</h2>
-{_picture(curves, alt="Training loss and accuracy of each rung against epoch.")}
+{_picture(curves, alt=f"Training loss and accuracy of each {words.row} against epoch.")}
 <h2>How to read it</h2>
 <div class="reading"><dl>{reading}</dl></div>
 </body>

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.results import EpochResult
 from sweeps.formatting import truncated
 from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_words import words_of
 from sweeps.results import Finding, RungComparison, RungRuns
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ COLOURS = {
 }
 """Okabe and Ito's blue and vermillion beside grey: told apart with any colour vision."""
 MEANINGS = {
-    Finding.HIGHER: "higher than the rung it comes from",
-    Finding.LOWER: "lower than the rung it comes from",
+    Finding.HIGHER: "higher than {compared_with}",
+    Finding.LOWER: "lower than {compared_with}",
     Finding.NOT_SHOWN: "no difference that can be shown",
 }
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
@@ -44,6 +45,8 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    words = words_of(comparisons)
+    meanings = {finding: text.format(compared_with=words.compared_with) for finding, text in MEANINGS.items()}
     rows = max(len(comparisons), 1)
     height = 1.35 + 0.62 * rows
     figure = Figure(figsize=(13, height), dpi=DPI, facecolor="white")
@@ -67,7 +70,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     present = {rung.finding for rung in comparisons}
     handles = [
         Line2D([], [], color=COLOURS[finding], marker="o", linestyle="", label=meaning)
-        for finding, meaning in MEANINGS.items()
+        for finding, meaning in meanings.items()
         if finding in present
     ]
     if present & {Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN}:

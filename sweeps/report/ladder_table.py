@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cifar_core.files import atomic_write
 from sweeps.formatting import PLAIN_WIDTH
 from sweeps.report.ladder_cells import CELLS, accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_words import INTERVALS_AND_P, LadderWords, words_of
 from sweeps.report.tables import GAP, Columns, column_width, columns_that_fit
 from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
 
@@ -38,16 +39,17 @@ def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> Non
     if not comparisons:
         console.print("no rung is recorded here yet", highlight=False)
         return
+    words = words_of(comparisons)
     width = console.width if console.is_terminal else PLAIN_WIDTH
-    columns, left_out = columns_that_fit(_columns(comparisons), width=width, at_least=3)
+    columns, left_out = columns_that_fit(_columns(comparisons, words), width=width, at_least=3)
     lines = [Text(_joined(list(columns), columns), style="bold")]
     for index, rung in enumerate(comparisons):
         lines.append(Text(_joined([cells[index] for cells in columns.values()], columns)))
         lines[-1].stylize("bold", 0, len(rung.rung))
-        for text, style in _words(rung):
+        for text, style in _lines_below(rung):
             wrapped = textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
             lines += [Text(line, style=style) for line in wrapped]
-    for remark in _remarks(comparisons, left_out):
+    for remark in _remarks(comparisons, left_out, words):
         lines += [Text(line, style="dim") for line in textwrap.wrap(remark, width)]
     for line in lines:
         if console.is_terminal:
@@ -66,11 +68,11 @@ def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
         file.write(text.getvalue().encode())
 
 
-def _columns(comparisons: Sequence[RungComparison]) -> dict[str, list[str]]:
+def _columns(comparisons: Sequence[RungComparison], words: LadderWords) -> dict[str, list[str]]:
     """Return header to one cell a rung."""
     cells = [cells_of(rung) for rung in comparisons]
     return {
-        "rung": [rung.rung for rung in comparisons],
+        words.row: [rung.rung for rung in comparisons],
         "test accuracy %": [
             _with_interval(of["test_accuracy_percent"], accuracy_interval(rung))
             for of, rung in zip(cells, comparisons, strict=True)
@@ -100,7 +102,7 @@ def _joined(cells: Sequence[str], columns: Columns) -> str:
     return (" " * GAP).join([first, *others])
 
 
-def _words(rung: RungComparison) -> list[tuple[str, str]]:
+def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
     """Return the lines below a rung's numbers, each with its style on a terminal."""
     tested = f" ({rung.test})" if rung.test else ""
     lines = [(rung.verdict + tested, STYLES[rung.finding])]
@@ -113,16 +115,17 @@ def _words(rung: RungComparison) -> list[tuple[str, str]]:
     return lines
 
 
-def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str]) -> list[str]:
-    remarks = [
-        "Accuracy in percent, difference in points, each with its 95 % interval; p over all comparisons of its kind."
-    ]
+def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderWords) -> list[str]:
+    remarks = ["Accuracy in percent with its 95 % interval; difference in points, p over all comparisons of its kind."]
+    if any(rung.difference_low is not None for rung in comparisons):
+        remarks.append(INTERVALS_AND_P)
     if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):
         remarks.append(
-            f"One run each compares two runs, not two recipes: that takes {RECIPE_SEEDS} seeds or more of both rungs."
+            f"One run each compares two runs, not two recipes: that takes {RECIPE_SEEDS} seeds or more of both "
+            f"{words.row}s."
         )
     cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})
-    remarks += [f"Reduced budget ({text}): not what the full ladder gives." for text in cut]
+    remarks += [f"Reduced budget ({text}): not what the full {words.whole} gives." for text in cut]
     if left_out:
         remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and the page)")
     return remarks

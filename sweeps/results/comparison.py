@@ -1,4 +1,4 @@
-"""What each rung of a ladder brought against the one it comes from, and how sure that is.
+"""What each rung of a ladder brought against the one it comes from, and whether chance may have brought it.
 
 One run each compares two networks, three seeds or more compare two recipes; the words keep the two apart. The
 same record serves `sweeps ablate`, where every rung comes from the full recipe.
@@ -14,19 +14,23 @@ from enum import StrEnum
 from sweeps.formatting import points
 from sweeps.results.rungs import RungRun, RungRuns
 from sweeps.results.statistics import (
+    discordant_interval,
     holm,
+    holm_levels,
     mcnemar,
-    newcombe_interval,
+    paired_t_interval,
     paired_t_test,
     student_interval,
     wilson_interval,
 )
+from sweeps.spec import WHOLE
 
 ALPHA = 0.05
 """A difference is shown where its Holm-adjusted p-value is at most this."""
 RECIPE_SEEDS = 3
 """Common seeds that a statement about recipes takes at the least."""
 _NO_SPREAD = 1e-9
+_SHOWN = f"shown at the {100 * ALPHA:.0f} % level"
 
 
 class Finding(StrEnum):
@@ -58,7 +62,8 @@ class RungComparison:
     ci_kind: str
     """`Wilson, one run` or `t, 3 seeds`: how the 95 % interval was made."""
     difference: float | None
-    """To the parent, in points (100 × the difference of two shares); as its 95 % interval."""
+    """To the parent, in points (100 × the difference of two shares); as its interval, which excludes 0 exactly where
+    the difference is shown: it is of the level at which Holm's procedure decided, 95 % for a single comparison."""
     difference_low: float | None
     difference_high: float | None
     p_value: float | None
@@ -81,8 +86,8 @@ class _Comparison:
     words: Callable[[str, bool], str]
     """From the difference's text and whether it is shown, the verdict."""
     difference: float | None = None
-    low: float | None = None
-    high: float | None = None
+    interval: Callable[[float], tuple[float, float] | None] = lambda alpha: None
+    """From alpha, the difference's interval of level 1 - alpha, which excludes 0 where the p-value is at most alpha."""
     p_value: float | None = None
     test: str | None = None
     recipes: bool = False
@@ -103,21 +108,25 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     comparisons = [
         _compared(rung, parent=known.get((rung.parent or "", rung.reduced)), budgets=budgets) for rung in rungs
     ]
-    adjusted: list[float | None] = [None] * len(rungs)
+    adjusted: list[tuple[float, float] | None] = [None] * len(rungs)
     families: dict[tuple[bool, str | None], list[tuple[int, float]]] = {}
     for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
         if comparison.p_value is not None:
             families.setdefault((comparison.recipes, rung.reduced), []).append((index, comparison.p_value))
     for family in families.values():
-        for (index, _), p_holm in zip(family, holm([p for _, p in family]), strict=True):
-            adjusted[index] = p_holm
-    return [_finished(rung, of, p_holm) for rung, of, p_holm in zip(rungs, comparisons, adjusted, strict=True)]
+        p_values = [p_value for _, p_value in family]
+        decided = zip(holm(p_values), holm_levels(p_values, alpha=ALPHA), strict=True)
+        for (index, _), p_and_level in zip(family, decided, strict=True):
+            adjusted[index] = p_and_level
+    return [_finished(rung, of, decided) for rung, of, decided in zip(rungs, comparisons, adjusted, strict=True)]
 
 
-def _finished(rung: RungRuns, comparison: _Comparison, p_holm: float | None) -> RungComparison:
+def _finished(rung: RungRuns, comparison: _Comparison, decided: tuple[float, float] | None) -> RungComparison:
     runs, difference = rung.tested, comparison.difference
     low, high, kind = _accuracy_interval(runs)
-    shown = p_holm is not None and p_holm <= ALPHA
+    p_holm, level = decided or (None, None)
+    ends = None if level is None else comparison.interval(level)
+    shown = level is not None and comparison.p_value is not None and comparison.p_value <= level
     finding = Finding.NOT_SHOWN if comparison.test else Finding.NOT_COMPARED
     if rung.parent is None:
         finding = Finding.START
@@ -136,8 +145,8 @@ def _finished(rung: RungRuns, comparison: _Comparison, p_holm: float | None) -> 
         ci_high=high,
         ci_kind=kind,
         difference=difference,
-        difference_low=comparison.low,
-        difference_high=comparison.high,
+        difference_low=None if ends is None else ends[0],
+        difference_high=None if ends is None else ends[1],
         p_value=comparison.p_value,
         p_holm=p_holm,
         test=comparison.test,
@@ -156,7 +165,7 @@ def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, lis
     if not rung.tested:
         return refused(f"no result: {rung.status}")
     if rung.parent is None:
-        return refused("the ladder starts here")
+        return refused("nothing is left out" if rung.name == WHOLE else "the ladder starts here")
     if parent is None:
         there = rung.parent in budgets
         return refused(f"not compared: {'different budgets' if there else f'{rung.parent} is not recorded here'}")
@@ -186,16 +195,19 @@ def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Compa
             words=lambda points, _: f"not tested: the same difference ({points}) in every seed, no spread to judge by",
             difference=mean,
         )
-    p_value, low, high = paired_t_test(ours, theirs)
+
+    def interval(alpha: float) -> tuple[float, float]:
+        low, high = paired_t_interval(ours, theirs, alpha=alpha)
+        return max(low, -100.0), min(high, 100.0)
+
     partly = f" (the {len(pairs)} seeds in common of {seeds})" if seeds > len(pairs) else ""
     return _Comparison(
         words=lambda points, shown: (
-            (f"{points}, sure" if shown else f"no difference that can be shown ({points})") + partly
+            (f"{points}, {_SHOWN}" if shown else f"no difference that can be shown ({points})") + partly
         ),
         difference=mean,
-        low=max(low, -100.0),
-        high=min(high, 100.0),
-        p_value=p_value,
+        interval=interval,
+        p_value=paired_t_test(ours, theirs),
         test=f"paired t over {len(pairs)} seeds",
         recipes=True,
     )
@@ -211,8 +223,11 @@ def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _C
         return _Comparison(words=lambda _points, _shown: "not compared: tested on different images")
     only_ours = int((run.correct & ~other.correct).sum())
     only_theirs = int((~run.correct & other.correct).sum())
-    both, images = int((run.correct & other.correct).sum()), len(run.correct)
-    low, high = newcombe_interval(both=both, only_first=only_ours, only_second=only_theirs, images=images)
+    images = len(run.correct)
+
+    def interval(alpha: float) -> tuple[float, float] | None:
+        ends = discordant_interval(only_ours, only_second=only_theirs, images=images, alpha=alpha)
+        return None if ends is None else (100 * ends[0], 100 * ends[1])
 
     def words(points: str, shown: bool) -> str:
         if only_ours == only_theirs == 0:
@@ -223,8 +238,7 @@ def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _C
     return _Comparison(
         words=words,
         difference=100 * (only_ours - only_theirs) / images,
-        low=100 * low,
-        high=100 * high,
+        interval=interval,
         p_value=mcnemar(only_ours, only_second=only_theirs),
         test="McNemar, one run each",
     )

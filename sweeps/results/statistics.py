@@ -20,13 +20,22 @@ def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return deviation, mean - reach, mean + reach
 
 
-def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Return the paired t-test's two-sided p-value, and low and high end of the mean difference's 95 % interval."""
+def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the paired t-test's two-sided p-value."""
     from scipy import stats
 
-    test = stats.ttest_rel(ours, theirs)
-    interval = test.confidence_interval(CONFIDENCE)
-    return float(test.pvalue), float(interval.low), float(interval.high)
+    return float(stats.ttest_rel(ours, theirs).pvalue)
+
+
+def paired_t_interval(ours: Sequence[float], theirs: Sequence[float], *, alpha: float) -> tuple[float, float]:
+    """Return low and high end of the mean difference's interval of level 1 - alpha.
+
+    It excludes 0 exactly where `paired_t_test` gives at most alpha.
+    """
+    from scipy import stats
+
+    interval = stats.ttest_rel(ours, theirs).confidence_interval(1 - alpha)
+    return float(interval.low), float(interval.high)
 
 
 def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
@@ -53,27 +62,24 @@ def mcnemar(only_first: int, *, only_second: int) -> float:
     return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def newcombe_interval(*, both: int, only_first: int, only_second: int, images: int) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two paired shares, -1 to 1.
+def discordant_interval(only_first: int, *, only_second: int, images: int, alpha: float) -> tuple[float, float] | None:
+    """Return the interval of level 1 - alpha of the difference of two paired shares, -1 to 1.
 
-    Source: Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: Wilson's two intervals, squared and
-    added, with a continuity-corrected estimate of their correlation.
+    It is the exact one given how many images one alone got right: of their share that the first got right, by Clopper
+    and Pearson, as McNemar's exact test looks at them too. It excludes 0 exactly where `mcnemar` gives at most alpha.
+    None where there is no such image.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404-413; for matched pairs Liddell, Journal of Epidemiology and
+    Community Health 37 (1983) 82-84.
     """
-    neither = images - both - only_first - only_second
-    first, second = (both + only_first) / images, (both + only_second) / images
-    (low_1, high_1), (low_2, high_2) = (wilson_interval(share, images=images) for share in (first, second))
-    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
-    cross = float(both * neither - only_first * only_second)
-    if cross > 0:
-        cross = max(cross - images / 2, 0.0)
-    phi = cross / math.sqrt(margins) if margins else 0.0
+    from scipy import stats
 
-    def reach(one: float, two: float) -> float:
-        return math.sqrt(max(one**2 - 2 * phi * one * two + two**2, 0.0))
-
-    difference = (only_first - only_second) / images
-    low = difference - reach(first - low_1, high_2 - second)
-    return low, difference + reach(high_1 - first, second - low_2)
+    discordant = only_first + only_second
+    if discordant == 0:
+        return None
+    share = stats.binomtest(only_first, discordant).proportion_ci(1 - alpha, method="exact")
+    low, high = ((2 * float(end) - 1) * discordant / images for end in (share.low, share.high))
+    return low, high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -87,3 +93,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
         return []
     _, adjusted, _, _ = multipletests(p_values, method="holm")
     return [float(p_value) for p_value in adjusted]
+
+
+def holm_levels(p_values: Sequence[float], *, alpha: float) -> list[float]:
+    """Return the level at which Holm's procedure decided about each p-value: at most it is rejected, above it not.
+
+    The smallest is set against alpha divided by their number, the next against alpha divided by one less, and so on;
+    the first that is above its level, and all after it, are decided at that level.
+
+    Source: as `holm`.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    levels = [alpha] * len(p_values)
+    level = alpha
+    is_open = True
+    for rank, index in enumerate(order):
+        if is_open:
+            level = alpha / (len(p_values) - rank)
+            is_open = p_values[index] <= level
+        levels[index] = level
+    return levels

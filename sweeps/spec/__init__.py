@@ -3,7 +3,7 @@
 Nothing else knows how a file is written; nothing here trains, records or asks a store.
 """
 
-from sweeps.spec.ablation import ablation_of
+from sweeps.spec.ablation import WHOLE, ablation_of
 from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FULL_BUDGET, Budget, Ladder, Rung, load_ladder
@@ -17,6 +17,7 @@ from sweeps.spec.yaml_file import flatten, read_yaml
 __all__ = [
     "FULL_BUDGET",
     "SPLIT_FIELDS",
+    "WHOLE",
     "Assignment",
     "Budget",
     "Change",

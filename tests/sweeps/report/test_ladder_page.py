@@ -125,6 +125,21 @@ def test_terminal_csv_page_and_picture_show_the_same_numbers(tmp_path: Path) -> 
         assert row["verdict"] in " ".join(" ".join(drawn).split())
 
 
+def test_an_ablation_speaks_of_variants_of_a_recipe_and_not_of_rungs(tmp_path: Path) -> None:
+    first, second, *_ = ladder()
+    rungs = [replace(first, name="whole", parent=None), replace(second, name="without-data.batch-size", parent="whole")]
+    texts = [
+        in_terminal(compare_rungs(rungs)),
+        re.sub(r"<style>.*?</style>|data:image\S+", "", in_page(tmp_path, rungs)),
+    ]
+    drawn = ladder_figure(compare_rungs(rungs)).findobj(Text)
+    texts.append(" ".join(text.get_text() for text in drawn))
+    assert not any(re.search(r"\brungs?\b|\bladder\b(?!\.)", text, re.IGNORECASE) for text in texts[:1])
+    assert all("nothing is left out" in text for text in texts)
+    assert "variant" in texts[0]
+    assert '<th scope="col">Variant</th>' in texts[1]
+
+
 def test_a_reduced_budget_is_marked_everywhere(tmp_path: Path) -> None:
     rungs = ladder()[-2:]
     shown = compare_rungs(rungs)

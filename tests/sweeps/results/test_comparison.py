@@ -22,7 +22,7 @@ from cifar_core.results import EpochResult
 from sweeps.report.ladder_cells import cells_of
 from sweeps.results.comparison import Finding, RungComparison, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns, read_rungs
-from sweeps.results.statistics import holm, mcnemar, newcombe_interval
+from sweeps.results.statistics import discordant_interval, holm, mcnemar
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
 
@@ -35,7 +35,7 @@ def _cheap_collection() -> Iterator[None]:
     gc.unfreeze()
 
 
-RECIPE_WORDS = re.compile(r"\bsure\b|no difference that can be shown")
+RECIPE_WORDS = re.compile(r"shown at the|no difference that can be shown")
 
 
 def run_of(correct: Sequence[int] | np.ndarray, *, seed: int = 0, status: str = "complete") -> RungRun:
@@ -78,21 +78,18 @@ class TestStatistics:
         # 5 discordant pairs, all one way: 2 × (1/2)^5
         assert mcnemar(5, only_second=0) == pytest.approx(0.0625)
 
-    @pytest.mark.parametrize(
-        ("table", "interval"),
-        [
-            # Newcombe 1998, table II: (36, 12, 2, 0), method 10
-            ((36, 12, 2, 0), (0.0569, 0.3404)),
-            # Altman et al., Statistics with confidence (2000), table 6.2
-            ((14, 5, 0, 22), (0.011, 0.226)),
-        ],
-    )
-    def test_newcombe_gives_the_published_intervals(
-        self, table: tuple[int, int, int, int], interval: tuple[float, float]
-    ) -> None:
-        both, first, second, _ = table
-        found = newcombe_interval(both=both, only_first=first, only_second=second, images=sum(table))
-        assert found == pytest.approx(interval, abs=6e-4)
+    def test_the_interval_of_discordant_images_is_clopper_and_pearsons(self) -> None:
+        low, high = proportion_confint(14, 17, alpha=0.05, method="beta")
+        found = discordant_interval(14, only_second=3, images=100, alpha=0.05)
+        assert found == pytest.approx(((2 * low - 1) * 17 / 100, (2 * high - 1) * 17 / 100))
+        assert discordant_interval(0, only_second=0, images=100, alpha=0.05) is None
+
+    @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.05, 0.025, 0.01, 0.05 / 7]))
+    @settings(max_examples=80, deadline=None)
+    def test_it_excludes_0_exactly_where_mcnemar_rejects(self, first: int, second: int, alpha: float) -> None:
+        ends = discordant_interval(first, only_second=second, images=100, alpha=alpha)
+        excludes = ends is not None and (ends[0] > 1e-12 or ends[1] < -1e-12)
+        assert excludes == (mcnemar(first, only_second=second) <= alpha)
 
     @given(st.lists(st.floats(min_value=0, max_value=1), min_size=1, max_size=20))
     @settings(max_examples=60, deadline=None)
@@ -132,6 +129,26 @@ class TestStatistics:
             DescrStatsW([4.0, 4.2, 4.7]).tconfint_mean()
         )
 
+    @given(
+        st.lists(st.tuples(st.integers(-40, 40), st.lists(st.integers(-30, 30), min_size=3, max_size=4)), max_size=6),
+        st.lists(st.integers(-40, 40), max_size=4),
+    )
+    @settings(max_examples=40, deadline=None)
+    def test_an_interval_excludes_0_exactly_where_the_difference_is_shown(
+        self, recipes: list[tuple[int, list[int]]], networks: list[int]
+    ) -> None:
+        ladder = [rung("base", *seeds(500, 500, 500, 500))]
+        for index, (shift, spread) in enumerate(recipes):
+            ladder.append(rung(f"recipe-{index}", *seeds(*(500 + shift + each for each in spread)), parent="base"))
+        ladder += [rung(f"net-{index}", right(500 + shift), parent="base") for index, shift in enumerate(networks)]
+        for each in compare_rungs(ladder):
+            if each.difference_low is None or each.difference_high is None:
+                assert each.finding not in (Finding.HIGHER, Finding.LOWER)
+                continue
+            excludes = each.difference_low > 1e-9 or each.difference_high < -1e-9
+            assert excludes == (each.finding in (Finding.HIGHER, Finding.LOWER))
+            assert (each.p_holm is not None and each.p_holm <= 0.05) == excludes
+
     def test_holm_counts_runs_and_recipes_and_budgets_apart(self) -> None:
         ladder = [
             rung("a", *seeds(600, 610, 605)),
@@ -160,12 +177,13 @@ class TestProperties:
         before, after = (run_of(np.array(side)) for side in zip(*pairs, strict=True))
         there, back = step([before], [after]), step([after], [before])
         assert there.difference is not None
-        assert there.difference_low is not None
-        assert there.difference_high is not None
+        assert back.difference == pytest.approx(-there.difference)
+        if there.difference_low is None or there.difference_high is None:
+            assert all(one == other for one, other in pairs)
+            return
         assert there.difference_low - 1e-9 <= there.difference <= there.difference_high + 1e-9
         assert there.difference_low >= -100 - 1e-9
         assert there.difference_high <= 100 + 1e-9
-        assert back.difference == pytest.approx(-there.difference)
         assert back.difference_low == pytest.approx(-there.difference_high, abs=1e-9)
         assert back.p_value == pytest.approx(there.p_value)
         assert not RECIPE_WORDS.search(there.verdict)
@@ -212,7 +230,7 @@ class TestWords:
 
     def test_a_recipe_that_is_better(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 652, 652))
-        assert (gain.verdict, gain.test) == ("+4.30 points, sure", "paired t over 3 seeds")
+        assert (gain.verdict, gain.test) == ("+4.30 points, shown at the 5 % level", "paired t over 3 seeds")
 
     def test_recipes_that_cannot_be_told_apart(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 600, 611))
@@ -231,7 +249,7 @@ class TestWords:
 
     def test_seeds_in_common_only_partly(self) -> None:
         gain = step(seeds(600, 610, 605, 600), seeds(640, 652, 652))
-        assert gain.verdict == "+4.30 points, sure (the 3 seeds in common of 4)"
+        assert gain.verdict == "+4.30 points, shown at the 5 % level (the 3 seeds in common of 4)"
 
     def test_no_seed_in_common(self) -> None:
         gain = step([right(600, seed=0)], [right(640, seed=7)])

@@ -1,0 +1,42 @@
+"""What the rows of a ladder's views are called: rungs, or, where each leaves one change out of a recipe, variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweeps.results import RungComparison
+from sweeps.spec import WHOLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderWords:
+    """The nouns of one kind of comparison."""
+
+    row: str
+    whole: str
+    heading: str
+    compared_with: str
+
+
+LADDER = LadderWords(
+    row="rung", whole="ladder", heading="What each step brought", compared_with="the rung it comes from"
+)
+ABLATION = LadderWords(
+    row="variant",
+    whole="ablation",
+    heading="What is lost, or won, without each change",
+    compared_with="the whole recipe",
+)
+
+
+INTERVALS_AND_P = "The interval of a difference is adjusted as its p is: it excludes 0 where the difference is shown."
+"""Why two intervals of one table may be of different levels, in one line."""
+
+
+def words_of(comparisons: Sequence[RungComparison]) -> LadderWords:
+    """Return the nouns for what was compared."""
+    is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [WHOLE] and all(
+        rung.parent in (None, WHOLE) for rung in comparisons
+    )
+    return ABLATION if is_ablation else LADDER
