@@ -32,7 +32,7 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
     from sweeps.spec import read_yaml
 
     if "rungs" in read_yaml(file, overrides=overrides):
-        _plan_ladder(file, overrides, console())
+        _plan_ladder(file, overrides, console(), probe=not no_probe)
     else:
         _plan_sweep(file, overrides, console(), probe=not no_probe)
 
@@ -41,7 +41,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     from rich.table import Table
 
     from cifar_core.config import TrainingConfig
-    from sweeps.execution import estimate_cost, local_slots, preview, trial_count
+    from sweeps.execution import check_networks, estimate_cost, local_slots, preview, trial_count
     from sweeps.formatting import duration, short_names, short_value
     from sweeps.spec import flatten, load_spec
 
@@ -61,6 +61,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     console.print(space)
 
     configs = preview(spec)
+    check_networks(configs)
     first = Table("first", *short_names(list(spec.parameters)), box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
         drawn = config.dotted()
@@ -86,10 +87,10 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     console.print(f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does", soft_wrap=True)
 
 
-def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> None:
+def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, probe: bool) -> None:
     from rich.table import Table
 
-    from sweeps.execution import Probe, local_slots
+    from sweeps.execution import Probe, check_networks, local_slots, makespan
     from sweeps.formatting import duration
     from sweeps.spec import load_ladder
 
@@ -103,13 +104,19 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console) -> No
     console.print(f"{ladder.name}: {ladder.description}", markup=False, soft_wrap=True)
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
-    probe = Probe()
-    seconds_of = {rung.name: probe.seconds(rung.config) for rung in ladder.rungs}
-    console.print(
-        f"{len(ladder.rungs)} rungs, {sum(rung.config.epochs for rung in ladder.rungs)} epochs, about "
-        f"{duration(sum(seconds_of.values()) / slots.count)} on {slots.describe()}, from train steps timed here",
-        soft_wrap=True,
-    )
-    for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
-        console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
+    epochs = sum(rung.config.epochs for rung in ladder.rungs)
+    check_networks([rung.config for rung in ladder.rungs])
+    if probe:
+        timed = Probe()
+        seconds_of = {rung.name: timed.seconds(rung.config) for rung in ladder.rungs}
+        together = duration(makespan(list(seconds_of.values()), slots=slots.count))
+        console.print(
+            f"{len(ladder.rungs)} rungs, {epochs} epochs, about {together} on {slots.describe()}, from train steps "
+            "timed here",
+            soft_wrap=True,
+        )
+        for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
+            console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
+    else:
+        console.print(f"{len(ladder.rungs)} rungs, {epochs} epochs on {slots.describe()}", soft_wrap=True)
     console.print(f"nothing was started: `sweeps ladder {file}` does", soft_wrap=True)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.execution.estimate import Probe, estimate_cost, preview, trial_count
+    from sweeps.execution.estimate import (
+        Probe,
+        check_networks,
+        estimate_cost,
+        makespan,
+        preview,
+        trial_count,
+    )
     from sweeps.execution.output import stage, terminal_copy
     from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_sweep
     from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
@@ -23,8 +30,10 @@ __all__ = [
     "RunPlan",
     "RunSummary",
     "Slots",
+    "check_networks",
     "estimate_cost",
     "local_slots",
+    "makespan",
     "plan_of_ladder",
     "plan_of_sweep",
     "preview",
@@ -43,7 +52,9 @@ __getattr__, __dir__ = lazy_face(
         "RunPlan": "plan",
         "RunSummary": "runner",
         "Slots": "slots",
+        "check_networks": "estimate",
         "estimate_cost": "estimate",
+        "makespan": "estimate",
         "local_slots": "slots",
         "plan_of_ladder": "plan",
         "plan_of_sweep": "plan",

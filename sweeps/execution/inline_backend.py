@@ -19,9 +19,10 @@ class InlineBackend:
 
     def __init__(self, resources: Resources) -> None:
         self._cpus = resources.cpus_per_trial
+        self._takes_gpu = resources.gpus_per_trial != 0 and local_gpus() > 0
 
     def slots(self) -> Slots:
-        return Slots(count=1, cpus=self._cpus, gpus=1.0 if local_gpus() else 0.0)
+        return Slots(count=1, cpus=self._cpus, gpus=1.0 if self._takes_gpu else 0.0)
 
     def run(
         self,

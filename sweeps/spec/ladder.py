@@ -87,12 +87,14 @@ class Budget:
     def apply(self, config: TrainingConfig) -> TrainingConfig:
         """Return the configuration under this budget; what is counted in epochs shrinks with them."""
         data = config.data.model_copy(update={"train_size": self._train_size(config)})
-        return config.shortened(self.epochs_scale).model_copy(update={"data": data})
+        shorter = config.shortened(self.epochs_scale)
+        # A share that rounds to all of its epochs cuts nothing, of its schedule neither.
+        return (config if shorter.epochs == config.epochs else shorter).model_copy(update={"data": data})
 
     def reduced(self, config: TrainingConfig) -> str | None:
         """Return how a configuration's budget was cut, None where it was not."""
         parts, cut = [], self.apply(config)
-        if self.epochs_scale != 1:
+        if cut.epochs != config.epochs:
             parts.append(f"{cut.epochs} of {config.epochs} epochs")
         if cut.data.train_size != config.data.train_size:
             parts.append(f"{cut.data.train_size:,} training images")

@@ -123,6 +123,28 @@ class TestPlan:
         assert "2 trials of 4 combinations by random search, no early stopping" in result.stdout
         assert not (tmp_path / "runs").exists()
 
+    def test_of_a_ladder_it_times_nothing_unless_asked(
+        self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+        path = write_yaml(tmp_path, {"name": "steps", "base": {"epochs": 1}, "rungs": rungs})
+        assert "from train steps timed here" in cli("plan", path).stdout
+        monkeypatch.setattr("sweeps.execution.estimate.seconds_per_image", None)
+
+        result = cli("plan", path, "--no-probe")
+
+        assert result.exit_code == 0, result.output
+        assert "2 rungs, 2 epochs on" in result.stdout
+
+    def test_a_network_that_cannot_be_built_is_refused(self, tmp_path: Path, cli: Cli) -> None:
+        base = {"epochs": 1, "model": {"name": "no_such_net:Net"}}
+        result = cli(
+            "plan", write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]}), "--no-probe"
+        )
+
+        assert result.exit_code == 2
+        assert "no_such_net" in result.stderr
+
     def test_it_estimates_the_time_from_steps_timed_here(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny()))
 

@@ -274,6 +274,13 @@ class TestBudget:
         assert (cut.epochs, cut.schedule.step_size) == (8, 2)
         assert Budget(epochs_scale=0.4).reduced(self.config) == "8 of 20 epochs"
 
+    def test_a_share_that_rounds_to_all_epochs_is_the_full_budget_and_the_very_configuration(self) -> None:
+        scheduled = TrainingConfig.model_validate({"epochs": 20, "schedule": {"name": "step", "step_size": 100}})
+        for config in (self.config, scheduled):
+            assert Budget(epochs_scale=0.98).apply(config) == config
+            assert Budget(epochs_scale=0.98).reduced(config) is None
+        assert Budget(epochs_scale=0.9).reduced(scheduled) == "18 of 20 epochs"
+
     def test_at_least_one_epoch_remains(self) -> None:
         cut = Budget(epochs_scale=0.001).apply(self.config)
 

@@ -1,0 +1,88 @@
+"""What a plan says that a sweep costs. The times of train steps are set by hand; one test times real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_core.config import TrainingConfig
+from sweeps.errors import SweepError
+from sweeps.execution import estimate
+from sweeps.execution.estimate import Probe, check_networks, estimate_cost, makespan, seconds_per_image
+from sweeps.spec import EarlyTerminate
+from sweeps.study import expected_epochs
+
+
+@pytest.fixture
+def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "seconds_per_image", lambda config, *, device: 0.001)
+
+
+def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingConfig:
+    return TrainingConfig.model_validate(
+        {"epochs": epochs, "data": {"train_size": train_size}, "model": {"width": width}}
+    )
+
+
+@pytest.mark.usefixtures("_a_millisecond_an_image")
+class TestCost:
+    def test_without_early_stopping_every_trial_takes_all_its_epochs(self) -> None:
+        cost = estimate_cost([config(2), config(6)], trials=10, early=EarlyTerminate(), slots=2)
+
+        assert (cost.trials, cost.trial_epochs, cost.max_trial_epochs) == (10, 40, 40)
+        # Four seconds a trial, ten trials, two at once.
+        assert cost.seconds == pytest.approx(4.0 * 10 / 2)
+        assert cost.probed == 1
+
+    def test_early_stopping_saves_epochs_and_seconds_in_the_same_share(self) -> None:
+        early = EarlyTerminate(type="asha", min_epochs=1, reduction_factor=3)
+        cost = estimate_cost([config(9)], trials=30, early=early, slots=1)
+
+        assert cost.trial_epochs == pytest.approx(30 * expected_epochs(9, early))
+        assert cost.trial_epochs < cost.max_trial_epochs == 270
+        assert cost.seconds == pytest.approx(cost.trial_epochs * 1.0)
+
+    def test_each_network_is_timed_once(self) -> None:
+        probe = Probe()
+        assert not probe.knows(config(1))
+        assert probe.seconds(config(3)) == pytest.approx(3.0)
+        assert probe.seconds(config(2, train_size=500)) == pytest.approx(1.0)
+        probe.seconds(config(1, width=8))
+        assert probe.knows(config(1))
+        assert probe.networks == 2
+
+
+def test_a_real_step_takes_a_time() -> None:
+    assert 0 < seconds_per_image(config(1, width=4)) < 1
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.integers(1, 4))
+def test_runs_together_take_no_less_than_the_longest_and_than_their_share(seconds: list[float], slots: int) -> None:
+    together = makespan(seconds, slots=slots)
+
+    assert together >= max(*seconds, sum(seconds) / slots) - 1e-9
+    assert together <= sum(seconds) / slots + max(seconds) + 1e-9
+
+
+def test_runs_on_one_slot_follow_each_other() -> None:
+    assert makespan([1.0, 2.0, 3.0], slots=1) == 6.0
+    assert makespan([3.0, 3.0, 2.0, 2.0, 2.0], slots=2) == 7.0
+
+
+def test_a_network_that_cannot_be_built_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net_to_check.py").write_text(
+        "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3072, num_classes))\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    net = TrainingConfig.model_validate({"model": {"name": "net_to_check:Net"}})
+
+    check_networks([net, TrainingConfig()])
+    for wrong in ({"name": "net_to_check:Other"}, {"name": "no_such_module:Net"},
+                  {"name": "net_to_check:Net", "options": {"depth": 3}}):  # fmt: skip
+        with pytest.raises(SweepError, match=r"model\.name: model"):
+            check_networks([net, TrainingConfig.model_validate({"model": wrong})])
