@@ -57,6 +57,21 @@ def fresh(images: tuple[LabelledImages, LabelledImages]) -> Callable[[TrainingCo
     return lambda wanted: start(wanted, train_size=len(images[0]), device="cpu")
 
 
+def test_the_training_accuracy_is_the_share_of_images_that_were_right_when_they_were_trained_on(
+    images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    # A rate so small that the network stays what it was: each image is judged by the same one. The last batch is small.
+    still = config(epochs=1, optimizer={"lr": 1e-30}, data=DATA | {"batch_size": 64})
+    state = fresh(still)
+    before = evaluate(state.model, images[0], config=still)
+
+    (result,) = train(still, *images, state=state)
+
+    assert before.accuracy > 0
+    assert result.train_accuracy == before.accuracy
+    assert result.train_loss == pytest.approx(before.loss, rel=1e-5)
+
+
 def computed(results: list[EpochResult]) -> list[EpochResult]:
     """Return the results without what the clock says."""
     return [replace(r, seconds=0.0, images_per_second=0.0, finished_at=0.0) for r in results]

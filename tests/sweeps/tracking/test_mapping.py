@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult
 from sweeps.identity import Protocol
 from sweeps.tracking.child_run import ChildRun
-from sweeps.tracking.mapping import CONFIG, params_of, recorded_config, recorded_protocol
+from sweeps.tracking.mapping import CONFIG, params_of, recorded_config, recorded_protocol, summary_metrics
 from sweeps.trial_record import Outcome, TrialRecord
 
 IDENTITIES = Path(__file__).parents[2] / "fixtures" / "identities-0.1.0.json"
@@ -74,3 +75,23 @@ def test_a_proven_source_outlives_an_edit_of_the_network() -> None:
     child = ChildRun(run_id="r", name="s-000", status="FINISHED", tags={"source": "abc", "error": "old"})
 
     assert child.outdated_tags(unproven) == ["error"]
+
+
+def test_the_best_accuracy_is_of_the_best_epoch_and_not_of_the_last() -> None:
+    config = TrainingConfig(epochs=3)
+    epochs = tuple(
+        EpochResult(
+            epoch=epoch, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, learning_rate=0.1,
+            seconds=2.0, images_per_second=100.0, finished_at=1000.0 + epoch,
+        )
+        for epoch, accuracy in enumerate((0.5, 0.7, 0.6), start=1)
+    )  # fmt: skip
+    record = TrialRecord(
+        sweep="s", study="s-1", number=0, key="k", config_id="c", config=config, outcome=Outcome.COMPLETE,
+        epochs=epochs, started=1000.0, finished=1004.0, parameters=1_500_000,
+    )  # fmt: skip
+
+    found = {point.name: point.value for point in summary_metrics(record)}
+
+    assert found == {"parameters_millions": 1.5, "epochs": 3, "train_seconds": 6.0, "best_val_accuracy": 0.7}
+    assert all((point.step, point.timestamp_ms) == (0, 1_003_000) for point in summary_metrics(record))
