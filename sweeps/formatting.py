@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cifar_core.config import TrainingConfig
@@ -32,6 +33,19 @@ OUTCOME_STYLES = {
     Outcome.RUNNING: "cyan",
 }
 """Styles of rich."""
+
+
+def log_path(log: str | None, runs: Path) -> str:
+    """Return a trial's log as one would type it: from the folder one is in, where it lies below it.
+
+    Args:
+        log: the path in the record, from the runs folder; None where the trial never had one.
+        runs: the runs folder.
+    """
+    if log is None:
+        return "none"
+    path, here = runs / log, Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def percent(share: float | None) -> str:

@@ -75,7 +75,7 @@ def ladder(
     )
     with after_the_run("the ladder", f"sweeps ladder {file}"):
         show_ladder(runs, loaded.name)
-    finish(summary, loaded.name)
+    finish(summary, loaded.name, runs=runs)
 
 
 def show_ladder(runs: Path, name: str) -> None:
@@ -127,4 +127,4 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
     summary = run_ladder(ladder, runs=runs, backend=backend, address=address, retry_failed=retry_failed, budget=budget)
     with after_the_run("the comparison", f"sweeps ablate {run}"):
         show_ladder(runs, ladder.name)
-    finish(summary, ladder.name)
+    finish(summary, ladder.name, runs=runs)

@@ -55,7 +55,7 @@ def run(
         click.echo(f"warning: {file}: {warning}", err=True)
     summary = run_spec(spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
     show_result(runs, spec.name)
-    finish(summary, spec.name)
+    finish(summary, spec.name, runs=runs)
 
 
 def show_result(runs: Path, sweep: str) -> None:
@@ -85,9 +85,9 @@ def after_the_run(what: str, later: str) -> Iterator[None]:
         click.echo(f"`{later}` does it later", err=True)
 
 
-def finish(summary: RunSummary, sweep: str) -> None:
+def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
     """Say in words how a start went, and exit with the code that says the same."""
-    from sweeps.formatting import duration, plural
+    from sweeps.formatting import duration, log_path, plural
     from sweeps.trial_record import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
@@ -115,7 +115,7 @@ def finish(summary: RunSummary, sweep: str) -> None:
         click.echo(f"error: {summary.details}", err=True)
         sys.exit(2)
     for record in failed:
-        click.echo(f"{record.name} failed: {record.error}; its log: {record.log}", err=True)
+        click.echo(f"{record.name} failed: {record.error}; its log: {log_path(record.log, runs)}", err=True)
     if summary.stopped_by == "failing":
         click.echo(f"error: {summary.details}", err=True)
         sys.exit(1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from sweeps.execution.stopping import Stopping
-from sweeps.formatting import plural
+from sweeps.formatting import log_path, plural
 from sweeps.trial_record import ErrorClass, Outcome, TrialRecord
 
 SAME_FAILURES = 3
@@ -21,6 +22,7 @@ class FailureWatch:
         *,
         models: Sequence[str],
         sources: Mapping[str, str],
+        runs: Path,
         earlier: Iterable[TrialRecord],
     ) -> None:
         """Listen from now on.
@@ -29,9 +31,11 @@ class FailureWatch:
             stopping: what is asked for the end.
             models: every network that the sweep may train: while one was not tried there is hope.
             sources: hash of the file, of each network that is the user's own.
+            runs: the folder that the records' logs are named from.
             earlier: trials of earlier starts; one that did not fail gives hope, unless its network was another.
         """
         self._stopping = stopping
+        self._runs = runs
         self._untried = set(models)
         self._failures: dict[int, TrialRecord] = {}
         self._hope = any(_gives_hope(r) and r.source == sources.get(r.config.model.name) for r in earlier)
@@ -58,7 +62,8 @@ class FailureWatch:
         self._stopping.because(
             "failing",
             f"{plural(len(self._failures), 'trial')} failed, all in the same way, and none did not:\n{told}\n"
-            f"the whole of it is in {last.log}; mend it, then the same command with --retry-failed",
+            f"the whole of it is in {log_path(last.log, self._runs)}; "
+            "mend it, then the same command with --retry-failed",
         )
 
 

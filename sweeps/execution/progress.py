@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_text
+from sweeps.formatting import OUTCOME_STYLES, describe, duration, log_path, metric_text
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -48,7 +48,7 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
     """Return what is worth saying of one trial."""
     value = f", {state.metric} {metric_text(state.metric, state.value(record))}" if record.epochs else ""
     reused = ", taken over from an earlier run" if record.reused_from else ""
-    why = f": {record.error} (log: {record.log})" if record.error else ""
+    why = f": {record.error} (log: {log_path(record.log, state.runs)})" if record.error else ""
     return (
         f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
         f"({_configuration(record)}){reused}{why}"

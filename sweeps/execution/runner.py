@@ -232,6 +232,7 @@ class _Start:
                 metric=plan.metric.name,
                 maximize=plan.metric.goal == "maximize",
                 records=ledger.records,
+                runs=folder.runs,
                 target=ledger.target,
                 slots=slots.count,
             )
@@ -244,7 +245,13 @@ class _Start:
             )
             inline = self._options.backend == "inline"
             with show_progress(self._console, state, prints_through=inline) as progress, test_step:
-                watch = FailureWatch(self._stopping, models=plan.models, sources=self._sources, earlier=ledger.records)
+                watch = FailureWatch(
+                    self._stopping,
+                    models=plan.models,
+                    sources=self._sources,
+                    runs=folder.runs,
+                    earlier=ledger.records,
+                )
                 self._listeners = [
                     self._tracker.write,
                     progress.update,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.errors import SweepError
-from sweeps.formatting import accuracy, duration, is_accuracy, loss, number, percent
+from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent
 
 if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
@@ -72,7 +72,7 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     console.print(values)
     if row["log"] is not None:
         # On one line, however long: a path that is cut cannot be opened.
-        console.print(f"log: {runs / row['log']}", markup=False, soft_wrap=True)
+        console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
     curve = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
         curve.add_column(name, justify="right")

@@ -9,7 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.formatting import OUTCOME_STYLES, describe, duration, metric_cell, metric_heading, metric_text, percent
+from sweeps.formatting import (
+    OUTCOME_STYLES,
+    describe,
+    duration,
+    log_path,
+    metric_cell,
+    metric_heading,
+    metric_text,
+    percent,
+)
 from sweeps.report.tables import GAP, column_width, columns_that_fit
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome
@@ -43,7 +52,9 @@ def print_status(state: SweepState, console: Console) -> None:
         console.print(f"columns that do not fit: {', '.join(left_out)}", style="dim")
     for record in state.records:
         if record.outcome is Outcome.FAILED:
-            console.print(f"{record.name} failed: {record.error}; its log: {record.log}", markup=False)
+            console.print(
+                f"{record.name} failed: {record.error}; its log: {log_path(record.log, state.runs)}", markup=False
+            )
     # A terminal would break it in the middle of a word; in a file it is one line.
     console.print(headline(state), soft_wrap=not console.is_terminal)
     if state.damage is not None:

@@ -22,6 +22,7 @@ class SweepState:
         metric: str,
         maximize: bool,
         records: Iterable[TrialRecord] = (),
+        runs: Path = Path(),
         target: int | None = None,
         slots: int = 1,
         driver: str | None = None,
@@ -34,6 +35,7 @@ class SweepState:
             metric: field of `EpochResult` that the search looks at.
             maximize: whether more of it is better.
             records: its trials so far; those that ended count as done before this start.
+            runs: the folder that the records' logs are named from.
             target: trials it ends with, None where only its space decides.
             slots: trials that train at once.
             driver: who runs it (`process 12 on host`), None where nobody does.
@@ -41,6 +43,7 @@ class SweepState:
         """
         self.sweep = sweep
         self.metric = metric
+        self.runs = runs
         self.target = target
         self.driver = driver
         self.damage = damage
@@ -114,6 +117,7 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         maximize=study.direction.name == "MAXIMIZE",
         # What is open in the journal is being trained by the driver that holds the sweep.
         records=[_as_running(record) for record in records] if driver else records,
+        runs=runs,
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
         damage=None if damage is None else str(damage),
     )

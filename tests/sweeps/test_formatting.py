@@ -15,6 +15,7 @@ from sweeps import formatting
 from sweeps.formatting import (
     accuracy,
     duration,
+    log_path,
     metric_cell,
     metric_heading,
     metric_text,
@@ -101,3 +102,12 @@ def test_a_table_in_a_pipe_is_as_wide_as_the_user_says(columns: int | None) -> N
 
     table = said.stdout[said.stdout.index("first") : said.stdout.index("trials")].splitlines()
     assert max(map(len, table)) in range((columns or 100) - 9, (columns or 100) + 1)
+
+
+def test_a_log_is_named_so_that_it_can_be_opened_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert log_path("sweeps/a/logs/0.log", Path("runs")) == "runs/sweeps/a/logs/0.log"
+    assert log_path("sweeps/a/logs/0.log", tmp_path / "runs") == "runs/sweeps/a/logs/0.log"
+    assert log_path("sweeps/a/logs/0.log", Path("/elsewhere")) == "/elsewhere/sweeps/a/logs/0.log"
+    assert log_path(None, Path("runs")) == "none"

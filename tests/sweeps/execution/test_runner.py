@@ -238,7 +238,7 @@ def test_a_failing_trial_ends_with_1_and_names_a_log_that_holds_the_traceback(
     assert outcomes(runs) == [("FAILED", "failed")]
     named = re.search(r"trial 0 failed: RuntimeError: no such kernel; its log: (\S+)", result.stderr)
     assert named is not None
-    log = (runs / named[1]).read_text(encoding="utf-8")
+    log = Path(named[1]).read_text(encoding="utf-8")
     assert "Traceback (most recent call last)" in log
     assert 'net_that_fails.py", line' in log
 
