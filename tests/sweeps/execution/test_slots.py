@@ -29,6 +29,7 @@ def slots(
         ({"cpus": 2, "gpus": 4}, 2, "cuda"),
         ({"cpus": 16, "gpus": 2, "each": 0.5}, 4, "cuda"),
         ({"cpus": 16, "gpus": 4, "each": 2}, 2, "cuda"),
+        ({"cpus": 16, "gpus": 4, "each": 1}, 4, "cuda"),
         # Two trials of 0.4 fit on each of two GPUs; the 0.2 that both leave are no fifth one.
         ({"cpus": 16, "gpus": 2, "each": 0.4}, 4, "cuda"),
         ({"cpus": 16, "gpus": 1, "each": 1 / 3}, 3, "cuda"),

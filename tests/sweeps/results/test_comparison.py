@@ -370,6 +370,64 @@ class TestReading:
         assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
         assert [len(r.tested) for r in rungs] == [0, 0, 1]
 
+    def test_only_runs_of_the_asked_ladder_that_are_of_a_rung_are_read(self) -> None:
+        asked: list[str | None] = []
+
+        class Asked(FakeReader):
+            def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+                asked.append(sweep)
+                return super().runs(sweep=sweep)
+
+        rungs = read_rungs(Asked(row("baseline"), row("x", run_id="parent") | {"rung": None}), sweep="ladder")
+        assert ([rung.name for rung in rungs], asked) == (["baseline"], ["ladder"])
+
+    def test_a_tested_run_brings_its_numbers(self) -> None:
+        told = row("baseline", parameters_millions=0.5, train_seconds=20.0, images_per_second=900.0)
+        (run,) = read_rungs(FakeReader(told), sweep="ladder")[0].runs
+        assert (run.seed, run.run_id, run.status, run.test_accuracy) == (0, "baseline-0", "complete", 0.5)
+        assert (run.parameters_millions, run.train_seconds, run.images_per_second) == (0.5, 20.0, 900.0)
+        assert run.correct is not None
+        assert run.correct.dtype == bool
+
+    def test_of_a_seeds_runs_the_newest_tested_one_counts(self) -> None:
+        first = row("a", run_id="old", accuracy=0.5, config_id="c")
+        again = row("a", run_id="new", accuracy=0.6, config_id="c", started="2026-01-02T00:00:00Z")
+        open_yet = row(
+            "a", run_id="open", accuracy=None, status="running", config_id="c", started="2026-01-03T00:00:00Z"
+        )
+        untested = row("a", run_id="untested", accuracy=None, config_id="c", started="2026-01-04T00:00:00Z")
+        for rows in ([first, again, open_yet, untested], [untested, open_yet, again, first]):
+            (rung,) = read_rungs(FakeReader(*rows), sweep="ladder")
+            assert [run.run_id for run in rung.runs] == ["new"]
+        (rung,) = read_rungs(FakeReader(open_yet, untested), sweep="ladder")
+        assert [run.run_id for run in rung.runs] == ["untested"]
+
+    def test_a_test_result_of_a_run_that_did_not_end_is_no_number(self) -> None:
+        (rung,) = read_rungs(FakeReader(row("a", status="interrupted")), sweep="ladder")
+        assert (rung.status, rung.tested) == ("interrupted", ())
+
+    def test_an_edited_network_is_another_recipe(self) -> None:
+        before = row("own", source="1" * 16, config_id="c", **{"model.name": "nets:Tiny"})
+        after = row(
+            "own", seed=1, source="2" * 16, config_id="c", started="2026-01-02T00:00:00Z", **{"model.name": "nets:Tiny"}
+        )
+        (rung,) = read_rungs(FakeReader(before, after), sweep="ladder")
+        assert ([run.seed for run in rung.runs], rung.left_out) == ([1], 1)
+
+    def test_of_two_budgets_the_full_one_comes_first_then_by_their_words(self) -> None:
+        rows = [row("a", reduced=reduced) for reduced in ("9 of 10 epochs", None, "2 of 10 epochs")]
+        assert [rung.reduced for rung in read_rungs(FakeReader(*rows), sweep="ladder")] == [
+            None, "2 of 10 epochs", "9 of 10 epochs",
+        ]  # fmt: skip
+
+    def test_a_run_that_does_not_say_its_place_stands_first(self) -> None:
+        rows = (row("b", place=1), row("a", place=None), row("z", place=0))
+        assert [(r.name, r.index) for r in read_rungs(FakeReader(*rows), sweep="ladder")] == [
+            ("a", 0),
+            ("z", 0),
+            ("b", 1),
+        ]
+
     def test_an_empty_record(self) -> None:
         assert read_rungs(FakeReader(), sweep="ladder") == []
 

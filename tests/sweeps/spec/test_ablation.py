@@ -81,4 +81,20 @@ def test_every_variant_is_compared_with_the_whole() -> None:
     ladder = ablation_of(TrainingConfig.model_validate(TRICKS), run="quick/3", key="0123456789abcdef")
 
     assert [rung.parent for rung in ladder.rungs] == [None] + ["whole"] * 6
+    assert [rung.index for rung in ladder.rungs] == list(range(7))
+    assert {rung.note for rung in ladder.rungs} == {""}
     assert list(map(str, ladder.rungs[2].changes)) == ["data.batch_size 32 → 64"]
+
+
+def test_an_ablation_is_named_by_the_run_it_leaves_out_of() -> None:
+    ladder = ablation_of(TrainingConfig.model_validate(TRICKS), run="quick/3", key="0123456789abcdef")
+
+    assert (ladder.name, ladder.description) == ("ablate-01234567", "quick/3 without each of its changes")
+
+
+def test_leaving_out_the_network_leaves_what_is_outside_its_block() -> None:
+    whole = TrainingConfig.model_validate(TRICKS)
+
+    without = variants(TRICKS)["without-model"]
+
+    assert (without.data, without.optimizer, without.schedule) == (whole.data, whole.optimizer, whole.schedule)

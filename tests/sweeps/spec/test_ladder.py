@@ -100,7 +100,8 @@ CAME_FROM = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+# Read anew for each test: mutation testing asks each of them, and not only the first, whether it notices a fault.
+@pytest.fixture
 def notebook_ladder() -> Ladder:
     return load_ladder(EXPERIMENTS / "ladder.yaml")
 
@@ -195,6 +196,28 @@ def test_another_network_or_schedule_starts_from_its_own_defaults(tmp_path: Path
     assert step.config.schedule.gamma == 0.1
 
 
+def test_a_rung_knows_its_place_its_parent_its_note_and_what_it_changes(tmp_path: Path) -> None:
+    path = write_yaml(
+        tmp_path,
+        ladder_file(
+            {"name": "a", "epochs": 3}, {"name": "b", "note": "longer", "epochs": 4}, {"name": "c", "from": "a"}
+        ),
+    )
+
+    rungs = load_ladder(path).rungs
+
+    assert [(rung.index, rung.parent, rung.note) for rung in rungs] == [(0, None, ""), (1, "a", "longer"), (2, "a", "")]
+    assert [list(map(str, rung.changes)) for rung in rungs] == [["epochs 3"], ["epochs 3 → 4"], []]
+
+
+def test_a_key_of_the_command_line_goes_over_the_files(tmp_path: Path) -> None:
+    path = write_yaml(tmp_path, ladder_file({"name": "a"}, description="before"))
+
+    loaded = load_ladder(path, overrides=["base.epochs=5", "description=a=b"])
+
+    assert (loaded.rungs[0].config.epochs, loaded.description) == (5, "a=b")
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown from": (
         ladder_file({"name": "a"}, {"name": "b", "from": "aa"}),
@@ -206,7 +229,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a name twice": (ladder_file({"name": "a"}, {"name": "a"}), ("rungs[1].name", "'a' stands twice")),
     "no name": (ladder_file({"epochs": 2}), ("rungs[0].name", "needs a name")),
-    "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "a rung")),
+    "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "name for a rung:")),
     "unknown field": (
         ladder_file({"name": "a", "epoch": 3}),
         ("rungs[0] (a)", "unknown key 'epoch'", "did you mean 'epochs'?"),
@@ -243,13 +266,13 @@ def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_the_rung(
 
 
 def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
-    path = write_yaml(tmp_path, ladder_file({"name": "a", "epochs": 0}, {"name": "b", "from": "z"}, {"epochs": 1}))
+    path = write_yaml(tmp_path, ladder_file({"name": "b", "from": "z"}, {"name": "a", "epochs": 0}, {"epochs": 1}))
 
     with pytest.raises(SpecError) as raised:
         load_ladder(path)
 
     assert [error.partition(":")[0] for error in raised.value.errors] == [
-        "rungs[0] (a)", "rungs[1].from", "rungs[2].name",
+        "rungs[0].from", "rungs[1] (a)", "rungs[2].name",
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeps.spec import Assignment, Parameter, SearchSpace
-from sweeps.spec.space_check import SpaceError
+from sweeps.spec.space_check import SpaceError, assignment_errors
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -248,3 +248,73 @@ def test_the_smallest_value_of_a_field_comes_from_the_space_or_the_base() -> Non
     sizes = space({"data.validation_size": {"values": [500, 200]}}, data={"train_size": 300})
 
     assert (sizes.min_value("data.validation_size"), sizes.min_value("data.train_size")) == (200, 300)
+
+
+def test_a_parameter_is_described_by_its_values_its_scale_and_when_it_counts() -> None:
+    described = space(
+        {
+            "schedule.name": {"values": ["constant", "step", "cosine"]},
+            "data.shuffle": {"values": [True, False]},
+            "schedule.step_size": {"min": 1, "max": 9, "when": {"schedule.name": "step"}},
+            "schedule.min_lr": {
+                "min": 0.0, "max": 0.1, "distribution": "q_uniform", "q": 0.05,
+                "when": {"schedule.name": ["cosine", "step"], "data.shuffle": True},
+            },
+            "optimizer.lr": {"min": 0.001, "max": 0.1, "distribution": "log_uniform_values"},
+        }
+    ).describe()  # fmt: skip
+
+    assert sorted(described) == [
+        ("data.shuffle", "True | False", ""),
+        ("optimizer.lr", "0.001 to 0.1 (numbers, log)", ""),
+        (
+            "schedule.min_lr",
+            "0.0 to 0.1 (numbers, step 0.05)",
+            "schedule.name is cosine or step and data.shuffle is True",
+        ),
+        ("schedule.name", "constant | step | cosine", ""),
+        ("schedule.step_size", "1 to 9 (integers)", "schedule.name is step"),
+    ]
+
+
+START = space(
+    {
+        "optimizer.lr": {"min": 0.001, "max": 0.1},
+        "data.shuffle": {"values": [True, False]},
+        "data.batch_size": {"values": [16, 32]},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "errors"),
+    [
+        ({"optimizer.lr": 0.001, "data.shuffle": True, "data.batch_size": 16}, []),
+        ({"optimizer.lr": 0.1}, []),
+        ({"optimizer.lr": 0.2}, ["optimizer.lr: 0.2 is not between 0.001 and 0.1"]),
+        ({"optimizer.lr": 0.0}, ["optimizer.lr: 0.0 is not between 0.001 and 0.1"]),
+        ({"optimizer.lr": "fast"}, ["optimizer.lr: 'fast' is not between 0.001 and 0.1"]),
+        (
+            {"data.bach_size": 16, "data.batch_size": 64},
+            [
+                "data.bach_size: is not a parameter of this sweep. "
+                "did you mean 'data.batch_size'? Known: optimizer.lr, data.shuffle, data.batch_size",
+                "data.batch_size: 64 is not one of [16, 32]",
+            ],
+        ),
+    ],
+)
+def test_every_mistake_of_a_point_written_by_hand_is_named(assignment: Assignment, errors: list[str]) -> None:
+    assert assignment_errors(START, assignment) == errors
+
+
+def test_the_error_of_a_space_lists_every_mistake_a_line() -> None:
+    with pytest.raises(SpaceError) as raised:
+        space({"data.batch_size": {"values": [16, -1, 0]}, "optimizer.lr": {"values": [0.1, -3]}})
+
+    assert str(raised.value) == "\n".join(raised.value.errors)
+    assert [error.partition(":")[0] for error in raised.value.errors] == [
+        "parameters.data.batch_size.values[1]", "parameters.data.batch_size.values[2]",
+        "parameters.optimizer.lr.values[1]",
+    ]  # fmt: skip
+    assert all("data.batch_size:" not in error.partition(": ")[2] for error in raised.value.errors)

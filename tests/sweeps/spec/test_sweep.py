@@ -307,7 +307,40 @@ def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
 def test_a_parameter_of_another_schedule_is_a_warning() -> None:
     (warning,) = SweepSpec.model_validate(tiny(parameters={"schedule.gamma": {"min": 0.1, "max": 0.9}})).warnings()
 
-    assert "parameters.schedule.gamma: changes nothing" in warning
+    assert warning == (
+        "parameters.schedule.gamma: changes nothing, because schedule.name is never `step` (it is constant)"
+    )
+
+
+def test_every_parameter_without_effect_is_a_warning_also_after_one_with_an_effect() -> None:
+    parameters = {
+        "optimizer.name": {"values": ["adam", "adamw"]},
+        "optimizer.lr": {"values": [0.1, 0.2]},
+        "optimizer.momentum": {"values": [0.0, 0.9]},
+        "schedule.gamma": {"values": [0.1, 0.2]},
+    }
+
+    found = SweepSpec.model_validate(tiny(parameters=parameters)).warnings()
+
+    assert found == [
+        "parameters.optimizer.momentum: changes nothing, because optimizer.name is never `sgd` (it is adam, adamw)",
+        "parameters.schedule.gamma: changes nothing, because schedule.name is never `step` (it is constant)",
+    ]
+
+
+def test_a_parameter_that_another_network_uses_is_a_warning() -> None:
+    base = {"epochs": 2, "data": {"validation_size": 200}}
+    (warning,) = SweepSpec.model_validate(tiny(base=base, parameters={"model.plan": {"value": [8, "M"]}})).warnings()
+
+    assert warning == "parameters.model.plan: changes nothing, because model.name is never `vgg` (it is simple)"
+
+
+def test_the_option_of_a_network_of_ones_own_is_no_warning() -> None:
+    base = {"epochs": 2, "model": {"name": "nets:Tiny"}, "data": {"validation_size": 200}}
+
+    spec = SweepSpec.model_validate(tiny(base=base, parameters={"model.options.depth": {"values": [1, 2]}}))
+
+    assert spec.warnings() == []
 
 
 @pytest.mark.parametrize("file", ["quick", "search"])
