@@ -162,40 +162,6 @@ def test_an_image_that_no_rectangle_fits_stays_as_it_is(few_NHWC: Tensor, share:
     assert torch.equal(ours(few_NHWC, *operations), ours(few_NHWC, Normalize()))
 
 
-# The recipes are the notebook's.
-
-
-def test_the_augmented_images_are_normalised_flipped_erased_cropped() -> None:
-    erase = Erase(p=0.5, scale=(0.04, 0.2), ratio=(0.5, 2.0))
-    assert RECIPES["flip-erase-crop"] == (Normalize(), Flip(p=0.5), erase, Crop(size=32, padding=4))
-
-
-def test_the_regularized_images_are_padded_normalised_flipped_grayed_cropped() -> None:
-    expected = (Pad(pixels=4), Normalize(), Flip(p=0.5), Grayscale(p=0.1), Crop(size=32, padding=4))
-    assert RECIPES["pad-flip-gray-crop"] == expected
-
-
-@pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_a_recipe_is_valid_as_a_list(recipe: str) -> None:
-    assert parse_augmentation(RECIPES[recipe]) == RECIPES[recipe]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"scale": [0.2, 0.1]}, "scale of erase is"),
-        ({"scale": [-0.1, 0.1]}, "scale of erase is"),
-        ({"scale": [0.5, 1.1]}, "scale of erase is"),
-        ({"ratio": [2.0, 0.5]}, "ratio of erase is"),
-        ({"ratio": [0.0, 0.5]}, "ratio of erase is"),
-        ({"ratio": [0.5, float("inf")]}, "ratio of erase is"),
-    ],
-)
-def test_an_erasing_that_cannot_be_drawn_is_refused(values: dict[str, list[float]], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parse_augmentation(["normalize", {"erase": values}])
-
-
 # What is left to chance has torchvision's distribution.
 
 
