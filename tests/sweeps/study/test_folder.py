@@ -61,8 +61,25 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_sweep(folder: SweepFo
     with folder.locked(), pytest.raises(SweepBusyError) as refused, SweepFolder(folder.runs, "tiny").locked():
         pass
 
-    assert f"process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    assert str(refused.value).startswith(f"sweep 'tiny' is being run by {holder}: wait for it, ")
     assert "sweeps stop tiny" in str(refused.value)
+
+
+def test_a_sweep_that_is_being_deleted_is_not_to_be_stopped(folder: SweepFolder) -> None:
+    with folder.locked(doing="deleted"), pytest.raises(SweepBusyError) as refused, folder.locked():
+        pass
+
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    assert str(refused.value) == f"sweep 'tiny' is being deleted by {holder}: wait for it"
+
+
+def test_the_driver_can_be_forgotten_twice(folder: SweepFolder) -> None:
+    with folder.locked():
+        folder.forget_driver()
+        folder.forget_driver()
+
+        assert not (folder.path / "driver.json").exists()
 
 
 def test_a_driver_of_another_process_is_known_until_it_is_killed(folder: SweepFolder) -> None:

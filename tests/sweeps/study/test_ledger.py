@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from sweep_fakes import Book, book, epoch, key_of, next_trial
+from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import TestResult
+from sweeps.identity import Identity
 from sweeps.study.ledger import EXHAUSTED, Ledger
 from sweeps.study.opening import read_study
 from sweeps.study.proposers import Candidate, ListProposer, Proposal
@@ -168,6 +169,15 @@ class TestProposalsThatWereMadeBefore:
 
         assert (stored(tiny)[1].state, stored(tiny)[1].intermediate_values) == (TrialState.PRUNED, {1: 0.5})
         assert ledger.next_trial() is EXHAUSTED
+
+    def test_a_repeat_says_in_the_study_what_it_repeats(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1, 0.2))
+        ledger = tiny.open()
+        first = train(ledger, 0.5, 0.6)
+        next_trial(ledger)
+
+        assert stored(tiny)[1].user_attrs["key"] == first.key
+        assert stored(tiny)[1].user_attrs["duplicate_of"] == first.number
 
     def test_a_repeat_of_a_failed_trial_fails(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
@@ -424,6 +434,24 @@ class TestWhatTheMachineStopped:
         assert stored(tiny)[0].state is TrialState.PRUNED
         assert next_trial(ledger).number == 2
 
+    def test_what_ended_it_is_told_with_how_often_it_was_tried(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        told: dict[str, list[TrialRecord]] = {"once too often": [], "again with nothing beside it": []}
+        for how, error_class in (("once too often", ErrorClass.PROCESS_DIED), ("again with nothing beside it", ErrorClass.OUT_OF_MEMORY)):
+            number = next_trial(ledger).number
+            while not ledger.records[number].outcome.is_final:
+                report = Report(outcome=Outcome.INTERRUPTED, error="it died", error_class=error_class)
+                ledger.report(number, report)
+                told[how].append(ledger.records[number])
+                if not ledger.records[number].outcome.is_final:
+                    assert next_trial(ledger).number == number
+
+        for how, records in told.items():
+            assert {record.outcome for record in records[:-1]} == {Outcome.INTERRUPTED}
+            assert [record.error for record in records[:-1]] == ["it died"] * (len(records) - 1)
+            assert (records[-1].outcome, records[-1].error) == (Outcome.FAILED, f"it died ({how})")
+
     def test_one_that_fits_alone_is_complete_and_nothing_of_the_trouble_is_left(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
@@ -485,6 +513,18 @@ class TestRetryingWhatFailed:
         assert [e.val_accuracy for e in retried.epochs] == [0.3, 0.4]
         assert sorted(r.key for r in again.records) == sorted(r.key for r in [retried, *others])
         assert again.next_trial() is EXHAUSTED
+
+    def test_the_record_keeps_which_file_the_network_was_of(self, runs: Path) -> None:
+        def identify(config: TrainingConfig) -> Identity:
+            return replace(IDENTIFY(config), source="f" * 16)
+
+        tiny = grid(runs)
+        tiny.options["identify"] = identify
+        failed = train(tiny.open(), outcome=Outcome.FAILED)
+
+        again = next_trial(tiny.open(retry_failed=True))
+
+        assert (again.key, again.source) == (failed.key, "f" * 16)
 
     def test_without_asking_a_failed_configuration_stays_failed(self, runs: Path) -> None:
         tiny = grid(runs)

@@ -166,6 +166,15 @@ def test_a_list_is_proposed_in_its_order_without_what_the_study_holds() -> None:
     assert rates(ListProposer(listed(0.1, 0.3, 0.2), key_of=key_of), study, 2) == [0.1, 0.2]
 
 
+def test_of_a_list_whose_costs_are_known_the_longest_is_begun_first() -> None:
+    def proposer(*wanted: float) -> ListProposer:
+        return ListProposer(listed(*wanted), key_of=key_of, cost=lambda config: config.optimizer.lr)
+
+    assert rates(proposer(0.1, 0.3, 0.2), optuna.create_study(), 3) == [0.3, 0.2, 0.1]
+    assert rates(proposer(0.1, 0.2), optuna.create_study(), 2) == [0.2, 0.1]
+    assert proposer().ask(optuna.create_study(), repeats=0) is None
+
+
 def test_a_list_counts_equal_configurations_once() -> None:
     assert ListProposer(listed(0.1, 0.2, 0.1), key_of=key_of).total() == 2
 

@@ -1,0 +1,227 @@
+"""Which study a start goes on with: the same one as before, one that was changed, or another of the same name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from sweep_fakes import IDENTIFY
+
+from cifar_core.config import TrainingConfig
+from sweeps.errors import NoSuchSweepError, StudyChangedError
+from sweeps.identity import RecordedTrial, study_name
+from sweeps.spec import Metric
+from sweeps.study import SweepFolder, open_study, read_study
+from sweeps.study.opening import read_study_to_damage
+from sweeps.study.stored_trials import entry_attributes, read_records
+
+DEFINITION = {"base.epochs": 2, "method": "random"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The starts of one sweep, each of which opens its study anew."""
+
+    folder: SweepFolder
+
+    def __call__(
+        self,
+        definition: Mapping[str, Any] = DEFINITION,
+        *,
+        new: bool = False,
+        sources: Mapping[str, str] | None = None,
+        recorded: Iterable[RecordedTrial] = (),
+        metric: Metric | None = None,
+    ) -> optuna.Study:
+        return open_study(
+            self.folder,
+            definition=definition,
+            metric=metric or Metric(),
+            pruner=optuna.pruners.NopPruner(),
+            new=new,
+            sources=sources,
+            recorded=lambda: recorded,
+        )
+
+
+@pytest.fixture
+def start(runs: Path) -> Start:
+    folder = SweepFolder(runs, "tiny")
+    folder.path.mkdir(parents=True)
+    return Start(folder=folder)
+
+
+def add_trial(study: optuna.Study, *, config: TrainingConfig | None = None, source: str | None = None) -> None:
+    config = config or TrainingConfig()
+    trial = study.ask()
+    identity = IDENTIFY(config)
+    attributes = entry_attributes(config, identity, None, started=0.0) | ({} if source is None else {"source": source})
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    study.tell(trial, 0.5)
+
+
+NAME = study_name("tiny", DEFINITION)
+
+
+def test_the_first_start_notes_what_the_study_is(start: Start) -> None:
+    study = start(metric=Metric(name="val_loss", goal="minimize"), sources={"nets:Tiny": "1"})
+
+    read = read_study(start.folder)
+
+    assert (study.study_name, read.study_name) == (NAME, NAME)
+    assert read.direction is optuna.study.StudyDirection.MINIMIZE
+    assert json.loads(read.user_attrs["definition"]) == DEFINITION
+    assert (read.user_attrs["metric"], read.user_attrs["sources"]) == ("val_loss", {"nets:Tiny": "1"})
+    assert read.user_attrs["first_number"] == 0
+    assert read.user_attrs["opened"] > 1e9
+
+
+def test_the_next_start_goes_on_with_it_and_changes_nothing_but_when_it_was_opened(start: Start) -> None:
+    add_trial(start())
+    before = read_study(start.folder).user_attrs
+
+    study = start(recorded=[RecordedTrial(study=NAME, trial=0)])
+
+    assert (study.study_name, len(study.trials)) == (NAME, 1)
+    after = study.user_attrs
+    assert after.pop("opened") > before.pop("opened")
+    assert after == before
+
+
+def test_with_new_and_an_unchanged_file_it_goes_on_too(start: Start) -> None:
+    assert start(new=False).study_name == start(new=True).study_name == NAME
+
+
+def test_another_definition_is_refused_key_by_key(start: Start) -> None:
+    start()
+
+    with pytest.raises(StudyChangedError) as refused:
+        start({"base.epochs": 3, "base.seed": 1})
+
+    assert str(refused.value).splitlines() == [
+        "sweep 'tiny' was begun with another space, base or metric:",
+        "  base.epochs: was 2, is 3",
+        "  base.seed: was null, is 1",
+        '  method: was "random", is null',
+        "give the file another name, undo the change, or begin anew under this name with --new",
+    ]
+    assert len(optuna.get_all_study_names(start.folder.open_journal())) == 1
+
+
+def test_with_new_another_definition_is_another_study_whose_numbers_go_on(start: Start) -> None:
+    for _ in range(3):
+        add_trial(start())
+
+    other = start({"base.epochs": 3}, new=True)
+    add_trial(other)
+    third = start({"base.epochs": 4}, new=True)
+
+    assert other.study_name == study_name("tiny", {"base.epochs": 3})
+    assert (other.user_attrs["first_number"], third.user_attrs["first_number"]) == (3, 4)
+
+
+def test_the_difference_is_told_to_the_study_that_was_run_last(start: Start) -> None:
+    start()
+    start({"base.epochs": 3}, new=True)
+
+    with pytest.raises(StudyChangedError, match=r"base\.epochs: was 3, is 4"):
+        start({"base.epochs": 4})
+
+    start()
+    with pytest.raises(StudyChangedError, match=r"base\.epochs: was 2, is 4"):
+        start({"base.epochs": 4})
+
+
+def test_back_at_an_earlier_definition_its_study_goes_on_unasked(start: Start) -> None:
+    add_trial(start())
+    start({"base.epochs": 3}, new=True)
+
+    study = start()
+
+    assert (study.study_name, len(study.trials)) == (NAME, 1)
+    assert read_study(start.folder).study_name == NAME
+
+
+class TestAnEditedNetwork:
+    def test_it_is_refused_with_both_states_of_the_file(self, start: Start) -> None:
+        start(sources={"nets:Tiny": "1", "nets:Same": "7"})
+
+        with pytest.raises(StudyChangedError) as refused:
+            start(sources={"nets:Tiny": "2", "nets:Same": "7", "nets:More": "9"})
+
+        assert "was begun with another state of a network's file" in str(refused.value)
+        assert str(refused.value).splitlines()[1:-1] == ["  nets:Tiny: its file was 1, is 2"]
+
+    def test_with_new_it_is_the_next_study_of_the_name_whose_numbers_go_on(self, start: Start) -> None:
+        add_trial(start(sources={"nets:Tiny": "1"}))
+
+        second = start(sources={"nets:Tiny": "2"}, new=True)
+        add_trial(second)
+        third = start(sources={"nets:Tiny": "3"}, new=True)
+
+        assert [second.study_name, third.study_name] == [f"{NAME}.2", f"{NAME}.3"]
+        assert (second.user_attrs["first_number"], third.user_attrs["first_number"]) == (1, 2)
+        assert start(sources={"nets:Tiny": "3"}).study_name == f"{NAME}.3"
+
+    def test_a_study_of_an_older_version_is_judged_by_what_its_trials_were_trained_with(self, start: Start) -> None:
+        config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
+        study = optuna.create_study(storage=start.folder.open_journal(), study_name=NAME, direction="maximize")
+        add_trial(study, config=config, source="1")
+        add_trial(study)
+
+        with pytest.raises(StudyChangedError, match="nets:Tiny: its file was 1, is 2"):
+            start(sources={"nets:Tiny": "2"})
+        assert start(sources={"nets:Tiny": "1"}).study_name == NAME
+
+
+class TestALostFolder:
+    def test_what_was_recorded_of_it_is_another_study(self, start: Start) -> None:
+        recorded = [RecordedTrial(study=NAME, trial=4), RecordedTrial(study=f"{NAME}.2", trial=7)]
+
+        study = start(recorded=recorded)
+
+        assert (study.study_name, study.user_attrs["first_number"]) == (f"{NAME}.3", 8)
+
+    def test_the_runs_of_other_definitions_count_for_the_numbers_only(self, start: Start) -> None:
+        study = start(recorded=[RecordedTrial(study="tiny-00000000", trial=4)])
+
+        assert (study.study_name, study.user_attrs["first_number"]) == (NAME, 5)
+
+
+class TestReading:
+    def test_a_sweep_that_was_never_run_is_named(self, start: Start) -> None:
+        with pytest.raises(NoSuchSweepError, match=r"no sweep 'tiny' under .*: `sweeps list` shows what there is"):
+            read_study(start.folder)
+
+    def test_one_that_has_begun_nothing_says_so(self, start: Start) -> None:
+        start.folder.journal.touch()
+
+        with pytest.raises(NoSuchSweepError, match="sweep 'tiny' has begun nothing yet"):
+            read_study(start.folder)
+
+    def test_a_whole_journal_has_no_damage(self, start: Start) -> None:
+        start()
+
+        study, damage = read_study_to_damage(start.folder)
+
+        assert (study.study_name, damage) == (NAME, None)
+
+    def test_repeats_and_what_was_tried_again_are_no_records(self, start: Start) -> None:
+        study = start()
+        for rate in (0.1, 0.2, 0.1):
+            add_trial(study, config=TrainingConfig.model_validate({"optimizer": {"lr": rate}}))
+        repeat = study.ask()
+        repeat.set_user_attr("key", "k")
+        repeat.set_user_attr("duplicate_of", 0)
+        study.ask()  # one whose driver died before it noted what it is
+
+        found = list(read_records(study, sweep="tiny"))
+
+        assert [(record.number, record.config.optimizer.lr) for record in found] == [(1, 0.2), (2, 0.1)]
+        assert {(record.sweep, record.study) for record in found} == {("tiny", NAME)}
