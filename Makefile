@@ -13,7 +13,7 @@ ARGS ?=
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder leaderboard ui test test-full check format lock clean
+.PHONY: help setup data sweep ladder leaderboard ui test test-full mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ test: data ## Run the tests
 test-full: data ## Run the tests, the golden losses at full width too
 	$(BIN)/python -m pytest $(ARGS)
 
+mutants: data ## Change the code a little, 5,000 times over, and see that a test notices (an hour; can be interrupted)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,mutants]'
+	PATH=$(abspath $(BIN)):$$PATH OMP_NUM_THREADS=1 mutmut run
+	$(BIN)/python benchmarks/mutants.py
+
 check: setup ## Lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,5 +69,5 @@ lock: setup ## Write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | grep -v '^cifar' > requirements.lock
 
 clean: ## Delete the environment and caches; runs/ and the data stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
