@@ -270,6 +270,48 @@ class TestWords:
             "not compared: nowhere is not recorded here",
         ]
 
+    def test_a_comparison_says_of_which_rung_and_budget_it_is(self) -> None:
+        ladder = [rung("a", right(600), reduced="2 of 20 epochs"), rung("b", parent="a", reduced="2 of 20 epochs")]
+        assert [(each.rung, each.parent, each.reduced, each.seeds) for each in compare_rungs(ladder)] == [
+            ("a", None, "2 of 20 epochs", 1), ("b", "a", "2 of 20 epochs", 0),
+        ]  # fmt: skip
+
+    def test_a_rung_without_a_result_has_no_interval(self) -> None:
+        (alone,) = compare_rungs([rung("a")])
+        assert (alone.verdict, alone.ci_low, alone.ci_high, alone.ci_kind) == ("no result: not run", None, None, "")
+
+    def test_the_whole_configuration_of_an_ablation_leaves_nothing_out(self) -> None:
+        assert compare_rungs([rung("whole", right(600))])[0].verdict == "nothing is left out"
+
+    def test_a_parent_of_another_budget_is_named_as_that_also_where_its_own_is_recorded(self) -> None:
+        ladder = [
+            rung("a", right(600)),
+            rung("b", right(600), parent="a"),
+            rung("b", right(1), parent="c", reduced="x"),
+        ]
+        ladder.append(rung("c", right(600)))
+        assert compare_rungs(ladder)[2].verdict == "not compared: different budgets"
+
+    @pytest.mark.parametrize(("before", "after"), [((600,), (640, 650)), ((600, 610), (640,))])
+    def test_more_seeds_on_one_side_are_said_to_say_nothing_yet(
+        self, before: tuple[int, ...], after: tuple[int, ...]
+    ) -> None:
+        assert step(seeds(*before), seeds(*after)).verdict == (
+            "these two runs (seed 0) differ by +4.00 points; fewer than 3 common seeds say nothing of recipes"
+        )
+
+    def test_of_several_seeds_the_first_common_one_is_compared(self) -> None:
+        before = [right(100, seed=0), right(600, seed=1)]
+        after = [right(640, seed=1), right(900, seed=2)]
+        assert step(before, after).verdict.startswith("these two runs (seed 1) differ by +4.00 points")
+
+    def test_a_recipe_that_is_right_nowhere_is_compared_too(self) -> None:
+        gain = step(seeds(0, 0, 0), seeds(10, 12, 17))
+        assert gain.difference == pytest.approx(1.3)
+        assert step(seeds(10, 12, 17), seeds(0, 0, 0)).difference == pytest.approx(-1.3)
+        nothing = step([replace(right(0), correct=None)], [replace(right(0), correct=None)])
+        assert nothing.difference == 0
+
     def test_full_and_reduced_are_not_compared(self) -> None:
         gain = compare_rungs([rung("a", right(600), reduced="epochs × 0.1"), rung("b", right(640), parent="a")])[1]
         assert (gain.verdict, gain.difference) == ("not compared: different budgets", None)
@@ -278,6 +320,7 @@ class TestWords:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
         assert gain.verdict == "not tested (+4.00 points): the answer to each image is not recorded"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
+        assert gain.ci_kind == "none: the answer to each image is not recorded"
 
     def test_other_test_images(self) -> None:
         gain = step([right(600)], [right(640, of=2000)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from sweep_fakes import key_of, tiny
 
 from cifar_core.config import TrainingConfig
@@ -19,6 +20,7 @@ from sweeps.study.proposers import (
     ListProposer,
     Proposer,
     SamplerProposer,
+    make_sampler,
     proposer_of,
 )
 
@@ -99,7 +101,7 @@ def test_a_grid_proposes_again_what_was_lost_before_it_was_noted() -> None:
     study = optuna.create_study()
     lost = GridProposer(spec(method="grid").space).ask(study, repeats=0)
     assert lost is not None
-    study.tell(lost.trial, state=optuna.trial.TrialState.FAIL)
+    study.tell(lost.trial, state=TrialState.FAIL)
 
     assert rates(GridProposer(spec(method="grid").space), study, 4) == [0.01, 0.02, 0.03, 0.05]
 
@@ -109,7 +111,7 @@ def test_a_start_that_was_lost_before_it_was_noted_comes_again() -> None:
     study = optuna.create_study()
     lost = proposer_of(search).ask(study, repeats=0)
     assert lost is not None
-    study.tell(lost.trial, state=optuna.trial.TrialState.FAIL)
+    study.tell(lost.trial, state=TrialState.FAIL)
 
     assert rates(proposer_of(search), study, 1) == [0.05]
 
@@ -135,6 +137,49 @@ def test_a_sampler_passes_over_what_is_impossible_together() -> None:
     proposals = [proposer.ask(study, repeats=0) for _ in range(20)]
 
     assert all(proposals)
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    assert states.count(TrialState.RUNNING) == 20
+    assert states.count(TrialState.FAIL) == len(states) - 20 > 0
+
+
+def test_a_search_by_tpe_looks_at_parameters_together_and_at_what_still_runs() -> None:
+    sampler = make_sampler("bayes", seed=3, number=5)
+
+    assert isinstance(sampler, optuna.samplers.TPESampler)
+    found = vars(sampler)
+    assert (found["_multivariate"], found["_group"], found["_constant_liar"]) == (True, True, True)
+    assert isinstance(make_sampler("random", seed=3, number=5), optuna.samplers.RandomSampler)
+
+
+def test_a_search_asks_its_own_sampler_until_it_repeats_itself_too_often() -> None:
+    proposer = proposer_of(spec(method="bayes", parameters=LR, run_cap=20))
+    kinds = []
+    for repeats in (0, REPEATS_BEFORE_LISTING - 1, REPEATS_BEFORE_LISTING):
+        study = optuna.create_study()
+        proposer.ask(study, repeats=repeats)
+        kinds.append(type(study.sampler).__name__)
+
+    assert kinds == ["TPESampler", "TPESampler", "RandomSampler"]
+
+
+def test_a_start_that_failed_is_not_begun_again() -> None:
+    search = spec(start_with=[{"optimizer.lr": 0.05}, {"optimizer.lr": 0.02}])
+    study = optuna.create_study()
+    first = proposer_of(search).ask(study, repeats=0)
+    assert first is not None
+    first.trial.set_user_attr("key", "k")
+    study.tell(first.trial, state=TrialState.FAIL)
+
+    assert rates(proposer_of(search), study, 1) == [0.02]
+
+
+def test_starts_that_only_repeat_what_is_known_give_way_to_the_rest() -> None:
+    search = spec(start_with=[{"optimizer.lr": 0.05}], run_cap=2)
+    study = optuna.create_study()
+    proposal = proposer_of(search).ask(study, repeats=REPEATS_BEFORE_LISTING)
+
+    assert proposal is not None
+    assert proposal.config.optimizer.lr == 0.01
 
 
 def test_the_images_are_split_only_in_ways_that_are_possible() -> None:
