@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -416,6 +417,46 @@ class TestCheckpoint:
             torch.save(content, path)
             with pytest.raises(CheckpointError):
                 load_checkpoint(path)
+
+    def test_each_refusal_says_what_is_wrong_with_the_file(self, state: TrainingState, tmp_path: Path) -> None:
+        path = tmp_path / "state.pt"
+        save_checkpoint(state, path)
+        sealed = path.read_bytes()
+        flipped = sealed[:100] + bytes([sealed[100] ^ 1]) + sealed[101:]
+        content = torch.load(io.BytesIO(sealed), weights_only=True)
+        wrong_network, future = io.BytesIO(), io.BytesIO()
+        torch.save(content | {"model": {}}, wrong_network)
+        torch.save(content | {"format": 99}, future)
+
+        for damaged, said in (
+            (flipped, r"is not a readable checkpoint \(its checksum is wrong: it has changed since it was written\)"),
+            (sealed[:-1], r"is not a readable checkpoint \(its end is damaged or missing\)"),
+            (wrong_network.getvalue(), r"does not fit its network \(Error\(s\) in loading state_dict"),
+            (future.getvalue(), r"has format 99, this version reads 1"),
+        ):
+            path.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=said):
+                load_checkpoint(path, device="cpu")
+
+    def test_a_file_that_would_run_code_is_refused_and_runs_none(self, tmp_path: Path) -> None:
+        class Harmful:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return Path.touch, (tmp_path / "run",)
+
+        torch.save({"config": Harmful()}, tmp_path / "state.pt")
+
+        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+            load_checkpoint(tmp_path / "state.pt", device="cpu")
+        assert not (tmp_path / "run").exists()
+
+    def test_it_goes_on_on_the_device_that_is_asked_for(
+        self, state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save_checkpoint(state, tmp_path / "state.pt")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+        with pytest.raises(DeviceError, match="device cuda"):
+            load_checkpoint(tmp_path / "state.pt", device="cuda")
 
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"state\.pt"):

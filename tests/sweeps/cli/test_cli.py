@@ -61,6 +61,29 @@ class TestHelp:
 
         assert process.stderr.strip() == ""
 
+    @pytest.mark.parametrize(
+        "verb", ["run", "leaderboard", "leaderboard tiny", "show tiny/0", "status tiny", "list", "stop tiny", "rm tiny"]
+    )
+    def test_a_verb_that_trains_nothing_loads_neither_torch_nor_ray_nor_mlflow(
+        self, verb: str, trained: Path, tmp_path: Path
+    ) -> None:
+        # Each takes a second or more to load: what only looks, or has nothing to do, answers in one.
+        runs = tmp_path / "runs"
+        shutil.copytree(trained, runs)
+        arguments = verb.split() if verb != "run" else ["run", str(write_yaml(tmp_path, tiny()))]
+        code = (
+            "import sys\n"
+            "from sweeps.cli.main import sweeps\n"
+            f"sweeps({[*arguments, '--runs', str(runs)]!r}, standalone_mode=False)\n"
+            "print('loaded:', *sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+        )
+        process = subprocess.run(
+            [sys.executable, "-c", code], input="y\n", capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.splitlines()[-1].strip() == "loaded:"
+
     def test_the_main_page_names_the_exit_codes(self, cli: Cli) -> None:
         text = " ".join(cli("--help").stdout.split())
 
