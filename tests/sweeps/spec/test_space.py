@@ -207,6 +207,38 @@ def test_a_range_of_integers_is_listed_with_both_ends() -> None:
     assert [a["schedule.step_size"] for a in steps.assignments()] == [1, 2, 3, 4]
 
 
+def test_a_range_of_integers_with_a_step_is_listed_step_by_step() -> None:
+    sizes = space({"data.batch_size": {"min": 16, "max": 64, "distribution": "q_uniform", "q": 16}})
+
+    assert [a["data.batch_size"] for a in sizes.assignments()] == [16, 32, 48, 64]
+
+
+def test_a_number_is_stored_as_a_number_and_a_list_by_its_label() -> None:
+    both = space({"optimizer.lr": {"min": 0.1, "max": 0.5}, "model.head": {"values": [[64], [256, 64]]}})
+
+    stored = both.encode({"optimizer.lr": 0.2, "model.head": [256, 64]})
+
+    assert stored["optimizer.lr"] == 0.2
+    assert isinstance(stored["model.head"], str)
+    assert both.distributions["model.head"].to_internal_repr(stored["model.head"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "is_whole"),
+    [
+        ("optimizer.weight_decay", {"min": 0, "max": 1}, False),
+        ("schedule.step_size", {"min": 1, "max": 9, "distribution": "q_uniform", "q": 2}, True),
+        ("optimizer.weight_decay", {"min": 0, "max": 1, "distribution": "q_uniform", "q": 0.5}, False),
+        ("optimizer.weight_decay", {"min": 0.0, "max": 1}, False),
+        ("epochs", {"min": 1, "max": 3}, True),
+    ],
+)
+def test_a_range_between_whole_numbers_is_of_integers_where_the_field_is(
+    path: str, parameter: dict[str, Any], is_whole: bool
+) -> None:
+    assert isinstance(space({path: parameter}).distributions[path], IntDistribution) == is_whole
+
+
 def test_a_range_with_a_step_is_listed_without_rounding_noise() -> None:
     rates = space({"optimizer.lr": {"min": 0.1, "max": 0.5, "distribution": "q_uniform", "q": 0.1}})
 

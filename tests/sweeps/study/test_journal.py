@@ -15,9 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from sweep_fakes import Cli, book, epoch, next_trial
 
 from sweeps.errors import DamagedJournalError, DiskFullError, StoreError
-from sweeps.study.journal import JournalFile
+from sweeps.study.journal import Damage, JournalFile
 from sweeps.study.ledger import Ledger
 from sweeps.study.repair import repair_journal
+from sweeps.study.storage import read_storage
 from sweeps.trial_record import Outcome, Report
 
 
@@ -208,6 +209,68 @@ class TestMending:
         assert caplog.text == ""
         assert [len(record.epochs) for record in records] == [2, 1]
         assert records[0].outcome is Outcome.COMPLETE
+
+    def test_a_repair_says_line_by_line_what_it_did(self, runs: Path) -> None:
+        journal = trained(runs)
+        folder = book(runs).folder
+        book(runs).open()
+        copied = line_with(journal, b'"val_accuracy":0.3')
+        replace_in(journal, b'"val_accuracy":0.3', b'"val_accuracy":0.9')
+        assert list(repair_journal(folder)) == [f"taken from the copy of the last start: line {copied}"]
+        assert list(repair_journal(folder)) == ["its journal is not damaged"]
+
+        for number in (1, 2):
+            train(book(runs, run_cap=9).open(), 0.2, 0.4)
+            lines = journal.lines()
+            last = len(lines) - number
+            journal.path.write_bytes(b"".join(lines[: last - 1]) + b"#" + b"".join(lines[last - 1 :]))
+            aside = journal.path.with_name(f"journal.log.damaged-{number}")
+            assert list(repair_journal(folder)) == [
+                f"line {last} was damaged (its checksum is wrong): cut there, {last - 1} lines of {len(lines)} are "
+                f"kept; the damaged file is {aside}"
+            ]
+            assert journal.lines() == lines[: last - 1]
+            assert journal.read() == (lines[: last - 1], None)
+            replace_in(journal, lines[last - 2][-12:], b"#" + lines[last - 2][-12:])
+            assert journal.read()[1] == Damage(line=last - 1, lines=last - 1, reason="its checksum is wrong")
+            journal.path.write_bytes(b"".join(lines[: last - 1]))
+
+    def test_a_line_that_optuna_cannot_read_is_cut_with_what_follows(self, runs: Path) -> None:
+        journal = trained(runs)
+        journal.checksums.unlink()
+        journal.backup.unlink()
+        lines = journal.lines()
+        line = line_with(journal, b"datetime_start")
+        replace_in(journal, b'"datetime_start"', b'"datetime_stort"')
+
+        storage, damage = read_storage(journal)
+
+        assert damage == Damage(line=line, lines=len(lines), reason="Optuna cannot read it: KeyError: 'datetime_start'")
+        assert len(optuna.load_study(study_name=None, storage=storage).trials) == 0
+        with pytest.raises(DamagedJournalError, match=f"{line} of"):
+            book(runs).open()
+        list(repair_journal(book(runs).folder))
+        assert journal.lines() == lines[: line - 1]
+
+    @pytest.mark.parametrize(("damaged", "reason"), [(b'{"a" 1}\n', "it is not JSON"), (b'{"a": 1}', None)])
+    def test_an_unchecked_line_is_damaged_where_it_is_no_json(
+        self, damaged: bytes, reason: str | None, tmp_path: Path
+    ) -> None:
+        journal = JournalFile(tmp_path / "journal.log")
+        after = b'{"b": 2}\n' if reason else b""
+        journal.path.write_bytes(b'{"a": 0}\n' + damaged + after)
+
+        found = journal.damage()
+
+        assert found == (None if reason is None else Damage(line=2, lines=3, reason=reason))
+
+    def test_a_damaged_checksum_leaves_the_others_in_force(self, runs: Path) -> None:
+        journal = trained(runs)
+        entries = journal.checksums.read_bytes().splitlines(keepends=True)
+        journal.checksums.write_bytes(b"".join([entries[0], b"no number\n", b"2 0\n", *entries[2:]]))
+        replace_in(journal, b'"val_accuracy":0.5', b'"val_accuracy":0.6')
+
+        assert journal.damage() is not None
 
     def test_repair_of_a_whole_journal_changes_nothing(self, runs: Path, cli: Cli) -> None:
         journal = trained(runs)
