@@ -9,10 +9,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
 from sweeps.trial_record import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def plain_width(environment: Mapping[str, str]) -> int:
@@ -33,6 +36,11 @@ OUTCOME_STYLES = {
     Outcome.RUNNING: "cyan",
 }
 """Styles of rich."""
+
+
+def print_sentence(console: Console, text: str, *, style: str | None = None) -> None:
+    """Print text as it is: broken between words on a terminal, which itself breaks within them; elsewhere one line."""
+    console.print(text, style=style, highlight=style is None, markup=False, soft_wrap=not console.is_terminal)
 
 
 def log_path(log: str | None, runs: Path) -> str:

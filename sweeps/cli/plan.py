@@ -42,20 +42,20 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
 
     from cifar_core.config import TrainingConfig
     from sweeps.execution import check_networks, estimate_cost, local_slots, preview, trial_count
-    from sweeps.formatting import duration, short_names, short_value
+    from sweeps.formatting import duration, print_sentence, short_names, short_value
     from sweeps.spec import flatten, load_spec
 
     spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
-    console.print(f"{spec.name}: {spec.description}" if spec.description else spec.name, markup=False, soft_wrap=True)
+    print_sentence(console, f"{spec.name}: {spec.description}" if spec.description else spec.name)
     base = TrainingConfig.model_validate(spec.base)
     fixed = {path: value for path, value in flatten(spec.base).items() if path not in spec.parameters}
-    console.print(
-        "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()), markup=False, soft_wrap=True
-    )
+    print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
 
-    space = Table("parameter", "may be", "active when", box=None, header_style="bold", pad_edge=False)
+    space = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("parameter", "may be", "active when"):
+        space.add_column(column, overflow="fold")
     for path, values, when in spec.space.describe():
         space.add_row(path, values, when)
     console.print(space)
@@ -74,24 +74,24 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     of = "" if combinations is None else f" of {combinations} combinations"
     early = spec.early_terminate
     stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
-    console.print(f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}", soft_wrap=True)
+    print_sentence(console, f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
     if probe:
         cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count)
-        console.print(
+        print_sentence(
+            console,
             f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.max_trial_epochs}), about "
             f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here",
-            soft_wrap=True,
         )
     if spec.limits.timeout is not None:
-        console.print(f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)", soft_wrap=True)
-    console.print(f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does", soft_wrap=True)
+        print_sentence(console, f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
+    print_sentence(console, f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does")
 
 
 def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, probe: bool) -> None:
     from rich.table import Table
 
     from sweeps.execution import Probe, check_networks, local_slots, makespan
-    from sweeps.formatting import duration
+    from sweeps.formatting import duration, print_sentence
     from sweeps.spec import load_ladder
 
     ladder = load_ladder(file, overrides=overrides)
@@ -101,7 +101,7 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     for rung in ladder.rungs:
         changes = [str(change) for change in rung.changes if change.path != "epochs"] or ["longer or shorter"]
         table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(rung.config.epochs))
-    console.print(f"{ladder.name}: {ladder.description}", markup=False, soft_wrap=True)
+    print_sentence(console, f"{ladder.name}: {ladder.description}")
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
     epochs = sum(rung.config.epochs for rung in ladder.rungs)
@@ -110,13 +110,13 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
         timed = Probe()
         seconds_of = {rung.name: timed.seconds(rung.config) for rung in ladder.rungs}
         together = duration(makespan(list(seconds_of.values()), slots=slots.count))
-        console.print(
+        print_sentence(
+            console,
             f"{len(ladder.rungs)} rungs, {epochs} epochs, about {together} on {slots.describe()}, from train steps "
             "timed here",
-            soft_wrap=True,
         )
         for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
-            console.print(f"  {name} takes about {duration(seconds)} of that on one slot")
+            print_sentence(console, f"  {name} takes about {duration(seconds)} of that on one slot")
     else:
-        console.print(f"{len(ladder.rungs)} rungs, {epochs} epochs on {slots.describe()}", soft_wrap=True)
-    console.print(f"nothing was started: `sweeps ladder {file}` does", soft_wrap=True)
+        print_sentence(console, f"{len(ladder.rungs)} rungs, {epochs} epochs on {slots.describe()}")
+    print_sentence(console, f"nothing was started: `sweeps ladder {file}` does")

@@ -31,7 +31,7 @@ from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.stopping import Stopping, StopReason
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
-from sweeps.formatting import duration
+from sweeps.formatting import duration, print_sentence
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
@@ -237,7 +237,7 @@ class _Start:
                 slots=slots.count,
             )
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
-            self._console.print(f"{plan.name}: {headline(state)}, {slots.describe()}{limit}", soft_wrap=True)
+            print_sentence(self._console, f"{plan.name}: {headline(state)}, {slots.describe()}{limit}")
             test_step = (
                 TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
                 if plan.tested
@@ -279,7 +279,7 @@ class _Start:
                     f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
                     "every epoch so far is saved: the same command goes on from here"
                 )
-            self._console.print(said, soft_wrap=True)
+            print_sentence(self._console, said)
         finally:
             # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
             os._exit(130 if is_asked else 2)

@@ -6,7 +6,16 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sweeps.formatting import PLAIN_WIDTH, duration, number, percent, short_names, short_value, truncated
+from sweeps.formatting import (
+    PLAIN_WIDTH,
+    duration,
+    number,
+    percent,
+    print_sentence,
+    short_names,
+    short_value,
+    truncated,
+)
 from sweeps.report.columns import HEADINGS
 from sweeps.report.tables import columns_that_fit
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
@@ -53,7 +62,7 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
         console.out("\n".join(line.rstrip() for line in lines), highlight=False)
     rows_in_all = max(len(frame), frame.attrs.get(ROWS_IN_ALL, 0))
     for line in _remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
-        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+        print_sentence(console, line, style="dim")
 
 
 _LEFT = {"trial", "status"}

@@ -18,6 +18,7 @@ from sweeps.formatting import (
     metric_heading,
     metric_text,
     percent,
+    print_sentence,
 )
 from sweeps.report.tables import GAP, column_width, columns_that_fit
 from sweeps.study import SweepState
@@ -55,10 +56,9 @@ def print_status(state: SweepState, console: Console) -> None:
             console.print(
                 f"{record.name} failed: {record.error}; its log: {log_path(record.log, state.runs)}", markup=False
             )
-    # A terminal would break it in the middle of a word; in a file it is one line.
-    console.print(headline(state), soft_wrap=not console.is_terminal)
+    print_sentence(console, headline(state))
     if state.damage is not None:
-        console.print(f"not all of it: {state.damage}", markup=False, soft_wrap=True)
+        print_sentence(console, f"not all of it: {state.damage}")
 
 
 def _columns(state: SweepState) -> dict[str, Sequence[str]]:

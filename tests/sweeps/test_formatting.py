@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cifar_core.config import TrainingConfig
 from sweeps import formatting
@@ -22,6 +24,7 @@ from sweeps.formatting import (
     percent,
     plain_width,
     points,
+    print_sentence,
     truncated,
 )
 
@@ -111,3 +114,16 @@ def test_a_log_is_named_so_that_it_can_be_opened_from_here(tmp_path: Path, monke
     assert log_path("sweeps/a/logs/0.log", tmp_path / "runs") == "runs/sweeps/a/logs/0.log"
     assert log_path("sweeps/a/logs/0.log", Path("/elsewhere")) == "/elsewhere/sweeps/a/logs/0.log"
     assert log_path(None, Path("runs")) == "none"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "lines"), [(True, ["[a] trial that", "was stopped"]), (False, ["[a] trial that was stopped"])]
+)
+def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_else(terminal: bool, lines: list[str]) -> None:
+    output = io.StringIO()
+
+    print_sentence(
+        Console(file=output, width=16, force_terminal=terminal, color_system=None), "[a] trial that was stopped"
+    )
+
+    assert [line.rstrip() for line in output.getvalue().splitlines()] == lines
