@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import leaderboard, load_ladder, load_spec, run
+    from sweeps.api import leaderboard, load_ladder, load_spec, replicate, run
     from sweeps.errors import SweepError
 
-__all__ = ["SweepError", "leaderboard", "load_ladder", "load_spec", "run"]
+__all__ = ["SweepError", "leaderboard", "load_ladder", "load_spec", "replicate", "run"]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
-    {"SweepError": "errors", "leaderboard": "api", "load_ladder": "api", "load_spec": "api", "run": "api"},
+    {
+        "SweepError": "errors",
+        "leaderboard": "api",
+        "load_ladder": "api",
+        "load_spec": "api",
+        "replicate": "api",
+        "run": "api",
+    },
 )

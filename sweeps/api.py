@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,63 @@ def run(
     else:
         plan = plan_of_sweep(what)
     options = RunOptions(runs=Path(runs), backend=backend, address=address, new=new, retry_failed=retry_failed)
-    return carry_out(plan, options)
+    summary = carry_out(plan, options)
+    if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
+        return summary
+    if not any(record.epochs for record in summary.records):
+        return summary
+    limits = what.limits.less(summary.seconds)
+    confirmed = replicate(
+        what.name,
+        top=what.replicates.top,
+        seeds=what.replicates.seeds,
+        runs=runs,
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+        limits=limits,
+    )
+    return replace(summary, confirmed=confirmed)
+
+
+def replicate(
+    sweep: str,
+    *,
+    top: int = 3,
+    seeds: int = 3,
+    runs: str | Path = DEFAULT_RUNS,
+    backend: BackendName = "ray",
+    address: str | None = None,
+    retry_failed: bool = False,
+    limits: spec.Limits | None = None,
+) -> RunSummary:
+    """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
+
+    The sampler never hears of them. The leaderboard then ranks these configurations by the mean of the new seeds alone:
+    the seed that the search looked at is the one that made them look good.
+
+    Args:
+        sweep: name of a search.
+        top: configurations, the best first.
+        seeds: new seeds of each. More than before add to those that are there.
+        runs: the runs folder.
+        backend: as for `run`.
+        address: as for `run`.
+        retry_failed: try again the replicates that failed.
+        limits: when to stop; none where None.
+
+    Raises:
+        SweepError: nothing was started; the message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be had.
+        RecordError: the record cannot be opened.
+    """
+    from sweeps.execution import RunOptions, plan_of_replicates
+    from sweeps.execution import run as carry_out
+    from sweeps.study import SweepFolder
+
+    wanted = spec.Replicates(top=top, seeds=seeds)
+    plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
+    return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
 
 
 def leaderboard(

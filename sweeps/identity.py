@@ -143,6 +143,19 @@ def name_of_generation(base: str, generation: int) -> str:
     return base if generation == 0 else f"{base}.{generation + 1}"
 
 
+_REPLICATES = ".replicates"
+
+
+def name_of_replicates(search: str) -> str:
+    """Return the name of the study that holds the replicates of a search's best configurations."""
+    return search + _REPLICATES
+
+
+def is_of_replicates(name: str) -> bool:
+    """Return whether a study holds replicates, of which a sampler must never hear."""
+    return name.endswith(_REPLICATES)
+
+
 def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
     """Return the name of a sweep's study: the sweep's own, and a hash of what may not change under it."""
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]

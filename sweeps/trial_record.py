@@ -93,19 +93,23 @@ class TrialRecord:
     """MLflow run whose result was taken over: nothing was trained for this one."""
     rung: RungLabel | None = None
     """Of a ladder's trial; None for a search's."""
+    replicate_of: int | None = None
+    """Of a replicate: the number, in the sweep, of the search's trial whose configuration it trains again."""
     test: TestResult | None = None
     environment: dict[str, str] = field(default_factory=dict)
     """Where it ran: host, device, versions."""
 
     @property
     def trial(self) -> int:
-        """Its number in its sweep, as people see it."""
-        return self.first_number + self.number
+        """Its number in its sweep, as people see it; a replicate's is that of the search's trial."""
+        return self.first_number + self.number if self.replicate_of is None else self.replicate_of
 
     @property
     def name(self) -> str:
-        """What people call it within its sweep: the rung's name, or `trial 3`."""
-        return f"trial {self.trial}" if self.rung is None else self.rung.name
+        """What people call it within its sweep: the rung's name, `trial 3`, or `trial 3, seed 1` of a replicate."""
+        if self.rung is not None:
+            return self.rung.name
+        return f"trial {self.trial}" + ("" if self.replicate_of is None else f", seed {self.config.seed}")
 
     @property
     def protocol(self) -> Protocol:

@@ -87,14 +87,23 @@ def after_the_run(what: str, later: str) -> Iterator[None]:
 
 def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
     """Say in words how a start went, and exit with the code that says the same."""
+    code = _say(summary, sweep, runs=runs)
+    if summary.confirmed is not None:
+        code = max(code, _say(summary.confirmed, f"{sweep} replicates", runs=runs))
+    if code:
+        sys.exit(code)
+
+
+def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
+    """Say in words how a search, or its replicates, went; return the exit code for it."""
     from sweeps.formatting import duration, log_path, plural
     from sweeps.trial_record import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
-    click.echo(f"{sweep}: {counts}")
+    click.echo(f"{what}: {counts}")
     if summary.stopped_by == "signal":
         click.echo("interrupted; all is saved: the same command goes on from here")
-        sys.exit(130)
+        return 130
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
         click.echo("the timeout is reached; all is saved: the same command goes on from here")
@@ -113,12 +122,11 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
         click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
     if summary.stopped_by == "disk full":
         click.echo(f"error: {summary.details}", err=True)
-        sys.exit(2)
+        return 2
     for record in failed:
         click.echo(f"{record.name} failed: {record.error}; its log: {log_path(record.log, runs)}", err=True)
     if summary.stopped_by == "failing":
         click.echo(f"error: {summary.details}", err=True)
-        sys.exit(1)
-    if failed:
+    elif failed:
         click.echo("`--retry-failed` tries them again", err=True)
-        sys.exit(1)
+    return 1 if failed or summary.stopped_by == "failing" else 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         trial_count,
     )
     from sweeps.execution.output import stage, terminal_copy
-    from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_sweep
+    from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_replicates, plan_of_sweep
     from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
     from sweeps.execution.slots import Slots, local_slots
 
@@ -35,6 +35,7 @@ __all__ = [
     "local_slots",
     "makespan",
     "plan_of_ladder",
+    "plan_of_replicates",
     "plan_of_sweep",
     "preview",
     "run",
@@ -57,6 +58,7 @@ __getattr__, __dir__ = lazy_face(
         "makespan": "estimate",
         "local_slots": "slots",
         "plan_of_ladder": "plan",
+        "plan_of_replicates": "plan",
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "run": "runner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cifar_core.config import DataConfig, TrainingConfig
+from sweeps.errors import SweepError
 from sweeps.spec import (
     FULL_BUDGET,
     SPLIT_FIELDS,
@@ -19,14 +21,31 @@ from sweeps.spec import (
     Ladder,
     Limits,
     Metric,
+    Replicates,
     Resources,
     SearchSpace,
     SweepSpec,
 )
-from sweeps.study import Candidate, ListProposer, Proposer, proposer_of
+from sweeps.study import (
+    Candidate,
+    ListProposer,
+    Proposer,
+    SweepFolder,
+    candidates_to_confirm,
+    proposer_of,
+    read_records,
+    read_study,
+    replicates_of,
+)
 from sweeps.trial_record import RungLabel
 
 KeyOf = Callable[[TrainingConfig], str]
+
+
+LADDER = {"kind": "ladder"}
+"""The definition of every ladder's study."""
+RESOURCES = "resources"
+"""Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +70,13 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's are, a search's never."""
+    confirms: Mapping[str, str | None] | None = None
+    """Of replicates: each network to the source that the search trained it with. None for a plan of another kind."""
+
+    @property
+    def title(self) -> str:
+        """What is run, in a word or two: a sweep and its replicates have one name."""
+        return self.name if self.confirms is None else f"{self.name} replicates"
 
 
 def plan_of_sweep(spec: SweepSpec) -> RunPlan:
@@ -112,7 +138,7 @@ def plan_of_ladder(
         name=ladder.name,
         description=ladder.description,
         # One study for all budgets and seeds: a rung is identified by its key, not by its place in a space.
-        definition={"kind": "ladder"},
+        definition=LADDER,
         metric=Metric(name="train_loss", goal="minimize"),
         run_cap=None,
         limits=ladder.limits,
@@ -123,4 +149,42 @@ def plan_of_ladder(
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
         tested=True,
+    )
+
+
+def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limits | None = None) -> RunPlan:
+    """Return the runs that confirm the best configurations of a search, as the runner takes them.
+
+    Args:
+        folder: of the sweep.
+        wanted: how many configurations, and how many seeds of each.
+        limits: of these runs.
+
+    Raises:
+        NoSuchSweepError: there is no such sweep.
+        SweepError: it is no search, or has nothing yet that could be confirmed.
+    """
+    study = read_study(folder)
+    if json.loads(study.user_attrs.get("definition", "{}")) == LADDER:
+        raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
+    goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
+    metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
+    chosen = candidates_to_confirm(read_records(study, sweep=folder.sweep), metric=metric, top=wanted.top)
+    if not chosen:
+        raise SweepError(f"no trial of {folder.sweep} has an epoch behind it: there is nothing to confirm yet")
+    candidates = replicates_of(chosen, wanted)
+    return RunPlan(
+        name=folder.sweep,
+        description=f"the best {len(chosen)} configurations of {folder.sweep} under {wanted.seeds} new seeds",
+        definition={},
+        metric=metric,
+        run_cap=None,
+        limits=limits or Limits(),
+        resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
+        early_terminate=EarlyTerminate(),
+        epochs=max(candidate.config.epochs for candidate in candidates),
+        data=[candidate.config.data for candidate in candidates],
+        models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
+        proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
+        confirms={record.config.model.name: record.source for record in chosen},
     )

@@ -25,7 +25,7 @@ from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
 from sweeps.execution.output import stage, terminal_copy
-from sweeps.execution.plan import RunPlan
+from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.progress import headline, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
@@ -34,7 +34,7 @@ from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
 from sweeps.formatting import duration, print_sentence
 from sweeps.identity import Identifier
 from sweeps.machine import environment
-from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
+from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_replicates, open_study
 from sweeps.tracking import CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -74,6 +74,8 @@ class RunSummary:
     """Trials that could not be written to MLflow yet."""
     gave_up_at: int | None = None
     """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
+    confirmed: RunSummary | None = None
+    """Of a search with replicates: how those went; None where there are none, or they were not begun."""
 
     def count(self, outcome: Outcome) -> int:
         return sum(record.outcome is outcome for record in self.records)
@@ -98,16 +100,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         held.enter_context(stopping.on_signals())
         held.enter_context(folder.locked())
         reader = MlflowReader(folder.runs)
-        study = open_study(
-            folder,
-            definition=plan.definition,
-            metric=plan.metric,
-            pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
-            new=options.new,
-            # A rung is known by its key: one whose network's file has changed is simply another.
-            sources={} if plan.tested else sources,
-            recorded=lambda: reader.trials(sweep=plan.name),
-        )
+        study = _open(plan, folder, sources=sources, reader=reader, new=options.new)
         start = _Start(
             plan,
             options,
@@ -135,9 +128,38 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     study=study.study_name,
                     description=plan.description,
                     environment=environment(),
+                    title=plan.title,
                 )
             )
         return start.carry_out(images, tracker)
+
+
+def _open(
+    plan: RunPlan, folder: SweepFolder, *, sources: Mapping[str, str], reader: MlflowReader, new: bool
+) -> optuna.Study:
+    """Return the study that a plan's trials belong to."""
+    if plan.confirms is not None:
+        for model, source in plan.confirms.items():
+            if source != sources.get(model):
+                raise SweepError(
+                    f"{model} is not what the search trained any more: undo the change of its file, or search anew "
+                    "with --new"
+                )
+        return open_replicates(folder, metric=plan.metric)
+    study = open_study(
+        folder,
+        definition=plan.definition,
+        metric=plan.metric,
+        pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
+        new=new,
+        # A rung is known by its key: one whose network's file has changed is simply another.
+        sources={} if plan.tested else sources,
+        recorded=lambda: reader.trials(sweep=plan.name),
+    )
+    resources = plan.resources.model_dump(mode="json")
+    if study.user_attrs.get(RESOURCES) != resources:
+        study.set_user_attr(RESOURCES, resources)
+    return study
 
 
 class _Start:
@@ -237,7 +259,7 @@ class _Start:
                 slots=slots.count,
             )
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
-            print_sentence(self._console, f"{plan.name}: {headline(state)}, {slots.describe()}{limit}")
+            print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             test_step = (
                 TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
                 if plan.tested

@@ -13,6 +13,7 @@ HEADINGS = {
     "val_accuracy": "val acc %",
     "val_std": "± sd",
     "replicates": "runs",
+    "search_accuracy": "search acc %",
     "test_accuracy": "test acc %",
     "train_seconds": "time",
     "parameters_millions": "params M",

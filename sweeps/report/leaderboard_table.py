@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import (
     PLAIN_WIDTH,
+    accuracy,
     duration,
     number,
     percent,
+    plural,
     print_sentence,
     short_names,
     short_value,
@@ -79,6 +81,7 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
         "val_accuracy": _accuracy,
         "val_std": lambda row: percent(_real(row["val_std"])),
         "replicates": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
+        "search_accuracy": lambda row: percent(_real(row["search_accuracy"])),
         "test_accuracy": lambda row: percent(_real(row["test_accuracy"])),
         "epochs": lambda row: _count(row["epochs"]),
         "train_seconds": lambda row: _text(row["train_seconds"], duration),
@@ -123,6 +126,7 @@ def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str
     protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
     if protocols > 1:
         remarks.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
+    remarks += _confirmations(frame)
     if WHY_EMPTY in frame.attrs:
         remarks.append(frame.attrs[WHY_EMPTY])
     elif not hidden + shown:
@@ -130,9 +134,35 @@ def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str
     return remarks
 
 
+def _confirmations(frame: pd.DataFrame) -> list[str]:
+    """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
+    rows: list[dict[Any, Any]] = frame.to_dict(orient="records")
+    best = [row for row in rows if row["rank"] == 1]
+    remarks = [
+        f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {accuracy(row['val_accuracy'])} under "
+        f"{plural(int(row['replicates']), 'new seed')}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
+        for row in best
+        if not _is_missing(row["search_accuracy"]) and _is_missing(row["replicate_of"])
+    ]
+    alike = [_trial(row) for row in best if not _is_missing(row["val_std"]) and _is_missing(row["replicate_of"])]
+    if len(alike) > 1 and len({row["protocol"] for row in best}) == 1:
+        remarks.append(
+            f"{' and '.join(alike)} cannot be told apart: they share the rank (Welch's t-test against the best mean, "
+            "Holm's procedure, 5 % level)"
+        )
+    return remarks
+
+
+def _optimism(share: float) -> str:
+    direction = "too high" if share > 0 else "too low"
+    return f"the search's value was {abs(100 * share):.2f} points {direction}"
+
+
 def _trial(row: dict[str, Any]) -> str:
     name = row["rung"]
     text = f"{row['sweep']}-{int(row['trial']):03d}" if _is_missing(name) else str(name)
+    if not _is_missing(row["replicate_of"]):
+        text += f"-s{row['seed']}"
     return truncated(text, 28)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,27 +31,36 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
     for sweep, trial in _named(name):
         # Of one sweep: what others hold is not read.
         rows = _rows(reader, sweep=sweep)
-        found += [row for row in rows if trial == row["rung"] or (trial.isdigit() and int(trial) == row["trial"])]
+        found += [row for row in rows if trial in (row["rung"], _number(row))]
     rows = [] if found else _rows(reader)
     found = found or [row for row in rows if row["rung"] == name]
     found = found or [row for row in rows if name and (row["run_id"].startswith(name) or row["key"].startswith(name))]
     if not found:
-        names = [f"{row['sweep']}/{row['trial'] if row['rung'] is None else row['rung']}" for row in rows]
+        names = [f"{row['sweep']}/{_number(row) if row['rung'] is None else row['rung']}" for row in rows]
         near = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise SweepError(
             f"no run {name!r}: {hint}`sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3"
         )
     if len(found) > 1:
-        each = ", ".join(f"{row['sweep']}/{row['trial']} (run {row['run_id'][:8]})" for row in found)
+        each = ", ".join(f"{row['sweep']}/{_number(row)} (run {row['run_id'][:8]})" for row in found)
         raise SweepError(f"{name!r} may be any of {each}: name one of them, or the beginning of its run")
     return found[0]
 
 
 def _named(name: str) -> list[tuple[str, str]]:
-    """Return what a name may be of, as sweep and trial: `quick/3`, `quick-003`."""
-    parts = [name.rpartition("/"), name.rpartition("-")]
-    return [(sweep, trial) for sweep, mark, trial in parts if sweep and (mark == "/" or trial.isdigit())]
+    """Return what a name may be of, as sweep and trial: `quick/3`, `quick-003`, `quick-003-s1` of a replicate."""
+    number = re.fullmatch(r"(.+)[-/]0*(\d+)(-s\d+)?", name)
+    sweep, mark, rung = name.rpartition("/")
+    found = [(number[1], number[2] + (number[3] or ""))] if number else []
+    if mark and sweep:
+        found.append((sweep, rung))
+    return list(dict.fromkeys(found))
+
+
+def _number(row: dict[str, Any]) -> str:
+    """Return the number of a run in its sweep, with a replicate's seed: `3`, `3-s1`."""
+    return f"{row['trial']}" + ("" if row["replicate_of"] is None else f"-s{row['seed']}")
 
 
 def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -22,7 +23,7 @@ from sweeps.formatting import (
 )
 from sweeps.report.tables import GAP, column_width, columns_that_fit
 from sweeps.study import SweepState
-from sweeps.trial_record import Outcome
+from sweeps.trial_record import Outcome, TrialRecord
 
 CONFIGURATION_WIDTH = 14
 """Least characters of a line of the configuration, which is left out where it has fewer."""
@@ -36,22 +37,22 @@ def print_status(state: SweepState, console: Console) -> None:
     columns, left_out = columns_that_fit(_columns(state), width=console.width, at_least=2)
     needed = sum(column_width(heading, cells) + GAP for heading, cells in columns.items())
     if needed + CONFIGURATION_WIDTH <= console.width:
-        columns["configuration"] = [describe(record.config) for record in state.records]
-    elif state.records:
+        columns["configuration"] = [describe(record.config) for record in state.records_and_replicates]
+    elif state.records_and_replicates:
         left_out.append("configuration")
     # On a screen too narrow for even these two the terminal wraps them.
     width = needed - GAP if needed - GAP > console.width else None
     table = Table(box=None, header_style="bold", pad_edge=False, width=width)
     for name in columns:
         table.add_column(name, no_wrap=name != "configuration")
-    for index, record in enumerate(state.records):
+    for index, record in enumerate(state.records_and_replicates):
         cells = [Text(column[index]) for column in columns.values()]
         cells[1].stylize(OUTCOME_STYLES[record.outcome])
         table.add_row(*cells)
     console.print(table, crop=False)
     if left_out:
         console.print(f"columns that do not fit: {', '.join(left_out)}", style="dim")
-    for record in state.records:
+    for record in state.records_and_replicates:
         if record.outcome is Outcome.FAILED:
             console.print(
                 f"{record.name} failed: {record.error}; its log: {log_path(record.log, state.runs)}", markup=False
@@ -63,9 +64,9 @@ def print_status(state: SweepState, console: Console) -> None:
 
 def _columns(state: SweepState) -> dict[str, Sequence[str]]:
     """Return heading to one cell a trial, the most important first; seed and test only where there is one to tell."""
-    records = state.records
+    records = state.records_and_replicates
     columns: dict[str, Sequence[str]] = {
-        "trial": [str(record.trial) if record.rung is None else record.rung.name for record in records],
+        "trial": [_name(record) for record in records],
         "status": [record.outcome.value for record in records],
     }
     if any(record.rung is not None for record in records):
@@ -78,6 +79,12 @@ def _columns(state: SweepState) -> dict[str, Sequence[str]]:
     return columns
 
 
+def _name(record: TrialRecord) -> str:
+    if record.rung is not None:
+        return record.rung.name
+    return str(record.trial) + ("" if record.replicate_of is None else f"-s{record.config.seed}")
+
+
 def headline(state: SweepState) -> str:
     """Return a sweep's state in one line."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in state.counts().items()) or "no trial yet"
@@ -85,6 +92,9 @@ def headline(state: SweepState) -> str:
     best, shown = state.best(), ""
     if best is not None:
         shown = f"; best {state.metric} {metric_text(state.metric, state.value(best))} ({best.name})"
+    confirming = Counter(record.outcome for record in state.replicates)
+    if confirming:
+        shown += f"; replicates: {', '.join(f'{count} {outcome}' for outcome, count in confirming.items())}"
     changed = state.last_change()
     when = "" if changed is None else f"; last epoch {duration(max(0.0, time.time() - changed))} ago"
     damaged = "" if state.damage is None else "; its journal is damaged (`sweeps status` says where)"

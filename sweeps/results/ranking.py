@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweeps.identity import Protocol, replicate_group
-from sweeps.results.statistics import student_interval, wilson_interval
+from sweeps.results.statistics import CONFIDENCE, holm_levels, student_interval, welch_test, wilson_interval
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -38,17 +38,35 @@ class _Configuration:
     rank: int | None = None
 
     @property
-    def seeds(self) -> list[Row]:
-        """Its runs that count, one a seed: a result that another sweep took over is no second one."""
+    def complete(self) -> list[Row]:
+        """Its runs with a result, one a seed: one that another sweep took over is no second one."""
         trained_first = sorted(self.runs, key=lambda row: row["reused_from"] is not None)
         counted = {row["key"]: row for row in reversed(trained_first) if _counts(row)}
         return [row for row in self.runs if counted.get(row["key"]) is row]
 
     @property
+    def confirming(self) -> list[Row]:
+        """Its replicates with a result. The seed that a search looked at says nothing: it made this one look good."""
+        looked_at = {row["seed"] for row in self.runs if row["replicate_of"] is None}
+        return [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in looked_at]
+
+    @property
+    def seeds(self) -> list[Row]:
+        """The runs that its mean and its rank come from."""
+        return self.confirming or self.complete
+
+    @property
+    def search_accuracy(self) -> float | None:
+        """What the search saw of it, where others confirm it; None where they do not, or it saw no whole run."""
+        seen = [row["val_accuracy"] for row in self.complete if row not in self.confirming]
+        return _mean(seen) if self.confirming and seen else None
+
+    @property
     def shown(self) -> Row:
-        """The run that stands for all: the first that counts, else the one nearest to a result."""
+        """The run that stands for all: the search's own where it is complete, else the one nearest to a result."""
         nearest = min(reversed(self.runs), key=lambda row: _UNRANKED.index(Outcome(row["status"])))
-        return next(iter(self.seeds), nearest)
+        own = (row for row in self.complete if row["replicate_of"] is None)
+        return next(own, next(iter(self.seeds), nearest))
 
     @property
     def mean(self) -> float:
@@ -62,6 +80,11 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     one evaluation protocol; the protocol with the largest budget comes first. Only complete runs with a finite accuracy
     count. Configurations without one follow without a rank.
 
+    Where a configuration was confirmed, by replicates under seeds that its search did not look at, mean and rank come
+    from these alone, and `search_accuracy` is what the search saw. Confirmed configurations stand before all that are
+    not. Those that the data cannot tell apart from the best of them share its rank: Welch's t-test against the best,
+    at the 5 % level by Holm's procedure.
+
     `replicates` is the number of seeds, `val_std` their sample standard deviation; `ci_low` to `ci_high` is Student's
     95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on its validation images.
     `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means too; what belongs to one run
@@ -70,11 +93,12 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for configuration in _ordered(frame):
         seeds = configuration.seeds
-        row = {**configuration.shown, "rank": configuration.rank}
+        row = {**configuration.shown, "rank": configuration.rank, "replicate_of": None}
         if seeds:
             row |= {"val_accuracy": configuration.mean, **_interval(seeds)}
             row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
-            row["seed"] = row["seed"] if len(seeds) == 1 else None
+            row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
+            row["search_accuracy"] = configuration.search_accuracy
         rows.append(row)
     return _as_table(rows, like=frame)
 
@@ -109,18 +133,33 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
         row = configuration.shown
         protocol = (-budgets[row["protocol"]], row["protocol"])
         if configuration.seeds:
-            return 0, protocol, -configuration.mean, row["train_seconds"] or math.inf, row["key"]
+            unconfirmed = not configuration.confirming
+            return 0, protocol, unconfirmed, -configuration.mean, row["train_seconds"] or math.inf, row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
         return 1, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
 
     ordered = sorted(groups.values(), key=place)
-    last: dict[str, int] = {}
+    places: dict[str, list[_Configuration]] = {}
     for configuration in ordered:
         if configuration.seeds:
-            protocol = configuration.shown["protocol"]
-            configuration.rank = last[protocol] = last.get(protocol, 0) + 1
-    return ordered
+            ranked = places.setdefault(configuration.shown["protocol"], [])
+            ranked.append(configuration)
+            configuration.rank = len(ranked)
+    for ranked in places.values():
+        for configuration in _tied_with_the_best([each for each in ranked if each.confirming]):
+            configuration.rank = 1
+    return sorted(ordered, key=lambda each: (*place(each)[:3], each.rank) if each.seeds else place(each)[:1])
+
+
+def _tied_with_the_best(confirmed: Sequence[_Configuration]) -> list[_Configuration]:
+    """Return the configurations that the data cannot tell apart from the first, which has the best mean."""
+    if len(confirmed) < 2:
+        return []
+    first, *others = ([row["val_accuracy"] for row in each.confirming] for each in confirmed)
+    p_values = [welch_test(first, other) for other in others]
+    levels = holm_levels(p_values, alpha=1 - CONFIDENCE)
+    return [each for each, p_value, level in zip(confirmed[1:], p_values, levels, strict=True) if p_value > level]
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:

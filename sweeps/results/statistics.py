@@ -38,6 +38,28 @@ def paired_t_interval(ours: Sequence[float], theirs: Sequence[float], *, alpha: 
     return float(interval.low), float(interval.high)
 
 
+def welch_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the two-sided p-value of Welch's t-test: whether two means differ, each with a spread of its own.
+
+    1.0 where it cannot say: fewer than two values on a side, or no spread on either.
+
+    Source: Welch, Biometrika 34 (1947) 28-35.
+    """
+    from scipy.special import stdtr
+
+    if min(len(ours), len(theirs)) < 2:
+        return 1.0
+    parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
+    if not sum(parts):
+        return 1.0
+    difference = math.fsum(ours) / len(ours) - math.fsum(theirs) / len(theirs)
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True)
+    )
+    # Not of `scipy.stats`, which takes a second to import.
+    return float(2 * stdtr(freedom, -abs(difference) / math.sqrt(sum(parts))))
+
+
 def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
     """Return low and high end of Wilson's 95 % interval of a share of right answers among `images`.
 

@@ -8,7 +8,7 @@ from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FULL_BUDGET, Budget, Ladder, Rung, load_ladder
 from sweeps.spec.parameter import Assignment, Parameter
-from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Resources, check_name
+from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name
 from sweeps.spec.space import SearchSpace
 from sweeps.spec.space_check import SPLIT_FIELDS
 from sweeps.spec.sweep import SweepSpec, load_spec
@@ -26,6 +26,7 @@ __all__ = [
     "Limits",
     "Metric",
     "Parameter",
+    "Replicates",
     "Resources",
     "Rung",
     "SearchSpace",

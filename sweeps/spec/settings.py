@@ -92,6 +92,11 @@ class Limits(StrictModel):
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration)] = None
     """Seconds after which the sweep stops; what is unfinished goes on at the next start."""
 
+    def less(self, seconds: float) -> Limits:
+        """Return what is left of these after so many seconds."""
+        left = None if self.timeout is None else max(self.timeout - seconds, 0.001)
+        return self.model_copy(update={"timeout": left})
+
 
 class Resources(StrictModel):
     """What one trial holds while it trains."""
@@ -116,6 +121,15 @@ class EarlyTerminate(StrictModel):
     """No trial is stopped before."""
     reduction_factor: int = Field(default=3, ge=2)
     """asha, hyperband: one in this many goes on at each milestone."""
+
+
+class Replicates(StrictModel):
+    """Which configurations of a search are trained again under new seeds, so that luck does not choose the winner."""
+
+    top: int = Field(default=3, ge=1)
+    """Configurations, the best first."""
+    seeds: int = Field(default=3, ge=1)
+    """New seeds of each; the same ones for all."""
 
 
 def validated(kind: type[Spec], content: dict[str, Any], path: Path) -> Spec:

@@ -14,7 +14,16 @@ from cifar_core.config import TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SpecError
 from sweeps.spec.parameter import Parameter
-from sweeps.spec.settings import EarlyTerminate, FileOfConfigurations, Limits, Metric, Resources, check_name, validated
+from sweeps.spec.settings import (
+    EarlyTerminate,
+    FileOfConfigurations,
+    Limits,
+    Metric,
+    Replicates,
+    Resources,
+    check_name,
+    validated,
+)
 from sweeps.spec.space import MAX_COMBINATIONS, SearchSpace
 from sweeps.spec.space_check import SpaceError, assignment_errors, grid_errors, split_errors, warnings
 from sweeps.spec.yaml_file import flatten, read_yaml
@@ -35,6 +44,8 @@ class SweepSpec(FileOfConfigurations):
     limits: Limits = Limits()
     resources: Resources = Resources()
     early_terminate: EarlyTerminate = EarlyTerminate()
+    replicates: Replicates | None = None
+    """What confirms the best of the search after its end; None for nothing."""
     start_with: tuple[dict[str, Any], ...] = ()
     """Assignments of parameters to try first."""
     base: dict[str, Any] = Field(default_factory=dict)

@@ -12,11 +12,13 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.study.folder import SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
-    from sweeps.study.opening import open_study, read_study
+    from sweeps.study.opening import open_replicates, open_study, read_replicates, read_study
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
     from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
+    from sweeps.study.replicates import candidates_to_confirm, replicates_of
     from sweeps.study.state import SweepState, read_state, sweep_names
+    from sweeps.study.stored_trials import read_records
 
 __all__ = [
     "EXHAUSTED",
@@ -28,13 +30,18 @@ __all__ = [
     "RecordedResults",
     "SweepFolder",
     "SweepState",
+    "candidates_to_confirm",
     "expected_epochs",
     "make_pruner",
+    "open_replicates",
     "open_study",
     "proposer_of",
+    "read_records",
+    "read_replicates",
     "read_state",
     "read_study",
     "repair_journal",
+    "replicates_of",
     "sweep_names",
 ]
 
@@ -50,13 +57,18 @@ __getattr__, __dir__ = lazy_face(
         "RecordedResults": "ledger",
         "SweepFolder": "folder",
         "SweepState": "state",
+        "candidates_to_confirm": "replicates",
         "expected_epochs": "pruners",
         "make_pruner": "pruners",
+        "open_replicates": "opening",
         "open_study": "opening",
         "proposer_of": "proposers",
+        "read_records": "stored_trials",
+        "read_replicates": "opening",
         "read_state": "state",
         "read_study": "opening",
         "repair_journal": "repair",
+        "replicates_of": "replicates",
         "sweep_names": "state",
     },
 )

@@ -295,12 +295,14 @@ class Ledger:
         trial = self._study.ask()
         for path, distribution in failed.distributions.items():
             suggest(trial, path, distribution)
-        proposal = Proposal(trial=trial, config=before.config, rung=before.rung)
+        proposal = Proposal(trial=trial, config=before.config, rung=before.rung, replicate_of=before.replicate_of)
         return self._enter(proposal, Identity(key=before.key, config_id=before.config_id, source=before.source))
 
     def _enter(self, proposal: Proposal, identity: Identity) -> TrialRecord:
         trial = proposal.trial
-        attributes = entry_attributes(proposal.config, identity, proposal.rung, started=time.time())
+        attributes = entry_attributes(
+            proposal.config, identity, proposal.rung, started=time.time(), replicate_of=proposal.replicate_of
+        )
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         frozen = self._study.get_trials(deepcopy=False)[trial.number]

@@ -11,7 +11,14 @@ import optuna
 from optuna.study import StudySummary
 
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
-from sweeps.identity import RecordedTrial, generation, name_of_generation, study_name
+from sweeps.identity import (
+    RecordedTrial,
+    generation,
+    is_of_replicates,
+    name_of_generation,
+    name_of_replicates,
+    study_name,
+)
 from sweeps.spec import Metric
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
@@ -50,7 +57,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_journal()
     base = study_name(folder.sweep, definition)
-    stored = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
+    stored = {study.study_name: study for study in _searches(storage)}
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
@@ -91,7 +98,7 @@ def _describe(
     if FIRST_NUMBER not in known and not study.get_trials(deepcopy=False):
         others = [
             optuna.load_study(study_name=name, storage=storage)
-            for name in optuna.get_all_study_names(storage)
+            for name in (other.study_name for other in _searches(storage))
             if name != study.study_name
         ]
         ends = [other.user_attrs.get(FIRST_NUMBER, 0) + len(other.get_trials(deepcopy=False)) for other in others]
@@ -100,6 +107,43 @@ def _describe(
         if attribute not in known:
             study.set_user_attr(attribute, value)
     study.set_user_attr("opened", time.time())
+
+
+def open_replicates(folder: SweepFolder, *, metric: Metric) -> optuna.Study:
+    """Return the study of the replicates of the search that the sweep was last run with, created if need be.
+
+    To be called under the folder's lock. It lies in the same journal; no sampler is ever asked with it.
+
+    Raises:
+        NoSuchSweepError: there is no search.
+    """
+    search = read_study(folder)
+    study = optuna.create_study(
+        storage=folder.open_journal(),
+        study_name=name_of_replicates(search.study_name),
+        direction=metric.goal,
+        load_if_exists=True,
+    )
+    if "metric" not in study.user_attrs:
+        study.set_user_attr("metric", metric.name)
+    return study
+
+
+def read_replicates(folder: SweepFolder, *, search: str) -> optuna.Study | None:
+    """Return the study of the replicates of a search, for reading; None where it has none.
+
+    Args:
+        folder: of the sweep.
+        search: name of the search's study.
+    """
+    storage, _ = read_storage(JournalFile(folder.journal))
+    name = name_of_replicates(search)
+    stored = {study.study_name for study in optuna.get_all_study_summaries(storage)}
+    return optuna.load_study(study_name=name, storage=storage) if name in stored else None
+
+
+def _searches(storage: optuna.storages.BaseStorage) -> list[StudySummary]:
+    return [study for study in optuna.get_all_study_summaries(storage) if not is_of_replicates(study.study_name)]
 
 
 def _other_networks(
@@ -149,7 +193,7 @@ def read_study_to_damage(folder: SweepFolder) -> tuple[optuna.Study, DamagedJour
         raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
     journal = JournalFile(folder.journal)
     storage, damage = read_storage(journal)
-    stored = optuna.get_all_study_summaries(storage)
+    stored = _searches(storage)
     if not stored and damage is not None:
         raise journal.error(damage)
     if not stored:

@@ -31,6 +31,8 @@ class Proposal:
     config: TrainingConfig
     rung: RungLabel | None = None
     """Of a ladder's trial."""
+    replicate_of: int | None = None
+    """Of a replicate."""
 
 
 class Proposer(Protocol):
@@ -149,6 +151,7 @@ class Candidate:
 
     config: TrainingConfig
     rung: RungLabel | None = None
+    replicate_of: int | None = None
 
 
 class ListProposer:
@@ -178,7 +181,9 @@ class ListProposer:
         if not self._remaining:
             return None
         candidate = self._remaining.pop(0)
-        return Proposal(trial=study.ask(), config=candidate.config, rung=candidate.rung)
+        return Proposal(
+            trial=study.ask(), config=candidate.config, rung=candidate.rung, replicate_of=candidate.replicate_of
+        )
 
     def total(self) -> int | None:
         return len(self._keys)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweeps.study.folder import SweepFolder
 from sweeps.trial_record import Outcome, TrialRecord
+
+if TYPE_CHECKING:
+    import optuna
 
 
 class SweepState:
@@ -27,6 +31,7 @@ class SweepState:
         slots: int = 1,
         driver: str | None = None,
         damage: str | None = None,
+        replicates: Sequence[TrialRecord] = (),
     ) -> None:
         """Take note of what is known now.
 
@@ -39,6 +44,7 @@ class SweepState:
             target: trials it ends with, None where only its space decides.
             slots: trials that train at once.
             driver: who runs it (`process 12 on host`), None where nobody does.
+            replicates: what confirms its best configurations; no part of its counts.
             damage: why these are not all of its trials, and what to do about it; None where they are.
         """
         self.sweep = sweep
@@ -47,6 +53,7 @@ class SweepState:
         self.target = target
         self.driver = driver
         self.damage = damage
+        self.replicates = replicates
         self._maximize = maximize
         self._slots = slots
         self._records = {record.number: record for record in records}
@@ -57,6 +64,11 @@ class SweepState:
     def records(self) -> list[TrialRecord]:
         """Its trials in the order of proposal."""
         return [self._records[number] for number in sorted(self._records)]
+
+    @property
+    def records_and_replicates(self) -> list[TrialRecord]:
+        """Everything it trained, its replicates last."""
+        return [*self.records, *self.replicates]
 
     def enter(self, record: TrialRecord) -> bool:
         """Take note of a change; return whether it is the trial's end (what follows, such as its test, is not)."""
@@ -92,8 +104,8 @@ class SweepState:
 
     def last_change(self) -> float | None:
         """Return the Unix time of the last epoch or end, None where nothing happened yet."""
-        times = [record.epochs[-1].finished_at for record in self.records if record.epochs]
-        times += [record.finished for record in self.records if record.finished]
+        times = [record.epochs[-1].finished_at for record in self.records_and_replicates if record.epochs]
+        times += [record.finished for record in self.records_and_replicates if record.finished]
         return max(times, default=None)
 
 
@@ -104,19 +116,25 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         NoSuchSweepError: there is none of this name.
         DamagedJournalError: its journal holds nothing that can be read.
     """
-    from sweeps.study.opening import read_study_to_damage
+    from sweeps.study.opening import read_replicates, read_study_to_damage
     from sweeps.study.stored_trials import read_records
 
     folder = SweepFolder(runs, sweep)
     study, damage = read_study_to_damage(folder)
     driver = folder.driver()
-    records = read_records(study, sweep=sweep)
+    confirming = read_replicates(folder, search=study.study_name)
+
+    def records(of: optuna.Study) -> list[TrialRecord]:
+        found = read_records(of, sweep=sweep)
+        # What is open in the journal is being trained by the driver that holds the sweep.
+        return [_as_running(record) for record in found] if driver else list(found)
+
     return SweepState(
         sweep=sweep,
         metric=study.user_attrs.get("metric", "val_accuracy"),
         maximize=study.direction.name == "MAXIMIZE",
-        # What is open in the journal is being trained by the driver that holds the sweep.
-        records=[_as_running(record) for record in records] if driver else records,
+        records=records(study),
+        replicates=[] if confirming is None else records(confirming),
         runs=runs,
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
         damage=None if damage is None else str(damage),

@@ -20,6 +20,7 @@ from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FIRST_NUMBER = "first_number"
 """Attribute of a study: how many trials the sweep's earlier ones have. Versions before 0.4.0 wrote none."""
+REPLICATE_OF = "replicate_of"
 _EPOCH = "epoch:"
 _NOTES = {
     "parameters": "parameters", "log": "log", "error": "error", "error_class": "error_class", "traceback": "traceback",
@@ -31,7 +32,12 @@ _RUNG = {"name": "rung", "index": "place", "parent": "came_from", "reduced": "re
 
 
 def entry_attributes(
-    config: TrainingConfig, identity: Identity, rung: RungLabel | None, *, started: float
+    config: TrainingConfig,
+    identity: Identity,
+    rung: RungLabel | None,
+    *,
+    started: float,
+    replicate_of: int | None = None,
 ) -> dict[str, Any]:
     """Return what is stored of a trial when it is entered, in order: one that has a key is whole."""
     attributes = {
@@ -40,6 +46,7 @@ def entry_attributes(
         "source": identity.source,
         "started": started,
         **({} if rung is None else {name: getattr(rung, field) for field, name in _RUNG.items()}),
+        REPLICATE_OF: replicate_of,
         KEY: identity.key,
     }
     return {name: value for name, value in attributes.items() if value is not None}
@@ -92,6 +99,7 @@ def _record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRec
         started=attributes["started"],
         finished=attributes.get(FINISHED),
         rung=_rung(attributes),
+        replicate_of=attributes.get(REPLICATE_OF),
         test=_test(study.user_attrs.get(f"test:{frozen.number}")),
         **{field: attributes[name] for field, name in _NOTES.items() if name in attributes},
     )

@@ -114,5 +114,10 @@ def end_ms(record: TrialRecord) -> int:
 
 
 def run_name(record: TrialRecord) -> str:
-    """Return what people see: the rung's name in a ladder, else the sweep and the trial's number."""
-    return f"{record.sweep}-{record.trial:03d}" if record.rung is None else record.rung.name
+    """Return what people see: the rung's name in a ladder, else the sweep and the trial's number (`quick-003`).
+
+    A replicate's name says its seed too: `quick-003-s1`.
+    """
+    if record.rung is not None:
+        return record.rung.name
+    return f"{record.sweep}-{record.trial:03d}" + ("" if record.replicate_of is None else f"-s{record.config.seed}")

@@ -26,6 +26,7 @@ COLUMNS = (
     "replicates",
     "ci_low",
     "ci_high",
+    "search_accuracy",
     "test_accuracy",
     "epochs",
     "train_seconds",
@@ -41,17 +42,18 @@ COLUMNS = (
 )
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
-`rank`, `val_std`, `replicates`, `ci_low` and `ci_high` are empty until the leaderboard fills them.
+`rank`, `val_std`, `replicates`, `ci_low`, `ci_high` and `search_accuracy` are empty until the leaderboard fills them.
 """
 
-LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "error", "log")
+LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "replicate_of", "error", "log")
 
-WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place")
+WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place", "replicate_of")
 REAL_NUMBERS = (
     "val_accuracy",
     "val_std",
     "ci_low",
     "ci_high",
+    "search_accuracy",
     "test_accuracy",
     "train_seconds",
     "images_per_second",
@@ -117,6 +119,7 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
         "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "protocol": tags.get("protocol", "") if protocol is None else str(protocol),
         "place": int(tags["place"]) if "place" in tags else None,
+        "replicate_of": int(tags["replicate_of"]) if "replicate_of" in tags else None,
     }
 
 

@@ -57,12 +57,31 @@ class Tracker:
         ...     tracker.write(record)  # returns at once
     """
 
-    def __init__(self, *, runs: Path, sweep: str, study: str, description: str, environment: dict[str, str]) -> None:
-        """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too."""
+    def __init__(
+        self,
+        *,
+        runs: Path,
+        sweep: str,
+        study: str,
+        description: str,
+        environment: dict[str, str],
+        title: str | None = None,
+    ) -> None:
+        """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
+
+        Args:
+            runs: the runs folder.
+            sweep: its name.
+            study: the name of the study whose trials these are.
+            description: of the sweep.
+            environment: facts by name.
+            title: what the sweep's own run is called; its name where None.
+        """
         self._runs = runs
         self._sweep = sweep
         self._study = study
         self._description = description
+        self._title = title or sweep
         self._environment = environment_tags(environment)
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
@@ -190,7 +209,7 @@ class Tracker:
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
         found = next(search_runs(self._client, self._experiment_id, where), None)
         if found is None:
-            run = self._client.create_run(self._experiment_id, tags=tags, run_name=self._sweep)
+            run = self._client.create_run(self._experiment_id, tags=tags, run_name=self._title)
             return str(run.info.run_id)
         run_id = str(found.info.run_id)
         self._log_batch(run_id, tags=tags)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -22,7 +23,7 @@ from cifar_core.results import EpochResult
 from sweeps.report.ladder_cells import cells_of
 from sweeps.results.comparison import Finding, RungComparison, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns, read_rungs
-from sweeps.results.statistics import discordant_interval, holm, mcnemar
+from sweeps.results.statistics import discordant_interval, holm, mcnemar, welch_test
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
 
@@ -103,6 +104,20 @@ class TestStatistics:
 
     def test_holm_of_nothing_is_nothing(self) -> None:
         assert holm([]) == []
+
+    @given(
+        st.lists(st.integers(0, 1000), min_size=2, max_size=6), st.lists(st.integers(0, 1000), min_size=2, max_size=6)
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_welchs_test_is_scipys(self, ours: list[int], theirs: list[int]) -> None:
+        found = welch_test(ours, theirs)
+        if len(set(ours)) == len(set(theirs)) == 1:
+            assert found == 1.0
+        else:
+            assert found == pytest.approx(ttest_ind(ours, theirs, equal_var=False).pvalue, rel=1e-9)
+
+    def test_welchs_test_of_a_single_value_says_nothing(self) -> None:
+        assert welch_test([0.9], [0.1, 0.2]) == welch_test([0.1, 0.2], [0.9]) == 1.0
 
     def test_one_run_has_the_wilson_interval_of_its_images(self) -> None:
         gain = compare_rungs([rung("only", right(639))])[0]

@@ -1,0 +1,52 @@
+"""`sweeps replicate`: is the best of a search truly the best?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import address_option, backend_option, retry_failed_option, runs_option
+
+if TYPE_CHECKING:
+    from sweeps.execution import BackendName
+
+
+@click.command()
+@click.argument("sweep")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
+@runs_option
+@backend_option
+@address_option
+@retry_failed_option
+def replicate(
+    sweep: str, top: int, seeds: int, runs: Path, backend: BackendName, address: str | None, retry_failed: bool
+) -> None:
+    """Train the best configurations of a search again under new seeds, and rank them by these alone.
+
+    A search takes the best of many: its best value is partly luck. The seeds are the same for each configuration; one
+    that was stopped early and looks promising is trained to its full length first. The sampler never hears of them.
+    Asked again, what is there is not trained again, and more seeds add to it.
+
+    \b
+    Example:
+      sweeps replicate quick --top 3 --seeds 3
+    """
+    from sweeps.cli.run import finish, show_result
+    from sweeps.execution import stage, terminal_copy
+    from sweeps.spec import check_name
+
+    try:
+        check_name(sweep)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="SWEEP") from None
+    with terminal_copy() as console, stage(console, f"reading {sweep}"):
+        from sweeps.api import replicate as replicate_best
+
+    summary = replicate_best(
+        sweep, top=top, seeds=seeds, runs=runs, backend=backend, address=address, retry_failed=retry_failed
+    )
+    show_result(runs, sweep)
+    finish(summary, sweep, runs=runs)
