@@ -74,6 +74,15 @@ def row(trial: int, accuracy: float | None, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+def replicates(of: int, *accuracies: float) -> list[dict[str, Any]]:
+    """Return what confirms a trial's configuration, under the seeds 1 and on."""
+    return [
+        row(of, accuracy, seed=seed, config_id=f"config-{of}", key=f"key-{of}-{seed}", run_id=f"run-{of}-s{seed}",
+            replicate_of=of)
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]  # fmt: skip
+
+
 def ranks(frame: pd.DataFrame) -> list[tuple[int, int | None]]:
     return [(trial, None if rank is pd.NA else rank) for trial, rank in zip(frame["trial"], frame["rank"], strict=True)]
 
@@ -122,6 +131,63 @@ class TestRanks:
         assert frame.loc[1, "ci_low"] < frame.loc[1, "val_accuracy"] < frame.loc[1, "ci_high"]
         assert pd.isna(frame.loc[1, "seed"])
         assert frame.loc[0, "seed"] == 0
+
+    def test_a_confirmed_configuration_ranks_by_its_new_seeds_alone_and_keeps_what_the_search_saw(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64), row(1, 0.69)))
+
+        assert ranks(frame) == [(0, 1), (1, 2)]
+        confirmed, unconfirmed = frame.to_dict(orient="records")
+        assert (confirmed["val_accuracy"], confirmed["replicates"]) == (pytest.approx(0.62), 2)
+        assert (confirmed["search_accuracy"], confirmed["run_id"]) == (0.70, "run-0")
+        assert confirmed["val_std"] == pytest.approx(np.std([0.60, 0.64], ddof=1))
+        assert (unconfirmed["val_accuracy"], unconfirmed["replicates"]) == (0.69, 1)
+        assert pd.isna(unconfirmed["search_accuracy"])
+
+    def test_what_was_confirmed_stands_before_what_only_a_search_has_seen(self) -> None:
+        rows = (row(0, 0.70), *replicates(0, 0.60, 0.61), row(1, 0.90), row(2, 0.65), *replicates(2, 0.70, 0.71))
+
+        assert [trial for trial, _ in ranks(query_leaderboard(RowReader(*rows)))] == [2, 0, 1]
+
+    def test_those_that_cannot_be_told_apart_from_the_best_share_its_rank(self) -> None:
+        rows = (
+            row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
+            row(1, 0.9), *replicates(1, 0.690, 0.702, 0.708),
+            row(2, 0.9), *replicates(2, 0.600, 0.602, 0.604),
+            row(3, 0.9), *replicates(3, 0.500, 0.502, 0.504),
+        )  # fmt: skip
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(0, 1), (1, 1), (2, 3), (3, 4)]
+        text = " ".join(printed(frame).split())
+        assert "quick-000 and quick-001 cannot be told apart: they share the rank (Welch's t-test" in text
+        assert (
+            "quick-000: 90.00 % in the search, 70.20 % under 3 new seeds: the search's value was 19.80 points too high"
+            in text
+        )
+
+    def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
+        rows = (
+            row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
+            row(1, 0.9), *replicates(1, 0.690, 0.692, 0.694),
+            row(2, 0.9), *replicates(2, 0.600, 0.680, 0.720),
+        )  # fmt: skip
+
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (2, 1), (1, 2)]
+
+    def test_one_that_the_search_had_stopped_is_confirmed_by_its_new_seeds(self) -> None:
+        whole = row(0, 0.5, run_id="whole", replicate_of=0, study="r")
+        stopped = row(0, 0.4, status="pruned", key=whole["key"])
+        frame = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
+
+        assert (frame.loc[0, "rank"], frame.loc[0, "status"], frame.loc[0, "replicates"]) == (1, "complete", 2)
+        assert (frame.loc[0, "val_accuracy"], frame.loc[0, "search_accuracy"]) == (pytest.approx(0.45), 0.5)
+
+    def test_each_replicate_is_called_by_its_trial_and_seed(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64)), each_run=True)
+
+        text = printed(frame)
+        assert all(name in text for name in ("quick-000-s1", "quick-000-s2", "quick-000 "))
+        assert list(frame["rank"]) == [1, 1, 1]
 
     def test_single_runs_stand_beside_those_of_their_configuration_each_with_an_interval_around_itself(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
