@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from cifar_core.errors import DataMismatchError, StateMismatchError
     from cifar_core.evaluation import evaluate
     from cifar_core.models import build_model
+    from cifar_core.predict import Classifier, Prediction
     from cifar_core.results import EpochResult, TestResult
     from cifar_core.training import TrainingState, start, train
 
 __all__ = [
     "Cifar10",
+    "Classifier",
     "DataMismatchError",
     "EpochResult",
     "LabelledImages",
+    "Prediction",
     "StateMismatchError",
     "TestResult",
     "TrainingConfig",
@@ -55,9 +58,11 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Cifar10": "data",
+        "Classifier": "predict",
         "DataMismatchError": "errors",
         "EpochResult": "results",
         "LabelledImages": "data",
+        "Prediction": "predict",
         "StateMismatchError": "errors",
         "TestResult": "results",
         "TrainingConfig": "config",

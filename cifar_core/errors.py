@@ -56,3 +56,7 @@ class ModelError(CifarError):
 
 class DeviceError(CifarError):
     """The device asked for is not there, or cannot do what the configuration asks of it."""
+
+
+class ImageError(CifarError):
+    """An image cannot be read, or is too large."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import leaderboard, load_ladder, load_spec, replicate, run
+    from sweeps.api import leaderboard, load_ladder, load_model, load_spec, replicate, run
     from sweeps.errors import SweepError
 
-__all__ = ["SweepError", "leaderboard", "load_ladder", "load_spec", "replicate", "run"]
+__all__ = ["SweepError", "leaderboard", "load_ladder", "load_model", "load_spec", "replicate", "run"]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
@@ -26,6 +26,7 @@ __getattr__, __dir__ = lazy_face(
         "SweepError": "errors",
         "leaderboard": "api",
         "load_ladder": "api",
+        "load_model": "api",
         "load_spec": "api",
         "replicate": "api",
         "run": "api",

@@ -14,6 +14,7 @@ from sweeps.errors import SweepError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cifar_core import Classifier
     from sweeps.execution import BackendName, RunSummary
 
 DEFAULT_RUNS = Path("runs")
@@ -137,6 +138,28 @@ def replicate(
     wanted = spec.Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
     return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
+
+
+def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "auto") -> Classifier:
+    """Return a trained network, ready to predict: `load_model("quick").predict("cat.jpg").label`.
+
+    Normalisation, image size and class names come with it.
+
+    Args:
+        name: a sweep, for its best configuration; or a run: `quick-003`, `quick/3`, or the beginning of a run id.
+        runs: the runs folder.
+        device: where to compute; `auto` is a GPU where there is one, whatever the network was trained on.
+
+    Raises:
+        SweepError: there is no such run, or its weights are gone; the message says what to do.
+        RecordError: the record cannot be read.
+        CheckpointError: the weights are damaged.
+    """
+    from cifar_core import Classifier
+    from sweeps.report import find_weights
+    from sweeps.tracking import MlflowReader
+
+    return Classifier.load(find_weights(MlflowReader(Path(runs)), name, runs=Path(runs)).path, device=device)
 
 
 def leaderboard(

@@ -13,6 +13,7 @@ from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.plan import plan
+from sweeps.cli.predict import predict
 from sweeps.cli.replicate import replicate
 from sweeps.cli.run import run
 from sweeps.errors import SweepError
@@ -63,7 +64,23 @@ def sweeps() -> None:
     """
 
 
-for verb in (data, plan, run, status, list_sweeps, leaderboard, show, replicate, ladder, ablate, ui, stop, repair, rm):
+for verb in (
+    data,
+    plan,
+    run,
+    status,
+    list_sweeps,
+    leaderboard,
+    show,
+    replicate,
+    predict,
+    ladder,
+    ablate,
+    ui,
+    stop,
+    repair,
+    rm,
+):
     sweeps.add_command(verb)
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from cifar_core.config import DataConfig, TrainingConfig
 from cifar_core.data import LabelledImages
 
-CHECKPOINT_FILE = "state.pt"
-
 SplitName = tuple[int | None, int, int]
 Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]
 """Training and validation images for each way of splitting that a sweep uses. Never test images."""

@@ -23,7 +23,7 @@ from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.backend import Backend
 from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
-from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, remove_checkpoint, split_name
+from sweeps.execution.job import Job, Splits, remove_checkpoint, split_name
 from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.progress import headline, show_progress
@@ -34,7 +34,15 @@ from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
 from sweeps.formatting import duration, print_sentence
 from sweeps.identity import Identifier
 from sweeps.machine import environment
-from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_replicates, open_study
+from sweeps.study import (
+    CHECKPOINT_FILE,
+    Ledger,
+    SweepFolder,
+    SweepState,
+    make_pruner,
+    open_replicates,
+    open_study,
+)
 from sweeps.tracking import CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 

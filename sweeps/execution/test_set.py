@@ -18,8 +18,7 @@ import numpy as np
 from cifar_core.errors import CheckpointError
 from cifar_core.files import atomic_write
 from cifar_core.results import TestResult
-from sweeps.execution.job import CHECKPOINT_FILE
-from sweeps.study import Ledger
+from sweeps.study import CHECKPOINT_FILE, Ledger
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:

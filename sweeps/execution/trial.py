@@ -22,8 +22,9 @@ from cifar_core.errors import CheckpointError
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
-from sweeps.execution.job import CHECKPOINT_FILE, Job, Splits, split_name
+from sweeps.execution.job import Job, Splits, split_name
 from sweeps.formatting import accuracy, loss
+from sweeps.study import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome, Report
 
 

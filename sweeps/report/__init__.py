@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from sweeps.report.leaderboard_table import print_leaderboard
     from sweeps.report.show import find_run, print_run
     from sweeps.report.status import headline, print_status
+    from sweeps.report.weights import Weights, find_weights
 
 __all__ = [
+    "Weights",
     "find_run",
+    "find_weights",
     "headline",
     "print_ladder",
     "print_leaderboard",
@@ -34,7 +37,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Weights": "weights",
         "find_run": "show",
+        "find_weights": "weights",
         "headline": "status",
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",

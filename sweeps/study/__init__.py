@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.study.folder import SweepFolder
+    from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.opening import open_replicates, open_study, read_replicates, read_study
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sweeps.study.stored_trials import read_records
 
 __all__ = [
+    "CHECKPOINT_FILE",
     "EXHAUSTED",
     "Candidate",
     "Exhausted",
@@ -48,6 +49,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "CHECKPOINT_FILE": "folder",
         "EXHAUSTED": "ledger",
         "Candidate": "proposers",
         "Exhausted": "ledger",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import optuna
 
 LOOK_SECONDS = 1.0
+CHECKPOINT_FILE = "state.pt"
+"""In a run's own folder under `checkpoints`, which is called by its key."""
 
 
 class SweepFolder:

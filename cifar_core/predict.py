@@ -1,0 +1,103 @@
+"""A trained network together with all that using it takes: its normalisation, its image size, its class names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cifar_core.augment import normalize
+from cifar_core.checkpoint import load_checkpoint
+from cifar_core.config import TrainingConfig
+from cifar_core.data import CLASS_NAMES
+from cifar_core.device import Device, autocast, resolve_device
+from cifar_core.evaluation import EVALUATION_BATCH
+from cifar_core.image_file import ImageSource, read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a network takes an image for."""
+
+    probabilities: Mapping[str, float]
+    """Of each class, the likeliest first; they add up to 1."""
+
+    @property
+    def label(self) -> str:
+        return next(iter(self.probabilities))
+
+    @property
+    def probability(self) -> float:
+        return self.probabilities[self.label]
+
+
+class Classifier(nn.Module):
+    """A network that takes images as they are and normalises them itself, as it was trained.
+
+    Example:
+        >>> model = Classifier.load("checkpoints/.../state.pt")
+        >>> model.predict("cat.jpg").label
+        'cat'
+    """
+
+    def __init__(
+        self, network: nn.Module, config: TrainingConfig, *, class_names: tuple[str, ...] = CLASS_NAMES
+    ) -> None:
+        """Take a trained network.
+
+        Args:
+            network: gives N×10 logits for N×3×32×32 normalised images.
+            config: what it was trained with.
+            class_names: of the logits, in their order.
+        """
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.class_names = class_names
+        self.eval()
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, *, device: Device = "auto") -> Classifier:
+        """Return the network of a checkpoint, on any device, whatever device it was trained on.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        state = load_checkpoint(Path(checkpoint), device=resolve_device(device).type)
+        return cls(state.model, state.config)
+
+    def forward(self, images_NHWC: Tensor) -> Tensor:
+        """Return N×10 logits in float32 for N×32×32×3 images of uint8, red green blue, 0 to 255.
+
+        Raises:
+            TypeError: the images are of another type: normalised ones would be normalised twice.
+        """
+        if images_NHWC.dtype != torch.uint8:
+            raise TypeError(f"images are uint8 of N×32×32×3, 0 to 255, not {images_NHWC.dtype}: do not normalise them")
+        with autocast(self.config, images_NHWC.device):
+            logits_NK: Tensor = self.network(normalize(images_NHWC, normalization=self.config.data.normalization))
+        return logits_NK.float()
+
+    def predict(self, image: ImageSource) -> Prediction:
+        """Return what the network takes one image for, of any mode and size (`cifar_core.image_file.read_image`).
+
+        Raises:
+            ImageError: it is no image that can be read.
+        """
+        return self.predict_many([read_image(image)])[0]
+
+    @torch.inference_mode()
+    def predict_many(self, images: Iterable[np.ndarray]) -> list[Prediction]:
+        """Return what the network takes each image for; images are 32×32×3 of uint8."""
+        stacked = np.stack(list(images))
+        device = next(self.parameters()).device
+        found = []
+        for images_NHWC in torch.split(torch.from_numpy(stacked), EVALUATION_BATCH):
+            for probabilities_K in self(images_NHWC.to(device)).softmax(1).cpu():
+                order = probabilities_K.argsort(descending=True, stable=True).tolist()
+                found.append(Prediction(probabilities={self.class_names[k]: float(probabilities_K[k]) for k in order}))
+        return found

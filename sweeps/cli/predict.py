@@ -1,0 +1,128 @@
+"""`sweeps predict`: what a trained network takes images for."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.cli.options import FILE, runs_option
+
+if TYPE_CHECKING:
+    from cifar_core import Prediction
+
+STANDARD_INPUT = "-"
+MANY = 500
+"""Images that are read before they are predicted together."""
+
+
+@click.command()
+@click.argument("name", metavar="RUN|SWEEP")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--top", type=click.IntRange(min=1, max=10), default=3, show_default=True, help="Classes of each image.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--csv", "csv_file", type=FILE, help="Write a CSV file instead of a table.")
+@runs_option
+def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_file: Path | None, runs: Path) -> None:
+    """Say what a trained network takes images for.
+
+    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. IMAGE is a file of any kind and size,
+    a folder, a pattern such as 'photos/*.jpg', or - for standard input. What cannot be read is named and left out.
+
+    \b
+    Example:
+      sweeps predict quick cat.jpg photos/
+    """
+    sources = [source for image in images for source in _sources(image)]
+    if not sources:
+        raise click.UsageError(f"no image in {', '.join(images)}")
+    from cifar_core import Classifier
+    from sweeps.report import find_weights
+    from sweeps.tracking import MlflowReader
+
+    weights = find_weights(MlflowReader(runs), name, runs=runs)
+    found = dict(_predicted(Classifier.load(weights.path), sources))
+    rows = [
+        {"image": source, "class": label, "probability": probability}
+        for source, prediction in found.items()
+        for label, probability in list(prediction.probabilities.items())[:top]
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    if csv_file is not None:
+        _write_csv(rows, csv_file)
+    elif not as_json and found:
+        _print_table(found, run=weights.run, top=top)
+    if len(found) < len(sources):
+        click.echo(f"{len(sources) - len(found)} of {len(sources)} images were left out", err=True)
+        sys.exit(1)
+
+
+def _sources(image: str) -> list[str]:
+    """Return the files that an argument stands for."""
+    from PIL import Image
+
+    path = Path(image)
+    if path.is_dir():
+        known = Image.registered_extensions()
+        return sorted(str(file) for file in path.iterdir() if file.is_file() and file.suffix.lower() in known)
+    if image == STANDARD_INPUT or path.exists() or not glob.has_magic(image):
+        return [image]
+    found = glob.glob(image, recursive=True)  # noqa: PTH207 (a Path takes no pattern that begins at the root)
+    return sorted(file for file in found if Path(file).is_file())
+
+
+def _predicted(model: Any, sources: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
+    """Yield what each image is taken for; say on standard error which cannot be read."""
+    from cifar_core.errors import ImageError
+    from cifar_core.image_file import read_image
+
+    for begin in range(0, len(sources), MANY):
+        pixels = {}
+        for source in sources[begin : begin + MANY]:
+            try:
+                pixels[source] = read_image(sys.stdin.buffer if source == STANDARD_INPUT else source)
+            except ImageError as error:
+                click.echo(f"{source}: {error}", err=True)
+        if pixels:
+            yield from zip(pixels, model.predict_many(pixels.values()), strict=True)
+
+
+def _print_table(found: dict[str, Prediction], *, run: str, top: int) -> None:
+    from rich.table import Table
+
+    from sweeps.cli.terminal import console
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("image", overflow="fold")
+    for place in range(1, top + 1):
+        table.add_column("class" if place == 1 else f"{place}.", no_wrap=True)
+        table.add_column("%", justify="right", no_wrap=True)
+    for source, prediction in found.items():
+        cells = [
+            cell
+            for label, probability in list(prediction.probabilities.items())[:top]
+            for cell in (label, f"{100 * probability:.1f}")
+        ]
+        table.add_row(source, *cells)
+    output = console()
+    output.print(table)
+    output.print(f"by {run}", style="dim", highlight=False)
+
+
+def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    from cifar_core.files import atomic_write
+
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=["image", "class", "probability"])
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode("utf-8"))

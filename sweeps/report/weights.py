@@ -1,0 +1,86 @@
+"""The trained network behind a name: a run's, or the best one's of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.errors import SweepError
+from sweeps.report.show import find_run
+from sweeps.results import rank_configurations
+from sweeps.study import CHECKPOINT_FILE
+from sweeps.trial_record import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeps.tracking import RecordReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A trained network's file, and whose it is."""
+
+    path: Path
+    """A checkpoint of `cifar_core.checkpoint`."""
+    run: str
+    """What people call the run: `quick-003`."""
+    run_id: str
+
+
+def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
+    """Return the weights that a person means.
+
+    Args:
+        reader: of the record.
+        name: a sweep, for its configuration of the first rank; or a run, as in `find_run`.
+        runs: the runs folder.
+
+    Raises:
+        SweepError: there is no such run, it did not come to its end, or its weights are gone; says what to do.
+    """
+    recorded = reader.runs(sweep=name)
+    rows = [_complete(find_run(reader, name))] if recorded.empty else _best_of(recorded, name)
+    for row in rows:
+        for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
+            return Weights(path=path, run=_name(row), run_id=row["run_id"])
+    raise SweepError(
+        f"the weights of {_name(rows[0])} are not under {runs / 'sweeps'} any more: what is recorded stays, but this "
+        "network has to be trained again (a sweep of another name with `parameters` set to its values)"
+    )
+
+
+def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
+    """Return the complete runs of the best configuration, the one that stands for it first."""
+    import pandas as pd
+
+    best = rank_configurations(recorded).iloc[0].to_dict()
+    if pd.isna(best["rank"]):
+        raise SweepError(
+            f"no run of {sweep} has a rank (yet): `sweeps leaderboard {sweep}` lists them, name one of them"
+        )
+    rows: list[dict[Any, Any]] = recorded[recorded["status"] == Outcome.COMPLETE].to_dict(orient="records")
+    same = [row for row in rows if (row["config_id"], _source(row)) == (best["config_id"], _source(best))]
+    return sorted(same, key=lambda row: row["run_id"] != best["run_id"])
+
+
+def _complete(row: dict[str, Any]) -> dict[str, Any]:
+    if row["status"] != Outcome.COMPLETE:
+        raise SweepError(f"{_name(row)} did not come to its end ({row['status']}): name a complete run")
+    return row
+
+
+def _source(row: dict[Any, Any]) -> str | None:
+    import pandas as pd
+
+    return None if pd.isna(row["source"]) else str(row["source"])
+
+
+def _name(row: dict[str, Any]) -> str:
+    import pandas as pd
+
+    if not pd.isna(row["rung"]):
+        return f"{row['sweep']}/{row['rung']}"
+    seed = "" if pd.isna(row["replicate_of"]) else f"-s{row['seed']}"
+    return f"{row['sweep']}-{int(row['trial']):03d}{seed}"

@@ -1,0 +1,153 @@
+"""`sweeps predict` and `sweeps.load_model`: from a name to what is on a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sweep_fakes import Cli, tiny, write_yaml
+
+import sweeps
+from cifar_core.data import CLASS_NAMES, load_training_images
+from cifar_core.errors import CifarError
+from sweeps.cli.main import sweeps as command
+from sweeps.errors import SweepError
+
+RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs folder of a sweep of two trials, the better one confirmed under another seed."""
+    folder = tmp_path_factory.mktemp("predict")
+    content = tiny(method="grid", run_cap=None, parameters=RATES, replicates={"top": 1, "seeds": 1})
+    arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return folder / "runs"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of two pictures, a file that is none, and one of another kind."""
+    images, _ = load_training_images(progress=False)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(2):
+        Image.fromarray(images.images_NHWC[index]).save(folder / f"{index}.png")
+    (folder / "notes.txt").write_text("nothing to see", encoding="utf-8")
+    return folder
+
+
+def test_a_table_names_the_likeliest_classes_and_who_says_so(trained: Path, pictures: Path, cli: Cli) -> None:
+    result = cli("predict", "tiny", pictures, "--runs", trained, "--top", 2)
+
+    assert result.exit_code == 0, result.output
+    heading, *rows, by = result.stdout.splitlines()
+    assert heading.split() == ["image", "class", "%", "2.", "%"]
+    # A long path wraps; the classes stand beside its first line.
+    named = [word for row in rows for word in row.split() if word in CLASS_NAMES]
+    assert len(named) == 4
+    best = sweeps.leaderboard("tiny", runs=trained).iloc[0]
+    assert by == f"by tiny-{best['trial']:03d}"
+
+
+def test_files_patterns_and_standard_input_are_the_same_pictures(trained: Path, pictures: Path) -> None:
+    def classes(*images: object, given: bytes = b"") -> list[str]:
+        arguments = ["predict", "tiny", *map(str, images), "--runs", str(trained), "--json", "--top", "1"]
+        result = CliRunner().invoke(command, arguments, input=given)
+        assert result.exit_code == 0, result.output
+        return [row["class"] for row in json.loads(result.stdout)]
+
+    both = classes(pictures)
+    assert len(both) == 2
+    assert classes(pictures / "0.png", pictures / "1.png") == both
+    assert classes(pictures / "*.png") == both
+    assert classes("-", given=(pictures / "1.png").read_bytes()) == both[1:]
+
+
+def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path, cli: Cli) -> None:
+    (pictures / "bad.png").write_bytes(b"no picture")
+
+    result = cli("predict", "tiny", pictures, pictures / "none.png", "--runs", trained, "--json", "--top", 1)
+
+    assert result.exit_code == 1
+    assert [Path(row["image"]).name for row in json.loads(result.stdout)] == ["0.png", "1.png"]
+    assert f"{pictures / 'bad.png'}: cannot be read as an image: its format is none that is known" in result.stderr
+    assert f"{pictures / 'none.png'}: cannot be read as an image: No such file" in result.stderr
+    assert "2 of 4 images were left out" in result.stderr
+
+
+def test_csv_has_a_row_a_class(trained: Path, pictures: Path, tmp_path: Path, cli: Cli) -> None:
+    result = cli("predict", "tiny/0", pictures / "0.png", "--runs", trained, "--csv", tmp_path / "a.csv")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row) for row in rows] == [["image", "class", "probability"]] * 3
+    assert float(rows[0]["probability"]) >= float(rows[2]["probability"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tinny", "PICTURE"], "no run 'tinny'"),
+        (["tiny/7", "PICTURE"], "no run 'tiny/7'"),
+        (["tiny", "FOLDER"], "no image in"),
+        (["tiny", "FOLDER/*.png"], "no image in"),
+        (["tiny"], "Missing argument"),
+    ],
+)
+def test_wrong_usage_is_one_clear_error(
+    arguments: list[str], message: str, trained: Path, pictures: Path, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"PICTURE": str(pictures / "0.png"), "FOLDER": str(tmp_path / "empty")}
+    given = [places.get(each, each.replace("FOLDER", places["FOLDER"])) for each in arguments]
+
+    result = cli("predict", *given, "--runs", trained)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_model_from_python_is_the_best_of_a_sweep_and_predicts_what_was_measured(trained: Path) -> None:
+    board = sweeps.leaderboard("tiny", runs=trained, each_run=True)
+    images, _ = load_training_images(progress=False)
+
+    model = sweeps.load_model("tiny", runs=trained, device="cpu")
+
+    best = sweeps.leaderboard("tiny", runs=trained).iloc[0]
+    assert model.config.optimizer.lr == best["optimizer.lr"]
+    replicate = board[board["replicate_of"].notna()].iloc[0]
+    named = sweeps.load_model(f"tiny-{replicate['trial']:03d}-s{replicate['seed']}", runs=trained, device="cpu")
+    assert named.config.seed == replicate["seed"]
+    assert model.predict(images.images_NHWC[0]).label in CLASS_NAMES
+    with pytest.raises(CifarError):
+        model.predict(np.zeros((32, 32), np.uint8))
+
+
+def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+    shutil.rmtree(runs / "sweeps" / "tiny" / "checkpoints")
+
+    with pytest.raises(SweepError, match=r"the weights of tiny-00\d are not under .* has to be trained again"):
+        sweeps.load_model("tiny", runs=runs)
+
+
+def test_of_a_run_that_did_not_end_there_is_no_network(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+    changes: dict[str, Any] = {"parameters": {"optimizer.lr": {"value": 1e30}}, "run_cap": 1}
+    cli("run", write_yaml(tmp_path, tiny(**changes)), "--runs", recorded_runs, "--backend", "inline")
+
+    with pytest.raises(SweepError, match=r"tiny-000 did not come to its end \(diverged\)"):
+        sweeps.load_model("tiny-000", runs=recorded_runs)
+    with pytest.raises(SweepError, match="no run of tiny has a rank"):
+        sweeps.load_model("tiny", runs=recorded_runs)
