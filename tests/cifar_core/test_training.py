@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, lr_scheduler
+from torch.optim import SGD, Adam, AdamW, lr_scheduler
 
+from cifar_core import training
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation
@@ -25,8 +27,9 @@ from cifar_core.errors import (
     StateMismatchError,
 )
 from cifar_core.evaluation import evaluate
+from cifar_core.optimization import build_optimizer
 from cifar_core.results import EpochResult
-from cifar_core.training import TrainingState, start, train
+from cifar_core.training import StepResult, TrainingState, _derived_seed, start, train, train_step
 
 DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}
 
@@ -71,6 +74,93 @@ def test_the_training_accuracy_is_the_share_of_images_that_were_right_when_they_
     assert before.accuracy > 0
     assert result.train_accuracy == before.accuracy
     assert result.train_loss == pytest.approx(before.loss, rel=1e-5)
+
+
+def test_an_epochs_validation_result_is_of_the_network_as_it_is_after_the_epoch(
+    images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
+) -> None:
+    state = fresh(config(epochs=2))
+
+    for result in train(config(epochs=2), *images, state=state):
+        measured = evaluate(state.model, images[1], config=state.config)
+        assert (result.val_loss, result.val_accuracy) == (measured.loss, measured.accuracy)
+
+    assert [result.epoch for result in state.history] == [1, 2]
+
+
+def test_an_epoch_says_how_long_it_took_and_how_fast_its_steps_were(
+    images: tuple[LabelledImages, LabelledImages], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 104.0, 105.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+
+    result = next(train(config(), *images))
+
+    assert (result.seconds, result.images_per_second, result.finished_at) == (5.0, 200 / 4, 1_800_000_000.0)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_images_come_in_the_files_order_or_in_another_one_each_epoch(
+    shuffle: bool, images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    seen: list[list[int]] = []
+
+    def noted(state: TrainingState, inputs_NCHW: torch.Tensor, labels_N: torch.Tensor) -> StepResult:
+        seen[-1] += labels_N.tolist()
+        return train_step(state, inputs_NCHW, labels_N)
+
+    monkeypatch.setattr(training, "train_step", noted)
+    state = fresh(config(epochs=2, data=DATA | {"shuffle": shuffle}))
+    for _ in range(2):
+        seen.append([])
+        next(train(state.config, *images, state=state))
+
+    in_order = images[0].labels_N.tolist()
+    assert all(sorted(epoch) == sorted(in_order) for epoch in seen)
+    assert [epoch == in_order for epoch in seen] == [not shuffle] * 2
+    assert (seen[0] == seen[1]) == (not shuffle)
+
+
+def test_the_seeds_of_order_augmentation_and_dropout_stay_what_they_were_when_runs_were_recorded() -> None:
+    assert [_derived_seed(0, 1, purpose) for purpose in (0, 1, 2)] == [
+        2918264622725855778,
+        1554199118406742183,
+        1535930435702422785,
+    ]
+    assert _derived_seed(7, 3, 1) == 6665335680343557524
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "wanted"),
+    [
+        ({"name": "sgd", "lr": 0.1}, lambda of: SGD(of, lr=0.1)),
+        ({"name": "sgd", "lr": 0.1, "momentum": 0.9}, lambda of: SGD(of, lr=0.1, momentum=0.9)),
+        (
+            {"name": "sgd", "lr": 0.1, "momentum": 0.5, "nesterov": True, "weight_decay": 0.01},
+            lambda of: SGD(of, lr=0.1, momentum=0.5, nesterov=True, weight_decay=0.01),
+        ),
+        # Without momentum there is nothing to look ahead to, and torch refuses it.
+        ({"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": True}, lambda of: SGD(of, lr=0.1)),
+        ({"name": "adam", "lr": 0.01, "weight_decay": 0.1}, lambda of: Adam(of, lr=0.01, weight_decay=0.1)),
+        ({"name": "adamw", "lr": 0.01, "weight_decay": 0.1}, lambda of: AdamW(of, lr=0.01, weight_decay=0.1)),
+        ({"name": "adamw", "lr": 0.01}, lambda of: AdamW(of, lr=0.01, weight_decay=0.0)),
+    ],
+)
+def test_an_optimizer_moves_the_weights_as_torchs_of_that_name_does(
+    optimizer: dict[str, Any], wanted: Callable[[Any], torch.optim.Optimizer]
+) -> None:
+    ours, theirs = (torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0])) for _ in range(2))
+    mine = build_optimizer([ours], TrainingConfig.model_validate({"optimizer": optimizer}).optimizer)
+    reference = wanted([theirs])
+
+    for step in range(1, 5):
+        for parameter, moves in ((ours, mine), (theirs, reference)):
+            parameter.grad = torch.tensor([0.1, 0.2, -0.3]) * step
+            moves.step()
+
+    assert torch.equal(ours, theirs)
 
 
 def computed(results: list[EpochResult]) -> list[EpochResult]:
