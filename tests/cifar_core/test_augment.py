@@ -154,6 +154,15 @@ def test_an_erased_rectangle_is_one_of_torchvisions(few_NHWC: Tensor) -> None:
         torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_where_a_rectangle_lies_down_says_nothing_of_where_it_lies_across(images_NHWC: Tensor) -> None:
+    erased = ours(images_NHWC, Normalize(), Erase(p=1, scale=(0.0625, 0.0625), ratio=(1, 1)))
+    places = [(image == 0).all(dim=0).nonzero().min(dim=0).values.tolist() for image in erased]
+    correlation = np.corrcoef(np.array(places).T)[0, 1]
+
+    # Of as many independent pairs it lies within 4 / sqrt(n) but once in 16,000.
+    assert abs(correlation) < 4 / len(places) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("share", "ratio"), [(1, 1), (0.5, 2), (0.5, 0.5)], ids=["the whole image", "as high", "as wide"]
 )
