@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_core.config import TRAIN_IMAGES, TrainingConfig
-from sweeps.identity import Identifier, Protocol, replicate_group, study_name
+from sweeps.identity import Identifier, Protocol, generation, name_of_generation, replicate_group, study_name
 
 
 def protocol(epochs: int = 6, **data: Any) -> Protocol:
@@ -93,6 +93,14 @@ class TestReplicates:
         first, second = (replicate_group(config_id="c", source=None, model="simple", key=key) for key in "kl")
 
         assert first == second
+
+
+@given(st.sampled_from(["quick-0123abcd", "my.sweep-0123abcd", "a.2-00000000"]), st.integers(0, 1000))
+def test_the_generation_of_a_study_is_read_off_its_name(base: str, number: int) -> None:
+    assert generation(name_of_generation(base, number), of=base) == number
+    assert generation(name_of_generation(f"{base}x", number), of=base) is None
+    assert generation(f"{base}.replicates", of=base) is None
+    assert (name_of_generation(base, 0), name_of_generation(base, 1)) == (base, f"{base}.2")
 
 
 def test_a_study_has_the_name_that_0_1_0_gave_it() -> None:

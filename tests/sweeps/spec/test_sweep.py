@@ -304,6 +304,25 @@ def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
     assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never fires"]
 
 
+def test_the_definition_of_a_study_keeps_its_words_since_recorded_studies_are_found_by_them() -> None:
+    spec = SweepSpec.model_validate(
+        tiny(
+            base={"epochs": 2, "data": {"validation_size": 200}, "model": {"head": (64,)}},
+            parameters={"optimizer.lr": {"min": 0.1, "max": 0.2}, "model.width": {"values": [4, 8]}},
+        )
+    )
+
+    assert spec.definition() == {
+        "base.epochs": 2,
+        "base.data.validation_size": 200,
+        "base.model.head": [64],
+        "metric.name": "val_accuracy",
+        "metric.goal": "maximize",
+        "parameters.optimizer.lr": {"min": 0.1, "max": 0.2},
+        "parameters.model.width": {"values": [4, 8]},
+    }
+
+
 def test_a_parameter_of_another_schedule_is_a_warning() -> None:
     (warning,) = SweepSpec.model_validate(tiny(parameters={"schedule.gamma": {"min": 0.1, "max": 0.9}})).warnings()
 

@@ -6,6 +6,8 @@ Real Optuna studies in real journals; nothing is trained.
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -99,6 +101,32 @@ class TestHowATrialEnds:
 
         assert stored(tiny)[0].state is TrialState.FAIL
         assert tiny.open().records[0].error == "OSError: no"
+
+    def test_what_a_trial_says_of_itself_is_kept_and_told(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        number = next_trial(ledger).number
+        before = time.time()
+
+        ledger.report(number, Report(epoch=epoch(1, 0.5), parameters=1234, environment={"host": "node"}))
+        ledger.report(number, Report(epoch=epoch(2, 0.6)))
+        ledger.report(
+            number, Report(outcome=Outcome.FAILED, error="broke", error_class="OSError", traceback="  File a.py")
+        )
+
+        for record in (ledger.records[0], tiny.open().records[0]):
+            assert (record.parameters, record.environment) == (1234, {"host": "node"})
+            assert (record.error, record.error_class, record.traceback) == ("broke", "OSError", "  File a.py")
+            assert record.finished is not None
+            assert before <= record.finished <= time.time()
+
+    def test_a_note_of_a_trial_that_ended_changes_nothing(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        done = train(ledger, 0.5, 0.6)
+
+        ledger.note(done.number, log="another.log")
+
+        assert ledger.records == [done]
 
     def test_closing_a_trial_twice_keeps_the_first_outcome(self, runs: Path) -> None:
         ledger = grid(runs).open()
@@ -284,8 +312,8 @@ class TestAfterADriverDied:
         reopened = tiny.open()
         number = next_trial(reopened).number
 
-        reopened.report(number, Report(epoch=replace(epoch(1, 0.9), finished_at=1.0)))
-        reopened.report(number, Report(epoch=epoch(2, 0.4)))
+        assert not reopened.report(number, Report(epoch=replace(epoch(1, 0.9), finished_at=1.0)))
+        assert not reopened.report(number, Report(epoch=epoch(2, 0.4)))
         reopened.finish(number, Outcome.COMPLETE)
 
         assert [e.val_accuracy for e in reopened.records[0].epochs] == [0.3, 0.4]
@@ -496,6 +524,26 @@ class TestWhatTheMachineStopped:
 
         assert next_trial(ledger).number == 0
         assert next_trial(ledger).number == 1
+
+
+class TestTheSourceOfANetwork:
+    def of(self, runs: Path, *, source: str | None, now: str | None) -> str | None:
+        """Return the source in the record of a trial that was entered with one, read when the file has another."""
+        tiny = grid(runs)
+
+        def identify(found: str | None) -> Callable[[TrainingConfig], Identity]:
+            return lambda config: replace(IDENTIFY(config), key=f"{IDENTIFY(config).key}-{found or now}", source=found)
+
+        tiny.options["identify"] = identify(source)
+        next_trial(tiny.open())
+        tiny.options["identify"] = identify(now)
+        return tiny.open().records[0].source
+
+    def test_it_is_kept_with_the_trial_whatever_the_file_is_now(self, runs: Path) -> None:
+        assert self.of(runs, source="1", now="2") == "1"
+
+    def test_a_trial_without_one_gets_the_one_that_its_key_proves(self, runs: Path) -> None:
+        assert self.of(runs, source=None, now="2") == "2"
 
 
 class TestRetryingWhatFailed:

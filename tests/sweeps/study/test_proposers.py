@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
+import pytest
 from optuna.trial import TrialState
 from sweep_fakes import key_of, tiny
 
 from cifar_core.config import TrainingConfig
 from sweeps.execution.estimate import preview
 from sweeps.execution.plan import plan_of_sweep
+from sweeps.spec import EarlyTerminate
 from sweeps.spec.sweep import SweepSpec
 from sweeps.study.proposers import (
     REPEATS_BEFORE_GIVING_UP,
@@ -23,6 +25,7 @@ from sweeps.study.proposers import (
     make_sampler,
     proposer_of,
 )
+from sweeps.study.pruners import make_pruner
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -56,6 +59,22 @@ def test_a_reopened_search_proposes_what_an_uninterrupted_one_would() -> None:
 
         assert reopened == uninterrupted
         assert len(set(uninterrupted)) == 16
+
+
+PRUNERS = {
+    "asha": {"_min_resource": 2, "_reduction_factor": 4},
+    "hyperband": {"_min_resource": 2, "_max_resource": 30, "_reduction_factor": 4},
+    "median": {"_n_warmup_steps": 1},
+}
+
+
+@pytest.mark.parametrize("kind", PRUNERS)
+def test_a_pruner_is_made_with_what_the_file_says(kind: str) -> None:
+    early = EarlyTerminate.model_validate({"type": kind, "min_epochs": 2, "reduction_factor": 4})
+
+    found = vars(make_pruner(early, epochs=30))
+
+    assert {name: found[name] for name in PRUNERS[kind]} == PRUNERS[kind]
 
 
 def test_another_seed_proposes_otherwise() -> None:
@@ -140,6 +159,25 @@ def test_a_sampler_passes_over_what_is_impossible_together() -> None:
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     assert states.count(TrialState.RUNNING) == 20
     assert states.count(TrialState.FAIL) == len(states) - 20 > 0
+
+
+RANGES = {
+    "optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"},
+    "optimizer.momentum": {"min": 0.0, "max": 0.8, "distribution": "q_uniform", "q": 0.2},
+    "data.batch_size": {"min": 16, "max": 256, "distribution": "log_uniform_values"},
+    "model.width": {"min": 4, "max": 16, "distribution": "q_uniform", "q": 4},
+    "model.head": {"values": [[64], [32, 16]]},
+}
+
+
+def test_a_trial_is_drawn_from_the_very_distributions_of_the_space() -> None:
+    search = spec(parameters=RANGES, method="random")
+    study = optuna.create_study()
+
+    proposal = proposer_of(search).ask(study, repeats=0)
+
+    assert proposal is not None
+    assert study.trials[0].distributions == search.space.distributions
 
 
 def test_a_search_by_tpe_looks_at_parameters_together_and_at_what_still_runs() -> None:
