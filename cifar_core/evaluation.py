@@ -25,6 +25,8 @@ class Evaluation(NamedTuple):
     """Mean cross-entropy in nats."""
     correct_N: np.ndarray
     """One bool an image, in the images' order."""
+    predicted_N: np.ndarray
+    """The class that each image was taken for, 0 to 9."""
 
     @property
     def accuracy(self) -> float:
@@ -44,7 +46,7 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
     on_place = on_device(images, device) if isinstance(images, LabelledImages) else images
     was_training = model.training
     model.eval()
-    losses, correct = [], []
+    losses, predicted = [], []
     with autocast(config, device), reproducible():
         for images_NHWC, labels_N in zip(
             torch.split(on_place.images_NHWC, EVALUATION_BATCH),
@@ -53,7 +55,14 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
         ):
             logits_NK = model(normalize(images_NHWC, normalization=config.data.normalization)).float()
             losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
-            correct.append(logits_NK.argmax(1) == labels_N)
+            predicted.append(logits_NK.argmax(1))
     model.train(was_training)
     loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
-    return Evaluation(loss, torch.cat(correct).cpu().numpy())
+    predicted_N = torch.cat(predicted)
+    return Evaluation(loss, (predicted_N == on_place.labels_N).cpu().numpy(), predicted_N.cpu().numpy())
+
+
+def confusion(labels_N: np.ndarray, predicted_N: np.ndarray, *, classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many images of each class (row) were taken for each class (column)."""
+    counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
+    return tuple(tuple(int(count) for count in row) for row in counts)

@@ -48,6 +48,8 @@ class TestResult:
     """One bit an image in the file's order, 1 for a right answer (`numpy.packbits`)."""
     count: int
     """Images that were tested."""
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    """Images of each class (row) that were taken for each class (column); None where version 0.4.0 or before tested."""
 
     @property
     def accuracy(self) -> float:

@@ -51,6 +51,7 @@ def leaderboard(
     """
     from sweeps.cli.terminal import console
     from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
+    from sweeps.study import looks_in_words
     from sweeps.tracking import MlflowReader
 
     runs = _folder(runs_or_folder)
@@ -64,6 +65,8 @@ def leaderboard(
         click.echo(to_json(board))
     else:
         print_leaderboard(board, console())
+        for line in looks_in_words(runs, sweep):
+            click.echo(line)
         return
     if reason := why_empty(board):
         click.echo(reason, err=True)
@@ -98,10 +101,15 @@ def show(run: str, runs: Path) -> None:
     """
     from sweeps.cli.terminal import console
     from sweeps.report import find_run, print_run
+    from sweeps.study import looks_in_words
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    print_run(find_run(reader, run), reader, console(), runs=runs)
+    row = find_run(reader, run)
+    print_run(row, reader, console(), runs=runs)
+    if row["test_accuracy"] is not None and row["replicate_of"] is not None:
+        for line in looks_in_words(runs, row["sweep"]):
+            click.echo(line)
 
 
 @click.command()

@@ -9,6 +9,7 @@ import click
 
 from cifar_core.errors import CifarError, closest
 from sweeps.cli.data import data
+from sweeps.cli.finalize import finalize
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
@@ -73,6 +74,7 @@ for verb in (
     leaderboard,
     show,
     replicate,
+    finalize,
     predict,
     ladder,
     ablate,

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from sweeps.execution.output import stage, terminal_copy
     from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_replicates, plan_of_sweep
     from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
+    from sweeps.execution.sealed_test import Finalized, finalize
     from sweeps.execution.slots import Slots, local_slots
 
 __all__ = [
     "BackendName",
+    "Finalized",
     "Probe",
     "RunOptions",
     "RunPlan",
@@ -32,6 +34,7 @@ __all__ = [
     "Slots",
     "check_networks",
     "estimate_cost",
+    "finalize",
     "local_slots",
     "makespan",
     "plan_of_ladder",
@@ -48,6 +51,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "BackendName": "runner",
+        "Finalized": "sealed_test",
         "Probe": "estimate",
         "RunOptions": "runner",
         "RunPlan": "plan",
@@ -55,6 +59,7 @@ __getattr__, __dir__ = lazy_face(
         "Slots": "slots",
         "check_networks": "estimate",
         "estimate_cost": "estimate",
+        "finalize": "sealed_test",
         "makespan": "estimate",
         "local_slots": "slots",
         "plan_of_ladder": "plan",

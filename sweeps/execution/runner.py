@@ -153,7 +153,7 @@ def _open(
                     f"{model} is not what the search trained any more: undo the change of its file, or search anew "
                     "with --new"
                 )
-        return open_replicates(folder, metric=plan.metric)
+        return open_replicates(folder)
     study = open_study(
         folder,
         definition=plan.definition,

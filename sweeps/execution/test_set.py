@@ -37,14 +37,17 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
         checkpoint: file of a complete run.
         device: where to compute.
     """
-    from cifar_core.data import load_test_images
-    from cifar_core.evaluation import evaluate
+    from cifar_core.data import CLASS_NAMES, load_test_images
+    from cifar_core.evaluation import confusion, evaluate
 
     state = _whole_state(Path(checkpoint), device=device)
     images = load_test_images(progress=False)
     measured = evaluate(state.model, images, config=state.config)
     return TestResult(
-        loss=measured.loss, correct=np.packbits(measured.correct_N).tobytes(), count=len(measured.correct_N)
+        loss=measured.loss,
+        correct=np.packbits(measured.correct_N).tobytes(),
+        count=len(measured.correct_N),
+        confusion=confusion(images.labels_N, measured.predicted_N, classes=len(CLASS_NAMES)),
     )
 
 

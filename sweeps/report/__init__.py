@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweeps.report.ladder_table import print_ladder
     from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
-    from sweeps.report.show import find_run, print_run
+    from sweeps.report.show import find_run, print_confusion, print_run
     from sweeps.report.status import headline, print_status
     from sweeps.report.weights import Weights, find_weights
 
@@ -23,6 +23,7 @@ __all__ = [
     "find_run",
     "find_weights",
     "headline",
+    "print_confusion",
     "print_ladder",
     "print_leaderboard",
     "print_run",
@@ -43,6 +44,7 @@ __getattr__, __dir__ = lazy_face(
         "headline": "status",
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",
+        "print_confusion": "show",
         "print_run": "show",
         "print_status": "status",
         "query_leaderboard": "leaderboard",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from cifar_core.data import CLASS_NAMES
 from sweeps.errors import SweepError
 from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent
 
@@ -83,6 +85,9 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     if row["log"] is not None:
         # On one line, however long: a path that is cut cannot be opened.
         console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
+    confusion = reader.confusion(row["run_id"])
+    if confusion is not None:
+        print_confusion(confusion, console)
     curve = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
         curve.add_column(name, justify="right")
@@ -98,6 +103,19 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
             f"{epoch.images_per_second:,.0f}",
         )
     console.print(curve)
+
+
+def print_confusion(confusion: Sequence[Sequence[int]], console: Console) -> None:
+    """Print, of the test images of each class, how many were right, and for what the others were taken most."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class", no_wrap=True)
+    table.add_column("test acc %", justify="right", no_wrap=True)
+    table.add_column("taken for (images)", overflow="fold")
+    for index, (name, counts) in enumerate(zip(CLASS_NAMES, confusion, strict=True)):
+        wrong = sorted(((n, CLASS_NAMES[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
+        others = ", ".join(f"{other} {count}" for count, other in wrong)
+        table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
+    console.print(table)
 
 
 def _text(name: str, value: Any) -> str:

@@ -11,8 +11,9 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_rungs
-    from sweeps.results.ranking import rank_configurations, rank_runs
+    from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import RungRun, RungRuns, read_rungs
+    from sweeps.results.statistics import mean_and_interval
 
 __all__ = [
     "ALPHA",
@@ -22,6 +23,8 @@ __all__ = [
     "RungRun",
     "RungRuns",
     "compare_rungs",
+    "confirming_keys",
+    "mean_and_interval",
     "rank_configurations",
     "rank_runs",
     "read_rungs",
@@ -37,8 +40,10 @@ __getattr__, __dir__ = lazy_face(
         "RungRun": "rungs",
         "RungRuns": "rungs",
         "compare_rungs": "comparison",
+        "confirming_keys": "ranking",
         "rank_configurations": "ranking",
         "rank_runs": "ranking",
+        "mean_and_interval": "statistics",
         "read_rungs": "rungs",
     },
 )

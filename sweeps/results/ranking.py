@@ -103,6 +103,12 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     return _as_table(rows, like=frame)
 
 
+def confirming_keys(frame: pd.DataFrame, *, top: int) -> list[list[str]]:
+    """Return, of each of the best confirmed configurations, the keys of the runs that confirm it, the best first."""
+    confirmed = [configuration for configuration in _ordered(frame) if configuration.confirming]
+    return [[row["key"] for row in configuration.confirming] for configuration in confirmed[:top]]
+
+
 def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a run, each with the rank of its configuration, those of one configuration together.
 

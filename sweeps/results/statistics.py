@@ -20,6 +20,15 @@ def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return deviation, mean - reach, mean + reach
 
 
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Return the mean of accuracies and Student's 95 % interval of it, within 0 and 1; no interval of a single one."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, None, None
+    _, low, high = student_interval(values)
+    return mean, max(low, 0.0), min(high, 1.0)
+
+
 def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Return the paired t-test's two-sided p-value."""
     from scipy import stats

@@ -109,10 +109,11 @@ def _describe(
     study.set_user_attr("opened", time.time())
 
 
-def open_replicates(folder: SweepFolder, *, metric: Metric) -> optuna.Study:
+def open_replicates(folder: SweepFolder) -> optuna.Study:
     """Return the study of the replicates of the search that the sweep was last run with, created if need be.
 
-    To be called under the folder's lock. It lies in the same journal; no sampler is ever asked with it.
+    To be called under the folder's lock. It lies in the same journal and has the search's metric; no sampler is ever
+    asked with it.
 
     Raises:
         NoSuchSweepError: there is no search.
@@ -121,11 +122,11 @@ def open_replicates(folder: SweepFolder, *, metric: Metric) -> optuna.Study:
     study = optuna.create_study(
         storage=folder.open_journal(),
         study_name=name_of_replicates(search.study_name),
-        direction=metric.goal,
+        direction=search.direction,
         load_if_exists=True,
     )
     if "metric" not in study.user_attrs:
-        study.set_user_attr("metric", metric.name)
+        study.set_user_attr("metric", search.user_attrs["metric"])
     return study
 
 

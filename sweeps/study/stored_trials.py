@@ -64,7 +64,8 @@ def note_attribute(field: str) -> str:
 
 def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
     """Store a trial's result on the test images with the study: Optuna's trial is closed by then."""
-    study.set_user_attr(f"test:{number}", {"loss": test.loss, "correct": test.correct.hex(), "count": test.count})
+    stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count, "confusion": test.confusion}
+    study.set_user_attr(f"test:{number}", stored)
 
 
 def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
@@ -115,7 +116,13 @@ def _rung(attributes: Mapping[str, Any]) -> RungLabel | None:
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
     if stored is None:
         return None
-    return TestResult(loss=stored["loss"], correct=bytes.fromhex(stored["correct"]), count=stored["count"])
+    confusion = stored.get("confusion")
+    return TestResult(
+        loss=stored["loss"],
+        correct=bytes.fromhex(stored["correct"]),
+        count=stored["count"],
+        confusion=None if confusion is None else tuple(map(tuple, confusion)),
+    )
 
 
 def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:

@@ -56,7 +56,8 @@ class CompleteResults:
             loss = metrics.get("test_loss", read_not_finite(run.tags.get(NOT_FINITE)).get(("test_loss", 0)))
             if loss is None:
                 raise ValueError("its test_loss is missing")
-            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct))
+            confusion = self._reader.confusion(run_id)
+            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct), confusion=confusion)
         epochs = tuple(self._reader.curve(run_id))
         config = recorded_config(run.tags, run.params)
         if config is not None and len(epochs) != config.epochs:

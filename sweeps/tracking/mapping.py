@@ -50,6 +50,9 @@ CONFIG = "config"
 NOT_FINITE = "not_finite"
 """The tag that holds what MLflow cannot: it stores infinity as 1.8e308, which then sorts first."""
 
+CONFUSION = "confusion"
+"""The tag that holds how many test images of each class (row) were taken for each class, as JSON."""
+
 TAGS = (
     "kind",
     "sweep",
@@ -72,6 +75,7 @@ TAGS = (
     "error",
     "error_class",
     "log",
+    CONFUSION,
     NOT_FINITE,
 )
 """Tags this project gives a meaning to; what the environment calls the same is written as `fact.NAME`."""
@@ -169,6 +173,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "error": record.error,
         "error_class": record.error_class,
         "log": record.log,
+        CONFUSION: _confusion(record),
         NOT_FINITE: _not_finite(record),
     }
     present = {name: truncated(value, MAX_TAG) for name, value in tags.items() if value is not None}
@@ -179,6 +184,11 @@ def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
     if rung is None:
         return {}
     return {"rung": rung.name, "place": str(rung.index), "came_from": rung.parent, "reduced": rung.reduced}
+
+
+def _confusion(record: TrialRecord) -> str | None:
+    test = record.test
+    return None if test is None or test.confusion is None else json.dumps(test.confusion, separators=(",", ":"))
 
 
 def _config_json(config: TrainingConfig) -> str | None:

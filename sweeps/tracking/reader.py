@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +16,14 @@ from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.frame import frame_of, row_of
-from sweeps.tracking.mapping import CORRECT_FILE, EPOCH_METRICS, NOT_FINITE, read_not_finite, recorded_config
+from sweeps.tracking.mapping import (
+    CONFUSION,
+    CORRECT_FILE,
+    EPOCH_METRICS,
+    NOT_FINITE,
+    read_not_finite,
+    recorded_config,
+)
 from sweeps.tracking.recorded_run import RecordedRun, RunStore, open_store
 from sweeps.trial_record import TrialRecord
 
@@ -41,6 +49,10 @@ class RecordReader(Protocol):
 
     def correctness(self, run_id: str) -> np.ndarray | None:
         """Return one truth value a test image, in the file's order; None where the run was not tested."""
+        ...
+
+    def confusion(self, run_id: str) -> tuple[tuple[int, ...], ...] | None:
+        """Return how many test images of each class (row) a run took for each class; None where nobody noted it."""
         ...
 
 
@@ -90,6 +102,10 @@ class MlflowReader:
             return None
         correct: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return correct
+
+    def confusion(self, run_id: str) -> tuple[tuple[int, ...], ...] | None:
+        stored = self._store.run(run_id).tags.get(CONFUSION)
+        return None if stored is None else tuple(map(tuple, json.loads(stored)))
 
     def trials(self, *, sweep: str) -> list[RecordedTrial]:
         """Return the trials of a sweep, of all its studies."""

@@ -95,14 +95,14 @@ class TestTheRunsThatConfirm:
 
 class TestTheirStudy:
     def test_it_lies_in_the_same_journal_and_no_search_takes_it_for_one(self, runs: Path) -> None:
-        tiny = book(runs)
+        tiny = book(runs, metric={"name": "val_loss", "goal": "minimize"})
         search = tiny.study()
 
-        study = open_replicates(tiny.folder, metric=Metric(name="val_loss", goal="minimize"))
+        study = open_replicates(tiny.folder)
 
         assert study.study_name == f"{search.study_name}.replicates"
         assert study.direction is optuna.study.StudyDirection.MINIMIZE
-        assert open_replicates(tiny.folder, metric=Metric()).study_name == study.study_name
+        assert open_replicates(tiny.folder).study_name == study.study_name
         assert read_study(tiny.folder).study_name == search.study_name
         assert tiny.study().study_name == search.study_name
         read = read_replicates(tiny.folder, search=search.study_name)
@@ -111,7 +111,7 @@ class TestTheirStudy:
 
     def test_without_a_search_there_is_nothing_to_confirm(self, runs: Path) -> None:
         with pytest.raises(NoSuchSweepError):
-            open_replicates(SweepFolder(runs, "tiny"), metric=Metric())
+            open_replicates(SweepFolder(runs, "tiny"))
 
     def test_a_search_without_replicates_has_none(self, runs: Path) -> None:
         tiny = book(runs)
@@ -121,7 +121,7 @@ class TestTheirStudy:
     def test_its_trials_do_not_count_for_the_numbers_of_the_next_search(self, runs: Path) -> None:
         tiny = book(runs)
         next_trial(tiny.open())
-        study = open_replicates(tiny.folder, metric=Metric())
+        study = open_replicates(tiny.folder)
         for _ in range(3):
             study.ask()
 
@@ -137,7 +137,7 @@ class TestTheirStudy:
         record = trial(0, 0.5)
         (candidate,) = replicates_of([record], Replicates(top=1, seeds=1))
 
-        study = open_replicates(tiny.folder, metric=Metric())
+        study = open_replicates(tiny.folder)
         ledger = tiny.open(study=study, proposer=only(candidate))
         entered = next_trial(ledger)
         ledger.report(entered.number, Report(outcome=Outcome.FAILED, error="x"))

@@ -1,0 +1,103 @@
+"""Opening the sealed test set for the confirmed best of a search: once, and noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sweeps.errors import SweepError
+from sweeps.execution.test_set import bring_weights, measure_on_test
+from sweeps.machine import environment
+from sweeps.results import confirming_keys
+from sweeps.study import (
+    CHECKPOINT_FILE,
+    SweepFolder,
+    note_look,
+    open_replicates,
+    read_records,
+    read_replicates,
+    read_study,
+    store_test,
+)
+from sweeps.tracking import MlflowReader, Tracker
+from sweeps.trial_record import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalized:
+    """What one configuration does on the test set."""
+
+    records: tuple[TrialRecord, ...]
+    """Its confirming runs, each tested."""
+
+
+def finalize(
+    runs: Path, sweep: str, *, top: int = 1, on_measure: Callable[[TrialRecord], None] = lambda record: None
+) -> tuple[list[Finalized], int]:
+    """Return what the best confirmed configurations of a search do on the test set, and how many runs were measured.
+
+    What was measured once is not measured again. Every look is noted in the log before the images are opened.
+
+    Args:
+        runs: the runs folder.
+        sweep: name of a search.
+        top: configurations, the best first.
+        on_measure: hears of each run before it is measured.
+
+    Raises:
+        NoSuchSweepError: there is no such sweep.
+        SweepError: none of its configurations is confirmed, or the weights of one are gone.
+        RecordError: the record cannot be read or written.
+    """
+    folder = SweepFolder(runs.resolve(), sweep)
+    search = read_study(folder)
+    with folder.locked(doing="finalized"):
+        chosen = confirming_keys(MlflowReader(folder.runs).runs(sweep=sweep), top=top)
+        study = read_replicates(folder, search=search.study_name)
+        records = {} if study is None else {record.key: record for record in read_records(study, sweep=sweep)}
+        wanted = [[records[key] for key in keys if key in records] for keys in chosen]
+        if study is None or not any(wanted):
+            raise SweepError(
+                f"no configuration of {sweep} is confirmed: `sweeps replicate {sweep}` first, so that the test set is "
+                "opened for what is truly good, and once"
+            )
+        untested = [record for group in wanted for record in group if record.test is None]
+        if untested:
+            measured = _measure(folder, untested, on_measure=on_measure)
+            records |= {record.key: record for record in measured}
+            _record(folder, records, study=study.study_name)
+    done = [Finalized(records=tuple(records[record.key] for record in group)) for group in wanted]
+    return done, len(untested)
+
+
+def _measure(
+    folder: SweepFolder, untested: Sequence[TrialRecord], *, on_measure: Callable[[TrialRecord], None]
+) -> list[TrialRecord]:
+    for record in untested:
+        if not bring_weights(record.key, runs=folder.runs, to=folder.checkpoints):
+            raise SweepError(
+                f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "
+                "replicates with it (`sweeps rm`) and train them again"
+            )
+    note_look(folder.runs, sweep=folder.sweep, keys=[record.key for record in untested])
+    study = open_replicates(folder)
+    measured = []
+    for record in untested:
+        on_measure(record)
+        test = measure_on_test(str(folder.checkpoints / record.key / CHECKPOINT_FILE))
+        store_test(study, record.number, test)
+        measured.append(replace(record, test=test))
+    return measured
+
+
+def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str) -> None:
+    with Tracker(
+        runs=folder.runs,
+        sweep=folder.sweep,
+        study=study,
+        description=f"the best configurations of {folder.sweep} under new seeds",
+        environment=environment(),
+        title=f"{folder.sweep} replicates",
+    ) as tracker:
+        tracker.reconcile(records.values())

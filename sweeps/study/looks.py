@@ -1,0 +1,90 @@
+"""The log of looks at the test set: who opened it when, and for what. It only grows, and no verb deletes it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sweeps.errors import DiskFullError, StoreError, is_disk_full
+
+LOOKS_FILE = "test_looks.jsonl"
+"""Under the runs folder: a line a look."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at the test set: of one sweep's best, by one person."""
+
+    when: str
+    """ISO 8601, UTC, to the second."""
+    who: str
+    """`user@host`."""
+    sweep: str
+    runs: tuple[str, ...]
+    """Keys of the runs that were measured."""
+
+
+def note_look(runs: Path, *, sweep: str, keys: Sequence[str]) -> Look:
+    """Add a look to the log; to be called before the test images are opened, so that none goes unnoted.
+
+    Raises:
+        DiskFullError: there is no room for the line.
+        StoreError: the log cannot be written.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    look = Look(when=now, who=f"{_user()}@{socket.gethostname()}", sweep=sweep, runs=tuple(keys))
+    path = runs / LOOKS_FILE
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            # After a line that a crash has torn, a new one begins.
+            torn = path.stat().st_size and not path.read_bytes().endswith(b"\n")
+            file.write(("\n" if torn else "") + json.dumps(asdict(look)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFullError(path) from None
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}): without it no look at the test set is taken"
+        ) from None
+    return look
+
+
+def read_looks(runs: Path, *, sweep: str | None = None) -> Iterator[Look]:
+    """Yield the looks that were taken, the oldest first; of one sweep, where it is named."""
+    path = runs / LOOKS_FILE
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+            look = Look(**fields | {"runs": tuple(fields["runs"])})
+        except (ValueError, TypeError, KeyError):
+            continue  # half a line, of a crash
+        if sweep in (None, look.sweep):
+            yield look
+
+
+def looks_in_words(runs: Path, sweep: str | None) -> list[str]:
+    """Return how often the test set was opened, and the last time; a line for each sweep that it was opened for."""
+    taken: dict[str, list[Look]] = {}
+    for look in read_looks(runs, sweep=sweep):
+        taken.setdefault(look.sweep, []).append(look)
+    return [
+        f"the test set was opened {'once' if len(looks) == 1 else f'{len(looks)} times'} for {name}, last by "
+        f"{looks[-1].who} at {looks[-1].when}"
+        for name, looks in taken.items()
+    ]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"user {os.getuid()}"
