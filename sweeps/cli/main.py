@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cifar_core.errors import CifarError, closest
+from sweeps.cli.compare import compare
 from sweeps.cli.data import data
 from sweeps.cli.finalize import finalize
 from sweeps.cli.ladder import ablate, ladder
@@ -73,6 +74,7 @@ for verb in (
     list_sweeps,
     leaderboard,
     show,
+    compare,
     replicate,
     finalize,
     predict,

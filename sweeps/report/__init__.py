@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from sweeps.report.compare import print_comparison
     from sweeps.report.ladder_page import write_ladder
     from sweeps.report.ladder_table import print_ladder
     from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
@@ -23,6 +24,7 @@ __all__ = [
     "find_run",
     "find_weights",
     "headline",
+    "print_comparison",
     "print_confusion",
     "print_ladder",
     "print_leaderboard",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_face(
         "headline": "status",
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",
+        "print_comparison": "compare",
         "print_confusion": "show",
         "print_run": "show",
         "print_status": "status",

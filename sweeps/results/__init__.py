@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_rungs
+    from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_answers, compare_rungs
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import RungRun, RungRuns, read_rungs
     from sweeps.results.statistics import mean_and_interval
@@ -22,6 +22,7 @@ __all__ = [
     "RungComparison",
     "RungRun",
     "RungRuns",
+    "compare_answers",
     "compare_rungs",
     "confirming_keys",
     "mean_and_interval",
@@ -39,6 +40,7 @@ __getattr__, __dir__ = lazy_face(
         "RungComparison": "comparison",
         "RungRun": "rungs",
         "RungRuns": "rungs",
+        "compare_answers": "comparison",
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",
         "rank_configurations": "ranking",

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sweeps.formatting import points
 from sweeps.results.rungs import RungRun, RungRuns
@@ -24,6 +25,9 @@ from sweeps.results.statistics import (
     wilson_interval,
 )
 from sweeps.spec import WHOLE
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ALPHA = 0.05
 """A difference is shown where its Holm-adjusted p-value is at most this."""
@@ -91,6 +95,36 @@ class _Comparison:
     p_value: float | None = None
     test: str | None = None
     recipes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersCompared:
+    """Two runs on the same test images."""
+
+    only_first: int
+    """Images that the first one alone got right."""
+    only_second: int
+    difference: float
+    """Of the first one's accuracy to the second one's, in points."""
+    low: float | None
+    """End of its 95 % interval, in points; None where both were right on the same images."""
+    high: float | None
+    p_value: float
+    """Of McNemar's exact test."""
+
+
+def compare_answers(first: np.ndarray, second: np.ndarray) -> AnswersCompared:
+    """Return how the answers of two runs to the same images differ; one truth value an image."""
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    ends = discordant_interval(only_first, only_second=only_second, images=len(first), alpha=ALPHA)
+    return AnswersCompared(
+        only_first=only_first,
+        only_second=only_second,
+        difference=100 * (only_first - only_second) / len(first),
+        low=None if ends is None else 100 * ends[0],
+        high=None if ends is None else 100 * ends[1],
+        p_value=mcnemar(only_first, only_second=only_second),
+    )
 
 
 def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:

@@ -1,0 +1,30 @@
+"""`sweeps compare`: two runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sweeps.cli.options import runs_option
+
+
+@click.command()
+@click.argument("first", metavar="RUN")
+@click.argument("second", metavar="RUN")
+@runs_option
+def compare(first: str, second: str, runs: Path) -> None:
+    """Show two runs side by side: what they differ in, results, curves, and a test where both were tested.
+
+    A RUN is named as in `sweeps show`.
+
+    \b
+    Example:
+      sweeps compare quick-003 quick-007
+    """
+    from sweeps.cli.terminal import console
+    from sweeps.report import find_run, print_comparison
+    from sweeps.tracking import MlflowReader
+
+    reader = MlflowReader(runs)
+    print_comparison(find_run(reader, first), find_run(reader, second), reader, console())

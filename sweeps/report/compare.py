@@ -1,0 +1,129 @@
+"""Two recorded runs side by side: what they differ in, how they learned, and whether the one is truly better."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cifar_core.data import CLASS_NAMES
+from cifar_core.results import EpochResult
+from sweeps.errors import RecordError
+from sweeps.formatting import accuracy, duration, loss, number, percent, points, print_sentence, value_text
+from sweeps.results import compare_answers
+from sweeps.spec import changes_between
+
+if TYPE_CHECKING:
+    from sweeps.tracking import RecordReader
+
+Row = dict[str, Any]
+
+
+def print_comparison(first: Row, second: Row, reader: RecordReader, console: Console) -> None:
+    """Print what two runs differ in, their results, their curves, and a test where both saw the same test images."""
+    names = [_name(first), _name(second)]
+    if names[0] == names[1]:
+        names = [row["run_id"][:8] for row in (first, second)]
+    _print_configurations(first, second, reader, console, names=names)
+    _print_results(first, second, console, names=names)
+    _print_classes(first, second, reader, console, names=names)
+    _print_curves(reader.curve(first["run_id"]), reader.curve(second["run_id"]), console, names=names)
+    for sentence in _verdict(first, second, reader, names=names):
+        print_sentence(console, sentence)
+
+
+def _print_configurations(first: Row, second: Row, reader: RecordReader, console: Console, *, names: list[str]) -> None:
+    try:
+        before, after = (reader.configuration(row["run_id"]) for row in (first, second))
+    except RecordError as error:
+        print_sentence(console, f"their configurations cannot be compared: {error}")
+        return
+    changes = changes_between(before, after)
+    if first["seed"] != second["seed"]:
+        print_sentence(console, f"seeds: {first['seed']} and {second['seed']}")
+    if not changes:
+        print_sentence(console, "one configuration" + ("" if first["source"] == second["source"] else ", two networks"))
+        return
+    table = _table("differs in", *names)
+    for change in changes:
+        table.add_row(change.path, value_text(change.before), value_text(change.after))
+    console.print(table)
+
+
+def _print_results(first: Row, second: Row, console: Console, *, names: list[str]) -> None:
+    table = _table("result", *names)
+    for heading, column, shown in (
+        ("status", "status", str),
+        ("validation", "val_accuracy", accuracy),
+        ("test", "test_accuracy", accuracy),
+        ("epochs", "epochs", str),
+        ("training time", "train_seconds", duration),
+        ("million parameters", "parameters_millions", number),
+        ("images", "protocol", str),
+    ):
+        cells = ["" if row[column] is None else shown(row[column]) for row in (first, second)]
+        if any(cells):
+            table.add_row(heading, *cells)
+    console.print(table)
+
+
+def _print_classes(first: Row, second: Row, reader: RecordReader, console: Console, *, names: list[str]) -> None:
+    ours, theirs = (reader.confusion(row["run_id"]) for row in (first, second))
+    if ours is None or theirs is None:
+        return
+    table = _table("test acc % of", *names, "difference")
+    for index, name in enumerate(CLASS_NAMES):
+        shares = [counts[index][index] / max(sum(counts[index]), 1) for counts in (ours, theirs)]
+        table.add_row(name, *map(percent, shares), points(100 * (shares[1] - shares[0])))
+    console.print(table)
+
+
+def _print_curves(ours: list[EpochResult], theirs: list[EpochResult], console: Console, *, names: list[str]) -> None:
+    table = _table("epoch", *(f"{what} {name}" for what in ("val acc %", "train loss") for name in names))
+    for epoch, pair in enumerate(zip_longest(ours, theirs), start=1):
+        accuracies = ["" if each is None else percent(each.val_accuracy) for each in pair]
+        losses = ["" if each is None else loss(each.train_loss) for each in pair]
+        table.add_row(str(epoch), *accuracies, *losses)
+    if ours or theirs:
+        console.print(table)
+
+
+def _verdict(first: Row, second: Row, reader: RecordReader, *, names: list[str]) -> list[str]:
+    """Return what can be said of the difference: of two runs, never of two configurations."""
+    sentences = []
+    if first["protocol"] != second["protocol"]:
+        sentences.append("their validation accuracies are of other images or budgets: they do not compare")
+    answers = [reader.correctness(row["run_id"]) for row in (first, second)]
+    if answers[0] is None or answers[1] is None or len(answers[0]) != len(answers[1]):
+        sentences.append("they were not both tested on the same test images: no test can tell them apart")
+        return sentences
+    found = compare_answers(answers[1], answers[0])
+    interval = (
+        ""
+        if found.low is None or found.high is None
+        else f", 95 % interval {points(found.low)} to {points(found.high)}"
+    )
+    said = "differ" if found.p_value <= 0.05 else "do not differ measurably"
+    sentences.append(
+        f"on the same {len(answers[0]):,} test images these two runs {said}: {names[1]} is right on {found.only_first} "
+        f"that {names[0]} misses, and the other way on {found.only_second} ({points(found.difference)} points{interval}; "
+        f"McNemar's exact test, p = {max(found.p_value, 1e-99):.2g})"
+    )
+    sentences.append("this is of two runs; of two configurations several seeds of each say more (`sweeps replicate`)")
+    return sentences
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, overflow="fold", justify="right")
+    return table
+
+
+def _name(row: Row) -> str:
+    if row["rung"] is not None:
+        return str(row["rung"])
+    return f"{row['sweep']}-{row['trial']:03d}" + ("" if row["replicate_of"] is None else f"-s{row['seed']}")
