@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import leaderboard, load_ladder, load_model, load_spec, replicate, run
+    from sweeps.api import leaderboard, load_ladder, load_model, load_spec, replicate, retrain, run
     from sweeps.errors import SweepError
 
-__all__ = ["SweepError", "leaderboard", "load_ladder", "load_model", "load_spec", "replicate", "run"]
+__all__ = ["SweepError", "leaderboard", "load_ladder", "load_model", "load_spec", "replicate", "retrain", "run"]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
@@ -29,6 +29,7 @@ __getattr__, __dir__ = lazy_face(
         "load_model": "api",
         "load_spec": "api",
         "replicate": "api",
+        "retrain": "api",
         "run": "api",
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cifar_core.config import TrainingConfig
 from sweeps import spec
@@ -137,6 +137,51 @@ def replicate(
 
     wanted = spec.Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
+    return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
+
+
+def retrain(
+    run: str,
+    *,
+    epochs: int | None = None,
+    train_size: int | Literal["all"] | None = None,
+    runs: str | Path = DEFAULT_RUNS,
+    backend: BackendName = "ray",
+    address: str | None = None,
+    retry_failed: bool = False,
+) -> RunSummary:
+    """Train a recorded run's configuration again with more epochs or images, as a run of the sweep `retrained`.
+
+    The new run says which one it came from. What was trained so already is not trained again.
+
+    Args:
+        run: `quick-003`, `quick/3`, or the beginning of a run id.
+        epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
+        train_size: training images, or `all` that validation leaves; None keeps the run's.
+        runs: the runs folder.
+        backend: as for `run`.
+        address: as for `run`.
+        retry_failed: try it again if it failed.
+
+    Raises:
+        SweepError: nothing was started; the message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be had.
+        RecordError: the record cannot be opened.
+    """
+    from sweeps.execution import RunOptions, plan_of_retraining
+    from sweeps.execution import run as carry_out
+    from sweeps.report import find_run, name_of_run
+    from sweeps.tracking import MlflowReader
+
+    reader = MlflowReader(Path(runs))
+    row = find_run(reader, run)
+    plan = plan_of_retraining(
+        reader.configuration(row["run_id"]),
+        run=name_of_run(row),
+        source=row["source"],
+        epochs=epochs,
+        train_size=train_size,
+    )
     return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
 
 

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
         trial_count,
     )
     from sweeps.execution.output import stage, terminal_copy
-    from sweeps.execution.plan import RunPlan, plan_of_ladder, plan_of_replicates, plan_of_sweep
+    from sweeps.execution.plan import (
+        RETRAINED,
+        RunPlan,
+        plan_of_ladder,
+        plan_of_replicates,
+        plan_of_retraining,
+        plan_of_sweep,
+    )
     from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
     from sweeps.execution.sealed_test import Finalized, finalize
     from sweeps.execution.slots import Slots, local_slots
 
 __all__ = [
+    "RETRAINED",
     "BackendName",
     "Finalized",
     "Probe",
@@ -39,6 +47,7 @@ __all__ = [
     "makespan",
     "plan_of_ladder",
     "plan_of_replicates",
+    "plan_of_retraining",
     "plan_of_sweep",
     "preview",
     "run",
@@ -53,6 +62,7 @@ __getattr__, __dir__ = lazy_face(
         "BackendName": "runner",
         "Finalized": "sealed_test",
         "Probe": "estimate",
+        "RETRAINED": "plan",
         "RunOptions": "runner",
         "RunPlan": "plan",
         "RunSummary": "runner",
@@ -64,6 +74,7 @@ __getattr__, __dir__ = lazy_face(
         "local_slots": "slots",
         "plan_of_ladder": "plan",
         "plan_of_replicates": "plan",
+        "plan_of_retraining": "plan",
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "run": "runner",

@@ -6,12 +6,13 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from cifar_core.config import DataConfig, TrainingConfig
+from cifar_core.validation import explain
 from sweeps.errors import SweepError
 from sweeps.spec import (
     FULL_BUDGET,
@@ -70,13 +71,15 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's are, a search's never."""
-    confirms: Mapping[str, str | None] | None = None
-    """Of replicates: each network to the source that the search trained it with. None for a plan of another kind."""
+    replicates: bool = False
+    """Whether it confirms the best of a search, in a study beside the search's."""
+    trained_with: Mapping[str, str | None] = field(default_factory=dict)
+    """Each network of recorded runs that are trained again, to the source they had: another one is another network."""
 
     @property
     def title(self) -> str:
         """What is run, in a word or two: a sweep and its replicates have one name."""
-        return self.name if self.confirms is None else f"{self.name} replicates"
+        return f"{self.name} replicates" if self.replicates else self.name
 
 
 def plan_of_sweep(spec: SweepSpec) -> RunPlan:
@@ -186,5 +189,54 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
-        confirms={record.config.model.name: record.source for record in chosen},
+        replicates=True,
+        trained_with={record.config.model.name: record.source for record in chosen},
+    )
+
+
+RETRAINED = "retrained"
+"""The sweep that holds the runs of all searches that were trained again with more."""
+
+
+def plan_of_retraining(
+    config: TrainingConfig, *, run: str, source: str | None, epochs: int | None, train_size: int | Literal["all"] | None
+) -> RunPlan:
+    """Return a recorded run's configuration at another budget, as the runner takes it.
+
+    Args:
+        config: the run's.
+        run: what people call it.
+        source: of a user's own network: the hash of the file it was trained with.
+        epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
+        train_size: training images, or `all` that validation leaves; None keeps the run's.
+
+    Raises:
+        SweepError: the budget is the run's own, or no run can have it.
+    """
+    longer = config if epochs is None else config.shortened(epochs / config.epochs)
+    data = config.data.model_dump() | (
+        {} if train_size is None else {"train_size": None if train_size == "all" else train_size}
+    )
+    try:
+        wanted = TrainingConfig.model_validate(longer.model_dump() | {"data": data})
+    except ValidationError as error:
+        raise SweepError(f"{run} cannot be trained so: {'; '.join(explain(error))}") from None
+    if wanted.is_same_run(config):
+        raise SweepError(f"{run} was trained so already: give --epochs or --train-size")
+    name = f"{run}-{wanted.epochs}x{wanted.train_images()}"
+    candidate = Candidate(config=wanted, rung=RungLabel(name=name, index=0, parent=run))
+    return RunPlan(
+        name=RETRAINED,
+        description="runs of searches, trained again with more epochs or images",
+        definition={"kind": "retrain"},
+        metric=Metric(name="train_loss", goal="minimize"),
+        run_cap=None,
+        limits=Limits(),
+        resources=Resources(),
+        early_terminate=EarlyTerminate(),
+        epochs=wanted.epochs,
+        data=[wanted.data],
+        models=[wanted.model.name],
+        proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
+        trained_with={wanted.model.name: source},
     )

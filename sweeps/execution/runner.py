@@ -146,13 +146,13 @@ def _open(
     plan: RunPlan, folder: SweepFolder, *, sources: Mapping[str, str], reader: MlflowReader, new: bool
 ) -> optuna.Study:
     """Return the study that a plan's trials belong to."""
-    if plan.confirms is not None:
-        for model, source in plan.confirms.items():
-            if source != sources.get(model):
-                raise SweepError(
-                    f"{model} is not what the search trained any more: undo the change of its file, or search anew "
-                    "with --new"
-                )
+    for model, source in plan.trained_with.items():
+        if source != sources.get(model):
+            raise SweepError(
+                f"{model} is not what the search trained any more: undo the change of its file, or search anew "
+                "with --new"
+            )
+    if plan.replicates:
         return open_replicates(folder)
     study = open_study(
         folder,
@@ -160,8 +160,8 @@ def _open(
         metric=plan.metric,
         pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
         new=new,
-        # A rung is known by its key: one whose network's file has changed is simply another.
-        sources={} if plan.tested else sources,
+        # A run on a list is known by its key: one whose network's file has changed is simply another.
+        sources={} if plan.tested or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
     )
     resources = plan.resources.model_dump(mode="json")

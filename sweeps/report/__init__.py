@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sweeps.report.ladder_table import print_ladder
     from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
-    from sweeps.report.show import find_run, print_confusion, print_run
+    from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
     from sweeps.report.status import headline, print_status
     from sweeps.report.weights import Weights, find_weights
 
@@ -24,6 +24,7 @@ __all__ = [
     "find_run",
     "find_weights",
     "headline",
+    "name_of_run",
     "print_comparison",
     "print_confusion",
     "print_ladder",
@@ -47,6 +48,7 @@ __getattr__, __dir__ = lazy_face(
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",
         "print_comparison": "compare",
+        "name_of_run": "show",
         "print_confusion": "show",
         "print_run": "show",
         "print_status": "status",

@@ -12,6 +12,7 @@ from cifar_core.data import CLASS_NAMES
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.formatting import accuracy, duration, loss, number, percent, points, print_sentence, value_text
+from sweeps.report.show import name_of_run
 from sweeps.results import compare_answers
 from sweeps.spec import changes_between
 
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 
 def print_comparison(first: Row, second: Row, reader: RecordReader, console: Console) -> None:
     """Print what two runs differ in, their results, their curves, and a test where both saw the same test images."""
-    names = [_name(first), _name(second)]
+    names = [name_of_run(first), name_of_run(second)]
     if names[0] == names[1]:
         names = [row["run_id"][:8] for row in (first, second)]
     _print_configurations(first, second, reader, console, names=names)
@@ -108,8 +109,8 @@ def _verdict(first: Row, second: Row, reader: RecordReader, *, names: list[str])
     said = "differ" if found.p_value <= 0.05 else "do not differ measurably"
     sentences.append(
         f"on the same {len(answers[0]):,} test images these two runs {said}: {names[1]} is right on {found.only_first} "
-        f"that {names[0]} misses, and the other way on {found.only_second} ({points(found.difference)} points{interval}; "
-        f"McNemar's exact test, p = {max(found.p_value, 1e-99):.2g})"
+        f"that {names[0]} misses, and the other way on {found.only_second} "
+        f"({points(found.difference)} points{interval}; McNemar's exact test, p = {max(found.p_value, 1e-99):.2g})"
     )
     sentences.append("this is of two runs; of two configurations several seeds of each say more (`sweeps replicate`)")
     return sentences
@@ -121,9 +122,3 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, overflow="fold", justify="right")
     return table
-
-
-def _name(row: Row) -> str:
-    if row["rung"] is not None:
-        return str(row["rung"])
-    return f"{row['sweep']}-{row['trial']:03d}" + ("" if row["replicate_of"] is None else f"-s{row['seed']}")

@@ -60,6 +60,16 @@ def _named(name: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+def name_of_run(row: dict[Any, Any]) -> str:
+    """Return what people call a run, as tables show it: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep`."""
+    import pandas as pd
+
+    if not pd.isna(row["rung"]):
+        return f"{row['sweep']}/{row['rung']}"
+    seed = "" if pd.isna(row["replicate_of"]) else f"-s{row['seed']}"
+    return f"{row['sweep']}-{int(row['trial']):03d}{seed}"
+
+
 def _number(row: dict[str, Any]) -> str:
     """Return the number of a run in its sweep, with a replicate's seed: `3`, `3-s1`."""
     return f"{row['trial']}" + ("" if row["replicate_of"] is None else f"-s{row['seed']}")

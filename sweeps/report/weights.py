@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
-from sweeps.report.show import find_run
+from sweeps.report.show import find_run, name_of_run
 from sweeps.results import rank_configurations
 from sweeps.study import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome
@@ -44,10 +44,10 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
     rows = [_complete(find_run(reader, name))] if recorded.empty else _best_of(recorded, name)
     for row in rows:
         for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
-            return Weights(path=path, run=_name(row), run_id=row["run_id"])
+            return Weights(path=path, run=name_of_run(row), run_id=row["run_id"])
     raise SweepError(
-        f"the weights of {_name(rows[0])} are not under {runs / 'sweeps'} any more: what is recorded stays, but this "
-        "network has to be trained again (a sweep of another name with `parameters` set to its values)"
+        f"the weights of {name_of_run(rows[0])} are not under {runs / 'sweeps'} any more: what is recorded stays, but "
+        "the network has to be trained again (a sweep of another name with `parameters` set to its values)"
     )
 
 
@@ -67,7 +67,7 @@ def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] != Outcome.COMPLETE:
-        raise SweepError(f"{_name(row)} did not come to its end ({row['status']}): name a complete run")
+        raise SweepError(f"{name_of_run(row)} did not come to its end ({row['status']}): name a complete run")
     return row
 
 
@@ -75,12 +75,3 @@ def _source(row: dict[Any, Any]) -> str | None:
     import pandas as pd
 
     return None if pd.isna(row["source"]) else str(row["source"])
-
-
-def _name(row: dict[str, Any]) -> str:
-    import pandas as pd
-
-    if not pd.isna(row["rung"]):
-        return f"{row['sweep']}/{row['rung']}"
-    seed = "" if pd.isna(row["replicate_of"]) else f"-s{row['seed']}"
-    return f"{row['sweep']}-{int(row['trial']):03d}{seed}"

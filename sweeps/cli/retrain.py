@@ -1,0 +1,69 @@
+"""`sweeps retrain`: a short search's choice at full length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.cli.options import address_option, backend_option, retry_failed_option, runs_option
+
+if TYPE_CHECKING:
+    from sweeps.execution import BackendName
+
+
+class _TrainSize(click.ParamType[Any]):
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "all":
+            return value
+        if str(value).isdecimal() and int(value) > 0:
+            return int(value)
+        return self.fail(f"{value!r} is neither a number of images nor `all`", param, ctx)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of the new run; default those of RUN.")
+@click.option("--train-size", type=_TrainSize(), help="Training images, or all that validation leaves; default as RUN.")
+@runs_option
+@backend_option
+@address_option
+@retry_failed_option
+def retrain(
+    run: str,
+    epochs: int | None,
+    train_size: Any,
+    runs: Path,
+    backend: BackendName,
+    address: str | None,
+    retry_failed: bool,
+) -> None:
+    """Train a recorded run's configuration again with more epochs or images.
+
+    A search is short and on part of the images; what it chose deserves more. RUN is named as in `sweeps show`. The new
+    run belongs to the sweep `retrained` and says where it came from; a schedule that is counted in epochs stretches.
+
+    \b
+    Example:
+      sweeps retrain quick-003 --epochs 30 --train-size all
+    """
+    from sweeps.cli.run import finish, show_result
+    from sweeps.execution import RETRAINED, stage, terminal_copy
+
+    with terminal_copy() as console, stage(console, f"reading {run}"):
+        from sweeps.api import retrain as retrain_run
+
+    summary = retrain_run(
+        run,
+        epochs=epochs,
+        train_size=train_size,
+        runs=runs,
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+    )
+    show_result(runs, RETRAINED)
+    finish(summary, RETRAINED, runs=runs)
