@@ -2,8 +2,9 @@
 
     import sweeps
 
-    sweeps.run(sweeps.load_spec("experiments/quick.yaml"))
+    sweeps.Sweep.from_file("experiments/quick.yaml").run()
     sweeps.leaderboard("quick")
+    sweeps.load_model("quick").predict("cat.jpg")
 
 The names below are loaded when they are first used: importing this package costs nothing.
 """
@@ -15,15 +16,28 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import leaderboard, load_ladder, load_model, load_spec, replicate, retrain, run
+    from sweeps.api import Sweep, SweepResult, leaderboard, load_ladder, load_model, load_spec, replicate, retrain, run
     from sweeps.errors import SweepError
 
-__all__ = ["SweepError", "leaderboard", "load_ladder", "load_model", "load_spec", "replicate", "retrain", "run"]
+__all__ = [
+    "Sweep",
+    "SweepError",
+    "SweepResult",
+    "leaderboard",
+    "load_ladder",
+    "load_model",
+    "load_spec",
+    "replicate",
+    "retrain",
+    "run",
+]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Sweep": "api",
         "SweepError": "errors",
+        "SweepResult": "api",
         "leaderboard": "api",
         "load_ladder": "api",
         "load_model": "api",

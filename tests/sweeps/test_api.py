@@ -25,6 +25,21 @@ def test_a_sweep_is_loaded_run_and_ranked_from_python(
     assert "trial 0 complete" in capsys.readouterr().out
 
 
+def test_a_sweep_from_a_file_shows_what_it_came_to(tmp_path: Path, recorded_runs: Path) -> None:
+    sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, tiny()), overrides=["run_cap=1"])
+
+    result = sweep.run(runs=recorded_runs, backend="inline")
+
+    assert (sweep.spec.run_cap, result.summary.trained) == (1, 1)
+    assert repr(result).startswith("tiny\nrank  trial")
+    assert "tiny-000" in repr(result)
+    html = result._repr_html_()
+    assert html.startswith("<table")
+    assert "val_accuracy" in html
+    assert result.leaderboard.equals(sweeps.leaderboard("tiny", runs=recorded_runs))
+    assert result.best_model(device="cpu").config.optimizer.lr == result.leaderboard["optimizer.lr"].iloc[0]
+
+
 def test_a_ladder_is_loaded_and_run_from_python(tmp_path: Path, recorded_runs: Path) -> None:
     base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
     rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
