@@ -49,4 +49,4 @@ def replicate(
         sweep, top=top, seeds=seeds, runs=runs, backend=backend, address=address, retry_failed=retry_failed
     )
     show_result(runs, sweep)
-    finish(summary, sweep, runs=runs)
+    finish(summary, f"{sweep} replicates", runs=runs)
