@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import FILE, set_option
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     from rich.table import Table
 
     from cifar_core.config import TrainingConfig
-    from sweeps.execution import check_networks, estimate_cost, local_slots, preview, trial_count
+    from sweeps.execution import check_networks, estimate_cost, local_slots, preview, some_combinations, trial_count
     from sweeps.formatting import duration, print_sentence, short_names, short_value
     from sweeps.spec import flatten, load_spec
 
@@ -61,7 +62,9 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     console.print(space)
 
     configs = preview(spec)
-    check_networks(configs)
+    if not configs:
+        raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
+    check_networks([*configs, *some_combinations(spec)])
     first = Table("first", *short_names(list(spec.parameters)), box=None, header_style="bold", pad_edge=False)
     for number, config in enumerate(configs):
         drawn = config.dotted()

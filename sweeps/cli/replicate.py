@@ -48,5 +48,5 @@ def replicate(
     summary = replicate_best(
         sweep, top=top, seeds=seeds, runs=runs, backend=backend, address=address, retry_failed=retry_failed
     )
-    show_result(runs, sweep)
+    show_result(runs, sweep, summary)
     finish(summary, f"{sweep} replicates", runs=runs)

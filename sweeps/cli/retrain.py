@@ -65,5 +65,5 @@ def retrain(
         address=address,
         retry_failed=retry_failed,
     )
-    show_result(runs, RETRAINED)
+    show_result(runs, RETRAINED, summary)
     finish(summary, RETRAINED, runs=runs)

@@ -54,12 +54,14 @@ def run(
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
     summary = run_spec(spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
-    show_result(runs, spec.name)
+    show_result(runs, spec.name, summary)
     finish(summary, spec.name, runs=runs)
 
 
-def show_result(runs: Path, sweep: str) -> None:
-    """Print a sweep's leaderboard and write the one of all sweeps to `runs/leaderboard.csv`."""
+def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
+    """Print a sweep's leaderboard, and write the one of all sweeps to `runs/leaderboard.csv` where it has changed."""
+    if not summary.records:
+        return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.terminal import console
     from sweeps.report import print_leaderboard, query_leaderboard, to_csv
     from sweeps.tracking import MlflowReader
@@ -67,7 +69,9 @@ def show_result(runs: Path, sweep: str) -> None:
     reader = MlflowReader(runs)
     with after_the_run("the leaderboard", "sweeps leaderboard"):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
-        to_csv(query_leaderboard(reader), runs / "leaderboard.csv")
+        board = runs / "leaderboard.csv"
+        if summary.has_changed or not board.exists():
+            to_csv(query_leaderboard(reader), board)
 
 
 @contextlib.contextmanager
@@ -109,6 +113,12 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
         click.echo("the timeout is reached; all is saved: the same command goes on from here")
     elif summary.trained:
         click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
+    elif summary.begun:
+        click.echo(
+            f"{plural(summary.begun, 'trial')} begun, none with an epoch behind it, in {duration(summary.seconds)}"
+        )
+    elif not summary.records and summary.stopped_by is None:
+        click.echo("nothing was trained: no combination of the space's values is possible", err=True)
     elif not failed and summary.stopped_by is None:
         taken = f", {summary.reused} taken over from earlier runs" if summary.reused else ""
         click.echo(f"nothing was trained: every result was recorded already{taken}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         estimate_cost,
         makespan,
         preview,
+        some_combinations,
         trial_count,
     )
     from sweeps.execution.output import stage, terminal_copy
@@ -51,6 +52,7 @@ __all__ = [
     "plan_of_sweep",
     "preview",
     "run",
+    "some_combinations",
     "stage",
     "terminal_copy",
     "trial_count",
@@ -78,6 +80,7 @@ __getattr__, __dir__ = lazy_face(
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "run": "runner",
+        "some_combinations": "estimate",
         "stage": "output",
         "terminal_copy": "output",
         "trial_count": "estimate",

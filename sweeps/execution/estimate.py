@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,14 @@ def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TrainingConfig]:
             configs.append(proposal.config)
             seen.add(proposal.config.config_id())
     return configs
+
+
+def some_combinations(spec: SweepSpec) -> list[TrainingConfig]:
+    """Return the configurations of a finite space, a thousand at most: what could be proposed beyond the first few."""
+    if spec.space.cardinality is None:
+        return []
+    listed = itertools.islice(spec.space.assignments(), 1000)
+    return [spec.space.config(assignment) for assignment in listed if spec.space.allows(assignment)]
 
 
 def trial_count(spec: SweepSpec) -> int:

@@ -72,6 +72,8 @@ class RunSummary:
     records: tuple[TrialRecord, ...]
     trained: int
     """Trials that this start trained at least an epoch of."""
+    begun: int
+    """Trials that this start began, whether or not an epoch of them ended."""
     reused: int
     """Trials whose result this start took over from an earlier run."""
     seconds: float
@@ -84,6 +86,11 @@ class RunSummary:
     """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
     confirmed: RunSummary | None = None
     """Of a search with replicates: how those went; None where there are none, or they were not begun."""
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether this start has brought anything that was not recorded before."""
+        return bool(self.trained or self.begun or self.reused or (self.confirmed and self.confirmed.has_changed))
 
     def count(self, outcome: Outcome) -> int:
         return sum(record.outcome is outcome for record in self.records)
@@ -129,6 +136,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             prepare_environment(address=options.ray_address)
         images, _ = load_training_images()
         with stage(console, "opening the record"):
+            start.recorded.list_now()
             tracker = held.enter_context(
                 Tracker(
                     runs=folder.runs,
@@ -190,6 +198,7 @@ class _Start:
         self._options = options
         self._sources = sources
         self._folder = folder
+        self.recorded = recorded
         self._stopping = stopping
         self._console = console
         self._listeners: list[Callable[[TrialRecord], None]] = []
@@ -239,6 +248,7 @@ class _Start:
         return RunSummary(
             records=tuple(self.records),
             trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
+            begun=sum(1 for record in fresh if record.reused_from is None and record.number not in self._known),
             reused=sum(1 for record in fresh if record.reused_from is not None),
             seconds=time.time() - self._began,
             stopped_by=self._stopping.reason,

@@ -16,7 +16,6 @@ from sweeps.formatting import (
     print_sentence,
     short_names,
     short_value,
-    truncated,
 )
 from sweeps.report.columns import HEADINGS
 from sweeps.report.tables import columns_that_fit
@@ -104,7 +103,9 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
         # Two states of the file of one network are two networks.
         names.append("source")
     names.sort(key=lambda name: -frame[name].map(str).nunique())
-    headings = short_names(names)
+    # What a network of one's own calls `rank` is not the rank.
+    taken = {*COLUMNS, *HEADINGS.values()}
+    headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]
     return {heading: [_value(value) for value in shown[name]] for heading, name in zip(headings, names, strict=True)}
 
 
@@ -154,6 +155,8 @@ def _confirmations(frame: pd.DataFrame) -> list[str]:
 
 
 def _optimism(share: float) -> str:
+    if abs(share) < 0.00005:
+        return "the search's value was the same"
     direction = "too high" if share > 0 else "too low"
     return f"the search's value was {abs(100 * share):.2f} points {direction}"
 
@@ -163,7 +166,7 @@ def _trial(row: dict[str, Any]) -> str:
     text = f"{row['sweep']}-{int(row['trial']):03d}" if _is_missing(name) else str(name)
     if not _is_missing(row["replicate_of"]):
         text += f"-s{row['seed']}"
-    return truncated(text, 28)
+    return text
 
 
 def _accuracy(row: dict[str, Any]) -> str:

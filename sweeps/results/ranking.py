@@ -159,9 +159,13 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
 
 
 def _tied_with_the_best(confirmed: Sequence[_Configuration]) -> list[_Configuration]:
-    """Return the configurations that the data cannot tell apart from the first, which has the best mean."""
-    if len(confirmed) < 2:
+    """Return the configurations that the data cannot tell apart from the first, which has the best mean.
+
+    One seed tells nothing apart, and shares nothing: such a configuration keeps its place.
+    """
+    if not confirmed or len(confirmed[0].confirming) < 2:
         return []
+    confirmed = [each for each in confirmed if len(each.confirming) > 1]
     first, *others = ([row["val_accuracy"] for row in each.confirming] for each in confirmed)
     p_values = [welch_test(first, other) for other in others]
     levels = holm_levels(p_values, alpha=1 - CONFIDENCE)

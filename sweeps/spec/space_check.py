@@ -117,6 +117,15 @@ def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list
     return errors
 
 
+def combination_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list[str]:
+    """Return why the values of an assignment, each possible, are not possible together."""
+    try:
+        space.config(dict(assignment))
+    except ValidationError as error:
+        return explain(error)
+    return []
+
+
 def warnings(space: SearchSpace) -> list[str]:
     """Return what is allowed and yet probably not meant: fields that no kind uses, steps longer than a run."""
     found = []

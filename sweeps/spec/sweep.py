@@ -25,7 +25,14 @@ from sweeps.spec.settings import (
     validated,
 )
 from sweeps.spec.space import MAX_COMBINATIONS, SearchSpace
-from sweeps.spec.space_check import SpaceError, assignment_errors, grid_errors, split_errors, warnings
+from sweeps.spec.space_check import (
+    SpaceError,
+    assignment_errors,
+    combination_errors,
+    grid_errors,
+    split_errors,
+    warnings,
+)
 from sweeps.spec.yaml_file import flatten, read_yaml
 
 
@@ -88,6 +95,8 @@ class SweepSpec(FileOfConfigurations):
             )
         for index, start in enumerate(self.start_with):
             errors += [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
+            if not errors:
+                errors += [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
         if errors:
             raise ValueError("\n".join(errors))
         return self

@@ -24,6 +24,7 @@ from sweeps.study.stored_trials import (
     FINISHED,
     KEY,
     OUTCOME,
+    SPENT,
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
@@ -143,8 +144,10 @@ class Ledger:
     def is_done(self) -> bool:
         """Whether there is surely nothing to train."""
         target = self.target
-        open_ends = self._live or self._to_retry
-        return not open_ends and target is not None and len(self._records) >= target
+        if self._live or self._to_retry or target is None:
+            return False
+        # A finite space that holds impossible combinations ends before its number of combinations.
+        return len(self._records) >= target or self._study.user_attrs.get(SPENT) == len(self._records) > 0
 
     @property
     def gave_up(self) -> bool:
@@ -180,6 +183,8 @@ class Ledger:
             proposal = self._proposer.ask(self._study, repeats=repeats)
             if proposal is None:
                 self._exhausted = True
+                if self._proposer.total() is not None and self._proposer.searches:
+                    self._study.set_user_attr(SPENT, len(self._records))
                 break
             identity = self._identify(proposal.config)
             if identity.key in self._by_key:

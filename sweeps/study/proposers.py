@@ -47,6 +47,9 @@ class Proposer(Protocol):
         """
         ...
 
+    searches: bool
+    """Whether it proposes points of a space, of which some may be impossible; False for a list."""
+
     def total(self) -> int | None:
         """Return how many proposals there are, None where there is no end to them."""
         ...
@@ -58,6 +61,8 @@ class Proposer(Protocol):
 
 class SamplerProposer:
     """TPE or random search. The sampler is seeded by (seed, trial number): a resumed study goes on, not over."""
+
+    searches = True
 
     def __init__(self, space: SearchSpace, *, method: str, seed: int, start_with: Sequence[Assignment] = ()) -> None:
         self._space = space
@@ -109,6 +114,8 @@ class SamplerProposer:
 class GridProposer:
     """Every combination of a space's active parameters, in the file's order."""
 
+    searches = True
+
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._remaining: Iterator[Assignment] | None = None
@@ -156,6 +163,8 @@ class Candidate:
 
 class ListProposer:
     """A list of configurations, such as a ladder's rungs; the longest first where their cost is known."""
+
+    searches = False
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finish
 FIRST_NUMBER = "first_number"
 """Attribute of a study: how many trials the sweep's earlier ones have. Versions before 0.4.0 wrote none."""
 REPLICATE_OF = "replicate_of"
+SPENT = "spent"
+"""Attribute of a search's study: after how many trials its finite space held nothing more that is possible."""
 _EPOCH = "epoch:"
 _NOTES = {
     "parameters": "parameters", "log": "log", "error": "error", "error_class": "error_class", "traceback": "traceback",

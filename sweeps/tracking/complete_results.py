@@ -22,24 +22,30 @@ class CompleteResults:
     """The complete runs of the record, listed once. A record that goes away later costs their reuse, and no more."""
 
     def __init__(self, reader: MlflowReader) -> None:
-        """List them.
+        """List nothing yet: a start with nothing to do asks for none of them."""
+        self._reader = reader
+        self._runs: dict[str, RecordedRun] | None = None
+        self._is_away = False
+
+    def list_now(self) -> dict[str, RecordedRun]:
+        """List them as they are now.
 
         Raises:
             RecordError: the record cannot be read.
         """
-        self._reader = reader
-        self._runs = reader.complete_runs()
-        self._is_away = False
+        self._runs = self._reader.complete_runs()
+        return self._runs
 
     def complete_result(self, key: str) -> CompleteResult | None:
         """Return the result recorded under a key; None where there is none, or the record has gone away."""
-        run = self._runs.get(key)
-        if run is None or self._is_away:
+        if self._is_away:
             return None
         try:
-            return self._read(run)
+            runs = self.list_now() if self._runs is None else self._runs
+            run = runs.get(key)
+            return None if run is None else self._read(run)
         except (ValueError, EOFError) as error:
-            _log.warning("the result of run %s is not whole, and is trained again: %s", run.run_id, error)
+            _log.warning("the result recorded under %s is not whole, and is trained again: %s", key, error)
             return None
         except RecordError as error:
             # Asked once: a server that hangs would hold up every proposal.

@@ -123,12 +123,11 @@ class MlflowReader:
         )
 
     def complete_runs(self) -> dict[str, RecordedRun]:
-        """Return the complete run of each key: the first that was trained, not one that took its result over."""
+        """Return the complete run of each key: the first that was trained, else the first that took its result over."""
         found: dict[str, RecordedRun] = {}
         runs = self._store.runs({"kind": "trial", "outcome": "complete"})
-        for run in sorted(runs, key=lambda run: (run.start_ms, run.run_id)):
-            if "reused_from" not in run.tags:
-                found.setdefault(run.tags["key"], run)
+        for run in sorted(runs, key=lambda run: ("reused_from" in run.tags, run.start_ms, run.run_id)):
+            found.setdefault(run.tags["key"], run)
         return found
 
 

@@ -157,17 +157,23 @@ def follow_a_move(path: Path) -> None:
     """Let a record that was moved or copied with its runs folder name the folder that it lies in now.
 
     Each run says where its artifacts are, by a whole path: a copy would write into the folder it was copied from.
-    A record whose artifacts were never beside it, and one whose tables are not known here, stays as it is.
+    A record whose artifacts were never beside it stays as it is, and one whose tables have no such columns.
 
     Raises:
         RecordError: the file cannot be read or written.
     """
     now = artifacts_beside(path)
-    if not is_begun(path) or not holds_known_tables(path):
+    if not is_begun(path):
         return
     with opened(path) as database:
         query = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
-        experiment, location = database.execute(query, [experiment_name()]).fetchone()
+        try:
+            found = database.execute(query, [experiment_name()]).fetchone()
+        except sqlite3.OperationalError:
+            return
+        if found is None:
+            return
+        experiment, location = found
         if _moved(location, location, to=now) == location:
             return
         runs = database.execute("SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = ?", [experiment])
@@ -191,7 +197,9 @@ def _moved(uri: str, location: str, *, to: Path) -> str:
     """
     beside = location.startswith("file:") and location.rstrip("/").endswith("/artifacts")
     inside = uri == location or uri.startswith(location.rstrip("/") + "/")
-    return to.as_uri() + uri.removeprefix(location.rstrip("/")).rstrip("/") if beside and inside else uri
+    # A record of its own place, with the artifacts in a runs folder elsewhere, has not moved: they are where they were.
+    moved = beside and inside and (to.is_dir() or not _folder(location).is_dir())
+    return to.as_uri() + uri.removeprefix(location.rstrip("/")).rstrip("/") if moved else uri
 
 
 def _folder(uri: str) -> Path:

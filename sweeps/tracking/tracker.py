@@ -106,6 +106,7 @@ class Tracker:
                 self._experiment_id = self._open_experiment()
             self._parent_id = self._open_parent()
             self._find_children()
+            self._end_what_others_left()
         self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")
         return self
 
@@ -221,6 +222,14 @@ class Tracker:
         where = f"tags.kind = 'trial' and tags.study = {quoted(self._study)}"
         for run in search_runs(self._client, self._experiment_id, where):
             self._adopt(run)
+
+    def _end_what_others_left(self) -> None:
+        """End the runs of this sweep's other studies that a killed driver left RUNNING: nobody else will."""
+        where = f"tags.kind = 'trial' and tags.sweep = {quoted(self._sweep)} and attributes.status = 'RUNNING'"
+        for run in search_runs(self._client, self._experiment_id, where):
+            if run.data.tags.get("study") != self._study:
+                self._client.set_tag(run.info.run_id, "outcome", Outcome.INTERRUPTED.value)
+                self._client.set_terminated(run.info.run_id, STATUS_OF[Outcome.INTERRUPTED])
 
     def _adopt(self, run: Run) -> None:
         found = ChildRun.of(recorded_run(run))

@@ -481,3 +481,37 @@ def test_one_that_is_damaged_when_the_test_images_are_to_be_measured_is_trained_
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
     assert test_set.measure_on_test(str(path), device="cpu") == expected
+
+
+def test_where_no_combination_is_possible_both_plan_and_run_say_so(
+    tmp_path: Path, runs: Path, start: Start, cli: Cli
+) -> None:
+    sizes = {"data.train_size": {"values": [48_000, 49_000]}, "data.validation_size": {"values": [5_000, 6_000]}}
+    base = {"epochs": 1, "data": {"validation_size": 200}}
+    path = write_yaml(tmp_path, tiny(method="random", parameters=sizes, base=base))
+
+    for arguments in (("plan", path, "--no-probe"), ("plan", path)):
+        planned = cli(*arguments)
+        assert planned.exit_code == 2
+        assert "no combination of the space's values is possible" in planned.stderr
+    result = start(method="random", parameters=sizes, base=base)
+    assert "no combination of the space's values is possible" in result.stderr
+    assert "recorded already" not in result.stdout
+
+
+def test_a_trial_that_diverges_in_its_first_epoch_was_begun_and_not_recorded_already(start: Start) -> None:
+    result = start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1)
+
+    assert "1 trial begun, none with an epoch behind it" in result.stdout
+    assert "recorded already" not in result.stdout
+    assert "nothing was trained" in start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1).stdout
+
+
+def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, start: Start) -> None:
+    start()
+
+    result = start(name="other", limits={"timeout": 0.001})
+
+    assert result.exit_code == 0, result.output
+    assert "the timeout is reached" in result.stdout
+    assert "no run of a sweep" not in result.output

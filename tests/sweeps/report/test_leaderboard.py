@@ -182,6 +182,34 @@ class TestRanks:
         assert (frame.loc[0, "rank"], frame.loc[0, "status"], frame.loc[0, "replicates"]) == (1, "complete", 2)
         assert (frame.loc[0, "val_accuracy"], frame.loc[0, "search_accuracy"]) == (pytest.approx(0.45), 0.5)
 
+    def test_one_seed_shares_no_rank(self) -> None:
+        alone = (row(0, 0.9), *replicates(0, 0.70), row(1, 0.9), *replicates(1, 0.69))
+        assert ranks(query_leaderboard(RowReader(*alone))) == [(0, 1), (1, 2)]
+
+        with_a_third = (row(2, 0.9), *replicates(2, 0.71, 0.69))
+        frame = query_leaderboard(RowReader(*alone, *with_a_third))
+        assert ranks(frame) == [(0, 1), (2, 2), (1, 3)]
+        assert "cannot be told apart" not in printed(frame)
+
+    def test_a_search_that_was_right_is_said_to_have_been(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
+        assert "the search's value was the same" in " ".join(printed(frame).split())
+
+    def test_an_option_that_is_called_rank_hides_no_rank(self) -> None:
+        own = {"model.name": "nets:Net"}
+        rows = [row(i, 0.5 + i / 10, **own, **{"model.options.rank": 8 - i}) for i in range(2)]
+        heading, first, _ = printed(query_leaderboard(RowReader(*rows))).splitlines()
+        assert heading.split()[0] == "rank"
+        assert first.split()[0] == "1"
+        assert "model.options.rank" in heading
+
+    @pytest.mark.parametrize("width", [80, 200])
+    def test_a_long_name_of_a_sweep_keeps_its_trials_apart(self, width: int) -> None:
+        name = "architecture-and-learning-rate-2024"
+        text = printed(query_leaderboard(RowReader(*(row(i, 0.5, sweep=name) for i in range(2)))), width=width)
+        assert f"{name}-000" in text
+        assert f"{name}-001" in text
+
     def test_each_replicate_is_called_by_its_trial_and_seed(self) -> None:
         frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64)), each_run=True)
 

@@ -151,6 +151,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         tiny(start_with=[{"optimizer.lr": 7}]),
         ("start_with[0].optimizer.lr", "7 is not one of", "0.05"),
     ),
+    "a start whose values are impossible together": (
+        tiny(
+            start_with=[{"data.train_size": 49_500, "data.validation_size": 600}],
+            parameters={"data.train_size": {"values": [300, 49_500]}, "data.validation_size": {"values": [200, 600]}},
+        ),
+        ("start_with[0]:", "50100", "50000"),
+    ),
     "a start with an unknown parameter": (
         tiny(start_with=[{"optimizer.lrr": 0.01}]),
         ("start_with[0].optimizer.lrr", "did you mean 'optimizer.lr'?"),

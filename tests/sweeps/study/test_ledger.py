@@ -285,6 +285,20 @@ class TestTheBudget:
 
         assert book(runs, run_cap=1).open().is_done
 
+    @pytest.mark.parametrize("method", ["grid", "random"])
+    def test_a_space_with_an_impossible_combination_is_done_when_the_others_are(self, method: str, runs: Path) -> None:
+        sizes = {"data.train_size": {"values": [300, 49_800]}, "data.validation_size": {"values": [200, 250]}}
+        tiny = book(runs, method=method, run_cap=9, parameters=sizes)
+        ledger = tiny.open()
+        for _ in range(3):
+            train(ledger, 0.5, 0.6)
+        assert ledger.next_trial() is EXHAUSTED
+
+        reopened = tiny.open()
+
+        assert len(reopened.records) == 3
+        assert reopened.is_done
+
     def test_a_sweep_with_an_interrupted_trial_is_not_done(self, runs: Path) -> None:
         next_trial(book(runs, run_cap=1).open())
 

@@ -143,6 +143,35 @@ class TestMoved:
         shutil.rmtree(written / "artifacts")
         assert ClientStore(store_uri(runs)).artifact(early.run_id, "test_correct.npy") is not None
 
+    def test_a_record_in_a_place_of_its_own_keeps_its_artifacts_in_the_runs_folder(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apart, elsewhere = tmp_path / "apart", tmp_path / "elsewhere"
+        apart.mkdir()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{apart / 'mlflow.db'}")
+        tested = record(0, test=TestResult(loss=1.0, correct=b"\xc0", count=2))
+        write(elsewhere, tested)
+        write(elsewhere, tested, record(1))
+
+        (run,) = open_store(elsewhere).runs({"trial": "0"})
+        correct = MlflowReader(elsewhere).correctness(run.run_id)
+        assert correct is not None
+        assert correct.tolist() == [True, True]
+        assert len(list((elsewhere / "artifacts").rglob("*.npy"))) == 1
+        assert not (apart / "artifacts").exists()
+
+    def test_a_move_is_followed_in_tables_of_another_version_too(self, runs: Path, written: Path) -> None:
+        with sqlite3.connect(runs / "mlflow.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = 'of a later MLflow'")
+        database.close()
+
+        follow_a_move(runs / "mlflow.db")
+
+        with sqlite3.connect(runs / "mlflow.db") as database:
+            where = database.execute("SELECT artifact_location FROM experiments WHERE name = 'cifar10'").fetchone()
+        database.close()
+        assert where == ((runs / "artifacts").resolve().as_uri(),)
+
     def test_artifacts_that_were_never_beside_the_record_stay_where_they_are(self, runs: Path) -> None:
         with sqlite3.connect(runs / "mlflow.db") as database:
             database.execute("UPDATE experiments SET artifact_location = 's3://b/artifacts' WHERE name = 'cifar10'")

@@ -256,6 +256,17 @@ class TestOutcomes:
             assert parent.info.status == status
 
 
+def test_what_a_killed_driver_left_running_in_another_study_of_the_sweep_is_ended(runs: Path, sweep: str) -> None:
+    with tracker_of(runs, sweep) as tracker:
+        tracker.write(record_of(sweep, epochs=1, outcome=Outcome.RUNNING))
+        assert tracker.flush()
+        with Tracker(runs=runs, sweep=sweep, study="another", description="", environment={}):
+            pass
+
+        (run,) = found(runs, sweep)
+        assert (run.info.status, run.data.tags["outcome"]) == ("KILLED", "interrupted")
+
+
 class TestContent:
     def test_a_complete_result_reads_back_as_it_was_written(self, runs: Path, sweep: str) -> None:
         test = TestResult(loss=0.75, correct=np.packbits(np.arange(100) % 3 == 0).tobytes(), count=100)
@@ -270,13 +281,21 @@ class TestContent:
         assert correct.dtype == bool
         np.testing.assert_array_equal(correct, np.arange(100) % 3 == 0)
 
-    def test_a_result_that_was_taken_over_is_not_offered_again(self, runs: Path, sweep: str) -> None:
+    def test_a_result_that_was_taken_over_is_offered_where_the_run_that_trained_it_is_gone(
+        self, runs: Path, sweep: str
+    ) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, key=f"key of {sweep}", reused_from="another run"))
             tracker.write(record_of(sweep, 1, key=f"pruned of {sweep}", epochs=2, outcome=Outcome.PRUNED))
-        results = CompleteResults(MlflowReader(runs))
-        assert results.complete_result(f"key of {sweep}") is None
-        assert results.complete_result(f"pruned of {sweep}") is None
+        taken = CompleteResults(MlflowReader(runs)).complete_result(f"key of {sweep}")
+        assert taken is not None
+        assert CompleteResults(MlflowReader(runs)).complete_result(f"pruned of {sweep}") is None
+
+        with tracker_of(runs, f"{sweep}-2") as tracker:
+            tracker.write(record_of(f"{sweep}-2", key=f"key of {sweep}"))
+        trained = CompleteResults(MlflowReader(runs)).complete_result(f"key of {sweep}")
+        assert trained is not None
+        assert trained.run_id == found(runs, f"{sweep}-2")[0].info.run_id
 
     @pytest.mark.parametrize("content", [b"", b"no array"])
     def test_a_result_whose_file_is_damaged_is_not_offered_and_said(
@@ -309,6 +328,7 @@ class TestContent:
             for number in range(2):
                 tracker.write(record_of(sweep, number, key=f"{number} of {sweep}"))
         results = CompleteResults(MlflowReader(runs))
+        results.list_now()
         (runs / "mlflow.db").rename(runs / "away.db")
         try:
             assert [results.complete_result(f"{number} of {sweep}") for number in range(2)] == [None, None]
