@@ -10,7 +10,11 @@ import click
 from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sweeps.execution import BackendName
+    from sweeps.results import Recipe
+    from sweeps.spec import Budget, Ladder
 
 
 @click.command()
@@ -63,22 +67,35 @@ def ladder(
 
     from sweeps.cli.run import after_the_run, finish
 
+    budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
     summary = run(
         loaded,
         runs=runs,
         backend=backend,
         address=address,
         retry_failed=retry_failed,
-        budget=Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds),
+        budget=budget,
         rungs=chosen,
         cost=Probe().seconds,
     )
+    meant = recipes_of(loaded, budget)
     with after_the_run("the ladder", f"sweeps ladder {file}"):
-        show_ladder(runs, loaded.name)
+        show_ladder(runs, loaded.name, meant=meant)
     finish(summary, loaded.name, runs=runs)
 
 
-def show_ladder(runs: Path, name: str) -> None:
+def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
+    """Return what a ladder's file means by each rung under a budget: what was edited and undone is undone on its page."""
+    from cifar_core.models import source_hash
+
+    meant: dict[tuple[str, str | None], Recipe] = {}
+    for rung in ladder.rungs:
+        config = budget.apply(rung.config)
+        meant[rung.name, budget.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
+    return meant
+
+
+def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.terminal import console
     from sweeps.machine import machine_and_versions
@@ -86,7 +103,7 @@ def show_ladder(runs: Path, name: str) -> None:
     from sweeps.results import compare_rungs, read_rungs
     from sweeps.tracking import MlflowReader
 
-    rungs = read_rungs(MlflowReader(runs), sweep=name)
+    rungs = read_rungs(MlflowReader(runs), sweep=name, meant=meant)
     comparisons = compare_rungs(rungs)
     print_ladder(comparisons, console())
     folder = runs / "sweeps" / name

@@ -12,13 +12,14 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_answers, compare_rungs
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
-    from sweeps.results.rungs import RungRun, RungRuns, read_rungs
+    from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs
     from sweeps.results.statistics import mean_and_interval
 
 __all__ = [
     "ALPHA",
     "RECIPE_SEEDS",
     "Finding",
+    "Recipe",
     "RungComparison",
     "RungRun",
     "RungRuns",
@@ -38,6 +39,7 @@ __getattr__, __dir__ = lazy_face(
         "RECIPE_SEEDS": "comparison",
         "Finding": "comparison",
         "RungComparison": "comparison",
+        "Recipe": "rungs",
         "RungRun": "rungs",
         "RungRuns": "rungs",
         "compare_answers": "comparison",

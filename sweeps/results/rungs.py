@@ -68,11 +68,22 @@ class RungRuns:
         return ("complete" if set(states) == {"complete"} else words or "not run") + old
 
 
-def read_rungs(reader: RecordReader, *, sweep: str) -> list[RungRuns]:
+Recipe = tuple[str, str | None]
+"""A configuration's id, and of a network of one's own the hash of its file."""
+
+
+def read_rungs(
+    reader: RecordReader, *, sweep: str, meant: Mapping[tuple[str, str | None], Recipe] | None = None
+) -> list[RungRuns]:
     """Return the rungs of a ladder in its order, once for each budget they ran under, the full one first.
 
-    Runs of one name and budget that differ in their configuration are not mixed: the newest run says which
-    configuration the rung is now, and the others are counted as left out.
+    Runs of one name and budget that differ in their configuration are not mixed; the others are counted as left out.
+
+    Args:
+        reader: of the record.
+        sweep: name of the ladder.
+        meant: what its file means by a rung's name under a budget (`RungRuns.reduced`). For a rung that is not in it,
+            or was never run so, the newest run says which configuration it is.
 
     Raises:
         RecordError: where the record cannot be read.
@@ -84,7 +95,8 @@ def read_rungs(reader: RecordReader, *, sweep: str) -> list[RungRuns]:
         recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
     rungs = []
     for (name, reduced), rows in recorded.items():
-        newest = rows[-1]
+        recipe = (meant or {}).get((name, reduced))
+        newest = next((row for row in reversed(rows) if (row["config_id"], row["source"]) == recipe), rows[-1])
         current = [row for row in rows if _recipe(row) == _recipe(newest)]
         parents = recorded.get((newest["came_from"], reduced))
         rungs.append(

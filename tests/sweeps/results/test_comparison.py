@@ -486,6 +486,21 @@ class TestReading:
             ("b", 1),
         ]
 
+    def test_after_an_edit_was_undone_the_file_says_which_configuration_a_rung_is(self) -> None:
+        before = row("a", run_id="before", config_id="c1")
+        edited = row("a", run_id="edited", config_id="c2", started="2026-01-02T00:00:00Z")
+        other = row("a", run_id="cut", config_id="c1", reduced="2 of 20 epochs")
+
+        def shown(**meant: Any) -> list[tuple[str, int]]:
+            rungs = read_rungs(FakeReader(before, edited, other), sweep="ladder", **meant)
+            return [(rung.runs[0].run_id, rung.left_out) for rung in rungs]
+
+        assert shown() == [("edited", 1), ("cut", 0)]
+        assert shown(meant={("a", None): ("c1", None)}) == [("before", 1), ("cut", 0)]
+        assert shown(meant={("a", None): ("c2", None)}) == [("edited", 1), ("cut", 0)]
+        assert shown(meant={("a", None): ("c3", None)}) == [("edited", 1), ("cut", 0)]
+        assert shown(meant={("a", None): ("c1", "another file")}) == [("edited", 1), ("cut", 0)]
+
     def test_an_empty_record(self) -> None:
         assert read_rungs(FakeReader(), sweep="ladder") == []
 
