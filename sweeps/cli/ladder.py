@@ -85,7 +85,7 @@ def ladder(
 
 
 def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
-    """Return what a ladder's file means by each rung under a budget: what was edited and undone is undone on its page."""
+    """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too."""
     from cifar_core.models import source_hash
 
     meant: dict[tuple[str, str | None], Recipe] = {}
