@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data import CLASS_NAMES, LabelledImages
 from cifar_core.device import DeviceImages, autocast, on_device, reproducible
+from cifar_core.results import Confusion
 
 EVALUATION_BATCH = 500
 """Images a batch without gradients: large enough to be fast, small enough for any memory."""
@@ -62,7 +63,7 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
     return Evaluation(loss, (predicted_N == on_place.labels_N).cpu().numpy(), predicted_N.cpu().numpy())
 
 
-def confusion(labels_N: np.ndarray, predicted_N: np.ndarray, *, classes: int) -> tuple[tuple[int, ...], ...]:
+def confusion(labels_N: np.ndarray, predicted_N: np.ndarray, *, classes: int = len(CLASS_NAMES)) -> Confusion:
     """Return how many images of each class (row) were taken for each class (column)."""
     counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
     return tuple(tuple(int(count) for count in row) for row in counts)

@@ -101,3 +101,19 @@ class Classifier(nn.Module):
                 order = probabilities_K.argsort(descending=True, stable=True).tolist()
                 found.append(Prediction(probabilities={self.class_names[k]: float(probabilities_K[k]) for k in order}))
         return found
+
+
+class Probabilities(nn.Module):
+    """A classifier that says how likely each class is, as a server or another program wants it.
+
+    Both shapes are those of `Classifier`: N×32×32×3 images of uint8 in, N×10 out, which add up to 1 for each image.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.eval()
+
+    def forward(self, images_NHWC: Tensor) -> Tensor:
+        probabilities_NK: Tensor = self.classifier(images_NHWC).softmax(1)
+        return probabilities_NK

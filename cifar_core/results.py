@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+Confusion = tuple[tuple[int, ...], ...]
+"""Images of each class (row) that were taken for each class (column)."""
+
+
+def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
+    """Return what was stored as lists, as JSON does."""
+    return None if stored is None else tuple(map(tuple, stored))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +36,15 @@ class EpochResult:
     """Training images over the seconds of the training part alone."""
     finished_at: float
     """Unix time in seconds. The record keeps it, so that writing an epoch twice changes nothing."""
+    val_confusion: Confusion | None = None
+    """Of the configuration's last epoch, where there is validation; None of the others, and before version 0.5.0."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        return cls(**values)
+        return cls(**(values | {"val_confusion": as_confusion(values.get("val_confusion"))}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +59,8 @@ class TestResult:
     """One bit an image in the file's order, 1 for a right answer (`numpy.packbits`)."""
     count: int
     """Images that were tested."""
-    confusion: tuple[tuple[int, ...], ...] | None = None
-    """Images of each class (row) that were taken for each class (column); None where version 0.4.0 or before tested."""
+    confusion: Confusion | None = None
+    """None where version 0.4.0 or before tested."""
 
     @property
     def accuracy(self) -> float:

@@ -31,11 +31,11 @@ from cifar_core.device import (
     seeded,
 )
 from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
-from cifar_core.evaluation import evaluate
+from cifar_core.evaluation import Evaluation, confusion, evaluate
 from cifar_core.models import build_model
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
 from cifar_core.recipes import operations_of
-from cifar_core.results import EpochResult
+from cifar_core.results import Confusion, EpochResult
 
 DIVERGENCE_CHECK_STEPS = 50
 """Steps between two looks at the loss: a lost run ends within its epoch, and a GPU is seldom waited for."""
@@ -198,6 +198,7 @@ def train_epoch(state: TrainingState, images: DeviceImages, validation: DeviceIm
         seconds=time.perf_counter() - started,
         images_per_second=count / (trained - started),
         finished_at=time.time(),
+        val_confusion=None if measured is None or epoch < state.config.epochs else _confusion(validation, measured),
     )
     state.history.append(result)
     return result
@@ -237,6 +238,11 @@ def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> S
     state.schedule.end_step()
     correct = (logits_NK.argmax(1) == labels_N).sum()
     return StepResult(loss.detach().float(), correct, len(labels_N))
+
+
+def _confusion(images: DeviceImages | None, measured: Evaluation) -> Confusion:
+    assert images is not None
+    return confusion(images.labels_N.cpu().numpy(), measured.predicted_N)
 
 
 def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:

@@ -73,6 +73,7 @@ def run(
     """
     from sweeps.execution import RunOptions, plan_of_ladder, plan_of_sweep
     from sweeps.execution import run as carry_out
+    from sweeps.study import can_be_confirmed
 
     if isinstance(what, spec.Ladder):
         plan = plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
@@ -84,7 +85,7 @@ def run(
     summary = carry_out(plan, options)
     if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
-    if not any(record.epochs for record in summary.records):
+    if not any(map(can_be_confirmed, summary.records)):
         return summary
     limits = what.limits.less(summary.seconds)
     confirmed = replicate(
@@ -130,7 +131,8 @@ class Sweep:
         Arguments and errors are those of the function `run`.
         """
         summary = run(self.spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
-        board = leaderboard(self.spec.name, runs=runs)
+        # A start that was stopped before its first trial has left no sweep of this name.
+        board = leaderboard(self.spec.name, runs=runs) if summary.records else leaderboard(runs=runs).iloc[:0]
         return SweepResult(name=self.spec.name, runs=Path(runs), summary=summary, leaderboard=board)
 
 
@@ -179,7 +181,7 @@ def replicate(
     """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
 
     The sampler never hears of them. The leaderboard then ranks these configurations by the mean of the new seeds alone:
-    the seed that the search looked at is the one that made them look good.
+    the seed that the search looked at is the one that made them look good. The winner becomes a logged model in MLflow.
 
     Args:
         sweep: name of a search.
@@ -199,10 +201,13 @@ def replicate(
     from sweeps.execution import RunOptions, plan_of_replicates
     from sweeps.execution import run as carry_out
     from sweeps.study import SweepFolder
+    from sweeps.winner import log_winner
 
     wanted = spec.Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
-    return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
+    options = RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed)
+    summary = carry_out(plan, options)
+    return summary if summary.stopped_by else replace(summary, model=log_winner(sweep, runs=Path(runs)))
 
 
 def retrain(

@@ -106,6 +106,11 @@ class Identifier:
         )
 
 
+def trial_name(sweep: str, trial: int, *, replicate_seed: int | None = None) -> str:
+    """Return what people call a trial, on screens and in MLflow: `quick-003`, and `quick-003-s1` of a replicate."""
+    return f"{sweep}-{trial:03d}" + ("" if replicate_seed is None else f"-s{replicate_seed}")
+
+
 def replicate_group(*, config_id: str, source: str | None, model: str, key: str) -> tuple[str, str]:
     """Return what replicates have in common: their configuration and, of a user's own network, its source.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 import filelock
+
+from sweeps.git_state import GitState, git_state
 
 _leased: list[filelock.BaseFileLock] = []
 
@@ -112,39 +113,36 @@ def _make_leases_folder() -> None:
         _LEASES.chmod(0o1777)
 
 
-def environment() -> dict[str, str]:
+def environment(git: GitState) -> dict[str, str]:
     """Return commit, versions and user, as the record keeps them with every run."""
-    found = {"git_sha": _git_sha()}
-    for package in ("torch", "ray", "optuna", "mlflow"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[f"version.{package}"] = version(package)
+    found = {"git_sha": git.name, "git_diff": git.diff_id}
+    found |= {f"version.{name}": number for name, number in versions().items()}
     found["user"] = os.environ.get("USER", "")
     return {name: value for name, value in found.items() if value}
 
 
-def _git_sha() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.SubprocessError):
-        return ""
+def versions() -> dict[str, str]:
+    """Return what of the software decides results or how they are recorded, by package; Python too."""
+    found = {"python": platform.python_version()}
+    for package in ("torch", "numpy", "ray", "optuna", "mlflow"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def machine_and_versions() -> dict[str, str]:
     """Return what a page of results says of the machine and the software."""
     cores = core_count()
     machine = {
-        "machine": f"{_processor()}, {cores} core{'s' if cores != 1 else ''}",
+        "machine": f"{processor()}, {cores} core{'s' if cores != 1 else ''}",
         "Python": platform.python_version(),
     }
-    return machine | {name.removeprefix("version."): value for name, value in environment().items() if name != "user"}
+    packages = {name: number for name, number in versions().items() if name != "python"}
+    return machine | {"git_sha": git_state().name} | packages
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return what the CPU is called."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import SweepName, runs_option
 
 if TYPE_CHECKING:
     from sweeps.execution import Finalized
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Configurations, the best first.")
 @runs_option
 def finalize(sweep: str, top: int, runs: Path) -> None:
@@ -33,13 +33,8 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
     from sweeps.execution import finalize as open_test_set
     from sweeps.execution import stage, terminal_copy
     from sweeps.formatting import plural
-    from sweeps.spec import check_name
     from sweeps.study import looks_in_words
 
-    try:
-        check_name(sweep)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="SWEEP") from None
     with terminal_copy() as output, stage(output, f"reading {sweep}"):
         found, measured = open_test_set(
             runs, sweep, top=top, on_measure=lambda record: click.echo(f"measuring {record.name} on the test images")

@@ -17,6 +17,7 @@ from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.plan import plan
 from sweeps.cli.predict import predict
 from sweeps.cli.replicate import replicate
+from sweeps.cli.rerun import rerun
 from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
 from sweeps.errors import SweepError
@@ -79,6 +80,7 @@ for verb in (
     replicate,
     retrain,
     finalize,
+    rerun,
     predict,
     ladder,
     ablate,

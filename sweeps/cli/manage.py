@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import SweepName, runs_option
 from sweeps.errors import NoSuchSweepError, SweepError
 
 STOP_SECONDS = 60
@@ -41,7 +41,7 @@ def list_sweeps(runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @runs_option
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the sweep ends.")
 def status(sweep: str, runs: Path, watch: bool) -> None:
@@ -56,7 +56,6 @@ def status(sweep: str, runs: Path, watch: bool) -> None:
     from sweeps.report import print_status
     from sweeps.study import read_state
 
-    _check_name(sweep)
     while True:
         state = read_state(runs, sweep)
         if watch:
@@ -68,7 +67,7 @@ def status(sweep: str, runs: Path, watch: bool) -> None:
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @runs_option
 def stop(sweep: str, runs: Path) -> None:
     """End a running sweep; every finished epoch is saved, and `sweeps run` goes on from there.
@@ -80,7 +79,6 @@ def stop(sweep: str, runs: Path) -> None:
     from sweeps.report import headline
     from sweeps.study import SweepFolder, read_state
 
-    _check_name(sweep)
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
@@ -111,7 +109,7 @@ def stop(sweep: str, runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @runs_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(sweep: str, runs: Path, yes: bool) -> None:
@@ -123,7 +121,6 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     """
     from sweeps.study import SweepFolder
 
-    _check_name(sweep)
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
@@ -139,7 +136,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @runs_option
 def repair(sweep: str, runs: Path) -> None:
     """Make a damaged journal usable: lines from the last start's copy, else what stands before the damage.
@@ -153,19 +150,9 @@ def repair(sweep: str, runs: Path) -> None:
     """
     from sweeps.study import SweepFolder, repair_journal
 
-    _check_name(sweep)
     folder = SweepFolder(runs, sweep)
     if not folder.journal.exists():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
     with folder.locked(doing="repaired"):
         for line in repair_journal(folder):
             click.echo(f"{sweep}: {line}")
-
-
-def _check_name(sweep: str) -> None:
-    from sweeps.spec import check_name
-
-    try:
-        check_name(sweep)
-    except ValueError as error:
-        raise SweepError(str(error)) from None

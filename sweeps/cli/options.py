@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from sweeps.errors import SweepError
+
+
+class SweepName(click.ParamType[str]):
+    """A name that a sweep can have: nothing that leads out of the runs folder."""
+
+    name = "sweep"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from sweeps.spec import check_name
+
+        try:
+            return check_name(value)
+        except ValueError as error:
+            raise SweepError(str(error)) from None
+
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)

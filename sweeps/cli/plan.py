@@ -43,7 +43,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
 
     from cifar_core.config import TrainingConfig
     from sweeps.execution import check_networks, estimate_cost, local_slots, preview, some_combinations, trial_count
-    from sweeps.formatting import duration, print_sentence, short_names, short_value
+    from sweeps.formatting import duration, plural, print_sentence, short_names, short_value
     from sweeps.spec import flatten, load_spec
 
     spec = load_spec(file, overrides=overrides)
@@ -84,6 +84,12 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
             console,
             f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.max_trial_epochs}), about "
             f"{duration(cost.seconds)} on this machine, from train steps of {cost.probed} networks timed here",
+        )
+    if spec.replicates is not None:
+        again, seeds = min(spec.replicates.top, trials), spec.replicates.seeds
+        each = f", about {duration(cost.full_run_seconds * again * seeds / slots.count)} more" if probe else ""
+        print_sentence(
+            console, f"then the best {again} again in full under {plural(seeds, 'new seed')} each{each} (replicates)"
         )
     if spec.limits.timeout is not None:
         print_sentence(console, f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")

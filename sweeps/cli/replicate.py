@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import address_option, backend_option, retry_failed_option, runs_option
+from sweeps.cli.options import SweepName, address_option, backend_option, retry_failed_option, runs_option
 
 if TYPE_CHECKING:
     from sweeps.execution import BackendName
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SweepName())
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
 @runs_option
@@ -36,12 +36,7 @@ def replicate(
     """
     from sweeps.cli.run import finish, show_result
     from sweeps.execution import stage, terminal_copy
-    from sweeps.spec import check_name
 
-    try:
-        check_name(sweep)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="SWEEP") from None
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps.api import replicate as replicate_best
 

@@ -108,6 +108,8 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
     if summary.stopped_by == "signal":
         click.echo("interrupted; all is saved: the same command goes on from here")
         return 130
+    if summary.model is not None:
+        click.echo(f"the winner is a model in MLflow: {summary.model}")
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
         click.echo("the timeout is reached; all is saved: the same command goes on from here")

@@ -28,15 +28,19 @@ if TYPE_CHECKING:
         plan_of_retraining,
         plan_of_sweep,
     )
-    from sweeps.execution.runner import BackendName, RunOptions, RunSummary, run
+    from sweeps.execution.reproduction import Agreement, Rerun, rerun
+    from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
     from sweeps.execution.slots import Slots, local_slots
+    from sweeps.execution.start import BackendName, RunOptions, RunSummary
 
 __all__ = [
     "RETRAINED",
+    "Agreement",
     "BackendName",
     "Finalized",
     "Probe",
+    "Rerun",
     "RunOptions",
     "RunPlan",
     "RunSummary",
@@ -51,6 +55,7 @@ __all__ = [
     "plan_of_retraining",
     "plan_of_sweep",
     "preview",
+    "rerun",
     "run",
     "some_combinations",
     "stage",
@@ -61,24 +66,27 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "BackendName": "runner",
+        "Agreement": "reproduction",
+        "BackendName": "start",
         "Finalized": "sealed_test",
         "Probe": "estimate",
         "RETRAINED": "plan",
-        "RunOptions": "runner",
+        "Rerun": "reproduction",
+        "RunOptions": "start",
         "RunPlan": "plan",
-        "RunSummary": "runner",
+        "RunSummary": "start",
         "Slots": "slots",
         "check_networks": "estimate",
         "estimate_cost": "estimate",
         "finalize": "sealed_test",
-        "makespan": "estimate",
         "local_slots": "slots",
+        "makespan": "estimate",
         "plan_of_ladder": "plan",
         "plan_of_replicates": "plan",
         "plan_of_retraining": "plan",
         "plan_of_sweep": "plan",
         "preview": "estimate",
+        "rerun": "reproduction",
         "run": "runner",
         "some_combinations": "estimate",
         "stage": "output",

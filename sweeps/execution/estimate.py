@@ -33,6 +33,8 @@ class Estimate:
     """The same if nothing is stopped early."""
     seconds: float
     """On all slots, start-up and evaluation not counted."""
+    full_run_seconds: float
+    """Of one run that nothing stops, on one slot."""
     probed: int
     """Configurations that were timed."""
 
@@ -87,6 +89,7 @@ def estimate_cost(
         trial_epochs=sum(kept) / len(kept) * trials,
         max_trial_epochs=round(sum(full) / len(full) * trials),
         seconds=sum(seconds) / len(seconds) * trials * share / slots,
+        full_run_seconds=sum(seconds) / len(seconds),
         probed=probe.networks,
     )
 

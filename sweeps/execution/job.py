@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cifar_core.config import DataConfig, TrainingConfig
 from cifar_core.data import LabelledImages
@@ -38,8 +36,3 @@ class Job:
 
     def training_config(self) -> TrainingConfig:
         return TrainingConfig.model_validate_json(self.config)
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Delete what a trial that will not go on has left."""
-    shutil.rmtree(folder, ignore_errors=True)

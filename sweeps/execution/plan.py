@@ -69,6 +69,12 @@ class RunPlan:
     models: Sequence[str]
     """Every network's name."""
     proposer: Callable[[KeyOf], Proposer]
+    command: str
+    """What begins it, or goes on with it."""
+    file: str = ""
+    """The YAML file with every override in it; empty for what has none."""
+    keep_best: int | None = None
+    """Complete runs whose weights stay, the best first by the metric; None for all."""
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's are, a search's never."""
     replicates: bool = False
@@ -97,6 +103,9 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         data=_splits(spec.space),
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
         proposer=lambda key_of: proposer_of(spec),
+        command=f"sweeps run {spec.name}.yaml",
+        file=spec.to_yaml(),
+        keep_best=None if spec.keep.best == "all" else spec.keep.best,
     )
 
 
@@ -151,6 +160,8 @@ def plan_of_ladder(
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
+        command=f"sweeps ladder {ladder.name}.yaml",
+        file=ladder.text,
         tested=True,
     )
 
@@ -174,7 +185,9 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
     chosen = candidates_to_confirm(read_records(study, sweep=folder.sweep), metric=metric, top=wanted.top)
     if not chosen:
-        raise SweepError(f"no trial of {folder.sweep} has an epoch behind it: there is nothing to confirm yet")
+        raise SweepError(
+            f"no trial of {folder.sweep} is complete or was stopped early: there is nothing to confirm yet"
+        )
     candidates = replicates_of(chosen, wanted)
     return RunPlan(
         name=folder.sweep,
@@ -189,6 +202,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
+        command=f"sweeps replicate {folder.sweep} --top {wanted.top} --seeds {wanted.seeds}",
         replicates=True,
         trained_with={record.config.model.name: record.source for record in chosen},
     )
@@ -238,5 +252,6 @@ def plan_of_retraining(
         data=[wanted.data],
         models=[wanted.model.name],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
+        command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {wanted.train_images()}",
         trained_with={wanted.model.name: source},
     )

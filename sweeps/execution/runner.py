@@ -6,9 +6,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NoReturn
+from dataclasses import replace
+from typing import NoReturn
 
 import optuna
 from rich.console import Console
@@ -16,26 +15,28 @@ from rich.console import Console
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation, training_fingerprint
 from cifar_core.errors import ModelError
-from cifar_core.files import previous_file
 from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.backend import Backend
+from sweeps.execution.checkpoints import clean_up
+from sweeps.execution.description import describe_run
 from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
-from sweeps.execution.job import Job, Splits, remove_checkpoint, split_name
+from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.progress import headline, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
-from sweeps.execution.stopping import Stopping, StopReason
+from sweeps.execution.start import RunOptions, RunSummary
+from sweeps.execution.stopping import Stopping
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
 from sweeps.formatting import duration, print_sentence
+from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.study import (
-    CHECKPOINT_FILE,
     Ledger,
     SweepFolder,
     SweepState,
@@ -45,55 +46,6 @@ from sweeps.study import (
 )
 from sweeps.tracking import CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
-
-BackendName = Literal["ray", "inline"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to carry it out, apart from what it is."""
-
-    runs: Path
-    backend: BackendName = "ray"
-    address: str | None = None
-    new: bool = False
-    retry_failed: bool = False
-
-    @property
-    def ray_address(self) -> str | None:
-        """Of the cluster to run on, None for this machine."""
-        return self.address or os.environ.get("RAY_ADDRESS") or None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSummary:
-    """How a start of a sweep went."""
-
-    records: tuple[TrialRecord, ...]
-    trained: int
-    """Trials that this start trained at least an epoch of."""
-    begun: int
-    """Trials that this start began, whether or not an epoch of them ended."""
-    reused: int
-    """Trials whose result this start took over from an earlier run."""
-    seconds: float
-    stopped_by: StopReason | None = None
-    details: str = ""
-    """What to do about the reason, where it does not say so itself."""
-    unwritten: int = 0
-    """Trials that could not be written to MLflow yet."""
-    gave_up_at: int | None = None
-    """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
-    confirmed: RunSummary | None = None
-    """Of a search with replicates: how those went; None where there are none, or they were not begun."""
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether this start has brought anything that was not recorded before."""
-        return bool(self.trained or self.begun or self.reused or (self.confirmed and self.confirmed.has_changed))
-
-    def count(self, outcome: Outcome) -> int:
-        return sum(record.outcome is outcome for record in self.records)
 
 
 def run(plan: RunPlan, options: RunOptions) -> RunSummary:
@@ -108,7 +60,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     """
     folder = SweepFolder(options.runs.resolve(), plan.name)
     sources = _sources(plan)
-    identify = Identifier(data_fingerprint=training_fingerprint(), sources=sources)
+    fingerprint = training_fingerprint()
+    identify = Identifier(data_fingerprint=fingerprint, sources=sources)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
         stopping = Stopping(limit=plan.limits.timeout, console=console)
@@ -129,7 +82,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         )
         if start.is_done and reader.holds(start.records, study=study.study_name):
             # Told in a second: neither torch, nor Ray, nor MLflow is needed to do nothing.
-            return start.summary()
+            return replace(start.summary(), opened_record=False)
         if options.backend == "inline":
             guard_exit()
         else:
@@ -137,14 +90,17 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         images, _ = load_training_images()
         with stage(console, "opening the record"):
             start.recorded.list_now()
+            git = git_state()
             tracker = held.enter_context(
                 Tracker(
                     runs=folder.runs,
                     sweep=plan.name,
                     study=study.study_name,
-                    description=plan.description,
-                    environment=environment(),
+                    description=describe_run(plan, start.records),
+                    environment=environment(git),
                     title=plan.title,
+                    files=_files(plan, git),
+                    dataset=fingerprint,
                 )
             )
         return start.carry_out(images, tracker)
@@ -239,6 +195,7 @@ class _Start:
                 self._stopping.because("disk full", str(error))
             finally:
                 self._ledger.interrupt()
+        tracker.describe(describe_run(self._plan, self.records))
         tracker.close("KILLED" if self._stopping.reason else "FINISHED")
         return self.summary(unwritten=tracker.unwritten)
 
@@ -296,7 +253,7 @@ class _Start:
                     self._tracker.write,
                     progress.update,
                     test_step.on_change,
-                    self._clean_up,
+                    lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=folder.checkpoints),
                     watch.on_change,
                 ]
                 backend.run(
@@ -357,13 +314,11 @@ class _Start:
             gpu_share=slots.gpus,
         )
 
-    def _clean_up(self, record: TrialRecord) -> None:
-        """Delete the checkpoints that nothing will go on from: all of them together would fill a disk."""
-        checkpoint = self._folder.checkpoints / record.key
-        if record.outcome.is_final and record.outcome is not Outcome.COMPLETE:
-            remove_checkpoint(checkpoint)
-        elif record.outcome is Outcome.COMPLETE and (record.test is not None or not self._plan.tested):
-            previous_file(checkpoint / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
+    """Return what the sweep's own run holds: what was asked for, and the code that differs from the commit."""
+    files = {f"{plan.name}.yaml": plan.file, f"git-{git.diff_id}.diff": git.diff}
+    return {name: text for name, text in files.items() if text}
 
 
 def _sources(plan: RunPlan) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sweeps.errors import SweepError
 from sweeps.execution.test_set import bring_weights, measure_on_test
+from sweeps.git_state import git_state
 from sweeps.machine import environment
 from sweeps.results import confirming_keys
 from sweeps.study import (
@@ -16,8 +17,7 @@ from sweeps.study import (
     note_look,
     open_replicates,
     read_records,
-    read_replicates,
-    read_study,
+    read_studies,
     store_test,
 )
 from sweeps.tracking import MlflowReader, Tracker
@@ -51,10 +51,11 @@ def finalize(
         RecordError: the record cannot be read or written.
     """
     folder = SweepFolder(runs.resolve(), sweep)
-    search = read_study(folder)
+    read_studies(folder)  # before the lock, which makes the folder of a sweep that is not there
     with folder.locked(doing="finalized"):
-        chosen = confirming_keys(MlflowReader(folder.runs).runs(sweep=sweep), top=top)
-        study = read_replicates(folder, search=search.study_name)
+        reader = MlflowReader(folder.runs)
+        chosen = confirming_keys(reader.runs(sweep=sweep), top=top)
+        study = read_studies(folder).replicates
         records = {} if study is None else {record.key: record for record in read_records(study, sweep=sweep)}
         wanted = [[records[key] for key in keys if key in records] for keys in chosen]
         if study is None or not any(wanted):
@@ -66,6 +67,8 @@ def finalize(
         if untested:
             measured = _measure(folder, untested, on_measure=on_measure)
             records |= {record.key: record for record in measured}
+        # Also what an earlier call measured and could not write: killed in between, or the record was away.
+        if not reader.holds(records.values(), study=study.study_name):
             _record(folder, records, study=study.study_name)
     done = [Finalized(records=tuple(records[record.key] for record in group)) for group in wanted]
     return done, len(untested)
@@ -97,7 +100,7 @@ def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str)
         sweep=folder.sweep,
         study=study,
         description=f"the best configurations of {folder.sweep} under new seeds",
-        environment=environment(),
+        environment=environment(git_state()),
         title=f"{folder.sweep} replicates",
     ) as tracker:
         tracker.reconcile(records.values())

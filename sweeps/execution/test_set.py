@@ -37,7 +37,7 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
         checkpoint: file of a complete run.
         device: where to compute.
     """
-    from cifar_core.data import CLASS_NAMES, load_test_images
+    from cifar_core.data import load_test_images
     from cifar_core.evaluation import confusion, evaluate
 
     state = _whole_state(Path(checkpoint), device=device)
@@ -47,7 +47,7 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
         loss=measured.loss,
         correct=np.packbits(measured.correct_N).tobytes(),
         count=len(measured.correct_N),
-        confusion=confusion(images.labels_N, measured.predicted_N, classes=len(CLASS_NAMES)),
+        confusion=confusion(images.labels_N, measured.predicted_N),
     )
 
 

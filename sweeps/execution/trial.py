@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
-import platform
 import socket
 import time
 import traceback
@@ -24,6 +23,7 @@ from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.formatting import accuracy, loss
+from sweeps.machine import processor
 from sweeps.study import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome, Report
 
@@ -152,8 +152,14 @@ def _environment(state: TrainingState) -> dict[str, str]:
     import torch
 
     device = state.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"host": socket.gethostname(), "device": f"{device.type} ({name})", "torch": torch.__version__}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {
+        "host": socket.gethostname(),
+        "device": f"{device.type} ({name})",
+        # The order in which threads add up decides the last bit of a result.
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
 
 
 def free_memory() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -71,10 +71,14 @@ def _print_results(first: Row, second: Row, console: Console, *, names: list[str
 
 
 def _print_classes(first: Row, second: Row, reader: RecordReader, console: Console, *, names: list[str]) -> None:
-    ours, theirs = (reader.confusion(row["run_id"]) for row in (first, second))
+    tested = first["test_accuracy"] is not None and second["test_accuracy"] is not None
+    if not tested and first["protocol"] != second["protocol"]:
+        return  # of other images
+    of: Literal["test", "validation"] = "test" if tested else "validation"
+    ours, theirs = (reader.confusion(row["run_id"], of=of) for row in (first, second))
     if ours is None or theirs is None:
         return
-    table = _table("test acc % of", *names, "difference")
+    table = _table("test acc % of" if tested else "val acc % of", *names, "difference")
     for index, name in enumerate(CLASS_NAMES):
         shares = [counts[index][index] / max(sum(counts[index]), 1) for counts in (ours, theirs)]
         table.add_row(name, *map(percent, shares), points(100 * (shares[1] - shares[0])))

@@ -18,6 +18,7 @@ from sweeps.formatting import (
     short_value,
 )
 from sweeps.report.columns import HEADINGS
+from sweeps.report.show import name_of_run
 from sweeps.report.tables import columns_that_fit
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
@@ -162,11 +163,7 @@ def _optimism(share: float) -> str:
 
 
 def _trial(row: dict[str, Any]) -> str:
-    name = row["rung"]
-    text = f"{row['sweep']}-{int(row['trial']):03d}" if _is_missing(name) else str(name)
-    if not _is_missing(row["replicate_of"]):
-        text += f"-s{row['seed']}"
-    return text
+    return str(row["rung"]) if not _is_missing(row["rung"]) else name_of_run(row)
 
 
 def _accuracy(row: dict[str, Any]) -> str:

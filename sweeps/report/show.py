@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.table import Table
 from cifar_core.data import CLASS_NAMES
 from sweeps.errors import SweepError
 from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent
+from sweeps.identity import trial_name
 
 if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
@@ -66,8 +67,8 @@ def name_of_run(row: dict[Any, Any]) -> str:
 
     if not pd.isna(row["rung"]):
         return f"{row['sweep']}/{row['rung']}"
-    seed = "" if pd.isna(row["replicate_of"]) else f"-s{row['seed']}"
-    return f"{row['sweep']}-{int(row['trial']):03d}{seed}"
+    seed = None if pd.isna(row["replicate_of"]) else int(row["seed"])
+    return trial_name(row["sweep"], int(row["trial"]), replicate_seed=seed)
 
 
 def _number(row: dict[str, Any]) -> str:
@@ -95,9 +96,13 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     if row["log"] is not None:
         # On one line, however long: a path that is cut cannot be opened.
         console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
-    confusion = reader.confusion(row["run_id"])
+    model = reader.logged_model(row["run_id"])
+    if model is not None:
+        console.print(f"model in MLflow: {model}", markup=False, soft_wrap=True)
+    of: Literal["test", "validation"] = "validation" if row["test_accuracy"] is None else "test"
+    confusion = reader.confusion(row["run_id"], of=of)
     if confusion is not None:
-        print_confusion(confusion, console)
+        print_confusion(confusion, console, of=of)
     curve = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
         curve.add_column(name, justify="right")
@@ -115,11 +120,13 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     console.print(curve)
 
 
-def print_confusion(confusion: Sequence[Sequence[int]], console: Console) -> None:
-    """Print, of the test images of each class, how many were right, and for what the others were taken most."""
+def print_confusion(
+    confusion: Sequence[Sequence[int]], console: Console, *, of: Literal["test", "validation"] = "test"
+) -> None:
+    """Print, of the images of each class, how many were right, and for what the others were taken most."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class", no_wrap=True)
-    table.add_column("test acc %", justify="right", no_wrap=True)
+    table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
     table.add_column("taken for (images)", overflow="fold")
     for index, (name, counts) in enumerate(zip(CLASS_NAMES, confusion, strict=True)):
         wrong = sorted(((n, CLASS_NAMES[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)

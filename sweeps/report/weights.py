@@ -46,13 +46,13 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
         for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
             return Weights(path=path, run=name_of_run(row), run_id=row["run_id"])
     raise SweepError(
-        f"the weights of {name_of_run(rows[0])} are not under {runs / 'sweeps'} any more: what is recorded stays, but "
-        "the network has to be trained again (a sweep of another name with `parameters` set to its values)"
+        f"the weights of {name_of_run(rows[0])} are not under {runs / 'sweeps'} any more (a search keeps those of its "
+        f"`keep: {{best: 3}}`): `sweeps rerun {name_of_run(rows[0])}` trains the same network again"
     )
 
 
 def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
-    """Return the complete runs of the best configuration, the one that stands for it first."""
+    """Return the complete runs of the best configuration, the one to use first."""
     import pandas as pd
 
     best = rank_configurations(recorded).iloc[0].to_dict()
@@ -62,7 +62,8 @@ def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
         )
     rows: list[dict[Any, Any]] = recorded[recorded["status"] == Outcome.COMPLETE].to_dict(orient="records")
     same = [row for row in rows if (row["config_id"], _source(row)) == (best["config_id"], _source(best))]
-    return sorted(same, key=lambda row: row["run_id"] != best["run_id"])
+    # Of a confirmed configuration a run that confirms it: the search's own was chosen for its luck, and is not tested.
+    return sorted(same, key=lambda row: (pd.isna(row["replicate_of"]), row["seed"], row["run_id"] != best["run_id"]))
 
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sweeps.identity import Protocol, replicate_group
@@ -32,19 +33,19 @@ _AVERAGED = ("test_accuracy", "train_seconds", "images_per_second", "best_val_ac
 
 @dataclass(kw_only=True)
 class _Configuration:
-    """The runs of one configuration under one evaluation protocol, the first that was begun first."""
+    """The runs of one configuration under one evaluation protocol, by their start; all are in before it is asked."""
 
     runs: list[Row]
     rank: int | None = None
 
-    @property
+    @cached_property
     def complete(self) -> list[Row]:
         """Its runs with a result, one a seed: one that another sweep took over is no second one."""
         trained_first = sorted(self.runs, key=lambda row: row["reused_from"] is not None)
         counted = {row["key"]: row for row in reversed(trained_first) if _counts(row)}
         return [row for row in self.runs if counted.get(row["key"]) is row]
 
-    @property
+    @cached_property
     def confirming(self) -> list[Row]:
         """Its replicates with a result. The seed that a search looked at says nothing: it made this one look good."""
         looked_at = {row["seed"] for row in self.runs if row["replicate_of"] is None}
@@ -68,7 +69,7 @@ class _Configuration:
         own = (row for row in self.complete if row["replicate_of"] is None)
         return next(own, next(iter(self.seeds), nearest))
 
-    @property
+    @cached_property
     def mean(self) -> float:
         return _mean([row["val_accuracy"] for row in self.seeds])
 

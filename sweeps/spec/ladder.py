@@ -63,6 +63,8 @@ class Ladder:
     limits: Limits
     resources: Resources
     rungs: tuple[Rung, ...]
+    text: str = ""
+    """The file, with every override in it."""
 
     def rung(self, name: str) -> Rung:
         """Return a rung by name.
@@ -156,6 +158,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         limits=file.limits,
         resources=file.resources,
         rungs=tuple(rungs),
+        text=file.to_yaml(),
     )
 
 

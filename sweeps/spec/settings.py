@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
@@ -50,6 +51,10 @@ def check_name(name: str) -> str:
 
 class FileOfConfigurations(StrictModel):
     """A file with a `base`: a key that belongs there is pointed to it."""
+
+    def to_yaml(self) -> str:
+        """Return what the file says, with every override in it, as a file that says the same."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
 
     @classmethod
     def _advice(cls, name: str) -> str:
@@ -130,6 +135,13 @@ class Replicates(StrictModel):
     """Configurations, the best first."""
     seeds: int = Field(default=3, ge=1)
     """New seeds of each; the same ones for all."""
+
+
+class Keep(StrictModel):
+    """Which weights of a search stay on the disk; of ladders, replicates and retrained runs all do."""
+
+    best: Literal["all"] | Annotated[int, Field(ge=0)] = 3
+    """Complete trials, the best first by the metric."""
 
 
 def validated(kind: type[Spec], content: dict[str, Any], path: Path) -> Spec:

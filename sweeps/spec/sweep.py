@@ -17,6 +17,7 @@ from sweeps.spec.parameter import Parameter
 from sweeps.spec.settings import (
     EarlyTerminate,
     FileOfConfigurations,
+    Keep,
     Limits,
     Metric,
     Replicates,
@@ -53,6 +54,7 @@ class SweepSpec(FileOfConfigurations):
     early_terminate: EarlyTerminate = EarlyTerminate()
     replicates: Replicates | None = None
     """What confirms the best of the search after its end; None for nothing."""
+    keep: Keep = Keep()
     start_with: tuple[dict[str, Any], ...] = ()
     """Assignments of parameters to try first."""
     base: dict[str, Any] = Field(default_factory=dict)

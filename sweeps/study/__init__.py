@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from sweeps.study.best import best_first, final_value
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
-    from sweeps.study.opening import open_replicates, open_study, read_replicates, read_study
+    from sweeps.study.opening import Studies, open_replicates, open_study, read_studies, read_study
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
     from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
-    from sweeps.study.replicates import candidates_to_confirm, replicates_of
+    from sweeps.study.replicates import can_be_confirmed, candidates_to_confirm, replicates_of
     from sweeps.study.state import SweepState, read_state, sweep_names
     from sweeps.study.stored_trials import read_records, store_test
 
@@ -32,10 +33,14 @@ __all__ = [
     "Look",
     "Proposer",
     "RecordedResults",
+    "Studies",
     "SweepFolder",
     "SweepState",
+    "best_first",
+    "can_be_confirmed",
     "candidates_to_confirm",
     "expected_epochs",
+    "final_value",
     "looks_in_words",
     "make_pruner",
     "note_look",
@@ -44,8 +49,8 @@ __all__ = [
     "proposer_of",
     "read_looks",
     "read_records",
-    "read_replicates",
     "read_state",
+    "read_studies",
     "read_study",
     "repair_journal",
     "replicates_of",
@@ -57,19 +62,23 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "CHECKPOINT_FILE": "folder",
-        "LOOKS_FILE": "looks",
-        "Look": "looks",
-        "EXHAUSTED": "ledger",
         "Candidate": "proposers",
+        "EXHAUSTED": "ledger",
         "Exhausted": "ledger",
+        "LOOKS_FILE": "looks",
         "Ledger": "ledger",
         "ListProposer": "proposers",
+        "Look": "looks",
         "Proposer": "proposers",
         "RecordedResults": "ledger",
+        "Studies": "opening",
         "SweepFolder": "folder",
         "SweepState": "state",
+        "best_first": "best",
+        "can_be_confirmed": "replicates",
         "candidates_to_confirm": "replicates",
         "expected_epochs": "pruners",
+        "final_value": "best",
         "looks_in_words": "looks",
         "make_pruner": "pruners",
         "note_look": "looks",
@@ -78,8 +87,8 @@ __getattr__, __dir__ = lazy_face(
         "proposer_of": "proposers",
         "read_looks": "looks",
         "read_records": "stored_trials",
-        "read_replicates": "opening",
         "read_state": "state",
+        "read_studies": "opening",
         "read_study": "opening",
         "repair_journal": "repair",
         "replicates_of": "replicates",

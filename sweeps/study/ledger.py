@@ -147,7 +147,8 @@ class Ledger:
         if self._live or self._to_retry or target is None:
             return False
         # A finite space that holds impossible combinations ends before its number of combinations.
-        return len(self._records) >= target or self._study.user_attrs.get(SPENT) == len(self._records) > 0
+        spent = self._study.user_attrs.get(SPENT)
+        return len(self._records) >= target or (spent is not None and len(self._records) == spent)
 
     @property
     def gave_up(self) -> bool:

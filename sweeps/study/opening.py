@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -130,19 +131,6 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     return study
 
 
-def read_replicates(folder: SweepFolder, *, search: str) -> optuna.Study | None:
-    """Return the study of the replicates of a search, for reading; None where it has none.
-
-    Args:
-        folder: of the sweep.
-        search: name of the search's study.
-    """
-    storage, _ = read_storage(JournalFile(folder.journal))
-    name = name_of_replicates(search)
-    stored = {study.study_name for study in optuna.get_all_study_summaries(storage)}
-    return optuna.load_study(study_name=name, storage=storage) if name in stored else None
-
-
 def _searches(storage: optuna.storages.BaseStorage) -> list[StudySummary]:
     return [study for study in optuna.get_all_study_summaries(storage) if not is_of_replicates(study.study_name)]
 
@@ -179,15 +167,26 @@ def read_study(folder: SweepFolder) -> optuna.Study:
         NoSuchSweepError: there is none.
         DamagedJournalError: the damage of its journal leaves nothing of it.
     """
-    return read_study_to_damage(folder)[0]
+    return read_studies(folder).search
 
 
-def read_study_to_damage(folder: SweepFolder) -> tuple[optuna.Study, DamagedJournalError | None]:
-    """As `read_study`; where the journal is damaged it is the study as of the line before, and what to do about it.
+@dataclass(frozen=True, kw_only=True)
+class Studies:
+    """What a sweep's journal holds of the search that it was last run with, for reading."""
+
+    search: optuna.Study
+    replicates: optuna.Study | None
+    """What confirms its best; None where nothing does."""
+    damage: DamagedJournalError | None
+    """What to do about the journal's damage: both studies are as of the line before it. None where it is whole."""
+
+
+def read_studies(folder: SweepFolder) -> Studies:
+    """Return the studies of a sweep, read once, also while a driver writes them.
 
     Raises:
         NoSuchSweepError: there is none.
-        DamagedJournalError: the damage leaves nothing of it.
+        DamagedJournalError: the damage leaves nothing of them.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not folder.journal.exists():
@@ -199,8 +198,14 @@ def read_study_to_damage(folder: SweepFolder) -> tuple[optuna.Study, DamagedJour
         raise journal.error(damage)
     if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
-    return optuna.load_study(study_name=_last_opened(stored).study_name, storage=storage), (
-        None if damage is None else journal.error(damage)
+    search = _last_opened(stored).study_name
+    confirming = name_of_replicates(search)
+    return Studies(
+        search=optuna.load_study(study_name=search, storage=storage),
+        replicates=optuna.load_study(study_name=confirming, storage=storage)
+        if confirming in optuna.get_all_study_names(storage)
+        else None,
+        damage=None if damage is None else journal.error(damage),
     )
 
 

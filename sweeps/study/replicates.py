@@ -6,8 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sweeps.spec import Metric, Replicates
+from sweeps.study.best import best_first
 from sweeps.study.proposers import Candidate
 from sweeps.trial_record import Outcome, TrialRecord
+
+
+def can_be_confirmed(record: TrialRecord) -> bool:
+    """Return whether a trial says anything of its configuration's worth: it is complete, or was stopped early."""
+    return bool(record.epochs) and record.outcome in (Outcome.COMPLETE, Outcome.PRUNED)
 
 
 def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top: int) -> list[TrialRecord]:
@@ -31,8 +37,8 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     def last(record: TrialRecord) -> float:
         return value(record, len(record.epochs))
 
-    usable = [record for record in records if record.epochs]
-    complete = sorted((r for r in usable if r.outcome is Outcome.COMPLETE), key=last, reverse=True)
+    usable = list(filter(can_be_confirmed, records))
+    complete = best_first(usable, metric=metric.name, maximize=metric.goal == "maximize")
     stopped = sorted(
         (r for r in usable if r.outcome is Outcome.PRUNED), key=lambda r: (len(r.epochs), last(r)), reverse=True
     )

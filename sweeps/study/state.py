@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeps.study.best import best_first, final_value
 from sweeps.study.folder import SweepFolder
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -78,14 +79,11 @@ class SweepState:
 
     def value(self, record: TrialRecord) -> float | None:
         """Return the metric of a trial's last epoch, None before its first."""
-        value = getattr(record.epochs[-1], self.metric) if record.epochs else None
-        return None if value is None else float(value)
+        return final_value(record, self.metric)
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial, None before there is one."""
-        complete = [r for r in self.records if r.outcome is Outcome.COMPLETE and self.value(r) is not None]
-        sign = 1 if self._maximize else -1
-        return max(complete, key=lambda record: sign * (self.value(record) or 0.0), default=None)
+        return next(iter(best_first(self.records, metric=self.metric, maximize=self._maximize)), None)
 
     def counts(self) -> dict[Outcome, int]:
         return dict(Counter(record.outcome for record in self.records))
@@ -116,13 +114,13 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         NoSuchSweepError: there is none of this name.
         DamagedJournalError: its journal holds nothing that can be read.
     """
-    from sweeps.study.opening import read_replicates, read_study_to_damage
+    from sweeps.study.opening import read_studies
     from sweeps.study.stored_trials import read_records
 
     folder = SweepFolder(runs, sweep)
-    study, damage = read_study_to_damage(folder)
+    studies = read_studies(folder)
+    study = studies.search
     driver = folder.driver()
-    confirming = read_replicates(folder, search=study.study_name)
 
     def records(of: optuna.Study) -> list[TrialRecord]:
         found = read_records(of, sweep=sweep)
@@ -134,10 +132,10 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         metric=study.user_attrs.get("metric", "val_accuracy"),
         maximize=study.direction.name == "MAXIMIZE",
         records=records(study),
-        replicates=[] if confirming is None else records(confirming),
+        replicates=[] if studies.replicates is None else records(studies.replicates),
         runs=runs,
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
-        damage=None if damage is None else str(damage),
+        damage=None if studies.damage is None else str(studies.damage),
     )
 
 

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
+from cifar_core.results import EpochResult, TestResult, as_confusion
 from sweeps.errors import DamagedJournalError
 from sweeps.identity import Identity
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
@@ -118,12 +118,11 @@ def _rung(attributes: Mapping[str, Any]) -> RungLabel | None:
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
     if stored is None:
         return None
-    confusion = stored.get("confusion")
     return TestResult(
         loss=stored["loss"],
         correct=bytes.fromhex(stored["correct"]),
         count=stored["count"],
-        confusion=None if confusion is None else tuple(map(tuple, confusion)),
+        confusion=as_confusion(stored.get("confusion")),
     )
 
 

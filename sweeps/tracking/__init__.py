@@ -12,6 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
+    from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
     from sweeps.tracking.reader import MlflowReader, RecordReader, delete_sweep
     from sweeps.tracking.tracker import Tracker
     from sweeps.tracking.ui import serve
@@ -21,9 +22,12 @@ __all__ = [
     "LAST_COLUMNS",
     "CompleteResults",
     "MlflowReader",
+    "ModelAbout",
     "RecordReader",
     "Tracker",
     "delete_sweep",
+    "log_model",
+    "say_winner",
     "serve",
 ]
 
@@ -31,12 +35,15 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "COLUMNS": "frame",
-        "LAST_COLUMNS": "frame",
         "CompleteResults": "complete_results",
+        "LAST_COLUMNS": "frame",
         "MlflowReader": "reader",
+        "ModelAbout": "logged_model",
         "RecordReader": "reader",
         "Tracker": "tracker",
         "delete_sweep": "reader",
+        "log_model": "logged_model",
+        "say_winner": "logged_model",
         "serve": "ui",
     },
 )

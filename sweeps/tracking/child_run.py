@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sweeps.identity import trial_name
 from sweeps.tracking.mapping import (
     CONFIG,
     STATUS_OF,
@@ -81,10 +82,14 @@ class ChildRun:
             old = before.epochs
             new = tuple(e for index, e in enumerate(record.epochs) if old[index : index + 1] != (e,))
             return epoch_metrics(new) + [point for point in summary if point not in said]
-        told = (self.tags.get("outcome"), self.tags.get("epochs_done"))
-        if record.outcome.is_final and told == (record.outcome.value, str(len(record.epochs))):
+        if self.was_ended(record):
             return [point for point in summary if point.name not in self.metrics]
         return epoch_metrics(record.epochs) + summary
+
+    def was_ended(self, record: TrialRecord) -> bool:
+        """Return whether the run says that the trial ended as it did, which is said after its epochs."""
+        told = (self.tags.get("outcome"), self.tags.get("epochs_done"))
+        return record.outcome.is_final and told == (record.outcome.value, str(len(record.epochs)))
 
     def lacks_test(self, record: TrialRecord) -> bool:
         """Return whether the answers on the test images are to be stored."""
@@ -114,10 +119,8 @@ def end_ms(record: TrialRecord) -> int:
 
 
 def run_name(record: TrialRecord) -> str:
-    """Return what people see: the rung's name in a ladder, else the sweep and the trial's number (`quick-003`).
-
-    A replicate's name says its seed too: `quick-003-s1`.
-    """
+    """Return what people see: the rung's name in a ladder, else `sweeps.identity.trial_name`."""
     if record.rung is not None:
         return record.rung.name
-    return f"{record.sweep}-{record.trial:03d}" + ("" if record.replicate_of is None else f"-s{record.config.seed}")
+    seed = None if record.replicate_of is None else record.config.seed
+    return trial_name(record.sweep, record.trial, replicate_seed=seed)

@@ -55,6 +55,9 @@ class ClientStore:
     def delete(self, run_ids: Sequence[str]) -> None:
         with self._reading() as client:
             for run_id in run_ids:
+                experiment_id = client.get_run(run_id).info.experiment_id
+                for model in client.search_logged_models([experiment_id], f"source_run_id = {quoted(run_id)}"):
+                    client.delete_logged_model(model.model_id)
                 client.delete_run(run_id)
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import is_import_path
-from cifar_core.results import EpochResult
+from cifar_core.results import Confusion, EpochResult
 from sweeps.formatting import truncated
 from sweeps.identity import Protocol
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
@@ -53,6 +53,12 @@ NOT_FINITE = "not_finite"
 CONFUSION = "confusion"
 """The tag that holds how many test images of each class (row) were taken for each class, as JSON."""
 
+VAL_CONFUSION = "val_confusion"
+"""As `CONFUSION`, of the validation images after the last epoch."""
+
+LOGGED_MODEL = "logged_model"
+"""The tag that holds the address of the model that a run's network is stored as."""
+
 TAGS = (
     "kind",
     "sweep",
@@ -76,6 +82,7 @@ TAGS = (
     "error_class",
     "log",
     CONFUSION,
+    VAL_CONFUSION,
     NOT_FINITE,
 )
 """Tags this project gives a meaning to; what the environment calls the same is written as `fact.NAME`."""
@@ -173,7 +180,8 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "error": record.error,
         "error_class": record.error_class,
         "log": record.log,
-        CONFUSION: _confusion(record),
+        CONFUSION: None if record.test is None else _matrix_json(record.test.confusion),
+        VAL_CONFUSION: _matrix_json(record.epochs[-1].val_confusion) if record.epochs else None,
         NOT_FINITE: _not_finite(record),
     }
     present = {name: truncated(value, MAX_TAG) for name, value in tags.items() if value is not None}
@@ -186,9 +194,8 @@ def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
     return {"rung": rung.name, "place": str(rung.index), "came_from": rung.parent, "reduced": rung.reduced}
 
 
-def _confusion(record: TrialRecord) -> str | None:
-    test = record.test
-    return None if test is None or test.confusion is None else json.dumps(test.confusion, separators=(",", ":"))
+def _matrix_json(confusion: Confusion | None) -> str | None:
+    return None if confusion is None else json.dumps(confusion, separators=(",", ":"))
 
 
 def _config_json(config: TrainingConfig) -> str | None:

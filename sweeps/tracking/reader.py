@@ -7,11 +7,12 @@ import functools
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
+from cifar_core.results import Confusion, EpochResult, as_confusion
 from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
@@ -20,7 +21,10 @@ from sweeps.tracking.mapping import (
     CONFUSION,
     CORRECT_FILE,
     EPOCH_METRICS,
+    LOGGED_MODEL,
     NOT_FINITE,
+    TAGS,
+    VAL_CONFUSION,
     read_not_finite,
     recorded_config,
 )
@@ -51,8 +55,12 @@ class RecordReader(Protocol):
         """Return one truth value a test image, in the file's order; None where the run was not tested."""
         ...
 
-    def confusion(self, run_id: str) -> tuple[tuple[int, ...], ...] | None:
-        """Return how many test images of each class (row) a run took for each class; None where nobody noted it."""
+    def logged_model(self, run_id: str) -> str | None:
+        """Return the address of the model that a run's network is stored as in MLflow, None where it is not."""
+        ...
+
+    def confusion(self, run_id: str, *, of: Literal["test", "validation"] = "test") -> Confusion | None:
+        """Return how many images of each class (row) a run took for each class; None where nobody noted it."""
         ...
 
 
@@ -81,6 +89,7 @@ class MlflowReader:
         return config
 
     def curve(self, run_id: str) -> list[EpochResult]:
+        run = self._store.run(run_id)
         fields: dict[int, dict[str, Any]] = {}
         for point in sorted(self._store.history(run_id), key=lambda point: point.timestamp_ms):
             if point.name not in EPOCH_METRICS:
@@ -89,10 +98,12 @@ class MlflowReader:
             values = fields.setdefault(point.step, {"finished_at": 0.0})
             values[EPOCH_METRICS[point.name]] = point.value
             values["finished_at"] = max(values["finished_at"], point.timestamp_ms / 1000)
-        for (name, step), value in read_not_finite(self._store.run(run_id).tags.get(NOT_FINITE)).items():
+        for (name, step), value in read_not_finite(run.tags.get(NOT_FINITE)).items():
             if step in fields and name in EPOCH_METRICS:
                 fields[step].setdefault(EPOCH_METRICS[name], value)
-        return _one_attempt(fields)
+        curve = _one_attempt(fields)
+        last = _confusion(run, VAL_CONFUSION)
+        return curve if last is None else [*curve[:-1], *(replace(epoch, val_confusion=last) for epoch in curve[-1:])]
 
     def correctness(self, run_id: str) -> np.ndarray | None:
         import numpy as np
@@ -103,9 +114,16 @@ class MlflowReader:
         correct: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return correct
 
-    def confusion(self, run_id: str) -> tuple[tuple[int, ...], ...] | None:
-        stored = self._store.run(run_id).tags.get(CONFUSION)
-        return None if stored is None else tuple(map(tuple, json.loads(stored)))
+    def confusion(self, run_id: str, *, of: Literal["test", "validation"] = "test") -> Confusion | None:
+        return _confusion(self._store.run(run_id), CONFUSION if of == "test" else VAL_CONFUSION)
+
+    def environment(self, run_id: str) -> dict[str, str]:
+        """Return where a run was trained and with what: host, device, threads, commit, versions; and foreign tags."""
+        tags = self._store.run(run_id).tags
+        return {name: value for name, value in tags.items() if name not in TAGS and not name.startswith("mlflow.")}
+
+    def logged_model(self, run_id: str) -> str | None:
+        return self._store.run(run_id).tags.get(LOGGED_MODEL)
 
     def trials(self, *, sweep: str) -> list[RecordedTrial]:
         """Return the trials of a sweep, of all its studies."""
@@ -131,13 +149,17 @@ class MlflowReader:
         return found
 
 
+def _confusion(run: RecordedRun, tag: str) -> Confusion | None:
+    return as_confusion(json.loads(run.tags.get(tag, "null")))
+
+
 def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
     """Return the epochs from 1 without a gap; an epoch older than the one before is of a former attempt."""
     curve: list[EpochResult] = []
     while (values := fields.get(len(curve) + 1)) is not None:
         if curve and values["finished_at"] < curve[-1].finished_at:
             break
-        whole = {"epoch": len(curve) + 1, "val_loss": None, "val_accuracy": None, **values}
+        whole = {"epoch": len(curve) + 1, "val_loss": None, "val_accuracy": None, "val_confusion": None, **values}
         if len(whole) < len(dataclasses.fields(EpochResult)):
             break  # a driver died between two batches of this epoch
         curve.append(EpochResult.from_dict(whole))

@@ -102,6 +102,11 @@ class SqliteStore:
                 "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = ? WHERE run_uuid = ?",
                 [(now, run_id) for run_id in run_ids],
             )
+            database.executemany(
+                "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = ? "
+                "WHERE source_run_id = ?",
+                [(now, run_id) for run_id in run_ids],
+            )
             database.execute("COMMIT")
 
 
@@ -181,6 +186,13 @@ def follow_a_move(path: Path) -> None:
         database.execute("COMMIT")
         database.execute("BEGIN IMMEDIATE")
         database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", changes)
+        models = database.execute(
+            "SELECT model_id, artifact_location FROM logged_models WHERE experiment_id = ?", [experiment]
+        ).fetchall()
+        database.executemany(
+            "UPDATE logged_models SET artifact_location = ? WHERE model_id = ?",
+            [(_moved(uri, location, to=now), model_id) for model_id, uri in models],
+        )
         database.execute(
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", [now.as_uri(), experiment]
         )

@@ -7,9 +7,9 @@ at the next start, so that nothing in this module may end a sweep that is runnin
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun, end_ms, run_name
 from sweeps.tracking.client import connect, search_runs, store_errors
 from sweeps.tracking.client_store import recorded_run
+from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
     STATUS_OF,
@@ -31,10 +32,12 @@ from sweeps.tracking.mapping import (
     milliseconds,
     tags_of,
 )
+from sweeps.tracking.parent_run import ParentRun, log_files, open_experiment
 from sweeps.tracking.queue import LatestQueue, PermanentError
+from sweeps.tracking.run_files import FILED, files_outcome, run_files
 from sweeps.tracking.schema import ensure_tables
 from sweeps.tracking.sqlite_store import follow_a_move
-from sweeps.tracking.store import experiment_name, is_server, quoted, redact, sqlite_file, store_uri
+from sweeps.tracking.store import quoted, redact, sqlite_file, store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -66,6 +69,8 @@ class Tracker:
         description: str,
         environment: dict[str, str],
         title: str | None = None,
+        files: Mapping[str, str] | None = None,
+        dataset: str | None = None,
     ) -> None:
         """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
 
@@ -73,15 +78,19 @@ class Tracker:
             runs: the runs folder.
             sweep: its name.
             study: the name of the study whose trials these are.
-            description: of the sweep.
+            description: of the sweep, in Markdown; see also `describe`.
             environment: facts by name.
             title: what the sweep's own run is called; its name where None.
+            files: texts that the sweep's own run holds as artifacts, by name: the sweep's file, a diff.
+            dataset: MD5 of the training images; None leaves the data set unsaid.
         """
         self._runs = runs
         self._sweep = sweep
         self._study = study
         self._description = description
         self._title = title or sweep
+        self._files = files or {}
+        self._dataset = dataset
         self._environment = environment_tags(environment)
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
@@ -103,10 +112,18 @@ class Tracker:
                 if path is not None:
                     follow_a_move(path)
                 self._client = connect(self._uri)
-                self._experiment_id = self._open_experiment()
-            self._parent_id = self._open_parent()
+                self._experiment_id = open_experiment(self._client, self._uri, self._runs)
+            self._parent = ParentRun.open(
+                self._client, self._experiment_id, sweep=self._sweep, study=self._study, title=self._title
+            )
+            with self._survive("the sweep's own run lacks its description or its files"):
+                self._parent.write(
+                    tags=self._environment, description=self._description, files=self._files, dataset=self._dataset
+                )
             self._find_children()
-            self._end_what_others_left()
+            if sqlite_file(self._uri) == self._runs.resolve() / "mlflow.db":
+                # Elsewhere, such as on a server, a driver of another runs folder may be training a sweep of this name.
+                self._end_what_others_left()
         self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")
         return self
 
@@ -151,13 +168,18 @@ class Tracker:
         self.unwritten = self._queue.close(timeout=timeout)
         self._queue = None
         with self._survive("the sweep's own run stays RUNNING"):
-            self._client.set_terminated(self._parent_id, status)
+            self._parent.end(status)
         if self.unwritten:
             _log.warning(
                 "%d trials are not recorded in %s yet: they are in the ledger, and written at the next start",
                 self.unwritten,
                 redact(self._uri),
             )
+
+    def describe(self, description: str) -> None:
+        """Let the sweep's own run say what has come of it, in Markdown."""
+        with self._survive("the sweep's own run has its former description"):
+            self._parent.write(description=description)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -190,32 +212,6 @@ class Tracker:
                 yield
         except RecordError as error:
             _log.warning("%s: %s", consequence, error)
-
-    def _open_experiment(self) -> str:
-        name = experiment_name()
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is None:
-            folder = None if is_server(self._uri) else (self._runs.resolve() / "artifacts").as_uri()
-            return self._client.create_experiment(name, artifact_location=folder)
-        if experiment.lifecycle_stage != "active":
-            raise RecordError(
-                f"the experiment {name!r} in {redact(self._uri)} is deleted: restore it with "
-                f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
-            )
-        return str(experiment.experiment_id)
-
-    def _open_parent(self) -> str:
-        identity = {"kind": "sweep", "sweep": self._sweep, "study": self._study}
-        tags = identity | self._environment | {"mlflow.note.content": self._description}
-        where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
-        found = next(search_runs(self._client, self._experiment_id, where), None)
-        if found is None:
-            run = self._client.create_run(self._experiment_id, tags=tags, run_name=self._title)
-            return str(run.info.run_id)
-        run_id = str(found.info.run_id)
-        self._log_batch(run_id, tags=tags)
-        self._client.update_run(run_id, status="RUNNING")
-        return run_id
 
     def _find_children(self) -> None:
         # Of this study alone: the runs of another one of this name stay as they are.
@@ -282,7 +278,11 @@ class Tracker:
                 self._update(child, replace(record, test=None))
                 raise PermanentError(f"its answers on the test images cannot be written: {error}") from error
         params = child.missing_params(record)
-        tags = child.changed_tags(record, defaults=self._environment) | self._parent_tag()
+        # What an earlier start ended was not trained under this one's versions, and its files were stored then.
+        is_earlier = child.written is None and child.was_ended(record)
+        tags = child.changed_tags(record, defaults={} if is_earlier else self._environment) | self._parent_tag()
+        if not is_earlier:
+            tags |= self._log_files(child, record)
         tags = {name: value for name, value in tags.items() if child.tags.get(name) != value}
         self._log_batch(child.run_id, metrics=child.missing_metrics(record), params=params, tags=tags)
         child.params |= params.keys()
@@ -294,7 +294,7 @@ class Tracker:
         child.written = record
 
     def _parent_tag(self) -> dict[str, str]:
-        return {"mlflow.parentRunId": self._parent_id}
+        return {"mlflow.parentRunId": self._parent.run_id}
 
     def _set_status(self, child: ChildRun, record: TrialRecord) -> None:
         name, status = run_name(record), STATUS_OF[record.outcome]
@@ -310,12 +310,24 @@ class Tracker:
             self._client.update_run(child.run_id, status=status)
         child.status = status
 
+    def _log_files(self, child: ChildRun, record: TrialRecord) -> dict[str, str]:
+        """Store a trial's configuration and log at its end, and name its data set; return the tag that says so."""
+        filed = files_outcome(record)
+        if filed is None or child.tags.get(FILED) == filed:
+            return {}
+        try:
+            log_files(self._client, child.run_id, run_files(record, runs=self._runs))
+        except OSError as error:  # nothing needs them: the numbers are written
+            _log.warning("%s has no configuration and no log among its artifacts: %s", child.name, error)
+        if self._dataset is not None:
+            self._client.log_inputs(child.run_id, dataset_inputs(self._dataset, record.config))
+        return {FILED: filed}
+
     def _log_correctness(self, run_id: str, test: TestResult) -> None:
         correct = np.unpackbits(np.frombuffer(test.correct, np.uint8), count=test.count)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / CORRECT_FILE
-            np.save(path, correct.astype(bool))
-            self._client.log_artifact(run_id, str(path))
+        content = io.BytesIO()
+        np.save(content, correct.astype(bool))
+        log_files(self._client, run_id, {CORRECT_FILE: content.getvalue()})
 
     def _log_batch(
         self,

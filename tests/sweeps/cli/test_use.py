@@ -56,7 +56,7 @@ def test_a_table_names_the_likeliest_classes_and_who_says_so(trained: Path, pict
     named = [word for row in rows for word in row.split() if word in CLASS_NAMES]
     assert len(named) == 4
     best = sweeps.leaderboard("tiny", runs=trained).iloc[0]
-    assert by == f"by tiny-{best['trial']:03d}"
+    assert by == f"by tiny-{best['trial']:03d}-s1"
 
 
 def test_files_patterns_and_standard_input_are_the_same_pictures(trained: Path, pictures: Path) -> None:
@@ -139,7 +139,9 @@ def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, picture
     shutil.copytree(trained, runs)
     shutil.rmtree(runs / "sweeps" / "tiny" / "checkpoints")
 
-    with pytest.raises(SweepError, match=r"the weights of tiny-00\d are not under .* has to be trained again"):
+    with pytest.raises(
+        SweepError, match=r"the weights of tiny-00\d-s1 are not under .*`sweeps rerun tiny-00\d-s1` trains"
+    ):
         sweeps.load_model("tiny", runs=runs)
 
 

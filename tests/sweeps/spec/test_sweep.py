@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SpecError
-from sweeps.spec import SweepSpec, load_spec
+from sweeps.spec import SweepSpec, load_ladder, load_spec
 from sweeps.spec.settings import parse_duration
+
+ROOT = Path(__file__).parents[3]
 
 
 def with_base(**changes: Any) -> dict[str, Any]:
@@ -374,3 +377,17 @@ def test_the_files_under_experiments_hold_a_sweep_without_warnings(file: str) ->
     spec = load_spec(Path(__file__).parents[3] / "experiments" / f"{file}.yaml")
 
     assert (spec.name, spec.warnings()) == (file, [])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
+def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: Path) -> None:
+    again = tmp_path / path.name
+    if "rungs" in yaml.safe_load(path.read_text(encoding="utf-8")):
+        ladder = load_ladder(path, overrides=["base.epochs=3"])
+        again.write_text(ladder.text, encoding="utf-8")
+        assert load_ladder(again) == ladder
+    else:
+        spec = load_spec(path, overrides=["base.epochs=3", "limits.timeout=2h"])
+        again.write_text(spec.to_yaml(), encoding="utf-8")
+        assert load_spec(again) == spec
+        assert load_spec(again).definition() == spec.definition()

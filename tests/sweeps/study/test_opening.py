@@ -16,8 +16,7 @@ from cifar_core.config import TrainingConfig
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.identity import RecordedTrial, study_name
 from sweeps.spec import Metric
-from sweeps.study import SweepFolder, open_study, read_study
-from sweeps.study.opening import read_study_to_damage
+from sweeps.study import SweepFolder, open_study, read_studies, read_study
 from sweeps.study.stored_trials import entry_attributes, read_records
 
 DEFINITION = {"base.epochs": 2, "method": "random"}
@@ -208,9 +207,9 @@ class TestReading:
     def test_a_whole_journal_has_no_damage(self, start: Start) -> None:
         start()
 
-        study, damage = read_study_to_damage(start.folder)
+        studies = read_studies(start.folder)
 
-        assert (study.study_name, damage) == (NAME, None)
+        assert (studies.search.study_name, studies.replicates, studies.damage) == (NAME, None, None)
 
     def test_repeats_and_what_was_tried_again_are_no_records(self, start: Start) -> None:
         study = start()

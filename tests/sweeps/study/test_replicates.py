@@ -20,7 +20,7 @@ from sweeps.study import (
     candidates_to_confirm,
     open_replicates,
     open_study,
-    read_replicates,
+    read_studies,
     read_study,
     replicates_of,
 )
@@ -105,7 +105,7 @@ class TestTheirStudy:
         assert open_replicates(tiny.folder).study_name == study.study_name
         assert read_study(tiny.folder).study_name == search.study_name
         assert tiny.study().study_name == search.study_name
-        read = read_replicates(tiny.folder, search=search.study_name)
+        read = read_studies(tiny.folder).replicates
         assert read is not None
         assert (read.study_name, read.user_attrs["metric"]) == (study.study_name, "val_loss")
 
@@ -116,7 +116,9 @@ class TestTheirStudy:
     def test_a_search_without_replicates_has_none(self, runs: Path) -> None:
         tiny = book(runs)
 
-        assert read_replicates(tiny.folder, search=tiny.study().study_name) is None
+        tiny.study()
+
+        assert read_studies(tiny.folder).replicates is None
 
     def test_its_trials_do_not_count_for_the_numbers_of_the_next_search(self, runs: Path) -> None:
         tiny = book(runs)

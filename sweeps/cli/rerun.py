@@ -1,0 +1,99 @@
+"""`sweeps rerun`: a recorded run trained again from its record, and whether that gives the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import runs_option
+
+if TYPE_CHECKING:
+    from cifar_core.results import EpochResult
+    from sweeps.execution import Rerun
+
+
+@click.command()
+@click.argument("run")
+@click.option("--check", is_flag=True, help="Exit with 1 unless it is the same within the tolerance.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, max=100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="The largest difference between two accuracies of one epoch, in percentage points.",
+)
+@runs_option
+def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
+    """Train a recorded run again from its record alone, and say whether that gives the same.
+
+    RUN is named as in `sweeps show`. Every loss and accuracy of every epoch is compared: bit for bit, within the
+    tolerance, or different; and what differs around them: versions, device, threads, commit. It trains in this process,
+    with the recorded number of threads, as many epochs as are recorded. Weights that a search did not keep come back
+    this way.
+
+    \b
+    Example:
+      sweeps rerun quick-003 --check
+    """
+    from sweeps.execution import Agreement
+    from sweeps.execution import rerun as train_again
+    from sweeps.report import find_run, name_of_run
+    from sweeps.tracking import MlflowReader
+
+    row = find_run(MlflowReader(runs), run)
+    name = name_of_run(row)
+    click.echo(f"training {name} again; Ctrl-C interrupts, and the same command goes on")
+    try:
+        found = train_again(runs, row, on_epoch=_print_epoch)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on from the last epoch")
+        sys.exit(130)
+    _print_environment(found)
+    agreement = found.agreement(tolerance=tolerance / 100)
+    click.echo(f"{name}: {agreement}{_explained(found, agreement, tolerance)}")
+    if found.brought_weights:
+        click.echo(f"its weights, which were gone, are back: `sweeps predict {name} IMAGE` uses them")
+    if check and agreement is Agreement.DIFFERENT:
+        sys.exit(1)
+
+
+def _print_epoch(recorded: EpochResult, again: EpochResult) -> None:
+    from sweeps.formatting import accuracy, loss
+
+    def shown(epoch: EpochResult) -> str:
+        validation = "" if epoch.val_accuracy is None else f", validation {accuracy(epoch.val_accuracy)}"
+        return f"train loss {loss(epoch.train_loss)}{validation}"
+
+    click.echo(f"epoch {again.epoch}: {shown(again)} (recorded: {shown(recorded)})")
+
+
+def _print_environment(found: Rerun) -> None:
+    from rich.table import Table
+
+    from sweeps.cli.terminal import console
+
+    if not found.environment:
+        click.echo("versions, device, threads and commit are those of the record")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("what differs", "recorded", "now"):
+        table.add_column(heading, overflow="fold")
+    for fact, values in found.environment.items():
+        table.add_row(fact.removeprefix("version."), *("not recorded" if value is None else value for value in values))
+    console().print(table)
+
+
+def _explained(found: Rerun, agreement: str, tolerance: float) -> str:
+    from sweeps.formatting import plural
+
+    if found.error is not None:
+        return f": after {len(found.again)} of {plural(len(found.recorded), 'epoch')}: {found.error}"
+    if agreement == "bit for bit":
+        return f": every loss and accuracy of {plural(len(found.recorded), 'epoch')} is the recorded one"
+    epochs = plural(len(found.recorded), "epoch")
+    largest = f"{100 * found.largest_difference:.2f}"
+    return f": accuracies differ by {largest} points at most in {epochs} (tolerance {tolerance:g})"

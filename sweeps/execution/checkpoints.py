@@ -1,0 +1,43 @@
+"""Which checkpoints stay on the disk: those that somebody goes on from, and the weights that are worth keeping."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_core.files import previous_file
+from sweeps.execution.plan import RunPlan
+from sweeps.study import CHECKPOINT_FILE, best_first
+from sweeps.trial_record import Outcome, TrialRecord
+
+
+def clean_up(record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: Path) -> None:
+    """Delete what nothing will go on from, now that a trial has changed: all of it together would fill a disk.
+
+    Args:
+        record: the trial.
+        records: all of its sweep, itself among them.
+        plan: what says how many weights stay.
+        checkpoints: the folder of the sweep's checkpoints, each in one of its own that is called by its key.
+    """
+    folder = checkpoints / record.key
+    if record.outcome is Outcome.COMPLETE:
+        if record.test is not None or not plan.tested:
+            previous_file(folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        for other in _not_kept(records, plan=plan):
+            remove_checkpoint(checkpoints / other.key)
+    elif record.outcome.is_final:
+        remove_checkpoint(folder)
+
+
+def _not_kept(records: Sequence[TrialRecord], *, plan: RunPlan) -> list[TrialRecord]:
+    if plan.keep_best is None:
+        return []
+    ranked = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
+    return ranked[plan.keep_best :]
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete what a trial that will not go on has left."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,64 @@
+"""What a start of a sweep is told, and what it says at its end."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sweeps.execution.stopping import StopReason
+from sweeps.trial_record import Outcome, TrialRecord
+
+BackendName = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to carry it out, apart from what it is."""
+
+    runs: Path
+    backend: BackendName = "ray"
+    address: str | None = None
+    new: bool = False
+    retry_failed: bool = False
+
+    @property
+    def ray_address(self) -> str | None:
+        """Of the cluster to run on, None for this machine."""
+        return self.address or os.environ.get("RAY_ADDRESS") or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """How a start of a sweep went."""
+
+    records: tuple[TrialRecord, ...]
+    trained: int
+    """Trials that this start trained at least an epoch of."""
+    begun: int
+    """Trials that this start began, whether or not an epoch of them ended."""
+    reused: int
+    """Trials whose result this start took over from an earlier run."""
+    seconds: float
+    stopped_by: StopReason | None = None
+    details: str = ""
+    """What to do about the reason, where it does not say so itself."""
+    unwritten: int = 0
+    """Trials that could not be written to MLflow yet."""
+    gave_up_at: int | None = None
+    """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
+    confirmed: RunSummary | None = None
+    """Of a search with replicates: how those went; None where there are none, or they were not begun."""
+    model: str | None = None
+    """Of replicates: the address of the model in MLflow that the winner is stored as; None where there is none."""
+    opened_record: bool = True
+    """Whether the record may have changed: a start with nothing to do, and nothing to write, does not open it."""
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the leaderboard may be another one now."""
+        return self.opened_record or (self.confirmed is not None and self.confirmed.has_changed)
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(record.outcome is outcome for record in self.records)

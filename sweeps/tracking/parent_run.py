@@ -1,0 +1,115 @@
+"""A sweep's own run in MLflow, under which its trials stand: what is searched, with which code, what came of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sweeps.errors import RecordError
+from sweeps.formatting import truncated
+from sweeps.tracking.client import search_runs
+from sweeps.tracking.inputs import dataset_inputs
+from sweeps.tracking.mapping import MAX_TAG
+from sweeps.tracking.store import experiment_name, is_server, quoted, redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow's page of a run shows as Markdown."""
+
+WINNER = "**Winner**: "
+"""What the description of a sweep begins with once it has one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParentRun:
+    """The run of a sweep, or of its replicates."""
+
+    client: MlflowClient
+    run_id: str
+    winner: str = ""
+    """What its description begins with where a winner is known."""
+
+    @classmethod
+    def open(cls, client: MlflowClient, experiment_id: str, *, sweep: str, study: str, title: str) -> ParentRun:
+        """Return a study's own run, RUNNING from now on; it is created where there is none."""
+        identity = {"kind": "sweep", "sweep": sweep, "study": study}
+        where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
+        found = next(search_runs(client, experiment_id, where), None)
+        if found is None:
+            created = client.create_run(experiment_id, tags=identity, run_name=title)
+            return cls(client=client, run_id=str(created.info.run_id))
+        client.update_run(found.info.run_id, status="RUNNING")
+        first = found.data.tags.get(DESCRIPTION, "").partition("\n\n")[0]
+        winner = f"{first}\n\n" if first.startswith(WINNER) else ""
+        return cls(client=client, run_id=str(found.info.run_id), winner=winner)
+
+    def write(
+        self,
+        *,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        files: Mapping[str, str] | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        """Write what the run says of itself, in place of what it said before.
+
+        Args:
+            tags: facts by name.
+            description: in Markdown.
+            files: texts, by the name of the artifact.
+            dataset: MD5 of the training images.
+        """
+        from mlflow.entities import RunTag
+
+        said = {} if description is None else {DESCRIPTION: truncated(self.winner + description, MAX_TAG)}
+        labels = [RunTag(name, value) for name, value in ({**(tags or {}), **said}).items()]
+        self.client.log_batch(self.run_id, tags=labels)
+        if files:
+            log_files(self.client, self.run_id, {name: text.encode("utf-8") for name, text in files.items()})
+        if dataset is not None:
+            self.client.log_inputs(self.run_id, dataset_inputs(dataset))
+
+    def end(self, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
+        """Say how the sweep ended, now."""
+        self.client.set_terminated(self.run_id, status)
+
+
+def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
+    """Return the id of the experiment in use, created where there is none.
+
+    Args:
+        client: of the store.
+        uri: of the store.
+        runs: the runs folder, where artifacts go unless a server keeps them.
+
+    Raises:
+        RecordError: it was deleted.
+    """
+    name = experiment_name()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        folder = None if is_server(uri) else (runs.resolve() / "artifacts").as_uri()
+        return str(client.create_experiment(name, artifact_location=folder))
+    if experiment.lifecycle_stage != "active":
+        raise RecordError(
+            f"the experiment {name!r} in {redact(uri)} is deleted: restore it with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
+        )
+    return str(experiment.experiment_id)
+
+
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Store files as a run's artifacts, in place of those of the same names.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        client.log_artifacts(run_id, folder)
