@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cifar_core.config import TrainingConfig
-from cifar_core.device import Device
+from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.errors import CheckpointError
 from cifar_core.files import atomic_write, previous_file
+from cifar_core.models import build_model
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start
 
@@ -83,18 +85,12 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
     """
+    content, saved = _read(path)
     try:
-        content: dict[str, Any] = torch.load(
-            io.BytesIO(_checked(path.read_bytes())), map_location="cpu", weights_only=True
-        )
-        saved = TrainingConfig.model_validate_json(content["config"])
-        version = content["format"]
         train_size = content["train_size"]
         history = [EpochResult.from_dict(entry) for entry in json.loads(content["history"])]
-    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew") from error
-    if version != FORMAT:
-        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
+    except (KeyError, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from error
     if config is not None and not config.is_same_run(saved):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
     state = start(config or saved, train_size=train_size, device=device)
@@ -104,9 +100,54 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         state.schedule.load_state_dict(content["schedule"])
         state.scaler.load_state_dict(content["scaler"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew") from error
+        raise _unfitting(path, error) from error
     state.history.extend(history)
     return state
+
+
+def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, TrainingConfig]:
+    """Return a checkpoint's network, on any device, and what it was trained with; nothing that only training needs.
+
+    Weights that the network began with (`model.weights`) need not be there any more. A precision that a device cannot
+    train in is no obstacle.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its network is another one now.
+        DeviceError: CUDA is asked for and not there.
+        ModelError: a network of one's own cannot be built.
+    """
+    content, config = _read(path)
+    place = resolve_device(device)
+    with seeded(config.seed, place):
+        network = build_model(config.model.model_copy(update={"weights": None}))
+    try:
+        network.load_state_dict(content["model"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _unfitting(path, error) from error
+    return network.to(place).to(memory_format=memory_layout(config, place, "auto")), config
+
+
+def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
+    """Return what a file holds, its tensors on the CPU, and the configuration in it."""
+    try:
+        content: dict[str, Any] = torch.load(
+            io.BytesIO(_checked(path.read_bytes())), map_location="cpu", weights_only=True
+        )
+        saved = TrainingConfig.model_validate_json(content["config"])
+        version = content["format"]
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        raise _unreadable(path, error) from error
+    if version != FORMAT:
+        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
+    return content, saved
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew")
+
+
+def _unfitting(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew")
 
 
 def _checked(content: bytes) -> bytes:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from cifar_core.augment import normalize
-from cifar_core.checkpoint import load_checkpoint
+from cifar_core.checkpoint import load_network
 from cifar_core.config import TrainingConfig
 from cifar_core.data import CLASS_NAMES
-from cifar_core.device import Device, autocast, resolve_device
+from cifar_core.device import Device, autocast
 from cifar_core.evaluation import EVALUATION_BATCH
 from cifar_core.image_file import ImageSource, read_image
 
@@ -67,8 +67,7 @@ class Classifier(nn.Module):
         Raises:
             CheckpointError: the file is missing or damaged.
         """
-        state = load_checkpoint(Path(checkpoint), device=resolve_device(device).type)
-        return cls(state.model, state.config)
+        return cls(*load_network(Path(checkpoint), device=device))
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
         """Return N×10 logits in float32 for N×32×32×3 images of uint8, red green blue, 0 to 255.

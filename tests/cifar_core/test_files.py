@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_core.files import atomic_write
+from cifar_core.files import atomic_path, atomic_write
 
 
 def write(path: Path, content: bytes) -> None:
@@ -95,6 +95,19 @@ def test_a_reader_that_has_the_old_file_open_reads_on_in_it(tmp_path: Path) -> N
         write(path, b"new")
 
         assert reader.read() == b"old"
+
+
+def test_a_file_can_be_looked_at_before_it_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write(path, b"old")
+
+    with atomic_path(path) as hidden:
+        hidden.write_bytes(b"new")
+
+        assert (hidden.read_bytes(), path.read_bytes(), hidden.parent) == (b"new", b"old", tmp_path)
+
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_writers_do_not_mix(tmp_path: Path) -> None:
