@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cifar_core.data import Cifar10, LabelledImages, load_cifar10, split_train_validation
     from cifar_core.errors import DataMismatchError, StateMismatchError
     from cifar_core.evaluation import evaluate
+    from cifar_core.export import ExportedModel, Origin, export_checkpoint
     from cifar_core.models import build_model
     from cifar_core.predict import Classifier, Prediction
     from cifar_core.results import EpochResult, TestResult
@@ -38,7 +39,9 @@ __all__ = [
     "Classifier",
     "DataMismatchError",
     "EpochResult",
+    "ExportedModel",
     "LabelledImages",
+    "Origin",
     "Prediction",
     "StateMismatchError",
     "TestResult",
@@ -46,6 +49,7 @@ __all__ = [
     "TrainingState",
     "build_model",
     "evaluate",
+    "export_checkpoint",
     "load_checkpoint",
     "load_cifar10",
     "save_checkpoint",
@@ -61,7 +65,9 @@ __getattr__, __dir__ = lazy_face(
         "Classifier": "predict",
         "DataMismatchError": "errors",
         "EpochResult": "results",
+        "ExportedModel": "export",
         "LabelledImages": "data",
+        "Origin": "export",
         "Prediction": "predict",
         "StateMismatchError": "errors",
         "TestResult": "results",
@@ -69,6 +75,7 @@ __getattr__, __dir__ = lazy_face(
         "TrainingState": "training",
         "build_model": "models",
         "evaluate": "evaluation",
+        "export_checkpoint": "export",
         "load_checkpoint": "checkpoint",
         "load_cifar10": "data",
         "save_checkpoint": "checkpoint",

@@ -60,3 +60,7 @@ class DeviceError(CifarError):
 
 class ImageError(CifarError):
     """An image cannot be read, or is too large."""
+
+
+class ExportError(CifarError):
+    """A network cannot be written in the format asked for, or what was written does not compute the same."""

@@ -16,13 +16,25 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import Sweep, SweepResult, leaderboard, load_ladder, load_model, load_spec, replicate, retrain, run
+    from sweeps.api import (
+        Sweep,
+        SweepResult,
+        export_model,
+        leaderboard,
+        load_ladder,
+        load_model,
+        load_spec,
+        replicate,
+        retrain,
+        run,
+    )
     from sweeps.errors import SweepError
 
 __all__ = [
     "Sweep",
     "SweepError",
     "SweepResult",
+    "export_model",
     "leaderboard",
     "load_ladder",
     "load_model",
@@ -38,6 +50,7 @@ __getattr__, __dir__ = lazy_face(
         "Sweep": "api",
         "SweepError": "errors",
         "SweepResult": "api",
+        "export_model": "api",
         "leaderboard": "api",
         "load_ladder": "api",
         "load_model": "api",

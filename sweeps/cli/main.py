@@ -10,6 +10,7 @@ import click
 from cifar_core.errors import CifarError, closest
 from sweeps.cli.compare import compare
 from sweeps.cli.data import data
+from sweeps.cli.export import export
 from sweeps.cli.finalize import finalize
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
@@ -82,6 +83,7 @@ for verb in (
     finalize,
     rerun,
     predict,
+    export,
     ladder,
     ablate,
     ui,

@@ -27,6 +27,11 @@ class Weights:
     run: str
     """What people call the run: `quick-003`."""
     run_id: str
+    key: str
+    val_accuracy: float | None
+    """As the record has it, a share; None where nothing was set aside."""
+    test_accuracy: float | None
+    """None until the test set was opened for the run."""
 
 
 def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
@@ -44,7 +49,14 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
     rows = [_complete(find_run(reader, name))] if recorded.empty else _best_of(recorded, name)
     for row in rows:
         for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
-            return Weights(path=path, run=name_of_run(row), run_id=row["run_id"])
+            return Weights(
+                path=path,
+                run=name_of_run(row),
+                run_id=row["run_id"],
+                key=row["key"],
+                val_accuracy=_accuracy(row["val_accuracy"]),
+                test_accuracy=_accuracy(row["test_accuracy"]),
+            )
     raise SweepError(
         f"the weights of {name_of_run(rows[0])} are not under {runs / 'sweeps'} any more (a search keeps those of its "
         f"`keep: {{best: 3}}`): `sweeps rerun {name_of_run(rows[0])}` trains the same network again"
@@ -70,6 +82,12 @@ def _complete(row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] != Outcome.COMPLETE:
         raise SweepError(f"{name_of_run(row)} did not come to its end ({row['status']}): name a complete run")
     return row
+
+
+def _accuracy(value: Any) -> float | None:
+    import pandas as pd
+
+    return None if pd.isna(value) else float(value)
 
 
 def _source(row: dict[Any, Any]) -> str | None:

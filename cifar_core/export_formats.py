@@ -1,0 +1,270 @@
+"""The formats that a trained network is exported in: how each is written, loaded again, and used elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cifar_core.augment import NORMALIZATIONS, normalize
+from cifar_core.config import TrainingConfig
+from cifar_core.device import memory_layout
+from cifar_core.errors import ExportError
+from cifar_core.models import build_model
+from cifar_core.predict import Classifier
+
+FormatName = Literal["state-dict", "torch-export", "onnx"]
+INPUT, OUTPUT, BATCH = "pixels", "logits", "batch"
+"""What a graph calls its input, its output and the dimension that is free."""
+ONNX_EXTRA = ("onnx", "onnxscript", "onnxruntime")
+ONNX_LIMIT = 2**31
+"""Bytes that an ONNX file can hold in itself (a message of protobuf)."""
+
+Predict = Callable[[Tensor], Tensor]
+"""From N×32×32×3 images of uint8 to N×10 logits in float32."""
+
+
+class ExportFormat(Protocol):
+    """One format. What is written computes in float32 on any device, whatever it was trained in and on."""
+
+    suffix: str
+    normalizes: bool
+    """Whether the file normalises what it is given; otherwise its caller has to."""
+
+    def require(self) -> dict[str, str]:
+        """Return the versions of what it needs besides torch.
+
+        Raises:
+            ExportError: something is not installed; says how to install it.
+        """
+
+    def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
+        """Return the file's content.
+
+        Args:
+            network: on the CPU, in evaluation mode; gives N×10 logits for N×3×32×32 normalised images.
+            config: what it was trained with.
+
+        Raises:
+            ExportError: the network cannot be written in this format; says why.
+        """
+
+    def load(self, path: Path, config: TrainingConfig) -> Predict:
+        """Return what a file computes on a CPU, as one who has only the file would have it computed."""
+
+    def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
+        """Return lines of Python that load the file as `model`, in the folder that it lies in."""
+
+
+class StateDict:
+    """The bare network's weights, for `load_state_dict`."""
+
+    suffix = ".pt"
+    normalizes = False
+
+    def require(self) -> dict[str, str]:
+        """Return nothing: torch is enough."""
+        return {}
+
+    def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
+        """Return the weights as `torch.save` writes them."""
+        content = io.BytesIO()
+        torch.save(network.state_dict(), content)
+        return content.getvalue()
+
+    def load(self, path: Path, config: TrainingConfig) -> Predict:
+        """Return what a network computes that is built anew and given the weights."""
+        # The weights that the network began with may be gone, and are written over in any case.
+        with torch.random.fork_rng(devices=[]):
+            network = build_model(config.model.model_copy(update={"weights": None}))
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
+        # In the layout that a classifier has on a CPU: another one sums in another order.
+        layout = memory_layout(config, torch.device("cpu"), "auto")
+        return Classifier(network.to(memory_format=layout), config)
+
+    def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
+        """Return lines that end in a `Classifier`, which normalises."""
+        block = "config.model" if config.model.weights is None else "config.model.model_copy(update={'weights': None})"
+        return (
+            "import json, pathlib, torch",
+            "from cifar_core import Classifier, TrainingConfig, build_model",
+            f"about = json.loads(pathlib.Path({file + '.json'!r}).read_text('utf-8'))",
+            "config = TrainingConfig.model_validate(about['config'])",
+            f"network = build_model({block})",
+            f"network.load_state_dict(torch.load({file!r}, weights_only=True), strict=True)",
+            "model = Classifier(network, config)  # normalises what it is given: model.predict('cat.jpg').label",
+        )
+
+
+class TorchExport:
+    """A graph of torch's operations, for `torch.export.load`: it needs torch and nothing of this project."""
+
+    suffix = ".pt2"
+    normalizes = True
+
+    def require(self) -> dict[str, str]:
+        """Return nothing: torch is enough."""
+        return {}
+
+    def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
+        """Return the traced network as `torch.export.save` writes it."""
+        content = io.BytesIO()
+        with quiet():
+            torch.export.save(_traced(network, config), content)
+        return content.getvalue()
+
+    def load(self, path: Path, config: TrainingConfig) -> Predict:
+        """Return what the loaded graph computes."""
+        with quiet(), path.open("rb") as file:
+            graph = torch.export.load(file).module()
+        return lambda images_NHWC: graph(pixels_of(images_NHWC))
+
+    def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
+        """Return lines that need torch alone."""
+        return ("import torch", f"model = torch.export.load({file!r}).module()  # logits = model(pixels)")
+
+
+class Onnx:
+    """A graph of ONNX's operations, for onnxruntime and all others that read it."""
+
+    suffix = ".onnx"
+    normalizes = True
+
+    def require(self) -> dict[str, str]:
+        """Return the versions of ONNX's packages, which are an extra of this project."""
+        try:
+            for package in ONNX_EXTRA:
+                importlib.import_module(package)
+        except ImportError as error:
+            raise ExportError(
+                f"the format onnx needs {', '.join(ONNX_EXTRA)}, which are not all installed ({error}): "
+                "pip install --constraint requirements.lock -e '.[onnx]'"
+            ) from error
+        return {package: version(package) for package in ONNX_EXTRA}
+
+    def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
+        """Return the traced network, translated, its weights inside."""
+        size = sum(tensor.nbytes for tensor in network.state_dict().values() if isinstance(tensor, Tensor))
+        if size >= ONNX_LIMIT:
+            raise ExportError(
+                f"an ONNX file holds less than 2 GB, the network's weights are {size / 1e9:.1f} GB: "
+                "export it as state-dict or torch-export"
+            )
+        with quiet():
+            traced = _traced(network, config)
+            try:
+                program: Any = torch.onnx.export(
+                    traced, dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
+                )
+                return _as_file(program.model_proto)
+            except Exception as error:  # of torch.onnx, onnxscript or a part of theirs; each has its own
+                raise ExportError(
+                    f"model {config.model.name!r} has a part that cannot be translated to ONNX "
+                    f"({_first_line(error.__cause__ or error)}): "
+                    "export it as state-dict or torch-export"
+                ) from error
+
+    def load(self, path: Path, config: TrainingConfig) -> Predict:
+        """Return what onnxruntime computes."""
+        onnxruntime = importlib.import_module("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors: a warning is about the machine or about the speed
+        session = onnxruntime.InferenceSession(path, sess_options=options, providers=["CPUExecutionProvider"])
+        return lambda images_NHWC: torch.from_numpy(session.run(None, {INPUT: pixels_of(images_NHWC).numpy()})[0])
+
+    def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
+        """Return lines that need onnxruntime alone; pixels are a NumPy array."""
+        return (
+            "import onnxruntime",
+            f"model = onnxruntime.InferenceSession({file!r})  # logits = model.run(None, {{{INPUT!r}: pixels}})[0]",
+        )
+
+
+FORMATS: Mapping[FormatName, ExportFormat] = {"state-dict": StateDict(), "torch-export": TorchExport(), "onnx": Onnx()}
+
+
+class _FromPixels(nn.Module):
+    """A network with its normalisation in front: what is exported takes pixels and nothing else."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, *, normalization: str) -> None:
+        super().__init__()
+        mean, std = NORMALIZATIONS[normalization]
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+        self.eval()
+
+    def forward(self, pixels_NCHW: Tensor) -> Tensor:
+        # A graph takes uint8 and gives nonsense for 0 to 255, unless it is told to refuse.
+        torch.ops.aten._assert_tensor_metadata.default(pixels_NCHW, dtype=torch.float32)
+        logits_NK: Tensor = self.network((pixels_NCHW - self.mean) / self.std)
+        return logits_NK.float()
+
+
+def pixels_of(images_NHWC: Tensor) -> Tensor:
+    """Return what a graph takes, float32 N×3×H×W in [0, 1], for images of N×H×W×3 uint8."""
+    return normalize(images_NHWC, normalization="none")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to themselves what torch's exporters print, log and warn of: errors come as exceptions."""
+    before = logging.root.manager.disable
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+def _traced(network: nn.Module, config: TrainingConfig) -> torch.export.ExportedProgram:
+    """Return the network, its normalisation in front, as torch.export records it for any number of images."""
+    whole = _FromPixels(network, normalization=config.data.normalization)
+    try:
+        with torch.no_grad():
+            # Two images: one alone would be taken for a constant.
+            program = torch.export.export(
+                whole, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
+            )
+    except Exception as error:  # of torch's tracer, its symbolic shapes, or the network's own code
+        raise ExportError(
+            f"torch.export cannot trace model {config.model.name!r} ({_first_line(error)}): its forward must not "
+            "ask in Python for the values of a tensor or the number of images (if, .item(), .numpy(), a loop over the "
+            "batch); the format state-dict needs no tracing"
+        ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # the paths of files on this machine
+    return program
+
+
+def _as_file(model: Any) -> bytes:
+    """Return an ONNX model's bytes, its free dimension called `batch` instead of by the tracer's symbol for it."""
+    # Shapes in between are named after that symbol too. Whoever needs them infers them anew.
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__

@@ -1,0 +1,75 @@
+"""`sweeps export`: a trained network as a file for use elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import runs_option
+
+if TYPE_CHECKING:
+    from cifar_core.export_formats import FormatName
+
+FORMATS = ("state-dict", "torch-export", "onnx")
+"""As `cifar_core.export_formats.FORMATS` has them, which needs torch."""
+
+
+@click.command()
+@click.argument("name", metavar="RUN|SWEEP")
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What to write; see above.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Default RUN|SWEEP with .pt, .pt2 or .onnx, in this folder. FILE.json is written beside it.",
+)
+@click.option("--force", is_flag=True, help="Overwrite FILE and FILE.json.")
+@runs_option
+def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: Path) -> None:
+    """Write a trained network for use elsewhere.
+
+    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. FILE.json beside it says what goes in
+    and comes out: normalisation, class names, the run, its configuration, FILE's SHA-256. FILE is loaded again and
+    compared with the network before it is kept.
+
+    torch-export and onnx are graphs that take float32 N×3×32×32 RGB pixels in [0, 1], normalise them themselves and
+    give N×10 logits. onnx needs `pip install -e '.[onnx]'`. state-dict is the bare network's weights, and normalising
+    is left to whoever uses it; a Classifier does:
+
+    \b
+      config = TrainingConfig(**json.load(open("quick.pt.json"))["config"])
+      network = build_model(config.model)
+      network.load_state_dict(torch.load("quick.pt", weights_only=True))
+      Classifier(network, config).predict("cat.jpg").label  # all of cifar_core
+
+    \b
+    Example:
+      sweeps export quick --format onnx
+    """
+    from sweeps.execution import stage, terminal_copy
+    from sweeps.formatting import accuracy
+
+    with terminal_copy() as console, stage(console, f"exporting {name} as {format_}"):
+        from sweeps.api import export_model
+
+        exported = export_model(name, out, format=format_, runs=runs, overwrite=force)
+    about = exported.about()
+    run, normalization, precision = about["run"], about["normalization"], about["precision"]
+    measured = "" if run["val_accuracy"] is None else f", validation accuracy {accuracy(run['val_accuracy'])}"
+    click.echo(f"{exported.path}: {run['name']}{measured}, {exported.size_bytes / 1e6:,.2f} MB")
+    click.echo(f"{exported.about_path}: input, normalisation, class names, configuration")
+    if normalization["inside"]:
+        click.echo(f"takes RGB pixels in [0, 1]; normalisation {normalization['name']} is inside the graph")
+    else:
+        click.echo(f"the bare weights: normalisation {normalization['name']} is the caller's")
+    if precision["trained_in"] != precision["computes_in"] and normalization["inside"]:
+        click.echo(f"computes in {precision['computes_in']}, trained in {precision['trained_in']}")
+    if exported.tolerance == 0:
+        click.echo("loaded again and checked: logits are the network's to the last bit")
+    else:
+        click.echo(
+            f"loaded again and checked: logits within {exported.largest_difference:.1e} of the network's "
+            f"({exported.tolerance:.1e} allowed)"
+        )
