@@ -17,8 +17,6 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.api import (
-        Sweep,
-        SweepResult,
         export_model,
         leaderboard,
         load_ladder,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
         run,
     )
     from sweeps.errors import SweepError
+    from sweeps.sweep import Sweep, SweepResult
 
 __all__ = [
     "Sweep",
@@ -47,9 +46,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "Sweep": "api",
+        "Sweep": "sweep",
         "SweepError": "errors",
-        "SweepResult": "api",
+        "SweepResult": "sweep",
         "export_model": "api",
         "leaderboard": "api",
         "load_ladder": "api",
