@@ -171,3 +171,25 @@ def test_a_deleted_sweep_takes_its_replicates_with_it(tmp_path: Path, runs: Path
 
     assert written(runs) == []
     assert not (runs / "sweeps" / "tiny").exists()
+
+
+def test_a_search_in_which_nothing_could_be_trained_ends_without_replicates(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    rates = {"optimizer.lr": {"values": [1e20, 1e21]}}
+
+    result = run(tmp_path, runs, cli, **(GRID | {"parameters": rates}), replicates={"top": 1, "seeds": 1})
+
+    assert result.exit_code == 0, result.output
+    assert "tiny: 2 diverged" in result.stdout
+    assert "replicates" not in result.stdout
+    assert confirming(runs) == []
+
+
+def test_a_plan_reckons_with_the_replicates(tmp_path: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, tiny(**GRID, replicates={"top": 2, "seeds": 3}))
+
+    said = cli("plan", path).stdout
+
+    assert "then the best 2 again in full under 3 new seeds each, about" in said
+    assert "then the best" not in cli("plan", write_yaml(tmp_path, tiny(**GRID))).stdout

@@ -515,3 +515,18 @@ def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, st
     assert result.exit_code == 0, result.output
     assert "the timeout is reached" in result.stdout
     assert "no run of a sweep" not in result.output
+
+
+def test_the_csv_is_written_anew_where_a_start_has_brought_the_record_level(runs: Path, start: Start) -> None:
+    assert start().exit_code == 0
+    whole = (runs / "leaderboard.csv").read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        database.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE name = 'tiny-000'")
+        database.commit()
+    (runs / "leaderboard.csv").write_text("of yesterday", encoding="utf-8")
+
+    result = start()
+
+    assert "nothing was trained" in result.stdout
+    now = (runs / "leaderboard.csv").read_text(encoding="utf-8")
+    assert len(now.splitlines()) == len(whole.splitlines())

@@ -17,6 +17,7 @@ import sweeps
 from cifar_core import load_checkpoint
 from cifar_core.data import LabelledImages
 from cifar_core.evaluation import evaluate
+from sweeps.errors import RecordError
 from sweeps.execution import sealed_test
 from sweeps.study import LOOKS_FILE, note_look, read_looks, read_state
 from sweeps.study.looks import looks_in_words
@@ -168,6 +169,26 @@ def test_a_look_is_noted_before_the_images_are_opened(
     assert len(list(read_looks(runs))) == 1
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 0
     assert len(list(read_looks(runs))) == 2
+
+
+def test_what_could_not_be_recorded_is_recorded_when_asked_again_without_a_look(
+    runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search()
+
+    def away(*arguments: Any, **options: Any) -> None:
+        raise RecordError("the record is away")
+
+    monkeypatch.setattr(sealed_test, "_record", away)
+    assert cli("finalize", "tiny", "--runs", runs).exit_code == 2
+    monkeypatch.undo()
+    assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].isna().all()
+
+    result = cli("finalize", "tiny", "--runs", runs)
+
+    assert "nothing was measured" in result.stdout
+    assert len(list(read_looks(runs))) == 1
+    assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].notna().sum() == 1
 
 
 def test_the_log_of_looks_outlives_the_sweep(runs: Path, search: Search, cli: Cli) -> None:

@@ -256,6 +256,20 @@ class TestOutcomes:
             assert parent.info.status == status
 
 
+def test_in_a_record_that_others_may_share_what_runs_in_another_study_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared.db'}")
+    with tracker_of(tmp_path / "here", "s") as tracker:
+        tracker.write(record_of("s", epochs=1, outcome=Outcome.RUNNING))
+        assert tracker.flush()
+        with Tracker(runs=tmp_path / "there", sweep="s", study="another", description="", environment={}):
+            pass
+
+        (run,) = MlflowReader(tmp_path)._store.runs({"kind": "trial"})
+        assert (run.status, run.tags["outcome"]) == ("RUNNING", "running")
+
+
 def test_what_a_killed_driver_left_running_in_another_study_of_the_sweep_is_ended(runs: Path, sweep: str) -> None:
     with tracker_of(runs, sweep) as tracker:
         tracker.write(record_of(sweep, epochs=1, outcome=Outcome.RUNNING))
