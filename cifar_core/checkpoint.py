@@ -6,12 +6,10 @@ is noticed, and costs an epoch.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import pickle
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,10 @@ from cifar_core.errors import CheckpointError
 from cifar_core.files import atomic_write, previous_file
 from cifar_core.models import build_model
 from cifar_core.results import EpochResult
+from cifar_core.seal import seal_of, unsealed
 from cifar_core.training import TrainingState, start
 
 FORMAT = 1
-_SEAL = b"\nsha256:"
-_DIGEST_LENGTH = 64
-_SEAL_LENGTH = len(_SEAL) + _DIGEST_LENGTH
-_ZIP_END_LENGTH = 22
 
 
 def save_checkpoint(state: TrainingState, path: Path) -> None:
@@ -55,7 +50,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
     torch.save(content, buffer)
     with atomic_write(path) as file:
         file.write(buffer.getbuffer())
-        file.write(_SEAL + hashlib.sha256(buffer.getbuffer()).hexdigest().encode("ascii"))
+        file.write(seal_of(buffer.getbuffer()))
         file.flush()
         if path.exists():
             _keep(path, previous_file(path))
@@ -131,7 +126,7 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
     """Return what a file holds, its tensors on the CPU, and the configuration in it."""
     try:
         content: dict[str, Any] = torch.load(
-            io.BytesIO(_checked(path.read_bytes())), map_location="cpu", weights_only=True
+            io.BytesIO(unsealed(path.read_bytes())), map_location="cpu", weights_only=True
         )
         saved = TrainingConfig.model_validate_json(content["config"])
         version = content["format"]
@@ -148,28 +143,3 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 def _unfitting(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew")
-
-
-def _checked(content: bytes) -> bytes:
-    """Return a file's content where its checksum is right.
-
-    Raises:
-        ValueError: it is not, so that something changed the file after it was written.
-    """
-    payload, seal, digest = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
-    if seal == _SEAL:
-        if hashlib.sha256(payload).hexdigest().encode("ascii") != digest:
-            raise ValueError("its checksum is wrong: it has changed since it was written")
-        return payload
-    # Version 0.2.0 and before sealed nothing. Their files end as a zip archive without a comment does, and hold
-    # checksums that torch writes and never looks at.
-    if content[-_ZIP_END_LENGTH:][:4] != b"PK\x05\x06":
-        raise ValueError("its end is damaged or missing")
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"it is damaged: {error}") from error
-    if broken is not None:
-        raise ValueError(f"the checksum of {broken} in it is wrong: it has changed since it was written")
-    return content

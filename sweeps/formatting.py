@@ -115,6 +115,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def bytes_in_words(count: int) -> str:
+    """Return `512 bytes`, `1.5 kB`, `20.1 MB` or `3.2 GB`: powers of 1,000, as disks are sold."""
+    if count < 1000:
+        return plural(count, "byte")
+    power = next((power for power in (1, 2, 3) if count < 999.95 * 1000**power), 4)
+    return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
 def truncated(text: str, length: int) -> str:
     """Return a text of at most `length` characters, with `…` at its end where something was cut off."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

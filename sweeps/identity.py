@@ -161,6 +161,11 @@ def is_of_replicates(name: str) -> bool:
     return name.endswith(_REPLICATES)
 
 
+def is_study_of(name: str, *, sweep: str) -> bool:
+    """Return whether a study is called as a sweep's studies are: its search, its later ones, their replicates."""
+    return name.rpartition("-")[0] == sweep
+
+
 def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
     """Return the name of a sweep's study: the sweep's own, and a hash of what may not change under it."""
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]

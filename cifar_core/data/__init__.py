@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cifar_core.data.images import CLASS_NAMES, Cifar10, Fingerprints, LabelledImages, fingerprint
 from cifar_core.data.load import (
+    cifar10_fault,
     default_directory,
     fetch_cifar10,
     load_cifar10,
@@ -22,6 +23,7 @@ __all__ = [
     "Fingerprints",
     "LabelledImages",
     "SourceName",
+    "cifar10_fault",
     "default_directory",
     "fetch_cifar10",
     "fingerprint",

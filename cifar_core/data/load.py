@@ -83,6 +83,15 @@ def fetch_cifar10(
     return _store(directory, source=source, progress=progress).fetch(force=force)
 
 
+def cifar10_fault(directory: Path | None = None) -> str | None:
+    """Return what is wrong with the data that lies there, None where all of it is whole. Fetches nothing.
+
+    Args:
+        directory: where the data lies; `default_directory()` if not given.
+    """
+    return _store(directory, source="auto", progress=False).fault()
+
+
 def _store(directory: Path | None, *, source: SourceName, progress: bool) -> Store:
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}: {closest(source, SOURCES)}")

@@ -85,6 +85,15 @@ class Store:
             seconds=time.perf_counter() - begin,
         )
 
+    def fault(self) -> str | None:
+        """Return what is wrong with what lies there, None where both parts are whole. Fetches and changes nothing."""
+        for part in prepared.PARTS:
+            try:
+                prepared.read(self.directory, part, fingerprints=self.fingerprints)
+            except (prepared.AbsentError, prepared.BrokenError) as error:
+                return str(error)
+        return None
+
     def _read(self, part: Part, *, warn: bool) -> LabelledImages | None:
         try:
             return prepared.read(self.directory, part, fingerprints=self.fingerprints)

@@ -10,8 +10,10 @@ import click
 from cifar_core.errors import CifarError, closest
 from sweeps.cli.compare import compare
 from sweeps.cli.data import data
+from sweeps.cli.doctor import doctor
 from sweeps.cli.export import export
 from sweeps.cli.finalize import finalize
+from sweeps.cli.gc import gc
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
@@ -88,7 +90,9 @@ for verb in (
     ablate,
     ui,
     stop,
+    doctor,
     repair,
+    gc,
     rm,
 ):
     sweeps.add_command(verb)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from sweeps.execution.checkpoints import remove_checkpoint
+    from sweeps.execution.driver_mark import DriverMark, namespace_of, start_of
     from sweeps.execution.estimate import (
         Probe,
         check_networks,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         plan_of_retraining,
         plan_of_sweep,
     )
+    from sweeps.execution.ray_environment import ray_folder
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
@@ -38,6 +41,7 @@ __all__ = [
     "RETRAINED",
     "Agreement",
     "BackendName",
+    "DriverMark",
     "Finalized",
     "Probe",
     "Rerun",
@@ -50,15 +54,19 @@ __all__ = [
     "finalize",
     "local_slots",
     "makespan",
+    "namespace_of",
     "plan_of_ladder",
     "plan_of_replicates",
     "plan_of_retraining",
     "plan_of_sweep",
     "preview",
+    "ray_folder",
+    "remove_checkpoint",
     "rerun",
     "run",
     "some_combinations",
     "stage",
+    "start_of",
     "terminal_copy",
     "trial_count",
 ]
@@ -68,6 +76,7 @@ __getattr__, __dir__ = lazy_face(
     {
         "Agreement": "reproduction",
         "BackendName": "start",
+        "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
         "Probe": "estimate",
         "RETRAINED": "plan",
@@ -81,15 +90,19 @@ __getattr__, __dir__ = lazy_face(
         "finalize": "sealed_test",
         "local_slots": "slots",
         "makespan": "estimate",
+        "namespace_of": "driver_mark",
         "plan_of_ladder": "plan",
         "plan_of_replicates": "plan",
         "plan_of_retraining": "plan",
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "rerun": "reproduction",
+        "ray_folder": "ray_environment",
+        "remove_checkpoint": "checkpoints",
         "run": "runner",
         "some_combinations": "estimate",
         "stage": "output",
+        "start_of": "driver_mark",
         "terminal_copy": "output",
         "trial_count": "estimate",
     },

@@ -45,6 +45,7 @@ class RayBackend:
         limits: Limits,
         *,
         address: str | None,
+        runs: Path,
         log: Path,
         on_loss: Callable[[], None],
         image_bytes: int = 0,
@@ -55,6 +56,7 @@ class RayBackend:
             resources: what a trial holds.
             limits: how many run at once.
             address: of a cluster; None for this machine.
+            runs: the runs folder, which it notes beside Ray's own files.
             log: for everything that Ray says.
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
             image_bytes: of all images that trials are given.
@@ -64,6 +66,7 @@ class RayBackend:
         self._resources = resources
         self._limits = limits
         self._address = address
+        self._runs = runs
         self._log = log
         self._held = contextlib.ExitStack()
         self._slots: Slots | None = None
@@ -71,7 +74,7 @@ class RayBackend:
 
     def __enter__(self) -> RayBackend:
         with self._held as held:
-            self._folder = held.enter_context(session_folder())
+            self._folder = held.enter_context(session_folder(self._runs))
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals():
                 self._connect()

@@ -19,9 +19,12 @@ from pathlib import Path
 import filelock
 
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
+from sweeps.execution.driver_mark import DriverMark, mark_file
 
 _CONNECT_SECONDS = 5.0
 _SURELY_DEAD_SECONDS = 24 * 3600
+_SURELY_ENDED_SECONDS = 30 * 24 * 3600
+"""What a driver has left of Ray's processes has long been ended, by itself or by somebody."""
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -109,17 +112,26 @@ def require_answer(address: str) -> None:
         ) from None
 
 
+def ray_folder() -> Path:
+    """Return where this user's drivers on this machine keep what belongs to their Ray."""
+    # Short, for it holds sockets, whose paths end after 107 bytes; TMPDIR may be anything.
+    return Path(os.environ.get("RAY_TMPDIR") or "/tmp") / f"sweeps-ray-{os.getuid()}"
+
+
 @contextlib.contextmanager
-def session_folder() -> Iterator[Path]:
+def session_folder(runs: Path) -> Iterator[Path]:
     """Give a driver's Ray a folder of its own for sockets, logs and Tune's notes, which goes when it ends.
 
-    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now.
+    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now, save the note of
+    whose it was: processes of theirs may live still, and `sweeps doctor` asks.
+
+    Args:
+        runs: the driver's runs folder.
 
     Raises:
         SweepError: there cannot be such a folder.
     """
-    # Short, for it holds sockets, whose paths end after 107 bytes; TMPDIR may be anything.
-    parent = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / f"sweeps-ray-{os.getuid()}"
+    parent = ray_folder()
     try:
         parent.mkdir(mode=0o700, exist_ok=True)
         if parent.stat().st_uid != os.getuid():
@@ -128,6 +140,7 @@ def session_folder() -> Iterator[Path]:
             _remove_left_overs(parent)
             folder = parent / f"{os.getpid()}-{secrets.token_hex(2)}"
             folder.mkdir()
+            DriverMark.of_this_process(runs=runs).write(folder)
             held = filelock.FileLock(folder / "lock")
             held.acquire()
     except OSError as error:
@@ -140,6 +153,7 @@ def session_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        mark_file(folder).unlink(missing_ok=True)
         held.release()
 
 
@@ -150,6 +164,10 @@ def _remove_left_overs(parent: Path) -> None:
             lock.acquire(blocking=False)
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
+    for note in parent.glob("*-*.json"):
+        with contextlib.suppress(OSError):
+            if time.time() - note.stat().st_mtime > _SURELY_ENDED_SECONDS and not note.with_suffix("").exists():
+                note.unlink()
     # Of version 0.2.0 and before, which left no sign of whether its driver lives.
     for folder in Path(tempfile.gettempdir()).glob("sweeps-tune-*"):
         with contextlib.suppress(OSError):

@@ -289,13 +289,20 @@ class _Start:
                 from sweeps.execution.inline_backend import InlineBackend
             yield InlineBackend(plan.resources)
             return
-        address, log = options.ray_address, self._folder.path / "ray.log"
+        address, folder = options.ray_address, self._folder
+        log = folder.path / "ray.log"
         with contextlib.ExitStack() as held:
             with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
                 from sweeps.execution.ray_backend import RayBackend
 
                 ray = RayBackend(
-                    plan.resources, plan.limits, address=address, log=log, on_loss=on_loss, image_bytes=image_bytes
+                    plan.resources,
+                    plan.limits,
+                    address=address,
+                    runs=folder.runs,
+                    log=log,
+                    on_loss=on_loss,
+                    image_bytes=image_bytes,
                 )
                 held.enter_context(ray)
             yield ray

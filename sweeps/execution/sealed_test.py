@@ -8,8 +8,6 @@ from pathlib import Path
 
 from sweeps.errors import SweepError
 from sweeps.execution.test_set import bring_weights, measure_on_test
-from sweeps.git_state import git_state
-from sweeps.machine import environment
 from sweeps.results import confirming_keys
 from sweeps.study import (
     CHECKPOINT_FILE,
@@ -99,8 +97,9 @@ def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str)
         runs=folder.runs,
         sweep=folder.sweep,
         study=study,
-        description=f"the best configurations of {folder.sweep} under new seeds",
-        environment=environment(git_state()),
+        description=None,
+        # Neither commit nor versions of this process: it trains nothing.
+        environment={},
         title=f"{folder.sweep} replicates",
     ) as tracker:
         tracker.reconcile(records.values())

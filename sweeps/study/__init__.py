@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
-    from sweeps.study.opening import Studies, open_replicates, open_study, read_studies, read_study
+    from sweeps.study.opening import Studies, open_replicates, open_study, read_all_studies, read_studies, read_study
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
     from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
@@ -47,6 +47,7 @@ __all__ = [
     "open_replicates",
     "open_study",
     "proposer_of",
+    "read_all_studies",
     "read_looks",
     "read_records",
     "read_state",
@@ -85,6 +86,7 @@ __getattr__, __dir__ = lazy_face(
         "open_replicates": "opening",
         "open_study": "opening",
         "proposer_of": "proposers",
+        "read_all_studies": "opening",
         "read_looks": "looks",
         "read_records": "stored_trials",
         "read_state": "state",

@@ -54,11 +54,12 @@ class SweepFolder:
         return self.path / "driver.json"
 
     @contextmanager
-    def locked(self, *, doing: str = "run") -> Iterator[None]:
+    def locked(self, *, doing: str = "run", needs_room: bool = True) -> Iterator[None]:
         """Hold the sweep, so that nobody else runs, mends or deletes it meanwhile.
 
         Args:
             doing: what for, as others are told: "is being ...".
+            needs_room: False for what makes room: on a full disk nobody is told then who holds it.
 
         Raises:
             SweepBusyError: another process holds it; names it.
@@ -76,8 +77,12 @@ class SweepFolder:
                 raise self._busy() from None
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "doing": doing}
         try:
-            with self._writing(), atomic_write(self._driver) as file:
-                file.write(json.dumps(about).encode("utf-8"))
+            try:
+                with self._writing(), atomic_write(self._driver) as file:
+                    file.write(json.dumps(about).encode("utf-8"))
+            except DiskFullError:
+                if needs_room:
+                    raise
             yield
         finally:
             self.forget_driver()

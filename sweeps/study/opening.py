@@ -209,6 +209,24 @@ def read_studies(folder: SweepFolder) -> Studies:
     )
 
 
+def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJournalError | None]:
+    """Return every study of a sweep's journal for reading, those of `--new` and of replicates too, and its damage.
+
+    Unlike `read_studies` it takes a journal in which nothing was begun yet: there are none then.
+
+    Raises:
+        NoSuchSweepError: there is no journal.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if not folder.journal.exists():
+        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
+    journal = JournalFile(folder.journal)
+    storage, damage = read_storage(journal)
+    names = optuna.get_all_study_names(storage)
+    studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
+    return studies, None if damage is None else journal.error(damage)
+
+
 def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:
     return max(stored, key=lambda study: float(study.user_attrs.get("opened", 0.0)))
 

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from sweeps.tracking.answering import record_fault, record_in_words
     from sweeps.tracking.complete_results import CompleteResults
+    from sweeps.tracking.deleted_runs import DeletedRuns, find_deleted_runs, forget_deleted_runs
     from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
     from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
     from sweeps.tracking.reader import MlflowReader, RecordReader, delete_sweep
+    from sweeps.tracking.recorded_run import RecordedRun
+    from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
     from sweeps.tracking.tracker import Tracker
     from sweeps.tracking.ui import serve
 
@@ -21,12 +25,21 @@ __all__ = [
     "COLUMNS",
     "LAST_COLUMNS",
     "CompleteResults",
+    "DeletedRuns",
     "MlflowReader",
     "ModelAbout",
     "RecordReader",
+    "RecordReview",
+    "RecordedRun",
     "Tracker",
+    "bring_level",
     "delete_sweep",
+    "end_as_interrupted",
+    "find_deleted_runs",
+    "forget_deleted_runs",
     "log_model",
+    "record_fault",
+    "record_in_words",
     "say_winner",
     "serve",
 ]
@@ -37,13 +50,22 @@ __getattr__, __dir__ = lazy_face(
         "COLUMNS": "frame",
         "CompleteResults": "complete_results",
         "LAST_COLUMNS": "frame",
+        "DeletedRuns": "deleted_runs",
         "MlflowReader": "reader",
         "ModelAbout": "logged_model",
         "RecordReader": "reader",
+        "RecordReview": "review",
+        "RecordedRun": "recorded_run",
         "Tracker": "tracker",
+        "bring_level": "review",
         "delete_sweep": "reader",
         "log_model": "logged_model",
         "say_winner": "logged_model",
+        "end_as_interrupted": "review",
+        "find_deleted_runs": "deleted_runs",
+        "forget_deleted_runs": "deleted_runs",
+        "record_fault": "answering",
+        "record_in_words": "answering",
         "serve": "ui",
     },
 )

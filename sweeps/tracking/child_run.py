@@ -18,7 +18,7 @@ from sweeps.tracking.mapping import (
     tags_of,
 )
 from sweeps.tracking.recorded_run import RecordedRun
-from sweeps.trial_record import TrialRecord
+from sweeps.trial_record import Outcome, TrialRecord
 
 SAID_AT_CREATION = (CONFIG, "protocol")
 """Tags that follow from the configuration. What an older version wrote, or left out, stays: it is read either way."""
@@ -58,6 +58,14 @@ class ChildRun:
         differs = self.changed_tags(record, defaults={}) or self.outdated_tags(record) or self.name != run_name(record)
         ended = (self.status, self.end_ms) == (STATUS_OF[record.outcome], end_ms(record))
         return record.outcome.is_final and ended and not missing and not differs
+
+    def is_in_step(self, record: TrialRecord) -> bool:
+        """Return whether it says what the ledger says of a trial that nobody trains just now."""
+        if record.outcome.is_final:
+            return self.holds(record)
+        wanted = (STATUS_OF[Outcome.INTERRUPTED], Outcome.INTERRUPTED.value, str(len(record.epochs)))
+        # The two tags come with the last of its epochs, or after them.
+        return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == wanted
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
         """Return the params that are not there. A param cannot be changed: an older version's value stays."""

@@ -158,6 +158,20 @@ def artifacts_beside(path: Path) -> Path:
     return path.resolve().parent / "artifacts"
 
 
+def artifacts_now(path: Path, *, uri: str, location: str) -> Path | None:
+    """Return the folder that a run's artifacts are in now, None where that is none of this machine.
+
+    Args:
+        path: of the record.
+        uri: where the record says that they are.
+        location: where it says that those of the run's experiment are.
+    """
+    try:
+        return _folder(_moved(uri, location, to=artifacts_beside(path)))
+    except RecordError:
+        return None
+
+
 def follow_a_move(path: Path) -> None:
     """Let a record that was moved or copied with its runs folder name the folder that it lies in now.
 

@@ -12,7 +12,17 @@ EXPERIMENT = "cifar10"
 
 def store_uri(runs: Path) -> str:
     """Return where the record is: `MLFLOW_TRACKING_URI`, or the SQLite file in the runs folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own_file(runs)}"
+
+
+def own_file(runs: Path) -> Path:
+    """Return the SQLite file that belongs to a runs folder, whether or not it is in use."""
+    return runs.resolve() / "mlflow.db"
+
+
+def is_own(runs: Path) -> bool:
+    """Return whether the record in use is the runs folder's own, which only its own drivers write."""
+    return sqlite_file(store_uri(runs)) == own_file(runs)
 
 
 def experiment_name() -> str:

@@ -37,7 +37,7 @@ from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.run_files import FILED, files_outcome, run_files
 from sweeps.tracking.schema import ensure_tables
 from sweeps.tracking.sqlite_store import follow_a_move
-from sweeps.tracking.store import quoted, redact, sqlite_file, store_uri
+from sweeps.tracking.store import is_own, quoted, redact, sqlite_file, store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Tracker:
         runs: Path,
         sweep: str,
         study: str,
-        description: str,
+        description: str | None,
         environment: dict[str, str],
         title: str | None = None,
         files: Mapping[str, str] | None = None,
@@ -78,7 +78,7 @@ class Tracker:
             runs: the runs folder.
             sweep: its name.
             study: the name of the study whose trials these are.
-            description: of the sweep, in Markdown; see also `describe`.
+            description: of the sweep, in Markdown; None leaves what it says. See also `describe`.
             environment: facts by name.
             title: what the sweep's own run is called; its name where None.
             files: texts that the sweep's own run holds as artifacts, by name: the sweep's file, a diff.
@@ -121,7 +121,7 @@ class Tracker:
                     tags=self._environment, description=self._description, files=self._files, dataset=self._dataset
                 )
             self._find_children()
-            if sqlite_file(self._uri) == self._runs.resolve() / "mlflow.db":
+            if is_own(self._runs):
                 # Elsewhere, such as on a server, a driver of another runs folder may be training a sweep of this name.
                 self._end_what_others_left()
         self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")

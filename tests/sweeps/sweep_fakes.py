@@ -29,6 +29,8 @@ from sweeps.study.pruners import make_pruner
 from sweeps.trial_record import TrialRecord
 
 Cli = Callable[..., Result]
+Doctor = Callable[..., dict[str, list[str]]]
+"""Runs `sweeps doctor` and returns its lines by their verdict."""
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -200,3 +202,9 @@ def sweeps_process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file in a folder by its name."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

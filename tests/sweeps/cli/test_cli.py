@@ -62,7 +62,19 @@ class TestHelp:
         assert process.stderr.strip() == ""
 
     @pytest.mark.parametrize(
-        "verb", ["run", "leaderboard", "leaderboard tiny", "show tiny/0", "status tiny", "list", "stop tiny", "rm tiny"]
+        "verb",
+        [
+            "run",
+            "leaderboard",
+            "leaderboard tiny",
+            "show tiny/0",
+            "status tiny",
+            "list",
+            "stop tiny",
+            "rm tiny",
+            "doctor",
+            "gc",
+        ],
     )
     def test_a_verb_that_trains_nothing_loads_neither_torch_nor_ray_nor_mlflow(
         self, verb: str, trained: Path, tmp_path: Path

@@ -8,18 +8,21 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeps.errors import SweepError
 from sweeps.execution import ray_environment
+from sweeps.execution.driver_mark import DriverMark
 from sweeps.execution.ray_environment import ensure_private_token, prepare_environment, session_folder
 
 HOLD = """
 import time
+from pathlib import Path
 from sweeps.execution.ray_environment import session_folder
-with session_folder() as folder:
+with session_folder(Path("runs")) as folder:
     (folder / "left").touch()
     print(folder, flush=True)
     time.sleep(60)
@@ -35,11 +38,41 @@ def _folders_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_drivers_folder_goes_with_it_and_is_its_owners_alone() -> None:
-    with session_folder() as folder:
+    with session_folder(Path("runs")) as folder:
         assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
         (folder / "session" / "logs").mkdir(parents=True)
 
     assert not folder.exists()
+
+
+def test_whose_ray_it_is_is_noted_while_its_driver_lives_and_after_it_was_killed(tmp_path: Path) -> None:
+    with session_folder(tmp_path / "runs") as own:
+        living = DriverMark.read(own)
+        assert living is not None
+        assert (living.runs, living.has_died) == (str(tmp_path / "runs"), False)
+    assert DriverMark.read(own) is None
+
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        left = Path(killed.stdout.readline().strip())
+        before = DriverMark.read(left)
+        killed.send_signal(signal.SIGKILL)
+    with session_folder(tmp_path / "runs"):
+        pass
+    after = DriverMark.read(left)
+    assert not left.exists()
+    assert before == after
+    assert after is not None
+    assert after.has_died
+
+
+def test_another_process_with_the_drivers_number_is_not_the_driver(tmp_path: Path) -> None:
+    mark = DriverMark.of_this_process(runs=tmp_path)
+
+    assert not mark.has_died
+    assert replace(mark, started=mark.started - 1).has_died
+    assert not replace(mark, started=mark.started - 1, namespace="pid:[1]").has_died, "another container's number"
+    assert not replace(mark, started=0).has_died, "nothing is known of when it began"
 
 
 def test_what_a_killed_driver_left_goes_at_the_next_start_and_a_living_ones_stays() -> None:
@@ -54,7 +87,7 @@ def test_what_a_killed_driver_left_goes_at_the_next_start_and_a_living_ones_stay
         killed.wait()
         assert left.exists()
 
-        with session_folder() as own:
+        with session_folder(Path("runs")) as own:
             found = {left.exists(), used.exists(), own.exists()}
 
         living.send_signal(signal.SIGKILL)
@@ -72,7 +105,7 @@ def test_old_leftovers_of_older_versions_go_and_young_ones_stay(
     young.mkdir()
     os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
 
-    with session_folder():
+    with session_folder(Path("runs")):
         pass
 
     assert (old.exists(), young.exists()) == (False, True)

@@ -1,0 +1,65 @@
+"""The checksum that a checkpoint's file ends with: a bit that a disk has lost is noticed. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+_SEAL = b"\nsha256:"
+_DIGEST_LENGTH = 64
+_SEAL_LENGTH = len(_SEAL) + _DIGEST_LENGTH
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_LENGTH = 22
+
+
+def seal_of(payload: bytes | memoryview) -> bytes:
+    """Return what is written behind a payload."""
+    return _SEAL + hashlib.sha256(payload).hexdigest().encode("ascii")
+
+
+def unsealed(content: bytes) -> bytes:
+    """Return a file's payload where its checksum is right.
+
+    Raises:
+        ValueError: it is not, so that something changed the file after it was written.
+    """
+    payload, seal, digest = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
+    if seal == _SEAL:
+        if hashlib.sha256(payload).hexdigest().encode("ascii") != digest:
+            raise ValueError("its checksum is wrong: it has changed since it was written")
+        return payload
+    # Version 0.2.0 and before sealed nothing. Their files end as a zip archive without a comment does, and hold
+    # checksums that torch writes and never looks at.
+    if content[-_ZIP_END_LENGTH:][:4] != _ZIP_END:
+        raise ValueError("its end is damaged or missing")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"it is damaged: {error}") from error
+    if broken is not None:
+        raise ValueError(f"the checksum of {broken} in it is wrong: it has changed since it was written")
+    return content
+
+
+def fault_of_seal(path: Path, *, whole: bool = True) -> str | None:
+    """Return what is wrong with a sealed file, None where nothing is found.
+
+    Args:
+        path: the file.
+        whole: read all of it; False looks at its end alone, which a file that was cut off lacks.
+    """
+    try:
+        if whole:
+            unsealed(path.read_bytes())
+            return None
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _SEAL_LENGTH))
+            end = file.read()
+    except (OSError, ValueError) as error:
+        return str(error)
+    if end[: len(_SEAL)] == _SEAL or end[-_ZIP_END_LENGTH:][:4] == _ZIP_END:
+        return None
+    return "its end is damaged or missing"

@@ -1,0 +1,75 @@
+"""`sweeps gc`: frees what nothing refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import runs_option
+from sweeps.errors import SweepError
+
+if TYPE_CHECKING:
+    from sweeps.upkeep import Garbage
+
+
+@click.command()
+@runs_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be freed, and free nothing.")
+def gc(runs: Path, yes: bool, dry_run: bool) -> None:
+    """Free what nothing refers to, after saying how much: bytes a kind and in all.
+
+    That is checkpoints that no trial goes on from, second copies of those of complete trials, files that a killed
+    writer left half written, what runs deleted in MLflow hold in the runs folder's own database, and what interrupted
+    reruns left. The weights of complete trials stay, and so does a sweep that is being run.
+
+    \b
+    Example:
+      sweeps gc --dry-run
+      sweeps gc --yes
+    """
+    from sweeps.formatting import bytes_in_words
+    from sweeps.upkeep import Collection, find_garbage, free, held_garbage, total
+
+    def say(collection: Collection) -> None:
+        for sentence in collection.skipped:
+            click.echo(f"skipped: {sentence}")
+        _print_kinds(collection.found)
+
+    if dry_run:
+        say(find_garbage(runs))
+        return
+    with held_garbage(runs) as collection:
+        say(collection)
+        if not collection.found:
+            return
+        if not yes:
+            click.confirm(f"free {bytes_in_words(total(collection.found))}?", abort=True)
+        freed, failures = 0, []
+        for garbage in collection.found:
+            try:
+                freed += free(garbage, runs=runs)
+            except SweepError as error:
+                failures.append(str(error))
+    click.echo(f"freed {bytes_in_words(freed)} ({freed:,} bytes)")
+    if failures:
+        raise SweepError("\n".join(failures))
+
+
+def _print_kinds(found: Sequence[Garbage]) -> None:
+    from sweeps.formatting import bytes_in_words
+    from sweeps.upkeep import Kind, total
+
+    if not found:
+        click.echo("nothing to free")
+        return
+    for kind in Kind:
+        some = [garbage for garbage in found if garbage.kind is kind]
+        if some:
+            count = sum(max(1, len(garbage.run_ids)) for garbage in some if kind is not Kind.DELETED_RUN)
+            count = count or sum(len(garbage.run_ids) for garbage in some)
+            click.echo(f"{count:>6,} {kind.value}: {bytes_in_words(total(some))} ({total(some):,} bytes)")
+    click.echo(f"in all {bytes_in_words(total(found))} ({total(found):,} bytes)")

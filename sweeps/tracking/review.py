@@ -1,0 +1,110 @@
+"""What the record holds, beside what the journals say: read once, to see what is left open, missing or out of step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sweeps.tracking.child_run import ChildRun
+from sweeps.tracking.client import connect, store_errors
+from sweeps.tracking.mapping import STATUS_OF
+from sweeps.tracking.recorded_run import RecordedRun, open_store
+from sweeps.tracking.store import is_own, store_uri
+from sweeps.tracking.tracker import Tracker
+from sweeps.trial_record import Outcome, TrialRecord
+
+
+class RecordReview:
+    """All runs of the record in use, as of one moment. Changes nothing."""
+
+    def __init__(self, runs: Path) -> None:
+        """Read it.
+
+        Raises:
+            RecordError: it cannot be read.
+        """
+        store = open_store(runs)
+        self.is_own = is_own(runs)
+        """Whether only drivers of this runs folder write it."""
+        self._trials = store.runs({"kind": "trial"})
+        self._parents = store.runs({"kind": "sweep"})
+
+    @property
+    def sweeps(self) -> set[str]:
+        """The names of all sweeps that it has a run of."""
+        return {run.tags.get("sweep", "") for run in (*self._trials, *self._parents)}
+
+    @property
+    def complete_keys(self) -> set[str]:
+        """The keys of the runs that came to their end."""
+        return {run.tags["key"] for run in self._trials if run.tags.get("outcome") == Outcome.COMPLETE}
+
+    def trials(self, *, sweep: str) -> int:
+        """Return how many trials of a sweep it holds."""
+        return sum(run.tags.get("sweep") == sweep for run in self._trials)
+
+    def open_runs(self, *, sweep: str) -> Sequence[RecordedRun]:
+        """Return a sweep's runs that are not ended, its own runs among them."""
+        runs = (*self._trials, *self._parents)
+        return [run for run in runs if run.status == "RUNNING" and run.tags.get("sweep") == sweep]
+
+    def out_of_step(self, records: Iterable[TrialRecord], *, study: str) -> Sequence[TrialRecord]:
+        """Return the trials of a study, none of which is being trained, that it lacks or says something else of."""
+        children = {run.tags["key"]: ChildRun.of(run) for run in self._trials if run.tags.get("study") == study}
+        return [
+            record for record in records if record.key not in children or not children[record.key].is_in_step(record)
+        ]
+
+    def lacks_parent(self, study: str) -> bool:
+        """Return whether it has no run of a study itself."""
+        return self._parent(study) is None
+
+    def end_of(self, study: str, records: Iterable[TrialRecord]) -> str:
+        """Return how a study's own run stands when nobody runs it."""
+        parent = self._parent(study)
+        done = all(record.outcome.is_final for record in records)
+        status = ("FINISHED" if done else "KILLED") if parent is None else parent.status
+        return "KILLED" if status == "RUNNING" else status
+
+    def _parent(self, study: str) -> RecordedRun | None:
+        return next((run for run in self._parents if run.tags.get("study") == study), None)
+
+
+def bring_level(
+    runs: Path, records: Sequence[TrialRecord], *, sweep: str, study: str, title: str, review: RecordReview
+) -> None:
+    """Write what the record lacks of a study that nobody runs, as the next start would, and end what it left open.
+
+    Args:
+        runs: the runs folder.
+        records: every trial of the study.
+        sweep: its name.
+        study: the study's.
+        title: what the study's own run is called where there is none yet.
+        review: what the record held before.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    status = review.end_of(study, records)
+    # Neither commit nor versions of this process: it trains nothing.
+    tracker = Tracker(runs=runs, sweep=sweep, study=study, description=None, environment={}, title=title).open()
+    try:
+        tracker.reconcile(records)
+    finally:
+        tracker.close("FINISHED" if status == "FINISHED" else "FAILED" if status == "FAILED" else "KILLED")
+
+
+def end_as_interrupted(runs: Path, open_runs: Iterable[RecordedRun]) -> None:
+    """End runs that no driver will end any more, as `Tracker.reconcile` ends those that the ledger does not know.
+
+    Raises:
+        RecordError: the record cannot be written.
+    """
+    uri = store_uri(runs)
+    with store_errors(uri):
+        client = connect(uri)
+        for run in open_runs:
+            if run.tags.get("kind") == "trial":
+                client.set_tag(run.run_id, "outcome", Outcome.INTERRUPTED.value)
+            client.set_terminated(run.run_id, STATUS_OF[Outcome.INTERRUPTED])

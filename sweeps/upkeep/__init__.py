@@ -1,0 +1,45 @@
+"""Keeping a runs folder well: what a crash left wrong is found and mended, what nothing refers to is freed.
+
+It lies above execution and record, and below the command line. Nothing here trains, and a sweep that somebody holds is
+left alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cifar_core.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sweeps.upkeep.collect import Collection, find_garbage, free, held_garbage
+    from sweeps.upkeep.doctor import Line, Verdict, examine
+    from sweeps.upkeep.garbage import Garbage, Kind, total
+
+__all__ = [
+    "Collection",
+    "Garbage",
+    "Kind",
+    "Line",
+    "Verdict",
+    "examine",
+    "find_garbage",
+    "free",
+    "held_garbage",
+    "total",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Collection": "collect",
+        "Garbage": "garbage",
+        "Kind": "garbage",
+        "Line": "doctor",
+        "Verdict": "doctor",
+        "examine": "doctor",
+        "find_garbage": "collect",
+        "free": "collect",
+        "held_garbage": "collect",
+        "total": "garbage",
+    },
+)

@@ -1,0 +1,66 @@
+"""Checks of who holds a sweep, and of its journal."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sweeps.formatting import plural
+from sweeps.study import repair_journal
+from sweeps.upkeep.finding import Finding, Result, remark
+from sweeps.upkeep.inventory import Inventory, SweepInventory, is_strangers_left_over
+
+
+def check_drivers(inventory: Inventory) -> Result:
+    """Look for sweeps that are run now, which are left alone, and for the note of a driver of another host.
+
+    A driver that was killed on this host leaves a lock that the system has released and a note that nobody believes:
+    nothing to say.
+    """
+    findings = []
+    for sweep in inventory.sweeps:
+        if sweep.driver is None:
+            continue
+        if is_strangers_left_over(sweep):
+            text = (
+                f"{sweep.name} is said to be {sweep.holder}, but nothing was written for a day: if it was copied from "
+                f"there, or that machine is gone, `sweeps doctor --fix` forgets it"
+            )
+            findings.append(Finding(text=text, mend=partial(_forget_driver, sweep)))
+        else:
+            findings.append(remark(f"{sweep.name} is being {sweep.holder}: left alone"))
+    held = len(inventory.sweeps) - len(inventory.idle)
+    return Result(well=f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running", findings=findings)
+
+
+def _forget_driver(sweep: SweepInventory) -> str:
+    # As the next start does: it takes the lock and writes its own note over the old one.
+    with sweep.folder.locked(doing="mended"):
+        pass
+    return f"{sweep.name}: the note of {sweep.holder} is gone"
+
+
+def check_journals(inventory: Inventory) -> Result:
+    """Look for damage in the journals."""
+    findings = [
+        Finding(text=str(sweep.damage), mend=partial(_repair, sweep))
+        for sweep in inventory.idle
+        if sweep.damage is not None
+    ]
+    findings += [
+        remark(f"{sweep.name} is a copy of another sweep's folder: the record is not compared with {study}")
+        for sweep in inventory.idle
+        for study in sweep.strangers
+    ]
+    parent = inventory.runs / "sweeps"
+    known = {sweep.name for sweep in inventory.sweeps}
+    for path in sorted(parent.iterdir()) if parent.is_dir() else []:
+        if path.is_dir() and path.name not in known:
+            findings.append(
+                remark(f"{path} has no journal: `sweeps rm {path.name}` deletes it if you do not want it any more")
+            )
+    return Result(well=f"{plural(len(inventory.idle), 'journal')} read, none damaged", findings=findings)
+
+
+def _repair(sweep: SweepInventory) -> str:
+    with sweep.folder.locked(doing="repaired"):
+        return "; ".join(f"{sweep.name}: {line}" for line in repair_journal(sweep.folder))

@@ -1,0 +1,109 @@
+"""Checks of the record in MLflow: whether it answers, what is left open in it, what it lacks of the journals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from sweeps.errors import SweepError
+from sweeps.formatting import plural
+from sweeps.identity import is_of_replicates
+from sweeps.study import SweepFolder
+from sweeps.tracking import RecordedRun, RecordReview, bring_level, end_as_interrupted, record_in_words
+from sweeps.trial_record import TrialRecord
+from sweeps.upkeep.finding import Finding, Result, remark
+from sweeps.upkeep.inventory import Inventory, SweepInventory, take_inventory
+
+
+def check_record_answers(inventory: Inventory) -> Result:
+    """Ask whether the record can be had at all: a server that `MLFLOW_TRACKING_URI` names, or the file."""
+    fault = inventory.record_fault
+    return Result(well=record_in_words(inventory.runs), findings=[] if fault is None else [Finding(text=fault)])
+
+
+def check_record(inventory: Inventory) -> Result:
+    """Look for runs that no driver will end, and for trials that the journal holds and the record does not."""
+    review = inventory.review
+    if review is None:
+        return Result(well="not compared with the journals: it cannot be read")
+    findings = []
+    for sweep in filter(lambda sweep: sweep.is_judged, inventory.sweeps):
+        findings += _findings_of(sweep, review, inventory.runs)
+    with_folder = {path.name for path in (inventory.runs / "sweeps").glob("*") if path.is_dir()}
+    for name in sorted(review.sweeps - with_folder - {""}):
+        # In a record that others write too, theirs is no business of this folder.
+        if review.is_own:
+            findings += _findings_without_folder(name, review, inventory.runs)
+    return Result(well="nothing left open, and level with the journals", findings=findings)
+
+
+def _findings_of(sweep: SweepInventory, review: RecordReview, runs: Path) -> list[Finding]:
+    open_runs = _open_runs(sweep, review)
+    lacking = _lacking(sweep, review)
+    said = []
+    if open_runs:
+        said.append(f"{plural(len(open_runs), 'run')} RUNNING although nobody runs it")
+    if lacking:
+        said.append(f"{plural(len(lacking), 'trial')} that the journal holds otherwise, or that the record lacks")
+    if not said:
+        return []
+    elsewhere = "" if review.is_own else " (unless a driver of another runs folder trains a sweep of this name there)"
+    text = f"{sweep.name}: {' and '.join(said)}{elsewhere}: `sweeps doctor --fix` writes it, as the next start would"
+    return [Finding(text=text, mend=partial(_bring_level, sweep.folder, runs))]
+
+
+def _open_runs(sweep: SweepInventory, review: RecordReview) -> Sequence[RecordedRun]:
+    found = review.open_runs(sweep=sweep.name)
+    # Elsewhere, such as on a server, a study that is not here may be another runs folder's.
+    return [run for run in found if review.is_own or run.tags.get("study") in sweep.own_studies]
+
+
+def _lacking(sweep: SweepInventory, review: RecordReview) -> list[TrialRecord]:
+    lacking: list[TrialRecord] = []
+    for study, records in sweep.own_studies.items():
+        found = review.out_of_step(records, study=study)
+        # Trials whose study has no run of its own hang in the air: all of them.
+        lacking += records if review.lacks_parent(study) else found
+    return lacking
+
+
+def _bring_level(folder: SweepFolder, runs: Path) -> str:
+    with folder.locked(doing="mended"):
+        # Anew, under the lock: a driver may have come and gone since it was looked at.
+        review, found = RecordReview(runs), take_inventory(folder, is_held=True)
+        if found.damage is not None:
+            raise SweepError(found.damage)
+        lacking, open_runs = _lacking(found, review), _open_runs(found, review)
+        keys, open_studies = {record.key for record in lacking}, {run.tags.get("study") for run in open_runs}
+        for study, records in found.own_studies.items():
+            if study in open_studies or any(record.key in keys for record in records):
+                title = f"{folder.sweep} replicates" if is_of_replicates(study) else folder.sweep
+                bring_level(runs, records, sweep=folder.sweep, study=study, title=title, review=review)
+        left = _open_runs(found, RecordReview(runs))
+        if left:
+            end_as_interrupted(runs, left)
+    return (
+        f"{folder.sweep}: {plural(len(lacking), 'trial')} written from the journal, "
+        f"{plural(len(open_runs), 'run')} ended that nobody ran"
+    )
+
+
+def _findings_without_folder(name: str, review: RecordReview, runs: Path) -> list[Finding]:
+    open_runs = review.open_runs(sweep=name)
+    if not open_runs:
+        trials = review.trials(sweep=name)
+        text = f"{name} has {plural(trials, 'trial')} in the record and no folder any more: they stay, nothing to do"
+        return [remark(text)] if trials else []
+    text = (
+        f"{name}: {plural(len(open_runs), 'run')} RUNNING, and its folder is gone: `sweeps doctor --fix` ends them as "
+        "interrupted; its results stay"
+    )
+    return [Finding(text=text, mend=partial(_end, name, open_runs, runs))]
+
+
+def _end(name: str, open_runs: Sequence[RecordedRun], runs: Path) -> str:
+    if SweepFolder(runs, name).path.is_dir():
+        return f"{name}: nothing, it has been begun anew meanwhile"
+    end_as_interrupted(runs, open_runs)
+    return f"{name}: {plural(len(open_runs), 'run')} ended as interrupted"

@@ -1,0 +1,62 @@
+"""Checks of the runs folder, and of the room on disk and in shared memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from sweeps.execution import ray_folder
+from sweeps.formatting import bytes_in_words
+from sweeps.upkeep.finding import Finding, Result, remark
+from sweeps.upkeep.inventory import Inventory
+
+ENOUGH_BYTES = 1_000_000_000
+"""On the disk: below it a sweep of larger networks may end with a full one."""
+OBJECT_STORE_BYTES = 1_200_000_000
+"""What a local Ray sets aside in shared memory: one gigabyte, and the images."""
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def check_runs_folder(inventory: Inventory) -> Result:
+    """Look whether the runs folder can be written, without writing."""
+    existing = _existing(inventory.runs)
+    findings = []
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        findings.append(Finding(text=f"{existing} cannot be written: choose another folder with --runs"))
+    missing = "" if inventory.runs.exists() else " (not there yet: the first sweep makes it)"
+    return Result(well=f"{inventory.runs} can be written{missing}", findings=findings)
+
+
+def check_disk(inventory: Inventory) -> Result:
+    """Look how much room is left where runs and where Ray write."""
+    findings, said = [], []
+    for what, folder in (("the runs folder", inventory.runs), ("Ray's temporary folder", ray_folder())):
+        free = shutil.disk_usage(_existing(folder)).free
+        said.append(f"{bytes_in_words(free)} free under {what}")
+        if free < ENOUGH_BYTES:
+            enough = bytes_in_words(ENOUGH_BYTES)
+            text = f"only {said[-1]} ({folder}; at least {enough}): make room, perhaps with `sweeps gc`"
+            findings.append(Finding(text=text))
+    return Result(well=f"{', '.join(said)} (at least {bytes_in_words(ENOUGH_BYTES)} each)", findings=findings)
+
+
+def check_shared_memory(inventory: Inventory) -> Result:
+    """Look whether Ray's object store has room in shared memory; it does without, more slowly."""
+    if not _SHARED_MEMORY.is_dir():
+        return Result(well="this system has no /dev/shm: Ray keeps its images on disk")
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    enough = bytes_in_words(OBJECT_STORE_BYTES)
+    if free < OBJECT_STORE_BYTES:
+        text = (
+            f"only {bytes_in_words(free)} free in {_SHARED_MEMORY}: Ray wants {enough} there and keeps its images on "
+            "disk instead (in a container: --shm-size=2g)"
+        )
+        return Result(well="", findings=[remark(text)])
+    return Result(well=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} (at least {enough})")
+
+
+def _existing(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that is there."""
+    path = path.absolute()
+    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))

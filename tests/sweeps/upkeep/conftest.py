@@ -1,0 +1,57 @@
+"""Runs folders to look at: whole ones, which each test then damages in its own copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sweep_fakes import Cli, Doctor, tiny, write_yaml
+
+from sweeps.cli.main import sweeps
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "runs").mkdir()
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
+    content = tiny(
+        base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
+        method="grid",
+        run_cap=None,
+        parameters={"optimizer.lr": {"values": [0.05, 0.01, 1e-7, 1e-8, 1e-9, 1e18]}},
+        early_terminate={"type": "asha", "min_epochs": 1, "reduction_factor": 2},
+        replicates={"top": 1, "seeds": 2},
+    )
+    arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return folder / "runs"
+
+
+@pytest.fixture
+def runs(whole: Path, tmp_path: Path) -> Path:
+    """A copy of `whole`, as somebody would copy a folder."""
+    shutil.copytree(whole, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def doctor(cli: Cli) -> Doctor:
+    """Run the doctor; return its lines by their verdict, and under `exit` its exit code."""
+
+    def run(runs: Path, *options: str) -> dict[str, list[str]]:
+        result = cli("doctor", "--runs", runs, *options)
+        said: dict[str, list[str]] = {"ok": [], "note": [], "problem": [], "mended": []}
+        for line in result.stdout.splitlines():
+            verdict, text = line.split(maxsplit=1)
+            said[verdict].append(text)
+        assert result.exit_code == bool(said["problem"]), result.output
+        return said
+
+    return run

@@ -1,0 +1,529 @@
+"""Each fault really produced: the doctor sees it, changes nothing until it is told to, mends it and is content."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from sweep_fakes import Doctor, Written, book, outcomes, snapshot, sweeps_process, tiny, write_yaml, written
+
+import cifar_core.data.load
+from cifar_core.data import load_cifar10
+from cifar_core.data.sources import FetchedImages, SourceFailedError
+from sweeps.study import read_state
+from sweeps.tracking import answering
+from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.upkeep import space, versions
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+START_SECONDS = 60
+
+
+def of(said: list[str], check: str) -> list[str]:
+    """Return what was said of one check."""
+    return [line.removeprefix(f"{check}: ") for line in said if line.startswith(f"{check}: ")]
+
+
+def client_of(runs: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
+
+
+def trial_of(runs: Path, outcome: Outcome) -> TrialRecord:
+    """Return a trial of the search that ended so."""
+    return next(record for record in read_state(runs, "tiny").records if record.outcome is outcome)
+
+
+def assert_mended(doctor: Doctor, runs: Path, check: str) -> str:
+    """Assert that a fault is seen without a change, then mended and gone; return what was said of it first."""
+    before = snapshot(runs)
+    seen = doctor(runs)
+    assert snapshot(runs) == before, "it only looks without --fix"
+    assert len(of(seen["problem"], check)) == 1, seen
+    assert len(seen["problem"]) == 1, seen
+    mended = doctor(runs, "--fix")
+    assert len(of(mended["mended"], check)) == 1, mended
+    assert mended["problem"] == [], mended
+    again = doctor(runs)
+    assert again["problem"] == [], again
+    return of(seen["problem"], check)[0]
+
+
+def _steps(run: Written) -> dict[str, list[int]]:
+    # What is said once is at step 0, and told again at each time that it was told.
+    return {name: sorted(set(steps)) for name, steps in run.steps.items()}
+
+
+def as_before(before: list[Written], after: list[Written]) -> bool:
+    """Return whether each trial has one run that says what it said, whatever its id is."""
+
+    def told(runs: list[Written]) -> list[object]:
+        ours = ("key", "outcome", "epochs_done", "study", "trial", "seed", "protocol", "log")
+        rows = [(r.name, r.status, {n: r.tags.get(n) for n in ours}, _steps(r)) for r in runs]
+        return sorted(rows, key=str)
+
+    return told(before) == told(after)
+
+
+def test_of_a_whole_folder_nothing_is_wrong_and_nothing_is_written(runs: Path, doctor: Doctor) -> None:
+    assert {record.outcome for record in read_state(runs, "tiny").records} == {
+        Outcome.COMPLETE,
+        Outcome.PRUNED,
+        Outcome.DIVERGED,
+    }
+    assert read_state(runs, "tiny").replicates
+    before = snapshot(runs)
+
+    plain, fixed = doctor(runs), doctor(runs, "--fix")
+
+    assert (plain["problem"], plain["note"]) == ([], [])
+    assert (fixed["problem"], fixed["mended"]) == ([], [])
+    assert snapshot(runs) == before
+
+
+def test_a_folder_that_is_not_there_yet_is_well_and_is_not_made(tmp_path: Path, doctor: Doctor) -> None:
+    said = doctor(tmp_path / "none", "--fix")
+
+    assert said["problem"] == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_of_version_0_1_0_is_mended_and_its_results_stay(tmp_path: Path, doctor: Doctor) -> None:
+    with tarfile.open(FIXTURES / "runs-0.1.0.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    runs = tmp_path / "runs"
+    doctor(runs, "--fix")
+
+    assert doctor(runs)["problem"] == []
+
+
+class TestTheRecord:
+    def test_what_a_killed_driver_left_running_is_ended_as_the_next_start_would(
+        self, tmp_path: Path, empty_store: Path, doctor: Doctor
+    ) -> None:
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        shutil.copy(empty_store, killed)
+        content = tiny(base=tiny()["base"] | {"epochs": 100_000})
+        arguments = ("run", write_yaml(tmp_path, content), "--runs", killed, "--backend", "inline")
+        journal = killed / "sweeps" / "tiny" / "journal.log"
+        with sweeps_process(*arguments, cwd=tmp_path) as driver:
+            deadline = time.monotonic() + START_SECONDS
+            while not (journal.exists() and b"epoch:0003" in journal.read_bytes()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            driver.send_signal(signal.SIGKILL)
+        assert "RUNNING" in {run.status for run in written(killed, kind="sweep")}
+
+        said = assert_mended(doctor, killed, "record")
+
+        assert "RUNNING although nobody runs it" in said
+        assert set(outcomes(killed)) == {("KILLED", "interrupted")}
+        assert [run.status for run in written(killed, kind="sweep")] == ["KILLED"]
+        (trial,) = written(killed)
+        (record,) = read_state(killed, "tiny").records
+        assert trial.steps["train_loss"] == [epoch.epoch for epoch in record.epochs]
+
+    def test_a_run_that_says_running_is_ended_as_the_journal_says(self, runs: Path, doctor: Doctor) -> None:
+        before = written(runs)
+        client_of(runs).update_run(before[0].run_id, status="RUNNING")
+
+        assert_mended(doctor, runs, "record")
+
+        assert as_before(before, written(runs))
+
+    def test_a_run_that_was_deleted_is_written_again_from_the_journal(self, runs: Path, doctor: Doctor) -> None:
+        before = written(runs)
+        client_of(runs).delete_run(before[0].run_id)
+
+        said = assert_mended(doctor, runs, "record")
+
+        assert "1 trial" in said
+        assert as_before(before, written(runs))
+
+    def test_a_replicate_that_was_deleted_is_too_and_the_sweeps_own_runs_say_what_they_said(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
+        before, parents = written(runs), written(runs, kind="sweep")
+        client_of(runs).delete_run(next(run for run in before if "replicate_of" in run.tags).run_id)
+
+        assert_mended(doctor, runs, "record")
+
+        assert as_before(before, written(runs))
+        assert written(runs, kind="sweep") == parents
+
+    def test_a_sweeps_own_run_that_was_deleted_is_there_again_with_its_trials_below_it(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
+        parents = written(runs, kind="sweep")
+        client_of(runs).delete_run(parents[0].run_id)
+
+        assert_mended(doctor, runs, "record")
+
+        now = {run.run_id: run for run in written(runs, kind="sweep")}
+        assert sorted((run.name, run.status) for run in now.values()) == sorted((r.name, r.status) for r in parents)
+        assert {run.tags["mlflow.parentRunId"] for run in written(runs)} == set(now)
+
+    def test_a_trial_of_which_the_record_says_something_else_is_put_right(self, runs: Path, doctor: Doctor) -> None:
+        before = written(runs)
+        complete = next(run for run in before if run.tags["outcome"] == "complete")
+        client_of(runs).set_tag(complete.run_id, "outcome", "failed")
+
+        assert_mended(doctor, runs, "record")
+
+        assert as_before(before, written(runs))
+
+    def test_runs_of_a_sweep_whose_folder_is_gone_are_said_and_stay(self, runs: Path, doctor: Doctor) -> None:
+        shutil.rmtree(runs / "sweeps" / "tiny")
+        before = written(runs)
+
+        said = doctor(runs, "--fix")
+
+        assert said["problem"] == []
+        assert len(of(said["note"], "record")) == 1
+        assert written(runs) == before
+
+    def test_those_of_them_that_say_running_are_ended(self, runs: Path, doctor: Doctor) -> None:
+        shutil.rmtree(runs / "sweeps" / "tiny")
+        run = written(runs)[0]
+        client_of(runs).update_run(run.run_id, status="RUNNING")
+
+        assert_mended(doctor, runs, "record")
+
+        assert (written(runs)[0].status, written(runs)[0].tags["outcome"]) == ("KILLED", "interrupted")
+        assert not (runs / "sweeps" / "tiny").exists()
+
+    def test_a_sweep_that_is_being_run_is_left_alone_and_others_are_not(self, runs: Path, doctor: Doctor) -> None:
+        client_of(runs).update_run(written(runs)[0].run_id, status="RUNNING")
+        (runs / "sweeps" / "tiny" / "checkpoints" / "0123456789abcdef").mkdir()
+        other = book(runs, name="other").folder
+        book(runs, name="other").open()
+        (other.path / "checkpoints" / "fedcba9876543210").mkdir(parents=True)
+        hold = f"""
+from pathlib import Path
+from sweeps.study.folder import SweepFolder
+with SweepFolder(Path({str(runs)!r}), "tiny").locked():
+    print("held", flush=True)
+    input()
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as driver:
+            assert driver.stdout is not None
+            driver.stdout.readline()
+            before = snapshot(runs / "sweeps" / "tiny"), written(runs)
+            said = doctor(runs, "--fix")
+            assert (snapshot(runs / "sweeps" / "tiny"), written(runs)) == before
+            driver.communicate("\n")
+
+        assert of(said["note"], "drivers") == [
+            f"tiny is being run by process {driver.pid} on {socket.gethostname()}: left alone"
+        ]
+        assert ["other" in line for line in said["mended"]] == [True]
+        assert not (other.path / "checkpoints" / "fedcba9876543210").exists()
+
+    def test_a_record_that_is_no_database_is_said(self, runs: Path, doctor: Doctor) -> None:
+        (runs / "mlflow.db").write_bytes(b"something else" * 100)
+
+        said = doctor(runs, "--fix")
+
+        assert len(of(said["problem"], "MLflow")) == 1
+        assert len(said["problem"]) == 1
+
+    def test_a_server_that_is_not_there_is_said_with_what_to_do(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{port}")
+
+        said = doctor(runs, "--fix")
+
+        assert len(said["problem"]) == 1
+        assert f"no MLflow server answers at http://127.0.0.1:{port}" in said["problem"][0]
+        assert "secret" not in str(said)
+        assert "unset MLFLOW_TRACKING_URI" in said["problem"][0]
+
+    def test_a_server_that_says_nothing_is_not_waited_for(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(answering, "ANSWER_SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            began = time.monotonic()
+            said = doctor(runs)
+
+        assert time.monotonic() - began < 10
+        assert "within 0.3 s" in said["problem"][0]
+
+
+class TestJournals:
+    def test_a_flipped_bit_is_mended_and_the_damaged_file_is_kept(self, runs: Path, doctor: Doctor) -> None:
+        journal = runs / "sweeps" / "tiny" / "journal.log"
+        (runs / "sweeps" / "tiny" / "journal.log.backup").unlink()
+        content = bytearray(journal.read_bytes())
+        content[len(content) * 3 // 4] ^= 4
+        journal.write_bytes(content)
+
+        said = assert_mended(doctor, runs, "journals")
+
+        assert "sweeps repair tiny" in said
+        assert (runs / "sweeps" / "tiny" / "journal.log.damaged-1").read_bytes() == content
+
+    def test_while_one_is_damaged_no_checkpoint_of_any_sweep_is_judged(self, runs: Path, doctor: Doctor) -> None:
+        journal = runs / "sweeps" / "tiny" / "journal.log"
+        content = journal.read_bytes()
+        journal.write_bytes(b"{nonsense}\n" + content)
+        book(runs, name="other").open()
+        orphan = runs / "sweeps" / "other" / "checkpoints" / "fedcba9876543210"
+        orphan.mkdir(parents=True)
+
+        said = doctor(runs)
+
+        assert "cannot be said" in of(said["note"], "checkpoints")[0]
+        assert of(said["problem"], "checkpoints") == []
+
+    def test_a_folder_without_a_journal_is_said_and_kept(self, runs: Path, doctor: Doctor) -> None:
+        (runs / "sweeps" / "half" / "checkpoints" / "fedcba9876543210").mkdir(parents=True)
+
+        said = doctor(runs, "--fix")
+
+        assert said["problem"] == []
+        assert "sweeps rm half" in of(said["note"], "journals")[0]
+        assert (runs / "sweeps" / "half" / "checkpoints" / "fedcba9876543210").is_dir()
+
+
+class TestDrivers:
+    def test_the_note_of_a_driver_that_was_killed_here_is_nothing_to_speak_of(self, runs: Path, doctor: Doctor) -> None:
+        note = runs / "sweeps" / "tiny" / "driver.json"
+        note.write_text(json.dumps({"pid": 1, "host": socket.gethostname(), "since": 0.0, "doing": "run"}))
+
+        assert doctor(runs)["note"] == []
+
+    def test_one_of_another_host_is_believed_for_a_day(self, runs: Path, doctor: Doctor) -> None:
+        note = runs / "sweeps" / "tiny" / "driver.json"
+        note.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0, "doing": "run"}))
+
+        said = doctor(runs, "--fix")
+        assert of(said["note"], "drivers") == ["tiny is being run by process 1 on elsewhere: left alone"]
+        assert note.exists()
+
+        for path in (runs / "sweeps" / "tiny", *(runs / "sweeps" / "tiny").rglob("*")):
+            os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+        assert "on elsewhere" in assert_mended(doctor, runs, "drivers")
+        assert not note.exists()
+
+
+class TestCheckpoints:
+    def test_a_folder_of_a_foreign_key_goes(self, runs: Path, doctor: Doctor) -> None:
+        complete = trial_of(runs, Outcome.COMPLETE)
+        weights = runs / "sweeps" / "tiny" / "checkpoints" / complete.key
+        orphan = weights.with_name("0123456789abcdef")
+        shutil.copytree(weights, orphan)
+
+        said = assert_mended(doctor, runs, "checkpoints")
+
+        assert "0123456789abcdef (of no trial)" in said
+        assert not orphan.exists()
+        assert (weights / "state.pt").exists()
+
+    @pytest.mark.parametrize("outcome", [Outcome.PRUNED, Outcome.DIVERGED])
+    def test_that_of_a_trial_that_will_not_go_on_goes(self, outcome: Outcome, runs: Path, doctor: Doctor) -> None:
+        left = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, outcome).key
+        left.mkdir()
+        (left / "state.pt").write_bytes(b"x" * 1000)
+
+        assert f"({outcome.value})" in assert_mended(doctor, runs, "checkpoints")
+
+        assert not left.exists()
+
+    def test_weights_of_a_run_that_is_complete_anywhere_stay_wherever_they_lie(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
+        weights = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key
+        book(runs, name="other").open()
+        copy = runs / "sweeps" / "other" / "checkpoints" / weights.name
+        shutil.copytree(weights, copy)
+
+        assert doctor(runs, "--fix")["mended"] == []
+
+        assert (copy / "state.pt").exists()
+
+    def test_damaged_weights_are_taken_from_another_sweeps_copy(self, runs: Path, doctor: Doctor) -> None:
+        shutil.copytree(runs / "sweeps" / "tiny", runs / "sweeps" / "other")
+        path = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key / "state.pt"
+        whole = path.read_bytes()
+        flip(path)
+
+        assert "another sweep has a copy" in assert_mended(doctor, runs, "checkpoints")
+
+        assert path.read_bytes() == whole
+
+    def test_a_copy_of_a_sweeps_folder_leaves_the_runs_of_the_sweep_as_they_are(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
+        shutil.copytree(runs / "sweeps" / "tiny", runs / "sweeps" / "other")
+        before = written(runs)
+
+        said = doctor(runs, "--fix")
+
+        assert said["problem"] == []
+        assert "is a copy of another sweep's folder" in of(said["note"], "journals")[0]
+        assert written(runs) == before
+
+    def test_damaged_weights_without_a_copy_are_said_and_kept(self, runs: Path, doctor: Doctor) -> None:
+        path = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key / "state.pt"
+        flip(path)
+        damaged = path.read_bytes()
+
+        said = doctor(runs, "--fix")
+
+        assert "there is no copy" in of(said["problem"], "checkpoints")[0]
+        assert said["mended"] == []
+        assert path.read_bytes() == damaged
+
+    @pytest.mark.parametrize("has_previous", [True, False])
+    def test_a_damaged_one_of_an_interrupted_trial_goes_unless_the_one_before_serves(
+        self, has_previous: bool, runs: Path, doctor: Doctor
+    ) -> None:
+        ledger = book(runs, name="open").open()
+        trial = ledger.next_trial()
+        assert isinstance(trial, TrialRecord)
+        doctor(runs, "--fix")
+        path = runs / "sweeps" / "open" / "checkpoints" / trial.key / "state.pt"
+        weights = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key
+        shutil.copytree(weights, path.parent)
+        before = path.with_name("state.previous.pt")
+        before.unlink(missing_ok=True)
+        if has_previous:
+            shutil.copy(path, before)
+        flip(path)
+
+        if has_previous:
+            said = doctor(runs, "--fix")
+            assert "an epoch earlier" in of(said["note"], "checkpoints")[0]
+            assert (path.exists(), before.exists()) == (True, True)
+        else:
+            assert_mended(doctor, runs, "checkpoints")
+            assert not path.exists()
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+class FromMemory:
+    """A source of the data that is always to be had."""
+
+    name = "memory"
+
+    def fetch(self, directory: Path, *, scratch: Path, reporter: object) -> FetchedImages:
+        images = load_cifar10(REAL, progress=False)
+        return FetchedImages(train=images.train, test=images.test)
+
+
+class Away(FromMemory):
+    def fetch(self, directory: Path, *, scratch: Path, reporter: object) -> FetchedImages:
+        raise SourceFailedError("nobody answers")
+
+
+REAL = cifar_core.data.load.default_directory()
+
+
+class TestTheData:
+    @pytest.fixture(autouse=True)
+    def labels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bytes]:
+        directory = tmp_path / "data"
+        directory.mkdir()
+        for path in REAL.glob("*.*"):
+            shutil.copy(path, directory)
+        labels = np.load(directory / "test_labels.npy")
+        labels[17] ^= 1
+        np.save(directory / "test_labels.npy", labels)
+        monkeypatch.setenv("CIFAR10_DIR", str(directory))
+        return (directory / "test_labels.npy").read_bytes
+
+    def test_one_changed_byte_is_seen_and_mended(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(cifar_core.data.load.SOURCES, "auto", (FromMemory(),))
+
+        assert "sweeps data" in assert_mended(doctor, runs, "data")
+
+    def test_where_no_source_answers_it_stays_as_it_is(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, labels: Callable[[], bytes]
+    ) -> None:
+        monkeypatch.setitem(cifar_core.data.load.SOURCES, "auto", (Away(),))
+        before = labels()
+
+        said = doctor(runs, "--fix")
+
+        assert "test_labels.npy is damaged" in of(said["problem"], "data")[0]
+        assert "nobody answers" in " ".join(said["note"])
+        assert labels() == before
+
+    def test_data_that_is_not_there_is_said_with_how_to_fetch_it(
+        self, runs: Path, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CIFAR10_DIR", str(tmp_path / "nothing"))
+
+        said = doctor(runs)
+
+        assert "`sweeps data`" in of(said["problem"], "data")[0]
+        assert not (tmp_path / "nothing").exists()
+
+
+class TestTheMachine:
+    def test_too_little_room_is_said_with_the_threshold(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(space, "ENOUGH_BYTES", 10**18)
+
+        assert "at least 1,000,000.0 TB" in of(doctor(runs)["problem"], "disk")[0]
+
+    def test_too_little_shared_memory_is_a_remark(
+        self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(space, "OBJECT_STORE_BYTES", 10**18)
+
+        said = doctor(runs)
+
+        assert "--shm-size" in of(said["note"], "shared memory")[0]
+        assert said["problem"] == []
+
+    def test_a_runs_folder_that_cannot_be_written_is_said(self, tmp_path: Path, doctor: Doctor) -> None:
+        (tmp_path / "file").touch()
+
+        assert "cannot be written" in of(doctor(tmp_path / "file" / "runs")["problem"], "runs folder")[0]
+
+    def test_other_versions_than_the_locked_ones_are_a_remark_and_unmet_needs_a_problem(self, tmp_path: Path) -> None:
+        (tmp_path / "requirements.lock").write_text("click==0.0.1  # old\nnumpy==9999.0\nnobody-has-this==1.0\n")
+        project = '[project]\nname = "cifar-sweeps"\nrequires-python = ">=3.11"\ndependencies = ["click>=8", {}]\n'
+        (tmp_path / "pyproject.toml").write_text(project.format('"numpy>=2"'))
+        (note,) = versions.versions_against(tmp_path).findings
+        assert not note.is_problem
+        assert "2 versions" in note.text
+        assert "not 0.0.1" in note.text
+        assert "not 9999.0" in note.text
+
+        (tmp_path / "pyproject.toml").write_text(project.format('"numpy>=9999", "nobody-has-this"'))
+        problems = [each.text for each in versions.versions_against(tmp_path).findings if each.is_problem]
+        assert [text.split()[0] for text in problems] == ["numpy", "nobody-has-this"]
+
+    def test_without_a_lock_what_the_package_declares_is_asked_for(self, tmp_path: Path) -> None:
+        assert versions.versions_against(tmp_path).findings == []
+        assert "requirements met" in versions.versions_against(tmp_path).well

@@ -1,0 +1,170 @@
+"""Processes of Ray that outlive a killed driver are told from everybody else's, and ended by their numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweep_fakes import Doctor, sweeps_process, tiny, write_yaml
+
+from sweeps.execution import DriverMark, start_of
+from sweeps.upkeep.ray_left_overs import left_overs
+
+START_SECONDS = 120
+STAND_IN = """
+import signal, sys, time
+log = open(sys.argv[2], "ab")
+if "stubborn" in sys.argv[1:]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(100)
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """The folder of a Ray as `session_folder` makes it."""
+    folder = tmp_path / f"sweeps-ray-{os.getuid()}" / "12345-abcd"
+    (folder / "session" / "logs").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def start(session: Path) -> Iterator[Start]:
+    """Start something that stands for a process of Ray: it has its title, and a log open in the session's folder."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(
+        title: str = "ray::StandIn", *, log: Path = session / "session" / "logs" / "a.log", how: str = ""
+    ) -> object:
+        arguments = [title, "-c", STAND_IN, "-", str(log), how]
+        process = subprocess.Popen(arguments, executable=sys.executable, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start  # type: ignore[misc]
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def dead(runs: Path) -> DriverMark:
+    """Return the mark of a driver that is gone."""
+    mark = DriverMark.of_this_process(runs=runs)
+    return replace(mark, started=mark.started - 1)
+
+
+def test_what_a_dead_driver_of_this_folder_left_is_found_and_ended(
+    tmp_path: Path, session: Path, start: Start, doctor: Doctor
+) -> None:
+    dead(tmp_path / "runs").write(session)
+    gentle, stubborn = start(), start(how="stubborn")
+    assert {left.pid for left in left_overs(tmp_path / "runs")} == {gentle.pid, stubborn.pid}
+
+    seen = doctor(tmp_path / "runs")
+    assert (gentle.poll(), stubborn.poll()) == (None, None), "it only looks without --fix"
+    mended = doctor(tmp_path / "runs", "--fix")
+
+    assert [str(pid) in seen["problem"][0] for pid in (gentle.pid, stubborn.pid)] == [True, True]
+    assert mended["problem"] == []
+    assert (gentle.wait(10), stubborn.wait(10)) == (-signal.SIGTERM, -signal.SIGKILL)
+
+
+def test_it_is_known_when_the_folder_of_its_ray_is_gone(tmp_path: Path, session: Path, start: Start) -> None:
+    dead(tmp_path).write(session)
+    left = start()
+    for path in sorted(session.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    session.rmdir()
+
+    assert [found.pid for found in left_overs(tmp_path)] == [left.pid]
+
+
+class TestNeverClaimed:
+    def test_what_belongs_to_a_driver_that_lives(self, tmp_path: Path, session: Path, start: Start) -> None:
+        DriverMark.of_this_process(runs=tmp_path).write(session)
+        start()
+
+        assert list(left_overs(tmp_path)) == []
+
+    def test_what_a_driver_of_another_runs_folder_left(self, tmp_path: Path, session: Path, start: Start) -> None:
+        dead(tmp_path / "theirs").write(session)
+        start()
+
+        assert list(left_overs(tmp_path / "ours")) == []
+
+    def test_what_nobody_noted_whose_it_is(self, tmp_path: Path, start: Start) -> None:
+        start()
+
+        assert list(left_overs(tmp_path)) == []
+
+    def test_what_a_driver_in_another_container_may_still_use(
+        self, tmp_path: Path, session: Path, start: Start
+    ) -> None:
+        replace(dead(tmp_path), namespace="pid:[1]").write(session)
+        start()
+
+        assert list(left_overs(tmp_path)) == []
+
+    def test_a_ray_that_this_project_did_not_start(self, tmp_path: Path, session: Path, start: Start) -> None:
+        dead(tmp_path).write(session)
+        start(log=tmp_path / "elsewhere.log")
+
+        assert list(left_overs(tmp_path)) == []
+
+    def test_a_pager_that_shows_a_log_of_it(self, tmp_path: Path, session: Path, start: Start) -> None:
+        dead(tmp_path).write(session)
+        start("less")
+
+        assert list(left_overs(tmp_path)) == []
+
+
+def test_of_a_real_driver_that_was_killed_all_is_ended_and_before_that_nothing_claimed(
+    tmp_path: Path, doctor: Doctor
+) -> None:
+    runs = tmp_path / "fresh"
+    content = tiny(run_cap=1, base=tiny()["base"] | {"epochs": 100_000})
+    journal = runs / "sweeps" / "tiny" / "journal.log"
+    with sweeps_process("run", write_yaml(tmp_path, content), "--runs", runs, cwd=tmp_path) as driver:
+        deadline = time.monotonic() + START_SECONDS
+        while not (journal.exists() and b"epoch:0001" in journal.read_bytes()):
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        family = {pid: start_of(pid) for pid in _family(driver.pid) if pid != driver.pid}
+        assert list(left_overs(runs)) == []
+        # Ray's agents notice the end of their driver a minute later; one that is stopped never does.
+        driver.send_signal(signal.SIGKILL)
+    found = {left.pid for left in left_overs(runs)}
+
+    said = doctor(runs, "--fix")
+
+    assert found, "the agents at least are left"
+    assert found <= family.keys()
+    assert said["problem"] == []
+    assert list(left_overs(runs)) == []
+    assert [pid for pid, started in family.items() if start_of(pid) == started] == []
+
+
+def _family(pid: int) -> set[int]:
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
