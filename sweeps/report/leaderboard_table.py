@@ -103,7 +103,8 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     if frame["source"].nunique() > 1:
         # Two states of the file of one network are two networks.
         names.append("source")
-    names.sort(key=lambda name: -frame[name].map(str).nunique())
+    # What kind of network it is says most, however few kinds there are.
+    names.sort(key=lambda name: (name != "model.name", -frame[name].map(str).nunique()))
     # What a network of one's own calls `rank` is not the rank.
     taken = {*COLUMNS, *HEADINGS.values()}
     headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]
