@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sweeps.errors import RecordError, SweepError
+from cifar_core.errors import CifarError
+from sweeps.errors import SweepError
 from sweeps.report import Weights, find_weights
 from sweeps.results import rank_configurations
 from sweeps.tracking import MlflowReader, ModelAbout, log_model, say_winner
@@ -31,7 +32,7 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
         weights = find_weights(reader, sweep, runs=runs)
         before = reader.logged_model(weights.run_id)
         return _store(sweep, weights, reader, runs=runs) if before is None else before
-    except (SweepError, RecordError) as error:
+    except (SweepError, CifarError) as error:
         _log.warning("the winner of %s is not stored as a model in MLflow: %s", sweep, error)
         return None
 
@@ -41,17 +42,13 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
 
     from cifar_core import Classifier
     from cifar_core.data import load_training_images
-    from cifar_core.errors import CheckpointError
 
     curve = reader.curve(weights.run_id)
     seen = curve[-1].val_accuracy
     described = f"the best confirmed configuration of the sweep {sweep}" + (
         "" if seen is None else f"; this run: {100 * seen:.2f} % on the validation images"
     )
-    try:
-        classifier = Classifier.load(weights.path, device="cpu")
-    except CheckpointError as error:
-        raise SweepError(str(error)) from error
+    classifier = Classifier.load(weights.path, device="cpu")
     images = load_training_images(progress=False)[0].images_NHWC[:2]
     about = ModelAbout(
         name=weights.run, run_id=weights.run_id, epochs=len(curve), description=described, tags={"sweep": sweep}

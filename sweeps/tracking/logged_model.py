@@ -107,6 +107,7 @@ def _described(model: LoggedModel, about: ModelAbout, classifier: Classifier) ->
 def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.ndarray) -> None:
     import mlflow.pytorch
     import numpy as np
+    from mlflow.exceptions import MlflowException
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -129,7 +130,9 @@ def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.nda
                 pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
                 serialization_format="pt2",
             )
-    except (RuntimeError, TypeError, ValueError) as error:  # torch.export's own derive from these
+    except (MlflowException, OSError):
+        raise
+    except Exception as error:  # a network of one's own may do anything while torch follows it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SweepError(f"the network cannot be stored as a graph: {reason}") from error
 

@@ -23,7 +23,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from sweep_fakes import Cli, tiny, write_yaml, written
+from sweep_fakes import Cli, own_net, tiny, write_yaml, written
 
 import sweeps
 from cifar_core.data import CLASS_NAMES, load_training_images, training_fingerprint
@@ -282,6 +282,26 @@ class TestModel:
         assert log_winner("tiny", runs=runs) is None
 
         assert "the winner of tiny is not stored as a model in MLflow: the weights of" in caplog.text
+
+    def test_a_network_that_cannot_be_stored_as_a_graph_is_told_and_the_sweep_is_whole(
+        self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    ) -> None:
+        # It asks for the number of images in a way that no graph of any number can.
+        base = own_net(tmp_path, module="net_without_graph", hook="pass")
+        path = tmp_path / "net_without_graph.py"
+        counted = "images[: int(images.sum() * 0) + len(images)].flatten(1))"
+        path.write_text(path.read_text(encoding="utf-8").replace("images.flatten(1))", counted), encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        content = tiny(base=base, run_cap=1, replicates={"top": 1, "seeds": 1})
+
+        result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
+
+        assert result.exit_code == 0, result.output
+        assert "tiny replicates: 1 complete" in result.stdout
+        assert "the winner of tiny is not stored as a model in MLflow: the network cannot be stored" in caplog.text
+        assert "models:/" not in result.stdout
+        with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database:
+            assert database.execute("SELECT status FROM logged_models").fetchall() == [(3,)]  # FAILED
 
     def test_mlflow_serves_it(self, trained: Path, images: np.ndarray) -> None:
         uri = log_winner("tiny", runs=trained)
