@@ -48,27 +48,26 @@ class ParentRun:
         winner = f"{first}\n\n" if first.startswith(WINNER) else ""
         return cls(client=client, run_id=str(found.info.run_id), winner=winner)
 
-    def write(
-        self,
-        *,
-        tags: Mapping[str, str] | None = None,
-        description: str | None = None,
-        files: Mapping[str, str] | None = None,
-        dataset: str | None = None,
-    ) -> None:
+    def write(self, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> None:
         """Write what the run says of itself, in place of what it said before.
 
         Args:
             tags: facts by name.
-            description: in Markdown.
-            files: texts, by the name of the artifact.
-            dataset: MD5 of the training images.
+            description: in Markdown; None leaves what it says.
         """
         from mlflow.entities import RunTag
 
         said = {} if description is None else {DESCRIPTION: truncated(self.winner + description, MAX_TAG)}
         labels = [RunTag(name, value) for name, value in ({**(tags or {}), **said}).items()]
         self.client.log_batch(self.run_id, tags=labels)
+
+    def write_files(self, files: Mapping[str, str], *, dataset: str | None) -> None:
+        """Store what the run holds besides.
+
+        Args:
+            files: texts, by the name of the artifact.
+            dataset: MD5 of the training images; None leaves the data set unsaid.
+        """
         if files:
             log_files(self.client, self.run_id, {name: text.encode("utf-8") for name, text in files.items()})
         if dataset is not None:

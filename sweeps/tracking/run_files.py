@@ -18,6 +18,10 @@ FILED = "filed"
 """The tag that says at which outcome a run's files were stored."""
 
 
+NOT_YET = "not yet"
+"""What it says from the moment that the numbers are written until the files are."""
+
+
 def files_outcome(record: TrialRecord) -> str | None:
     """Return the outcome to store a trial's files at, None where there is nothing to store.
 

@@ -34,7 +34,7 @@ from sweeps.tracking.mapping import (
 )
 from sweeps.tracking.parent_run import ParentRun, log_files, open_experiment
 from sweeps.tracking.queue import LatestQueue, PermanentError
-from sweeps.tracking.run_files import FILED, files_outcome, run_files
+from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
 from sweeps.tracking.schema import ensure_tables
 from sweeps.tracking.sqlite_store import follow_a_move
 from sweeps.tracking.store import is_own, quoted, redact, sqlite_file, store_uri
@@ -91,6 +91,7 @@ class Tracker:
         self._title = title or sweep
         self._files = files or {}
         self._dataset = dataset
+        self._files_failed = False
         self._environment = environment_tags(environment)
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
@@ -116,10 +117,12 @@ class Tracker:
             self._parent = ParentRun.open(
                 self._client, self._experiment_id, sweep=self._sweep, study=self._study, title=self._title
             )
-            with self._survive("the sweep's own run lacks its description or its files"):
-                self._parent.write(
-                    tags=self._environment, description=self._description, files=self._files, dataset=self._dataset
-                )
+            self._parent.write(tags=self._environment, description=self._description)
+            try:
+                self._parent.write_files(self._files, dataset=self._dataset)
+            except Exception as error:  # as in `_log_files`
+                _log.warning("the sweep's own run lacks its files: %s", error)
+                self._files_failed = True
             self._find_children()
             if is_own(self._runs):
                 # Elsewhere, such as on a server, a driver of another runs folder may be training a sweep of this name.
@@ -270,10 +273,14 @@ class Tracker:
 
     def _update(self, child: ChildRun, record: TrialRecord) -> None:
         """Write what is new: the outcome after the epochs, the status last, so that `complete` is true."""
+        from mlflow.exceptions import MlflowException
+
         if record.test is not None and child.lacks_test(record):
             try:
                 self._log_correctness(child.run_id, record.test)
-            except OSError as error:
+            except MlflowException:
+                raise
+            except Exception as error:  # of an artifact store, whichever it is
                 # All else of it is written, and all others: the next start tries again.
                 self._update(child, replace(record, test=None))
                 raise PermanentError(f"its answers on the test images cannot be written: {error}") from error
@@ -281,8 +288,9 @@ class Tracker:
         # What an earlier start ended was not trained under this one's versions, and its files were stored then.
         is_earlier = child.written is None and child.was_ended(record)
         tags = child.changed_tags(record, defaults={} if is_earlier else self._environment) | self._parent_tag()
-        if not is_earlier:
-            tags |= self._log_files(child, record)
+        filed = self._to_file(child, record, is_earlier=is_earlier)
+        if filed is not None:
+            tags[FILED] = NOT_YET
         tags = {name: value for name, value in tags.items() if child.tags.get(name) != value}
         self._log_batch(child.run_id, metrics=child.missing_metrics(record), params=params, tags=tags)
         child.params |= params.keys()
@@ -292,6 +300,8 @@ class Tracker:
             del child.tags[name]
         self._set_status(child, record)
         child.written = record
+        if filed is not None:
+            self._log_files(child, record, filed)
 
     def _parent_tag(self) -> dict[str, str]:
         return {"mlflow.parentRunId": self._parent.run_id}
@@ -310,18 +320,25 @@ class Tracker:
             self._client.update_run(child.run_id, status=status)
         child.status = status
 
-    def _log_files(self, child: ChildRun, record: TrialRecord) -> dict[str, str]:
-        """Store a trial's configuration and log at its end, and name its data set; return the tag that says so."""
+    def _to_file(self, child: ChildRun, record: TrialRecord, *, is_earlier: bool) -> str | None:
+        """Return the outcome at which a trial's files are to be stored now, None where there is nothing to store."""
+        if is_earlier and child.tags.get(FILED) != NOT_YET:
+            return None
         filed = files_outcome(record)
-        if filed is None or child.tags.get(FILED) == filed:
-            return {}
+        return None if filed == child.tags.get(FILED) else filed
+
+    def _log_files(self, child: ChildRun, record: TrialRecord, filed: str) -> None:
+        """Store a trial's configuration and log, and name its data set. Nothing needs them: a failure is told once."""
         try:
             log_files(self._client, child.run_id, run_files(record, runs=self._runs))
-        except OSError as error:  # nothing needs them: the numbers are written
-            _log.warning("%s has no configuration and no log among its artifacts: %s", child.name, error)
-        if self._dataset is not None:
-            self._client.log_inputs(child.run_id, dataset_inputs(self._dataset, record.config))
-        return {FILED: filed}
+            if self._dataset is not None:
+                self._client.log_inputs(child.run_id, dataset_inputs(self._dataset, record.config))
+            self._client.set_tag(child.run_id, FILED, filed)
+            child.tags[FILED] = filed
+        except Exception as error:  # of an artifact store, whichever it is, that this machine cannot use
+            if not self._files_failed:
+                _log.warning("%s has no configuration and no log among its artifacts: %s", child.name, error)
+            self._files_failed = True
 
     def _log_correctness(self, run_id: str, test: TestResult) -> None:
         correct = np.unpackbits(np.frombuffer(test.correct, np.uint8), count=test.count)

@@ -372,6 +372,32 @@ class TestContent:
             tracker.reconcile([tested, other])
         assert [run.data.metrics.get("test_accuracy") for run in found(runs, sweep)].count(0.5) == 1
 
+    def test_a_store_that_takes_no_files_costs_the_files_alone_is_told_once_and_gets_them_later(
+        self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise ModuleNotFoundError("No module named 'boto3'")  # as of a bucket whose client is not installed
+
+        def artifacts() -> list[list[str]]:
+            client = tracker._client
+            return [[file.path for file in client.list_artifacts(run.info.run_id)] for run in found(runs, sweep)]
+
+        records = [record_of(sweep, number, key=f"{number} of {sweep}") for number in range(2)]
+        with monkeypatch.context() as broken:
+            broken.setattr("sweeps.tracking.tracker.log_files", fail)
+            broken.setattr("sweeps.tracking.parent_run.log_files", fail)
+            with tracker_of(runs, sweep) as tracker:
+                for record in records:
+                    tracker.write(record)
+        assert tracker.unwritten == 0
+        assert [run.data.metrics.get("val_accuracy") is not None for run in found(runs, sweep)] == [True, True]
+        assert caplog.text.count("boto3") == 1
+        assert artifacts() == [[], []]
+
+        with tracker_of(runs, sweep) as tracker:
+            tracker.reconcile(records)
+        assert artifacts() == [["config.yaml"], ["config.yaml"]]
+
     def test_a_test_taken_after_the_run_is_added(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep))
