@@ -48,8 +48,11 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
             return
         if not yes:
             click.confirm(f"free {bytes_in_words(total(collection.found))}?", abort=True)
-        freed, failures = 0, []
+        freed, failures = 0, list[str]()
         for garbage in collection.found:
+            if failures and garbage.run_ids:
+                failures.append("the rows of deleted runs stay: they say where the artifacts are")
+                continue
             try:
                 freed += free(garbage, runs=runs)
             except SweepError as error:

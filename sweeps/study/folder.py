@@ -119,6 +119,8 @@ class SweepFolder:
             about: dict[str, str | int | float] = json.loads(self._driver.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        if not isinstance(about, dict) or not {"pid", "host"} <= about.keys():
+            return None  # nothing that a driver wrote
         if about["host"] != socket.gethostname():
             return about
         probe = filelock.FileLock(self._lock)

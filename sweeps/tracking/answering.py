@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -41,10 +42,11 @@ def record_in_words(runs: Path) -> str:
 
 def _server_fault(uri: str) -> str | None:
     advice = "start it, or unset MLFLOW_TRACKING_URI to record in the runs folder"
-    parts = urlsplit(uri)
-    # Without user and password: whoever asks for them is there.
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health").geturl()
     try:
+        parts = urlsplit(uri)
+        # Without user and password: whoever asks for them is there.
+        host, path = parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health"
+        address = parts._replace(netloc=host, path=path).geturl()
         with urllib.request.urlopen(address, timeout=ANSWER_SECONDS):
             return None
     except urllib.error.HTTPError as error:
@@ -52,5 +54,7 @@ def _server_fault(uri: str) -> str | None:
             return None
         return f"the MLflow server {redact(uri)} answers with {error.code} ({error.reason}): {advice}"
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            return None  # whoever shows a certificate is there; MLflow's own settings say whether it is trusted
         reason = getattr(error, "reason", None) or error or type(error).__name__
         return f"no MLflow server answers at {redact(uri)} within {ANSWER_SECONDS:g} s ({reason}): {advice}"

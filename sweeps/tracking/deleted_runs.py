@@ -91,7 +91,13 @@ def forget_deleted_runs(file: Path) -> int:
         database.execute("COMMIT")
         _delete_rows(database)
         # What a killed process has left between these two goes at the next call.
-        database.execute("VACUUM")
+        try:
+            database.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            raise RecordError(
+                f"{file} cannot be made smaller just now ({error}): its deleted rows are gone, and the next rows take "
+                "their place; with as much free disk as it has bytes, `sweeps gc` makes it smaller"
+            ) from error
     return before - file.stat().st_size
 
 
@@ -103,6 +109,9 @@ def _delete_rows(database: sqlite3.Connection) -> None:
         database.execute(f"DELETE FROM {table} WHERE run_uuid IN (SELECT run_uuid FROM runs WHERE {_DELETED})")
     for end in ("source_id", "destination_id"):  # a data set of a run, and a run's model
         database.execute(f"DELETE FROM inputs WHERE {end} IN (SELECT run_uuid FROM runs WHERE {_DELETED})")
+    database.execute(
+        f"DELETE FROM inputs WHERE destination_id IN (SELECT model_id FROM logged_models WHERE {_DELETED})"
+    )
     database.execute("DELETE FROM input_tags WHERE input_uuid NOT IN (SELECT input_uuid FROM inputs)")
     database.execute(f"DELETE FROM runs WHERE {_DELETED}")
     database.execute(f"DELETE FROM logged_models WHERE {_DELETED}")

@@ -39,6 +39,12 @@ class RecordReview:
         """The keys of the runs that came to their end."""
         return {run.tags["key"] for run in self._trials if run.tags.get("outcome") == Outcome.COMPLETE}
 
+    def unfinished_keys(self, *, sweep: str) -> set[str]:
+        """Return the keys of a sweep's trials that it knows no end of."""
+        ends = {outcome.value for outcome in Outcome if outcome.is_final}
+        trials = (run for run in self._trials if run.tags.get("sweep") == sweep)
+        return {run.tags["key"] for run in trials if run.tags.get("outcome") not in ends}
+
     def trials(self, *, sweep: str) -> int:
         """Return how many trials of a sweep it holds."""
         return sum(run.tags.get("sweep") == sweep for run in self._trials)

@@ -19,6 +19,8 @@ AT_REST_SECONDS = 600
 _OLD_SECONDS = 24 * 3600
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
 """What `cifar_core.files.atomic_write` writes to before it is renamed."""
+_KEY = re.compile(r"[0-9a-f]{16}")
+"""What somebody has put beside them, such as a copy, is not ours to delete."""
 _OF_A_SWEEP = re.compile(r"journal\.log.*|driver\.json")
 _OF_RUNS = re.compile(r".+\.(csv|html|json|jsonl|md|png|svg)")
 
@@ -26,19 +28,30 @@ _OF_RUNS = re.compile(r".+\.(csv|html|json|jsonl|md|png|svg)")
 def orphaned_checkpoints(inventory: Inventory) -> Iterator[Garbage]:
     """Yield the checkpoints that no trial goes on from and nobody predicts with.
 
-    Kept is what belongs to a complete or an unfinished trial of the sweep, of whichever of its studies, and the
-    weights of every run that is complete anywhere. A sweep that somebody holds is left out; nothing is yielded
+    Kept is what belongs to a complete or an unfinished trial of the sweep, of whichever of its studies, or of the
+    record alone: a trial that a repaired journal has lost is proposed again, and goes on. And the weights of every run
+    that is complete anywhere. A sweep that somebody holds is left out; nothing is yielded
     where `Inventory.unknown` says why it cannot be known.
     """
-    if inventory.unknown is not None:
+    if inventory.unknown is not None or inventory.review is None:
         return
     for sweep in filter(lambda sweep: sweep.is_judged, inventory.sweeps):
         outcomes = {record.key: record.outcome.value for record in sweep.records}
-        kept = sweep.kept_keys | inventory.complete_keys
+        lost = inventory.review.unfinished_keys(sweep=sweep.name) - outcomes.keys()
+        kept = sweep.kept_keys | inventory.complete_keys | lost
         for path in _folders(sweep.folder.checkpoints, inventory.runs):
-            if path.name not in kept:
+            if path.name not in kept and _is_ours(path):
                 why = outcomes.get(path.name, "of no trial")
                 yield Garbage(kind=Kind.ORPHAN, path=path, bytes=bytes_of(path), why=why, sweep=sweep.name)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder can only be a run's own: its name is a key, and nothing else lies in it."""
+    weights = folder / CHECKPOINT_FILE
+    known = {weights.name, previous_file(weights).name}
+    return _KEY.fullmatch(folder.name) is not None and all(
+        path.name in known or _HALF_WRITTEN.fullmatch(path.name) for path in folder.iterdir()
+    )
 
 
 def second_copies(inventory: Inventory) -> Iterator[Garbage]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from sweep_fakes import Doctor, Written, book, outcomes, snapshot, sweeps_process, tiny, write_yaml, written
+from sweep_fakes import Doctor, Written, book, next_trial, outcomes, snapshot, sweeps_process, tiny, write_yaml, written
 
 import cifar_core.data.load
 from cifar_core.data import load_cifar10
@@ -184,6 +184,15 @@ class TestTheRecord:
 
         assert as_before(before, written(runs))
 
+    def test_an_interrupted_trial_that_the_record_calls_finished_is_put_right(self, runs: Path, doctor: Doctor) -> None:
+        next_trial(book(runs, name="open").open())
+        doctor(runs, "--fix")
+        client_of(runs).update_run(written(runs, sweep="open")[0].run_id, status="FINISHED")
+
+        assert_mended(doctor, runs, "record")
+
+        assert outcomes(runs, sweep="open") == [("KILLED", "interrupted")]
+
     def test_runs_of_a_sweep_whose_folder_is_gone_are_said_and_stay(self, runs: Path, doctor: Doctor) -> None:
         shutil.rmtree(runs / "sweeps" / "tiny")
         before = written(runs)
@@ -255,6 +264,14 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
         assert "secret" not in str(said)
         assert "unset MLFLOW_TRACKING_URI" in said["problem"][0]
 
+    @pytest.mark.parametrize("uri", ["http://", "http://[::1", "http://127.0.0.1:99999"])
+    def test_an_address_that_is_none_is_said(
+        self, uri: str, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+        assert f"no MLflow server answers at {uri}" in of(doctor(runs)["problem"], "MLflow")[0]
+
     def test_a_server_that_says_nothing_is_not_waited_for(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -280,6 +297,23 @@ class TestJournals:
 
         assert "sweeps repair tiny" in said
         assert (runs / "sweeps" / "tiny" / "journal.log.damaged-1").read_bytes() == content
+
+    def test_what_a_trial_goes_on_from_stays_though_its_journal_was_cut_before_it(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
+        trial = next_trial(book(runs, name="open").open())
+        doctor(runs, "--fix")
+        assert ("KILLED", "interrupted") in outcomes(runs, sweep="open")
+        checkpoint = runs / "sweeps" / "open" / "checkpoints" / trial.key
+        weights = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key
+        shutil.copytree(weights, checkpoint)
+        (runs / "sweeps" / "open" / "journal.log.backup").unlink(missing_ok=True)
+        (runs / "sweeps" / "open" / "journal.log").write_bytes(b"nonsense\n" * 3)
+
+        assert_mended(doctor, runs, "journals")
+
+        assert trial.key not in (runs / "sweeps" / "open" / "journal.log").read_text(encoding="utf-8")
+        assert (checkpoint / "state.pt").exists()
 
     def test_while_one_is_damaged_no_checkpoint_of_any_sweep_is_judged(self, runs: Path, doctor: Doctor) -> None:
         journal = runs / "sweeps" / "tiny" / "journal.log"
@@ -310,6 +344,12 @@ class TestDrivers:
         note.write_text(json.dumps({"pid": 1, "host": socket.gethostname(), "since": 0.0, "doing": "run"}))
 
         assert doctor(runs)["note"] == []
+
+    @pytest.mark.parametrize("content", ["[]", "{}", "12", "not JSON", ""])
+    def test_a_note_that_no_driver_wrote_is_none(self, content: str, runs: Path, doctor: Doctor) -> None:
+        (runs / "sweeps" / "tiny" / "driver.json").write_text(content)
+
+        assert (doctor(runs)["problem"], doctor(runs)["note"]) == ([], [])
 
     def test_one_of_another_host_is_believed_for_a_day(self, runs: Path, doctor: Doctor) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"

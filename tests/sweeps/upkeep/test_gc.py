@@ -54,7 +54,7 @@ def clutter(runs: Path) -> dict[Kind, list[Path]]:
     weights = complete_weights(runs)[0]
     orphan = tiny / "checkpoints" / "0123456789abcdef"
     shutil.copytree(weights.parent, orphan)
-    (orphan / "state.twin.pt").hardlink_to(orphan / "state.pt")
+    (orphan / "state.previous.pt").hardlink_to(orphan / "state.pt")
     copy = weights.with_name("state.previous.pt")
     shutil.copy(weights, copy)
     half = [tiny / ".journal.log.crc.ab_12xyz", weights.with_name(".state.pt.ab_12xyz"), runs / ".report.html.ab_12xyz"]
@@ -279,12 +279,48 @@ def test_a_scratch_folder_in_which_somebody_trains_stays(runs: Path, cli: Cli) -
     ) as training:
         assert training.stdout is not None
         training.stdout.readline()
-        cli("gc", "--runs", runs, "--yes")
+        said = cli("gc", "--runs", runs, "--yes")
+        assert said.exit_code == 0
+        assert Kind.RERUN.value not in said.stdout
         assert (scratch / "state.pt").exists()
         training.communicate("\n")
 
     cli("gc", "--runs", runs, "--yes")
     assert not scratch.exists()
+
+
+def test_what_somebody_has_put_beside_the_checkpoints_stays(runs: Path, cli: Cli) -> None:
+    weights = complete_weights(runs)[0].parent
+    checkpoints = weights.parent
+    kept = [checkpoints / "best-of-may", checkpoints / f"{weights.name} (copy)", checkpoints / "00112233445566aa"]
+    for folder in kept:
+        shutil.copytree(weights, folder)
+    (kept[2] / "notes.txt").write_text("what I found", encoding="utf-8")
+
+    assert cli("gc", "--runs", runs, "--yes").exit_code == 0
+
+    assert all((folder / "state.pt").exists() for folder in kept)
+
+
+def test_where_artifacts_cannot_be_deleted_the_rows_that_name_them_stay(
+    runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = clutter(runs)[Kind.DELETED_RUN][0]
+    rmtree = shutil.rmtree
+
+    def fail(path: Path, *args: object, **kwargs: object) -> None:
+        if Path(path) == gone:
+            raise PermissionError(13, "Permission denied")
+        rmtree(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", fail)
+        said = cli("gc", "--runs", runs, "--yes")
+
+    assert said.exit_code == 2
+    assert "the rows of deleted runs stay: they say where the artifacts are" in said.stderr
+    assert cli("gc", "--runs", runs, "--yes").exit_code == 0
+    assert not gone.exists()
 
 
 class TestHalfWrittenFiles:
@@ -319,7 +355,7 @@ with atomic_write(Path({str(runs / "sweeps" / "tiny" / "journal.log.backup")!r})
             assert found == [writing]
 
     @pytest.mark.parametrize(
-        "name", [".gitignore", ".state.pt", "state.pt.ab_12xyz", ".notes.txt.ab_12xyz", ".a.ABCDEFGH"]
+        "name", [".gitignore", ".state.pt", "state.pt.ab_12xyz", ".notes.txt.ab_12xyz", ".a.csv.ABCDEFGH"]
     )
     def test_a_users_own_hidden_files_stay(self, name: str, runs: Path) -> None:
         for folder in (runs, runs / "sweeps" / "tiny"):
