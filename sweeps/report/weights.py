@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
 from sweeps.report.show import find_run, name_of_run
-from sweeps.results import rank_configurations
+from sweeps.results import confirming_keys, rank_configurations
 from sweeps.study import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome
 
@@ -74,8 +74,10 @@ def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
         )
     rows: list[dict[Any, Any]] = recorded[recorded["status"] == Outcome.COMPLETE].to_dict(orient="records")
     same = [row for row in rows if (row["config_id"], _source(row)) == (best["config_id"], _source(best))]
-    # Of a confirmed configuration a run that confirms it: the search's own was chosen for its luck, and is not tested.
-    return sorted(same, key=lambda row: (pd.isna(row["replicate_of"]), row["seed"], row["run_id"] != best["run_id"]))
+    # Of a confirmed configuration a run that confirms it: the search's own seed was chosen for its luck, and is never
+    # tested, whether its run was the search's or was trained to its full length afterwards.
+    (confirming, *_) = [*confirming_keys(recorded, top=1), []]
+    return sorted(same, key=lambda row: (row["key"] not in confirming, row["seed"], row["run_id"] != best["run_id"]))
 
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ from sweep_fakes import Cli, own_net, tiny, write_yaml, written
 
 import sweeps
 from sweeps.errors import SweepError
+from sweeps.report import find_weights
 from sweeps.study import read_state
+from sweeps.tracking import MlflowReader
 from sweeps.trial_record import Outcome
 
 GRID = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05, 0.1]}}}
@@ -105,6 +109,16 @@ def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path
     ]
     assert {r.trial for r in found[: len(stopped)]} == {r.trial for r in stopped}
     assert {(r.outcome, len(r.epochs)) for r in found} == {(Outcome.COMPLETE, 2)}
+
+    # Should one of these win, its first full length is the search's own seed, and no confirmation.
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        database.execute(
+            "UPDATE latest_metrics SET value = 0.9 WHERE key = 'val_accuracy' AND run_uuid IN "
+            "(SELECT run_uuid FROM tags WHERE key = 'replicate_of' AND value = ?)",
+            [str(stopped[0].trial)],
+        )
+        database.commit()
+    assert find_weights(MlflowReader(runs), "tiny", runs=runs).run == f"tiny-{stopped[0].trial:03d}-s1"
 
 
 def test_an_interrupted_replicate_goes_on(tmp_path: Path, runs: Path, cli: Cli) -> None:
