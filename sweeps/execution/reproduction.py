@@ -18,6 +18,7 @@ from cifar_core.data import load_training_images, split_train_validation, traini
 from cifar_core.files import atomic_write
 from cifar_core.models import source_hash
 from cifar_core.results import EpochResult
+from cifar_core.seal import fault_of_seal
 from sweeps.errors import SweepError
 from sweeps.execution.job import Job, split_name
 from sweeps.git_state import git_state
@@ -54,7 +55,7 @@ class Rerun:
     error: str | None = None
     """Why it did not come as far as the recorded run."""
     brought_weights: bool = False
-    """Whether its weights now stand for those of the recorded run, which were gone."""
+    """Whether its weights now stand for those of the recorded run, which were gone or damaged."""
 
     @property
     def largest_difference(self) -> float:
@@ -120,7 +121,7 @@ def rerun(
         found = Rerun(recorded=recorded, again=again, environment=_differences(before, {**now, **facts}), error=error)
         home = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
         complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
-        if not complete or home.exists():
+        if not complete or (home.exists() and fault_of_seal(home) is None):
             return found
         home.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(home) as file:

@@ -82,6 +82,21 @@ def test_weights_that_the_search_did_not_keep_come_back_and_no_others_are_touche
     assert "are back" not in cli("rerun", name, "--runs", trained).stdout
 
 
+def test_damaged_weights_are_replaced(trained: Path, cli: Cli) -> None:
+    (weights,) = trained.glob("sweeps/tiny/checkpoints/*/state.pt")
+    (name,) = (
+        f"tiny-{record.trial:03d}"
+        for record in read_state(trained, "tiny").records
+        if record.key == weights.parent.name
+    )
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-100])
+
+    assert "are back" in cli("rerun", name, "--runs", trained).stdout
+    assert len(weights.read_bytes()) == len(content)
+    assert sweeps.load_model(name, runs=trained, device="cpu").config.epochs == 2
+
+
 def test_one_that_diverged_is_trained_as_far_as_it_was_recorded_or_refused(trained: Path, cli: Cli) -> None:
     diverged = next(r for r in read_state(trained, "tiny").records if r.outcome == "diverged")
 
