@@ -34,8 +34,13 @@ def clean_up(record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPl
 def _not_kept(records: Sequence[TrialRecord], *, plan: RunPlan) -> list[TrialRecord]:
     if plan.keep_best is None:
         return []
-    ranked = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
-    return ranked[plan.keep_best :]
+    complete = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
+    # What the search looks at may be another metric than the accuracy that a leaderboard ranks by, within the largest
+    # budget first; whoever asks for the best by either finds its weights.
+    accurate = best_first(records, metric="val_accuracy", maximize=True)
+    ranked = sorted(accurate, key=lambda record: -record.protocol.budget)
+    kept = {record.key for record in (*complete[: plan.keep_best], *ranked[: plan.keep_best])}
+    return [record for record in complete if record.key not in kept]
 
 
 def remove_checkpoint(folder: Path) -> None:
