@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.tracking.client import connect, search_runs, store_errors
-from sweeps.tracking.mapping import EPOCH_METRICS, MetricPoint
+from sweeps.tracking.mapping import EPOCH_METRICS, LOGGED_MODEL, MetricPoint
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.store import experiment_name, quoted
 
@@ -52,12 +52,23 @@ class ClientStore:
                 return None
             return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
 
+    def has_model(self, model_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        with self._reading() as client:
+            try:
+                return str(client.get_logged_model(model_id).status) == "READY"
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND"):
+                    return False
+                raise
+
     def delete(self, run_ids: Sequence[str]) -> None:
         with self._reading() as client:
             for run_id in run_ids:
-                experiment_id = client.get_run(run_id).info.experiment_id
-                for model in client.search_logged_models([experiment_id], f"source_run_id = {quoted(run_id)}"):
-                    client.delete_logged_model(model.model_id)
+                uri = client.get_run(run_id).data.tags.get(LOGGED_MODEL)
+                if uri is not None:  # so that a server that knows no models is not asked for one
+                    client.delete_logged_model(uri.removeprefix("models:/"))
                 client.delete_run(run_id)
 
     @contextlib.contextmanager

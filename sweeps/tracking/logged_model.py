@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ def log_model(runs: Path, classifier: Classifier, about: ModelAbout, *, example_
         with tempfile.TemporaryDirectory() as folder:
             model = client.create_logged_model(
                 experiment_id,
-                name=about.name,
+                name=re.sub(r"[/:.%\"']", "-", about.name),  # the characters that MLflow refuses
                 source_run_id=about.run_id,
                 tags={**about.tags, "class_names": ", ".join(classifier.class_names)},
                 params=params_of(classifier.config.dotted()),
@@ -127,7 +128,7 @@ def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.nda
                 mlflow_model=model,
                 signature=signature,
                 input_example=example_NHWC,
-                pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+                pip_requirements=[f"{package}=={_published(package)}" for package in _REQUIREMENTS],
                 serialization_format="pt2",
             )
     except (MlflowException, OSError):
@@ -135,6 +136,11 @@ def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.nda
     except Exception as error:  # a network of one's own may do anything while torch follows it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SweepError(f"the network cannot be stored as a graph: {reason}") from error
+
+
+def _published(package: str) -> str:
+    """Return a package's version without what a builder has added: `2.14.1+cpu` is on no public index."""
+    return version(package).partition("+")[0]
 
 
 def _link(client: MlflowClient, about: ModelAbout, model: LoggedModel) -> None:

@@ -123,7 +123,9 @@ class MlflowReader:
         return {name: value for name, value in tags.items() if name not in TAGS and not name.startswith("mlflow.")}
 
     def logged_model(self, run_id: str) -> str | None:
-        return self._store.run(run_id).tags.get(LOGGED_MODEL)
+        uri = self._store.run(run_id).tags.get(LOGGED_MODEL)
+        # Somebody may have deleted it.
+        return uri if uri is not None and self._store.has_model(uri.removeprefix("models:/")) else None
 
     def trials(self, *, sweep: str) -> list[RecordedTrial]:
         """Return the trials of a sweep, of all its studies."""

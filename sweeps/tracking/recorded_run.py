@@ -46,6 +46,10 @@ class RunStore(Protocol):
         """Return a file of a run, None where it has none of this name."""
         ...
 
+    def has_model(self, model_id: str) -> bool:
+        """Return whether a logged model is there, and whole."""
+        ...
+
     def delete(self, run_ids: Sequence[str]) -> None:
         """Mark runs as deleted, as MLflow does."""
         ...

@@ -25,6 +25,9 @@ KNOWN_TABLES = frozenset({"dc11669786a5"})
 _WAIT_SECONDS = 20.0
 """For a driver that writes just now: MLflow's transactions are short."""
 
+_MODEL_READY = 2
+"""The status of a logged model that is whole."""
+
 _ARGUMENTS_AT_ONCE = 500
 """Of one statement; SQLite takes 999 in its oldest builds."""
 
@@ -46,6 +49,9 @@ class NoStore:
 
     def artifact(self, run_id: str, name: str) -> bytes | None:
         return None
+
+    def has_model(self, model_id: str) -> bool:
+        return False
 
     def delete(self, run_ids: Sequence[str]) -> None:
         return None
@@ -92,6 +98,11 @@ class SqliteStore:
             return None
         except OSError as error:
             raise RecordError(f"{path} cannot be read ({error.strerror})") from error
+
+    def has_model(self, model_id: str) -> bool:
+        query = "SELECT 1 FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active' AND status = ?"
+        with opened(self._path) as database:
+            return database.execute(query, [model_id, _MODEL_READY]).fetchone() is not None
 
     def delete(self, run_ids: Sequence[str]) -> None:
         now = round(time.time() * 1000)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ import torch
 import yaml
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from sweep_fakes import Cli, own_net, tiny, write_yaml, written
+from sweep_fakes import Cli, book, epoch, next_trial, own_net, tiny, write_yaml, written
 
 import sweeps
 from cifar_core.data import CLASS_NAMES, load_training_images, training_fingerprint
 from sweeps.cli.main import sweeps as command
+from sweeps.execution.checkpoints import clean_up
+from sweeps.execution.plan import plan_of_sweep
 from sweeps.spec import load_spec
 from sweeps.study import read_state
 from sweeps.tracking.store import store_uri
@@ -99,6 +102,28 @@ class TestKeep:
         assert cli("run", path, "--runs", recorded_runs, "--backend", "inline").exit_code == 0
 
         assert len(list(recorded_runs.glob("sweeps/tiny/checkpoints/*/state.pt"))) == kept
+
+    def test_of_a_search_by_loss_those_of_the_most_accurate_stay_too_the_largest_budget_first(
+        self, tmp_path: Path
+    ) -> None:
+        loss = {"name": "val_loss", "goal": "minimize"}
+        plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(metric=loss, keep={"best": 1}))))
+        ledger = book(tmp_path / "runs").open()
+        made = next_trial(ledger)
+        records = [
+            replace(
+                made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE,
+                epochs=(replace(epoch(1, accuracy), val_loss=loss),),
+                config=made.config.model_copy(update={"epochs": epochs}),
+            )
+            for number, (loss, accuracy, epochs) in enumerate([(0.1, 0.3, 2), (0.2, 0.4, 2), (0.3, 0.9, 1), (1, 0, 2)])
+        ]  # fmt: skip
+        for record in records:
+            (tmp_path / record.key).mkdir()
+
+        clean_up(records[-1], records=records, plan=plan, checkpoints=tmp_path)
+
+        assert [(tmp_path / record.key).exists() for record in records] == [True, True, False, False]
 
     def test_what_may_be_kept_is_a_number_or_all(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny(**GRID, keep={"best": -1})))
@@ -240,6 +265,18 @@ class TestModel:
         assert again not in (None, first)
         assert sorted(stage for _, stage in models_of(runs)) == ["active", "deleted"]
 
+    def test_one_that_somebody_deleted_is_stored_anew(self, trained: Path, tmp_path: Path) -> None:
+        runs = tmp_path / "runs"
+        shutil.copytree(trained, runs)
+        first = log_winner("tiny", runs=runs)
+        assert first is not None
+        MlflowClient(tracking_uri=store_uri(runs)).delete_logged_model(first.removeprefix("models:/"))
+
+        again = log_winner("tiny", runs=runs)
+
+        assert again not in (None, first)
+        assert sorted(stage for _, stage in models_of(runs)) == ["active", "deleted"]
+
     def test_it_moves_with_the_runs_folder_and_goes_with_its_sweep(
         self, trained: Path, tmp_path: Path, cli: Cli, images: np.ndarray
     ) -> None:
@@ -268,6 +305,30 @@ class TestModel:
 
         assert log_winner("tiny", runs=recorded_runs) is None
         assert models_of(recorded_runs) == []
+
+    def test_a_sweep_whose_name_mlflow_does_not_take_for_a_model_has_one_all_the_same(
+        self, tmp_path: Path, recorded_runs: Path, cli: Cli
+    ) -> None:
+        content = tiny(name="v1.2", run_cap=1, replicates={"top": 1, "seeds": 1})
+
+        result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
+
+        assert "the winner is a model in MLflow: models:/m-" in result.stdout, result.output
+        assert [name for name, _ in models_of(recorded_runs)] == ["v1-2-000-s1"]
+
+    def test_a_store_that_takes_no_model_is_told_and_the_sweep_ends_well(
+        self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise ModuleNotFoundError("No module named 'boto3'")
+
+        monkeypatch.setattr("sweeps.winner.log_model", fail)
+        content = tiny(run_cap=1, replicates={"top": 1, "seeds": 1})
+
+        result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
+
+        assert result.exit_code == 0, result.output
+        assert "the winner of tiny is not stored as a model in MLflow: No module named 'boto3'" in caplog.text
 
     def test_lost_weights_are_told_and_end_nothing(
         self, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -305,6 +366,7 @@ class TestModel:
 
     def test_mlflow_serves_it(self, trained: Path, images: np.ndarray) -> None:
         uri = log_winner("tiny", runs=trained)
+        beside = Path(sys.executable).parent
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -322,7 +384,8 @@ class TestModel:
                 "--env-manager",
                 "local",
             ],
-            env={**os.environ, "MLFLOW_TRACKING_URI": store_uri(trained)},
+            # MLflow asks the path for uvicorn, which lies beside this Python, as in an activated environment.
+            env={**os.environ, "MLFLOW_TRACKING_URI": store_uri(trained), "PATH": f"{beside}:{os.environ['PATH']}"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
