@@ -80,4 +80,6 @@ def redirect_output(log: Path) -> Iterator[None]:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         if stream is not None:
-            stream.flush()
+            # What others have printed has no room on a full disk: that must not keep Ray from being shut down.
+            with contextlib.suppress(OSError):
+                stream.flush()

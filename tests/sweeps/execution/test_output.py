@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.execution import stage
+from sweeps.execution.output import redirect_output
 
 
 def test_without_a_terminal_a_stage_is_one_line() -> None:
@@ -50,10 +54,23 @@ def test_a_run_says_something_before_it_imports_what_takes_seconds(tmp_path: Pat
         "import sys; import sweeps.execution.output as output; from sweeps.cli.main import sweeps\n"
         "stage = output.stage\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pandas'}\n"
-        "output.stage = lambda *given: print(given[1], heavy & set(sys.modules)) or stage(*given)\n"
+        "output.stage = lambda *given: print(given[1], heavy & set(sys.modules), flush=True) or stage(*given)\n"
         f"sweeps(['run', {str(wrong)!r}])"
     )
 
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert said.stdout.splitlines()[0] == f"reading {wrong} set()", said.stderr
+
+
+def test_what_cannot_be_flushed_on_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+
+    with redirect_output(tmp_path / "ray.log"):
+        os.write(1, b"from below Python\n")
+
+    assert (tmp_path / "ray.log").read_text(encoding="utf-8") == "from below Python\n"

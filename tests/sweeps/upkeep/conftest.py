@@ -31,6 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
+    assert "the winner is a model in MLflow" in result.stdout, result.output
     return folder / "runs"
 
 
