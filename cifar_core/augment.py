@@ -82,6 +82,12 @@ def normalize(images_NHWC: Tensor, *, normalization: str) -> Tensor:
     return _normalize(_scaled_to_unit(images_NHWC), normalization=normalization).permute(0, 3, 1, 2)
 
 
+def denormalize(inputs_NCHW: Tensor, *, normalization: str) -> Tensor:
+    """Return a network's inputs as pixels that can be looked at: float32 in [0, 1], N×3×H×W."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in NORMALIZATIONS[normalization])
+    return (inputs_NCHW.float().cpu() * std + mean).clamp(0, 1)
+
+
 # Each operation below owns the tensor it is given, contiguous N×H×W×3, and may write into it.
 
 

@@ -7,7 +7,7 @@ computes what it would have computed without the stop, and no generator's state 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,6 +74,10 @@ class StepResult(NamedTuple):
     batch_size: int
 
 
+OnStep = Callable[[StepResult], None]
+"""Hears of every step; where it reads a tensor's value, a GPU is waited for."""
+
+
 def start(
     config: TrainingConfig,
     *,
@@ -124,6 +128,7 @@ def train(
     *,
     device: Device = "auto",
     state: TrainingState | None = None,
+    on_step: OnStep | None = None,
 ) -> Iterator[EpochResult]:
     """Train one network and yield each epoch's result; stop when you have seen enough.
 
@@ -135,6 +140,7 @@ def train(
         validation: images to measure each epoch on; None, or no image at all, for none.
         device: `auto`, `cpu`, `cuda` or any torch device; not used where a state is given.
         state: where to go on from (`start`, `load_checkpoint`); it moves on with every epoch.
+        on_step: hears of every step.
 
     Yields:
         One `EpochResult` an epoch, after `state` holds it.
@@ -151,19 +157,25 @@ def train(
         state = start(config, train_size=len(images), device=device)
     else:
         _require_same_run(state, config, train_size=len(images))
-    return _train_epochs(state, images, validation or None)
+    return _train_epochs(state, images, validation or None, on_step)
 
 
 def _train_epochs(
-    state: TrainingState, images: LabelledImages, validation: LabelledImages | None
+    state: TrainingState, images: LabelledImages, validation: LabelledImages | None, on_step: OnStep | None
 ) -> Iterator[EpochResult]:
     train_images = on_device(images, state.device)
     validation_images = on_device(validation, state.device) if validation is not None else None
     while state.epoch < state.config.epochs:
-        yield train_epoch(state, train_images, validation_images)
+        yield train_epoch(state, train_images, validation_images, on_step=on_step)
 
 
-def train_epoch(state: TrainingState, images: DeviceImages, validation: DeviceImages | None = None) -> EpochResult:
+def train_epoch(
+    state: TrainingState,
+    images: DeviceImages,
+    validation: DeviceImages | None = None,
+    *,
+    on_step: OnStep | None = None,
+) -> EpochResult:
     """Train one epoch, measure it, append it to the state's history and return it.
 
     Raises:
@@ -178,6 +190,8 @@ def train_epoch(state: TrainingState, images: DeviceImages, validation: DeviceIm
         loss_sum += step.loss * step.batch_size
         correct += step.correct
         count += step.batch_size
+        if on_step is not None:
+            on_step(step)
         if number % DIVERGENCE_CHECK_STEPS == 0:
             _require_finite(loss_sum, epoch)
     _require_finite(loss_sum, epoch)
@@ -208,22 +222,31 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
     """Take the steps of the next epoch one by one; each is done when it is yielded."""
     config, device = state.config, state.device
     epoch = state.epoch + 1
+    state.model.train()
+    # Dropout draws from torch's global generator, which the caller gets back as it was.
+    with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
+        for inputs_NCHW, labels_N in input_batches(config, images, epoch=epoch):
+            yield train_step(state, inputs_NCHW.contiguous(memory_format=state.memory_format), labels_N)
+
+
+def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an epoch's batches as the network is trained on them: inputs, float32 N×3×32×32, and labels, int64 N.
+
+    The random numbers come from generators of its own: whoever looks at them changes no run.
+    """
     order_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _ORDER))
     augmentation_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _AUGMENTATION))
     operations = operations_of(config.data.augmentation)
     count = len(images.labels_N)
     order = torch.randperm(count, generator=order_generator) if config.data.shuffle else torch.arange(count)
-    state.model.train()
-    # Dropout draws from torch's global generator, which the caller gets back as it was.
-    with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
-        for indices_N in torch.split(order.to(device), config.data.batch_size):
-            inputs_NCHW = augment(
-                images.images_NHWC[indices_N],
-                operations=operations,
-                normalization=config.data.normalization,
-                generator=augmentation_generator,
-            ).contiguous(memory_format=state.memory_format)
-            yield train_step(state, inputs_NCHW, images.labels_N[indices_N])
+    for indices_N in torch.split(order.to(images.labels_N.device), config.data.batch_size):
+        inputs_NCHW = augment(
+            images.images_NHWC[indices_N],
+            operations=operations,
+            normalization=config.data.normalization,
+            generator=augmentation_generator,
+        )
+        yield inputs_NCHW, images.labels_N[indices_N]
 
 
 def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
