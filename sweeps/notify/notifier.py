@@ -1,0 +1,80 @@
+"""What a sweep tells: a new best, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from cifar_core.errors import CifarError
+from sweeps.errors import SweepError
+from sweeps.notify.message import Event, message_of
+from sweeps.notify.sender import Sender
+from sweeps.notify.target import Target
+from sweeps.study import SweepState
+from sweeps.trial_record import Outcome, TrialRecord
+
+END_SECONDS = 5.0
+"""How long the end of a sweep waits for those who are told of it, all together."""
+
+
+class Notifier:
+    """Tells targets how one start of a sweep goes. As a context it tells the end, however it comes."""
+
+    def __init__(self, targets: Sequence[Target], state: SweepState, *, part: str, say: Callable[[str], None]) -> None:
+        """Start a thread for each target.
+
+        Args:
+            targets: who is told.
+            state: how the sweep stands; kept up to date here.
+            part: `search`, which alone has bests, `replicates`, `ladder` or `retrain`.
+            say: prints a line for a person.
+        """
+        self._state = state
+        self._part = part
+        self._best = state.best()
+        self._senders = [Sender(target, say=say) for target in targets]
+        self._end: Event = "ended"
+        self._reason: str | None = None
+        self._error: str | None = None
+
+    def __enter__(self) -> Notifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.ends("signal")
+        elif error is not None:
+            self.ends("error", str(error) if isinstance(error, SweepError | CifarError) else type(error).__name__)
+        self.close()
+
+    def on_change(self, record: TrialRecord) -> None:
+        """Hear of a change of a trial. A best is news where there was one before: the first trial always is one."""
+        self._state.enter(record)
+        if self._part != "search" or record.outcome is not Outcome.COMPLETE:
+            return
+        before, self._best = self._best, self._state.best()
+        if before is None or self._best is None or self._best.number == before.number:
+            return
+        for sender in self._senders:
+            sender.new_best(message_of("new_best", self._state, part=self._part))
+
+    def ends(self, reason: str | None, details: str = "") -> None:
+        """Take note of why it ends: None where nothing is left to do."""
+        self._reason, self._error = reason, details or None
+        if reason is not None:
+            self._end = "interrupted" if reason in ("signal", "timeout") else "failed"
+
+    def close(self) -> None:
+        """Tell the end, and wait for a few seconds at most. Twice changes nothing."""
+        if not self._senders:
+            return
+        last = message_of(self._end, self._state, part=self._part, reason=self._reason, error=self._error)
+        senders, self._senders = self._senders, []
+        deadline = time.monotonic() + END_SECONDS
+        for sender in senders:
+            sender.close(last)
+        for sender in senders:
+            sender.join(deadline=deadline)
