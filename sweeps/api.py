@@ -49,6 +49,8 @@ def run(
     address: str | None = None,
     new: bool = False,
     retry_failed: bool = False,
+    tensorboard: bool = False,
+    notify: Sequence[str] = (),
     budget: spec.Budget = spec.FULL_BUDGET,
     rungs: Sequence[str] = (),
     cost: Callable[[TrainingConfig], float] | None = None,
@@ -64,6 +66,8 @@ def run(
         address: a running Ray cluster, `HOST:PORT`; None starts Ray on this machine.
         new: begin anew although the sweep of this name had another space.
         retry_failed: try again the trials that failed.
+        tensorboard: write each trial's curves for TensorBoard; changes nothing that is trained.
+        notify: web addresses and commands that are told how it goes, beside those in the file.
         budget: of a ladder: how much of its full budget is spent, and how many seeds.
         rungs: of a ladder: only these; all where empty.
         cost: of a ladder: seconds that a configuration takes; where given, the longest are begun first.
@@ -83,7 +87,15 @@ def run(
         raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
     else:
         plan = plan_of_sweep(what)
-    options = RunOptions(runs=Path(runs), backend=backend, address=address, new=new, retry_failed=retry_failed)
+    options = RunOptions(
+        runs=Path(runs),
+        backend=backend,
+        address=address,
+        new=new,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
+    )
     summary = carry_out(plan, options)
     if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
@@ -98,6 +110,8 @@ def run(
         backend=backend,
         address=address,
         retry_failed=retry_failed,
+        tensorboard=tensorboard or what.tensorboard,
+        notify=[*what.notify, *notify],
         limits=limits,
     )
     return replace(summary, confirmed=confirmed)
@@ -112,6 +126,8 @@ def replicate(
     backend: BackendName = "ray",
     address: str | None = None,
     retry_failed: bool = False,
+    tensorboard: bool = False,
+    notify: Sequence[str] = (),
     limits: spec.Limits | None = None,
 ) -> RunSummary:
     """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
@@ -127,6 +143,8 @@ def replicate(
         backend: as for `run`.
         address: as for `run`.
         retry_failed: try again the replicates that failed.
+        tensorboard: as for `run`.
+        notify: as for `run`.
         limits: when to stop; none where None.
 
     Raises:
@@ -141,7 +159,14 @@ def replicate(
 
     wanted = spec.Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
-    options = RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed)
+    options = RunOptions(
+        runs=Path(runs),
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
+    )
     summary = carry_out(plan, options)
     return summary if summary.stopped_by else replace(summary, model=log_winner(sweep, runs=Path(runs)))
 
@@ -155,6 +180,8 @@ def retrain(
     backend: BackendName = "ray",
     address: str | None = None,
     retry_failed: bool = False,
+    tensorboard: bool = False,
+    notify: Sequence[str] = (),
 ) -> RunSummary:
     """Train a recorded run's configuration again with more epochs or images, as a run of the sweep `retrained`.
 
@@ -168,6 +195,8 @@ def retrain(
         backend: as for `run`.
         address: as for `run`.
         retry_failed: try it again if it failed.
+        tensorboard: as for `run`.
+        notify: as for `run`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.
@@ -188,7 +217,15 @@ def retrain(
         epochs=epochs,
         train_size=train_size,
     )
-    return carry_out(plan, RunOptions(runs=Path(runs), backend=backend, address=address, retry_failed=retry_failed))
+    options = RunOptions(
+        runs=Path(runs),
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
+    )
+    return carry_out(plan, options)
 
 
 def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "auto") -> Classifier:

@@ -41,12 +41,23 @@ class Sweep:
         address: str | None = None,
         new: bool = False,
         retry_failed: bool = False,
+        tensorboard: bool = False,
+        notify: Sequence[str] = (),
     ) -> SweepResult:
         """Train what is missing, confirm the best where the file asks for it, and return what came out.
 
         Arguments and errors are those of the function `run`.
         """
-        summary = api.run(self.spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
+        summary = api.run(
+            self.spec,
+            runs=runs,
+            backend=backend,
+            address=address,
+            new=new,
+            retry_failed=retry_failed,
+            tensorboard=tensorboard,
+            notify=notify,
+        )
         # A start that was stopped before its first trial has left no sweep of this name.
         board = api.leaderboard(self.spec.name, runs=runs) if summary.records else api.leaderboard(runs=runs).iloc[:0]
         return SweepResult(name=self.spec.name, runs=Path(runs), summary=summary, leaderboard=board)

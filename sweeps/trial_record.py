@@ -133,6 +133,8 @@ class Report:
     traceback: str | None = None
     parameters: int | None = None
     environment: dict[str, str] | None = None
+    warning: str | None = None
+    """What a person should know, once, of something that changes no result."""
 
 
 @dataclass(frozen=True, kw_only=True)

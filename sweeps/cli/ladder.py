@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
+from sweeps.cli.options import (
+    FILE,
+    address_option,
+    backend_option,
+    notify_option,
+    retry_failed_option,
+    runs_option,
+    set_option,
+    tensorboard_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
 @backend_option
 @address_option
 @retry_failed_option
+@tensorboard_option
+@notify_option
 def ladder(
     file: Path,
     only: str | None,
@@ -45,6 +56,8 @@ def ladder(
     backend: BackendName,
     address: str | None,
     retry_failed: bool,
+    tensorboard: bool,
+    notify: tuple[str, ...],
 ) -> None:
     """Run a ladder's rungs, measure each on the test images, and say what each step brought.
 
@@ -74,6 +87,8 @@ def ladder(
         backend=backend,
         address=address,
         retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
         budget=budget,
         rungs=chosen,
         cost=Probe().seconds,
@@ -118,7 +133,18 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
 @backend_option
 @address_option
 @retry_failed_option
-def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str | None, retry_failed: bool) -> None:
+@tensorboard_option
+@notify_option
+def ablate(
+    run: str,
+    seeds: int,
+    runs: Path,
+    backend: BackendName,
+    address: str | None,
+    retry_failed: bool,
+    tensorboard: bool,
+    notify: tuple[str, ...],
+) -> None:
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
     RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
@@ -141,7 +167,16 @@ def ablate(run: str, seeds: int, runs: Path, backend: BackendName, address: str 
         row = find_run(reader, run)
     ladder = ablation_of(reader.configuration(row["run_id"]), run=f"{row['sweep']}/{row['trial']}", key=row["key"])
     budget = Budget(seeds=seeds)
-    summary = run_ladder(ladder, runs=runs, backend=backend, address=address, retry_failed=retry_failed, budget=budget)
+    summary = run_ladder(
+        ladder,
+        runs=runs,
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
+        budget=budget,
+    )
     with after_the_run("the comparison", f"sweeps ablate {run}"):
         show_ladder(runs, ladder.name)
     finish(summary, ladder.name, runs=runs)

@@ -113,7 +113,7 @@ def stop(sweep: str, runs: Path) -> None:
 @runs_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(sweep: str, runs: Path, yes: bool) -> None:
-    """Delete a sweep: its journal, checkpoints, logs, and its runs in MLflow.
+    """Delete a sweep: its journal, checkpoints, logs, its curves for TensorBoard, and its runs in MLflow.
 
     \b
     Example:
@@ -124,13 +124,15 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    from sweeps.tensorboard import remove_curves
     from sweeps.tracking import delete_sweep
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted"):
         if not yes:
-            click.confirm(f"delete {sweep} with its journal, checkpoints, logs and MLflow runs?", abort=True)
+            click.confirm(f"delete {sweep} with its journal, checkpoints, logs, curves and MLflow runs?", abort=True)
         deleted = delete_sweep(runs, sweep)
+        remove_curves(runs, sweep)
         shutil.rmtree(folder.path)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 

@@ -54,3 +54,15 @@ address_option = click.option(
     metavar="HOST:PORT",
     help="A running Ray cluster; default $RAY_ADDRESS, else Ray starts on this machine.",
 )
+tensorboard_option = click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write each trial's curves, images, graph and hyperparameters for TensorBoard, under runs/tensorboard.",
+)
+notify_option = click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL|COMMAND",
+    help="Tell a web address (POST) or a command (standard input), in JSON, of a new best and of the end; may be "
+    "given more than once.",
+)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import SweepName, address_option, backend_option, retry_failed_option, runs_option
+from sweeps.cli.options import (
+    SweepName,
+    address_option,
+    backend_option,
+    notify_option,
+    retry_failed_option,
+    runs_option,
+    tensorboard_option,
+)
 
 if TYPE_CHECKING:
     from sweeps.execution import BackendName
@@ -21,8 +29,18 @@ if TYPE_CHECKING:
 @backend_option
 @address_option
 @retry_failed_option
+@tensorboard_option
+@notify_option
 def replicate(
-    sweep: str, top: int, seeds: int, runs: Path, backend: BackendName, address: str | None, retry_failed: bool
+    sweep: str,
+    top: int,
+    seeds: int,
+    runs: Path,
+    backend: BackendName,
+    address: str | None,
+    retry_failed: bool,
+    tensorboard: bool,
+    notify: tuple[str, ...],
 ) -> None:
     """Train the best configurations of a search again under new seeds, and rank them by these alone.
 
@@ -41,7 +59,15 @@ def replicate(
         from sweeps.api import replicate as replicate_best
 
     summary = replicate_best(
-        sweep, top=top, seeds=seeds, runs=runs, backend=backend, address=address, retry_failed=retry_failed
+        sweep,
+        top=top,
+        seeds=seeds,
+        runs=runs,
+        backend=backend,
+        address=address,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
     )
     show_result(runs, sweep, summary)
     finish(summary, f"{sweep} replicates", runs=runs)

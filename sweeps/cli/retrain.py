@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.cli.options import address_option, backend_option, retry_failed_option, runs_option
+from sweeps.cli.options import (
+    address_option,
+    backend_option,
+    notify_option,
+    retry_failed_option,
+    runs_option,
+    tensorboard_option,
+)
 
 if TYPE_CHECKING:
     from sweeps.execution import BackendName
@@ -32,6 +39,8 @@ class _TrainSize(click.ParamType[Any]):
 @backend_option
 @address_option
 @retry_failed_option
+@tensorboard_option
+@notify_option
 def retrain(
     run: str,
     epochs: int | None,
@@ -40,6 +49,8 @@ def retrain(
     backend: BackendName,
     address: str | None,
     retry_failed: bool,
+    tensorboard: bool,
+    notify: tuple[str, ...],
 ) -> None:
     """Train a recorded run's configuration again with more epochs or images.
 
@@ -64,6 +75,8 @@ def retrain(
         backend=backend,
         address=address,
         retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
     )
     show_result(runs, RETRAINED, summary)
     finish(summary, RETRAINED, runs=runs)

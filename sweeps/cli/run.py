@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, address_option, backend_option, retry_failed_option, runs_option, set_option
+from sweeps.cli.options import (
+    FILE,
+    address_option,
+    backend_option,
+    notify_option,
+    retry_failed_option,
+    runs_option,
+    set_option,
+    tensorboard_option,
+)
 from sweeps.errors import RecordError
 
 if TYPE_CHECKING:
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
 @address_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @retry_failed_option
+@tensorboard_option
+@notify_option
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -33,6 +44,8 @@ def run(
     address: str | None,
     new: bool,
     retry_failed: bool,
+    tensorboard: bool,
+    notify: tuple[str, ...],
 ) -> None:
     """Train what is missing of a sweep and show its leaderboard.
 
@@ -42,6 +55,7 @@ def run(
     Example:
       sweeps run experiments/quick.yaml
       sweeps run experiments/quick.yaml --set run_cap=48
+      sweeps run experiments/quick.yaml --tensorboard --notify https://example.org/hook
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
     """
     from sweeps.execution import stage, terminal_copy
@@ -53,7 +67,16 @@ def run(
         spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
-    summary = run_spec(spec, runs=runs, backend=backend, address=address, new=new, retry_failed=retry_failed)
+    summary = run_spec(
+        spec,
+        runs=runs,
+        backend=backend,
+        address=address,
+        new=new,
+        retry_failed=retry_failed,
+        tensorboard=tensorboard,
+        notify=notify,
+    )
     show_result(runs, spec.name, summary)
     finish(summary, spec.name, runs=runs)
 

@@ -33,6 +33,8 @@ class Job:
     device: str
     gpu_share: float = 0.0
     """Of one GPU's memory; below 1 where several trials share it."""
+    curves: str | None = None
+    """Folder of the trial's curves for TensorBoard; None for none."""
 
     def training_config(self) -> TrainingConfig:
         return TrainingConfig.model_validate_json(self.config)

@@ -81,6 +81,19 @@ class RunPlan:
     """Whether it confirms the best of a search, in a study beside the search's."""
     trained_with: Mapping[str, str | None] = field(default_factory=dict)
     """Each network of recorded runs that are trained again, to the source they had: another one is another network."""
+    tensorboard: bool = False
+    """Whether the file asks for TensorBoard's curves of each trial."""
+    notify: Sequence[str] = ()
+    """Web addresses and commands in the file that are told how it goes."""
+
+    @property
+    def part(self) -> Literal["search", "replicates", "ladder", "retrain"]:
+        """What it is among the things that are run."""
+        if self.replicates:
+            return "replicates"
+        if self.tested:
+            return "ladder"
+        return "retrain" if self.trained_with else "search"
 
     @property
     def title(self) -> str:
@@ -106,6 +119,8 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
         keep_best=None if spec.keep.best == "all" else spec.keep.best,
+        tensorboard=spec.tensorboard,
+        notify=spec.notify,
     )
 
 
@@ -163,6 +178,8 @@ def plan_of_ladder(
         command=f"sweeps ladder {ladder.name}.yaml",
         file=ladder.text,
         tested=True,
+        tensorboard=ladder.tensorboard,
+        notify=ladder.notify,
     )
 
 

@@ -36,6 +36,7 @@ from sweeps.formatting import duration, print_sentence
 from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
+from sweeps.notify import Notifier, parse_targets
 from sweeps.study import (
     Ledger,
     SweepFolder,
@@ -44,6 +45,7 @@ from sweeps.study import (
     open_replicates,
     open_study,
 )
+from sweeps.tensorboard import require_tensorboard, trial_folder
 from sweeps.tracking import CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -59,6 +61,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         RecordError: the record cannot be opened.
     """
     folder = SweepFolder(options.runs.resolve(), plan.name)
+    targets = parse_targets([*plan.notify, *options.notify])
+    if plan.tensorboard or options.tensorboard:
+        require_tensorboard()
     sources = _sources(plan)
     fingerprint = training_fingerprint()
     identify = Identifier(data_fingerprint=fingerprint, sources=sources)
@@ -83,6 +88,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         if start.is_done and reader.holds(start.records, study=study.study_name):
             # Told in a second: neither torch, nor Ray, nor MLflow is needed to do nothing.
             return replace(start.summary(), opened_record=False)
+        notifier = held.enter_context(
+            Notifier(targets, start.state(), part=plan.part, say=lambda line: print_sentence(console, line))
+        )
         if options.backend == "inline":
             guard_exit()
         else:
@@ -103,7 +111,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     dataset=fingerprint,
                 )
             )
-        return start.carry_out(images, tracker)
+        summary = start.carry_out(images, tracker, notifier)
+        notifier.ends(summary.stopped_by, summary.details)
+        return summary
 
 
 def _open(
@@ -157,6 +167,7 @@ class _Start:
         self.recorded = recorded
         self._stopping = stopping
         self._console = console
+        self._writes_curves = plan.tensorboard or options.tensorboard
         self._listeners: list[Callable[[TrialRecord], None]] = []
         self._ledger = Ledger(
             study,
@@ -171,7 +182,9 @@ class _Start:
             retry_failed=options.retry_failed,
             keeps_tests=plan.tested,
             bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=folder.checkpoints),
+            on_warning=self._warn,
         )
+        self._has_warned = False
         self._began = time.time()
         self._known = {record.number: record for record in self.records}
 
@@ -184,8 +197,21 @@ class _Start:
         """Whether there is nothing to train and nothing to measure."""
         return self._ledger.is_done and not (self._plan.tested and any(map(_lacks_test, self.records)))
 
-    def carry_out(self, images: LabelledImages, tracker: Tracker) -> RunSummary:
-        self._tracker = tracker
+    def state(self, *, slots: int = 1) -> SweepState:
+        """Return how the sweep stands, for whoever keeps it up to date."""
+        plan = self._plan
+        return SweepState(
+            sweep=plan.name,
+            metric=plan.metric.name,
+            maximize=plan.metric.goal == "maximize",
+            records=self.records,
+            runs=self._folder.runs,
+            target=self._ledger.target,
+            slots=slots,
+        )
+
+    def carry_out(self, images: LabelledImages, tracker: Tracker, notifier: Notifier) -> RunSummary:
+        self._tracker, self._notifier = tracker, notifier
         tracker.reconcile(self.records)
         if not self.is_done and self._stopping.reason is None:
             try:
@@ -219,20 +245,18 @@ class _Start:
         for listener in self._listeners:
             listener(record)
 
+    def _warn(self, record: TrialRecord, warning: str) -> None:
+        """Say what a trial warns of; of the others their logs say it."""
+        if not self._has_warned:
+            self._has_warned = True
+            print_sentence(self._console, f"warning: {record.name}: {warning}")
+
     def _train(self, ledger: Ledger, images: LabelledImages) -> None:
         plan, folder = self._plan, self._folder
         splits = _splits_of(plan, images)
         with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
             slots = backend.slots()
-            state = SweepState(
-                sweep=plan.name,
-                metric=plan.metric.name,
-                maximize=plan.metric.goal == "maximize",
-                records=ledger.records,
-                runs=folder.runs,
-                target=ledger.target,
-                slots=slots.count,
-            )
+            state = self.state(slots=slots.count)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             test_step = (
@@ -255,6 +279,7 @@ class _Start:
                     test_step.on_change,
                     lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=folder.checkpoints),
                     watch.on_change,
+                    self._notifier.on_change,
                 ]
                 backend.run(
                     ledger,
@@ -277,6 +302,8 @@ class _Start:
                     "every epoch so far is saved: the same command goes on from here"
                 )
             print_sentence(self._console, said)
+            self._notifier.ends("signal" if is_asked else "error", said)
+            self._notifier.close()
         finally:
             # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
             os._exit(130 if is_asked else 2)
@@ -319,6 +346,7 @@ class _Start:
             cpus=slots.cpus,
             device=slots.device,
             gpu_share=slots.gpus,
+            curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,10 @@ class RunOptions:
     address: str | None = None
     new: bool = False
     retry_failed: bool = False
+    tensorboard: bool = False
+    """Whether each trial writes curves for TensorBoard; no part of what is trained."""
+    notify: Sequence[str] = ()
+    """Web addresses and commands that are told how it goes, beside those in the file."""
 
     @property
     def ray_address(self) -> str | None:

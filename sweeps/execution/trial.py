@@ -25,6 +25,7 @@ from sweeps.execution.job import Job, Splits, split_name
 from sweeps.formatting import accuracy, loss
 from sweeps.machine import processor
 from sweeps.study import CHECKPOINT_FILE
+from sweeps.tensorboard import TrialCurves
 from sweeps.trial_record import Outcome, Report
 
 
@@ -46,12 +47,14 @@ class TrialSession:
         self._state: TrainingState | None = None
         self._epochs: Iterator[EpochResult] = iter(())
         self._takes_output = takes_output
+        self._curves = None if job.curves is None else TrialCurves(Path(job.curves))
+        self._warned = False
 
     def step(self) -> Report:
         """Train one epoch and say how it went. Never raises what the training raised: it says it."""
         try:
             with self._logging() as log:
-                return self._step(log)
+                return self._with_warning(self._step(log), log)
         except OSError as error:
             # The log itself cannot be written.
             return self._fault(fault_of(error))
@@ -71,6 +74,18 @@ class TrialSession:
             print(f"{fault.outcome}: {fault.error}", file=log)
             return self._fault(fault)
 
+    def _with_warning(self, report: Report, log: TextIO) -> Report:
+        """Return a report with what went wrong about the curves, the first time."""
+        if self._curves is None:
+            return report
+        if report.outcome is not None:
+            self._curves.ended(report.outcome)
+        if self._curves.warning is None or self._warned:
+            return report
+        self._warned = True
+        print(f"warning: {self._curves.warning}", file=log)
+        return replace(report, warning=self._curves.warning)
+
     def _begin(self, log: TextIO) -> None:
         import torch
 
@@ -83,7 +98,11 @@ class TrialSession:
         known = list(self._state.history)
         # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
         self._epochs = iter(known)
-        self._training = train(self._config, self._images, self._validation, state=self._state)
+        on_step = None
+        if self._curves is not None:
+            self._curves.begin(self._state, self._images)
+            on_step = self._curves.on_step
+        self._training = train(self._config, self._images, self._validation, state=self._state, on_step=on_step)
 
     def _load_or_start(self, log: TextIO) -> TrainingState:
         for path in usable_checkpoints(self._checkpoint):
@@ -107,6 +126,8 @@ class TrialSession:
             result = next(self._training)
             save_checkpoint(self._state, self._checkpoint)
             print(_epoch_line(result, of=self._config.epochs), file=log)
+            if self._curves is not None:
+                self._curves.epoch_ended(result)
         done = result.epoch == self._config.epochs
         return self._report(epoch=result, outcome=Outcome.COMPLETE if done else None)
 

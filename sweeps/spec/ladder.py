@@ -65,6 +65,8 @@ class Ladder:
     rungs: tuple[Rung, ...]
     text: str = ""
     """The file, with every override in it."""
+    tensorboard: bool = False
+    notify: tuple[str, ...] = ()
 
     def rung(self, name: str) -> Rung:
         """Return a rung by name.
@@ -159,6 +161,8 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         resources=file.resources,
         rungs=tuple(rungs),
         text=file.to_yaml(),
+        tensorboard=file.tensorboard,
+        notify=file.notify,
     )
 
 

@@ -52,9 +52,27 @@ def check_name(name: str) -> str:
 class FileOfConfigurations(StrictModel):
     """A file with a `base`: a key that belongs there is pointed to it."""
 
+    tensorboard: bool = False
+    """Whether each trial writes curves for TensorBoard, under `runs/tensorboard`; no part of what is trained."""
+    notify: tuple[str, ...] = ()
+    """Web addresses and commands that are told how it goes."""
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _check_notify(cls, value: Any) -> Any:
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
+            # Without the value: an address may hold a password.
+            raise ValueError("a list of web addresses (https://...) and commands, each a text")
+        return listed
+
     def to_yaml(self) -> str:
-        """Return what the file says, with every override in it, as a file that says the same."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+        """Return what the file says, with every override in it, as a file that trains the same.
+
+        Without `notify`: it goes into the record, and the addresses may be secret.
+        """
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"notify"})
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     @classmethod
     def _advice(cls, name: str) -> str:

@@ -69,6 +69,7 @@ class Ledger:
         retry_failed: bool = False,
         keeps_tests: bool = False,
         bring_weights: Callable[[str], bool] = lambda key: False,
+        on_warning: Callable[[TrialRecord, str], None] = lambda record, warning: None,
     ) -> None:
         self._study = study
         self._sweep = sweep
@@ -81,6 +82,7 @@ class Ledger:
         self._on_change = on_change
         self._keeps_tests = keeps_tests
         self._bring_weights = bring_weights
+        self._on_warning = on_warning
         self._live: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
@@ -203,6 +205,8 @@ class Ledger:
         """Enter what a trial said: its only way in, from every backend. Return whether the trial is over."""
         known = {"parameters": report.parameters, "environment": report.environment}
         self.note(number, **{name: value for name, value in known.items() if value is not None})
+        if report.warning is not None:
+            self._on_warning(self._records[number], report.warning)
         if report.epoch is not None and self._enter_epoch(number, report.epoch):
             return True
         if report.outcome is None:
