@@ -112,6 +112,7 @@ def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], R
 
 def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
+    from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.machine import machine_and_versions
     from sweeps.report import print_ladder, write_ladder
@@ -124,6 +125,7 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     folder = runs / "sweeps" / name
     for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
         click.echo(f"written: {path}")
+    write_page(runs, name, meant=meant)
 
 
 @click.command()

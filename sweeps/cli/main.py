@@ -20,6 +20,7 @@ from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.plan import plan
 from sweeps.cli.predict import predict
 from sweeps.cli.replicate import replicate
+from sweeps.cli.report import report
 from sweeps.cli.rerun import rerun
 from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
@@ -80,6 +81,7 @@ for verb in (
     leaderboard,
     show,
     compare,
+    report,
     replicate,
     retrain,
     finalize,

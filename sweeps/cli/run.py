@@ -85,8 +85,9 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
     """Print a sweep's leaderboard, and write the one of all sweeps to `runs/leaderboard.csv` where it has changed."""
     if not summary.records:
         return  # stopped before its first trial: there is nothing to show
+    from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.report import print_leaderboard, query_leaderboard, to_csv
+    from sweeps.report import print_leaderboard, query_leaderboard, report_path, to_csv
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
@@ -95,6 +96,8 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
         board = runs / "leaderboard.csv"
         if summary.has_changed or not board.exists():
             to_csv(query_leaderboard(reader), board)
+    if summary.has_changed or not report_path(runs, sweep).exists():
+        write_page(runs, sweep)
 
 
 @contextlib.contextmanager

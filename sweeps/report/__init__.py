@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sweeps.report.ladder_table import print_ladder
     from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
+    from sweeps.report.page.write import report_path, write_report
     from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
     from sweeps.report.status import headline, print_status
     from sweeps.report.weights import Weights, find_weights
@@ -32,10 +33,12 @@ __all__ = [
     "print_run",
     "print_status",
     "query_leaderboard",
+    "report_path",
     "to_csv",
     "to_json",
     "why_empty",
     "write_ladder",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -53,9 +56,11 @@ __getattr__, __dir__ = lazy_face(
         "print_run": "show",
         "print_status": "status",
         "query_leaderboard": "leaderboard",
+        "report_path": "page.write",
         "to_csv": "leaderboard",
         "to_json": "leaderboard",
         "why_empty": "leaderboard",
         "write_ladder": "ladder_page",
+        "write_report": "page.write",
     },
 )

@@ -55,7 +55,7 @@ class SweepState:
         self.driver = driver
         self.damage = damage
         self.replicates = replicates
-        self._maximize = maximize
+        self.maximize = maximize
         self._slots = slots
         self._records = {record.number: record for record in records}
         self._began = time.time()
@@ -83,7 +83,7 @@ class SweepState:
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial, None before there is one."""
-        return next(iter(best_first(self.records, metric=self.metric, maximize=self._maximize)), None)
+        return next(iter(best_first(self.records, metric=self.metric, maximize=self.maximize)), None)
 
     def counts(self) -> dict[Outcome, int]:
         return dict(Counter(record.outcome for record in self.records))

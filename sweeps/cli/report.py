@@ -1,0 +1,60 @@
+"""`sweeps report`: a sweep as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import FILE, SweepName, runs_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sweeps.results import Recipe
+
+
+@click.command()
+@click.argument("sweep", type=SweepName())
+@runs_option
+@click.option("--out", type=FILE, help="The page's file; default reports/SWEEP.html in the runs folder.")
+@click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
+def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
+    """Write a sweep or a ladder as one HTML page that needs nothing beside it and works offline.
+
+    It holds the verdict, the leaderboard, the history, what helped, slices and contours, learning curves, what each
+    slot did, accuracy against cost, and failures; of a ladder the steps with their gains. `sweeps run` writes it too.
+
+    \b
+    Example:
+      sweeps report quick --open
+      sweeps report ladder --out ladder.html
+    """
+    from sweeps.report import write_report
+    from sweeps.tracking import MlflowReader
+
+    path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, out=out)
+    click.echo(f"written: {path}")
+    if opens:
+        import webbrowser
+
+        if not webbrowser.open(path.resolve().as_uri()):
+            click.echo("no browser can be opened here: open the file in one", err=True)
+
+
+def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
+    """Write a sweep's page at the end of a run, and say where it is; what hinders it must not hide how the run went.
+
+    Args:
+        runs: the runs folder.
+        sweep: its name.
+        meant: of a ladder: what its file means by each rung; see `sweeps.results.read_rungs`.
+    """
+    try:
+        from sweeps.report import write_report
+        from sweeps.tracking import MlflowReader
+
+        click.echo(f"report: {write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)}")
+    except Exception as error:  # whatever it is: the run itself is done and saved
+        click.echo(f"the page could not be written ({error}); `sweeps report {sweep}` tries again", err=True)

@@ -1,0 +1,62 @@
+"""Text of others on a page: a name, an error or a log line is shown as it is and can be nothing but text."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+"""What colours a terminal."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What HTML forbids, half characters, and what turns the direction of the text that follows."""
+
+
+def safe(text: object) -> str:
+    """Return a text for HTML, within elements and quoted attributes alike; what cannot be shown becomes `�`."""
+    return html.escape(_CONTROLS.sub("\ufffd", _ESCAPES.sub("", str(text))))
+
+
+def sentence(parts: Iterable[str]) -> str:
+    """Return words with commas between them, and `and` before the last."""
+    words = list(parts)
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    caption: str,
+    numbers: Sequence[int] = (),
+    trials: Sequence[str] = (),
+) -> str:
+    """Return a table that scrolls in its own box; the first cell of each row heads it.
+
+    Args:
+        heads: plain text.
+        rows: cells, as HTML.
+        caption: plain text; read aloud, not shown.
+        numbers: columns that hold numbers, from 0.
+        trials: what each row is highlighted with.
+    """
+    head = "".join(f'<th scope="col"{_aligned(index, numbers)}>{safe(name)}</th>' for index, name in enumerate(heads))
+    body = []
+    for index, (first, *rest) in enumerate(rows):
+        cells = "".join(f"<td{_aligned(column, numbers)}>{cell}</td>" for column, cell in enumerate(rest, start=1))
+        mark = f' data-t="{safe(trials[index])}"' if trials else ""
+        body.append(f'<tr{mark}><th scope="row">{first}</th>{cells}</tr>')
+    return scroll_box(
+        f'<table><caption class="aside">{safe(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>",
+        label=caption,
+    )
+
+
+def scroll_box(content: str, *, label: str) -> str:
+    """Return content that may be wider than the page, in a box that the keyboard can scroll."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{safe(label)}">{content}</div>'
+
+
+def _aligned(column: int, numbers: Sequence[int]) -> str:
+    return ' class="n"' if column in numbers else ""

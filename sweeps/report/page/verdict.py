@@ -1,0 +1,113 @@
+"""The verdict in two sentences: what won and how sure that is, and how it was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweeps.formatting import accuracy, describe, duration, percent, plural, value_text
+from sweeps.report.page.clock import clock_of, lanes_of, spans_of
+from sweeps.report.page.content import Content
+from sweeps.report.page.text import sentence
+from sweeps.results import Finding
+from sweeps.trial_record import Outcome
+
+_ENDS = {Outcome.PRUNED: "stopped early"}
+
+
+def verdict_of(content: Content) -> list[str]:
+    """Return two sentences, as plain text."""
+    if not content.trials:
+        return ["Nothing has been tried yet.", "The page will say more once a trial has begun."]
+    return [_ladder(content) if content.is_ladder else _search(content), _way(content)]
+
+
+def _search(content: Content) -> str:
+    if content.rows is None:
+        return _from_the_journal(content)
+    ranked = [row for row in content.rows if row["rank"] is not None]
+    if not ranked:
+        return _from_the_journal(content)
+    first = ranked[0]
+    sure = _how_sure(first, ranked[1:], sweep=content.state.sweep)
+    tested = first["test_accuracy"]
+    sealed = "" if tested is None else f"; on the sealed test images it has {accuracy(tested)}"
+    value = accuracy(first["val_accuracy"])
+    return f"The best is {_named(content, first)} with {value} validation accuracy, {sure}{sealed}."
+
+
+def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, sweep: str) -> str:
+    interval = (
+        ""
+        if first["ci_low"] is None
+        else f" (95 % interval {percent(first['ci_low'])} to {percent(first['ci_high'])} %)"
+    )
+    if first["search_accuracy"] is None:
+        seeds = int(first["replicates"] or 1)
+        of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "one seed, which the search itself chose by"
+        return f"{of}{interval}: not confirmed, `sweeps replicate {sweep}` would say whether it holds"
+    alike = [row for row in others if row["rank"] == first["rank"]]
+    said = f"the mean of {plural(int(first['replicates']), 'new seed')}{interval}"
+    if alike:
+        names = sentence(f"trial {row['trial']} ({accuracy(row['val_accuracy'])})" for row in alike[:3])
+        return f"{said}, and cannot be told apart from {names}"
+    if not any(row["search_accuracy"] is not None for row in others):
+        return f"{said}; no other was confirmed, so that nothing says it beats them"
+    return f"{said}, and it is ahead of all others that were confirmed (Welch's t-test, Holm's procedure, 5 % level)"
+
+
+def _named(content: Content, row: Mapping[str, Any]) -> str:
+    configs = {record.trial: record.config for record in content.everything}
+    known = configs.get(row["trial"])
+    return f"trial {row['trial']}" + ("" if known is None else f" ({describe(known)})")
+
+
+def _from_the_journal(content: Content) -> str:
+    best = content.state.best()
+    if best is None:
+        left = "" if content.is_running else ": there is no result to rank"
+        so_far = "so far " if content.is_running else ""
+        return f"No trial {so_far}came to its end{left}."
+    value = content.value(best)
+    shown = "no finite value" if value is None else content.in_words(value)
+    return f"The best complete trial is {best.name} with {shown} ({content.metric}, one seed, not confirmed)."
+
+
+def _ladder(content: Content) -> str:
+    measured = [rung for rung in content.comparisons if rung.test_accuracy is not None]
+    if not measured:
+        return "No rung is measured on the test images yet."
+    top = max(measured, key=lambda rung: rung.test_accuracy or 0.0)
+    counts = Counter(rung.finding for rung in measured)
+    compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN))
+    interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
+    steps = (
+        f"of {plural(compared, 'step')} that could be compared {counts[Finding.HIGHER]} brought a gain that is shown, "
+        f"{counts[Finding.LOWER]} a loss, and {counts[Finding.NOT_SHOWN]} neither"
+        if compared
+        else "no step could be compared yet"
+    )
+    seeds = plural(top.seeds, "seed")
+    return (
+        f"The highest is {top.rung} with {accuracy(top.test_accuracy)} on the test images, {seeds}{interval}; {steps}."
+    )
+
+
+def _way(content: Content) -> str:
+    counts = Counter(record.outcome for record in content.trials)
+    said = sentence(f"{count} {_ENDS.get(outcome, outcome.value)}" for outcome, count in counts.items())
+    spans = spans_of(content.everything, now=content.now if content.is_running else None)
+    clock, lanes = clock_of(spans), lanes_of(spans)
+    took = f", in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}" if spans else ""
+    is_so_far = "So far it ran" if content.is_running else "It ran" if content.is_ladder else "It was found among"
+    confirming = Counter(record.outcome for record in content.replicates)
+    runs = f"; {plural(sum(confirming.values()), 'confirming run')} followed under new seeds" if confirming else ""
+    what = (
+        ""
+        if content.is_ladder or not content.varied
+        else f" over {plural(len(content.varied), 'parameter')} ({', '.join(v.name for v in content.varied)})"
+    )
+    data = sorted({value_text(record.config.train_images()) for record in content.trials}, key=len)
+    images = f"{int(data[0]):,} training images" if len(data) == 1 else "different numbers of training images"
+    return f"{is_so_far} {plural(len(content.trials), 'trial')}{what} on {images}: {said}{took}{runs}."
