@@ -7,6 +7,7 @@ from typing import Any
 
 from sweeps.formatting import duration, number, percent, value_text
 from sweeps.report.page.content import Content, mark_of_row
+from sweeps.report.page.scale import plain
 from sweeps.report.page.text import safe, scroll_box
 
 Cell = tuple[str, float | str]
@@ -115,7 +116,7 @@ def _configured(path: str) -> Callable[[Mapping[str, Any]], Cell]:
         if value is None:
             return NOTHING
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{value:.4g}", float(value)
+            return plain(value), float(value)
         return safe(value_text(value)), value_text(value)
 
     return cell

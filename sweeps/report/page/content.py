@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
-from sweeps.report.page.scale import Scale, at_values, categories, is_logarithmic, linear, logarithmic
+from sweeps.report.page.scale import Scale, at_values, categories, is_logarithmic, linear, logarithmic, plain
 from sweeps.results import RungComparison, RungRuns
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
@@ -48,7 +48,7 @@ class Varied:
     def text(self, number: int) -> str:
         """Return a trial's value in words, short."""
         value = self.values[number]
-        return f"{value:.4g}" if self.is_numeric else value_text(value)
+        return plain(value) if self.is_numeric else value_text(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,24 +89,41 @@
   const plain = (text) => text.toLowerCase().replace(/[%±_ .]/g, "");
   const names = heads.map((head) => plain(head.textContent));
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
-  const test = (word) => {
-    const match = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
-    const column = match ? names.findIndex((each) => each === plain(match[1])) : -1;
-    if (column < 0) return (row) => texts.get(row).includes(word.toLowerCase());
-    const wanted = Number(match[3]);
-    return (row) => {
-      const found = valueOf(row, column);
-      if (found === "") return false;
-      const order = typeof found === "number" && !Number.isNaN(wanted)
-        ? found - wanted : String(found).localeCompare(match[3]);
-      return { "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[match[2]];
-    };
+  const columnOf = (name) => names.findIndex((each) => each === plain(name));
+  const holds = (text) => (row) => texts.get(row).includes(text.toLowerCase());
+  const compares = (column, sign, wanted) => (row) => {
+    const found = valueOf(row, column);
+    if (found === "") return false;
+    const order = typeof found === "number" && !Number.isNaN(Number(wanted))
+      ? found - Number(wanted) : String(found).localeCompare(wanted);
+    return { "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
+  };
+  // `val acc > 60` is one condition: the words before a sign belong to it as far as they name a column.
+  const testsOf = (typed) => {
+    const tests = [];
+    const words = [];
+    typed.replace(/\s*(<=|>=|!=|=|<|>)\s*/g, "$1").trim().split(/\s+/).filter(Boolean).forEach((word) => {
+      const match = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
+      let name = match ? match[1] : "";
+      let before = 0;
+      while (match && columnOf(name) < 0 && before < words.length) {
+        before += 1;
+        name = words[words.length - before] + name;
+      }
+      if (match && columnOf(name) >= 0) {
+        words.length -= before;
+        tests.push(compares(columnOf(name), match[2], match[3]));
+      } else {
+        words.push(word);
+      }
+    });
+    return [...tests, ...words.map(holds)];
   };
   const apply = () => {
-    const tests = filter.value.replace(/\s*(<=|>=|!=|=|<|>)\s*/g, "$1").trim().split(/\s+/).filter(Boolean).map(test);
+    const tests = testsOf(filter.value);
     let shown = 0;
     rows.forEach((row) => {
-      row.hidden = !tests.every((holds) => holds(row));
+      row.hidden = !tests.every((test) => test(row));
       shown += !row.hidden;
     });
     count.textContent = tests.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;

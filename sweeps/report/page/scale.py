@@ -67,7 +67,7 @@ def logarithmic(values: Iterable[float], *, count: int = 5) -> Scale:
     every = max(1, math.ceil(len(ticks) / (count + 1)))
     if len(ticks) < 2:
         ticks = [low * room, high / room] if high / low > room**2.1 else [low * room]
-    return Scale(low=low, high=high, log=True, ticks=tuple((tick, f"{tick:.3g}") for tick in ticks[::every]))
+    return Scale(low=low, high=high, log=True, ticks=tuple((tick, plain(tick)) for tick in ticks[::every]))
 
 
 def at_values(values: Sequence[float], *, log: bool) -> Scale:
@@ -79,7 +79,7 @@ def at_values(values: Sequence[float], *, log: bool) -> Scale:
         if log
         else (scale.low - 0.08 * (high - low), scale.high + 0.08 * (high - low))
     )
-    return Scale(low=ends[0], high=ends[1], log=log, ticks=tuple((v, f"{v:.4g}") for v in sorted(set(values))))
+    return Scale(low=ends[0], high=ends[1], log=log, ticks=tuple((v, plain(v)) for v in sorted(set(values))))
 
 
 def categories(names: Sequence[str]) -> Scale:
@@ -97,6 +97,11 @@ def time_unit(seconds: float) -> tuple[float, str]:
     return next(
         ((s, name) for s, name in ((1.0, "seconds"), (60.0, "minutes")) if seconds < 180 * s), (3600.0, "hours")
     )
+
+
+def plain(value: float) -> str:
+    """Return a value in four digits, without an exponent where it is of a common size: `0.0129`, `45,000`."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def tick_text(value: float, step: float) -> str:

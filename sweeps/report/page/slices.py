@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from sweeps.report.page.content import Content, Varied, mark_of
-from sweeps.report.page.scale import linear
+from sweeps.report.page.scale import linear, plain
 from sweeps.report.page.surface import surfaces
 from sweeps.report.page.svg import SHAPES, Chart, figure, outcome_legend
 from sweeps.report.page.text import safe
@@ -73,7 +73,7 @@ def _finding(content: Content, varied: Varied, groups: dict[float, list[float]])
     if _is_grouped(varied):
         medians = {place: statistics.median(group) for place, group in groups.items()}
         best = (max if content.maximize else min)(medians, key=lambda place: medians[place])
-        name = varied.levels[int(best)] if not varied.is_numeric else f"{best:.4g}"
+        name = varied.levels[int(best)] if not varied.is_numeric else plain(best)
         trials = len(groups[best])
         return (
             f"Best median: {name}, {content.in_words(medians[best])} of {trials} trial{'s' if trials > 1 else ''} "

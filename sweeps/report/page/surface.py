@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 
 from sweeps.formatting import plural, truncated
 from sweeps.report.page.content import Content, Varied, mark_of
-from sweeps.report.page.scale import Scale, categories
+from sweeps.report.page.scale import Scale, categories, plain
 from sweeps.report.page.svg import Chart, figure, num, shape, text
 from sweeps.report.page.text import safe
 
@@ -179,7 +179,7 @@ def _bins(varied: Varied, values: Mapping[int, float]) -> tuple[list[str], dict[
         return names, {number: names.index(varied.text(number)) for number in numbers}
     distinct = sorted({_at(varied, number) for number in numbers})
     if len(distinct) <= BINS + 2:
-        return [f"{value:.4g}" for value in distinct], {n: distinct.index(_at(varied, n)) for n in numbers}
+        return [plain(value) for value in distinct], {n: distinct.index(_at(varied, n)) for n in numbers}
     cuts = statistics.quantiles([_at(varied, number) for number in numbers], n=BINS)
     ends = [distinct[0], *cuts, distinct[-1]]
     names = [f"{low:.2g}–{high:.2g}" for low, high in pairwise(ends)]

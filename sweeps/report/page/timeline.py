@@ -44,20 +44,17 @@ def timeline_section(content: Content) -> str:
         f"<p>{safe(says)} Which slot a trial had is not recorded: the lanes are put together from the times at which "
         "trials began and ended, so that no two overlap."
         + (
-            f" {plural(len(clock.pauses), 'pause')} without any trial are cut out, at the dashed lines."
+            f" Cut out at the dashed lines: {plural(len(clock.pauses), 'pause')} without any trial."
             if clock.pauses
             else ""
         )
         + (" Trials that are still running are drawn up to now." if content.is_running else "")
         + "</p>"
     )
-    keys = legend(
-        [
-            ("line band", "epochs of a trial"),
-            ("line band confirm", "of a confirming run"),
-            ("line band wait", "start and end: no epoch"),
-        ]
-    )
+    entries = [("line band", "epochs of a trial"), ("line band wait", "start and end: no epoch")]
+    if content.replicates:
+        entries.insert(1, ("line band confirm", "of a confirming run"))
+    keys = legend(entries)
     return keys + figure(picture, caption=caption)
 
 

@@ -47,8 +47,10 @@ def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, 
         seeds = int(first["replicates"] or 1)
         of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "one seed, which the search itself chose by"
         return f"{of}{interval}: not confirmed, `sweeps replicate {sweep}` would say whether it holds"
-    alike = [row for row in others if row["rank"] == first["rank"]]
     said = f"the mean of {plural(int(first['replicates']), 'new seed')}{interval}"
+    if first["replicates"] < 2:
+        return f"{said}: a single one tells it apart from no other"
+    alike = [row for row in others if row["rank"] == first["rank"]]
     if alike:
         names = sentence(f"trial {row['trial']} ({accuracy(row['val_accuracy'])})" for row in alike[:3])
         return f"{said}, and cannot be told apart from {names}"

@@ -65,7 +65,10 @@ def write_report(
 def _check_place(path: Path) -> None:
     """Refuse to replace what is no page: a name may have been mistyped."""
     try:
-        begins = path.open("rb").read(len(PAGE_BEGINS)) if path.exists() else b""
+        with path.open("rb") as file:
+            begins = file.read(len(PAGE_BEGINS))
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise SweepError(f"{path} cannot be written ({error.strerror}): name another file with --out") from None
     if begins and begins.lower() != PAGE_BEGINS:

@@ -69,6 +69,7 @@ class TestHelp:
             "leaderboard tiny",
             "show tiny/0",
             "status tiny",
+            "report tiny",
             "list",
             "stop tiny",
             "rm tiny",

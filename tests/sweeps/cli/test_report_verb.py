@@ -1,0 +1,74 @@
+"""`sweeps report`, and the page that a run leaves at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweep_fakes import Cli, tiny, write_yaml
+
+
+def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+    file = write_yaml(tmp_path, tiny())
+
+    result = cli("run", file, "--runs", recorded_runs, "--backend", "inline")
+
+    page = recorded_runs / "reports" / "tiny.html"
+    assert result.exit_code == 0
+    assert [line for line in result.output.splitlines() if "tiny.html" in line] == [f"report: {page}"]
+    assert "2 complete" in page.read_text(encoding="utf-8")
+
+    page.write_text("<!doctype html>of before", encoding="utf-8")
+    cli("run", file, "--runs", recorded_runs, "--backend", "inline")
+    assert page.read_text(encoding="utf-8") == "<!doctype html>of before"
+
+    again = cli("report", "tiny", "--runs", recorded_runs, "--out", tmp_path / "other" / "page.html")
+    assert again.output == f"written: {tmp_path / 'other' / 'page.html'}\n"
+    assert (tmp_path / "other" / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>\n<html lang=")
+
+
+def test_a_page_that_cannot_be_written_harms_no_run(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+    (recorded_runs / "reports").write_text("in the way", encoding="utf-8")
+
+    result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline")
+
+    assert result.exit_code == 0
+    assert "tiny: 2 complete" in result.output
+    assert "the page could not be written" in result.output
+    assert "`sweeps report tiny` tries again" in result.output
+    refused = cli("report", "tiny", "--runs", recorded_runs)
+    assert refused.exit_code == 2
+    assert "cannot be written" in refused.output
+
+
+def test_what_is_no_page_is_not_replaced(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+    cli("run", write_yaml(tmp_path, tiny(run_cap=1)), "--runs", recorded_runs, "--backend", "inline")
+    precious = tmp_path / "thesis.tex"
+    precious.write_text("years of work", encoding="utf-8")
+
+    result = cli("report", "tiny", "--runs", recorded_runs, "--out", precious)
+
+    assert result.exit_code == 2
+    assert "is there and is no HTML page" in result.output
+    assert precious.read_text(encoding="utf-8") == "years of work"
+
+
+def test_a_sweep_that_is_not_there_is_refused_and_nothing_is_written(runs: Path, cli: Cli) -> None:
+    result = cli("report", "nobody", "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "no sweep 'nobody'" in result.output
+    assert not runs.exists()
+
+
+def test_a_record_that_cannot_be_read_leaves_the_journal_to_speak(
+    recorded_runs: Path, tmp_path: Path, cli: Cli
+) -> None:
+    cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline")
+    (recorded_runs / "mlflow.db").write_bytes(b"no database at all" * 100)
+
+    result = cli("report", "tiny", "--runs", recorded_runs)
+
+    assert result.exit_code == 0
+    page = (recorded_runs / "reports" / "tiny.html").read_text(encoding="utf-8")
+    assert "The leaderboard cannot be shown" in page
+    assert "The best complete trial is trial" in page
