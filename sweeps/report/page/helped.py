@@ -21,7 +21,8 @@ def helped_section(content: Content) -> str:
     """Return the importance of all parameters, and a chart of the values of each."""
     effects = content.effects
     if effects is None:
-        return f"<p>{safe(content.why_no_effects or 'It is not known what helped.')}</p>"
+        why = "What each parameter is worth was not estimated: the slices below show the trials themselves."
+        return f"<p>{safe(content.why_no_effects or why)}</p>"
     if not effects.parameters:
         return f"<p>{safe(effects.method)}</p>"
     warning = "" if effects.enough else f'<p class="note">{safe(_too_few(effects))}</p>'

@@ -7,11 +7,18 @@ import statistics
 from sweeps.report.page.content import Content, Varied, mark_of
 from sweeps.report.page.scale import linear, plain
 from sweeps.report.page.surface import surfaces
-from sweeps.report.page.svg import SHAPES, Chart, figure, outcome_legend
+from sweeps.report.page.svg import SHAPES, Chart, figure, outcome_legend, shape
 from sweeps.report.page.text import safe
 
 SHOWN = 12
 """Parameters, the first ones."""
+MEDIANS = 8
+"""Values of a numeric parameter up to which each has its median."""
+CROWDED, SPREAD = 60, 18.0
+"""Trials from which on those of one value are drawn side by side, within so many pixels."""
+
+
+_ASIDE = " Trials of one value are drawn side by side."
 
 
 def slices_section(content: Content) -> str:
@@ -47,12 +54,15 @@ def _slice(content: Content, varied: Varied, values: dict[int, float]) -> str:
         x=varied.scale, y=linear(values.values()), x_label=label, y_label=content.metric_label, height=230, width=340
     )
     groups: dict[float, list[float]] = {}
+    is_crowded = _is_grouped(varied) and len(shown) > CROWDED
     for record in shown:
         place = varied.place(record.number)
         assert place is not None
         groups.setdefault(place, []).append(values[record.number])
         tip = content.tip(record, more=f"{varied.name} {varied.text(record.number)}")
-        chart.mark(SHAPES[record.outcome], place, values[record.number], trial=mark_of(record), tip=tip)
+        x, y = chart.at(place, values[record.number])
+        aside = SPREAD * (record.number * 0.618 % 1 - 0.5) if is_crowded else 0.0
+        chart.add(shape(SHAPES[record.outcome], x + aside, y, trial=mark_of(record), tip=tip))
     says = _finding(content, varied, groups)
     if _is_grouped(varied):
         for place, group in groups.items():
@@ -60,13 +70,13 @@ def _slice(content: Content, varied: Varied, values: dict[int, float]) -> str:
             chart.add(f'<path class="line median" d="M{x - 11:.1f} {y:.1f}h22"/>')
     return figure(
         chart.render(label=f"{content.metric} against {varied.name}. {says}"),
-        caption=f"<h3>{safe(varied.path)}</h3><p>{safe(says)}</p>",
+        caption=f"<h3>{safe(varied.path)}</h3><p>{safe(says)}{_ASIDE if is_crowded else ''}</p>",
     )
 
 
 def _is_grouped(varied: Varied) -> bool:
-    """Return whether each value was tried often enough for a median to say something."""
-    return len({varied.text(number) for number in varied.values}) * 2 <= len(varied.values) or not varied.is_numeric
+    """Return whether there are few enough values for a median of each to say something."""
+    return not varied.is_numeric or len({float(value) for value in varied.values.values()}) <= MEDIANS
 
 
 def _finding(content: Content, varied: Varied, groups: dict[float, list[float]]) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 from sweeps.report.page.board import board_section
-from sweeps.report.page.content import Content, mark_of
+from sweeps.report.page.content import MANY, Content, mark_of
 from sweeps.report.page.curves import curves_section
 from sweeps.report.page.failures import failures_section
 from sweeps.report.page.helped import helped_section
@@ -72,7 +72,7 @@ def page_of(content: Content) -> str:
 <title>{title}: report</title>
 <style>{style}</style>
 </head>
-<body>
+<body{' class="many"' if len(content.everything) > MANY else ""}>
 <a class="skip" href="#main">Skip to the content</a>
 <header>
 <h1>{title}</h1>

@@ -45,7 +45,7 @@ def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, 
     )
     if first["search_accuracy"] is None:
         seeds = int(first["replicates"] or 1)
-        of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "one seed, which the search itself chose by"
+        of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "of one seed, the one that the search chose by"
         return f"{of}{interval}: not confirmed, `sweeps replicate {sweep}` would say whether it holds"
     said = f"the mean of {plural(int(first['replicates']), 'new seed')}{interval}"
     if first["replicates"] < 2:

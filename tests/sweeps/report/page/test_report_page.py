@@ -86,7 +86,7 @@ class TestVerdict:
     def test_one_seed_is_not_called_sure(self) -> None:
         winner, _ = verdict_of(content_of([trial(0), trial(1, accuracies=(0.1, 0.2, 0.3))]))
 
-        assert "one seed, which the search itself chose by" in winner
+        assert "of one seed, the one that the search chose by" in winner
         assert "not confirmed" in winner
         assert "`sweeps replicate made`" in winner
 
@@ -263,6 +263,13 @@ class TestComparisons:
 
         assert content.shared_epoch == 2
         assert "after epoch 2, which 3 of 4 trials reached" in slices_section(content)
+
+    def test_medians_are_of_few_values_and_not_of_each_of_many(self) -> None:
+        said = slices_section(content_of(many(200)))
+
+        rate = said[said.index("<h3>optimizer.lr</h3>") :]
+        assert rate[: rate.index("</figure>")].count("trials lie between") == 1
+        assert said.count('class="line median"') < 20
 
     def test_a_stopped_trial_is_told_its_place_among_those_that_were_there_then(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
