@@ -20,7 +20,8 @@ playwright_api = pytest.importorskip(
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is found on the path: apt-get install chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-RENDER_SECONDS = 2.0
+RENDER_SECONDS = 10.0
+"""Of 1,000 trials: about one on an idle machine; what is held is that it does not grow with their square."""
 
 BEYOND = """() => [...document.querySelectorAll('svg.chart text')].filter(text => {
   const box = text.getBoundingClientRect(), frame = text.closest('svg').getBoundingClientRect();
@@ -218,7 +219,7 @@ def test_it_prints_in_light_without_controls(show: Open, tmp_path: Path) -> None
     assert len(pdf) > 20_000
 
 
-def test_a_thousand_trials_are_shown_within_two_seconds(show: Open, tmp_path: Path) -> None:
+def test_a_thousand_trials_are_shown_while_a_person_waits(show: Open, tmp_path: Path) -> None:
     path = tmp_path / "large.html"
     path.write_text(page_of(content_of(many(1000))), encoding="utf-8")
     page = show()  # the browser itself is awake
