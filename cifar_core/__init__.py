@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cifar_core.errors import DataMismatchError, StateMismatchError
     from cifar_core.evaluation import evaluate
     from cifar_core.export import ExportedModel, Origin, export_checkpoint
+    from cifar_core.inspection import FeatureMap, Layer, feature_maps, layer_table
     from cifar_core.models import build_model
     from cifar_core.predict import Classifier, Prediction
     from cifar_core.results import EpochResult, TestResult
@@ -40,7 +41,9 @@ __all__ = [
     "DataMismatchError",
     "EpochResult",
     "ExportedModel",
+    "FeatureMap",
     "LabelledImages",
+    "Layer",
     "Origin",
     "Prediction",
     "StateMismatchError",
@@ -50,6 +53,8 @@ __all__ = [
     "build_model",
     "evaluate",
     "export_checkpoint",
+    "feature_maps",
+    "layer_table",
     "load_checkpoint",
     "load_cifar10",
     "save_checkpoint",
@@ -66,7 +71,9 @@ __getattr__, __dir__ = lazy_face(
         "DataMismatchError": "errors",
         "EpochResult": "results",
         "ExportedModel": "export",
+        "FeatureMap": "inspection",
         "LabelledImages": "data",
+        "Layer": "inspection",
         "Origin": "export",
         "Prediction": "predict",
         "StateMismatchError": "errors",
@@ -76,6 +83,8 @@ __getattr__, __dir__ = lazy_face(
         "build_model": "models",
         "evaluate": "evaluation",
         "export_checkpoint": "export",
+        "feature_maps": "inspection",
+        "layer_table": "inspection",
         "load_checkpoint": "checkpoint",
         "load_cifar10": "data",
         "save_checkpoint": "checkpoint",

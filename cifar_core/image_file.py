@@ -95,4 +95,6 @@ def _square(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, Image.DecompressionBombError):  # before Pillow says how large it is
+        return f"it holds more than {MAX_PIXELS:,} pixels: make it smaller first"
     return "its format is none that is known" if isinstance(error, UnidentifiedImageError) else str(error)
