@@ -6,12 +6,12 @@ order. The random numbers are drawn on the CPU wherever the images are: a GPU se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from cifar_core.recipes import AugmentationOp, Crop, Erase, Flip, Grayscale, Normalize, Pad
 
@@ -38,6 +38,7 @@ def augment(
     operations: Sequence[AugmentationOp],
     normalization: str,
     generator: torch.Generator,
+    alternation_N: Tensor | None = None,
 ) -> Tensor:
     """Return training images: scaled to [0, 1], then changed by each operation in order.
 
@@ -46,27 +47,37 @@ def augment(
         operations: what to do, in order; `cifar_core.recipes.operations_of` gives them for a recipe's name.
         normalization: `none`, `cifar10` or `imagenet`: the constants of the `normalize` among the operations.
         generator: of the CPU; each operation takes its random numbers from it in turn.
+        alternation_N: whom a flip that alternates mirrors this time, one bool an image, on the CPU; None draws.
 
     Returns:
         float32, N×3×H×W on the images' device, `channels_last` in memory.
     """
     pixels_NHWC = _scaled_to_unit(images_NHWC)
     for operation in operations:
-        match operation:
-            case Normalize():
-                pixels_NHWC = _normalize(pixels_NHWC, normalization=normalization)
-            case Pad(pixels=border):
-                pixels_NHWC = _pad(pixels_NHWC, border=border)
-            case Flip(p=p):
-                pixels_NHWC = _flip(pixels_NHWC, p=p, generator=generator)
-            case Grayscale(p=p):
-                pixels_NHWC = _grayscale(pixels_NHWC, p=p, generator=generator)
-            case Erase():
-                pixels_NHWC = _erase(pixels_NHWC, operation=operation, generator=generator)
-            case Crop(size=size, padding=padding):
-                padded_NHWC = _pad(pixels_NHWC, border=padding)
-                pixels_NHWC = _crop(padded_NHWC, size=size, generator=generator)
+        if alternation_N is not None and isinstance(operation, Flip) and operation.alternate:
+            pixels_NHWC = _mirror(pixels_NHWC, alternation_N)
+        else:
+            pixels_NHWC = _apply(operation, pixels_NHWC, normalization=normalization, generator=generator)
     return pixels_NHWC.permute(0, 3, 1, 2)
+
+
+def augment_in_steps(
+    images_NHWC: Tensor,
+    *,
+    operations: Sequence[AugmentationOp],
+    normalization: str,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Yield the images scaled to [0, 1], and again after each operation; the last are those of `augment`, bit for bit.
+
+    Arguments and shapes are those of `augment`; height and width change where an operation pads or crops. A generator
+    in the same state gives the same images, and is left in the same state.
+    """
+    pixels_NHWC = _scaled_to_unit(images_NHWC)
+    yield pixels_NHWC.clone().permute(0, 3, 1, 2)
+    for operation in operations:
+        pixels_NHWC = _apply(operation, pixels_NHWC, normalization=normalization, generator=generator)
+        yield pixels_NHWC.clone().permute(0, 3, 1, 2)
 
 
 def normalize(images_NHWC: Tensor, *, normalization: str) -> Tensor:
@@ -91,6 +102,22 @@ def denormalize(inputs_NCHW: Tensor, *, normalization: str) -> Tensor:
 # Each operation below owns the tensor it is given, contiguous N×H×W×3, and may write into it.
 
 
+def _apply(operation: AugmentationOp, pixels_NHWC: Tensor, *, normalization: str, generator: torch.Generator) -> Tensor:
+    match operation:
+        case Normalize():
+            return _normalize(pixels_NHWC, normalization=normalization)
+        case Pad(pixels=border):
+            return _pad(pixels_NHWC, border=border)
+        case Flip(p=p):
+            return _flip(pixels_NHWC, p=p, generator=generator)
+        case Grayscale(p=p):
+            return _grayscale(pixels_NHWC, p=p, generator=generator)
+        case Erase():
+            return _erase(pixels_NHWC, operation=operation, generator=generator)
+        case Crop(size=size, padding=padding, fill=fill):
+            return _crop(_pad(pixels_NHWC, border=padding, fill=fill), size=size, generator=generator)
+
+
 def _scaled_to_unit(images_NHWC: Tensor) -> Tensor:
     # The target is new even where `to` has nothing to convert: the caller's images stay as they are.
     return images_NHWC.to(torch.float32, memory_format=torch.contiguous_format, copy=True).div_(255)
@@ -111,27 +138,49 @@ def _constants(normalization: str, width: int, device: torch.device) -> tuple[Te
     return torch.tensor(mean, device=device).repeat(width), torch.tensor(std, device=device).repeat(width)
 
 
-def _pad(pixels_NHWC: Tensor, *, border: int) -> Tensor:
-    return pad(pixels_NHWC, (0, 0, border, border, border, border)) if border else pixels_NHWC
+def _pad(pixels_NHWC: Tensor, *, border: int, fill: str = "zero") -> Tensor:
+    if not border:
+        return pixels_NHWC
+    if fill == "zero":
+        return pad(pixels_NHWC, (0, 0, border, border, border, border))
+    height, width = pixels_NHWC.shape[1:3]
+    return pixels_NHWC[:, _reflected(height, border)[:, None], _reflected(width, border)]
+
+
+@lru_cache
+def _reflected(size: int, border: int) -> Tensor:
+    """Return where each pixel of a side with its border comes from: the edge itself is not repeated."""
+    place = torch.arange(-border, size + border).abs()
+    return size - 1 - (size - 1 - place).abs()
 
 
 def _flip(pixels_NHWC: Tensor, *, p: float, generator: torch.Generator) -> Tensor:
-    chosen = _choose(pixels_NHWC, p=p, generator=generator)
+    return _mirror(pixels_NHWC, torch.rand(len(pixels_NHWC), generator=generator) < p)
+
+
+def _mirror(pixels_NHWC: Tensor, chosen_N: Tensor) -> Tensor:
+    chosen = _indices(chosen_N, pixels_NHWC.device)
     return pixels_NHWC.index_copy_(0, chosen, pixels_NHWC[chosen].flip(2))
 
 
 def _grayscale(pixels_NHWC: Tensor, *, p: float, generator: torch.Generator) -> Tensor:
-    chosen = _choose(pixels_NHWC, p=p, generator=generator)
+    chosen = _indices(torch.rand(len(pixels_NHWC), generator=generator) < p, pixels_NHWC.device)
     red, green, blue = pixels_NHWC[chosen].unbind(-1)
     luma_NHW = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return pixels_NHWC.index_copy_(0, chosen, luma_NHW.unsqueeze(-1).expand(-1, -1, -1, CHANNELS))
 
 
-def _choose(pixels_NHWC: Tensor, *, p: float, generator: torch.Generator) -> Tensor:
-    """Return the indices of the images that an operation of probability `p` takes."""
+def _indices(chosen_N: Tensor, device: torch.device) -> Tensor:
+    """Return the indices of the images that an operation takes."""
     # Found on the CPU, where the random numbers are: on a GPU their count would have to be waited for.
-    chosen = (torch.rand(len(pixels_NHWC), generator=generator) < p).nonzero().squeeze(1)
-    return chosen.to(pixels_NHWC.device, non_blocking=True)
+    return chosen_N.nonzero().squeeze(1).to(device, non_blocking=True)
+
+
+def resized(images_NCHW: Tensor, size: int) -> Tensor:
+    """Return images of `size`×`size` pixels, averaged over what each pixel covers; the same ones at the same size."""
+    if images_NCHW.shape[-1] == size:
+        return images_NCHW
+    return interpolate(images_NCHW, size=(size, size), mode="bilinear", antialias=True)
 
 
 def _erase(pixels_NHWC: Tensor, *, operation: Erase, generator: torch.Generator) -> Tensor:

@@ -44,6 +44,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         "optimizer": state.optimizer.state_dict(),
         "schedule": state.schedule.state_dict(),
         "scaler": state.scaler.state_dict(),
+        **({} if state.averaging is None else {"averaging": state.averaging.state_dict()}),
     }
     # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
     buffer = io.BytesIO()
@@ -94,6 +95,8 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.load_state_dict(content["schedule"])
         state.scaler.load_state_dict(content["scaler"])
+        if state.averaging is not None:
+            state.averaging.load_state_dict(content["averaging"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unfitting(path, error) from error
     state.history.extend(history)

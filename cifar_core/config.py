@@ -18,11 +18,13 @@ KEY_VERSION = 1
 """Part of every key. Raised whenever a default changes or the same configuration would compute something else."""
 
 TRAIN_IMAGES = 50_000
+TEST_IMAGES = 10_000
+IMAGE_SIZE = 32
 
 FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "model": {name: tuple(architecture.defaults) for name, architecture in ARCHITECTURES.items()},
     "optimizer": {
-        "sgd": ("lr", "momentum", "nesterov", "weight_decay"),
+        "sgd": ("lr", "momentum", "nesterov", "weight_decay", "bias_lr_factor"),
         "adam": ("lr", "weight_decay"),
         "adamw": ("lr", "weight_decay"),
     },
@@ -31,6 +33,7 @@ FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "step": ("step_size", "gamma"),
         "cosine": ("min_lr",),
         "one_cycle": ("warmup",),
+        "triangular": ("warmup", "start_factor", "end_factor"),
     },
 }
 """Block to kind, which is what the block's `name` may be, to the fields that this kind uses.
@@ -41,6 +44,9 @@ between two configurations all follow from it. A field that its kind does not us
 
 RESET_BY_NAME = ("model", "schedule")
 """Blocks whose other fields mean something else under another `name`: changing it by hand resets them."""
+
+_PLAIN_FIELDS = ("precision", "label_smoothing", "averaging", "test_time_augmentation")
+"""Fields beside the blocks that are left out of the identity where they have their defaults."""
 
 EPOCH_FIELDS = ("schedule.step_size",)
 """Fields counted in epochs: they shrink with a run that is made shorter."""
@@ -66,11 +72,17 @@ class ModelConfig(StrictModel):
     head: tuple[int, ...] | None = None
     """Widths of the hidden linear layers at the default width; the last layer to the classes is not listed."""
     activation: Literal["none", "relu", "gelu", "tanh"] | None = None
-    """simple: what follows each hidden linear layer of the head."""
+    """simple: what follows each hidden linear layer of the head. lean: what follows every convolution."""
+    inner_activation: Literal["none", "relu", "gelu", "tanh"] | None = None
+    """deep: what stands where the notebook has none: between a stage's convolutions, after the head's hidden layers."""
+    stem: Literal["none", "learned", "whitened"] | None = None
+    """lean: the 2×2 convolution in front: none, one that is trained, or one that whitens the images and stays fixed."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Probability that a value of the head is dropped in training."""
     regularize_logits: bool | None = None
     """simple: apply activation and dropout to the logits too, as the notebook's *regularized* net does."""
+    residual: bool | None = None
+    """resnet: whether each block adds its shortcut; false leaves the shortcut out and all else as it is."""
     last_layer: Literal["swap", "append"] | None = None
     """torchvision_vgg16: replace the 1,000-class layer, or add a layer after it."""
     weights: str | None = None
@@ -123,11 +135,17 @@ class DataConfig(StrictModel):
     split_seed: int = Field(default=0, ge=0)
     """Decides which images are set aside. Apart from the training seed, so that replicates share their split."""
     batch_size: int = Field(default=64, ge=1, le=TRAIN_IMAGES)
+    """Images of one train step."""
     shuffle: bool = True
     """A new order every epoch; False keeps the file's order."""
     normalization: Literal["none", "cifar10", "imagenet"] = "none"
+    """Whose channel means and standard deviations the images are normalised by."""
     augmentation: str | tuple[AugmentationOp, ...] = "none"
     """The name of a recipe, or an ordered list of operations with one `normalize` among them."""
+    start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE)
+    """Side in pixels of the images in the first epoch; from there it grows evenly, in even numbers, to 32."""
+    grown_at: float = Field(default=0.7, gt=0, le=1)
+    """Share of the epochs after which images that start smaller have their 32 pixels."""
 
     @model_validator(mode="before")
     @classmethod
@@ -151,6 +169,8 @@ class DataConfig(StrictModel):
             values["augmentation"] = canonical_augmentation(self.augmentation)
         if values.get("augmentation") == "none":
             del values["augmentation"]
+        if self.start_size == IMAGE_SIZE:
+            values.pop("grown_at", None)
         if not self.validation_size and self.train_size in (None, TRAIN_IMAGES):
             values.pop("split_seed", None)
         if self.train_size == TRAIN_IMAGES - self.validation_size:
@@ -162,12 +182,17 @@ class OptimizerConfig(StrictModel):
     """SGD, Adam or AdamW, as torch defines them."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Which optimizer takes the steps."""
     lr: float = Field(default=0.01, gt=0)
+    """Learning rate: the size of a step, before the schedule changes it."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """SGD only."""
     nesterov: bool = False
     """SGD only; without momentum it does nothing and is left out."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """L2 penalty of SGD and Adam; AdamW's is decoupled from the gradient."""
+    bias_lr_factor: float = Field(default=1.0, gt=0)
+    """sgd: biases, those of batch norms too, learn at this many times the rate, and decay as the weights do."""
 
     def canonical(self) -> dict[str, Any]:
         values = _used_without_defaults(self, block="optimizer")
@@ -179,7 +204,8 @@ class OptimizerConfig(StrictModel):
 class ScheduleConfig(StrictModel):
     """How the learning rate goes over the run."""
 
-    name: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
+    name: Literal["constant", "step", "cosine", "one_cycle", "triangular"] = "constant"
+    """Which schedule; `step` is torch's StepLR, `triangular` a straight line up and one down, step by step."""
     step_size: int = Field(default=5, ge=1)
     """step: epochs between two decays."""
     gamma: float = Field(default=0.1, gt=0, le=1)
@@ -187,7 +213,11 @@ class ScheduleConfig(StrictModel):
     min_lr: float = Field(default=0.0, ge=0)
     """cosine: the learning rate that the last epoch approaches."""
     warmup: float = Field(default=0.3, gt=0, lt=1)
-    """one_cycle: share of the run in which the learning rate rises to `optimizer.lr`."""
+    """Share of the run in which the learning rate rises to `optimizer.lr`."""
+    start_factor: float = Field(default=0.2, ge=0, le=1)
+    """triangular: share of `optimizer.lr` that the first step takes."""
+    end_factor: float = Field(default=0.0, ge=0, le=1)
+    """triangular: share of `optimizer.lr` that the line falls to, which the step after the last would take."""
 
     def canonical(self) -> dict[str, Any]:
         return _used_without_defaults(self, block="schedule")
@@ -201,9 +231,17 @@ class TrainingConfig(StrictModel):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(default=20, ge=1)
+    """Passes over the training images."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the first weights, the order of the images, augmentation and dropout."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """float16 needs CUDA; bfloat16 runs everywhere and is slow on a CPU."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each label that is spread evenly over all classes, in training alone."""
+    averaging: Literal["none", "lookahead"] = "none"
+    """lookahead: weights step back to their running average every few steps, less and less towards the end."""
+    test_time_augmentation: Literal["none", "flip", "flip-shift"] = "none"
+    """Views of an image over which its logits are averaged: mirrored too, and both shifted by a pixel."""
 
     def canonical(self) -> dict[str, Any]:
         """Return what identifies the configuration: no seed, no default, no field that is not used."""
@@ -217,9 +255,8 @@ class TrainingConfig(StrictModel):
             del blocks["model"]
         result: dict[str, Any] = {name: block for name, block in blocks.items() if block}
         result["epochs"] = self.epochs
-        if self.precision != "float32":
-            result["precision"] = self.precision
-        return result
+        plain = _without_defaults(self)
+        return result | {name: plain[name] for name in _PLAIN_FIELDS if name in plain}
 
     def resolved(self) -> dict[str, Any]:
         """Return every value the run uses, nested, defaults filled in, unused fields left out."""
@@ -234,12 +271,16 @@ class TrainingConfig(StrictModel):
             "schedule": schedule,
             "epochs": self.epochs,
             "seed": self.seed,
-            "precision": self.precision,
+            **{name: getattr(self, name) for name in _PLAIN_FIELDS},
         }
 
-    def dotted(self) -> dict[str, Any]:
-        """Return every value the run uses, under the dotted path that sets it in a file: `model.options.act`."""
-        values = self.resolved()
+    def dotted(self, *, only_said: bool = False) -> dict[str, Any]:
+        """Return every value the run uses, under the dotted path that sets it in a file: `model.options.act`.
+
+        Args:
+            only_said: leave out what is at its default, and the seed.
+        """
+        values = self.canonical() if only_said else self.resolved()
         if is_import_path(self.model.name):
             options = {f"options.{option}": value for option, value in self.model.options.items()}
             values["model"] = {"name": self.model.name} | options
@@ -263,6 +304,12 @@ class TrainingConfig(StrictModel):
             shorter = values.model_copy(update={field: _scaled(getattr(values, field), scale)})
             config = config.model_copy(update={block: shorter})
         return config
+
+    def image_size(self, epoch: int) -> int:
+        """Return the side in pixels of the images that an epoch, counted from 1, trains on."""
+        share = min(1.0, (epoch - 1) / (self.epochs * self.data.grown_at))
+        grown = self.data.start_size + share * (IMAGE_SIZE - self.data.start_size)
+        return IMAGE_SIZE if share == 1 else 2 * int(grown / 2)
 
     def is_same_run(self, other: TrainingConfig) -> bool:
         """Return whether both compute the same: they differ at most in fields that have no effect."""

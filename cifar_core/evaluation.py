@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_core.augment import normalize
@@ -36,31 +37,75 @@ class Evaluation(NamedTuple):
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> Evaluation:
-    """Measure a network on images: normalised as in training, not augmented, dropout off.
+    """Measure a network on images: normalised as in training, dropout off, with the views of an image that
+    `config.test_time_augmentation` averages over.
 
     Args:
         model: the network, on the device to compute on.
         images: what to measure on; `LabelledImages` are moved to the model's device.
         config: what the network was trained with.
     """
-    device = next(model.parameters()).device
-    on_place = on_device(images, device) if isinstance(images, LabelledImages) else images
-    was_training = model.training
-    model.eval()
+    on_place = _in_place(images, model)
     losses, predicted = [], []
-    with autocast(config, device), reproducible():
-        for images_NHWC, labels_N in zip(
-            torch.split(on_place.images_NHWC, EVALUATION_BATCH),
-            torch.split(on_place.labels_N, EVALUATION_BATCH),
-            strict=True,
-        ):
-            logits_NK = model(normalize(images_NHWC, normalization=config.data.normalization)).float()
-            losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
-            predicted.append(logits_NK.argmax(1))
-    model.train(was_training)
+    for logits_NK, labels_N in _logits(model, on_place, config=config):
+        losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
+        predicted.append(logits_NK.argmax(1))
     loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
     predicted_N = torch.cat(predicted)
     return Evaluation(loss, (predicted_N == on_place.labels_N).cpu().numpy(), predicted_N.cpu().numpy())
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> np.ndarray:
+    """Return N×K float32, how likely each class is for each image: of the logits that `evaluate` measures.
+
+    Arguments are those of `evaluate`.
+    """
+    answers = [logits_NK.softmax(1) for logits_NK, _ in _logits(model, _in_place(images, model), config=config)]
+    found: np.ndarray = torch.cat(answers).cpu().numpy()
+    return found
+
+
+def _in_place(images: DeviceImages | LabelledImages, model: nn.Module) -> DeviceImages:
+    return on_device(images, next(model.parameters()).device) if isinstance(images, LabelledImages) else images
+
+
+def _logits(model: nn.Module, images: DeviceImages, *, config: TrainingConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits and labels batch by batch; the model is in evaluation mode until the last one is taken."""
+    was_training = model.training
+    model.eval()
+    with autocast(config, images.images_NHWC.device), reproducible():
+        for images_NHWC, labels_N in zip(
+            torch.split(images.images_NHWC, EVALUATION_BATCH),
+            torch.split(images.labels_N, EVALUATION_BATCH),
+            strict=True,
+        ):
+            inputs_NCHW = normalize(images_NHWC, normalization=config.data.normalization)
+            yield _averaged(model, inputs_NCHW, over=config.test_time_augmentation), labels_N
+    model.train(was_training)
+
+
+def _averaged(model: nn.Module, inputs_NCHW: Tensor, *, over: str) -> Tensor:
+    """Return the mean logits over the views of each image: of `flip-shift`, half from those that are not shifted."""
+    if over == "none":
+        return _float_logits(model, inputs_NCHW)
+    straight_NK = _mirrored_too(model, inputs_NCHW)
+    if over == "flip":
+        return straight_NK
+    height, width = inputs_NCHW.shape[2:]
+    padded_NCHW = functional.pad(inputs_NCHW, (1, 1, 1, 1), mode="reflect")
+    shifted = (padded_NCHW[..., start : start + height, start : start + width] for start in (0, 2))
+    up_NK, down_NK = (_mirrored_too(model, view_NCHW) for view_NCHW in shifted)
+    return 0.5 * straight_NK + 0.25 * (up_NK + down_NK)
+
+
+def _mirrored_too(model: nn.Module, inputs_NCHW: Tensor) -> Tensor:
+    return 0.5 * (_float_logits(model, inputs_NCHW) + _float_logits(model, inputs_NCHW.flip(3)))
+
+
+def _float_logits(model: nn.Module, inputs_NCHW: Tensor) -> Tensor:
+    logits_NK: Tensor = model(inputs_NCHW)
+    return logits_NK.float()
 
 
 def confusion(labels_N: np.ndarray, predicted_N: np.ndarray, *, classes: int = len(CLASS_NAMES)) -> Confusion:

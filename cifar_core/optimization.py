@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,11 +12,12 @@ from torch.optim import lr_scheduler
 from cifar_core.config import OptimizerConfig, ScheduleConfig
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Return torch's optimiser over the parameters."""
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return torch's optimiser over the parameters of a network that are trained."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.name == "sgd":
         return torch.optim.SGD(
-            parameters,
+            _groups(model, config) if config.bias_lr_factor != 1 else parameters,
             lr=config.lr,
             momentum=config.momentum,
             nesterov=config.nesterov and config.momentum > 0,
@@ -24,6 +25,16 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
         )
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Return the weights first, since their learning rate is the one that is told, and the biases with their own."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    biases = [parameter for name, parameter in trained if name.rpartition(".")[2] == "bias"]
+    weights = [parameter for name, parameter in trained if name.rpartition(".")[2] != "bias"]
+    # A step takes lr × weight_decay × value away: divided, so that what learns faster does not decay faster.
+    own = {"lr": config.lr * config.bias_lr_factor, "weight_decay": config.weight_decay / config.bias_lr_factor}
+    return [{"params": weights}, {"params": biases, **own}]
 
 
 class Schedule:
@@ -73,4 +84,18 @@ def build_schedule(
             pct_start=config.warmup,
             cycle_momentum=False,
         )
-    return Schedule(optimizer, scheduler, every_step=config.name == "one_cycle")
+    elif config.name == "triangular":
+        scheduler = lr_scheduler.LambdaLR(optimizer, _triangle(config, steps=epochs * steps_per_epoch))
+    return Schedule(optimizer, scheduler, every_step=config.name in ("one_cycle", "triangular"))
+
+
+def _triangle(config: ScheduleConfig, *, steps: int) -> Callable[[int], float]:
+    """Return step, counted from 0, to the share of the learning rate that it takes."""
+    peak = config.warmup * steps
+
+    def factor(step: int) -> float:
+        if step < peak:
+            return config.start_factor + (1 - config.start_factor) * step / peak
+        return max(0.0, 1 - (1 - config.end_factor) * (step - peak) / (steps - peak))
+
+    return factor

@@ -29,6 +29,7 @@ class Pad(_Op):
 
     op: Literal["pad"] = "pad"
     pixels: int = Field(default=4, ge=1, le=16)
+    """Width of the border on each side."""
 
 
 class Flip(_Op):
@@ -36,6 +37,9 @@ class Flip(_Op):
 
     op: Literal["flip"] = "flip"
     p: float = Field(default=0.5, ge=0, le=1)
+    """Probability for each image."""
+    alternate: bool = False
+    """Draw with `p` for the first epoch alone; from then on each image is mirrored every second epoch."""
 
 
 class Grayscale(_Op):
@@ -43,6 +47,7 @@ class Grayscale(_Op):
 
     op: Literal["grayscale"] = "grayscale"
     p: float = Field(default=0.1, ge=0, le=1)
+    """Probability for each image."""
 
 
 class Erase(_Op):
@@ -50,6 +55,7 @@ class Erase(_Op):
 
     op: Literal["erase"] = "erase"
     p: float = Field(default=0.5, ge=0, le=1)
+    """Probability for each image."""
     scale: tuple[float, float] = (0.04, 0.2)
     """Share of the image's area that the rectangle covers, least and most."""
     ratio: tuple[float, float] = (0.5, 2.0)
@@ -65,11 +71,15 @@ class Erase(_Op):
 
 
 class Crop(_Op):
-    """Pad by `padding` zeros, then cut out a square of `size` at a random place, one for each image."""
+    """Pad by `padding` pixels, then cut out a square of `size` at a random place, one for each image."""
 
     op: Literal["crop"] = "crop"
     size: int = Field(default=32, ge=8, le=64)
+    """Side of the square in pixels."""
     padding: int = Field(default=4, ge=0, le=16)
+    """Width of the border on each side."""
+    fill: Literal["zero", "reflect"] = "zero"
+    """What the border shows: zeros, or the image mirrored at its edge."""
 
 
 AugmentationOp = Annotated[Normalize | Pad | Flip | Grayscale | Erase | Crop, Field(discriminator="op")]
@@ -81,6 +91,9 @@ OPERATIONS: Mapping[str, type[_Op]] = {
     "erase": Erase,
     "crop": Crop,
 }
+
+_LATER_FIELDS = ("alternate", "fill")
+"""Fields that no record has which is older than they are: without them an old run keeps its identity."""
 
 RECIPES: Mapping[str, tuple[AugmentationOp, ...]] = {
     "none": (Normalize(),),
@@ -148,4 +161,13 @@ def canonical_augmentation(augmentation: str | tuple[AugmentationOp, ...]) -> st
     for name, recipe in RECIPES.items():
         if recipe == operations:
             return name
-    return [op.model_dump(mode="json") for op in operations]
+    return [operation_record(op) for op in operations]
+
+
+def operation_record(operation: AugmentationOp) -> dict[str, Any]:
+    """Return an operation as a plain record; fields that came later stand in it where they are used."""
+    record = operation.model_dump(mode="json")
+    unused = [
+        name for name in _LATER_FIELDS if name in record and record[name] == type(operation).model_fields[name].default
+    ]
+    return {name: value for name, value in record.items() if name not in unused}

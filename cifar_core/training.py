@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cifar_core.augment import augment
+from cifar_core.augment import augment, normalize, resized
+from cifar_core.averaging import Lookahead
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, require_split
 from cifar_core.device import (
@@ -34,13 +35,13 @@ from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
 from cifar_core.models import build_model
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
-from cifar_core.recipes import operations_of
+from cifar_core.recipes import AugmentationOp, Flip, operations_of
 from cifar_core.results import Confusion, EpochResult
 
 DIVERGENCE_CHECK_STEPS = 50
 """Steps between two looks at the loss: a lost run ends within its epoch, and a GPU is seldom waited for."""
 
-_ORDER, _AUGMENTATION, _DROPOUT = 0, 1, 2
+_ORDER, _AUGMENTATION, _DROPOUT, _ALTERNATION = 0, 1, 2, 3
 
 
 @dataclass(kw_only=True)
@@ -56,6 +57,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     scaler: torch.amp.GradScaler
+    averaging: Lookahead | None
     history: list[EpochResult] = field(default_factory=list)
     """The epochs trained so far, first to last."""
 
@@ -73,6 +75,9 @@ class StepResult(NamedTuple):
     """Right answers among the batch, while training."""
     batch_size: int
 
+
+SEEN_IMAGES = 5_000
+"""How many training images a network sees that looks at them before its first step."""
 
 OnStep = Callable[[StepResult], None]
 """Hears of every step; where it reads a tensor's value, a GPU is waited for."""
@@ -105,7 +110,7 @@ def start(
         model = build_model(config.model)
     layout = memory_layout(config, place, memory_format)
     model.to(place).to(memory_format=layout)
-    optimizer = build_optimizer(model.parameters(), config.optimizer)
+    optimizer = build_optimizer(model, config.optimizer)
     steps = -(-train_size // config.data.batch_size)
     schedule = build_schedule(optimizer, config.schedule, epochs=config.epochs, steps_per_epoch=steps)
     scaler = torch.amp.GradScaler(place.type, enabled=config.precision == "float16")
@@ -118,6 +123,7 @@ def start(
         optimizer=optimizer,
         schedule=schedule,
         scaler=scaler,
+        averaging=Lookahead(model, steps=config.epochs * steps) if config.averaging == "lookahead" else None,
     )
 
 
@@ -222,6 +228,8 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
     """Take the steps of the next epoch one by one; each is done when it is yielded."""
     config, device = state.config, state.device
     epoch = state.epoch + 1
+    if epoch == 1:
+        _see_images(state, images)
     state.model.train()
     # Dropout draws from torch's global generator, which the caller gets back as it was.
     with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
@@ -239,26 +247,54 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
     operations = operations_of(config.data.augmentation)
     count = len(images.labels_N)
     order = torch.randperm(count, generator=order_generator) if config.data.shuffle else torch.arange(count)
-    for indices_N in torch.split(order.to(images.labels_N.device), config.data.batch_size):
+    alternation = _alternation(config, operations, count=count, epoch=epoch)
+    for order_N in torch.split(order, config.data.batch_size):
+        indices_N = order_N.to(images.labels_N.device)
         inputs_NCHW = augment(
             images.images_NHWC[indices_N],
             operations=operations,
             normalization=config.data.normalization,
             generator=augmentation_generator,
+            alternation_N=None if alternation is None else alternation[order_N],
         )
-        yield inputs_NCHW, images.labels_N[indices_N]
+        yield resized(inputs_NCHW, config.image_size(epoch)), images.labels_N[indices_N]
+
+
+def _alternation(
+    config: TrainingConfig, operations: tuple[AugmentationOp, ...], *, count: int, epoch: int
+) -> Tensor | None:
+    """Return which images a flip that alternates mirrors in an epoch, one bool an image; None without such a flip."""
+    flip = next((op for op in operations if isinstance(op, Flip) and op.alternate), None)
+    if flip is None:
+        return None
+    generator = torch.Generator().manual_seed(_derived_seed(config.seed, 0, _ALTERNATION))
+    return (torch.rand(count, generator=generator) < flip.p) ^ (epoch % 2 == 0)
+
+
+@torch.no_grad()
+def _see_images(state: TrainingState, images: DeviceImages) -> None:
+    """Let a network that has a method `see_images` look at training images before its first step."""
+    see_images = getattr(state.model, "see_images", None)
+    if see_images is not None:
+        stored_NHWC = images.images_NHWC[:SEEN_IMAGES]
+        see_images(normalize(stored_NHWC, normalization=state.config.data.normalization))
 
 
 def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
-    """Move the weights once along the gradient of a batch's mean cross-entropy."""
+    """Move the weights once along the gradient of a batch's mean cross-entropy.
+
+    With label smoothing that is the loss it tells, so that losses are compared between runs of one smoothing only.
+    """
     state.optimizer.zero_grad(set_to_none=True)
     with autocast(state.config, state.device):
         logits_NK = state.model(inputs_NCHW)
-        loss = functional.cross_entropy(logits_NK, labels_N)
+        loss = functional.cross_entropy(logits_NK, labels_N, label_smoothing=state.config.label_smoothing)
     torch.autograd.backward(state.scaler.scale(loss))
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.schedule.end_step()
+    if state.averaging is not None:
+        state.averaging.end_step()
     correct = (logits_NK.argmax(1) == labels_N).sum()
     return StepResult(loss.detach().float(), correct, len(labels_N))
 

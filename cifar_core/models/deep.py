@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
-from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import ConvNet, activation_layers, dropout_layers, linear_layers, scaled
 
 DEFAULT_WIDTH = 64
 
@@ -16,7 +16,7 @@ DEFAULT_WIDTH = 64
 class DeepNet(ConvNet):
     """`[C(64,3) BN C(64,3) BN ReLU M] [128] [256] [512] flatten L(256) L(64) L(10)`: rung *deep*.
 
-    There is no activation between the two convolutions of a stage, and none in the head.
+    As the notebook has it there is no activation between the two convolutions of a stage, and none in the head.
 
     Args:
         num_classes: units of the last linear layer.
@@ -24,6 +24,8 @@ class DeepNet(ConvNet):
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0, the
             notebook's value, there is no dropout layer.
+        inner_activation: what stands between a stage's convolutions and after the head's hidden layers, where the
+            notebook has nothing: `none`, `relu`, `gelu` or `tanh`.
     """
 
     def __init__(
@@ -33,23 +35,28 @@ class DeepNet(ConvNet):
         width: int = DEFAULT_WIDTH,
         head: Sequence[int] = (256, 64),
         dropout: float = 0.0,
+        inner_activation: str = "none",
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
         channels = [3, *map(scale, (64, 128, 256, 512))]
-        self.features = nn.Sequential(*(_stage(before, out_channels=after) for before, after in pairwise(channels)))
+        between = partial(activation_layers, inner_activation)
+        self.features = nn.Sequential(
+            *(_stage(before, out_channels=after, between=between()) for before, after in pairwise(channels))
+        )
 
         self.head = nn.Sequential(
             nn.Flatten(),
             *dropout_layers(dropout),
-            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes]),
+            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes], after_hidden=between),
         )
 
 
-def _stage(in_channels: int, *, out_channels: int) -> nn.Sequential:
+def _stage(in_channels: int, *, out_channels: int, between: Iterable[nn.Module]) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
         nn.BatchNorm2d(out_channels),
+        *between,
         nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),

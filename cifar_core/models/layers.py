@@ -7,6 +7,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+ACTIVATIONS: dict[str, type[nn.Module] | None] = {
+    "none": None,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+}
+
 
 class ConvNet(nn.Module):
     """A network of two parts, which its constructor sets: convolutions, and a head that gives the logits."""
@@ -23,6 +30,12 @@ class ConvNet(nn.Module):
 def scaled(size: int, *, width: int, default_width: int) -> int:
     """Return the units of a layer that has `size` units at the default width: rounded, at least 1."""
     return max(1, round(size * width / default_width))
+
+
+def activation_layers(name: str) -> list[nn.Module]:
+    """Return one activation, or none at the name `none`."""
+    layer = ACTIVATIONS[name]
+    return [] if layer is None else [layer()]
 
 
 def dropout_layers(probability: float) -> list[nn.Module]:

@@ -38,11 +38,15 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "deep": Architecture(
         path="cifar_core.models.deep:DeepNet",
-        defaults={"width": 64, "head": (256, 64), "dropout": 0.0},
+        defaults={"width": 64, "head": (256, 64), "dropout": 0.0, "inner_activation": "none"},
     ),
     "resnet": Architecture(
         path="cifar_core.models.resnet:ResNet",
-        defaults={"width": 64, "head": (256, 64), "dropout": 0.4},
+        defaults={"width": 64, "head": (256, 64), "dropout": 0.4, "residual": True},
+    ),
+    "lean": Architecture(
+        path="cifar_core.models.lean:LeanNet",
+        defaults={"width": 64, "activation": "gelu", "stem": "whitened"},
     ),
     "vgg": Architecture(
         path="cifar_core.models.vgg:VGG",

@@ -24,6 +24,8 @@ class ResNet(ConvNet):
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0 there
             is no dropout layer.
+        residual: whether a block adds its shortcut. Without it the block is the plain one that He et al. compare
+            with: the same convolutions one after the other, and no parameter of a shortcut.
     """
 
     def __init__(
@@ -33,13 +35,14 @@ class ResNet(ConvNet):
         width: int = DEFAULT_WIDTH,
         head: Sequence[int] = (256, 64),
         dropout: float = 0.4,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
         channels = [3, *map(scale, (64, 128, 256, 512))]
         blocks: list[nn.Module] = []
         for before, after in pairwise(channels):
-            blocks += [ResidualBlock(before, out_channels=after), nn.MaxPool2d(2)]
+            blocks += [ResidualBlock(before, out_channels=after, has_shortcut=residual), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*blocks)
 
         self.head = nn.Sequential(
@@ -52,10 +55,11 @@ class ResNet(ConvNet):
 class ResidualBlock(nn.Module):
     """`C(3) BN ReLU C(3) BN` without bias, plus a 1×1 convolution with BN as shortcut, then ReLU.
 
-    The sizes of the image stay; the shortcut is projected in every block, since the channels always change.
+    The sizes of the image stay; the shortcut is projected in every block, since the channels always change. Without
+    it the block has the convolutions, batch norms and ReLUs alone.
     """
 
-    def __init__(self, in_channels: int, *, out_channels: int) -> None:
+    def __init__(self, in_channels: int, *, out_channels: int, has_shortcut: bool = True) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
@@ -64,13 +68,20 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
-        self.shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+        self.shortcut = (
+            nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+            if has_shortcut
+            else None
         )
         self.activation = nn.ReLU()
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
         """Return N×out_channels×H×W feature maps for N×in_channels×H×W ones."""
-        out_NCHW: Tensor = self.activation(self.residual(maps_NCHW) + self.shortcut(maps_NCHW))
-        return out_NCHW
+        out_NCHW: Tensor = self.residual(maps_NCHW)
+        if self.shortcut is not None:
+            out_NCHW = out_NCHW + self.shortcut(maps_NCHW)
+        activated_NCHW: Tensor = self.activation(out_NCHW)
+        return activated_NCHW

@@ -7,15 +7,9 @@ from functools import partial
 
 from torch import nn
 
-from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import ConvNet, activation_layers, dropout_layers, linear_layers, scaled
 
 DEFAULT_WIDTH = 32
-ACTIVATIONS: dict[str, type[nn.Module] | None] = {
-    "none": None,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-}
 
 
 class SimpleNet(ConvNet):
@@ -65,5 +59,4 @@ class SimpleNet(ConvNet):
 
 
 def _regularization(activation: str, *, dropout: float) -> list[nn.Module]:
-    layer = ACTIVATIONS[activation]
-    return [*([] if layer is None else [layer()]), *dropout_layers(dropout)]
+    return [*activation_layers(activation), *dropout_layers(dropout)]

@@ -70,8 +70,9 @@ def as_torchvision(operation: AugmentationOp, normalization: str) -> nn.Module:
             return transforms.RandomGrayscale(p)
         case Erase(p=p, scale=scale, ratio=ratio):
             return transforms.RandomErasing(p, scale, ratio, value=0)
-        case Crop(size=size, padding=padding):
-            return transforms.RandomCrop(size, padding=padding)
+        case Crop(size=size, padding=padding, fill=fill):
+            mode = {"zero": "constant", "reflect": "reflect"}[fill]
+            return transforms.RandomCrop(size, padding=padding, padding_mode=mode)
 
 
 def torchvisions(
@@ -101,6 +102,7 @@ def torchvisions(
         (Normalize(), Grayscale(p=0)),
         (Normalize(), Erase(p=0)),
         (Normalize(), Crop(size=32, padding=0)),
+        (Normalize(), Crop(size=40, padding=4, fill="reflect")),
         (Pad(pixels=2), Flip(p=1), Normalize(), Grayscale(p=1), Pad(pixels=1)),
     ],
     ids=lambda operations: "-".join(operation.op for operation in operations),

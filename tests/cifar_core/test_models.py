@@ -73,10 +73,11 @@ def test_a_batch_of_ones_gives_ten_logits_an_image(name: str, model: nn.Module) 
     assert logits_NK.isfinite().all()
 
 
-def test_gradients_reach_every_parameter(model: nn.Module) -> None:
+def test_gradients_reach_every_parameter_that_is_trained(model: nn.Module) -> None:
     model.train()
     functional.cross_entropy(model(random_images(4)), torch.arange(4)).backward()
-    for parameter_name, parameter in model.named_parameters():
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for parameter_name, parameter in trained.items():
         assert parameter.grad is not None, parameter_name
         # A bias in front of a batch norm has the gradient 0; a weight matrix never has.
         assert parameter.ndim == 1 or parameter.grad.count_nonzero() > 0, parameter_name
@@ -123,7 +124,7 @@ def test_another_number_of_classes_gives_as_many_logits(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCALABLE)
 def test_another_seed_gives_other_weights(name: str) -> None:
-    first, second = (next(build(config_of(name), seed=seed).parameters()) for seed in (0, 1))
+    first, second = (torch.cat([p.flatten() for p in build(config_of(name), seed=s).parameters()]) for s in (0, 1))
     assert not torch.equal(first, second)
 
 
@@ -142,7 +143,9 @@ def test_at_width_1_every_layer_has_a_unit(name: str) -> None:
 
 
 def output_sizes(model: nn.Module) -> list[int]:
+    """Return the units of each convolution and linear layer whose weights are trained."""
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in layers if layer.weight.requires_grad]
     return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers]
 
 
@@ -295,6 +298,45 @@ def test_the_regularized_net_has_an_activation_and_a_dropout_on_its_logits() -> 
 def test_simple_takes_each_activation(activation: str, layer: type[nn.Module]) -> None:
     model = build_shape(ModelConfig.model_validate({"name": "simple", "activation": activation}))
     assert sum(isinstance(module, layer) for module in model.modules()) == 1
+
+
+# The activations that the deep network lacks.
+
+
+def test_an_inner_activation_stands_between_the_convolutions_and_in_the_head_and_adds_no_weights() -> None:
+    notebooks = build_shape(ModelConfig(name="deep"))
+    filled = build_shape(ModelConfig(name="deep", inner_activation="gelu"))
+
+    added = [layer for layer in filled.modules() if isinstance(layer, nn.GELU)]
+    assert len(added) == 4 + 2
+    assert parameters_of(filled) == parameters_of(notebooks)
+    stage = [type(layer) for layer in filled.get_submodule("features.0").children()]
+    norm = nn.BatchNorm2d
+    assert stage == [nn.Conv2d, norm, nn.GELU, nn.Conv2d, norm, nn.ReLU, nn.MaxPool2d]
+
+
+# The residual network's shortcuts.
+
+
+def test_the_plain_network_is_the_residual_one_without_the_parameters_of_its_shortcuts() -> None:
+    with_shortcuts = build_shape(ModelConfig(name="resnet"))
+    plain = build_shape(ModelConfig(name="resnet", residual=False))
+
+    shapes = {name: value.shape for name, value in with_shortcuts.state_dict().items()}
+    kept = {name: shape for name, shape in shapes.items() if ".shortcut." not in name}
+    assert {name: value.shape for name, value in plain.state_dict().items()} == kept
+    assert len(kept) == len(shapes) - 4 * 6
+
+
+def test_a_plain_block_is_its_convolutions_and_a_relu_after_them() -> None:
+    config = ModelConfig(name="resnet", width=4, residual=False)
+    model = build(config).eval()
+    block = model.get_submodule("features.0")
+    images_NCHW = random_images(2)
+    with torch.no_grad():
+        convolved_NCHW = block.get_submodule("residual")(images_NCHW)
+        assert convolved_NCHW.min() < 0
+        assert torch.equal(block(images_NCHW), functional.relu(convolved_NCHW))
 
 
 # VGG's plan and width.

@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, lr_scheduler
 
 from cifar_core import training
+from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.device import on_device
 from cifar_core.errors import (
     CheckpointError,
     DataMismatchError,
@@ -29,7 +33,7 @@ from cifar_core.errors import (
 from cifar_core.evaluation import evaluate
 from cifar_core.optimization import build_optimizer
 from cifar_core.results import EpochResult
-from cifar_core.training import StepResult, TrainingState, _derived_seed, start, train, train_step
+from cifar_core.training import StepResult, TrainingState, _derived_seed, input_batches, start, train, train_step
 
 DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}
 
@@ -152,7 +156,7 @@ def test_an_optimizer_moves_the_weights_as_torchs_of_that_name_does(
     optimizer: dict[str, Any], wanted: Callable[[Any], torch.optim.Optimizer]
 ) -> None:
     ours, theirs = (torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0])) for _ in range(2))
-    mine = build_optimizer([ours], TrainingConfig.model_validate({"optimizer": optimizer}).optimizer)
+    mine = build_optimizer(nn.ParameterList([ours]), TrainingConfig.model_validate({"optimizer": optimizer}).optimizer)
     reference = wanted([theirs])
 
     for step in range(1, 5):
@@ -161,6 +165,71 @@ def test_an_optimizer_moves_the_weights_as_torchs_of_that_name_does(
             moves.step()
 
     assert torch.equal(ours, theirs)
+
+
+def test_biases_learn_at_their_factor_of_the_rate_and_decay_as_the_weights_do() -> None:
+    layer = nn.Linear(1, 1)
+    nn.init.ones_(layer.weight)
+    nn.init.ones_(layer.bias)
+    wanted = {"optimizer": {"lr": 0.1, "weight_decay": 0.01, "bias_lr_factor": 64}}
+    optimizer = build_optimizer(layer, TrainingConfig.model_validate(wanted).optimizer)
+
+    layer.weight.grad, layer.bias.grad = torch.full((1, 1), 0.001), torch.full((1,), 0.001)
+    optimizer.step()
+
+    decay = 0.1 * 0.01
+    assert layer.weight.item() == pytest.approx(1 - 0.1 * 0.001 - decay, abs=1e-7)
+    assert layer.bias.item() == pytest.approx(1 - 6.4 * 0.001 - decay, abs=1e-7)
+    assert optimizer.param_groups[0]["lr"] == 0.1, "the rate that is told is that of the weights"
+
+
+def test_a_parameter_that_is_fixed_is_not_trained() -> None:
+    layer = nn.Linear(2, 2)
+    layer.weight.requires_grad_(False)
+
+    for factor in (1, 8):
+        wanted = {"optimizer": {"bias_lr_factor": factor}}
+        groups = build_optimizer(layer, TrainingConfig.model_validate(wanted).optimizer).param_groups
+        assert [p for group in groups for p in group["params"]] == [layer.bias]
+
+
+def test_label_smoothing_is_torchs(fresh: Callable[[TrainingConfig], TrainingState]) -> None:
+    state = fresh(config(label_smoothing=0.2))
+    inputs_NCHW, labels_N = torch.rand(4, 3, 32, 32), torch.arange(4)
+    state.model.train()
+    expected = functional.cross_entropy(state.model(inputs_NCHW), labels_N, label_smoothing=0.2)
+
+    assert train_step(state, inputs_NCHW, labels_N).loss.item() == pytest.approx(expected.item())
+
+
+def test_images_grow_to_their_size_and_the_last_epochs_have_all_of_it(
+    images: tuple[LabelledImages, LabelledImages],
+) -> None:
+    wanted = config(epochs=6, data=DATA | {"start_size": 24, "grown_at": 0.5})
+
+    sizes = [
+        next(iter(input_batches(wanted, on_device(images[0], torch.device("cpu")), epoch=epoch)))[0].shape[-1]
+        for epoch in range(1, 7)
+    ]
+
+    assert sizes == [24, 26, 28, 32, 32, 32]
+
+
+def test_a_flip_that_alternates_mirrors_each_image_every_second_epoch(
+    images: tuple[LabelledImages, LabelledImages],
+) -> None:
+    wanted = config(data=DATA | {"shuffle": False, "augmentation": ["normalize", {"flip": {"alternate": True}}]})
+    place = torch.device("cpu")
+
+    def epoch_of(number: int) -> torch.Tensor:
+        return torch.cat([inputs for inputs, _ in input_batches(wanted, on_device(images[0], place), epoch=number)])
+
+    first, second, third = map(epoch_of, (1, 2, 3))
+    plain_NCHW = normalize(torch.from_numpy(images[0].images_NHWC.copy()), normalization="cifar10")
+    was_mirrored = (first != plain_NCHW).flatten(1).any(1)
+    assert 60 < was_mirrored.sum() < 140
+    assert torch.equal(second, first.flip(3))
+    assert torch.equal(third, first)
 
 
 def computed(results: list[EpochResult]) -> list[EpochResult]:
@@ -179,19 +248,42 @@ NOISY: dict[str, Any] = {
 }
 
 
+LEAN: dict[str, Any] = {
+    "model": {"name": "lean", "width": 8},
+    "data": DATA
+    | {
+        "batch_size": 30,
+        "augmentation": ["normalize", {"flip": {"alternate": True}}, {"crop": {"padding": 2, "fill": "reflect"}}],
+        "start_size": 24,
+    },
+    "optimizer": {"nesterov": True, "bias_lr_factor": 64},
+    "label_smoothing": 0.2,
+    "averaging": "lookahead",
+    "test_time_augmentation": "flip-shift",
+}
+
+
 @pytest.mark.parametrize(
-    ("optimizer", "schedule"), [("sgd", "step"), ("sgd", "cosine"), ("adamw", "constant"), ("adamw", "one_cycle")]
+    ("optimizer", "schedule", "others"),
+    [
+        ("sgd", "step", {}),
+        ("sgd", "cosine", {}),
+        ("adamw", "constant", {}),
+        ("adamw", "one_cycle", {}),
+        # Seven steps an epoch: it stops between two looks back.
+        ("sgd", "triangular", LEAN),
+    ],
 )
 def test_a_run_that_goes_on_from_a_checkpoint_computes_what_it_would_have_without_the_stop(
     optimizer: str,
     schedule: str,
+    others: dict[str, Any],
     tmp_path: Path,
     images: tuple[LabelledImages, LabelledImages],
     fresh: Callable[[TrainingConfig], TrainingState],
 ) -> None:
-    wanted = config(
-        **NOISY | {"optimizer": {"name": optimizer, "lr": 0.01, "momentum": 0.9}}, schedule={"name": schedule}
-    )
+    steps = {"name": optimizer, "lr": 0.01, "momentum": 0.9}
+    wanted = config(**NOISY | others | {"optimizer": steps | others.get("optimizer", {})}, schedule={"name": schedule})
     whole = fresh(wanted)
     uninterrupted = list(train(wanted, *images, state=whole))
 
@@ -262,6 +354,10 @@ CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int], float]]] = {
         lambda epoch: 0.02 + (LR - 0.02) * (1 + math.cos(math.pi * (epoch - 1) / EPOCHS)) / 2,
     ),
     "one_cycle": ({"name": "one_cycle", "warmup": 0.3}, lambda epoch: one_cycle(epoch * STEPS - 1)),
+    "triangular": (
+        {"name": "triangular", "warmup": 0.2, "start_factor": 0.4, "end_factor": 0.1},
+        lambda epoch: LR * float(np.interp(epoch * STEPS - 1, [0, 6, 30], [0.4, 1, 0.1])),
+    ),
 }
 
 

@@ -1,0 +1,58 @@
+"""Averaging of weights over the steps: lookahead (Zhang et al. 2019), its pull fading towards the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+EVERY = 5
+"""Steps between two looks back."""
+DECAY = 0.95**EVERY
+"""Share of the average that is kept at each look back, at the beginning of a run."""
+
+
+class Lookahead:
+    """An average of a network's weights and running statistics that they are set back to every few steps.
+
+    At step t of T the average keeps `DECAY` × (t/T)³ of itself and takes the rest from the weights, so that early steps
+    move freely and late ones are smoothed; the figures are those of Jordan (2024), arXiv 2404.00498.
+    """
+
+    def __init__(self, model: nn.Module, *, steps: int) -> None:
+        """Begin with the weights as they are.
+
+        Args:
+            model: whose weights are averaged, in place.
+            steps: of the whole run, T.
+        """
+        self._steps = steps
+        self._step = 0
+        self._live = [value for value in model.state_dict().values() if value.is_floating_point()]
+        self._average = [value.clone() for value in self._live]
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        """Count a step of the optimiser, and look back where it is time to."""
+        self._step += 1
+        if self._step % EVERY and self._step < self._steps:
+            return
+        keep = DECAY * (self._step / self._steps) ** 3
+        for average, live in zip(self._average, self._live, strict=True):
+            average.lerp_(live, 1 - keep)
+            live.copy_(average)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step, "average": list(self._average)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where another left off.
+
+        Raises:
+            ValueError: the state is of another network.
+        """
+        saved: list[Tensor] = state["average"]
+        for average, value in zip(self._average, saved, strict=True):
+            average.copy_(value)
+        self._step = state["step"]

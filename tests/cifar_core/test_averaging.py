@@ -1,0 +1,56 @@
+"""Lookahead: weights go back to their average every few steps, and end as it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cifar_core.averaging import DECAY, EVERY, Lookahead
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+
+
+def test_between_two_looks_back_the_weights_are_let_be_and_at_one_they_are_the_average() -> None:
+    layers = network()
+    weight = layers[0].weight
+    nn.init.zeros_(weight)
+    averaging = Lookahead(layers, steps=10)
+    seen = []
+    for _ in range(10):
+        with torch.no_grad():
+            weight += 1
+        averaging.end_step()
+        seen.append(weight.item())
+
+    first = 5 * (1 - DECAY * 0.5**3)
+    last = first + 5 * (1 - DECAY)
+    assert EVERY == 5
+    assert seen == pytest.approx([1, 2, 3, 4, first, first + 1, first + 2, first + 3, first + 4, last])
+
+
+def test_the_last_step_looks_back_even_if_it_is_not_a_fifth_one() -> None:
+    layers = network()
+    nn.init.zeros_(layers[0].weight)
+    averaging = Lookahead(layers, steps=3)
+    nn.init.ones_(layers[0].weight)
+
+    for _ in range(3):
+        averaging.end_step()
+
+    assert layers[0].weight.item() == pytest.approx(1 - DECAY)
+
+
+def test_running_statistics_are_averaged_and_counts_are_not() -> None:
+    layers = network()
+    averaging = Lookahead(layers, steps=5)
+    layers[1].running_mean.fill_(1.0)
+    layers[1].num_batches_tracked.fill_(7)
+
+    for _ in range(5):
+        averaging.end_step()
+
+    assert layers[1].running_mean.item() == pytest.approx(1 - DECAY)
+    assert layers[1].num_batches_tracked.item() == 7
