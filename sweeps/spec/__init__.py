@@ -4,17 +4,22 @@ Nothing else knows how a file is written; nothing here trains, records or asks a
 """
 
 from sweeps.spec.ablation import WHOLE, ablation_of
+from sweeps.spec.budget import FULL_BUDGET, Budget
 from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
-from sweeps.spec.ladder import FULL_BUDGET, Budget, Ladder, Rung, load_ladder
-from sweeps.spec.parameter import Assignment, Parameter
-from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name
+from sweeps.spec.ladder import Ladder, Rung, is_ladder, load_ladder
+from sweeps.spec.parameter import Assignment, Parameter, label
+from sweeps.spec.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
+from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name, parse_duration
+from sweeps.spec.single import config_in_file, is_file_name, single_config
 from sweeps.spec.space import SearchSpace
 from sweeps.spec.space_check import SPLIT_FIELDS
+from sweeps.spec.starter import Size, Starter, has_width, starter_ladder_text, starter_text
 from sweeps.spec.sweep import SweepSpec, load_spec
 from sweeps.spec.yaml_file import flatten, read_yaml
 
 __all__ = [
+    "FILE_KINDS",
     "FULL_BUDGET",
     "SPLIT_FIELDS",
     "WHOLE",
@@ -22,6 +27,7 @@ __all__ = [
     "Budget",
     "Change",
     "EarlyTerminate",
+    "FileKind",
     "Ladder",
     "Limits",
     "Metric",
@@ -30,14 +36,29 @@ __all__ = [
     "Resources",
     "Rung",
     "SearchSpace",
+    "Size",
+    "Starter",
     "SweepSpec",
     "ablation_of",
     "changes_between",
     "check_name",
+    "config_in_file",
+    "configuration_fields",
+    "file_schema",
     "flatten",
+    "has_width",
+    "is_file_name",
+    "is_ladder",
     "join_changes",
+    "label",
     "load_ladder",
     "load_spec",
+    "parse_duration",
     "read_yaml",
+    "schema_file",
+    "schema_text",
+    "single_config",
+    "starter_ladder_text",
+    "starter_text",
     "suggest",
 ]

@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
 from cifar_core.validation import explain
 from sweeps.errors import SpecError, SweepError
 from sweeps.spec.difference import Change, changes_between
+from sweeps.spec.scale import Scale
 from sweeps.spec.settings import FileOfConfigurations, Limits, Resources, check_name, validated
 from sweeps.spec.yaml_file import merge, read_yaml
 
 OWN_KEYS = ("name", "from", "note")
 """Keys of a rung that are not fields of its `TrainingConfig`."""
 
+_NOT_TAKEN_OVER = {"name", "description", "extends"}
+"""Keys that a ladder has for itself alone; every other one is taken over by a ladder that extends it."""
+
+_MERGED = ("base", "limits", "resources")
+"""Blocks of which an extending file may say a part."""
+
 
 class LadderFile(FileOfConfigurations):
     """A ladder as its YAML file holds it."""
 
     name: str
+    """Of the ladder, and of its folder under runs/sweeps."""
     description: str = ""
+    """One line for people: what the ladder climbs."""
+    extends: str | None = None
+    """Another ladder's file, seen from this one: all its rungs come first, and each of its keys that is not here."""
+    seeds: int = Field(default=1, ge=1)
+    """Runs of each rung, each under a seed of its own; three or more say how sure a gain is."""
+    scale: Scale = Scale()
+    """What is done to every rung alike, for a smaller machine."""
     limits: Limits = Limits()
+    """When to hold back and when to stop."""
     resources: Resources = Resources()
+    """What one run holds while it trains."""
     base: dict[str, Any] = Field(default_factory=dict)
     """What the first rung starts from: any field of `TrainingConfig`."""
-    rungs: tuple[dict[str, Any], ...]
+    rungs: tuple[dict[str, Any], ...] = ()
     """Each with a `name`, perhaps `from` and `note`, and the fields that it changes."""
 
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
         return check_name(value)
+
+    @model_validator(mode="after")
+    def _check_rungs(self) -> Self:
+        if not self.rungs and ("rungs" in self.model_fields_set or self.extends is None):
+            raise ValueError(
+                "rungs: is empty: list at least one, such as `- name: baseline`, or name a ladder's file by `extends`"
+            )
+        return self
+
+    def over(self, other: LadderFile) -> LadderFile:
+        """Return this file with what it takes over from the one it extends, as a file that needs no other one."""
+        own = self.model_dump(mode="json", exclude_unset=True, exclude={"extends"})
+        whole = other.model_dump(mode="json", exclude_unset=True, exclude=_NOT_TAKEN_OVER)
+        shared = [key for key in _MERGED if key in own and key in whole]
+        blocks = {key: merge(whole[key], own[key]) for key in shared}
+        scale = other.scale.then(self.scale).model_dump(mode="json", exclude_defaults=True)
+        rungs = [*other.rungs, *self.rungs]
+        return LadderFile.model_validate({**whole, **own, **blocks, "scale": scale, "rungs": rungs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +98,10 @@ class Ladder:
     limits: Limits
     resources: Resources
     rungs: tuple[Rung, ...]
+    seeds: int = 1
+    """Runs of each rung, unless a budget says otherwise."""
     text: str = ""
-    """The file, with every override in it."""
+    """The file, with every override in it and with what it extends: it needs no other one."""
     tensorboard: bool = False
     notify: tuple[str, ...] = ()
 
@@ -80,36 +117,9 @@ class Ladder:
         raise SweepError(f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """How much of a ladder's full budget is spent, for a small machine."""
-
-    epochs_scale: float = 1.0
-    train_size: int | None = None
-    seeds: int = 1
-
-    def apply(self, config: TrainingConfig) -> TrainingConfig:
-        """Return the configuration under this budget; what is counted in epochs shrinks with them."""
-        data = config.data.model_copy(update={"train_size": self._train_size(config)})
-        shorter = config.shortened(self.epochs_scale)
-        # A share that rounds to all of its epochs cuts nothing, of its schedule neither.
-        return (config if shorter.epochs == config.epochs else shorter).model_copy(update={"data": data})
-
-    def reduced(self, config: TrainingConfig) -> str | None:
-        """Return how a configuration's budget was cut, None where it was not."""
-        parts, cut = [], self.apply(config)
-        if cut.epochs != config.epochs:
-            parts.append(f"{cut.epochs} of {config.epochs} epochs")
-        if cut.data.train_size != config.data.train_size:
-            parts.append(f"{cut.data.train_size:,} training images")
-        return ", ".join(parts) or None
-
-    def _train_size(self, config: TrainingConfig) -> int | None:
-        full = config.train_images()
-        return config.data.train_size if self.train_size is None or self.train_size >= full else self.train_size
-
-
-FULL_BUDGET = Budget()
+def is_ladder(content: Mapping[str, Any]) -> bool:
+    """Return whether a file's content is meant as a ladder's."""
+    return "rungs" in content or "extends" in content
 
 
 def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
@@ -118,16 +128,71 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
     Raises:
         SpecError: with every error found, each naming its rung, key and value.
     """
+    (first, file), *more = _files(path, overrides)
+    rungs = _rungs(file, first)
+    for extending, own in more:
+        file, taken = own.over(file), len(file.rungs)
+        rungs = _rungs(file, extending, taken=taken)
+    return Ladder(
+        name=file.name,
+        description=file.description,
+        limits=file.limits,
+        resources=file.resources,
+        rungs=rungs,
+        seeds=file.seeds,
+        text=file.to_yaml(),
+        tensorboard=file.tensorboard,
+        notify=file.notify,
+    )
+
+
+def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Path, LadderFile]]:
+    """Return a ladder's file and those that it extends, each with its path, the one that extends none first.
+
+    Raises:
+        SpecError: one of them is missing, is no ladder, has wrong keys, or extends one that extends it.
+    """
+    found: list[tuple[Path, LadderFile]] = []
     content = read_yaml(path, overrides=overrides)
-    if "parameters" in content:
-        raise SpecError(path, ["is a sweep, not a ladder: run it with `sweeps run`"])
-    file = validated(LadderFile, content, path)
+    while True:
+        if "parameters" in content:
+            if not found:
+                raise SpecError(path, ["is a sweep, not a ladder: run it with `sweeps run`"])
+            raise SpecError(found[0][0], [f"extends: {path} is a sweep; only a ladder can be extended"])
+        file = validated(LadderFile, content, path)
+        found.insert(0, (path, file))
+        if file.extends is None:
+            return found
+        other = path.parent / file.extends
+        if not other.is_file():
+            near = ", ".join(sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name))
+            hint = f"; beside it there are {near}" if near else ""
+            raise SpecError(path, [f"extends: {file.extends!r} is no file, looked for as {other}{hint}"])
+        if any(other.samefile(before) for before, _ in found):
+            way = " → ".join(str(before) for before, _ in reversed(found))
+            raise SpecError(path, [f"extends: {file.extends!r} leads back to where it came from: {way} → {other}"])
+        path, content = other, read_yaml(other)
+
+
+def _rungs(file: LadderFile, path: Path, *, taken: int = 0) -> tuple[Rung, ...]:
+    """Return a ladder's rungs, resolved and scaled.
+
+    Args:
+        file: with what it takes over from others.
+        path: of the file, for errors.
+        taken: how many of its rungs, the first ones, are another file's.
+
+    Raises:
+        SpecError: with every error found.
+    """
     errors: list[str] = []
     trees: dict[str, dict[str, Any]] = {}
+    full: dict[str, TrainingConfig] = {}
     rungs: list[Rung] = []
     for index, entry in enumerate(file.rungs):
+        where = f"rungs[{index - taken}]" if index >= taken else f"rungs[{index}] of the file that it extends"
         try:
-            name, parent = _name_and_parent(entry, index, [rung.name for rung in rungs])
+            name, parent = _name_and_parent(entry, where, list(full))
         except ValueError as error:
             errors.append(str(error))
             continue
@@ -136,10 +201,9 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         try:
             config = TrainingConfig.model_validate(tree)
         except ValidationError as error:
-            errors += [f"rungs[{index}] ({name}): {line}" for line in explain(error)]
+            errors += [f"{where} ({name}): {line}" for line in explain(error)]
             continue
-        trees[name] = tree
-        before = next((rung.config for rung in rungs if rung.name == parent), None)
+        trees[name], full[name] = tree, config
         rungs.append(
             Rung(
                 name=name,
@@ -147,32 +211,42 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
                 parent=parent,
                 note=str(entry.get("note", "")),
                 config=config,
-                changes=tuple(changes_between(before, config)),
+                changes=tuple(changes_between(full[parent] if parent else None, config)),
             )
         )
-    if not file.rungs:
-        errors.append("rungs: is empty: list at least one, such as `- name: baseline`")
+    if not errors:
+        rungs, errors = _scaled(rungs, file.scale)
     if errors:
         raise SpecError(path, errors)
-    return Ladder(
-        name=file.name,
-        description=file.description,
-        limits=file.limits,
-        resources=file.resources,
-        rungs=tuple(rungs),
-        text=file.to_yaml(),
-        tensorboard=file.tensorboard,
-        notify=file.notify,
-    )
+    return tuple(rungs)
 
 
-def _name_and_parent(entry: dict[str, Any], index: int, known: list[str]) -> tuple[str, str | None]:
+def _scaled(rungs: Sequence[Rung], scale: Scale) -> tuple[list[Rung], list[str]]:
+    """Return the rungs, scaled, and what is wrong with that: each must still be the change that it was."""
+    scaled: dict[str, Rung] = {}
+    errors = scale.unused([rung.config for rung in rungs])
+    for rung in rungs:
+        try:
+            config = scale.apply(rung.config)
+        except ValueError as error:
+            errors.append(f"{error} (rung {rung.name})")
+            config = rung.config
+        before = scaled[rung.parent].config if rung.parent else None
+        changes = tuple(changes_between(before, config))
+        scaled[rung.name] = replace(rung, config=config, changes=changes)
+        lost = [change for change in rung.changes if change.path not in {each.path for each in changes}]
+        if before is not None and not errors:
+            errors += [f"scale: undoes what rung {rung.name} changes: {change}" for change in lost]
+    return list(scaled.values()), errors
+
+
+def _name_and_parent(entry: dict[str, Any], where: str, known: list[str]) -> tuple[str, str | None]:
     """Return a rung's name and that of the rung it comes from.
 
     Raises:
         ValueError: one of them is impossible; says where and what is allowed.
     """
-    name, where = entry.get("name"), f"rungs[{index}]"
+    name = entry.get("name")
     if not isinstance(name, str):
         raise ValueError(f"{where}.name: every rung needs a name of its own, not {name!r}")
     if name in known:

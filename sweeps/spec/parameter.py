@@ -20,12 +20,17 @@ class Parameter(StrictModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     values: tuple[Any, ...] | None = None
+    """The values to choose from."""
     value: Any = None
+    """The one value that every trial takes."""
     min: int | float | None = None
+    """The smallest value of a range."""
     max: int | float | None = None
+    """The largest value of a range, itself possible."""
     distribution: (
         Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"] | None
     ) = None
+    """How a range is drawn from: log_uniform_values for what spans powers of ten, int_uniform for whole numbers."""
     q: int | float | None = Field(default=None, gt=0)
     """Step of q_uniform."""
     when: dict[str, Any] = Field(default_factory=dict)

@@ -21,13 +21,13 @@ METRICS = {
     "train_loss": "minimize",
     "train_accuracy": "maximize",
 }
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
 
 
 def parse_duration(value: Any) -> Any:
     """Return seconds from `2h`, `1h30m`, `90s` or a number of seconds."""
     if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
+        match = DURATION.fullmatch(value.strip())
         if match is None or not any(match.groups()):
             raise ValueError(f"{value!r} is not a duration such as 2h, 30m or 90s")
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
@@ -99,7 +99,9 @@ class Metric(StrictModel):
     """What the search looks at, each epoch and at the end."""
 
     name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
+    """What is compared: an accuracy, or a loss."""
     goal: Literal["maximize", "minimize"] = "maximize"
+    """maximize for an accuracy, minimize for a loss."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -112,6 +114,7 @@ class Limits(StrictModel):
     """When to hold back and when to stop."""
 
     max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Trials at the same time; auto: as many as there are cores or GPUs for."""
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration)] = None
     """Seconds after which the sweep stops; what is unfinished goes on at the next start."""
 
@@ -125,6 +128,7 @@ class Resources(StrictModel):
     """What one trial holds while it trains."""
 
     cpus_per_trial: int = Field(default=1, ge=1)
+    """CPU cores of one trial, and its threads."""
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
     """auto: a whole GPU where there are any. A fraction lets several trials share one."""
 
@@ -140,6 +144,7 @@ class EarlyTerminate(StrictModel):
     """Which trials are stopped before their last epoch."""
 
     type: Literal["asha", "hyperband", "median", "none"] = "none"
+    """asha: successive halving, asynchronous; hyperband: several of them; median: what is below the others' median."""
     min_epochs: int = Field(default=1, ge=1)
     """No trial is stopped before."""
     reduction_factor: int = Field(default=3, ge=2)

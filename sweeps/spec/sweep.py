@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SpecError
+from sweeps.spec.ladder import is_ladder
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.settings import (
     EarlyTerminate,
@@ -41,20 +42,27 @@ class SweepSpec(FileOfConfigurations):
     """One sweep: what may vary, how it is searched, and how much it may spend."""
 
     name: str
+    """Of the sweep, and of its folder under runs/sweeps. Under one name there is one search space."""
     description: str = ""
+    """One line for people: what is searched, and why."""
     method: Literal["bayes", "random", "grid"] = "bayes"
     """bayes: Optuna's TPE; random; grid: every combination in order."""
     metric: Metric = Metric()
+    """What the search makes better."""
     run_cap: int | None = Field(default=None, ge=1)
     """Trials. A grid without it runs every combination."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the search. The training seed is `base.seed`."""
     limits: Limits = Limits()
+    """When to hold back and when to stop."""
     resources: Resources = Resources()
+    """What one trial holds while it trains."""
     early_terminate: EarlyTerminate = EarlyTerminate()
+    """Which trials are stopped before their last epoch."""
     replicates: Replicates | None = None
     """What confirms the best of the search after its end; None for nothing."""
     keep: Keep = Keep()
+    """Which weights stay on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
     """Assignments of parameters to try first."""
     base: dict[str, Any] = Field(default_factory=dict)
@@ -140,6 +148,6 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
         SpecError: with every error found, each naming key, value and what is allowed.
     """
     content = read_yaml(path, overrides=overrides)
-    if "rungs" in content:
+    if is_ladder(content):
         raise SpecError(path, ["is a ladder, not a sweep: run it with `sweeps ladder`"])
     return validated(SweepSpec, content, path)

@@ -53,7 +53,7 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SpecError(path, [f"holds {type(content).__name__}, not keys with values such as `name: quick`"])
     for override in overrides:
-        key, value = _parse_override(override)
+        key, value = parse_override(override)
         set_path(content, key, value)
     return content
 
@@ -69,7 +69,12 @@ def _parse(text: str, path: Path) -> Any:
         raise SpecError(path, [f"not YAML: {error}"]) from None
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, Any]:
+    """Return the path and the value of `path=value`.
+
+    Raises:
+        SpecError: it is not one, or its value is not YAML.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise SpecError("--set", [f"{override!r} is not path=value, such as base.epochs=3"])

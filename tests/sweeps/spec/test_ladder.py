@@ -93,6 +93,9 @@ SEED = {
     "deep-40": notebook(epochs=40, model=DEEP, data=AUGMENTED_IMAGES, lr=0.005),
     "resnet": notebook(epochs=20, model=RESNET, data=AUGMENTED_IMAGES, lr=0.005),
 }
+OWN = {"plain"}
+"""Rungs that this project has beyond the notebook's."""
+
 CAME_FROM = {
     "baseline": None, "batch-256": "baseline-30", "normalized": "batch-256", "regularized": "baseline",
     "vgg": "regularized", "three-fc": "baseline", "augmented": "three-fc", "augmented-40": "augmented",
@@ -106,8 +109,8 @@ def notebook_ladder() -> Ladder:
     return load_ladder(EXPERIMENTS / "ladder.yaml")
 
 
-def test_the_file_has_the_notebooks_rungs_and_no_other(notebook_ladder: Ladder) -> None:
-    assert sorted(rung.name for rung in notebook_ladder.rungs) == sorted(SEED)
+def test_the_file_has_the_notebooks_rungs_and_one_of_its_own(notebook_ladder: Ladder) -> None:
+    assert sorted(rung.name for rung in notebook_ladder.rungs) == sorted(SEED | dict.fromkeys(OWN))
 
 
 @pytest.mark.parametrize("name", SEED)
@@ -126,7 +129,7 @@ def test_a_rungs_gain_is_taken_against_the_rung_that_the_notebook_names(name: st
 
 
 def test_every_rung_is_a_run_of_its_own(notebook_ladder: Ladder) -> None:
-    assert len({key_of(rung.config) for rung in notebook_ladder.rungs}) == len(SEED)
+    assert len({key_of(rung.config) for rung in notebook_ladder.rungs}) == len(SEED) + len(OWN)
 
 
 CHANGES = {
@@ -141,6 +144,7 @@ CHANGES = {
     ),
     "deep": ("model.name simple → deep",),
     "resnet": ("model.name deep → resnet",),
+    "plain": ("model.residual true → false",),
     "vgg": (
         "model.name simple → vgg",
         "data.batch_size 64 → 24",
@@ -156,6 +160,14 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_changes_of_a_rung_are_told_one_a_line(name: str, notebook_ladder: Ladder) -> None:
     assert sorted(map(str, notebook_ladder.rung(name).changes)) == sorted(CHANGES[name])
+
+
+def test_torchvisions_vgg16_is_trained_with_its_last_layer_swapped_and_with_one_appended() -> None:
+    swapped, appended = load_ladder(EXPERIMENTS / "vgg16.yaml").rungs
+
+    assert [change.path for change in appended.changes] == ["model.last_layer"]
+    assert (swapped.config.model.last_layer, appended.config.model.last_layer) == ("swap", "append")
+    assert swapped.config.model.weights is None, "weights would be downloaded"
 
 
 def ladder_file(*rungs: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SpecError
-from sweeps.spec import SweepSpec, load_ladder, load_spec
+from sweeps.spec import SweepSpec, is_ladder, load_ladder, load_spec
 from sweeps.spec.settings import parse_duration
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "misspelled model in the base": (
         with_base(model={"name": "resnte"}),
-        ("base.model", "'resnte'", "did you mean 'resnet'?", "Known: deep, resnet, simple"),
+        ("base.model", "'resnte'", "did you mean 'resnet'?", "Known: deep, lean, resnet, simple"),
     ),
     "misspelled model among values": (
         with_parameters(model__name={"values": ["simple", "resnte"]}),
@@ -382,7 +382,7 @@ def test_the_files_under_experiments_hold_a_sweep_without_warnings(file: str) ->
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: Path) -> None:
     again = tmp_path / path.name
-    if "rungs" in yaml.safe_load(path.read_text(encoding="utf-8")):
+    if is_ladder(yaml.safe_load(path.read_text(encoding="utf-8"))):
         ladder = load_ladder(path, overrides=["base.epochs=3"])
         again.write_text(ladder.text, encoding="utf-8")
         assert load_ladder(again) == ladder
