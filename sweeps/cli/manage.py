@@ -43,27 +43,33 @@ def list_sweeps(runs: Path) -> None:
 @click.command()
 @click.argument("sweep", type=SweepName())
 @runs_option
-@click.option("--watch", is_flag=True, help="Show it again every two seconds until the sweep ends.")
-def status(sweep: str, runs: Path, watch: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it as its own terminal does, until it ends.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often --watch looks.",
+)
+def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
     """Show how a sweep stands, trial by trial; works from another terminal and after the end.
 
     \b
     Example:
       sweeps status quick
       sweeps status quick --watch
+      sweeps status quick --watch --every 10
     """
     from sweeps.cli.terminal import console
+    from sweeps.cli.watch import watch as watch_sweep
     from sweeps.report import print_status
     from sweeps.study import read_state
 
-    while True:
-        state = read_state(runs, sweep)
-        if watch:
-            click.clear()
-        print_status(state, console())
-        if not watch or state.driver is None:
-            return
-        time.sleep(2)
+    if watch:
+        watch_sweep(runs, sweep, console(), seconds=every)
+    else:
+        print_status(read_state(runs, sweep), console())
 
 
 @click.command()

@@ -15,21 +15,29 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from sweeps.formatting import PLAIN_WIDTH
+from sweeps.live import is_notebook
 
 
 @contextlib.contextmanager
 def terminal_copy() -> Iterator[Console]:
     """Yield a console on a copy of standard output, which stays on the terminal when the original is redirected."""
     sys.stdout.flush()
+    # In neither case by rich's own guess: a notebook's kernel says that colours are wanted, and is no terminal; a pipe
+    # for which somebody said so is none either.
+    plain = Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout, force_terminal=False, force_jupyter=False)
+    if is_notebook():  # whose descriptor is that of the server's terminal
+        yield plain
+        return
     try:
         copy = os.dup(sys.stdout.fileno())
     except OSError:
-        # A notebook's or a test's standard output has no file behind it: this object stays what it is.
-        yield Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout)
+        # A test's standard output has no file behind it: this object stays what it is.
+        yield plain
         return
     with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
         terminal = stream.isatty()
-        yield Console(file=stream, width=None if terminal else PLAIN_WIDTH, highlight=False)
+        width = None if terminal else PLAIN_WIDTH
+        yield Console(file=stream, width=width, highlight=False, force_terminal=terminal, force_jupyter=False)
 
 
 @contextlib.contextmanager

@@ -1,28 +1,22 @@
-"""What a person sees while a sweep runs: one live line a trial on a terminal, plain lines elsewhere. Only drawing."""
+"""What a person sees while a sweep runs: a view that redraws itself where that can be, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import itertools
-import textwrap
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from sweeps.formatting import OUTCOME_STYLES, describe, duration, log_path, metric_text
+from sweeps.live import NotebookScreen, Screen, Watcher, is_notebook
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 PLAIN_SECONDS = 30
 """Least time between two lines about trials that are under way, where there is no terminal."""
-
-BAR_WIDTH = 20
-"""Characters of the bar that shows how many of its epochs a trial has done."""
 
 
 class Progress(Protocol):
@@ -60,40 +54,6 @@ def _configuration(record: TrialRecord) -> str:
     return describe(record.config) + (f", seed {record.config.seed}" if record.rung else "")
 
 
-def running_lines(records: Sequence[TrialRecord], state: SweepState, *, width: int, height: int) -> list[str]:
-    """Return how far the running trials are, what changes most first.
-
-    Nothing of a line is cut: what is too long goes on below it. A bar stands at the end where there is room for it
-    in every line, and the trials for which the screen is too low are counted.
-    """
-    rows = [
-        (
-            record.name,
-            f"{len(record.epochs)}/{record.config.epochs}",
-            metric_text(state.metric, state.value(record)),
-            duration(time.time() - record.started),
-            _configuration(record),
-        )
-        for record in records
-    ]
-    columns = [column for column in zip(*rows, strict=True) if any(column)]
-    aligned = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
-    lines = ["  ".join(cells) for cells in zip(*aligned, strict=True)]
-    if all(len(line) + 2 + BAR_WIDTH <= width for line in lines):
-        lines = [f"{line}  {_bar(record)}" for line, record in zip(lines, records, strict=True)]
-    wrapped = [textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines]
-    ends = list(itertools.accumulate(map(len, wrapped)))
-    if not ends or ends[-1] <= height:
-        return list(itertools.chain.from_iterable(wrapped))
-    shown = sum(end < height for end in ends)
-    return [*itertools.chain.from_iterable(wrapped[:shown]), f"and {len(wrapped) - shown} more"]
-
-
-def _bar(record: TrialRecord) -> str:
-    done = BAR_WIDTH * len(record.epochs) // record.config.epochs
-    return "━" * done + "─" * (BAR_WIDTH - done)
-
-
 class PlainProgress:
     """Lines for a file or a pipe: each trial's end, and now and then how far the others are."""
 
@@ -113,53 +73,61 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A table that redraws itself: a line for each running trial, the finished ones scroll by above it.
+    """The sweep redraws itself on the terminal; what went wrong stays above it.
 
-    It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread.
+    It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread. No lock
+    is between the two: Ctrl-C may be handled, and print, at any moment of the one while the other draws.
     """
 
     def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
-        """Draw nothing yet. `prints_through`: show what others print above the table, where no file takes it."""
+        """Draw nothing yet. `prints_through`: show what others print above the view, where no file takes it."""
         self._console, self._state = console, state
-        self._lock = threading.Lock()
-        self._live = Live(
-            get_renderable=self._draw,
-            console=console,
-            refresh_per_second=2,
-            transient=True,
-            # Under Ray others print into a file (`redirect_output`); caught here it would come to the terminal.
-            redirect_stdout=prints_through,
-            redirect_stderr=prints_through,
-        )
+        self._screen = Screen(console, Watcher(state).look, prints_through=prints_through)
 
     def __enter__(self) -> LiveProgress:
-        self._live.start()
+        self._screen.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.stop()
+        self._screen.__exit__(*exception)
 
     def update(self, record: TrialRecord) -> None:
-        with self._lock:
-            line = trial_line(record, self._state) if self._state.enter(record) else None
-        if line is not None:
-            self._console.print(Text(line, style=OUTCOME_STYLES[record.outcome]))
+        if self._state.enter(record) and record.outcome is Outcome.FAILED:
+            self._console.print(Text(trial_line(record, self._state), style=OUTCOME_STYLES[record.outcome]))
 
-    def _draw(self) -> Text:
-        with self._lock:
-            running = [record for record in self._state.records if record.outcome is Outcome.RUNNING]
-            summary = headline(self._state)
-        width = self._console.width
-        below = textwrap.wrap(summary, width)
-        above = running_lines(running, self._state, width=width, height=self._console.height - len(below) - 1)
-        return Text("\n").join([*map(Text, above), *(Text(line, style="bold") for line in below)])
+
+class NotebookProgress:
+    """The sweep redraws itself below a notebook's cell."""
+
+    def __init__(self, state: SweepState) -> None:
+        self._state = state
+        self._screen = NotebookScreen(Watcher(state).look)
+
+    def __enter__(self) -> NotebookProgress:
+        self._screen.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._screen.__exit__(*exception)
+
+    def update(self, record: TrialRecord) -> None:
+        self._state.enter(record)
+        self._screen.changed()
+
+
+def redraws(console: Console) -> bool:
+    """Return whether a console is a terminal that can take back what it shows."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 @contextmanager
 def show_progress(console: Console, state: SweepState, *, prints_through: bool) -> Iterator[Progress]:
     """Yield what suits the console; see `LiveProgress`."""
-    if console.is_terminal:
-        with LiveProgress(console, state, prints_through=prints_through) as live:
-            yield live
+    if redraws(console):
+        with LiveProgress(console, state, prints_through=prints_through) as progress:
+            yield progress
+    elif is_notebook():
+        with NotebookProgress(state) as below:
+            yield below
     else:
         yield PlainProgress(console, state)

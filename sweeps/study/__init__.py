@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
     from sweeps.study.replicates import can_be_confirmed, candidates_to_confirm, replicates_of
+    from sweeps.study.searched import Searched, SearchedParameter, searched_of
     from sweeps.study.state import SweepState, read_state, sweep_names
     from sweeps.study.stored_trials import read_records, store_test
 
@@ -33,6 +34,8 @@ __all__ = [
     "Look",
     "Proposer",
     "RecordedResults",
+    "Searched",
+    "SearchedParameter",
     "Studies",
     "SweepFolder",
     "SweepState",
@@ -55,6 +58,7 @@ __all__ = [
     "read_study",
     "repair_journal",
     "replicates_of",
+    "searched_of",
     "store_test",
     "sweep_names",
 ]
@@ -72,6 +76,8 @@ __getattr__, __dir__ = lazy_face(
         "Look": "looks",
         "Proposer": "proposers",
         "RecordedResults": "ledger",
+        "Searched": "searched",
+        "SearchedParameter": "searched",
         "Studies": "opening",
         "SweepFolder": "folder",
         "SweepState": "state",
@@ -94,6 +100,7 @@ __getattr__, __dir__ = lazy_face(
         "read_study": "opening",
         "repair_journal": "repair",
         "replicates_of": "replicates",
+        "searched_of": "searched",
         "store_test": "stored_trials",
         "sweep_names": "state",
     },

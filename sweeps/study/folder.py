@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -88,6 +89,16 @@ class SweepFolder:
             self.forget_driver()
             lock.release()
 
+    def tell(self, **facts: str | float | None) -> None:
+        """Let who looks at the sweep know more of its driver, which holds it: its budget, its slots.
+
+        Nothing needs them: where they cannot be written they are not told.
+        """
+        about = self._about()
+        if about is not None:
+            with contextlib.suppress(OSError), atomic_write(self._driver) as file:
+                file.write(json.dumps(about | facts).encode("utf-8"))
+
     def forget_driver(self) -> None:
         """Take note that the driver ends in order; see `died`."""
         self._driver.unlink(missing_ok=True)
@@ -115,12 +126,9 @@ class SweepFolder:
 
     def driver(self) -> dict[str, str | int | float] | None:
         """Return who runs the sweep now (pid, host, since), None where nobody does."""
-        try:
-            about: dict[str, str | int | float] = json.loads(self._driver.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        about = self._about()
+        if about is None:
             return None
-        if not isinstance(about, dict) or not {"pid", "host"} <= about.keys():
-            return None  # nothing that a driver wrote
         if about["host"] != socket.gethostname():
             return about
         probe = filelock.FileLock(self._lock)
@@ -130,6 +138,14 @@ class SweepFolder:
             return about
         probe.release()
         return None
+
+    def _about(self) -> dict[str, str | int | float] | None:
+        """Return what the last driver wrote of itself, None where it took it away or this is nothing of a driver's."""
+        try:
+            about: dict[str, str | int | float] = json.loads(self._driver.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return about if isinstance(about, dict) and {"pid", "host"} <= about.keys() else None
 
     @property
     def died(self) -> bool:

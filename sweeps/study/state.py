@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sweeps.study.best import best_first, final_value
 from sweeps.study.folder import SweepFolder
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import optuna
 
 
+SEARCH, REPLICATES = "search", "replicates"
+"""What a driver trains."""
+
+Number = TypeVar("Number", int, float)
+
+
 class SweepState:
     """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it."""
 
@@ -24,13 +30,18 @@ class SweepState:
         self,
         *,
         sweep: str,
+        title: str | None = None,
         metric: str,
         maximize: bool,
-        records: Iterable[TrialRecord] = (),
+        records: Sequence[TrialRecord] = (),
         runs: Path = Path(),
         target: int | None = None,
-        slots: int = 1,
+        slots: int | None = None,
+        began: float | None = None,
+        limit: float | None = None,
         driver: str | None = None,
+        died: bool = False,
+        part: str = SEARCH,
         damage: str | None = None,
         replicates: Sequence[TrialRecord] = (),
     ) -> None:
@@ -38,28 +49,39 @@ class SweepState:
 
         Args:
             sweep: its name.
+            title: what it is called on a screen; its name where None.
             metric: field of `EpochResult` that the search looks at.
             maximize: whether more of it is better.
             records: its trials so far; those that ended count as done before this start.
             runs: the folder that the records' logs are named from.
             target: trials it ends with, None where only its space decides.
-            slots: trials that train at once.
+            slots: trials that train at once; None where nobody says.
+            began: Unix time of the start that is under way; now where None.
+            limit: seconds that this start may take; None for any.
             driver: who runs it (`process 12 on host`), None where nobody does.
+            died: whether the last driver ended without a farewell.
+            part: what the driver trains: the search, or what confirms it.
             replicates: what confirms its best configurations; no part of its counts.
             damage: why these are not all of its trials, and what to do about it; None where they are.
         """
         self.sweep = sweep
+        self.title = title or sweep
         self.metric = metric
         self.runs = runs
         self.target = target
         self.driver = driver
+        self.died = died
+        self.part = part
         self.damage = damage
         self.replicates = replicates
         self.maximize = maximize
-        self._slots = slots
+        self.slots = slots
+        self.limit = limit
         self._records = {record.number: record for record in records}
-        self._began = time.time()
-        self._done_before = self.done
+        self.began = time.time() if began is None else began
+        self._done_before = sum(
+            record.outcome.is_final and (began is None or _end(record) < began) for record in records
+        )
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -88,17 +110,37 @@ class SweepState:
     def counts(self) -> dict[Outcome, int]:
         return dict(Counter(record.outcome for record in self.records))
 
+    def under_way(self) -> SweepState:
+        """Return the state of what its driver trains: of its replicates where it confirms."""
+        if self.part != REPLICATES:
+            return self
+        return SweepState(
+            sweep=self.sweep,
+            title=f"{self.sweep} {REPLICATES}",
+            metric=self.metric,
+            maximize=self.maximize,
+            records=self.replicates,
+            runs=self.runs,
+            target=self.target,
+            slots=self.slots,
+            began=self.began,
+            limit=self.limit,
+            driver=self.driver,
+            part=self.part,
+        )
+
     @property
     def done(self) -> int:
         """Trials that ended."""
         return sum(record.outcome.is_final for record in self._records.values())
 
-    def seconds_left(self) -> float | None:
+    def seconds_left(self, now: float | None = None) -> float | None:
         """Return the estimated seconds to the end, None before enough has finished since this start."""
         fresh = self.done - self._done_before
-        if self.target is None or fresh < max(2, self._slots):
+        if self.target is None or fresh < max(2, self.slots or 1):
             return None
-        return (time.time() - self._began) / fresh * (self.target - self.done)
+        now = time.time() if now is None else now
+        return (now - self.began) / fresh * (self.target - self.done)
 
     def last_change(self) -> float | None:
         """Return the Unix time of the last epoch or end, None where nothing happened yet."""
@@ -127,6 +169,7 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         # What is open in the journal is being trained by the driver that holds the sweep.
         return [_as_running(record) for record in found] if driver else list(found)
 
+    about = driver or {}
     return SweepState(
         sweep=sweep,
         metric=study.user_attrs.get("metric", "val_accuracy"),
@@ -134,9 +177,24 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         records=records(study),
         replicates=[] if studies.replicates is None else records(studies.replicates),
         runs=runs,
+        target=_number(about.get("target"), int),
+        slots=_number(about.get("slots"), int),
+        began=_number(about.get("since"), float),
+        limit=_number(about.get("limit"), float),
+        part=str(about.get("part", SEARCH)),
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
+        died=folder.died,
         damage=None if studies.damage is None else str(studies.damage),
     )
+
+
+def _number(found: object, kind: type[Number]) -> Number | None:
+    """Return a fact of the driver's, None where it tells none."""
+    return kind(found) if isinstance(found, int | float) else None
+
+
+def _end(record: TrialRecord) -> float:
+    return record.started if record.finished is None else record.finished
 
 
 def _as_running(record: TrialRecord) -> TrialRecord:

@@ -74,6 +74,19 @@ def test_a_sweep_that_is_being_deleted_is_not_to_be_stopped(folder: SweepFolder)
     assert str(refused.value) == f"sweep 'tiny' is being deleted by {holder}: wait for it"
 
 
+def test_who_looks_is_told_what_the_driver_tells_and_still_who_it_is(folder: SweepFolder) -> None:
+    with folder.locked():
+        before = folder.driver()
+        folder.tell(slots=2, target=20, limit=None)
+
+        assert before is not None
+        assert folder.driver() == before | {"slots": 2, "target": 20, "limit": None}
+
+    folder.tell(slots=2)
+    assert folder.driver() is None, "nobody drives it any more"
+    assert not folder.died
+
+
 def test_the_driver_can_be_forgotten_twice(folder: SweepFolder) -> None:
     with folder.locked():
         folder.forget_driver()

@@ -1,0 +1,167 @@
+"""A sweep as lines of text: never wider than the screen, never more of them than it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from sweeps.formatting import OUTCOME_STYLES, duration, metric_text
+from sweeps.live.seen import Seen, SeenTrial
+from sweeps.trial_record import Outcome
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+GAP = 2
+SPARKS, ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=*#"
+SPARK_WIDTH = 10
+"""Characters of a curve: longer ones show their last epochs."""
+LEAST_WORDS = 12
+"""Characters below which there is no room for what distinguishes a trial."""
+_VALUE_WIDTH, _FATE_WIDTH = len("100.00 %"), len("10 min 00 s")
+LEAST_ENDED = 3
+"""Trials that ended for which the running ones make room on a low screen."""
+
+
+def draw(seen: Seen, *, width: int, height: int, unicode: bool = True) -> Text:
+    """Return a sweep's header, its running trials, and those that ended last.
+
+    Args:
+        seen: what is seen of it.
+        width: most characters of a line, as a terminal counts them.
+        height: most lines.
+        unicode: whether the terminal shows more than ASCII.
+    """
+    header = _header(seen, width)[: max(1, height)]
+    room = height - len(header)
+    blanks = 0 if height < 12 else 1
+    # The newest ended trials keep a few lines, where there are any.
+    kept = min(LEAST_ENDED, len(seen.ended), max(0, room // 3 - blanks))
+    running, hidden = _that_fit(seen.running, room - blanks - (kept + blanks if kept else 0))
+    room -= len(running) + (1 if hidden else 0) + (blanks if running else 0)
+    ended = seen.ended[: max(0, room - blanks)]
+    curves = _Curves(seen, unicode=unicode)
+    lines = _aligned([_cells(trial, seen, curves) for trial in (*running, *ended)], width, unicode=unicode)
+    styled = [Text(line) for line in lines]
+    for line, trial in zip(styled, (*running, *ended), strict=True):
+        line.stylize(OUTCOME_STYLES[trial.outcome] if trial.outcome is not Outcome.RUNNING else "")
+    shown = [Text(line, style="bold" if index == 0 else "") for index, line in enumerate(header)]
+    if running:
+        shown += [Text("")] * blanks + styled[: len(running)]
+        shown += [Text(_cut(f"and {hidden} more", width, unicode=unicode))] if hidden else []
+    if ended:
+        shown += [Text("")] * blanks + styled[len(running) :]
+    return Text("\n", no_wrap=True, overflow="crop").join(shown[: max(1, height)])
+
+
+def _that_fit(trials: Sequence[SeenTrial], room: int) -> tuple[Sequence[SeenTrial], int]:
+    """Return the trials for which there is room, and how many a line has to speak for."""
+    if len(trials) <= room:
+        return trials, 0
+    shown = trials[: max(0, room - 1)]
+    return shown, len(trials) - len(shown) if room > 0 else 0
+
+
+def _header(seen: Seen, width: int) -> list[str]:
+    """Return the sweep and its budget; the best trial. Parts that do not fit go on below, uncut as far as can be."""
+    of = "" if seen.target is None else f" of {seen.target}"
+    parts = [f"{seen.title}: {seen.done}{of} trials done"]
+    if seen.slots is not None:
+        parts.append(f"{min(len(seen.running), seen.slots)} of {seen.slots} slots busy")
+    parts.append(duration(seen.elapsed) + ("" if seen.limit is None else f" of {duration(seen.limit)}"))
+    if seen.left is not None:
+        parts.append(f"about {duration(seen.left)} left")
+    lines = _joined(parts, width)
+    if seen.best is not None:
+        value = metric_text(seen.metric, seen.best.value)
+        lines += _joined([f"best {seen.metric} {value}: {seen.best.name}", *seen.best.words.split(", ")], width)[:2]
+    return lines
+
+
+def _joined(parts: Sequence[str], width: int) -> list[str]:
+    """Return parts with commas between them, in lines of at most `width` characters."""
+    lines: list[str] = []
+    for index, part in enumerate(parts):
+        text = _printable(part) + ("," if index < len(parts) - 1 else "")
+        if lines and cell_len(lines[-1]) + 1 + cell_len(text) <= width:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(_cut(text, width))
+    return lines
+
+
+class _Curves:
+    """Small curves on one scale, so that trials can be compared by eye."""
+
+    def __init__(self, seen: Seen, *, unicode: bool) -> None:
+        values = [value for trial in (*seen.running, *seen.ended) for value in trial.curve if _is_real(value)]
+        self._low, self._high = min(values, default=0.0), max(values, default=1.0)
+        self._glyphs = SPARKS if unicode else ASCII_SPARKS
+
+    def of(self, trial: SeenTrial) -> str:
+        return "".join(self._glyph(value) for value in trial.curve[-SPARK_WIDTH:])
+
+    def _glyph(self, value: float | None) -> str:
+        if not _is_real(value):
+            return " "
+        span = self._high / 2 - self._low / 2  # halves: the difference of two huge losses is infinite
+        share = 0.5 if span == 0 else (value / 2 - self._low / 2) / span
+        return self._glyphs[min(int(share * len(self._glyphs)), len(self._glyphs) - 1)]
+
+
+def _is_real(value: float | None) -> TypeIs[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _cells(trial: SeenTrial, seen: Seen, curves: _Curves) -> tuple[str, ...]:
+    """Return a trial's columns, the last of which may be cut."""
+    is_running = trial.outcome is Outcome.RUNNING
+    value = metric_text(seen.metric, trial.value) if _is_real(trial.value) else ""
+    # As wide as they may become: columns that jump cannot be read.
+    return (
+        trial.name,
+        f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1),
+        value.rjust(_VALUE_WIDTH),
+        curves.of(trial).ljust(min(SPARK_WIDTH, max(each.epochs for each in (*seen.running, *seen.ended)))),
+        (duration(trial.seconds) if is_running else trial.outcome.value).ljust(_FATE_WIDTH),
+        trial.words,
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]], width: int, *, unicode: bool) -> list[str]:
+    """Return rows with their columns below one another; what there is no room for is left out from the middle."""
+    if not rows:
+        return []
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    *fixed, words = columns
+    chosen = [column for column in fixed if any(column)]
+    order = [fixed[3], fixed[4], fixed[1]]  # the curve goes first, then time or fate, then epochs
+    while len(chosen) > 2 and _width_of(chosen) + GAP + LEAST_WORDS > width and order:
+        gone = order.pop(0)
+        chosen = [column for column in chosen if column is not gone]
+    widths = [max(map(cell_len, column)) for column in chosen]
+    lines = []
+    for index, text in enumerate(words):
+        cells = [set_cell_size(column[index], size) for column, size in zip(chosen, widths, strict=True)]
+        lines.append(_cut((" " * GAP).join([*cells, text]).rstrip(), width, unicode=unicode))
+    return lines
+
+
+def _width_of(columns: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(cell_len, column)) + GAP for column in columns) - GAP
+
+
+def _cut(text: str, width: int, *, unicode: bool = True) -> str:
+    text = _printable(text)
+    if cell_len(text) <= width:
+        return text
+    end = "…" if unicode else "..."
+    return set_cell_size(text, max(0, width - len(end))).rstrip() + end[:width]
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

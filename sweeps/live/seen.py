@@ -1,0 +1,157 @@
+"""What is seen of a sweep at a moment: plain facts, made of its state, whoever holds it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.formatting import describe, short_names, short_value
+from sweeps.study import SweepState
+from sweeps.trial_record import Outcome, TrialRecord
+
+NETWORK = "model.name"
+FIRST = (NETWORK, "model.width", "optimizer.lr", "data.batch_size", "data.augmentation", "data.normalization")
+"""What distinguishes trials most, first: a line may have room for a few words only."""
+
+LONGEST_CURVE = 20
+
+BARE = frozenset({NETWORK, "model.width", "data.augmentation", "optimizer.name", "schedule.name"})
+"""Parameters whose values say by themselves what they are of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenTrial:
+    """One trial."""
+
+    name: str
+    outcome: Outcome
+    words: str
+    """What distinguishes it from the others, in a few words."""
+    epochs_done: int
+    epochs: int
+    curve: tuple[float | None, ...]
+    """The metric after each of its last epochs, at most `LONGEST_CURVE` of them."""
+    seconds: float
+    """Since it began; of one that ended, how long it took."""
+
+    @property
+    def value(self) -> float | None:
+        return self.curve[-1] if self.curve else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A sweep at a moment."""
+
+    title: str
+    metric: str
+    maximize: bool
+    done: int
+    target: int | None
+    slots: int | None
+    """Trials that can train at once; None where nobody says."""
+    elapsed: float
+    """Seconds since this start."""
+    left: float | None
+    """Estimated seconds to the end; None where it cannot be told yet."""
+    limit: float | None
+    """Seconds that this start may take in all; None for any."""
+    best: SeenTrial | None
+    running: tuple[SeenTrial, ...]
+    """In the order of their beginning."""
+    ended: tuple[SeenTrial, ...]
+    """The newest first; at most as many as a high screen shows."""
+
+
+class Watcher:
+    """Looks at a sweep's state again and again; what is the same at every look is found once."""
+
+    MOST_ENDED = 50
+
+    def __init__(self, state: SweepState) -> None:
+        self.state = state
+        self._told_apart = 0
+        self._telling: tuple[str, ...] = ()
+        self._words: dict[int, str] = {}
+
+    def look(self, *, now: float | None = None) -> Seen:
+        """Return what is seen now.
+
+        Args:
+            now: Unix time in seconds; the clock's where None.
+        """
+        now = time.time() if now is None else now
+        state, records = self.state, self.state.records
+        self._tell_apart(records)
+        running = [record for record in records if record.outcome is Outcome.RUNNING]
+        ended = [record for record in records if record.outcome.is_final]
+        ended.sort(key=lambda record: (record.finished or 0.0, record.number), reverse=True)
+        best = state.best()
+        return Seen(
+            title=state.title,
+            metric=state.metric,
+            maximize=state.maximize,
+            done=len(ended),
+            target=state.target,
+            slots=state.slots,
+            elapsed=max(0.0, now - state.began),
+            left=None if len(ended) == state.target else state.seconds_left(now),
+            limit=state.limit,
+            best=None if best is None else self._seen(best, now),
+            running=tuple(
+                self._seen(record, now) for record in sorted(running, key=lambda each: (each.started, each.number))
+            ),
+            ended=tuple(self._seen(record, now) for record in ended[: self.MOST_ENDED]),
+        )
+
+    def _seen(self, record: TrialRecord, now: float) -> SeenTrial:
+        if record.number not in self._words:
+            self._words[record.number] = self._words_of(record)
+        last = record.epochs[-1].finished_at if record.epochs else record.started
+        end = now if record.outcome is Outcome.RUNNING else record.finished or last
+        return SeenTrial(
+            name=record.name,
+            outcome=record.outcome,
+            words=self._words[record.number],
+            epochs_done=len(record.epochs),
+            epochs=record.config.epochs,
+            curve=tuple(getattr(epoch, self.state.metric) for epoch in record.epochs[-LONGEST_CURVE:]),
+            seconds=max(0.0, end - record.started),
+        )
+
+    def _tell_apart(self, records: list[TrialRecord]) -> None:
+        """Find the parameters in which trials differ, again where there is a new one."""
+        if len(records) == self._told_apart:
+            return
+        self._told_apart, self._words = len(records), {}
+        self._telling = telling_parameters([record.config.dotted() for record in records])
+
+    def _words_of(self, record: TrialRecord) -> str:
+        if not self._telling:
+            return describe(record.config)
+        values = record.config.dotted()
+        words = []
+        for name, path in zip(short_names(self._telling), self._telling, strict=True):
+            value = values.get(path)
+            if value is not None:
+                words.append(short_value(value) if path in BARE else f"{name} {short_value(value)}")
+        return ", ".join(words)
+
+
+def telling_parameters(configs: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the dotted paths in which configurations differ, the most telling first.
+
+    Without what follows from the network's name in all of them, such as the layers of its head.
+    """
+    paths = {path for config in configs for path in config}
+    texts = {path: [repr(config.get(path)) for config in configs] for path in paths}
+    networks = texts.get(NETWORK, [""] * len(configs))
+    found = []
+    for path, values in texts.items():
+        if len(set(values)) < 2:
+            continue
+        follows = path.startswith("model.") and len(set(zip(networks, values, strict=True))) == len(set(networks))
+        if path == NETWORK or not follows:
+            found.append(path)
+    return tuple(sorted(found, key=lambda path: (FIRST.index(path) if path in FIRST else len(FIRST), path)))

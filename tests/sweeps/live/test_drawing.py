@@ -1,0 +1,144 @@
+"""A sweep on a screen of any size: nothing is wider or higher than it, and what matters most is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from sweeps.live import Seen, SeenTrial, draw
+from sweeps.trial_record import Outcome
+
+ENDS = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.FAILED]
+
+
+def trial(
+    number: int = 0, *, outcome: Outcome = Outcome.RUNNING, curve: tuple[float | None, ...] = (0.25, 0.5)
+) -> SeenTrial:
+    return SeenTrial(
+        name=f"trial {number}",
+        outcome=outcome,
+        words="resnet, lr 0.0102, flip-crop",
+        epochs_done=len(curve),
+        epochs=7,
+        curve=curve,
+        seconds=75.0,
+    )
+
+
+def seen(running: int = 2, ended: int = 3, **changes: object) -> Seen:
+    whole = Seen(
+        title="quick",
+        metric="val_accuracy",
+        maximize=True,
+        done=ended,
+        target=20,
+        slots=2,
+        elapsed=192.0,
+        left=240.0,
+        limit=600.0,
+        best=trial(1, outcome=Outcome.COMPLETE) if ended else None,
+        running=tuple(trial(100 + number) for number in range(running)),
+        ended=tuple(trial(50 - number, outcome=ENDS[number % 4]) for number in range(ended)),
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def lines(what: Seen, *, width: int = 80, height: int = 20, unicode: bool = True) -> list[str]:
+    return draw(what, width=width, height=height, unicode=unicode).plain.split("\n")
+
+
+def test_80_by_20_shows_budget_slots_best_time_left_each_running_trial_and_how_the_last_ones_ended() -> None:
+    assert lines(seen()) == [
+        "quick: 3 of 20 trials done, 2 of 2 slots busy, 3 min 12 s of 10 min,",
+        "about 4 min 00 s left",
+        "best val_accuracy 50.00 %: trial 1, resnet, lr 0.0102, flip-crop",
+        "",
+        "trial 100  2/7   50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, flip-crop",
+        "trial 101  2/7   50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, flip-crop",
+        "",
+        "trial 50   2/7   50.00 %  ▁█       complete     resnet, lr 0.0102, flip-crop",
+        "trial 49   2/7   50.00 %  ▁█       pruned       resnet, lr 0.0102, flip-crop",
+        "trial 48   2/7   50.00 %  ▁█       diverged     resnet, lr 0.0102, flip-crop",
+    ]
+
+
+@pytest.mark.parametrize("slots", [16, 64])
+def test_more_slots_than_lines_are_counted_and_the_last_ended_ones_stay_in_sight(slots: int) -> None:
+    shown = lines(seen(running=slots, ended=30))
+
+    assert len(shown) <= 20
+    hidden = [line for line in shown if line.startswith("and ")]
+    visible = sum("1 min 15 s" in line for line in shown)
+    assert hidden == [f"and {slots - visible} more"]
+    assert sum("complete" in line or "pruned" in line or "diverged" in line for line in shown) >= 3
+
+
+def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_a_gap() -> None:
+    found = replace(
+        seen(running=0, ended=0), running=(trial(1, curve=(0.0, 0.5, 1.0)), trial(2, curve=(0.5, float("nan"), None)))
+    )
+
+    first, second = lines(found)[-2:]
+
+    assert "▁▅█" in first
+    assert "  ▅     " in second
+    assert "nan" not in second
+
+
+def test_without_unicode_everything_is_ascii() -> None:
+    found = seen(best=None)
+    found = replace(found, running=(replace(found.running[0], words="a" * 100),))
+
+    assert "\n".join(lines(found, unicode=False)).isascii()
+
+
+def test_columns_stay_where_they_are_while_trials_go_on() -> None:
+    early = lines(replace(seen(), running=(trial(1, curve=()),)))
+    late = lines(replace(seen(), running=(trial(1, curve=(0.1,) * 7),)))
+
+    assert {line.index("resnet") for line in early[4:] if "resnet" in line} == {
+        line.index("resnet") for line in late[4:] if "resnet" in line
+    }
+
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+curves = st.lists(st.one_of(st.none(), st.floats()), max_size=12).map(tuple)
+
+
+@st.composite
+def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> SeenTrial:
+    curve = draw_(curves)
+    return SeenTrial(
+        name=draw_(names),
+        outcome=draw_(st.sampled_from(outcomes)),
+        words=draw_(st.text(st.characters(codec="utf-8"), max_size=60)),
+        epochs_done=len(curve),
+        epochs=draw_(st.integers(12, 10_000)),
+        curve=curve,
+        seconds=draw_(st.floats(0, 1e6)),
+    )
+
+
+@given(
+    st.lists(trials([Outcome.RUNNING]), max_size=12),
+    st.lists(trials(ENDS), max_size=12),
+    names,
+    st.integers(40, 200),
+    st.integers(5, 60),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_no_line_is_wider_than_the_window_and_there_are_no_more_lines_than_it_has(
+    running: list[SeenTrial], ended: list[SeenTrial], title: str, width: int, height: int, unicode: bool
+) -> None:
+    found = seen(running=0, ended=0)
+    found = replace(found, title=title, running=tuple(running), ended=tuple(ended), best=ended[0] if ended else None)
+
+    shown = lines(found, width=width, height=height, unicode=unicode)
+
+    assert len(shown) <= height
+    assert max(map(cell_len, shown)) <= width

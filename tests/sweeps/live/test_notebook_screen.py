@@ -1,0 +1,93 @@
+"""A running sweep below a notebook's cell. IPython is no dependency: a stand-in takes what would be displayed."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+from typing import Any
+
+import pytest
+from rich.console import Console
+from test_drawing import seen
+
+from sweeps.execution.output import terminal_copy
+from sweeps.execution.progress import redraws, show_progress
+from sweeps.live import NotebookScreen, is_notebook
+from sweeps.live.notebook import LEAST_SECONDS
+from sweeps.study import SweepState
+
+
+class Shown:
+    """A display handle as IPython gives it: one place, whose content is replaced."""
+
+    def __init__(self) -> None:
+        self.contents: list[str] = []
+
+    def display(self, content: Any, *, display_id: bool) -> Shown:
+        assert display_id
+        self.contents.append(content.data)
+        return self
+
+    def update(self, content: Any) -> None:
+        self.contents.append(content.data)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    place = Shown()
+    shell = types.SimpleNamespace(kernel=object())
+    package: Any = types.ModuleType("IPython")
+    package.get_ipython = lambda: shell
+    display: Any = types.ModuleType("IPython.display")
+    display.display, display.HTML = place.display, lambda data: types.SimpleNamespace(data=data)
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return place
+
+
+def test_a_notebook_shows_the_view_in_one_place_and_not_more_often_than_twice_a_second(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("sweeps.live.notebook.time.monotonic", lambda: clock[0])
+
+    with NotebookScreen(lambda: seen(title="<quick>")) as screen:
+        for _ in range(10):
+            screen.changed()
+            clock[0] += LEAST_SECONDS / 5
+
+    assert len(shown.contents) == 1 + 2 + 1, "at the beginning, twice in a second, at the end"
+    assert "&lt;quick&gt;: 3 of 20 trials done" in shown.contents[-1]
+
+
+def test_a_sweep_in_a_notebook_is_shown_so_and_elsewhere_in_lines(shown: Shown) -> None:
+    assert is_notebook()
+    output = io.StringIO()
+
+    with show_progress(
+        Console(file=output), SweepState(sweep="tiny", metric="val_accuracy", maximize=True), prints_through=False
+    ):
+        pass
+
+    assert "tiny: 0 trials done" in shown.contents[-1]
+    assert output.getvalue() == ""
+
+
+def test_a_terminal_is_no_notebook() -> None:
+    assert not is_notebook()
+
+
+@pytest.mark.parametrize("place", ["a notebook", "a pipe"])
+def test_where_colours_are_wanted_there_is_not_yet_a_terminal(
+    place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if place == "a notebook":
+        request.getfixturevalue("shown")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel sets it
+
+    with terminal_copy() as console:
+        assert not redraws(console)
+        console.print("[bold]a line")
+
+    assert capfd.readouterr().out == "a line\n"
