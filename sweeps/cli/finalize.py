@@ -45,6 +45,10 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
     )
     for line in looks_in_words(runs, sweep):
         click.echo(line)
+    if measured:
+        from sweeps.cli.report import write_page
+
+        write_page(runs, sweep)
 
 
 def _print_results(found: Sequence[Finalized]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--rungs", "only", metavar="A,B", help="Only these rungs.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each rung.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Runs of each rung.  [default: the file's seeds, or 1]")
 @click.option(
     "--epochs-scale",
     type=click.FloatRange(min=0, min_open=True, max=1),
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 def ladder(
     file: Path,
     only: str | None,
-    seeds: int,
+    seeds: int | None,
     epochs_scale: float,
     train_size: int | None,
     overrides: tuple[str, ...],
@@ -63,7 +63,7 @@ def ladder(
 
     \b
     Example:
-      sweeps ladder experiments/ladder.yaml
+      sweeps ladder experiments/ladder-laptop.yaml
       sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
     """
@@ -78,7 +78,7 @@ def ladder(
     for name in chosen:
         loaded.rung(name)
 
-    from sweeps.cli.run import after_the_run, finish
+    from sweeps.cli.run import after_the_run, finish, write_board
 
     budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
     summary = run(
@@ -96,6 +96,7 @@ def ladder(
     meant = recipes_of(loaded, budget)
     with after_the_run("the ladder", f"sweeps ladder {file}"):
         show_ladder(runs, loaded.name, meant=meant)
+        write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
 
 
@@ -160,7 +161,7 @@ def ablate(
 
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
-        from sweeps.cli.run import after_the_run, finish
+        from sweeps.cli.run import after_the_run, finish, write_board
         from sweeps.report import find_run
         from sweeps.spec import Budget, ablation_of
         from sweeps.tracking import MlflowReader
@@ -181,4 +182,5 @@ def ablate(
     )
     with after_the_run("the comparison", f"sweeps ablate {run}"):
         show_ladder(runs, ladder.name)
+        write_board(runs, summary)
     finish(summary, ladder.name, runs=runs)

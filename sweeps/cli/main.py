@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -9,11 +10,15 @@ import click
 
 from cifar_core.errors import CifarError, closest
 from sweeps.cli.compare import compare
+from sweeps.cli.completion import ASKED, answer_shell, completion
 from sweeps.cli.data import data
 from sweeps.cli.doctor import doctor
+from sweeps.cli.effects import effects
 from sweeps.cli.export import export
 from sweeps.cli.finalize import finalize
 from sweeps.cli.gc import gc
+from sweeps.cli.init import init
+from sweeps.cli.inspect import inspect
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
@@ -24,6 +29,7 @@ from sweeps.cli.report import report
 from sweeps.cli.rerun import rerun
 from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
+from sweeps.cli.schema import schema
 from sweeps.errors import SweepError
 
 WRONG_USAGE = 2
@@ -75,12 +81,14 @@ def sweeps() -> None:
 for verb in (
     data,
     plan,
+    init,
     run,
     status,
     list_sweeps,
     leaderboard,
     show,
     compare,
+    effects,
     report,
     replicate,
     retrain,
@@ -88,11 +96,14 @@ for verb in (
     rerun,
     predict,
     export,
+    inspect,
     ladder,
     ablate,
     ui,
     stop,
     doctor,
+    schema,
+    completion,
     repair,
     gc,
     rm,
@@ -101,5 +112,7 @@ for verb in (
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, or answer a shell that completes one."""
+    if ASKED in os.environ:
+        sys.exit(answer_shell(sweeps))
     sys.exit(sweeps(prog_name="sweeps"))

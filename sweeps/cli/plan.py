@@ -26,13 +26,13 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
     \b
     Example:
       sweeps plan experiments/quick.yaml
-      sweeps plan experiments/ladder.yaml
+      sweeps plan experiments/ladder-laptop.yaml
       sweeps plan experiments/search.yaml --set run_cap=50
     """
     from sweeps.cli.terminal import console
-    from sweeps.spec import read_yaml
+    from sweeps.spec import is_ladder, read_yaml
 
-    if "rungs" in read_yaml(file, overrides=overrides):
+    if is_ladder(read_yaml(file, overrides=overrides)):
         _plan_ladder(file, overrides, console(), probe=not no_probe)
     else:
         _plan_sweep(file, overrides, console(), probe=not no_probe)
@@ -100,7 +100,7 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     from rich.table import Table
 
     from sweeps.execution import Probe, check_networks, local_slots, makespan
-    from sweeps.formatting import duration, print_sentence
+    from sweeps.formatting import duration, plural, print_sentence
     from sweeps.spec import load_ladder
 
     ladder = load_ladder(file, overrides=overrides)
@@ -113,19 +113,20 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     print_sentence(console, f"{ladder.name}: {ladder.description}")
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
-    epochs = sum(rung.config.epochs for rung in ladder.rungs)
+    epochs = ladder.seeds * sum(rung.config.epochs for rung in ladder.rungs)
+    rungs = f"{len(ladder.rungs)} rungs" + (f" under {plural(ladder.seeds, 'seed')} each" if ladder.seeds > 1 else "")
     check_networks([rung.config for rung in ladder.rungs])
     if probe:
         timed = Probe()
         seconds_of = {rung.name: timed.seconds(rung.config) for rung in ladder.rungs}
-        together = duration(makespan(list(seconds_of.values()), slots=slots.count))
+        together = duration(makespan([*seconds_of.values()] * ladder.seeds, slots=slots.count))
         print_sentence(
             console,
-            f"{len(ladder.rungs)} rungs, {epochs} epochs, about {together} on {slots.describe()}, from train steps "
-            "timed here",
+            f"{rungs}, {epochs} epochs, about {together} on {slots.describe()}, from train steps timed here",
         )
+        each = " a run" if ladder.seeds > 1 else ""
         for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
-            print_sentence(console, f"  {name} takes about {duration(seconds)} of that on one slot")
+            print_sentence(console, f"  {name} takes about {duration(seconds)}{each} of that on one slot")
     else:
-        print_sentence(console, f"{len(ladder.rungs)} rungs, {epochs} epochs on {slots.describe()}")
+        print_sentence(console, f"{rungs}, {epochs} epochs on {slots.describe()}")
     print_sentence(console, f"nothing was started: `sweeps ladder {file}` does")

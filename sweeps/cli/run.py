@@ -82,22 +82,30 @@ def run(
 
 
 def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
-    """Print a sweep's leaderboard, and write the one of all sweeps to `runs/leaderboard.csv` where it has changed."""
+    """Print a sweep's leaderboard, and write the one of all sweeps."""
     if not summary.records:
         return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.report import print_leaderboard, query_leaderboard, report_path, to_csv
+    from sweeps.report import print_leaderboard, query_leaderboard, report_path
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
     with after_the_run("the leaderboard", "sweeps leaderboard"):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
-        board = runs / "leaderboard.csv"
-        if summary.has_changed or not board.exists():
-            to_csv(query_leaderboard(reader), board)
+        write_board(runs, summary)
     if summary.has_changed or not report_path(runs, sweep).exists():
         write_page(runs, sweep)
+
+
+def write_board(runs: Path, summary: RunSummary) -> None:
+    """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
+    from sweeps.report import query_leaderboard, to_csv
+    from sweeps.tracking import MlflowReader
+
+    board = runs / "leaderboard.csv"
+    if summary.has_changed or not board.exists():
+        to_csv(query_leaderboard(MlflowReader(runs)), board)
 
 
 @contextlib.contextmanager

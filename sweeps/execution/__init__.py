@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
+    from sweeps.execution.sizing import SIZES, size_of_ladder, size_of_sweep, starter_configurations
     from sweeps.execution.slots import Slots, local_slots
     from sweeps.execution.start import BackendName, RunOptions, RunSummary
 
 __all__ = [
     "RETRAINED",
+    "SIZES",
     "Agreement",
     "BackendName",
     "DriverMark",
@@ -64,9 +66,12 @@ __all__ = [
     "remove_checkpoint",
     "rerun",
     "run",
+    "size_of_ladder",
+    "size_of_sweep",
     "some_combinations",
     "stage",
     "start_of",
+    "starter_configurations",
     "terminal_copy",
     "trial_count",
 ]
@@ -79,6 +84,10 @@ __getattr__, __dir__ = lazy_face(
         "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
         "Probe": "estimate",
+        "SIZES": "sizing",
+        "size_of_ladder": "sizing",
+        "size_of_sweep": "sizing",
+        "starter_configurations": "sizing",
         "RETRAINED": "plan",
         "Rerun": "reproduction",
         "RunOptions": "start",

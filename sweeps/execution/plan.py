@@ -158,7 +158,7 @@ def plan_of_ladder(
     for rung in rungs:
         shared = budget.apply(rung.config)
         label = RungLabel(name=rung.name, index=rung.index, parent=rung.parent, reduced=budget.reduced(rung.config))
-        for offset in range(budget.seeds):
+        for offset in range(budget.seeds or ladder.seeds):
             config = shared.model_copy(update={"seed": shared.seed + offset})
             candidates.append(Candidate(config=config, rung=label))
     return RunPlan(

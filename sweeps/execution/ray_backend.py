@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, OutOfMemoryError
 
@@ -76,7 +77,7 @@ class RayBackend:
         with self._held as held:
             self._folder = held.enter_context(session_folder(self._runs))
             held.callback(self._shut_down)
-            with redirect_output(self._log), _our_signals():
+            with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
             found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
@@ -155,7 +156,7 @@ class RayBackend:
             # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
             # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
             del tuner
-            with redirect_output(self._log), _our_signals():
+            with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 ray.shutdown()
                 self._connect()
             for record in ledger.records:
@@ -230,13 +231,8 @@ def _advice(error: Exception, said: str) -> str:
 
 @contextlib.contextmanager
 def _our_signals() -> Iterator[None]:
-    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word.
-
-    What the block starts does not hear of a terminal that closes, which is told to every process of its group: this
-    one ends the others, in order.
-    """
+    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
@@ -244,4 +240,19 @@ def _our_signals() -> Iterator[None]:
         with contextlib.suppress(ValueError):
             for number, handler in before.items():
                 signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextlib.contextmanager
+def _groups_of_their_own() -> Iterator[None]:
+    """Start Ray's processes within the block each in a process group of its own.
+
+    A signal to the driver's group (`timeout 1h sweeps run ...` sends one, and so does a terminal that closes) would
+    end them before the driver has ended its trials, and a driver whose Ray is gone is ended by Ray at once, without a
+    word. So it alone hears of it, and ends the others in order; where it is killed, the kernel ends them.
+    """
+    before = services.ConsolePopen
+    services.ConsolePopen = functools.partial(before, process_group=0)  # type: ignore[misc,assignment]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before  # type: ignore[misc]

@@ -1,7 +1,6 @@
 """Notices when Ray itself is gone: its calls then never return, and after a minute it ends this process without a word.
 
-A signal to the whole process group does that (`timeout 1h sweeps run ...` sends one), and so does a head node that
-goes away.
+A control server that somebody ends does that, and so does a head node that goes away.
 """
 
 from __future__ import annotations

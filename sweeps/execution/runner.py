@@ -26,7 +26,7 @@ from sweeps.execution.fault import guard_exit
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RESOURCES, RunPlan
-from sweeps.execution.progress import headline, show_progress
+from sweeps.execution.progress import headline, redraws, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.start import RunOptions, RunSummary
@@ -46,7 +46,7 @@ from sweeps.study import (
     open_study,
 )
 from sweeps.tensorboard import require_tensorboard, trial_folder
-from sweeps.tracking import CompleteResults, MlflowReader, Tracker
+from sweeps.tracking import Aim, CompleteResults, MlflowReader, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -109,6 +109,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     title=plan.title,
                     files=_files(plan, git),
                     dataset=fingerprint,
+                    command=plan.command,
+                    aim=None if plan.tested else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
         summary = start.carry_out(images, tracker, notifier)
@@ -202,12 +204,14 @@ class _Start:
         plan = self._plan
         return SweepState(
             sweep=plan.name,
+            title=plan.title,
             metric=plan.metric.name,
             maximize=plan.metric.goal == "maximize",
             records=self.records,
             runs=self._folder.runs,
             target=self._ledger.target,
             slots=slots,
+            limit=plan.limits.timeout,
         )
 
     def carry_out(self, images: LabelledImages, tracker: Tracker, notifier: Notifier) -> RunSummary:
@@ -257,8 +261,10 @@ class _Start:
         with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
+            folder.tell(target=state.target, slots=slots.count, limit=plan.limits.timeout, part=plan.part)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
-            print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
+            if not redraws(self._console):  # which says so itself
+                print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             test_step = (
                 TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
                 if plan.tested

@@ -55,7 +55,7 @@ def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
     assert "Configuration for experiment" not in result.output
     trials = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
     runs = written(recorded_runs)
-    ended = {TrialState.COMPLETE: ("FINISHED", "complete"), TrialState.PRUNED: ("KILLED", "pruned")}
+    ended = {TrialState.COMPLETE: ("FINISHED", "complete"), TrialState.PRUNED: ("FINISHED", "pruned")}
     assert outcomes(recorded_runs) == [ended[trial.state] for trial in trials]
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
     assert [run.steps["train_loss"] for run in runs] == [sorted(trial.intermediate_values) for trial in trials]

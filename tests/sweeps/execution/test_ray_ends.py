@@ -55,7 +55,7 @@ def assert_ended_in_order(runs: Path) -> None:
     [
         (signal.SIGINT, True),  # Ctrl-C in a terminal
         (signal.SIGTERM, False),
-        (signal.SIGTERM, True),  # timeout 1h sweeps run ...: Ray's own processes are ended too
+        (signal.SIGTERM, True),  # timeout 1h sweeps run ...
     ],
 )
 def test_a_signal_ends_with_130_and_nothing_is_left_running(
@@ -63,9 +63,11 @@ def test_a_signal_ends_with_130_and_nothing_is_left_running(
 ) -> None:
     with sweeps_process(*arguments, cwd=tmp_path) as process:
         wait_for_epochs(recorded_runs, process)
+        groups = {pid: os.getpgid(pid) for pid in _family(process.pid)}
         (os.killpg if to_group else os.kill)(process.pid, number)
         output, _ = process.communicate(timeout=STOP_SECONDS)
 
+    assert {pid for pid, group in groups.items() if group == process.pid} == {process.pid}, "Ray heard of it too"
     assert process.returncode == 130, output
     assert "the same command goes on from here" in output
     assert_ended_in_order(recorded_runs)

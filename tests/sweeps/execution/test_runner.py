@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import re
 import shutil
@@ -344,6 +345,22 @@ class TestTheSealedTestSet:
         assert len(measured) == len(set(measured)) == 2
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
         assert [run.tags["rung"] for run in written(runs, sweep="steps")] == ["a", "b"]
+        board = list(csv.DictReader((runs / "leaderboard.csv").open(encoding="utf-8")))
+        shares = [float(line["test_accuracy"]) for line in board]
+        assert [line["rank"] for line in board] == ["1", "2"]
+        assert shares == sorted(shares, reverse=True)
+
+    def test_nothing_is_chosen_by_the_test_accuracy_that_a_ladder_is_ordered_by(
+        self, tmp_path: Path, runs: Path, cli: Cli
+    ) -> None:
+        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]})
+        assert cli("ladder", path, "--runs", runs, "--backend", "inline").exit_code == 0
+
+        refused = cli("export", "steps", "--format", "state-dict", "--runs", runs, "--out", tmp_path / "model.pt")
+
+        assert refused.exit_code == 2
+        assert "nothing is chosen by that: name one of its runs" in refused.stderr
 
     def test_a_rung_that_cannot_be_measured_costs_no_other_and_is_measured_at_the_next_start(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

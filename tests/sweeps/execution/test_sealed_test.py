@@ -84,6 +84,7 @@ def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(runs: Path, s
 
     assert result.exit_code == 0, result.output
     assert "2 runs measured" in result.stdout
+    assert "sealed test" in (runs / "reports" / "tiny.html").read_text(encoding="utf-8")
     images = load_test_images(progress=False)
     accuracies = []
     for record in read_state(runs, "tiny").replicates:

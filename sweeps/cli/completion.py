@@ -1,0 +1,168 @@
+"""`sweeps completion`: the script that a shell loads, and the answer to what it asks at the tab key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
+
+Shell = Literal["bash", "zsh", "fish"]
+
+ASKED = "_SWEEPS_COMPLETE"
+"""Environment variable by which a shell asks. Beside it stand COMP_LINE, what is typed; COMP_POINT, the bytes of it
+before the cursor; and in bash COMP_WORD, the part of the last word that it replaces."""
+
+BASH = r"""_sweeps_completion() {
+    local kind value
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            plain) COMPREPLY+=("$value") ;;
+            open) COMPREPLY+=("$value"); compopt -o nospace 2>/dev/null ;;
+            dir) compopt -o dirnames 2>/dev/null ;;
+            file) compopt -o default 2>/dev/null ;;
+        esac
+    done < <(COMP_LINE=$COMP_LINE COMP_POINT=$COMP_POINT COMP_WORD=$2 _SWEEPS_COMPLETE=bash "$1" 2>/dev/null)
+    return 0
+}
+complete -o nosort -F _sweeps_completion sweeps 2>/dev/null || complete -F _sweeps_completion sweeps
+"""
+
+ZSH = r"""#compdef sweeps
+_sweeps_completion() {
+    local entry
+    local -a plain open
+    for entry in "${(@f)$(COMP_LINE="${(j: :)words[1,CURRENT]}" _SWEEPS_COMPLETE=zsh "$words[1]" 2>/dev/null)}"; do
+        case ${entry%%,*} in
+            plain) plain+=("${entry#*,}") ;;
+            open) open+=("${entry#*,}") ;;
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+        esac
+    done
+    (( $#plain )) && compadd -U -V sweeps -a plain
+    (( $#open )) && compadd -U -S '' -V sweeps -a open
+    return 0
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _sweeps_completion "$@"
+else
+    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+    compdef _sweeps_completion sweeps
+fi
+"""
+
+FISH = r"""function _sweeps_completion
+    set -l word (commandline -ct)
+    set -l line (commandline -cp)
+    set -l command (string split -m 1 ' ' -- (string trim -l -- $line))[1]
+    for entry in (env COMP_LINE="$line" _SWEEPS_COMPLETE=fish $command 2>/dev/null)
+        set -l parts (string split -m 1 , -- $entry)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $word
+            case file
+                __fish_complete_path $word
+            case '*'
+                echo $parts[2]
+        end
+    end
+end
+complete --no-files --command sweeps --arguments "(_sweeps_completion)"
+"""
+
+SCRIPTS: Mapping[Shell, str] = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(SCRIPTS)))
+def completion(shell: Shell) -> None:
+    """Print the script by which the tab key completes verbs, options, files, sweeps, runs, columns and keys.
+
+    \b
+    One line installs it, for every shell that is opened from then on:
+      bash:  echo 'source <(sweeps completion bash)' >> ~/.bashrc
+      zsh:   echo 'source <(sweeps completion zsh)' >> ~/.zshrc
+      fish:  sweeps completion fish > ~/.config/fish/completions/sweeps.fish
+
+    Sweeps and runs are those of the folder that `--runs` names on the same line.
+
+    \b
+    Example:
+      sweeps completion bash
+    """
+    click.echo(SCRIPTS[shell], nl=False)
+
+
+def answer_shell(cli: click.Command) -> int:
+    """Print a line `type,word` for each word that the one at the cursor may become, and return the exit code.
+
+    Whatever is wrong, nothing is printed: a traceback would end up in somebody's prompt.
+    """
+    with contextlib.suppress(Exception), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        words, incomplete = _typed(os.environ)
+        kept = _kept_by_bash(incomplete, os.environ.get("COMP_WORD"))
+        lines = [f"{item.type},{item.value[kept:]}" for item in _Answer(cli).get_completions(words, incomplete)]
+        click.echo("\n".join(lines))
+    return 0
+
+
+def _typed(environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the words before the one at the cursor, a `--runs` behind it too, and what there is of that one."""
+    line = environ["COMP_LINE"].encode()
+    point = int(environ.get("COMP_POINT", len(line)))
+    before, after = line[:point].decode(errors="ignore"), line[point:].decode(errors="ignore")
+    words = split_arg_string(before)[1:]
+    incomplete = words.pop() if words and not before[-1:].isspace() else ""
+    later = split_arg_string(after)
+    if "--runs" in later[:-1]:
+        place = later.index("--runs")
+        words = [*words[:1], *later[place : place + 2], *words[1:]]
+    return words, incomplete
+
+
+def _kept_by_bash(incomplete: str, replaced: str | None) -> int:
+    """Return how many characters of a word bash leaves as they are: it splits words at `=` and `:` too."""
+    if replaced is None or replaced[:1] in ("'", '"'):
+        return 0
+    return len(incomplete) - len(replaced) if incomplete.endswith(replaced) else 0
+
+
+class _Answer(ShellComplete):
+    """click's own completion, and what only this program knows."""
+
+    name = "sweeps"
+    source_template = ""
+
+    def __init__(self, cli: click.Command) -> None:
+        super().__init__(cli, {}, "sweeps", ASKED)
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        if args and args[-1] == "--sort" and incomplete.startswith("-"):
+            descending = self.get_completions(args, incomplete[1:])
+            return [CompletionItem(f"-{item.value}", type=item.type) for item in descending]
+        _teach(self.cli, tuple(args))
+        return super().get_completions(args, incomplete)
+
+
+def _teach(cli: click.Command, before: tuple[str, ...]) -> None:
+    """Let each parameter of each verb complete as `candidates` says, where it says something."""
+    from sweeps.cli.candidates import Word, candidates
+
+    def taught(parameter: click.Parameter) -> None:
+        by_click = parameter.shell_complete
+
+        def complete(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+            found = candidates(parameter, Word(incomplete, before, ctx))
+            return by_click(ctx, incomplete) if found is None else found
+
+        parameter.shell_complete = complete  # type: ignore[method-assign]
+
+    assert isinstance(cli, click.Group)
+    for verb in cli.commands.values():
+        for parameter in verb.params:
+            taught(parameter)
