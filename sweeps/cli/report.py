@@ -44,13 +44,18 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
 
 
 def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
-    """Write a sweep's page at the end of a run, and say where it is; what hinders it must not hide how the run went.
+    """Write a sweep's page at the end of a run, and its runs' pictures; say where the page is.
+
+    What hinders them must not hide how the run went.
 
     Args:
         runs: the runs folder.
         sweep: its name.
         meant: of a ladder: what its file means by each rung; see `sweeps.results.read_rungs`.
     """
+    from sweeps.run_pictures import log_pictures
+
+    log_pictures(sweep, runs=runs)
     try:
         from sweeps.report import write_report
         from sweeps.tracking import MlflowReader

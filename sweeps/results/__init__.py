@@ -11,6 +11,7 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_answers, compare_rungs
+    from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs
     from sweeps.results.statistics import mean_and_interval
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ALPHA",
     "RECIPE_SEEDS",
+    "Effects",
     "Finding",
+    "Level",
+    "ParameterEffect",
     "Recipe",
     "RungComparison",
     "RungRun",
@@ -26,9 +30,11 @@ __all__ = [
     "compare_answers",
     "compare_rungs",
     "confirming_keys",
+    "effects_of",
     "mean_and_interval",
     "rank_configurations",
     "rank_runs",
+    "read_effects",
     "read_rungs",
 ]
 
@@ -37,7 +43,10 @@ __getattr__, __dir__ = lazy_face(
     {
         "ALPHA": "comparison",
         "RECIPE_SEEDS": "comparison",
+        "Effects": "effects",
         "Finding": "comparison",
+        "Level": "effects",
+        "ParameterEffect": "effects",
         "RungComparison": "comparison",
         "Recipe": "rungs",
         "RungRun": "rungs",
@@ -45,9 +54,11 @@ __getattr__, __dir__ = lazy_face(
         "compare_answers": "comparison",
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",
+        "effects_of": "effects",
         "rank_configurations": "ranking",
         "rank_runs": "ranking",
         "mean_and_interval": "statistics",
+        "read_effects": "effects",
         "read_rungs": "rungs",
     },
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cifar_core.config import TEST_IMAGES
 from sweeps.identity import Protocol, replicate_group
 from sweeps.results.statistics import CONFIDENCE, holm_levels, student_interval, welch_test, wilson_interval
 from sweeps.trial_record import Outcome
@@ -26,6 +27,9 @@ _UNRANKED = (
     Outcome.FAILED,
 )
 """Order below the ranks: what may still get a rank comes first."""
+
+TESTED_ON = f"{TEST_IMAGES} test images"
+"""How the protocol of runs begins that are ranked by their test accuracy."""
 
 _AVERAGED = ("test_accuracy", "train_seconds", "images_per_second", "best_val_accuracy")
 """Columns that hold the mean over a configuration's seeds, beside the validation accuracy."""
@@ -62,7 +66,7 @@ class _Configuration:
         seen = [row["val_accuracy"] for row in self.complete if row not in self.confirming]
         return _mean(seen) if self.confirming and seen else None
 
-    @property
+    @cached_property
     def shown(self) -> Row:
         """The run that stands for all: the search's own where it is complete, else the one nearest to a result."""
         nearest = min(reversed(self.runs), key=lambda row: _UNRANKED.index(Outcome(row["status"])))
@@ -71,7 +75,12 @@ class _Configuration:
 
     @cached_property
     def mean(self) -> float:
-        return _mean([row["val_accuracy"] for row in self.seeds])
+        return _mean([_measured(row) for row in self.seeds])
+
+    @property
+    def is_tested_only(self) -> bool:
+        """Whether its mean is of test accuracies, since it has no validation images."""
+        return self.shown["val_accuracy"] is None
 
 
 def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,13 +90,18 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     one evaluation protocol; the protocol with the largest budget comes first. Only complete runs with a finite accuracy
     count. Configurations without one follow without a rank.
 
+    A configuration without validation images, as a ladder's rungs are, is ranked by its test accuracy among its like:
+    all that train on as many images stand in a protocol of their own, below the others, whatever their epochs, since a
+    rung may change these. That orders them and selects nothing: none of them is a search's best.
+
     Where a configuration was confirmed, by replicates under seeds that its search did not look at, mean and rank come
     from these alone, and `search_accuracy` is what the search saw. Confirmed configurations stand before all that are
     not. Those that the data cannot tell apart from the best of them share its rank: Welch's t-test against the best,
     at the 5 % level by Holm's procedure.
 
     `replicates` is the number of seeds, `val_std` their sample standard deviation; `ci_low` to `ci_high` is Student's
-    95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on its validation images.
+    95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on the images that it is
+    ranked by. `val_std` is of validation accuracies alone.
     `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means too; what belongs to one run
     (`trial`, `run_id`, `key`, `started`, and `seed` where there is one) is of the first.
     """
@@ -96,8 +110,10 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
         seeds = configuration.seeds
         row = {**configuration.shown, "rank": configuration.rank, "replicate_of": None}
         if seeds:
-            row |= {"val_accuracy": configuration.mean, **_interval(seeds)}
+            row |= _interval(seeds)
             row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
+            if not configuration.is_tested_only:
+                row["val_accuracy"] = configuration.mean
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
         rows.append(row)
@@ -174,17 +190,34 @@ def _tied_with_the_best(confirmed: Sequence[_Configuration]) -> list[_Configurat
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:
-    import pandas as pd
+    names = [str(name) for name in frame.columns]
+    # A column at a time: ten thousand rows have half a million cells.
+    columns = [values.astype(object).where(values.notna(), None).tolist() for _, values in frame.items()]
+    rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    tested = {text: _tested_protocol(text) for text in {row["protocol"] for row in rows}}
+    for row in rows:
+        if (told := tested[row["protocol"]]) is not None:
+            row["protocol"] = told + (", under a reduced budget" if row["reduced"] else "")
+    return rows
 
-    return [
-        {str(name): None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict(orient="records")
-    ]
+
+def _tested_protocol(text: str) -> str | None:
+    """Return the protocol that runs without validation images are ranked under; None where there are some."""
+    protocol = Protocol.parse(text)
+    if protocol is None or protocol.validation_images:
+        return None
+    return f"{TESTED_ON}, trained on {protocol.train_images}"
 
 
 def _counts(row: Row) -> bool:
-    accuracy = row["val_accuracy"]
+    accuracy = _measured(row)
     return row["status"] == Outcome.COMPLETE and accuracy is not None and 0 <= accuracy <= 1
+
+
+def _measured(row: Row) -> Any:
+    """Return what a run is ranked by: its validation accuracy, and its test accuracy where it has no such images."""
+    is_tested = str(row["protocol"]).startswith(TESTED_ON)
+    return row["test_accuracy"] if is_tested else row["val_accuracy"]
 
 
 def _group_of(row: Row) -> tuple[str, str]:
@@ -194,15 +227,17 @@ def _group_of(row: Row) -> tuple[str, str]:
 
 
 def _interval(seeds: Sequence[Row]) -> Row:
-    accuracies = [row["val_accuracy"] for row in seeds]
+    accuracies = [_measured(row) for row in seeds]
     protocol = Protocol.parse(seeds[0]["protocol"])
+    is_tested = seeds[0]["val_accuracy"] is None
+    images = TEST_IMAGES if is_tested else protocol.validation_images if protocol is not None else 0
     cells: Row = {"replicates": len(seeds)}
     if len(seeds) > 1:
         deviation, low, high = student_interval(accuracies)
         # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
-        return cells | {"val_std": deviation, "ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
-    if protocol is not None and protocol.validation_images:
-        low, high = wilson_interval(accuracies[0], images=protocol.validation_images)
+        return cells | {"val_std": None if is_tested else deviation, "ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
+    if images:
+        low, high = wilson_interval(accuracies[0], images=images)
         cells |= {"ci_low": low, "ci_high": high}
     return cells
 

@@ -1,105 +1,155 @@
-"""What helped: how much each parameter matters, and what each of its values is worth."""
+"""What helped: how much each parameter matters, and what each of its values adds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweeps.formatting import plural
+from sweeps.report.effects_table import effect_text, unit_and_epoch
 from sweeps.report.page.content import Content
 from sweeps.report.page.scale import Scale, linear
-from sweeps.report.page.svg import figure, frame, num, shape, text
-from sweeps.report.page.text import safe
+from sweeps.report.page.svg import num
+from sweeps.report.page.text import safe, scroll_box
 
 if TYPE_CHECKING:
-    from sweeps.results import Effects, ParameterEffect
+    from sweeps.results import Effects, Level, ParameterEffect
 
-WIDTH, ROW, LEFT = 460.0, 24.0, 132.0
-SHOWN = 12
-"""Parameters, the first ones."""
+HEIGHT = 18.0
+"""Of one value's drawing, in pixels."""
+MARGIN = 7.0
+"""At both ends of it, in percent of its width."""
+BAR = 120.0
+"""Of an importance of 100 %."""
 
 
 def helped_section(content: Content) -> str:
-    """Return the importance of all parameters, and a chart of the values of each."""
+    """Return a table: a row a parameter with its importance and verdict, below it a row a value with its effect."""
     effects = content.effects
     if effects is None:
-        why = "What each parameter is worth was not estimated: the slices below show the trials themselves."
+        why = "What each parameter did was not estimated: the slices below show the trials themselves."
         return f"<p>{safe(content.why_no_effects or why)}</p>"
     if not effects.parameters:
-        return f"<p>{safe(effects.method)}</p>"
+        return "<p>Nothing was searched.</p>"
     warning = "" if effects.enough else f'<p class="note">{safe(_too_few(effects))}</p>'
-    shown = effects.parameters[:SHOWN]
-    charts = "".join(_levels(effects, parameter) for parameter in shown if parameter.levels)
+    return f"<p>{safe(_finding(effects))}</p>{warning}{_table(effects)}<p>{safe(effects.method)}</p>"
+
+
+def _finding(effects: Effects) -> str:
+    """Return in a sentence what is sure and how many trials the rest takes."""
+    first = effects.parameters[0]
+    if first.importance is None or first.importance_low is None or first.importance_high is None:
+        return f"Nothing can be said yet of what helped: {first.verdict}."
+    ends = f"{100 * first.importance_low:.0f} to {100 * first.importance_high:.0f} %"
+    sure = [f"{parameter.name}: {parameter.verdict}." for parameter in effects.parameters if parameter.is_sure]
+    more = "" if effects.more_trials is None or not effects.enough else (
+        f" About {plural(effects.more_trials, 'more trial')} would tell of the next parameter."
+    )  # fmt: skip
     return (
-        f'{warning}{_importance(effects)}<div class="charts small">{charts}</div>'
-        f"<p>{safe(effects.method)} Of {effects.trials} trials.</p>"
+        f"{first.name} accounts for the most of the differences between {effects.trials} trials: "
+        f"{100 * first.importance:.0f} % ({ends}). {' '.join(sure)}{more}"
     )
 
 
 def _too_few(effects: Effects) -> str:
-    more = f" About {effects.more_trials} more would do." if effects.more_trials else ""
-    return f"These are too few trials to be sure of any of it.{more}"
+    more = "" if effects.more_trials is None else f" About {effects.more_trials:,} more would tell of one parameter."
+    return f"These trials are sure of nothing yet.{more}"
 
 
-def _importance(effects: Effects) -> str:
-    shown = effects.parameters[:SHOWN]
-    ends = [parameter.importance_high for parameter in shown] + [parameter.importance for parameter in shown]
-    scale = linear([0.0, *(100 * end for end in ends)], zero=True)
-    rows = []
-    for place, parameter in enumerate(shown):
-        y = 18 + place * ROW
-        rows.append(text(_short(parameter.name), LEFT - 8, y + 4, anchor="end"))
-        width = max(_x(scale, 100 * parameter.importance) - LEFT, 0.5)
-        rows.append(f'<rect class="train" x="{num(LEFT)}" y="{num(y - 7)}" width="{num(width)}" height="14"/>')
-        low, high = (_x(scale, 100 * end) for end in (parameter.importance_low, parameter.importance_high))
-        rows.append(
-            f'<path class="line whisker" d="M{num(low)} {num(y)}H{num(high)}'
-            f'M{num(low)} {num(y - 4)}v8M{num(high)} {num(y - 4)}v8"/>'
-        )
-    height = 18 + ROW * len(shown)
-    rows.append(_axis(scale, height))
-    rows.append(
-        text("importance, % of the differences that are explained", WIDTH - 10, height + 32, anchor="end", kind="name")
+def _table(effects: Effects) -> str:
+    caption = f"What each parameter did to {effects.metric}, in {effects.unit}, with 95 % intervals"
+    has_optuna = any(parameter.ped_anova is not None for parameter in effects.parameters)
+    scale = linear(
+        [0.0, *(end for p in effects.parameters for v in p.levels for end in (v.low, v.high) if end is not None)]
     )
-    first = shown[0]
+    better = "" if effects.maximize else " (less is better)"
+    head = (
+        '<th scope="col">Parameter, value</th>'
+        f'<th scope="col" class="n">Effect, {safe(unit_and_epoch(effects))}{better}</th>'
+        f'<th scope="col">{_axis(scale, effects.unit)}</th><th scope="col" class="n">Trials</th>'
+    )
+    bodies = "".join(
+        f"<tbody>{_parameter(parameter, has_optuna=has_optuna)}"
+        f"{''.join(_level(effects, level, scale, sure=parameter.is_sure) for level in parameter.levels)}</tbody>"
+        for parameter in effects.parameters
+    )
+    return scroll_box(
+        f'<table id="effects"><caption class="aside">{safe(caption)}</caption><thead><tr>{head}</tr></thead>{bodies}'
+        "</table>",
+        label=caption,
+    )
+
+
+def _parameter(parameter: ParameterEffect, *, has_optuna: bool) -> str:
+    condition = f"<small>active where {safe(parameter.condition)}</small>" if parameter.condition else ""
+    verdict = f"<strong>{safe(parameter.verdict)}</strong>" if parameter.is_sure else safe(parameter.verdict)
+    optuna = ""
+    if has_optuna and parameter.ped_anova is not None:
+        optuna = f"<small>Optuna’s PED-ANOVA: {100 * parameter.ped_anova:.0f} %</small>"
+    return (
+        f'<tr class="group"><th scope="rowgroup" colspan="4"><span class="path">{safe(parameter.name)}</span>'
+        f'<span class="share">{_importance(parameter)}</span><span>{verdict}</span>{optuna}{condition}</th></tr>'
+    )
+
+
+def _importance(parameter: ParameterEffect) -> str:
+    """Return the importance as a bar with its interval, and in percent."""
+    if parameter.importance is None or parameter.importance_low is None or parameter.importance_high is None:
+        return ""
+    low, high = BAR * parameter.importance_low, BAR * parameter.importance_high
     says = (
-        f"{first.name} matters most: {100 * first.importance:.0f} % "
-        f"({100 * first.importance_low:.0f} to {100 * first.importance_high:.0f} %)."
+        f"importance {100 * parameter.importance:.0f} % "
+        f"({100 * parameter.importance_low:.0f} to {100 * parameter.importance_high:.0f} %)"
     )
-    picture = frame("".join(rows), width=WIDTH, height=height + 38, label=f"Importance of each parameter. {says}")
-    return figure(picture, caption=f"<p>{safe(says)}</p>", kind="beside")
+    return (
+        f'<svg viewBox="0 0 {num(BAR)} 14" width="{num(BAR)}" height="14" role="img" aria-label="{safe(says)}">'
+        f"<title>{safe(says)}</title>"
+        f'<rect class="idle" x="0" y="0" width="{num(BAR)}" height="14"/>'
+        f'<rect class="train" x="0" y="0" width="{num(BAR * parameter.importance)}" height="14"/>'
+        f'<path class="line whisker" d="M{num(low)} 7H{num(high)}"/></svg> '
+        f"{100 * parameter.importance:.0f} %"
+    )
 
 
-def _levels(effects: Effects, parameter: ParameterEffect) -> str:
-    ends = [end for level in parameter.levels for end in (level.low, level.high, level.effect)]
-    scale = linear([0.0, *ends])
-    rows = [f'<path class="zero" d="M{num(_x(scale, 0))} 6V{num(18 + ROW * len(parameter.levels))}"/>']
-    for place, level in enumerate(parameter.levels):
-        y = 18 + place * ROW
-        rows.append(text(_short(level.label), LEFT - 8, y + 4, anchor="end"))
-        low, high = _x(scale, level.low), _x(scale, level.high)
-        rows.append(f'<path class="line whisker" d="M{num(low)} {num(y)}H{num(high)}"/>')
-        ends_text = f"{level.low:+.2f} to {level.high:+.2f}"
-        tip = f"{level.label}: {level.effect:+.2f} {effects.unit} ({ends_text}), {level.trials} trials"
-        rows.append(shape("dot", _x(scale, level.effect), y, tip=tip))
-    height = 18 + ROW * len(parameter.levels)
-    rows.append(_axis(scale, height))
-    rows.append(text(f"effect, {effects.unit}", WIDTH - 10, height + 32, anchor="end", kind="name"))
-    condition = f" {parameter.condition}" if parameter.condition else ""
-    says = f"{parameter.verdict}{condition}"
-    picture = frame("".join(rows), width=WIDTH, height=height + 38, label=f"Effect of {parameter.name}. {says}")
-    return figure(picture, caption=f"<h3>{safe(parameter.name)}</h3><p>{safe(says)}</p>")
+def _level(effects: Effects, level: Level, scale: Scale, *, sure: bool) -> str:
+    cells = f'<th scope="row">{safe(level.label)}</th>'
+    if level.effect is None or level.low is None or level.high is None:
+        cells += f'<td class="n">{"–" if level.trials else "not tried"}</td><td></td>'
+    else:
+        ends = " to ".join(effect_text(end, unit=effects.unit) for end in (level.low, level.high))
+        said = effect_text(level.effect, unit=effects.unit)
+        cells += (
+            f'<td class="n">{said} <small>({ends})</small></td>'
+            f"<td>{_drawing(level.effect, level.low, level.high, scale, kind='dot' if sure else 'ring')}</td>"
+        )
+    return f'<tr>{cells}<td class="n">{level.trials}</td></tr>'
 
 
-def _axis(scale: Scale, y: float) -> str:
-    parts = [f'<path class="axis" d="M{num(LEFT)} {num(y)}H{num(WIDTH - 10)}"/>']
-    for value, name in scale.ticks:
-        x = _x(scale, value)
-        parts.append(f'<path class="axis" d="M{num(x)} {num(y)}v4"/>{text(name, x, y + 16, anchor="middle")}')
-    return "".join(parts)
+def _drawing(effect: float, low: float, high: float, scale: Scale, *, kind: str) -> str:
+    """Return a dot with its interval; what it says stands beside it in words."""
+    left, middle, right, zero = (_x(scale, value) for value in (low, effect, high, 0.0))
+    half = num(HEIGHT / 2)
+    return (
+        f'<svg class="effect" height="{num(HEIGHT)}" aria-hidden="true">'
+        f'<line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="{num(HEIGHT)}"/>'
+        f'<line class="line whisker" x1="{left}" x2="{right}" y1="{half}" y2="{half}"/>'
+        f'<circle class="{kind}" cx="{middle}" cy="{half}" r="4.5"/></svg>'
+    )
 
 
-def _x(scale: Scale, value: float) -> float:
-    return LEFT + scale.place(value) * (WIDTH - 10 - LEFT)
+def _axis(scale: Scale, unit: str) -> str:
+    """Return what the drawings below are drawn to: the outer round values, and where no effect is."""
+    values = sorted({0.0, *(value for value, _ in (*scale.ticks[:1], *scale.ticks[-1:]))})
+    marks = "".join(
+        f'<text x="{_x(scale, value)}" y="14" text-anchor="middle">{safe(_tick(value, unit))}</text>'
+        for value in values
+    )
+    return f'<svg class="effect" height="{num(HEIGHT)}" aria-hidden="true">{marks}</svg>'
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 19 else f"{name[:18]}…"
+def _tick(value: float, unit: str) -> str:
+    return "0" if not value else f"{value:+g}" if unit == "points" else effect_text(value, unit=unit)
+
+
+def _x(scale: Scale, value: float) -> str:
+    """Return a place as a share of the drawing's width, so that dots stay round and text legible at every width."""
+    return f"{MARGIN + (100 - 2 * MARGIN) * scale.place(value):.1f}%"

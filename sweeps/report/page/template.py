@@ -32,9 +32,9 @@ _TIMELINE: Section = ("slots", "Slots", timeline_section)
 _TRADEOFF: Section = ("cost", "Accuracy and cost", tradeoff_section)
 _FAILURES: Section = ("failures", "Failures", failures_section)
 SEARCH: tuple[Section, ...] = (
+    ("helped", "What helped", helped_section),
     _BOARD,
     ("history", "Optimisation history", history_section),
-    ("helped", "What helped", helped_section),
     ("parallel", "Parallel coordinates", parallel_section),
     ("slices", "Slices and contours", slices_section),
     _CURVES,

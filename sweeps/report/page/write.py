@@ -13,7 +13,7 @@ from sweeps.machine import machine_and_versions
 from sweeps.report.leaderboard import query_leaderboard
 from sweeps.report.page.content import Content
 from sweeps.report.page.template import page_of
-from sweeps.results import Recipe, RungRuns, compare_rungs, read_rungs
+from sweeps.results import Effects, Recipe, RungRuns, compare_rungs, read_effects, read_rungs
 from sweeps.study import SweepState, read_state
 
 if TYPE_CHECKING:
@@ -100,15 +100,26 @@ def read_content(
             why = f"no run of it is in the record yet ({error})"
         else:
             why = str(error)
+    effects, why_no_effects = (None, "") if is_ladder else _effects(state)
     return Content(
         state=state,
         rows=rows,
         why_no_rows=why,
+        effects=effects,
+        why_no_effects=why_no_effects,
         comparisons=tuple(compare_rungs(rungs)),
         rungs=rungs,
         environment=machine_and_versions(),
         now=time.time() if now is None else now,
     )
+
+
+def _effects(state: SweepState) -> tuple[Effects | None, str]:
+    """Return what helped, or why it is not known."""
+    try:
+        return read_effects(state.runs, state.sweep), ""
+    except SweepError as error:
+        return None, str(error)
 
 
 def rows_of(board: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,76 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import html
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from page_fakes import content_of, many
+from page_fakes import content_of, many, state_of
 
 from sweeps.report.page.helped import helped_section
 from sweeps.report.page.template import page_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Level:
-    label: str
-    trials: int = 4
-    effect: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParameterEffect:
-    name: str
-    importance: float
-    importance_low: float
-    importance_high: float
-    levels: tuple[Level, ...]
-    verdict: str
-    condition: str | None = None
-    ped_anova: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effects:
-    sweep: str = "made"
-    metric: str = "val_accuracy"
-    unit: str = "points"
-    trials: int = 20
-    epochs_used: int = 1
-    parameters: tuple[ParameterEffect, ...]
-    method: str = "A forest was asked."
-    enough: bool = True
-    more_trials: int | None = None
-
+from sweeps.report.page.write import read_content
+from sweeps.results import Effects, Level, ParameterEffect
+from sweeps.tracking import MlflowReader
 
 LR = ParameterEffect(
-    name="optimizer.lr", importance=0.6, importance_low=0.4, importance_high=0.8, verdict="helps",
-    levels=(Level(label="0.001–0.01", effect=-2, low=-4, high=0.5), Level(label="0.01–0.3", effect=3, low=1, high=5)),
+    name="optimizer.lr", importance=0.6, importance_low=0.4, importance_high=0.8, verdict="0.01 to 0.3 is best, sure",
+    is_sure=True, more_trials=None, condition=None, ped_anova=None,
+    levels=(
+        Level(label="0.001 to 0.01", trials=4, effect=-2.0, low=-4.0, high=0.5),
+        Level(label="0.01 to 0.3", trials=16, effect=3.0, low=1.0, high=5.0),
+    ),
 )  # fmt: skip
-MODEL = replace(LR, name="model.name", importance=0.2, verdict="resnet is best", condition="for <b>all</b>")
+MODEL = replace(
+    LR, name="model.name", importance=0.2, verdict="too few trials to tell: about 12 more", is_sure=False,
+    more_trials=12, condition="it is <b>all</b>",
+)  # fmt: skip
+SILENT = replace(
+    LR, name="schedule.gamma", importance=None, importance_low=None, importance_high=None, is_sure=False,
+    verdict="cannot show yet", levels=(Level(label="0.1", trials=20, effect=None, low=None, high=None),
+                                       Level(label="0.5", trials=0, effect=None, low=None, high=None)),
+)  # fmt: skip
 
 
-def effects(**changes: Any) -> Any:
-    return Effects(**({"parameters": (LR, MODEL)} | changes))
+def effects(**changes: Any) -> Effects:
+    values: dict[str, Any] = {
+        "sweep": "made", "metric": "val_accuracy", "unit": "points", "maximize": True, "trials": 20,
+        "epochs_used": (1,), "parameters": (LR, MODEL), "method": "A forest was asked.", "enough": True,
+        "more_trials": None,
+    }  # fmt: skip
+    return Effects(**(values | changes))
 
 
-def test_the_importance_and_each_verdict_are_said_in_words() -> None:
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def test_importance_verdict_and_each_effect_are_said_in_words() -> None:
     said = helped_section(content_of(many(20), effects=effects()))
 
-    assert "optimizer.lr matters most: 60 % (40 to 80 %)" in said
-    assert "resnet is best for &lt;b&gt;all&lt;/b&gt;" in said
-    assert "0.01–0.3: +3.00 points (+1.00 to +5.00), 4 trials" in said
+    assert "optimizer.lr accounts for the most of the differences between 20 trials: 60 % (40 to 80 %)" in words(said)
+    assert "active where it is &lt;b&gt;all&lt;/b&gt;" in said
+    assert "0.01 to 0.3 +3.0 (+1.0 to +5.0) 16" in words(said)
+    assert "importance 60 % (40 to 80 %)" in said
     assert "A forest was asked." in said
-    assert "too few" not in said
+    assert "sure of nothing" not in said
 
 
-def test_too_few_trials_are_named_first() -> None:
-    said = helped_section(content_of(many(20), effects=effects(enough=False, more_trials=12)))
+def test_what_cannot_be_told_is_named_first_with_the_trials_it_takes() -> None:
+    said = helped_section(content_of(many(20), effects=effects(enough=False, more_trials=12, parameters=(MODEL,))))
 
-    assert said.startswith('<p class="note">')
-    assert "About 12 more would do" in said
+    assert "sure of nothing yet. About 12 more would tell" in said
+    assert said.index("sure of nothing") < said.index("<table")
+
+
+def test_where_nothing_is_known_the_values_stand_there_without_effects() -> None:
+    said = helped_section(content_of(many(20), effects=effects(parameters=(SILENT,), enough=False)))
+
+    assert "Nothing can be said yet of what helped: cannot show yet." in said
+    assert "0.1 – 20" in words(said)
+    assert "0.5 not tried 0" in words(said)
+
+
+def test_optunas_importance_stands_beside_where_there_is_one() -> None:
+    assert "PED-ANOVA" not in helped_section(content_of(many(20), effects=effects()))
+    with_it = effects(parameters=(replace(LR, ped_anova=0.25),))
+    assert "Optuna’s PED-ANOVA: 25 %" in helped_section(content_of(many(20), effects=with_it))
+
+
+def test_of_a_loss_less_is_better() -> None:
+    said = helped_section(content_of(many(20), effects=effects(unit="nats", maximize=False)))
+
+    assert "Effect, nats after epoch 1 (less is better)" in said
+    assert "+3.000" in said
 
 
 @pytest.mark.parametrize("given", [None, effects(parameters=())])
@@ -79,8 +93,21 @@ def test_without_effects_it_says_why(given: Any) -> None:
     assert "<p>" in helped_section(content_of(many(20), effects=given))
 
 
+def test_it_is_the_first_table_of_the_page() -> None:
+    page = page_of(content_of(many(20), effects=effects()))
+
+    assert re.findall(r"<table[^>]*>", page)[0] == '<table id="effects">'
+
+
 def test_other_sections_follow_the_order_of_importance() -> None:
     content = content_of(many(20), effects=effects())
 
     assert [varied.path for varied in content.varied][:2] == ["optimizer.lr", "model.name"]
     assert "in the order of their importance" in page_of(content)
+
+
+def test_a_sweep_whose_journal_is_gone_has_a_page_that_says_so(tmp_path: Path) -> None:
+    content = read_content(MlflowReader(tmp_path), state_of(many(3), runs=tmp_path))
+
+    assert content.effects is None
+    assert "no sweep 'made'" in html.unescape(helped_section(content))
