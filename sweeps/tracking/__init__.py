@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from sweeps.tracking.answering import record_fault, record_in_words
     from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.deleted_runs import DeletedRuns, find_deleted_runs, forget_deleted_runs
+    from sweeps.tracking.files import RunFiles
     from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
     from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
+    from sweeps.tracking.names import names_of_runs
     from sweeps.tracking.reader import MlflowReader, RecordReader, delete_sweep
     from sweeps.tracking.recorded_run import RecordedRun
     from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
+    from sweeps.tracking.sweep_progress import Aim
     from sweeps.tracking.tracker import Tracker
     from sweeps.tracking.ui import serve
 
 __all__ = [
     "COLUMNS",
     "LAST_COLUMNS",
+    "Aim",
     "CompleteResults",
     "DeletedRuns",
     "MlflowReader",
@@ -31,6 +35,7 @@ __all__ = [
     "RecordReader",
     "RecordReview",
     "RecordedRun",
+    "RunFiles",
     "Tracker",
     "bring_level",
     "delete_sweep",
@@ -38,6 +43,7 @@ __all__ = [
     "find_deleted_runs",
     "forget_deleted_runs",
     "log_model",
+    "names_of_runs",
     "record_fault",
     "record_in_words",
     "say_winner",
@@ -47,25 +53,28 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Aim": "sweep_progress",
         "COLUMNS": "frame",
         "CompleteResults": "complete_results",
-        "LAST_COLUMNS": "frame",
         "DeletedRuns": "deleted_runs",
+        "LAST_COLUMNS": "frame",
         "MlflowReader": "reader",
         "ModelAbout": "logged_model",
         "RecordReader": "reader",
         "RecordReview": "review",
         "RecordedRun": "recorded_run",
+        "RunFiles": "files",
         "Tracker": "tracker",
         "bring_level": "review",
         "delete_sweep": "reader",
-        "log_model": "logged_model",
-        "say_winner": "logged_model",
         "end_as_interrupted": "review",
         "find_deleted_runs": "deleted_runs",
         "forget_deleted_runs": "deleted_runs",
+        "log_model": "logged_model",
+        "names_of_runs": "names",
         "record_fault": "answering",
         "record_in_words": "answering",
+        "say_winner": "logged_model",
         "serve": "ui",
     },
 )

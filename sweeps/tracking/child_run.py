@@ -68,8 +68,14 @@ class ChildRun:
         return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == wanted
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
-        """Return the params that are not there. A param cannot be changed: an older version's value stays."""
+        """Return the params that are not there. A param cannot be changed: an older version's value stays.
+
+        A run that has some lacks a field that its version did not know: at its default there is nothing to say of it.
+        """
         params = params_of(record.config.dotted())
+        if self.params:
+            said = params_of(record.config.dotted(only_said=True))
+            params = {name: value for name, value in params.items() if name in said}
         # Versions before 0.4.0 wrote the option `act` of a network of the user's own as `model.act`.
         return {
             name: value

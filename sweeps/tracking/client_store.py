@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.tracking.client import connect, search_runs, store_errors
 from sweeps.tracking.mapping import EPOCH_METRICS, LOGGED_MODEL, MetricPoint
-from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
 from sweeps.tracking.store import experiment_name, quoted
 
 if TYPE_CHECKING:
@@ -25,13 +26,28 @@ class ClientStore:
         self._uri = uri
         self._client: MlflowClient | None = None
 
-    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in tags.items())
         with self._reading() as client:
             experiment = client.get_experiment_by_name(experiment_name())
             if experiment is None:
                 return []
             return [recorded_run(run) for run in search_runs(client, experiment.experiment_id, where)]
+
+    def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
+        for run_id in run_ids:
+            points = sorted(self.history(run_id), key=lambda point: (point.step, point.timestamp_ms))
+            for epoch, found in itertools.groupby(points, key=lambda point: point.step):
+                each = list(found)
+                values = {point.name: point.value for point in each}
+                if epoch > 0:
+                    yield EpochPoints(
+                        run_id=run_id,
+                        epoch=epoch,
+                        values=tuple(values.get(name) for name in EPOCH_METRICS),
+                        timestamp_ms=each[-1].timestamp_ms,
+                        is_once=len(values) == len(each),
+                    )
 
     def run(self, run_id: str) -> RecordedRun:
         with self._reading() as client:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import is_import_path
-from sweeps.tracking.mapping import parse_param, recorded_protocol
-from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.mapping import CONFIG, parse_param, recorded_protocol
+from sweeps.tracking.recorded_run import RecordedRun, Wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,3 +140,11 @@ _TAG_COLUMNS = (
 _METRIC_COLUMNS = (
     "val_accuracy", "test_accuracy", "train_seconds", "images_per_second", "parameters_millions", "best_val_accuracy",
 )  # fmt: skip
+
+OF_A_ROW = Wanted(
+    tags=frozenset(
+        {*_TAG_COLUMNS, CONFIG, "trial", "outcome", "epochs_done", "seed", "protocol", "place", "replicate_of"}
+    ),
+    metrics=frozenset({*_METRIC_COLUMNS, "epochs"}),
+)
+"""What `row_of` reads of a run."""

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cifar_core.config import TrainingConfig
@@ -23,23 +24,24 @@ MAX_TAG = 8000
 STATUS_OF = {
     Outcome.RUNNING: "RUNNING",
     Outcome.COMPLETE: "FINISHED",
-    Outcome.PRUNED: "KILLED",
+    Outcome.PRUNED: "FINISHED",
     Outcome.DIVERGED: "FAILED",
     Outcome.FAILED: "FAILED",
     Outcome.INTERRUPTED: "KILLED",
 }
-"""MLflow has no word for a pruned run; the tag `outcome` tells it from an interrupted one."""
+"""MLflow has no word for a pruned run. To be stopped early is a normal end: the tag `outcome` tells it from a complete
+one, and KILLED, which MLflow shows as a red cross, is left to what was interrupted."""
 
 EPOCH_METRICS = {
-    "train_loss": "train_loss",
-    "train_accuracy": "train_accuracy",
-    "val_loss": "val_loss",
     "val_accuracy": "val_accuracy",
+    "val_loss": "val_loss",
+    "train_accuracy": "train_accuracy",
+    "train_loss": "train_loss",
     "learning_rate": "learning_rate",
     "epoch_seconds": "seconds",
     "images_per_second": "images_per_second",
 }
-"""Metric to field of `EpochResult`."""
+"""Metric to field of `EpochResult`, in the order in which MLflow's pages list them, and offer the first."""
 
 CORRECT_FILE = "test_correct.npy"
 """Artifact of a tested run: one truth value a test image, in the file's order."""
@@ -114,6 +116,7 @@ def params_of(config: Mapping[str, Any]) -> dict[str, str]:
     return flat
 
 
+@lru_cache(maxsize=65_536)  # ten thousand runs have few different values
 def parse_param(text: str) -> Any:
     """Return a param as number, truth value or None where it is one, else the text; lists stay JSON text."""
     try:
@@ -141,17 +144,18 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     """
     ended = record.epochs[-1].finished_at if record.epochs else record.started
     values: dict[str, float] = {}
-    if record.parameters is not None:
-        values["parameters_millions"] = record.parameters / 1e6
-    if record.outcome.is_final:
-        accuracies = [e.val_accuracy for e in record.epochs if e.val_accuracy is not None]
-        values["epochs"] = len(record.epochs)
-        values["train_seconds"] = math.fsum(e.seconds for e in record.epochs)
-        if accuracies:
-            values["best_val_accuracy"] = max(accuracies)
     if record.test is not None:
         values["test_accuracy"] = record.test.accuracy
         values["test_loss"] = record.test.loss
+    if record.outcome.is_final:
+        accuracies = [e.val_accuracy for e in record.epochs if e.val_accuracy is not None]
+        if accuracies:
+            values["best_val_accuracy"] = max(accuracies)
+        values["epochs"] = len(record.epochs)
+        values["train_seconds"] = math.fsum(e.seconds for e in record.epochs)
+    # Not before the first epoch: the pages list metrics as they came, and offer the first one.
+    if record.parameters is not None and (record.epochs or record.outcome.is_final):
+        values["parameters_millions"] = record.parameters / 1e6
     return [
         MetricPoint(name=name, value=float(value), step=0, timestamp_ms=milliseconds(ended))
         for name, value in values.items()
@@ -237,8 +241,31 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
 
 def recorded_protocol(tags: Mapping[str, str], params: Mapping[str, str]) -> Protocol | None:
     """Return the protocol that a run was recorded under: from its configuration, else from the sentence in its tag."""
-    config = recorded_config(tags, params)
-    return Protocol.parse(tags.get("protocol", "")) if config is None else Protocol.of(config)
+    if CONFIG in tags:
+        protocol = _protocol_in(tags[CONFIG])
+    else:
+        config = recorded_config(tags, params)
+        protocol = None if config is None else Protocol.of(config)
+    return Protocol.parse(tags.get("protocol", "")) if protocol is None else protocol
+
+
+def _protocol_in(text: str) -> Protocol | None:
+    """Return the protocol of a configuration as JSON; None where this version does not know its data or its epochs."""
+    try:
+        tree = json.loads(text)
+        return _protocol_of(json.dumps(tree["data"], sort_keys=True), json.dumps(tree["epochs"]))
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _protocol_of(data: str, epochs: str) -> Protocol:
+    """Return the protocol of the parts of a configuration that decide it: ten thousand runs share a few.
+
+    Raises:
+        ValueError: they are none that this version knows.
+    """
+    return Protocol.of(TrainingConfig.model_validate({"data": json.loads(data), "epochs": json.loads(epochs)}))
 
 
 def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
@@ -248,6 +275,17 @@ def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
     }
     return {_name(name): truncated(str(value), MAX_TAG) for name, value in named.items()}
+
+
+def client_tags(environment: Mapping[str, str], *, command: str) -> dict[str, str]:
+    """Return who ran what of which code, in the tags that MLflow's own clients set and its pages show as columns."""
+    tags = {
+        "mlflow.user": environment.get("user", ""),
+        "mlflow.source.name": command,
+        "mlflow.source.type": "LOCAL" if command else "",
+        "mlflow.source.git.commit": environment.get("git_sha", ""),
+    }
+    return {name: truncated(value, MAX_TAG) for name, value in tags.items() if value}
 
 
 def read_not_finite(tag: str | None) -> dict[tuple[str, int], float]:

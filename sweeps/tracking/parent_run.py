@@ -14,12 +14,16 @@ from sweeps.tracking.client import search_runs
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import MAX_TAG
 from sweeps.tracking.store import experiment_name, is_server, quoted, redact
+from sweeps.tracking.sweep_progress import ENDED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DESCRIPTION = "mlflow.note.content"
 """The tag that MLflow's page of a run shows as Markdown."""
+
+_EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""The tag by which MLflow's pages know that networks are trained here, and open the runs instead of traces."""
 
 WINNER = "**Winner**: "
 """What the description of a sweep begins with once it has one."""
@@ -33,6 +37,8 @@ class ParentRun:
     run_id: str
     winner: str = ""
     """What its description begins with where a winner is known."""
+    ended: int = 0
+    """Of how many trials it told the end when it was found."""
 
     @classmethod
     def open(cls, client: MlflowClient, experiment_id: str, *, sweep: str, study: str, title: str) -> ParentRun:
@@ -46,7 +52,8 @@ class ParentRun:
         client.update_run(found.info.run_id, status="RUNNING")
         first = found.data.tags.get(DESCRIPTION, "").partition("\n\n")[0]
         winner = f"{first}\n\n" if first.startswith(WINNER) else ""
-        return cls(client=client, run_id=str(found.info.run_id), winner=winner)
+        ended = int(found.data.metrics.get(ENDED, 0))
+        return cls(client=client, run_id=str(found.info.run_id), winner=winner, ended=ended)
 
     def write(self, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> None:
         """Write what the run says of itself, in place of what it said before.
@@ -73,9 +80,15 @@ class ParentRun:
         if dataset is not None:
             self.client.log_inputs(self.run_id, dataset_inputs(dataset))
 
-    def end(self, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
-        """Say how the sweep ended, now."""
-        self.client.set_terminated(self.run_id, status)
+    def end(self, status: Literal["FINISHED", "KILLED", "FAILED"], *, end_ms: int | None) -> None:
+        """Say how the sweep ended.
+
+        Args:
+            status: in MLflow's words.
+            end_ms: when the last of its trials ended, so that a start that trained nothing changes no time; now where
+                None.
+        """
+        self.client.set_terminated(self.run_id, status, end_time=end_ms)
 
 
 def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
@@ -93,12 +106,15 @@ def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         folder = None if is_server(uri) else (runs.resolve() / "artifacts").as_uri()
-        return str(client.create_experiment(name, artifact_location=folder))
+        return str(client.create_experiment(name, artifact_location=folder, tags=dict([_EXPERIMENT_KIND])))
     if experiment.lifecycle_stage != "active":
         raise RecordError(
             f"the experiment {name!r} in {redact(uri)} is deleted: restore it with "
             f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
         )
+    kind, value = _EXPERIMENT_KIND
+    if kind not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, kind, value)
     return str(experiment.experiment_id)
 
 

@@ -16,7 +16,8 @@ from cifar_core.results import Confusion, EpochResult, as_confusion
 from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
-from sweeps.tracking.frame import frame_of, row_of
+from sweeps.tracking.epochs import OF_AN_EPOCH, epochs_table
+from sweeps.tracking.frame import OF_A_ROW, frame_of, row_of
 from sweeps.tracking.mapping import (
     CONFUSION,
     CORRECT_FILE,
@@ -34,6 +35,7 @@ from sweeps.trial_record import TrialRecord
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 
 class RecordReader(Protocol):
@@ -41,6 +43,10 @@ class RecordReader(Protocol):
 
     def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
         """Return one row a trial: `COLUMNS`, the configuration under dotted names, `LAST_COLUMNS`."""
+        ...
+
+    def epochs(self, *, sweep: str | None = None) -> pa.Table:
+        """Return one row an epoch of each trial: `EPOCH_COLUMNS`; see `sweeps.tracking.epochs`."""
         ...
 
     def configuration(self, run_id: str) -> TrainingConfig:
@@ -76,8 +82,12 @@ class MlflowReader:
         return open_store(self._runs)
 
     def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        found = self._store.runs({"kind": "trial"} | ({} if sweep is None else {"sweep": sweep}))
-        return frame_of(row_of(run) for run in found)
+        return frame_of(row_of(run) for run in self._store.runs(_trials_of(sweep), wanted=OF_A_ROW))
+
+    def epochs(self, *, sweep: str | None = None) -> pa.Table:
+        runs = self._store.runs(_trials_of(sweep), wanted=OF_AN_EPOCH)
+        points = self._store.epochs([run.run_id for run in runs])
+        return epochs_table(runs, points, curve=lambda run: self.curve(run.run_id))
 
     def configuration(self, run_id: str) -> TrainingConfig:
         run = self._store.run(run_id)
@@ -149,6 +159,10 @@ class MlflowReader:
         for run in sorted(runs, key=lambda run: ("reused_from" in run.tags, run.start_ms, run.run_id)):
             found.setdefault(run.tags["key"], run)
         return found
+
+
+def _trials_of(sweep: str | None) -> dict[str, str]:
+    return {"kind": "trial"} | ({} if sweep is None else {"sweep": sweep})
 
 
 def _confusion(run: RecordedRun, tag: str) -> Confusion | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,11 +27,42 @@ class RecordedRun:
     """The newest value of each."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is read of each run: half of a large record is what no table shows. A store may read more."""
+
+    tags: frozenset[str] | None = None
+    """All where None, as of the metrics."""
+    params: bool = True
+    metrics: frozenset[str] | None = None
+
+
+ALL = Wanted()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPoints:
+    """What is recorded of one epoch of one run."""
+
+    run_id: str
+    epoch: int
+    values: tuple[float | None, ...]
+    """Of each of `EPOCH_METRICS`, in their order."""
+    timestamp_ms: int
+    """The newest value's."""
+    is_once: bool
+    """No metric has two values: there was one attempt at this epoch."""
+
+
 class RunStore(Protocol):
     """Reads one store's runs, those of the experiment in use. Each method raises `RecordError` where it cannot."""
 
-    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
         """Return every run that has all of these tags."""
+        ...
+
+    def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
+        """Yield what is recorded of the epochs from 1 of these runs, a run's together and in order."""
         ...
 
     def run(self, run_id: str) -> RecordedRun:

@@ -6,17 +6,18 @@ Only of the version of its tables that is known here; `open_store` takes MLflow'
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 from sweeps.errors import RecordError
-from sweeps.tracking.mapping import MetricPoint
-from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.mapping import EPOCH_METRICS, MetricPoint
+from sweeps.tracking.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
 from sweeps.tracking.store import experiment_name, redact
 
 KNOWN_TABLES = frozenset({"dc11669786a5"})
@@ -28,8 +29,8 @@ _WAIT_SECONDS = 20.0
 _MODEL_READY = 2
 """The status of a logged model that is whole."""
 
-_ARGUMENTS_AT_ONCE = 500
-"""Of one statement; SQLite takes 999 in its oldest builds."""
+_MANY_RUNS = 1000
+"""From here on most of a record is read."""
 
 
 class NoStore:
@@ -38,8 +39,11 @@ class NoStore:
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
-    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
         return []
+
+    def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
+        return iter(())
 
     def run(self, run_id: str) -> RecordedRun:
         raise RecordError(f"there is no record at {redact(self._uri)}: `sweeps run` creates it")
@@ -63,11 +67,26 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def runs(self, tags: Mapping[str, str]) -> list[RecordedRun]:
+    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
         having = "".join(" AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)" for _ in tags)
         arguments = [text for tag in tags.items() for text in tag]
         with opened(self._path) as database:
-            return _runs(database, having, arguments)
+            return _runs(database, having, arguments, wanted=wanted)
+
+    def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
+        values = ", ".join("max(CASE key WHEN ? THEN value END)" for _ in EPOCH_METRICS)
+        keys = ", ".join("?" * len(EPOCH_METRICS))
+        query = f"""
+            SELECT run_uuid, step, max(timestamp), count(*) = count(DISTINCT key), {values} FROM metrics
+            WHERE step > 0 AND NOT is_nan AND key IN ({keys}) AND run_uuid IN (SELECT value FROM json_each(?))
+            GROUP BY run_uuid, step ORDER BY run_uuid, step
+        """
+        with opened(self._path) as database:
+            rows = database.execute(query, [*EPOCH_METRICS, *EPOCH_METRICS, json.dumps(list(run_ids))]).fetchall()
+        for run_id, epoch, timestamp, is_once, *found in rows:
+            yield EpochPoints(
+                run_id=run_id, epoch=epoch, values=tuple(found), timestamp_ms=timestamp, is_once=bool(is_once)
+            )
 
     def run(self, run_id: str) -> RecordedRun:
         with opened(self._path) as database:
@@ -251,7 +270,9 @@ def _folder(uri: str) -> Path:
     return Path(unquote(address.path))
 
 
-def _runs(database: sqlite3.Connection, having: str, arguments: Sequence[str]) -> list[RecordedRun]:
+def _runs(
+    database: sqlite3.Connection, having: str, arguments: Sequence[str], *, wanted: Wanted = ALL
+) -> list[RecordedRun]:
     query = f"""
         SELECT run_uuid, name, status, start_time, end_time FROM runs
         WHERE lifecycle_stage = 'active'
@@ -260,9 +281,9 @@ def _runs(database: sqlite3.Connection, having: str, arguments: Sequence[str]) -
     """
     rows = database.execute(query, [experiment_name(), *arguments]).fetchall()
     ids = [row[0] for row in rows]
-    tags = _values(database, "SELECT run_uuid, key, value FROM tags WHERE run_uuid IN", ids)
-    params = _values(database, "SELECT run_uuid, key, value FROM params WHERE run_uuid IN", ids)
-    metrics = _values(database, "SELECT run_uuid, key, value FROM latest_metrics WHERE NOT is_nan AND run_uuid IN", ids)
+    tags = _values(database, "tags", ids, keys=wanted.tags)
+    params = _values(database, "params", ids) if wanted.params else defaultdict(dict)
+    metrics = _values(database, "latest_metrics", ids, keys=wanted.metrics, having=" AND NOT is_nan")
     return [
         RecordedRun(
             run_id=run_id,
@@ -278,10 +299,23 @@ def _runs(database: sqlite3.Connection, having: str, arguments: Sequence[str]) -
     ]
 
 
-def _values(database: sqlite3.Connection, query: str, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _values(
+    database: sqlite3.Connection,
+    table: str,
+    run_ids: Sequence[str],
+    *,
+    keys: Collection[str] | None = None,
+    having: str = "",
+) -> dict[str, dict[str, Any]]:
+    """Return what a table holds of these runs: run to key to value."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for first in range(0, len(run_ids), _ARGUMENTS_AT_ONCE):
-        some = run_ids[first : first + _ARGUMENTS_AT_ONCE]
-        for run_id, key, value in database.execute(f"{query} ({', '.join('?' * len(some))})", some):
-            found[run_id][key] = value
+    # Of many runs a walk through the whole table is faster than as many ways through its index.
+    whole = " NOT INDEXED" if len(run_ids) > _MANY_RUNS else ""
+    of_keys = "" if keys is None else f" AND key IN ({', '.join('?' * len(keys))})"
+    query = f"""
+        SELECT run_uuid, key, value FROM {table}{whole}
+        WHERE run_uuid IN (SELECT value FROM json_each(?)){of_keys}{having}
+    """
+    for run_id, key, value in database.execute(query, [json.dumps(list(run_ids)), *(keys or ())]):
+        found[run_id][key] = value
     return found

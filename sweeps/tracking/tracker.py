@@ -28,6 +28,7 @@ from sweeps.tracking.mapping import (
     CORRECT_FILE,
     STATUS_OF,
     MetricPoint,
+    client_tags,
     environment_tags,
     milliseconds,
     tags_of,
@@ -38,6 +39,8 @@ from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
 from sweeps.tracking.schema import ensure_tables
 from sweeps.tracking.sqlite_store import follow_a_move
 from sweeps.tracking.store import is_own, quoted, redact, sqlite_file, store_uri
+from sweeps.tracking.sweep_progress import Aim, SweepProgress
+from sweeps.tracking.system_metrics import SystemMetrics
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class Tracker:
         title: str | None = None,
         files: Mapping[str, str] | None = None,
         dataset: str | None = None,
+        command: str = "",
+        aim: Aim | None = None,
     ) -> None:
         """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
 
@@ -83,6 +88,8 @@ class Tracker:
             title: what the sweep's own run is called; its name where None.
             files: texts that the sweep's own run holds as artifacts, by name: the sweep's file, a diff.
             dataset: MD5 of the training images; None leaves the data set unsaid.
+            command: what begins it, which MLflow shows as the source of its runs.
+            aim: what a search looks at; None where nothing is searched.
         """
         self._runs = runs
         self._sweep = sweep
@@ -92,10 +99,13 @@ class Tracker:
         self._files = files or {}
         self._dataset = dataset
         self._files_failed = False
-        self._environment = environment_tags(environment)
+        self._environment = environment_tags(environment) | client_tags(environment, command=command)
+        self._aim = aim
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
         self._doubtful: set[str] = set()
+        self._points: list[MetricPoint] = []
+        self._system_metrics = SystemMetrics()
         self._queue: LatestQueue[TrialRecord] | None = None
         self.unwritten = 0
         """Trials whose newest state could not be written when the tracker was closed."""
@@ -117,6 +127,7 @@ class Tracker:
             self._parent = ParentRun.open(
                 self._client, self._experiment_id, sweep=self._sweep, study=self._study, title=self._title
             )
+            self._progress = SweepProgress(self._aim, written=self._parent.ended)
             self._parent.write(tags=self._environment, description=self._description)
             try:
                 self._parent.write_files(self._files, dataset=self._dataset)
@@ -127,6 +138,7 @@ class Tracker:
             if is_own(self._runs):
                 # Elsewhere, such as on a server, a driver of another runs folder may be training a sweep of this name.
                 self._end_what_others_left()
+            self._system_metrics.start(self._parent.run_id, uri=self._uri)
         self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")
         return self
 
@@ -170,8 +182,9 @@ class Tracker:
             return
         self.unwritten = self._queue.close(timeout=timeout)
         self._queue = None
+        self._system_metrics.end()
         with self._survive("the sweep's own run stays RUNNING"):
-            self._parent.end(status)
+            self._parent.end(self._progress.status(status), end_ms=self._progress.last_end_ms)
         if self.unwritten:
             _log.warning(
                 "%d trials are not recorded in %s yet: they are in the ledger, and written at the next start",
@@ -248,6 +261,10 @@ class Tracker:
             child = self._children.get(record.key) or self._create(record)
             if child.written != record:
                 self._update(child, record)
+                self._points += self._progress.take(record)
+            if self._points:
+                self._log_batch(self._parent.run_id, metrics=self._points)
+                self._points = []
         except MlflowException as error:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
                 raise PermanentError(str(error)) from error

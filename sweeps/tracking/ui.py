@@ -17,7 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from cifar_core.errors import closest
 from sweeps.errors import RecordError
+from sweeps.tracking.client import connect, store_errors
+from sweeps.tracking.recorded_run import open_store
+from sweeps.tracking.shared_view import TAG, page_of_runs, shared_view
 from sweeps.tracking.sqlite_store import follow_a_move
 from sweeps.tracking.store import is_absent, is_server, redact, sqlite_file, store_uri
 
@@ -53,11 +57,24 @@ def ui_environment(runs: Path) -> dict[str, str]:
     }
 
 
-def serve(runs: Path, *, port: int = 5000, host: str = HOST, announce: Callable[[str], None] = print) -> int:
+def _print_now(line: str) -> None:
+    """Print a line that is read at once, in a pipe too: the process stays until it is interrupted."""
+    print(line, flush=True)
+
+
+def serve(
+    runs: Path,
+    *,
+    sweep: str | None = None,
+    port: int = 5000,
+    host: str = HOST,
+    announce: Callable[[str], None] = _print_now,
+) -> int:
     """Run the server until it is interrupted, and leave no process behind.
 
     Args:
         runs: the runs folder.
+        sweep: whose runs the announced page shows; those of the newest one where None.
         port: wanted port; where it is taken, the next free one is used.
         host: address to listen on.
         announce: is given one line once the pages can be opened.
@@ -66,7 +83,7 @@ def serve(runs: Path, *, port: int = 5000, host: str = HOST, announce: Callable[
         The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        RecordError: where there is no record, no port is free, or the server does not start.
+        RecordError: where there is no record or no such sweep in it, no port is free, or the server does not start.
     """
     chosen = _free_port(host, port)
     command = ui_command(runs, host=host, port=chosen)
@@ -74,6 +91,7 @@ def serve(runs: Path, *, port: int = 5000, host: str = HOST, announce: Callable[
     if path is not None:
         follow_a_move(path)
     url = f"http://{host}:{chosen}"
+    page = _page_of(runs, url, sweep=sweep)
     with _term_as_interrupt(), tempfile.TemporaryFile() as log:
         # A session of its own, so that all its processes can be ended together.
         server = subprocess.Popen(
@@ -87,12 +105,36 @@ def serve(runs: Path, *, port: int = 5000, host: str = HOST, announce: Callable[
         try:
             if not _becomes_healthy(server, url):
                 raise RecordError(f"MLflow's server did not start: {_last_line(log)}; is port {chosen} free?")
-            announce(f"MLflow shows {redact(store_uri(runs))} at {url} (Ctrl-C ends it)")
+            announce(f"MLflow shows {redact(store_uri(runs))} (Ctrl-C ends it) at\n{page}")
             return server.wait()
         except KeyboardInterrupt:
             return 130
         finally:
             _end(server)
+
+
+def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
+    """Return the address of a sweep's runs, with the columns that tell them apart; store how they are shown."""
+    found = open_store(runs).runs({"kind": "sweep"})
+    newest = max(found, key=lambda run: run.start_ms, default=None)
+    if sweep is not None and sweep not in {run.tags["sweep"] for run in found}:
+        names = sorted({run.tags["sweep"] for run in found})
+        raise RecordError(f"no sweep {sweep!r} in {redact(store_uri(runs))}: {closest(sweep, names)}")
+    if newest is None:
+        return url
+    name = sweep or newest.tags["sweep"]
+    runs_of_it = open_store(runs).runs({"sweep": name})
+    view, content = shared_view(name, runs_of_it)
+    uri = store_uri(runs)
+    with store_errors(uri):
+        client = connect(uri)
+        experiment_id = client.get_run(newest.run_id).info.experiment_id
+    try:
+        with store_errors(uri):
+            client.set_experiment_tag(experiment_id, f"{TAG}{view}", content)
+    except RecordError:  # a record that may only be read
+        return page_of_runs(url, experiment_id, view=None)
+    return page_of_runs(url, experiment_id, view=view)
 
 
 def _free_port(host: str, wanted: int) -> int:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from cifar_core.results import EpochResult, TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.complete_results import CompleteResults
-from sweeps.tracking.mapping import epoch_metrics, params_of, parse_param, tags_of
+from sweeps.tracking.mapping import epoch_metrics, milliseconds, params_of, parse_param, tags_of
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.reader import MlflowReader, delete_sweep
 from sweeps.tracking.store import store_uri
+from sweeps.tracking.sweep_progress import Aim
 from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
@@ -214,7 +216,7 @@ class TestOutcomes:
         [
             (Outcome.RUNNING, "RUNNING"),
             (Outcome.COMPLETE, "FINISHED"),
-            (Outcome.PRUNED, "KILLED"),
+            (Outcome.PRUNED, "FINISHED"),
             (Outcome.DIVERGED, "FAILED"),
             (Outcome.FAILED, "FAILED"),
             (Outcome.INTERRUPTED, "KILLED"),
@@ -467,6 +469,75 @@ class TestContent:
         steps = {point.step for point in child.missing_metrics(record) if point.step}
         assert steps == {2}
         assert len(epoch_metrics((again,))) == 7
+
+
+class TestTheSweepsOwnRun:
+    def test_tells_the_best_so_far_and_how_many_ended_how(self, runs: Path, sweep: str) -> None:
+        aim = Aim("val_accuracy", maximize=True)
+        ends = [(0.3, Outcome.COMPLETE), (0.9, Outcome.PRUNED), (0.5, Outcome.COMPLETE), (0.4, Outcome.COMPLETE)]
+        records = [
+            record_of(
+                sweep, number, key=f"{number} of {sweep}", outcome=outcome, finished=STARTED + 10 * number,
+                epochs=3,
+            )
+            for number, (_, outcome) in enumerate(ends)
+        ]  # fmt: skip
+        records = [
+            replace(record, epochs=(*record.epochs[:-1], epoch_of(3, val_accuracy=accuracy)))
+            for record, (accuracy, _) in zip(records, ends, strict=True)
+        ]
+        for first in (2, 4, 4):  # a second start goes on, a third has nothing to say
+            with Tracker(
+                runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim
+            ) as tracker:
+                tracker.reconcile(records[:first])
+
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert history(runs, parent.info.run_id, "best_val_accuracy") == [(1, 0.3), (2, 0.3), (3, 0.5), (4, 0.5)]
+        assert history(runs, parent.info.run_id, "trials_pruned") == [(1, 0), (2, 1), (3, 1), (4, 1)]
+        assert parent.data.metrics["trials_ended"] == 4
+        assert parent.info.end_time == milliseconds(STARTED + 30)
+
+    def test_of_which_every_trial_failed_has_failed(self, runs: Path, sweep: str) -> None:
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(record_of(sweep, outcome=Outcome.FAILED))
+
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert parent.info.status == "FAILED"
+
+    def test_is_shown_by_mlflow_as_training_with_who_ran_what(self, runs: Path, sweep: str) -> None:
+        facts = {"user": "ada", "git_sha": "0123456789ab"}
+        with Tracker(
+            runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment=facts, command="sweeps run a.yaml"
+        ) as tracker:
+            tracker.write(record_of(sweep))
+
+        for kind in ("sweep", "trial"):
+            (run,) = found(runs, sweep, kind=kind)
+            assert run.data.tags["mlflow.user"] == "ada"
+            assert run.data.tags["mlflow.source.name"] == "sweeps run a.yaml"
+            assert run.data.tags["mlflow.source.git.commit"] == "0123456789ab"
+        from mlflow import MlflowClient
+
+        experiment = MlflowClient(tracking_uri=store_uri(runs)).get_experiment(run.info.experiment_id)
+        assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+    def test_a_stopped_trial_that_an_older_version_wrote_as_killed_is_a_normal_end_at_its_old_time(
+        self, runs: Path, sweep: str
+    ) -> None:
+        record = record_of(sweep, outcome=Outcome.PRUNED)
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(record)
+        (run,) = found(runs, sweep)
+        from mlflow import MlflowClient
+
+        MlflowClient(tracking_uri=store_uri(runs)).set_terminated(run.info.run_id, "KILLED", end_time=run.info.end_time)
+
+        with tracker_of(runs, sweep) as tracker:
+            tracker.reconcile([record])
+
+        (after,) = found(runs, sweep)
+        assert (after.info.status, after.info.end_time) == ("FINISHED", run.info.end_time)
 
 
 class TestStore:

@@ -1,0 +1,79 @@
+"""Every epoch of every run as one table."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cifar_core.results import EpochResult
+from sweeps.tracking.mapping import EPOCH_METRICS, NOT_FINITE
+from sweeps.tracking.recorded_run import EpochPoints, RecordedRun, Wanted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EPOCH_COLUMNS = ("sweep", "rung", "trial", "replicate_of", "seed", "run_id", "epoch", *EPOCH_METRICS, "finished")
+"""Of whom, which epoch, its metrics as MLflow calls them, and when it ended."""
+
+OF_AN_EPOCH = Wanted(
+    tags=frozenset({"sweep", "rung", "trial", "replicate_of", "seed", NOT_FINITE}), params=False, metrics=frozenset()
+)
+
+_OPTIONAL = ("val_loss", "val_accuracy")
+"""Missing where a run has no validation images."""
+
+
+def epochs_table(
+    runs: Sequence[RecordedRun], points: Iterable[EpochPoints], *, curve: Callable[[RecordedRun], list[EpochResult]]
+) -> pa.Table:
+    """Return the epochs of runs, in the order of the runs: NULL where nothing was measured, NaN where that was NaN.
+
+    Args:
+        runs: with their tags.
+        points: as `RunStore.epochs` gives them.
+        curve: what a run's epochs are where its points are more than one unbroken attempt.
+    """
+    import pyarrow as pa
+
+    found = {run_id: list(each) for run_id, each in itertools.groupby(points, key=lambda point: point.run_id)}
+    rows = [row for run in runs for row in _rows(run, found.get(run.run_id, []), curve)]
+    columns = list(zip(*rows, strict=True)) or [()] * len(EPOCH_COLUMNS)
+    kinds = {name: pa.string() for name in ("sweep", "rung", "run_id")}
+    kinds |= {name: pa.int64() for name in ("trial", "replicate_of", "seed", "epoch")}
+    kinds |= {name: pa.float64() for name in EPOCH_METRICS} | {"finished": pa.timestamp("ms", tz="UTC")}
+    arrays = [pa.array(column, type=kinds[name]) for name, column in zip(EPOCH_COLUMNS, columns, strict=True)]
+    return pa.table(arrays, names=list(EPOCH_COLUMNS))
+
+
+def _rows(
+    run: RecordedRun, points: list[EpochPoints], curve: Callable[[RecordedRun], list[EpochResult]]
+) -> Iterator[tuple[Any, ...]]:
+    tags = run.tags
+    replicate_of = tags.get("replicate_of")
+    about = (
+        tags.get("sweep"),
+        tags.get("rung"),
+        int(tags["trial"]),
+        None if replicate_of is None else int(replicate_of),
+        int(tags["seed"]),
+        run.run_id,
+    )
+    if NOT_FINITE not in tags and _is_one_attempt(points):
+        for point in points:
+            yield *about, point.epoch, *point.values, point.timestamp_ms
+        return
+    for epoch in curve(run):
+        values = (getattr(epoch, field) for field in EPOCH_METRICS.values())
+        yield *about, epoch.epoch, *values, round(epoch.finished_at * 1000)
+
+
+def _is_one_attempt(points: Sequence[EpochPoints]) -> bool:
+    """Return whether points are those of one attempt, without a gap, each metric once an epoch."""
+    before = 0
+    for number, point in enumerate(points, start=1):
+        missing = (name for name, value in zip(EPOCH_METRICS, point.values, strict=True) if value is None)
+        if point.epoch != number or not point.is_once or point.timestamp_ms < before or set(missing) - set(_OPTIONAL):
+            return False
+        before = point.timestamp_ms
+    return True

@@ -1,0 +1,40 @@
+"""What the recorded runs are called, in the milliseconds that a person waits for after the tab key."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from sweeps.tracking.store import sqlite_file, store_uri
+
+_WAIT_SECONDS = 0.1
+"""For a driver that writes just now: a name that is missing is better than a prompt that hangs."""
+
+_QUERY = """
+    SELECT (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'sweep'),
+           (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'rung'),
+           runs.name
+    FROM runs JOIN tags AS kinds USING (run_uuid)
+    WHERE runs.lifecycle_stage = 'active' AND kinds.key = 'kind' AND kinds.value = 'trial'
+    ORDER BY runs.name
+"""
+
+
+def names_of_runs(runs: Path) -> list[str]:
+    """Return what tables call each recorded run, in order: `quick-003`, `quick-003-s1`, `ladder/deep`.
+
+    Nothing where the record is no SQLite file, or cannot be read at once.
+    """
+    path = sqlite_file(store_uri(runs))
+    if path is None or not path.is_file():
+        return []
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
+        ) as database:
+            found = database.execute(_QUERY).fetchall()
+    except sqlite3.Error:
+        return []
+    names = [f"{sweep}/{rung}" if rung else str(name) for sweep, rung, name in found]
+    return list(dict.fromkeys(names))
