@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cifar_core import Classifier, ExportedModel
     from cifar_core.export_formats import FormatName
     from sweeps.execution import BackendName, RunSummary
+    from sweeps.results import Effects
 
 DEFAULT_RUNS = Path("runs")
 """Where everything that runs leave behind lies, unless another folder is named."""
@@ -316,7 +317,7 @@ def leaderboard(
     Args:
         sweep: its name; None for all.
         runs: the runs folder.
-        where: an expression over any column, such as `model.width > 8 and val_accuracy > 0.6`.
+        where: a condition in SQL over any column, such as `model.width > 8 and val_accuracy between 0.6 and 0.7`.
         sort: a column, `-column` for descending; None keeps the order of the ranks.
         limit: at most so many rows.
         each_run: one row a run, with the rank of its configuration.
@@ -330,3 +331,43 @@ def leaderboard(
 
     reader = MlflowReader(Path(runs))
     return query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
+
+
+def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
+    """Return what helped in a search: how much each parameter matters, and what each of its values adds.
+
+    All trials count, those that were stopped early too; see docs/effects.md for how.
+
+    Args:
+        sweep: its name.
+        runs: the runs folder.
+
+    Raises:
+        NoSuchSweepError: there is none of this name.
+        DamagedJournalError: its journal holds nothing that can be read.
+        SweepError: it searched nothing: a ladder, for instance.
+    """
+    from sweeps.results import read_effects
+
+    return read_effects(Path(runs), sweep)
+
+
+def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS) -> pd.DataFrame:
+    """Return the answer to one SELECT: `query("select model.name, max(val_accuracy) from runs group by all")`.
+
+    The tables are `runs` (a row a run), `configurations` and `confirmed` (a row a configuration), with the columns of
+    the leaderboard, and `epochs` (a row an epoch of each run); docs/leaderboard.md has them.
+
+    Args:
+        sql: the SELECT, as DuckDB understands it.
+        sweep: only this sweep's runs; None for all.
+        runs: the runs folder.
+
+    Raises:
+        LeaderboardError: it is no SELECT, or cannot be answered; says why in one line.
+        RecordError: where the record cannot be read.
+    """
+    from sweeps.report import query as answer
+    from sweeps.tracking import MlflowReader
+
+    return answer(MlflowReader(Path(runs)), sql, sweep=sweep)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
-from sweeps.api import DEFAULT_RUNS
-from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.options import runs_option
+from sweeps.formatting import plural
 
 EACH_RUN = "one row a run"
 """Value of `--runs` where no folder follows."""
+
+SCREEN = "-"
+"""Value of an option for a format where no file follows."""
+
+
+AS_TYPED = click.Path()
+"""A file that the tab key completes, as text: where a sweep's name may follow too, a path tells less than its text."""
+
+
+def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that prints a format, or writes it to the file that follows."""
+    return click.option(
+        f"--{name}", f"{name}_to", type=AS_TYPED, is_flag=False, flag_value=SCREEN, metavar="[FILE]", help=text
+    )
 
 
 @click.command()
@@ -24,55 +39,112 @@ EACH_RUN = "one row a run"
     metavar="[FOLDER]",
     help="Alone: one row a run, not one a configuration. With a folder: where the runs are (default: runs).",
 )
-@click.option("--where", metavar="EXPRESSION", help='Only rows for which it holds, such as "model.width > 8".')
+@click.option("--where", metavar="CONDITION", help='Only rows for which it holds, in SQL, such as "model.width > 8".')
+@click.option("--sql", metavar="SELECT", help="Answer a SELECT from runs, configurations, confirmed or epochs.")
+@click.option("--by", metavar="COLUMN", help="Per value of a column: count, best, median; and what it explains.")
+@click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
 @click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many rows.")
-@click.option("--csv", "csv_file", type=FILE, help="Write the rows to a file instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@_format("csv", "Write the rows as CSV; without a file to the screen, as the next three.")
+@_format("json", "Write the rows as JSON.")
+@_format("md", "Write the table as Markdown.")
+@_format("html", "Write the table as a fragment of HTML that loads nothing.")
+@click.option("--parquet", "parquet_to", type=AS_TYPED, metavar="FILE", help="Write the rows as Parquet.")
 def leaderboard(
     sweep: str | None,
     runs_or_folder: tuple[str, ...],
     where: str | None,
+    sql: str | None,
+    by: str | None,
+    columns: str | None,
     sort: str | None,
     limit: int | None,
-    csv_file: Path | None,
-    as_json: bool,
+    csv_to: str | None,
+    json_to: str | None,
+    md_to: str | None,
+    html_to: str | None,
+    parquet_to: str | None,
 ) -> None:
     """Rank the configurations of one sweep, or of all, by the mean of their seeds.
 
-    Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds).
+    Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds). Accuracies are
+    shares: 0.6 is 60 %. The tables and columns of --sql, and ten questions with their answers: docs/leaderboard.md.
 
     \b
     Example:
       sweeps leaderboard
-      sweeps leaderboard quick --where "model == 'resnet' and val_accuracy > 0.6" --sort -lr
+      sweeps leaderboard quick --where "model = 'resnet' and val_accuracy > 0.6" --sort -lr
+      sweeps leaderboard --where "trial = 'quick-001' or model.name like 'res%'"
       sweeps leaderboard quick --runs
-      sweeps leaderboard --csv all.csv
+      sweeps leaderboard quick --columns trial,lr,acc --md
+      sweeps leaderboard quick --by model.name
+      sweeps leaderboard --sql "select model.name, max(val_accuracy) from runs group by all"
+      sweeps leaderboard --csv all.csv --parquet all.parquet
     """
     from sweeps.cli.terminal import console
-    from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
+    from sweeps.report import BoardView, ByValueView, ColumnsView, View, query, query_leaderboard, why_empty
     from sweeps.study import looks_in_words
     from sweeps.tracking import MlflowReader
 
-    runs = _folder(runs_or_folder)
-    each_run = EACH_RUN in runs_or_folder
+    given = {"csv": csv_to, "json": json_to, "md": md_to, "html": html_to, "parquet": parquet_to}
+    sweep, outputs = _outputs(sweep, given)
+    runs, each_run = _folder(runs_or_folder), EACH_RUN in runs_or_folder
     reader = MlflowReader(runs)
-    board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
-    if csv_file is not None:
-        to_csv(board, csv_file)
-        click.echo(f"{len(board)} rows written to {csv_file}")
-    elif as_json:
-        click.echo(to_json(board))
+    view: View
+    if sql is not None:
+        options = {"--where": where, "--by": by, "--columns": columns, "--sort": sort, "--limit": limit}
+        _refuse_beside("--sql", options | {"--runs": each_run or None}, "the SELECT says it all")
+        view = View(query(reader, sql, sweep=sweep))
     else:
-        print_leaderboard(board, console())
-        for line in looks_in_words(runs, sweep):
+        if by is not None:
+            _refuse_beside("--by", {"--columns": columns, "--sort": sort, "--limit": limit}, "--where chooses its rows")
+        board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
+        if by is not None:
+            view = ByValueView(board, by)
+        else:
+            view = BoardView(board) if columns is None else ColumnsView(board, columns.split(","))
+    for name, target in outputs.items():
+        if target == SCREEN:
+            click.echo(view.text(name))
+        else:
+            view.write(name, Path(target))
+            click.echo(f"{plural(len(view.frame), 'row')} written to {target}", err=SCREEN in outputs.values())
+    if not outputs:
+        view.show(console())
+        for line in looks_in_words(runs, sweep) if isinstance(view, BoardView) else ():
             click.echo(line)
-        return
-    if reason := why_empty(board):
+    elif reason := why_empty(view.frame):
         click.echo(reason, err=True)
 
 
+def _outputs(sweep: str | None, given: Mapping[str, str | None]) -> tuple[str | None, dict[str, str]]:
+    """Return the sweep, and format to file or `SCREEN`, of the formats that were asked for.
+
+    `leaderboard --json quick` has always been the sweep `quick` as JSON: a bare word behind such an option is the
+    sweep, where none is named. Only `--csv` and `--parquet` have always been followed by a file.
+    """
+    found = {name: target for name, target in given.items() if target is not None}
+    for name, target in found.items():
+        is_word = target != SCREEN and Path(target).name == target and not Path(target).suffix
+        if sweep is None and is_word and name not in ("csv", "parquet"):
+            sweep, found[name] = target, SCREEN
+    printed = [f"--{name}" for name, target in found.items() if target == SCREEN]
+    if len(printed) > 1:
+        raise click.UsageError(f"{' and '.join(printed)} would both go to the screen: name a file behind one of them")
+    if found.get("parquet") == SCREEN:
+        raise click.UsageError("--parquet wants a file: a screen cannot show it")
+    return sweep, found
+
+
+def _refuse_beside(option: str, others: Mapping[str, object], reason: str) -> None:
+    named = [name for name, value in others.items() if value is not None]
+    if named:
+        raise click.UsageError(f"{option} stands without {', '.join(named)}: {reason}")
+
+
 def _folder(values: tuple[str, ...]) -> Path:
+    from sweeps.api import DEFAULT_RUNS
+
     folders = [value for value in values if value != EACH_RUN]
     if not folders:
         return DEFAULT_RUNS
@@ -113,15 +185,19 @@ def show(run: str, runs: Path) -> None:
 
 
 @click.command()
+@click.argument("sweep", required=False)
 @runs_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(runs: Path, port: int) -> None:
+def ui(sweep: str | None, runs: Path, port: int) -> None:
     """Open MLflow's pages on the recorded runs, for this machine only (127.0.0.1).
+
+    The page shows the runs of SWEEP, or of the newest one, with the parameters that vary among them.
 
     \b
     Example:
+      sweeps ui quick
       sweeps ui --port 5001
     """
     from sweeps.tracking import serve
 
-    serve(runs, port=port)
+    serve(runs, sweep=sweep, port=port)

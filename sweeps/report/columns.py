@@ -40,7 +40,7 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
     columns = list(columns)
     if name in columns:
         return name
-    known = _spoken(columns)
+    known = spoken_columns(columns)
     found = known.get(_plain(name), [])
     if len(found) == 1:
         return found[0]
@@ -51,7 +51,7 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
 
 def closest_columns(name: str, columns: Sequence[str]) -> str:
     """Return `did you mean 'x'?`, or the few that are nearest, for a name that no column has."""
-    known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in _spoken(columns).items()}}
+    known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in spoken_columns(columns).items()}}
     near = difflib.get_close_matches(_plain(name), known, n=CLOSEST, cutoff=0.5)
     near = list(dict.fromkeys(known[text] for text in near))
     if not near:
@@ -59,7 +59,7 @@ def closest_columns(name: str, columns: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" + (f" Or {' or '.join(map(repr, near[1:]))}?" if near[1:] else "")
 
 
-def _spoken(columns: Sequence[str]) -> dict[str, list[str]]:
+def spoken_columns(columns: Sequence[str]) -> dict[str, list[str]]:
     """Return what columns are called beside their own names, to the columns that are called so."""
     fixed = {*COLUMNS, *LAST_COLUMNS}
     configuration = [column for column in columns if column not in fixed]

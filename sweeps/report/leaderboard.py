@@ -1,18 +1,17 @@
-"""The leaderboard: reads the record, has it ranked, filters, sorts and exports it."""
+"""The leaderboard: reads the record, has it ranked, chooses rows and columns, and sorts it."""
 
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cifar_core.errors import closest
-from cifar_core.files import atomic_write
 from sweeps.errors import LeaderboardError
+from sweeps.formatting import is_accuracy
 from sweeps.report.columns import column_named
-from sweeps.report.filter import matching, why_nothing
 from sweeps.report.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
+from sweeps.report.queries import matching
+from sweeps.report.show import name_of_run
 from sweeps.results import rank_configurations, rank_runs
 from sweeps.tracking import RecordReader
 
@@ -37,7 +36,7 @@ def query_leaderboard(
     Args:
         reader: of the record.
         sweep: only this sweep's trials.
-        where: an expression over any column; see `sweeps.report.filter`.
+        where: a condition in SQL over any column; see `sweeps.report.sql`.
         sort: a column, `-column` for descending; missing values last. None keeps the order of the ranks.
         limit: at most so many rows.
         each_run: one row a run, with the rank of its configuration.
@@ -48,11 +47,12 @@ def query_leaderboard(
     """
     if limit is not None and limit < 0:
         raise LeaderboardError(f"limit is {limit}: use 0 or more")
-    recorded = reader.runs(sweep=sweep)
-    if recorded.empty and sweep is not None:
-        _check_sweep(reader, sweep)
+    recorded = recorded_runs(reader, sweep=sweep)
     board = rank_runs(recorded) if each_run else rank_configurations(recorded)
-    frame = board if where is None else board[matching(board, where)]
+    frame, spoken_of = board, list[str]()
+    if where is not None:
+        holds, spoken_of = matching(reader, board, where, sweep=sweep, recorded=recorded)
+        frame = board[holds]
     if sort is not None:
         frame = _sorted(frame, sort)
     rows_in_all = len(frame)
@@ -61,8 +61,20 @@ def query_leaderboard(
     frame = frame.reset_index(drop=True)
     frame.attrs[ROWS_IN_ALL] = rows_in_all
     if where is not None and not rows_in_all and len(board):
-        frame.attrs[WHY_EMPTY] = why_nothing(board, where)
+        frame.attrs[WHY_EMPTY] = _why_nothing(board, where, spoken_of)
     return frame
+
+
+def recorded_runs(reader: RecordReader, *, sweep: str | None) -> pd.DataFrame:
+    """Return the record's table of one row a run.
+
+    Raises:
+        LeaderboardError: nobody has heard of the sweep, where there are others.
+    """
+    recorded = reader.runs(sweep=sweep)
+    if recorded.empty and sweep is not None:
+        _check_sweep(reader, sweep)
+    return recorded
 
 
 def _check_sweep(reader: RecordReader, sweep: str) -> None:
@@ -77,25 +89,31 @@ def why_empty(board: pd.DataFrame) -> str | None:
     return board.attrs.get(WHY_EMPTY)
 
 
-def to_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table; a reader sees the old file or the new one, never half of one."""
-    with atomic_write(path) as file:
-        frame.to_csv(file, index=False)
+def _why_nothing(board: pd.DataFrame, where: str, columns: Sequence[str]) -> str:
+    """Return what the columns of a condition hold that no row fulfils."""
+    said = [_content(board, column) for column in columns if column in board]
+    return f"no row matches {where!r}" + "".join(f"; {text}" for text in said)
 
 
-def to_json(frame: pd.DataFrame) -> str:
-    """Return a list of one object a row; a missing value or one that is not finite is null."""
-    rows = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict(orient="records")]
-    return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
+def _content(board: pd.DataFrame, column: str) -> str:
     import pandas as pd
 
-    if pd.isna(value):
-        return None
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    values = board[column].dropna()
+    if values.empty:
+        return f"{column} has no value in any row"
+    if column != "trial" and all(isinstance(value, float | int) and not isinstance(value, bool) for value in values):
+        unit = " (a share: 0.6 is 60 %)" if is_accuracy(column) else ""
+        return f"{column} is from {values.min():.6g} to {values.max():.6g}{unit}"
+    names = values.map(str)
+    if column == "trial":
+        names = pd.Series([name_of_run(row) for row in board.to_dict(orient="records")])
+    texts = sorted(set(names))
+    shown = ", ".join(texts[:MAX_VALUES]) + (", …" if len(texts) > MAX_VALUES else "")
+    return f"{column} is one of {shown}"
+
+
+MAX_VALUES = 8
+"""Different texts of a column that are named."""
 
 
 def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:

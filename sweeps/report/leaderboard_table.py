@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import (
-    PLAIN_WIDTH,
     accuracy,
     duration,
     number,
@@ -19,7 +17,7 @@ from sweeps.formatting import (
 )
 from sweeps.report.columns import HEADINGS
 from sweeps.report.show import name_of_run
-from sweeps.report.tables import columns_that_fit
+from sweeps.report.tables import columns_that_fit, print_columns, screen_width
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
 if TYPE_CHECKING:
@@ -39,41 +37,31 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
     Accuracies are in percent with their 95 % interval, the mean's where there are several seeds. Where the output
     is no terminal it is plain text of `PLAIN_WIDTH`.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     shown = frame if limit is None else frame.head(limit)
-    width = console.width if console.is_terminal else PLAIN_WIDTH
-    results = _results(shown)
-    # What varies is what a table of results is read for; what little room is left is for what it cost.
-    costs = {name: results.pop(name) for name in (HEADINGS[cost] for cost in _COSTS) if name in results}
-    columns, left_out = columns_that_fit(results | _varying(frame, shown) | costs, width=width)
-    # Without a box two columns stand two blanks apart, as `columns_that_fit` reckons.
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
-    for index, rank in enumerate(shown["rank"]):
-        cells = [column[index] for column in columns.values()]
-        table.add_row(*cells, style="dim" if _is_missing(rank) else None)
-    if console.is_terminal:
-        console.print(table)
-    else:
-        plain = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-        plain.print(table)
-        lines = plain.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        console.out("\n".join(line.rstrip() for line in lines), highlight=False)
+    columns, left_out = columns_that_fit(board_cells(frame, shown), width=screen_width(console))
+    print_columns(columns, console, left=LEFT, dim=[_is_missing(rank) for rank in shown["rank"]])
     rows_in_all = max(len(frame), frame.attrs.get(ROWS_IN_ALL, 0))
-    for line in _remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
+    for line in remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
         print_sentence(console, line, style="dim")
 
 
-_LEFT = {"trial", "status"}
+LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions")
+
+
+def board_cells(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
+    """Return heading to cells of the rows shown: results, what varies among all rows, what it cost."""
+    results = _results(shown)
+    # What varies is what a table of results is read for; what little room is left is for what it cost.
+    costs = {name: results.pop(name) for name in (HEADINGS[cost] for cost in _COSTS) if name in results}
+    return results | _varying(frame, shown) | costs
 
 
 def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return header to cells of what a run did; a column without a value in any row is left out."""
-    rows: list[dict[Any, Any]] = frame.to_dict(orient="records")
+    # Without the configuration: a row of ten thousand takes longer to make than to print.
+    read = [name for name in (*COLUMNS, "replicate_of") if name in frame]
+    rows: list[dict[Any, Any]] = frame[read].to_dict(orient="records")
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "rank": lambda row: _count(row["rank"]),
         "trial": _trial,
@@ -81,14 +69,14 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
         "val_accuracy": _accuracy,
         "val_std": lambda row: percent(_real(row["val_std"])),
         "replicates": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
-        "test_accuracy": lambda row: percent(_real(row["test_accuracy"])),
+        "test_accuracy": _test_accuracy,
         "search_accuracy": lambda row: percent(_real(row["search_accuracy"])),
         "epochs": lambda row: _count(row["epochs"]),
         "train_seconds": lambda row: _text(row["train_seconds"], duration),
         "parameters_millions": lambda row: _text(row["parameters_millions"], number),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
-    always = {"rank", "trial", "status", "val_accuracy"}
+    always = {"rank", "trial", "status"} | ({"val_accuracy"} if not any(built["test_accuracy"]) else set())
     return {HEADINGS.get(name, name): cells for name, cells in built.items() if name in always or any(cells)}
 
 
@@ -120,27 +108,29 @@ def _follows(texts: pd.DataFrame, name: str) -> bool:
     return bool((texts.groupby(chosen)[name].nunique(dropna=False) == 1).all())
 
 
-def _remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
-    remarks: list[str] = []
+def remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
+    """Return what is said below a board: what it hides, and what its numbers mean."""
+    said: list[str] = []
     if hidden:
-        remarks.append(f"{hidden} of {hidden + shown} rows hidden")
+        said.append(f"{hidden} of {hidden + shown} rows hidden")
     if left_out:
-        remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
+        said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
     protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
     if protocols > 1:
-        remarks.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
-    remarks += _confirmations(frame)
+        said.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
+    if (frame["rank"].notna() & frame["val_accuracy"].isna()).any():
+        said.append("without validation images, ranked by test accuracy: that orders them, and selects nothing")
+    said += _confirmations(frame)
     if WHY_EMPTY in frame.attrs:
-        remarks.append(frame.attrs[WHY_EMPTY])
+        said.append(frame.attrs[WHY_EMPTY])
     elif not hidden + shown:
-        remarks.append("no run is recorded here yet")
-    return remarks
+        said.append("no run is recorded here yet")
+    return said
 
 
 def _confirmations(frame: pd.DataFrame) -> list[str]:
     """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
-    rows: list[dict[Any, Any]] = frame.to_dict(orient="records")
-    best = [row for row in rows if row["rank"] == 1]
+    best: list[dict[Any, Any]] = frame[frame["rank"] == 1].to_dict(orient="records")
     remarks = [
         f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {accuracy(row['val_accuracy'])} under "
         f"{plural(int(row['replicates']), 'new seed')}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
@@ -168,8 +158,18 @@ def _trial(row: dict[str, Any]) -> str:
 
 
 def _accuracy(row: dict[str, Any]) -> str:
+    return _with_interval(_real(row["val_accuracy"]), row)
+
+
+def _test_accuracy(row: dict[str, Any]) -> str:
+    """Return the test accuracy, with the interval where the row is ranked by it."""
+    tested = _real(row["test_accuracy"])
+    return percent(tested) if _real(row["val_accuracy"]) is not None else _with_interval(tested, row)
+
+
+def _with_interval(value: float | None, row: dict[str, Any]) -> str:
     low, high = _real(row["ci_low"]), _real(row["ci_high"])
-    text = percent(_real(row["val_accuracy"]))
+    text = percent(value)
     return f"{text} ({percent(low)}–{percent(high)})" if text and low is not None and high is not None else text
 
 
@@ -193,4 +193,4 @@ def _real(value: Any) -> float | None:
 def _is_missing(value: Any) -> bool:
     import pandas as pd
 
-    return bool(pd.isna(value))
+    return value is None or value is pd.NA or value != value

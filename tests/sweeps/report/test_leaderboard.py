@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,9 @@ class RowReader:
 
     def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
         return frame_of(row for row in self._rows if sweep in (None, row["sweep"]))
+
+    def epochs(self, *, sweep: str | None = None) -> pa.Table:
+        raise NotImplementedError
 
     def curve(self, run_id: str) -> list[EpochResult]:
         raise NotImplementedError
@@ -279,6 +283,65 @@ class TestRanks:
             assert list(group["val_accuracy"]) == sorted(group["val_accuracy"], reverse=True)
 
 
+def rung(name: str, tested: float | None, **changes: Any) -> dict[str, Any]:
+    """Return a run of a ladder: no validation image, and a test accuracy once it is complete."""
+    epochs = changes.get("epochs", 20)
+    values = {"sweep": "ladder", "rung": name, "test_accuracy": tested, "config_id": name, "epochs": epochs}
+    values["protocol"] = protocol(train=50_000, validation=0, epochs=epochs)
+    trial = changes.pop("trial", 0)
+    return row(trial, None) | {"key": f"{name}-{trial}", "run_id": f"{name}-{trial}"} | values | changes
+
+
+class TestLadders:
+    def test_rungs_rank_among_themselves_by_test_accuracy_whatever_their_epochs_below_all_that_is_validated(
+        self,
+    ) -> None:
+        rows = [
+            rung("short", 0.55, epochs=10, trial=5),
+            rung("long", 0.65, epochs=40, trial=6),
+            rung("under way", None, trial=7, status="running"),
+            row(1, 0.4),
+            row(2, 0.3),
+        ]
+
+        board = query_leaderboard(RowReader(*rows))
+
+        assert ranks(board) == [(1, 1), (2, 2), (6, 1), (5, 2), (7, None)]
+        assert board["protocol"].tolist()[2:] == ["10000 test images, trained on 50000"] * 3
+        assert board["val_accuracy"].tolist()[:2] == [0.4, 0.3]
+        assert board["val_accuracy"].isna().tolist() == [False, False, True, True, True]
+
+    def test_a_rung_of_several_seeds_has_the_mean_and_students_interval_of_its_test_accuracies(self) -> None:
+        rows = [rung("one", share, trial=seed, seed=seed) for seed, share in enumerate([0.6, 0.62, 0.64])]
+
+        (found,) = query_leaderboard(RowReader(*rows)).to_dict(orient="records")
+
+        assert (found["rank"], found["replicates"]) == (1, 3)
+        assert found["test_accuracy"] == pytest.approx(0.62)
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62 - 0.0496828, 0.62 + 0.0496828), abs=1e-6)
+        assert math.isnan(found["val_std"])
+
+    def test_a_rung_of_one_seed_has_wilsons_interval_on_the_test_images(self) -> None:
+        (found,) = query_leaderboard(RowReader(rung("one", 0.6388))).to_dict(orient="records")
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62933, 0.64817), abs=1e-4)
+
+    def test_a_reduced_budget_is_not_ranked_with_the_full_one(self) -> None:
+        rows = [rung("full", 0.5), rung("cut", 0.6, reduced="1 of 20 epochs", trial=1)]
+        assert set(query_leaderboard(RowReader(*rows))["rank"]) == {1}
+
+    def test_a_test_accuracy_beside_a_validation_accuracy_ranks_nobody(self) -> None:
+        rows = [row(0, 0.6, test_accuracy=0.5), row(1, 0.55, test_accuracy=0.7)]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 2)]
+
+    def test_the_table_says_what_it_is_ordered_by(self) -> None:
+        text = io.StringIO()
+        rows = RowReader(rung("baseline", 0.6388), rung("deep", 0.7, trial=1))
+        print_leaderboard(query_leaderboard(rows), Console(file=text, width=100))
+        assert "63.88 (62.93–64.82)" in text.getvalue()
+        assert "val acc" not in text.getvalue()
+        assert "ranked by test accuracy: that orders them, and selects nothing" in text.getvalue()
+
+
 class TestIntervals:
     def test_a_single_run_has_wilsons_interval_on_its_validation_images(self) -> None:
         from statsmodels.stats.proportion import proportion_confint
@@ -336,7 +399,7 @@ class TestOrder:
         reader = RowReader(row(0, 0.9, **{"optimizer.lr": 0.1}), row(1, 0.8, **{"optimizer.lr": 0.2}))
         columns = query_leaderboard(reader).columns
         assert column_named(typed, columns) == column
-        assert list(query_leaderboard(reader, where=f"`{typed}` == none or `{typed}` != none")["trial"]) == [0, 1]
+        assert list(query_leaderboard(reader, where=f'"{typed}" is null or `{typed}` is not null')["trial"]) == [0, 1]
 
     def test_a_word_that_several_columns_end_in_names_them(self) -> None:
         with pytest.raises(LeaderboardError, match=r"may be any of data\.size, model\.size"):

@@ -1,0 +1,106 @@
+"""The record's tables as Arrow for DuckDB, and an answer as a table of the same kinds of columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+TIMES = ("started", "finished")
+"""Columns that the record holds as text of ISO 8601 in UTC, and SQL as times."""
+
+
+def arrow_of(frame: pd.DataFrame) -> pa.Table:
+    """Return a table of the record's columns for DuckDB.
+
+    A missing value is NULL, a text that is a time is one. A column holds one kind of value: one with text and numbers
+    in it becomes text.
+    """
+    import pyarrow as pa
+
+    return pa.table([_column(frame[name]) for name in frame], names=list(map(str, frame.columns)))
+
+
+def _column(values: pd.Series) -> pa.Array:
+    import pyarrow as pa
+
+    if values.dtype != "object" and values.name not in TIMES:
+        return pa.array(values, from_pandas=True)
+    cells = [None if _is_missing(cell) else cell for cell in values]
+    if values.name in TIMES:
+        return pa.array(cells, type=pa.string()).cast(pa.timestamp("us", tz="UTC"))
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if kinds <= {bool} or kinds <= {str}:
+        # No value in any row: NULL, which compares with everything.
+        return pa.array(cells)
+    if kinds <= {int, float}:
+        return pa.array(cells, type=pa.float64())
+    return pa.array([cell if isinstance(cell, str) or cell is None else _as_text(cell) for cell in cells], pa.string())
+
+
+def _as_text(cell: Any) -> str:
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+def _is_missing(cell: Any) -> bool:
+    import pandas as pd
+
+    return cell is None or cell is pd.NA or cell != cell
+
+
+def frame_of_answer(table: pa.Table, *, columns: Iterable[str]) -> pd.DataFrame:
+    """Return an answer with whole numbers as `Int64`, times as the record writes them, and names without quotes.
+
+    Args:
+        table: the answer.
+        columns: of the tables it came from: `max("optimizer.lr")` is called `max(optimizer.lr)`.
+    """
+    import pandas as pd
+
+    dotted = [column for column in columns if not column.isidentifier()]
+    names = _unlike([_plain_name(name, dotted) for name in table.column_names])
+    series = [_series(table.column(index)) for index in range(table.num_columns)]
+    frame = pd.concat(series, axis=1) if series else pd.DataFrame()
+    frame.columns = pd.Index(names)
+    return frame
+
+
+def _plain_name(name: str, dotted: Iterable[str]) -> str:
+    for column in dotted:
+        name = name.replace(f'"{column}"', column)
+    return name.replace("count_star()", "count(*)")
+
+
+def _unlike(names: Iterable[str]) -> list[str]:
+    """Return names of which none stands twice: `trial`, `trial_1`."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        found.append(name if name not in found else next(other for other in numbered if other not in found))
+    return found
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series:
+    import pandas as pd
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return pd.Series(column.cast(pa.int64(), safe=False).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        # DuckDB adds whole numbers up as 128 bits.
+        return pd.Series([None if cell is None else int(cell) for cell in column.to_pylist()], dtype="Int64")
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return pd.Series(column.cast(pa.float64()).to_pandas())
+    if pa.types.is_timestamp(kind):
+        return pd.Series([None if cell is None else _time(cell) for cell in column.to_pylist()], dtype="object")
+    return pd.Series(column.to_pylist(), dtype="object")
+
+
+def _time(moment: Any) -> str:
+    text: str = moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,111 @@
+"""What a setting brings: the runs of each of its values, and the share of the metric's variance that it explains."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweeps.errors import LeaderboardError
+from sweeps.formatting import number, plural, short_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_VALUES = 8
+"""Different numbers of a column, beyond which they are put into `RANGES` of as many rows each."""
+RANGES = 4
+METRIC = "val_accuracy"
+
+HOW = "how"
+"""Attribute of a frame: how its importance was computed, in a sentence or two."""
+
+
+def by_value(board: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return one row a value of a column, the best first: count, best, median and the column's importance.
+
+    The importance is the share of the variance of `val_accuracy` between the values: epsilon squared, which is eta
+    squared less what as many groups explain by chance (Kelley, 1935), and 0 at least. It is of what has a rank, within
+    the protocol of the board's first row: other budgets have other accuracies. Columns that vary together share what
+    they explain.
+
+    Args:
+        board: of the leaderboard; only its rows with a rank count.
+        column: a column of it; one of many different numbers is put into ranges.
+
+    Raises:
+        LeaderboardError: no row has a rank and a value of the column, or the column is the metric itself.
+    """
+    import pandas as pd
+
+    if column == METRIC:
+        raise LeaderboardError(f"{METRIC} is what values are compared by: name a setting, such as model.name")
+    ranked = board[board["rank"].notna() & board[METRIC].notna()]
+    one = ranked[ranked["protocol"] == ranked["protocol"].iloc[0]] if len(ranked) else ranked
+    values = one[column]
+    counted = one[values.notna()]
+    if counted.empty:
+        raise LeaderboardError(f"no row with a rank has a value of {column}: nothing to compare")
+    groups: dict[str, list[float]] = {}
+    for label, accuracy in zip(_labels(counted[column].tolist()), counted[METRIC].tolist(), strict=True):
+        groups.setdefault(label, []).append(float(accuracy))
+    share = importance(list(groups.values()))
+    best_first = sorted(groups.items(), key=lambda group: -max(group[1]))
+    rows = [
+        {column: label, "count": len(found), "best": max(found), "median": statistics.median(found)}
+        for label, found in best_first
+    ]
+    frame = pd.DataFrame(rows).assign(importance=pd.Series([share] * len(rows), dtype="float64"))
+    frame.attrs[HOW] = _how(column, share, counted=len(counted), left_out=len(ranked) - len(counted))
+    return frame
+
+
+def importance(groups: Sequence[Sequence[float]]) -> float | None:
+    """Return epsilon squared of groups of values, 0 at least; None where no two values of a group can be compared."""
+    everything = [value for group in groups for value in group]
+    inside = len(everything) - len(groups)
+    if inside < 1 or len(groups) < 2:
+        return None
+    mean = math.fsum(everything) / len(everything)
+    total = math.fsum((value - mean) ** 2 for value in everything)
+    within = 0.0
+    for group in groups:
+        own = math.fsum(group) / len(group)
+        within += math.fsum((value - own) ** 2 for value in group)
+    if total == 0:
+        return None
+    between = total - within
+    return max(0.0, min(1.0, (between - (len(groups) - 1) * within / inside) / total))
+
+
+def _how(column: str, share: float | None, *, counted: int, left_out: int) -> list[str]:
+    said = []
+    if share is None:
+        said.append(f"the importance of {column} cannot be said: it needs two values, and more ranked rows than values")
+    else:
+        said.append(
+            f"{column} explains {100 * share:.0f} % of the variance of {METRIC} among {plural(counted, 'row')} with a "
+            "rank (epsilon squared: the share between its values, less what as many groups explain by chance)"
+        )
+    if left_out:
+        said.append(f"{plural(left_out, 'row')} of another protocol or without a value not counted")
+    return said
+
+
+def _labels(values: Sequence[Any]) -> list[str]:
+    """Return what each value is shown as: itself, or the range of numbers that it lies in."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not numbers or len(set(values)) <= MOST_VALUES:
+        exact = len({short_value(value) for value in set(values)}) == len(set(values))
+        return [short_value(value) if exact else str(value) for value in values]
+    ordered = sorted(values)
+    # Equal numbers lie in one range.
+    limits = sorted({ordered[len(ordered) * part // RANGES] for part in range(1, RANGES)})
+    place = [sum(value >= limit for limit in limits) for value in values]
+    texts = {}
+    for which in set(place):
+        inside = [value for value, where in zip(values, place, strict=True) if where == which]
+        low, high = number(min(inside)), number(max(inside))
+        texts[which] = low if low == high else f"{low} – {high}"
+    return [texts[which] for which in place]

@@ -1,0 +1,46 @@
+"""The page of the leaderboard asks questions that the record answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweep_fakes import book, epoch, next_trial
+
+import sweeps
+from sweeps.tracking import Tracker
+from sweeps.trial_record import Outcome
+
+PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
+QUESTIONS = re.findall(r"\| `(select [^`]*)` \|", PAGE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def record(recorded_runs: Path) -> Path:
+    """A runs folder with one complete trial."""
+    trial = replace(next_trial(book(recorded_runs).open()), outcome=Outcome.COMPLETE)
+    trial = replace(trial, epochs=(epoch(1, 0.25), epoch(2, 0.6), epoch(3, 0.5)), finished=trial.started + 3)
+    with Tracker(runs=recorded_runs, sweep="tiny", study=trial.study, description="", environment={}) as tracker:
+        tracker.write(trial)
+    return recorded_runs
+
+
+def test_the_page_has_ten_questions() -> None:
+    assert len(QUESTIONS) == 10
+
+
+def test_every_question_is_answered(record: Path) -> None:
+    answers = {question: sweeps.query(question, runs=record) for question in QUESTIONS}
+
+    empty = {question for question, answer in answers.items() if answer.empty}
+    # The one trial has another name, nobody has confirmed it.
+    assert all("quick-017" in question or "confirmed" in question for question in empty)
+
+
+def test_an_epoch_is_a_row_and_a_run_is_one(record: Path) -> None:
+    rows = sweeps.query("select epoch, val_accuracy from epochs where trial = 'tiny-000' order by epoch", runs=record)
+
+    assert rows.to_dict(orient="list") == {"epoch": [1, 2, 3], "val_accuracy": [0.25, 0.6, 0.5]}
+    assert sweeps.query("select count(*) as n from runs", runs=record)["n"].tolist() == [1]
