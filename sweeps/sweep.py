@@ -86,7 +86,7 @@ class SweepResult:
         from sweeps.report import print_leaderboard
 
         text = io.StringIO()
-        print_leaderboard(self.leaderboard, Console(file=text, width=PLAIN_WIDTH), limit=30)
+        print_leaderboard(self.leaderboard, Console(file=text, width=PLAIN_WIDTH, force_jupyter=False), limit=30)
         return f"{self.name}\n{text.getvalue()}"
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""Showing what is recorded: leaderboard and filter, a sweep's status, one run, a ladder's table, pictures and page.
+"""Showing what is recorded: leaderboard and SQL, a sweep's status, one run, a ladder's table, pictures and page.
 
 Everything here reads; nothing here trains or changes a record.
 """
@@ -11,27 +11,47 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.report.compare import print_comparison
+    from sweeps.report.effects_table import effects_to_csv, effects_to_json, print_effects
+    from sweeps.report.exports import to_csv, to_json
+    from sweeps.report.inspected import Inspected, augmentation_behind, network_behind
     from sweeps.report.ladder_page import write_ladder
     from sweeps.report.ladder_table import print_ladder
-    from sweeps.report.leaderboard import query_leaderboard, to_csv, to_json, why_empty
+    from sweeps.report.leaderboard import query_leaderboard, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
+    from sweeps.report.mistakes import Mistake, Mistakes, find_mistakes
     from sweeps.report.page.write import report_path, write_report
+    from sweeps.report.queries import query
     from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
     from sweeps.report.status import headline, print_status
+    from sweeps.report.views import BoardView, ByValueView, ColumnsView, View
     from sweeps.report.weights import Weights, find_weights
 
 __all__ = [
+    "BoardView",
+    "ByValueView",
+    "ColumnsView",
+    "Inspected",
+    "Mistake",
+    "Mistakes",
+    "View",
     "Weights",
+    "augmentation_behind",
+    "effects_to_csv",
+    "effects_to_json",
+    "find_mistakes",
     "find_run",
     "find_weights",
     "headline",
     "name_of_run",
+    "network_behind",
     "print_comparison",
     "print_confusion",
+    "print_effects",
     "print_ladder",
     "print_leaderboard",
     "print_run",
     "print_status",
+    "query",
     "query_leaderboard",
     "report_path",
     "to_csv",
@@ -44,10 +64,23 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Inspected": "inspected",
+        "Mistake": "mistakes",
+        "Mistakes": "mistakes",
+        "BoardView": "views",
+        "ByValueView": "views",
+        "ColumnsView": "views",
+        "View": "views",
         "Weights": "weights",
+        "effects_to_csv": "effects_table",
+        "effects_to_json": "effects_table",
+        "augmentation_behind": "inspected",
+        "find_mistakes": "mistakes",
+        "network_behind": "inspected",
         "find_run": "show",
         "find_weights": "weights",
         "headline": "status",
+        "print_effects": "effects_table",
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",
         "print_comparison": "compare",
@@ -55,10 +88,11 @@ __getattr__, __dir__ = lazy_face(
         "print_confusion": "show",
         "print_run": "show",
         "print_status": "status",
+        "query": "queries",
         "query_leaderboard": "leaderboard",
         "report_path": "page.write",
-        "to_csv": "leaderboard",
-        "to_json": "leaderboard",
+        "to_csv": "exports",
+        "to_json": "exports",
         "why_empty": "leaderboard",
         "write_ladder": "ladder_page",
         "write_report": "page.write",

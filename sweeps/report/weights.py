@@ -45,8 +45,7 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
     Raises:
         SweepError: there is no such run, it did not come to its end, or its weights are gone; says what to do.
     """
-    recorded = reader.runs(sweep=name)
-    rows = [_complete(find_run(reader, name))] if recorded.empty else _best_of(recorded, name)
+    rows = runs_behind(reader, name)
     for row in rows:
         for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
             return Weights(
@@ -63,11 +62,22 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
     )
 
 
+def runs_behind(reader: RecordReader, name: str) -> list[dict[str, Any]]:
+    """Return the complete runs that a name stands for, the one to use first; arguments and errors of `find_weights`."""
+    recorded = reader.runs(sweep=name)
+    return [_complete(find_run(reader, name))] if recorded.empty else _best_of(recorded, name)
+
+
 def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
     """Return the complete runs of the best configuration, the one to use first."""
     import pandas as pd
 
     best = rank_configurations(recorded).iloc[0].to_dict()
+    if not pd.isna(best["rank"]) and pd.isna(best["val_accuracy"]):
+        raise SweepError(
+            f"{sweep} is ordered by its test accuracy, and nothing is chosen by that: name one of its runs, such as "
+            f"{name_of_run(best)}"
+        )
     if pd.isna(best["rank"]):
         raise SweepError(
             f"no run of {sweep} has a rank (yet): `sweeps leaderboard {sweep}` lists them, name one of them"

@@ -69,6 +69,7 @@ class TestHelp:
             "leaderboard tiny",
             "show tiny/0",
             "status tiny",
+            "effects tiny",
             "report tiny",
             "list",
             "stop tiny",

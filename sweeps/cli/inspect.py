@@ -1,0 +1,45 @@
+"""`sweeps inspect`: looking at images, augmentations, networks and mistakes."""
+
+from __future__ import annotations
+
+import click
+
+from cifar_core.errors import closest
+from sweeps.cli.inspect_data import augment, images
+from sweeps.cli.inspect_mistakes import mistakes
+from sweeps.cli.inspect_network import activations, summary
+
+
+class _Subjects(click.Group):
+    """What there is to look at, in the order of a run; an unknown one names the closest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"nothing to inspect is called {args[0]!r}: {closest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Subjects)
+def inspect() -> None:
+    """Look at the images, at what an augmentation does, into a network, at its mistakes.
+
+    Each writes a picture (a PNG, or a page with --out FILE.html), says where it is, and shows it in a terminal that
+    can: by the protocol of kitty, iTerm2 or sixel, else in blocks of colour. Nothing is trained, nothing is recorded.
+
+    \b
+    Example:
+      sweeps inspect images
+      sweeps inspect augment flip-erase-crop --draws 3
+      sweeps inspect summary resnet --set model.width=16
+      sweeps inspect activations quick cat.jpg
+      sweeps inspect mistakes quick --validation
+    """
+
+
+for subject in (images, augment, summary, activations, mistakes):
+    inspect.add_command(subject)

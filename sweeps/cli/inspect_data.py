@@ -1,0 +1,244 @@
+"""`sweeps inspect images` and `sweeps inspect augment`: what there is to learn from, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.cli.picture_output import Picture, deliver, picture_options
+from sweeps.errors import SweepError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from cifar_core import TrainingConfig
+    from sweeps.pictures import Step
+
+MOST_ROWS = 60
+"""Of a picture of augmentations: more are not looked at."""
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(1, 30), default=8, show_default=True, help="Images of each class.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which ones.")
+@picture_options
+def images(count: int, seed: int, out: Path | None, show: Any, runs: Path) -> None:
+    """Show the ten classes: examples from the training images, and how many there are.
+
+    \b
+    Example:
+      sweeps inspect images --seed 1
+    """
+    import numpy as np
+
+    from cifar_core.data import CLASS_NAMES, load_training_images
+    from sweeps.pictures import image_grid
+
+    training, _ = load_training_images()
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(np.flatnonzero(training.labels_N == k), count, replace=False) for k in range(len(CLASS_NAMES))]
+    counts = np.bincount(training.labels_N, minlength=len(CLASS_NAMES)).tolist()
+    title = "CIFAR-10: the ten classes"
+    subtitle = f"{count} of each among the {len(training):,} training images, drawn with seed {seed}"
+    png = image_grid(
+        [list(training.images_NHWC[indices]) for indices in chosen],
+        labels=CLASS_NAMES,
+        title=title,
+        subtitle=subtitle,
+        notes=[f"{each:,} images" for each in counts],
+    )
+    rows = [
+        (name, str(each), " ".join(map(str, indices)))
+        for name, each, indices in zip(CLASS_NAMES, counts, chosen, strict=True)
+    ]
+    picture = Picture(
+        png=png,
+        name="images" if seed == 0 else f"images-seed-{seed}",
+        title=title,
+        alt=f"A grid of small photographs, a row for each of {', '.join(CLASS_NAMES)}: {subtitle}.",
+        tiles=[(name, training.images_NHWC[indices[0]]) for name, indices in zip(CLASS_NAMES, chosen, strict=True)],
+        notes=(f"{subtitle}.",),
+        headings=("class", "training images", "numbers of those shown"),
+        rows=rows,
+    )
+    deliver(picture, out=out, show=show, runs=runs)
+
+
+@click.command()
+@click.argument("name", metavar="RECIPE|RUN|FILE")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of what is drawn.")
+@click.option("--draws", type=click.IntRange(1, 20), default=1, show_default=True, help="Rows for each image.")
+@click.option("--count", type=click.IntRange(1, 20), default=6, show_default=True, help="Images, a class each.")
+@click.option("--image", "chosen", multiple=True, help="A file or a training image's number; may be repeated.")
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "cifar10", "imagenet"]),
+    help="Default that of the run or the file, cifar10 for a recipe.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change it: data.augmentation=flip.")
+@picture_options
+def augment(
+    name: str,
+    seed: int,
+    draws: int,
+    count: int,
+    chosen: tuple[str, ...],
+    normalization: str | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    show: Any,
+    runs: Path,
+) -> None:
+    """Show what each operation of an augmentation does to the same images, step by step.
+
+    RECIPE is none, flip, flip-crop, flip-erase-crop, pad-flip-gray-crop, or a list: '[normalize, flip, {crop: {padding:
+    2}}]'. RUN is named as in `sweeps show`; of a ladder's FILE a rung is named as FILE:RUNG. What an operation left as
+    it was is drawn pale. After normalize its mean and deviation are taken back for the eye: 0 is the mean colour.
+
+    \b
+    Example:
+      sweeps inspect augment flip-erase-crop --draws 3 --seed 1
+    """
+    from sweeps.pictures import augmentation_steps
+    from sweeps.report import augmentation_behind
+    from sweeps.tracking import MlflowReader
+
+    found = augmentation_behind(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
+    pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
+    if len(labels) * draws > MOST_ROWS:
+        raise SweepError(f"{len(labels)} images × {draws} draws are more than {MOST_ROWS} rows: lower one of them")
+    steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
+    title = f"What {found.name} does to images"
+    subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: left as it was"
+    png = augmentation_steps(
+        steps,
+        title=title,
+        subtitle=subtitle,
+        labels=[label if draw == 0 else "" for label in labels for draw in range(draws)],
+        group=draws,
+    )
+    operations = ", then ".join(step.name for step in steps[1:])
+    picture = Picture(
+        png=png,
+        name=f"augment-{found.name}" + (f"-seed-{seed}" if seed else ""),
+        title=title,
+        alt=f"A row for each image and a column for each step: the image, then {operations}. {subtitle}.",
+        tiles=[(step.name, step.images[row]) for row in range(0, len(labels) * draws, draws) for step in steps],
+        notes=(
+            f"{operations[:1].upper()}{operations[1:]}.",
+            "Values after normalize are shown with its mean and deviation taken back: 0 is the mean colour.",
+        ),
+        headings=("step", "arguments and values"),
+        rows=[(step.name, step.note.replace("\n", ", ")) for step in steps],
+    )
+    deliver(picture, out=out, show=show, runs=runs)
+
+
+def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -> tuple[np.ndarray, list[str]]:
+    """Return N×32×32×3 images and what to call each: those that are named, else some of the training images."""
+    import numpy as np
+
+    from cifar_core.data import CLASS_NAMES, load_training_images
+
+    if chosen:
+        named = [image_named(each, out=out) for each in chosen]
+        return np.stack([pixels for pixels, _ in named]), [label for _, label in named]
+    training, _ = load_training_images()
+    rng = np.random.default_rng(seed)
+    classes = [*rng.permutation(len(CLASS_NAMES)), *rng.permutation(len(CLASS_NAMES))][:count]
+    indices = [int(rng.choice(np.flatnonzero(training.labels_N == k))) for k in classes]
+    return training.images_NHWC[indices], [CLASS_NAMES[k] for k in classes]
+
+
+def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]:
+    """Return an image of 32×32×3 and what to call it: a training image by its number, else a file of any kind.
+
+    Args:
+        name: the number, or the file.
+        out: where a picture of it is to be written.
+
+    Raises:
+        ImageError: the file is no image that can be read.
+        SweepError: there is no training image of this number, or `out` would write over the file.
+    """
+    from cifar_core.data import CLASS_NAMES, load_training_images
+    from cifar_core.errors import ImageError
+    from cifar_core.image_file import read_image
+
+    if not (name.isascii() and name.isdecimal()):
+        if out is not None and out.resolve() == Path(name).resolve():
+            raise SweepError(f"--out would write over the image {_printable(name)}: name another file")
+        try:
+            return read_image(name), _printable(Path(name).name)
+        except ImageError as error:
+            raise ImageError(f"{_printable(name)}: {error}") from error
+    training, _ = load_training_images()
+    number = int(name[:12])
+    if number >= len(training):
+        raise SweepError(f"there is no training image {name}: they are numbered from 0 to {len(training) - 1:,}")
+    return training.images_NHWC[number], f"{CLASS_NAMES[int(training.labels_N[number])]} {number}"
+
+
+def _printable(name: str) -> str:
+    """Return a file's name without what would move a terminal's cursor or colour its text."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws: int) -> list[Step]:
+    """Return the columns: rows of one image stand together, one a draw; the first draw is that of the seed alone."""
+    import numpy as np
+    import torch
+
+    from cifar_core.augment import NORMALIZATIONS, augment_in_steps
+    from cifar_core.recipes import operations_of
+    from sweeps.pictures import Step
+
+    operations = operations_of(config.data.augmentation)
+    generator = torch.Generator().manual_seed(seed)
+    drawn: list[list[Tensor]] = [
+        list(
+            augment_in_steps(
+                torch.from_numpy(np.array(pixels_NHWC)),
+                operations=operations,
+                normalization=config.data.normalization,
+                generator=generator,
+            )
+        )
+        for _ in range(draws)
+    ]
+    mean, std = (torch.tensor(each)[:, None, None] for each in NORMALIZATIONS[config.data.normalization])
+    steps: list[Step] = []
+    before, normalized = torch.empty(0), False
+    for number, ((title, arguments), *values) in enumerate(zip(_titles(operations), *drawn, strict=True)):
+        normalized = normalized or (number > 0 and operations[number - 1].op == "normalize")
+        stacked = torch.stack(values, dim=1).flatten(0, 1)  # N×draws, an image's draws beside each other
+        unit = (stacked * std + mean if normalized else stacked).clamp(0, 1)
+        images = (unit * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        same = [torch.equal(now, then) for now, then in zip(stacked, before, strict=True)] if number else []
+        note = "\n".join([*arguments, f"{stacked.min():.2f} to {stacked.max():.2f}"])
+        steps.append(Step(name=title, images=list(images), note=note, unchanged=same))
+        before = stacked
+    return steps
+
+
+def _titles(operations: Sequence[Any]) -> list[tuple[str, list[str]]]:
+    """Return the name of each step and its arguments, the image itself first."""
+    from cifar_core.recipes import operation_record
+
+    return [
+        ("image", []),
+        *(
+            (each.op, [f"{field} {_text(value)}" for field, value in operation_record(each).items() if field != "op"])
+            for each in operations
+        ),
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()

@@ -1,0 +1,138 @@
+"""`sweeps inspect mistakes`: what a trained network gets wrong, and how sure it is of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.cli.picture_output import Picture, deliver, picture_options
+
+if TYPE_CHECKING:
+    from sweeps.report import Mistake, Mistakes
+
+
+class _ClassName(click.ParamType[int]):
+    """The name of a class, as its number."""
+
+    name = "class"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from cifar_core.data import CLASS_NAMES
+        from cifar_core.errors import closest
+
+        if value not in CLASS_NAMES:
+            self.fail(f"no class {value!r}: {closest(str(value), CLASS_NAMES)}", param, ctx)
+        return CLASS_NAMES.index(value)
+
+
+@click.command()
+@click.argument("name", metavar="RUN|SWEEP")
+@click.option("--validation", is_flag=True, help="Of the validation images; the test set stays shut.")
+@click.option("--count", type=click.IntRange(1, 120), default=24, show_default=True, help="At most, the surest first.")
+@click.option("--is", "truth", type=_ClassName(), metavar="CLASS", help="Only images of this class.")
+@click.option("--as", "taken_for", type=_ClassName(), metavar="CLASS", help="Only images taken for this class.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of drawing.")
+@picture_options
+def mistakes(
+    name: str,
+    validation: bool,
+    count: int,
+    truth: int | None,
+    taken_for: int | None,
+    as_json: bool,
+    out: Path | None,
+    show: Any,
+    runs: Path,
+) -> None:
+    """Show the test images that a finalised run got wrong and was surest of.
+
+    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. The test set is sealed: only what
+    `sweeps finalize` or a ladder has measured on it is shown, and that adds no look and changes no record. Of any other
+    run --validation shows the validation images. What is right and wrong is compared with the record, image by image.
+
+    \b
+    Example:
+      sweeps inspect mistakes quick --is cat --as dog
+    """
+    from sweeps.report import find_mistakes
+    from sweeps.tracking import MlflowReader
+
+    of = find_mistakes(MlflowReader(runs), name, runs=runs, of="validation" if validation else "test")
+    fitting = [each for each in of.found if truth in (None, each.truth) and taken_for in (None, each.predicted)]
+    shown = fitting[:count]
+    if as_json:
+        click.echo(json.dumps([_record(each) for each in shown], indent=2))
+    else:
+        click.echo(_headline(of))
+        click.echo(f"compared with {of.checked}: {'the same' if of.disagreement is None else 'not the same'}")
+        if not shown:
+            click.echo("none of them is such a mistake" if of.found else "there is no mistake to show")
+    if shown and (out is not None or not as_json):
+        deliver(_picture(of, shown, fitting=len(fitting)), out=out, show=show, runs=runs)
+    if of.disagreement is not None:
+        click.echo(f"warning: {of.disagreement}", err=True)
+        sys.exit(1)
+
+
+def _headline(of: Mistakes) -> str:
+    from sweeps.formatting import accuracy
+
+    return f"{of.run}: {len(of.found):,} of {of.images:,} {of.of} images wrong, {accuracy(of.accuracy)} right"
+
+
+def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture:
+    import numpy as np
+
+    from cifar_core.data import CLASS_NAMES
+    from sweeps.pictures import mistakes_grid
+
+    headline = _headline(of).partition(": ")[2]
+    part = f"; {fitting:,} of these kinds" if fitting < len(of.found) else ""
+    title = f"What {of.run} gets wrong and is surest of"
+    png = mistakes_grid(
+        [each.image_HWC for each in shown],
+        truths=[each.truth for each in shown],
+        predictions=[each.predicted for each in shown],
+        probabilities=np.stack([each.probabilities_K for each in shown]),
+        class_names=CLASS_NAMES,
+        title=title,
+        subtitle=f"{headline}{part}\norange: taken for, and how surely; black: what it is; grey: the image's number",
+        numbers=[each.number for each in shown],
+    )
+    worst = shown[0]
+    return Picture(
+        png=png,
+        name=f"mistakes-{of.run}-{of.of}",
+        title=title,
+        alt=f"{len(shown)} small photographs that {of.run} took for another class; the surest, a "
+        f"{CLASS_NAMES[worst.truth]}, for {CLASS_NAMES[worst.predicted]} with {100 * worst.probability:.1f} %.",
+        tiles=[(f"{CLASS_NAMES[each.truth]} as {CLASS_NAMES[each.predicted]}", each.image_HWC) for each in shown],
+        notes=(f"{headline}{part}.",),
+        headings=("image", "is", "taken for", "%", "% of what it is"),
+        rows=[
+            (
+                str(each.number),
+                CLASS_NAMES[each.truth],
+                CLASS_NAMES[each.predicted],
+                f"{100 * each.probability:.2f}",
+                f"{100 * each.probabilities_K[each.truth]:.2f}",
+            )
+            for each in shown
+        ],
+    )
+
+
+def _record(each: Mistake) -> dict[str, Any]:
+    from cifar_core.data import CLASS_NAMES
+
+    return {
+        "image": each.number,
+        "is": CLASS_NAMES[each.truth],
+        "taken_for": CLASS_NAMES[each.predicted],
+        "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, each.probabilities_K, strict=True)},
+    }

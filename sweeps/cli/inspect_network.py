@@ -1,0 +1,291 @@
+"""`sweeps inspect summary` and `sweeps inspect activations`: a network's layers, and what they make of an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.cli.inspect_data import image_named
+from sweeps.cli.picture_output import Picture, deliver, picture_options
+from sweeps.errors import SweepError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cifar_core import Layer
+    from sweeps.report import Inspected
+
+HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change the network: model.width=16; repeatable."
+)
+
+
+@click.command()
+@click.argument("name", metavar="MODEL|RUN|FILE")
+@set_option
+@click.option("--batch", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Images, for the memory.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@picture_options
+def summary(
+    name: str, overrides: tuple[str, ...], batch: int, as_json: bool, out: Path | None, show: Any, runs: Path
+) -> None:
+    """List a network's layers: outputs, parameters, multiply-adds, memory. A file is written with --out only.
+
+    MODEL is simple, deep, resnet, lean, vgg, torchvision_vgg16, or your own as 'nets:Tiny'; RUN is named as in `sweeps
+    show`; of a ladder's FILE a rung is named as FILE:RUNG. All is measured with a batch of ones through the real
+    network, with untrained weights. Multiply-adds are those of convolutions and Linear for one image, without biases;
+    memory is that of a layer's output in evaluation, none where it lies in its input's. Training keeps more.
+
+    \b
+    Example:
+      sweeps inspect summary resnet --set model.width=16
+    """
+    from cifar_core import build_model, layer_table
+    from sweeps.report import network_behind
+    from sweeps.tracking import MlflowReader
+
+    found = network_behind(MlflowReader(runs), name, overrides=overrides)
+    layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
+    totals = _totals(layers, batch=batch)
+    if as_json:
+        rows = [asdict(layer) for layer in layers]
+        click.echo(json.dumps({"name": found.name, "batch": batch, "layers": rows, "totals": totals}, indent=2))
+    else:
+        _print_table(found, layers, totals=totals, batch=batch)
+    if out is not None:
+        deliver(_chart(found, layers, totals=totals, batch=batch), out=out, show=show, runs=runs)
+
+
+def _totals(layers: Sequence[Layer], *, batch: int) -> dict[str, int]:
+    return {
+        "parameters": sum(layer.parameters for layer in layers),
+        "multiply_adds": sum(layer.multiply_adds or 0 for layer in layers),
+        "parameter_bytes": sum(layer.parameter_bytes for layer in layers),
+        "activation_bytes": batch * sum(layer.activation_bytes for layer in layers),
+    }
+
+
+def _row(layer: Layer, *, batch: int) -> tuple[str, ...]:
+    from sweeps.formatting import bytes_in_words
+
+    return (
+        layer.name or "(the whole)",
+        layer.kind,
+        _shape(layer),
+        f"{layer.parameters:,}" if layer.parameters else "",
+        f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+        bytes_in_words(batch * layer.activation_bytes) if layer.activation_bytes else "",
+    )
+
+
+def _shape(layer: Layer) -> str:
+    return "not called" if layer.output_shape is None else "×".join(map(str, layer.output_shape)) or "a number"
+
+
+def _sentences(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> list[str]:
+    from sweeps.formatting import bytes_in_words
+
+    images = "an image" if batch == 1 else f"{batch:,} images"
+    said = [
+        f"{found.name}: {totals['parameters']:,} parameters, {totals['multiply_adds']:,} multiply-adds an image, "
+        f"{bytes_in_words(totals['parameter_bytes'])} of weights, {bytes_in_words(totals['activation_bytes'])} of "
+        f"outputs for {images}"
+    ]
+    uncounted = sorted({layer.kind for layer in layers if layer.is_uncounted})
+    if uncounted:
+        said.append(f"the work of {', '.join(uncounted)} is not counted: convolutions and Linear are")
+    never = [layer.name for layer in layers if layer.output_shape is None and layer.parameters]
+    if never:
+        said.append(f"never called as a module, though it has parameters: {', '.join(never)}")
+    return said
+
+
+def _print_table(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> None:
+    from rich.measure import Measurement
+
+    from sweeps.cli.terminal import console
+    from sweeps.formatting import print_sentence
+
+    output = console()
+    table = _table(layers, totals=totals, batch=batch)
+    if Measurement.get(output, output.options, table).maximum >= output.width:
+        table = _table(layers, totals=totals, batch=batch, is_narrow=True)
+    output.print(table)
+    for sentence in _sentences(found, layers, totals=totals, batch=batch):
+        print_sentence(output, sentence)
+
+
+def _table(layers: Sequence[Layer], *, totals: dict[str, int], batch: int, is_narrow: bool = False) -> Table:
+    from rich.table import Table
+
+    from sweeps.formatting import bytes_in_words
+
+    table = Table(
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        show_footer=True,
+        footer_style="bold",
+        collapse_padding=is_narrow,
+    )
+    footer = ("total", "", "", f"{totals['parameters']:,}", f"{totals['multiply_adds']:,}")
+    for heading, total in zip(HEADINGS, (*footer, bytes_in_words(totals["activation_bytes"])), strict=True):
+        if heading in ("layer", "kind"):
+            table.add_column(heading, total, overflow="fold")
+        else:
+            text = heading.replace("-", "-\n") if is_narrow else heading
+            table.add_column(text, total, justify="left" if heading == "output" else "right", no_wrap=True)
+    for layer in layers:
+        table.add_row(*_row(layer, batch=batch))
+    return table
+
+
+def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> Picture:
+    from sweeps.pictures import layer_chart
+
+    sentence = _sentences(found, layers, totals=totals, batch=batch)[0]
+    png = layer_chart(
+        [f"{layer.name or '(the whole)'} {layer.kind}" for layer in layers],
+        shapes=[_shape(layer) for layer in layers],
+        parameters=[layer.parameters for layer in layers],
+        multiply_adds=[layer.multiply_adds for layer in layers],
+        title=f"The layers of {found.name}",
+        subtitle=sentence.partition(": ")[2].replace(" an image, ", " an image\n"),
+    )
+    largest = max(layers, key=lambda layer: layer.parameters)
+    return Picture(
+        png=png,
+        name=f"summary-{found.name}",
+        title=f"The layers of {found.name}",
+        alt=f"A line for each of {len(layers)} layers with bars for its parameters and its multiply-adds; the most "
+        f"parameters, {largest.parameters:,}, are in {largest.name or 'the whole'}.",
+        notes=tuple(_sentences(found, layers, totals=totals, batch=batch)),
+        headings=HEADINGS,
+        rows=[_row(layer, batch=batch) for layer in layers],
+    )
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="[RUN|SWEEP] IMAGE")
+@click.option("--model", help="Instead of a run: a network with untrained weights, named as in `summary`.")
+@set_option
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of untrained weights.")
+@click.option("--channels", type=click.IntRange(1, 32), default=10, show_default=True, help="Of each layer, at most.")
+@click.option("--layer", "wanted", multiple=True, help="Only layers whose name begins so; repeatable.")
+@picture_options
+def activations(
+    names: tuple[str, ...],
+    model: str | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    channels: int,
+    wanted: tuple[str, ...],
+    out: Path | None,
+    show: Any,
+    runs: Path,
+) -> None:
+    """Show what a network makes of an image: the maps after each convolution, pooling and activation.
+
+    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. IMAGE is a file of any kind and size,
+    or the number of a training image, 0 to 49999 (./7 is a file called 7).
+
+    \b
+    Example:
+      sweeps inspect activations quick cat.jpg
+      sweeps inspect activations --model resnet --set model.width=16 7
+    """
+    *before, image = names
+    if len(before) != (1 if model is None else 0):
+        raise click.UsageError("give a RUN or a SWEEP and an IMAGE" if model is None else "give --model and an IMAGE")
+    if overrides and model is None:
+        raise click.UsageError("--set changes a network of --model; a trained one is what it is")
+    from cifar_core import feature_maps
+    from sweeps import pictures
+
+    pixels_HWC, label = image_named(image, out=out)
+    network, named, is_trained = _untrained(model, overrides, seed, runs) if model else _trained(before[0], runs)
+    maps = feature_maps(network, pixels_HWC)
+    if not maps:
+        raise SweepError(
+            f"{named} has no maps to show: none of its modules is a convolution, a pooling or an activation that gives "
+            "channels × height × width"
+        )
+    kept = [each for each in maps if not wanted or each.name.startswith(wanted)]
+    if not kept:
+        known = ", ".join(each.name for each in maps)
+        raise SweepError(f"no layer of {named} that has maps is called so; those that have are {known}")
+    said = _said(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
+    title = f"What {named} makes of {label}"
+    png = pictures.feature_maps(
+        [(f"{each.name} {each.kind}".strip(), each.values_CHW) for each in kept],
+        image=pixels_HWC,
+        title=title,
+        subtitle=said,
+        channels=channels,
+    )
+    picture = Picture(
+        png=png,
+        name=f"activations-{named}-{Path(label).stem}",
+        title=title,
+        alt=f"The image {label}, {said}; under it {len(kept)} rows of feature maps, {kept[0].name} to {kept[-1].name}.",
+        tiles=[(label, pixels_HWC), *((each.name, _liveliest(each.values_CHW)) for each in kept)],
+        notes=(f"{said}.",),
+        headings=("layer", "kind", "channels × height × width", "least", "greatest"),
+        rows=[
+            (
+                each.name,
+                each.kind,
+                "×".join(map(str, each.values_CHW.shape)),
+                f"{each.values_CHW.min():.3g}",
+                f"{each.values_CHW.max():.3g}",
+            )
+            for each in kept
+        ],
+    )
+    click.echo(said)
+    deliver(picture, out=out, show=show, runs=runs)
+
+
+def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
+    from cifar_core import Classifier
+    from sweeps.report import find_weights
+    from sweeps.tracking import MlflowReader
+
+    weights = find_weights(MlflowReader(runs), name, runs=runs)
+    return Classifier.load(weights.path), weights.run, True
+
+
+def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> tuple[Any, str, bool]:
+    import torch
+
+    from cifar_core import Classifier, build_model
+    from cifar_core.device import seeded
+    from sweeps.report import network_behind
+    from sweeps.tracking import MlflowReader
+
+    found = network_behind(MlflowReader(runs), model, overrides=overrides)
+    with seeded(seed, torch.device("cpu")):
+        network = build_model(found.config.model.model_copy(update={"weights": None}))
+    return Classifier(network, found.config), f"an untrained {found.name}", False
+
+
+def _liveliest(values_CHW: Any) -> Any:
+    """Return the channel that differs most from place to place, in colours."""
+    import numpy as np
+
+    from sweeps.pictures import map_colours
+
+    with np.errstate(invalid="ignore", over="ignore"):  # of a network that has diverged
+        channel = int(values_CHW.std(axis=(1, 2)).argmax())
+    return map_colours(values_CHW[channel : channel + 1])[0]
+
+
+def _said(prediction: Any) -> str:
+    likeliest = list(prediction.probabilities.items())[:3]
+    return "taken for " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in likeliest)

@@ -1,0 +1,100 @@
+"""Where a picture goes: a PNG or a page, the terminal, and a line that says where the file is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from sweeps.cli.options import runs_option
+from sweeps.cli.terminal_picture import PROTOCOLS, Protocol, show_picture
+from sweeps.errors import SweepError
+
+FOLDER = "inspect"
+"""Under the runs folder: the pictures that nobody has given a place."""
+_SUFFIXES = (".png", ".html")
+_LONGEST = 80
+
+
+class _PictureFile(click.Path):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in _SUFFIXES:
+            self.fail(f"{str(path)!r} ends neither with .png nor with .html", param, ctx)
+        return path
+
+
+def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of all pictures: `out`, `show` and `runs`."""
+    out = click.option(
+        "--out",
+        type=_PictureFile(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="FILE.png, or FILE.html: a page that needs nothing else. Default a PNG in inspect/ under the runs folder.",
+    )
+    show = click.option(
+        "--show",
+        type=click.Choice(["auto", *PROTOCOLS]),
+        default="auto",
+        show_default=True,
+        help="How the terminal shows it; auto asks the environment, and shows nothing in a pipe or under NO_COLOR.",
+    )
+    return out(show(runs_option(command)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture with what a page says beside it."""
+
+    png: bytes
+    name: str
+    """Of its file, where it is given none; any characters."""
+    title: str
+    alt: str
+    """What is on it, for whoever cannot see it."""
+    tiles: Sequence[tuple[str, Any]] = ()
+    """Images on it with their names, for a terminal that has nothing but coloured blocks."""
+    notes: tuple[str, ...] = ()
+    headings: tuple[str, ...] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["auto"], runs: Path) -> None:
+    """Write a picture, show it where the terminal can, and say where the file is.
+
+    Raises:
+        SweepError: the file cannot be written.
+    """
+    from cifar_core.files import atomic_write
+    from sweeps.pictures import picture_page
+
+    path = runs / FOLDER / f"{file_name(picture.name)}.png" if out is None else out
+    content = picture.png
+    if path.suffix.lower() == ".html":
+        content = picture_page(
+            picture.png,
+            title=picture.title,
+            alt=picture.alt,
+            notes=picture.notes,
+            headings=picture.headings,
+            rows=picture.rows,
+        ).encode("utf-8")
+    try:
+        with atomic_write(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise SweepError(
+            f"{path} cannot be written ({error.strerror or error}): name another file with --out"
+        ) from None
+    show_picture(picture.png, protocol=show, tiles=picture.tiles)
+    click.echo(str(path))
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file: letters, digits, `.`, `_` and `-`, at most 80 of them."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST] or "picture"

@@ -1,0 +1,521 @@
+"""`sweeps inspect`: pictures of images, augmentations, networks and mistakes, and a test set that stays sealed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from sweep_fakes import Cli, snapshot, tiny, write_yaml
+
+import cifar_core.data
+import sweeps
+from cifar_core.augment import augment
+from cifar_core.data import CLASS_NAMES, load_training_images, split_train_validation
+from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.recipes import RECIPES, operations_of
+from sweeps.cli.inspect import inspect
+from sweeps.cli.inspect_data import _steps
+from sweeps.cli.main import sweeps as command
+from sweeps.cli.terminal_picture import protocol_of, show_picture
+from sweeps.report import find_mistakes
+from sweeps.tracking import MlflowReader
+
+ROOT = Path(__file__).parents[3]
+NETS = """
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, num_classes=10, depth=1):
+        super().__init__()
+        self.layers = nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(depth)], nn.ReLU(inplace=True))
+        self.head = nn.Linear(3 * 32 * 32, num_classes)
+
+    def forward(self, images):
+        return self.head(self.layers(images).flatten(1))
+"""
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """The runs folder of a search of two trials, the better one confirmed and measured on the test images."""
+    folder = tmp_path_factory.mktemp("inspect")
+    (folder / "runs").mkdir()
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
+    rates = {"optimizer.lr": {"values": [0.001, 0.05]}}
+    base = tiny()["base"] | {"data": tiny()["base"]["data"] | {"augmentation": "flip-erase-crop"}}
+    content = tiny(method="grid", run_cap=None, parameters=rates, replicates={"top": 1, "seeds": 1}, base=base)
+    for arguments in (["run", write_yaml(folder, content), "--backend", "inline"], ["finalize", "tiny"]):
+        result = CliRunner().invoke(command, [*map(str, arguments), "--runs", str(folder / "runs")])
+        assert result.exit_code == 0, result.output
+    return folder / "runs"
+
+
+@pytest.fixture
+def untested(finalized: Path) -> str:
+    """A run of the search itself, which nothing has measured on the test images."""
+    board = sweeps.leaderboard("tiny", runs=finalized, each_run=True)
+    trial = board[board["replicate_of"].isna()].iloc[0]["trial"]
+    return f"tiny-{trial:03d}"
+
+
+def shut(*arguments: Any, **options: Any) -> Any:
+    raise AssertionError("the test images were opened")
+
+
+def pixels(path: Path) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+class TestEverySubject:
+    @pytest.mark.parametrize("subject", inspect.commands)
+    def test_has_help_with_an_example_and_help_for_every_option(self, subject: str, cli: Cli) -> None:
+        result = cli("inspect", subject, "--help")
+
+        assert f"Example:\n    sweeps inspect {subject}" in result.stdout
+        options = [p for p in inspect.commands[subject].params if p.param_type_name == "option"]
+        assert [option.name for option in options if not getattr(option, "help", None)] == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "file"),
+        [
+            (["images", "--count", 1], "images.png"),
+            (["augment", "flip", "--count", 1], "augment-flip.png"),
+            (["augment", "tiny", "--count", 1], r"augment-tiny-00\d-s1.png"),
+            (["activations", "tiny", 7], r"activations-tiny-00\d-s1-horse-7.png"),
+            (["activations", "--model", "simple", 7], "activations-an-untrained-simple-horse-7.png"),
+            (["mistakes", "tiny", "--count", 2], r"mistakes-tiny-00\d-s1-test.png"),
+        ],
+    )
+    def test_writes_a_picture_without_being_told_where_and_says_where(
+        self, arguments: list[Any], file: str, finalized: Path, cli: Cli
+    ) -> None:
+        result = cli("inspect", *arguments, "--runs", finalized)
+
+        assert result.exit_code == 0, result.output
+        assert "\x1b" not in result.stdout
+        path = Path(result.stdout.splitlines()[-1])
+        assert path.parent == finalized / "inspect"
+        assert re.fullmatch(file, path.name)
+        assert pixels(path).std() > 1
+
+    def test_gives_a_page_where_the_file_is_called_so(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+        path = tmp_path / "new" / "page.html"
+
+        assert cli("inspect", "mistakes", "tiny", "--out", path, "--runs", finalized).exit_code == 0
+
+        text = path.read_text(encoding="utf-8")
+        assert text.count("<tr>") == 25
+        assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="24 small photographs that tiny-', text)
+
+    def test_leaves_nothing_for_gc_and_doctor_to_find(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+        runs = tmp_path / "runs"
+        shutil.copytree(finalized, runs)
+        shutil.rmtree(runs / "inspect", ignore_errors=True)
+        before = [cli(verb, "--runs", runs).stdout for verb in ("doctor", "gc")]
+        assert cli("inspect", "images", "--count", 1, "--runs", runs).exit_code == 0
+
+        after = [cli(verb, "--runs", runs).stdout for verb in ("doctor", "gc")]
+        without_sizes = [[re.sub(r"\d[\d.]* GB", "", text) for text in texts] for texts in (before, after)]
+        assert without_sizes[0] == without_sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["imges"], "nothing to inspect is called 'imges': did you mean 'images'?"),
+        (["images", "--out", "x.jpg"], "ends neither with .png nor with .html"),
+        (["images", "--out", "FILE/x.png"], "cannot be written"),
+        (["augment", "flipp"], "is no augmentation (did you mean 'flip'?"),
+        (["augment", "[flip]"], "needs exactly one `normalize`"),
+        (["augment", "[flip"], "is not a list of operations"),
+        (["augment", "none.yaml"], "none.yaml: no such file"),
+        (["augment", ROOT / "experiments" / "quick.yaml"], "choose with --set data.augmentation=VALUE"),
+        (["augment", ROOT / "experiments" / "ladder.yaml"], "is a ladder: name one of its rungs"),
+        (["augment", "flip", "--image", "FILE"], "cannot be read as an image"),
+        (["activations", "tiny", "FOLDER"], "cannot be read as an image: Is a directory"),
+        (["activations", "tiny", -1], "No such option"),
+        (["activations", "--model", "simple", 50_000], "there is no training image 50000"),
+        (["augment", "flip", "--image", 50_000], "there is no training image 50000"),
+        (["augment", "flip", "--count", 20, "--draws", 20], "more than 60 rows"),
+        (["summary", "resnt"], "is no model (did you mean 'resnet'?"),
+        (["summary", "resnet", "--set", "model.wdth=4"], "did you mean 'width'?"),
+        (["summary", "resnet", "--set", "width"], "is not path=value"),
+        (["summary", ROOT / "experiments" / "quick.yaml"], "choose with --set model.name=VALUE"),
+        (["summary", "no_such_module:Net"], "there is no module 'no_such_module'"),
+        (["activations", "tiny"], "give a RUN or a SWEEP and an IMAGE"),
+        (["activations", "tiny", "none.jpg"], "none.jpg: cannot be read as an image"),
+        (["activations", "tiny", 7, "--layer", "x"], "that have are features.0"),
+        (["activations", "tiny", 7, "--set", "model.width=4"], "--set changes a network of --model"),
+        (["activations", "--model", "simple", "tiny", 7], "give --model and an IMAGE"),
+        (["mistakes", "tinny"], "no run 'tinny'"),
+        (["mistakes", "tiny", "--is", "catt"], "did you mean 'cat'?"),
+    ],
+)
+def test_wrong_usage_is_one_clear_error_and_no_file(
+    arguments: list[Any], message: str, finalized: Path, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "file").write_bytes(b"no picture")
+    places = {"FILE": str(tmp_path / "file"), "FOLDER": str(tmp_path)}
+    given = [re.sub("FILE|FOLDER", lambda match: places[match[0]], str(each)) for each in arguments]
+    before = snapshot(finalized)
+
+    result = cli("inspect", *given, "--runs", finalized) if len(given) > 1 else cli("inspect", *given)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert snapshot(finalized) == before
+
+
+class TestImages:
+    def test_another_seed_shows_others_and_the_same_seed_the_same(self, tmp_path: Path, cli: Cli) -> None:
+        for name, seed in (("a", 0), ("b", 1), ("c", 0)):
+            cli("inspect", "images", "--count", 2, "--seed", seed, "--out", tmp_path / f"{name}.png")
+
+        first, other, again = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+        assert first == again != other
+
+    def test_the_test_images_stay_shut(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+
+        assert cli("inspect", "images", "--out", tmp_path / "a.png").exit_code == 0
+
+
+class TestAugment:
+    @pytest.mark.parametrize("recipe", RECIPES)
+    def test_the_last_column_is_what_a_network_is_given_under_this_seed(self, recipe: str) -> None:
+        config = sweeps.spec.single_config({"data": {"augmentation": recipe}})
+        images = load_training_images(progress=False)[0].images_NHWC[:4]
+
+        last = _steps(config, images, seed=5, draws=2)[-1]
+
+        generator = torch.Generator().manual_seed(5)
+        for draw in range(2):
+            given_NCHW = augment(
+                torch.from_numpy(images.copy()),
+                operations=operations_of(recipe),
+                normalization="none",
+                generator=generator,
+            )
+            expected = (given_NCHW * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
+
+    def test_normalised_images_look_as_before_and_a_step_that_did_nothing_is_marked(self) -> None:
+        config = sweeps.spec.single_config(
+            {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
+        )
+        images = load_training_images(progress=False)[0].images_NHWC[:2]
+
+        first, normalized, flipped = _steps(config, images, seed=0, draws=1)
+
+        np.testing.assert_array_equal(np.stack(first.images), images)
+        np.testing.assert_array_equal(np.stack(normalized.images), images)
+        assert (list(normalized.unchanged), list(flipped.unchanged)) == ([False] * 2, [True] * 2)
+
+    def test_a_run_a_rung_a_list_and_a_sweep_file_are_understood(
+        self, finalized: Path, untested: str, tmp_path: Path, cli: Cli
+    ) -> None:
+        chosen = ["--set", "data.augmentation=flip"]
+        for given in (
+            [untested],
+            [f"{ROOT / 'experiments' / 'ladder.yaml'}:augmented"],
+            ["[normalize, flip, {crop: {padding: 2}}]"],
+            [ROOT / "experiments" / "quick.yaml", *chosen],
+        ):
+            path = tmp_path / "a.html"
+            result = cli("inspect", "augment", *given, "--count", 2, "--out", path, "--runs", finalized)
+            assert result.exit_code == 0, result.output
+            assert "<td>flip</td>" in path.read_text(encoding="utf-8")
+
+
+class TestSummary:
+    @pytest.mark.parametrize("model", ["simple", "deep"])
+    def test_the_totals_are_those_of_the_network(self, model: str, runs: Path, cli: Cli) -> None:
+        result = cli("inspect", "summary", model, "--set", "model.width=8", "--runs", runs)
+
+        config = sweeps.spec.single_config({"model": {"name": model, "width": 8}})
+        parameters = sum(p.numel() for p in cifar_core.build_model(config.model).parameters())
+        assert result.exit_code == 0, result.output
+        assert f"{model}: {parameters:,} parameters" in result.stdout
+        assert not runs.exists()
+
+    def test_a_network_of_ones_own_a_run_and_a_rung_have_tables(
+        self, finalized: Path, untested: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "inspected_nets.py").write_text(NETS, encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        own = ["inspected_nets:Tiny", "--set", "model.options.depth=2"]
+
+        kinds = {}
+        for given in (own, [untested], [f"{ROOT / 'experiments' / 'ladder.yaml'}:resnet"]):
+            result = cli("inspect", "summary", *given, "--json", "--runs", finalized)
+            assert result.exit_code == 0, result.output
+            found = json.loads(result.stdout)
+            assert sum(layer["parameters"] for layer in found["layers"]) == found["totals"]["parameters"]
+            kinds[given[0]] = [layer["kind"] for layer in found["layers"]]
+        assert kinds["inspected_nets:Tiny"] == ["Conv2d", "Conv2d", "ReLU", "Linear"]
+        assert "BatchNorm2d" in kinds[f"{ROOT / 'experiments' / 'ladder.yaml'}:resnet"]
+
+    def test_a_batch_takes_as_many_times_the_memory(self, cli: Cli) -> None:
+        one, many = (
+            json.loads(cli("inspect", "summary", "simple", "--batch", batch, "--json").stdout)["totals"]
+            for batch in (1, 64)
+        )
+
+        assert many["activation_bytes"] == 64 * one["activation_bytes"]
+        assert many["multiply_adds"] == one["multiply_adds"]
+
+    def test_every_architecture_is_named_in_the_help(self, cli: Cli) -> None:
+        text = cli("inspect", "summary", "--help").stdout
+
+        assert [name for name in ARCHITECTURES if name not in text] == []
+
+    @pytest.mark.parametrize("columns", [80, 84, 120])
+    @pytest.mark.parametrize("model", ["resnet", "torchvision_vgg16"])
+    def test_a_layer_has_one_line_at_any_usual_width(
+        self, model: str, columns: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sweeps.cli.terminal.PLAIN_WIDTH", columns)
+
+        lines = cli("inspect", "summary", model).stdout.splitlines()
+
+        layers = [line for line in lines if re.match(r"(features|head|vgg16)\.", line)]
+        assert len(layers) == len(cifar_core.layer_table(build(model)))
+        table = lines[: lines.index(next(line for line in lines if line.startswith("total"))) + 1]
+        assert max(map(len, table)) <= columns
+
+
+class TestActivations:
+    def test_a_file_of_any_mode_and_size_is_taken_and_a_name_moves_no_cursor(
+        self, runs: Path, tmp_path: Path, cli: Cli
+    ) -> None:
+        for number, (mode, size) in enumerate([("RGB", (1, 1)), ("L", (50, 70)), ("RGBA", (300, 20)), ("P", (33, 32))]):
+            path = tmp_path / f"{number} \x1b[31m 猫 $x_{{.png"
+            Image.new(mode, size).save(path)
+            page = tmp_path / "page.html"
+            result = cli("inspect", "activations", "--model", "simple", path, "--out", page, "--runs", runs)
+            assert result.exit_code == 0, result.output
+            assert "\x1b" not in page.read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("arguments", [["activations", "--model", "simple"], ["augment", "flip", "--image"]])
+    def test_a_picture_is_not_written_over_the_image_that_it_shows(
+        self, arguments: list[str], tmp_path: Path, cli: Cli
+    ) -> None:
+        path = tmp_path / "cat.png"
+        Image.new("RGB", (40, 40)).save(path)
+        before = path.read_bytes()
+
+        result = cli("inspect", *arguments, path, "--out", path)
+
+        assert (result.exit_code, path.read_bytes()) == (2, before)
+        assert "--out would write over the image" in result.stderr
+
+    def test_a_network_without_maps_is_told_so(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "flat_nets.py").write_text(
+            "from torch import nn\n\ndef flat(num_classes=10):\n"
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))\n",
+            encoding="utf-8",
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+
+        result = cli("inspect", "activations", "--model", "flat_nets:flat", 7)
+
+        assert result.exit_code == 2
+        assert "an untrained flat_nets:flat has no maps to show" in result.stderr
+        assert not (tmp_path / "runs").exists()
+
+
+class TestMistakes:
+    def test_are_those_that_the_record_says_the_surest_first(self, finalized: Path) -> None:
+        reader = MlflowReader(finalized)
+        board = sweeps.leaderboard("tiny", runs=finalized, each_run=True)
+        tested = board[board["test_accuracy"].notna()].iloc[0]
+
+        found = find_mistakes(reader, "tiny", runs=finalized)
+
+        recorded = reader.correctness(tested["run_id"])
+        assert recorded is not None
+        assert sorted(each.number for each in found.found) == np.flatnonzero(~recorded.astype(bool)).tolist()
+        assert found.disagreement is None
+        sure = [each.probability for each in found.found]
+        assert sure == sorted(sure, reverse=True)
+        images = cifar_core.data.load_test_images(progress=False)
+        for each in found.found[:20]:
+            assert each.truth == images.labels_N[each.number] != each.predicted == each.probabilities_K.argmax()
+            np.testing.assert_array_equal(each.image_HWC, images.images_NHWC[each.number])
+
+    def test_are_kept_sealed_for_a_run_that_was_not_tested(
+        self, finalized: Path, untested: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+        before = snapshot(finalized)
+
+        result = cli("inspect", "mistakes", untested, "--runs", finalized)
+
+        assert result.exit_code == 2
+        assert "--validation" in result.stderr
+        assert "sweeps finalize" in result.stderr
+        assert snapshot(finalized) == before
+
+    def test_of_validation_images_open_no_test_image(
+        self, finalized: Path, untested: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+
+        result = cli("inspect", "mistakes", untested, "--validation", "--json", "--runs", finalized, "--count", 100)
+
+        assert result.exit_code == 0, result.output
+        training = load_training_images(progress=False)[0]
+        config = sweeps.load_model(untested, runs=finalized, device="cpu").config
+        _, validation = split_train_validation(training, config.data)
+        assert validation is not None
+        for each in json.loads(result.stdout):
+            assert CLASS_NAMES[training.labels_N[each["image"]]] == each["is"] != each["taken_for"]
+            image = training.images_NHWC[each["image"]]
+            assert (validation.images_NHWC == image).all(axis=(1, 2, 3)).any()
+
+    def test_change_no_record_and_are_no_look(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+        before = snapshot(finalized)
+
+        assert cli("inspect", "mistakes", "tiny", "--out", tmp_path / "a.png", "--runs", finalized).exit_code == 0
+
+        assert snapshot(finalized) == before
+
+    def test_that_are_not_those_of_the_record_are_said_to_be_so(
+        self, finalized: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = cifar_core.data.load_test_images(progress=False)
+        labels = images.labels_N.copy()
+        labels[[3, 8]] = (labels[[3, 8]] + 1) % 10
+        predicted = find_mistakes(MlflowReader(finalized), "tiny", runs=finalized).found
+        taken_for = {each.number: each.predicted for each in predicted}
+        labels[[3, 8]] = [taken_for.get(number, (images.labels_N[number] + 1) % 10) for number in (3, 8)]
+        other = cifar_core.data.LabelledImages(images.images_NHWC, labels)
+        monkeypatch.setattr(cifar_core.data, "load_test_images", lambda **options: other)
+
+        result = cli("inspect", "mistakes", "tiny", "--out", tmp_path / "a.png", "--runs", finalized)
+
+        assert result.exit_code == 1
+        assert "compared with what is recorded of every image: not the same" in result.stdout
+        assert "2 images answered otherwise than recorded (3, 8)" in result.stderr
+
+    def test_of_one_class_taken_for_another_are_no_others(self, finalized: Path, cli: Cli) -> None:
+        found = find_mistakes(MlflowReader(finalized), "tiny", runs=finalized).found[0]
+        truth, taken_for = CLASS_NAMES[found.truth], CLASS_NAMES[found.predicted]
+
+        result = cli("inspect", "mistakes", "tiny", "--is", truth, "--as", taken_for, "--json", "--runs", finalized)
+
+        assert {(each["is"], each["taken_for"]) for each in json.loads(result.stdout)} == {(truth, taken_for)}
+
+
+class TestTerminals:
+    @pytest.mark.parametrize(
+        ("environment", "protocol"),
+        [
+            ({"TERM": "xterm-256color"}, "blocks"),
+            ({"TERM": "xterm-kitty"}, "kitty"),
+            ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
+            ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "iterm2"),
+            ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "iterm2"),
+            ({"TERM": "foot"}, "sixel"),
+            ({"TERM": "xterm-sixel"}, "sixel"),
+            ({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1", "TMUX": "/tmp/x"}, "blocks"),
+            ({"TERM": "xterm-kitty", "NO_COLOR": "1"}, "none"),
+            ({"TERM": "dumb"}, "none"),
+            ({}, "none"),
+        ],
+    )
+    def test_the_protocol_is_the_terminals(self, environment: dict[str, str], protocol: str) -> None:
+        assert protocol_of(environment, is_terminal=True) == protocol
+        assert protocol_of(environment, is_terminal=False) == "none"
+
+    def test_kitty_and_iterm2_get_the_png_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
+        png = as_png(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
+
+        show_picture(png, protocol="kitty")
+        pieces = re.findall(r"\x1b_G(?:a=T,f=100,)?m=([01]);([^\x1b]*)\x1b\\", capsys.readouterr().out)
+        show_picture(png, protocol="iterm2")
+        inline = re.fullmatch(r"\x1b\]1337;File=inline=1;size=(\d+):([^\a]*)\a\n", capsys.readouterr().out)
+
+        assert [more for more, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
+        assert max(len(data) for _, data in pieces) <= 4096
+        assert base64.b64decode("".join(data for _, data in pieces)) == png
+        assert inline is not None
+        assert (int(inline[1]), base64.b64decode(inline[2])) == (len(png), png)
+
+    def test_sixels_draw_the_picture(self, capsys: pytest.CaptureFixture[str]) -> None:
+        colours = np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]], dtype=np.uint8)
+        picture = colours[np.random.default_rng(1).integers(0, 3, (14, 9)).repeat(2, 1)]
+
+        show_picture(as_png(picture), protocol="sixel")
+
+        np.testing.assert_array_equal(drawn_by_sixels(capsys.readouterr().out), picture)
+
+    def test_blocks_hold_two_pixels_a_character(self, capsys: pytest.CaptureFixture[str]) -> None:
+        picture = np.random.default_rng(2).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+
+        show_picture(as_png(picture), protocol="blocks")
+
+        cells = re.findall(r"38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", capsys.readouterr().out)
+        halves = np.array(cells, dtype=np.uint8).reshape(2, 6, 2, 3).transpose(0, 2, 1, 3).reshape(4, 6, 3)
+        np.testing.assert_array_equal(halves, picture)
+
+    @pytest.mark.parametrize("columns", ["20", "80", "120"])
+    def test_no_line_of_blocks_is_longer_than_the_terminal(
+        self, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", columns)
+        tiles = [("a name that is much longer than its picture", np.zeros((32, 32, 3), dtype=np.uint8))] * 30
+
+        show_picture(b"", protocol="blocks", tiles=tiles)
+
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
+        assert 0 < max(map(len, lines)) <= int(columns)
+
+
+def build(model: str) -> torch.nn.Module:
+    return cifar_core.build_model(sweeps.spec.single_config({"model": {"name": model}}).model)
+
+
+def as_png(picture: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def drawn_by_sixels(text: str) -> npt.NDArray[np.uint8]:
+    """Return what a terminal draws, by the manual of DEC's VT340."""
+    begin = re.match(r'\x1bPq"1;1;(\d+);(\d+)', text)
+    assert begin is not None
+    width, height = int(begin[1]), int(begin[2])
+    picture = np.zeros((height + 6, width, 3), dtype=np.uint8)
+    palette: dict[int, list[int]] = {}
+    x = top = colour = 0
+    token = r"#(\d+);2;(\d+);(\d+);(\d+)|#(\d+)|!(\d+)([?-~])|([?-~])|(\$)|(-)"
+    for match in re.finditer(token, text[begin.end() : text.rindex("\x1b\\")]):
+        number, red, green, blue, chosen, times, repeated, single, back, down = match.groups()
+        if number:
+            palette[int(number)] = [round(int(each) * 2.55) for each in (red, green, blue)]
+        elif chosen:
+            colour = int(chosen)
+        elif back or down:
+            x, top = 0, top + 6 * bool(down)
+        else:
+            bits = ord(repeated or single) - 63
+            end = x + int(times or 1)
+            for row in (row for row in range(6) if bits >> row & 1):
+                picture[top + row, x:end] = palette[colour]
+            x = end
+    return picture[:height]
