@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= experiments/quick.yaml
-LADDER ?= experiments/ladder.yaml
+LADDER ?= experiments/ladder-laptop.yaml
 ARGS ?=
 
 export RAY_USAGE_STATS_ENABLED := 0
@@ -35,13 +35,13 @@ data: setup ## Fetch CIFAR-10 into the user's cache folder
 sweep: data ## Run SWEEP (default experiments/quick.yaml) and show its leaderboard
 	$(BIN)/sweeps run $(SWEEP) $(ARGS)
 
-ladder: data ## Run LADDER (default experiments/ladder.yaml) and show what each rung brought
+ladder: data ## Run LADDER (default experiments/ladder-laptop.yaml) and show what each rung brought
 	$(BIN)/sweeps ladder $(LADDER) $(ARGS)
 
 leaderboard: setup ## Show the leaderboard of all sweeps
 	$(BIN)/sweeps leaderboard $(ARGS)
 
-report: setup ## Write the page of SWEEP's search (or SWEEP=ladder) to runs/reports
+report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to runs/reports
 	$(BIN)/sweeps report $(basename $(notdir $(SWEEP))) $(ARGS)
 
 ui: setup ## Open MLflow's pages on the recorded runs
