@@ -211,6 +211,7 @@ class _Start:
             runs=self._folder.runs,
             target=self._ledger.target,
             slots=slots,
+            began=self._began,
             limit=plan.limits.timeout,
         )
 
@@ -261,7 +262,8 @@ class _Start:
         with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
-            folder.tell(target=state.target, slots=slots.count, limit=plan.limits.timeout, part=plan.part)
+            told = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
+            folder.tell(**told, part=plan.part)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             if not redraws(self._console):  # which says so itself
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")

@@ -179,7 +179,7 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         runs=runs,
         target=_number(about.get("target"), int),
         slots=_number(about.get("slots"), int),
-        began=_number(about.get("since"), float),
+        began=_number(about.get("began", about.get("since")), float),
         limit=_number(about.get("limit"), float),
         part=str(about.get("part", SEARCH)),
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
