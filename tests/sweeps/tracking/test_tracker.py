@@ -625,14 +625,19 @@ class TestStore:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout) == []
 
-    def test_no_usage_statistics_are_sent(self, runs: Path, sweep: str) -> None:
-        with tracker_of(runs, sweep):
-            from mlflow.telemetry.client import get_telemetry_client
-            from mlflow.telemetry.utils import is_telemetry_disabled
-
-            assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
-            assert is_telemetry_disabled()
-            assert get_telemetry_client() is None
+    def test_no_usage_statistics_are_sent(self, tmp_path: Path) -> None:
+        # In a process of its own, as a user's: another test may have imported MLflow before us.
+        code = (
+            "import sys; from pathlib import Path; from sweeps.tracking import Tracker;"
+            "Tracker(runs=Path('runs'), sweep='s', study='s', description=None, environment={}).open().close();"
+            "from mlflow.telemetry.client import get_telemetry_client;"
+            "from mlflow.telemetry.utils import is_telemetry_disabled;"
+            "sys.exit(not is_telemetry_disabled() or get_telemetry_client() is not None)"
+        )
+        environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+        environment.pop("DO_NOT_TRACK", None)
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 class TestQueue:
