@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MANY = 300
 """Trials from which on a tooltip says the name and the result only: a page stays small."""
 FEW_VALUES = 6
+LEAST_APART = 0.1
+"""Of an axis, between two values of a few whose names stand under it."""
 SHARED = 2 / 3
 """Share of the trials that must have reached an epoch for it to be the one at which all are compared."""
 
@@ -197,6 +200,11 @@ def _one(path: str, name: str, values: Mapping[int, Any]) -> Varied:
     log = is_logarithmic(numbers)
     few = len(numbers) <= FEW_VALUES
     scale = at_values(numbers, log=log) if few else logarithmic(numbers) if log else linear(numbers)
+    places = [scale.place(number) for number in numbers]
+    if few and any(right - left < LEAST_APART for left, right in pairwise(places)):
+        # As 0, 0.0005 and 0.005, of which the first two would lie on one another.
+        levels = tuple(dict.fromkeys(map(value_text, sorted(values.values()))))
+        return Varied(path=path, name=name, values=values, is_numeric=False, scale=categories(levels), levels=levels)
     return Varied(path=path, name=name, values=values, is_numeric=True, scale=scale, levels=())
 
 

@@ -31,7 +31,7 @@ def slices_section(content: Content) -> str:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
     order = (
         "in the order of their importance"
-        if content.effects is not None and content.effects.enough
+        if content.effects is not None and content.effects.parameters
         else "in the order of the file"
     )
     left_out = len(content.varied) - SHOWN

@@ -636,7 +636,9 @@ class TestStore:
         )
         environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
         environment.pop("DO_NOT_TRACK", None)
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
 
 

@@ -271,6 +271,17 @@ class TestComparisons:
         assert rate[: rate.index("</figure>")].count("trials lie between") == 1
         assert said.count('class="line median"') < 20
 
+    def test_a_few_numbers_of_which_two_would_lie_on_one_another_stand_side_by_side(self) -> None:
+        decays = (0, 0.0005, 0.005)
+        records = [
+            replace(record, config=record.config.model_copy(update={"optimizer": changed}))
+            for record in many(12)
+            if (changed := record.config.optimizer.model_copy(update={"weight_decay": decays[record.number % 3]}))
+        ]
+        varied = {each.path: each for each in content_of(records).varied}
+        assert varied["optimizer.weight_decay"].scale.ticks == ((0.0, "0"), (1.0, "0.0005"), (2.0, "0.005"))
+        assert varied["optimizer.momentum"].is_numeric
+
     def test_a_stopped_trial_is_told_its_place_among_those_that_were_there_then(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
         better_but_later = trial(1, accuracies=(0.9, 0.9, 0.9), begin=START + 100)

@@ -99,8 +99,9 @@ def test_it_is_the_first_table_of_the_page() -> None:
     assert re.findall(r"<table[^>]*>", page)[0] == '<table id="effects">'
 
 
-def test_other_sections_follow_the_order_of_importance() -> None:
-    content = content_of(many(20), effects=effects())
+@pytest.mark.parametrize("enough", [True, False])
+def test_other_sections_follow_the_order_of_importance(enough: bool) -> None:
+    content = content_of(many(20), effects=effects(enough=enough))
 
     assert [varied.path for varied in content.varied][:2] == ["optimizer.lr", "model.name"]
     assert "in the order of their importance" in page_of(content)
