@@ -33,6 +33,12 @@ class Lookahead:
         self._average = [value.clone() for value in self._live]
 
     @torch.no_grad()
+    def begin_anew(self) -> None:
+        """Take the weights as they are now: something beside the optimiser has set some of them."""
+        for average, live in zip(self._average, self._live, strict=True):
+            average.copy_(live)
+
+    @torch.no_grad()
     def end_step(self) -> None:
         """Count a step of the optimiser, and look back where it is time to."""
         self._step += 1

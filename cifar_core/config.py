@@ -142,8 +142,9 @@ class DataConfig(StrictModel):
     """Whose channel means and standard deviations the images are normalised by."""
     augmentation: str | tuple[AugmentationOp, ...] = "none"
     """The name of a recipe, or an ordered list of operations with one `normalize` among them."""
-    start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE)
-    """Side in pixels of the images in the first epoch; from there it grows evenly, in even numbers, to 32."""
+    start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE, multiple_of=2)
+    """Side in pixels of the images in the first epoch, even; from there it grows evenly to 32. For a network that
+    takes images of any size: lean, from 10 on, or one of your own."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
     """Share of the epochs after which images that start smaller have their 32 pixels."""
 
@@ -242,6 +243,21 @@ class TrainingConfig(StrictModel):
     """lookahead: weights step back to their running average every few steps, less and less towards the end."""
     test_time_augmentation: Literal["none", "flip", "flip-shift"] = "none"
     """Views of an image over which its logits are averaged: mirrored too, and both shifted by a pixel."""
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        known = ARCHITECTURES.get(self.model.name)
+        if known is not None and self.data.start_size < known.least_size:
+            able = ", ".join(
+                f"{name} from {each.least_size} on"
+                for name, each in ARCHITECTURES.items()
+                if each.least_size < IMAGE_SIZE
+            )
+            raise ValueError(
+                f"data.start_size {self.data.start_size}: {self.model.name!r} takes images of {known.least_size} "
+                f"pixels or more. Smaller ones are for {able}, or a network of your own"
+            )
+        return self
 
     def canonical(self) -> dict[str, Any]:
         """Return what identifies the configuration: no seed, no default, no field that is not used."""

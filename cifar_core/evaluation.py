@@ -81,11 +81,11 @@ def _logits(model: nn.Module, images: DeviceImages, *, config: TrainingConfig) -
             strict=True,
         ):
             inputs_NCHW = normalize(images_NHWC, normalization=config.data.normalization)
-            yield _averaged(model, inputs_NCHW, over=config.test_time_augmentation), labels_N
+            yield averaged_logits(model, inputs_NCHW, over=config.test_time_augmentation), labels_N
     model.train(was_training)
 
 
-def _averaged(model: nn.Module, inputs_NCHW: Tensor, *, over: str) -> Tensor:
+def averaged_logits(model: nn.Module, inputs_NCHW: Tensor, *, over: str) -> Tensor:
     """Return the mean logits over the views of each image: of `flip-shift`, half from those that are not shifted."""
     if over == "none":
         return _float_logits(model, inputs_NCHW)

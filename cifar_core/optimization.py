@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from cifar_core.config import OptimizerConfig, ScheduleConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Return torch's optimiser over the parameters of a network that are trained."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """Return torch's optimiser over the parameters of a network."""
+    # Those that are fixed too: they get no gradient, and a checkpoint of a network of one's own counts them.
+    parameters = list(model.parameters())
     if config.name == "sgd":
         return torch.optim.SGD(
             _groups(model, config) if config.bias_lr_factor != 1 else parameters,
@@ -73,13 +75,16 @@ def build_schedule(
     scheduler: lr_scheduler.LRScheduler | None = None
     if config.name == "step":
         scheduler = lr_scheduler.StepLR(optimizer, step_size=config.step_size, gamma=config.gamma)
+    elif config.name == "cosine" and len(optimizer.param_groups) > 1:
+        lowest = config.min_lr / optimizer.param_groups[0]["lr"]  # the same share for each group
+        scheduler = lr_scheduler.LambdaLR(optimizer, _cosine(lowest, epochs=epochs))
     elif config.name == "cosine":
         scheduler = lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=config.min_lr)
     elif config.name == "one_cycle":
         # One step more than there are: torch raises when it is asked for a step after the last.
         scheduler = lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=optimizer.param_groups[0]["lr"],
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=epochs * steps_per_epoch + 1,
             pct_start=config.warmup,
             cycle_momentum=False,
@@ -87,6 +92,11 @@ def build_schedule(
     elif config.name == "triangular":
         scheduler = lr_scheduler.LambdaLR(optimizer, _triangle(config, steps=epochs * steps_per_epoch))
     return Schedule(optimizer, scheduler, every_step=config.name in ("one_cycle", "triangular"))
+
+
+def _cosine(lowest: float, *, epochs: int) -> Callable[[int], float]:
+    """Return epochs trained to the share of the learning rate that the next one takes."""
+    return lambda epoch: lowest + (1 - lowest) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def _triangle(config: ScheduleConfig, *, steps: int) -> Callable[[int], float]:

@@ -15,7 +15,7 @@ from cifar_core.checkpoint import load_network
 from cifar_core.config import TrainingConfig
 from cifar_core.data import CLASS_NAMES
 from cifar_core.device import Device, autocast
-from cifar_core.evaluation import EVALUATION_BATCH
+from cifar_core.evaluation import EVALUATION_BATCH, averaged_logits
 from cifar_core.image_file import ImageSource, read_image
 
 
@@ -72,14 +72,16 @@ class Classifier(nn.Module):
     def forward(self, images_NHWC: Tensor) -> Tensor:
         """Return N×10 logits in float32 for N×32×32×3 images of uint8, red green blue, 0 to 255.
 
+        Averaged over the views of `config.test_time_augmentation`, as the accuracies in the record are.
+
         Raises:
             TypeError: the images are of another type: normalised ones would be normalised twice.
         """
         if images_NHWC.dtype != torch.uint8:
             raise TypeError(f"images are uint8 of N×32×32×3, 0 to 255, not {images_NHWC.dtype}: do not normalise them")
         with autocast(self.config, images_NHWC.device):
-            logits_NK: Tensor = self.network(normalize(images_NHWC, normalization=self.config.data.normalization))
-        return logits_NK.float()
+            inputs_NCHW = normalize(images_NHWC, normalization=self.config.data.normalization)
+            return averaged_logits(self.network, inputs_NCHW, over=self.config.test_time_augmentation)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Return what the network takes one image for, of any mode and size (`cifar_core.image_file.read_image`).

@@ -278,6 +278,8 @@ def _see_images(state: TrainingState, images: DeviceImages) -> None:
     if see_images is not None:
         stored_NHWC = images.images_NHWC[:SEEN_IMAGES]
         see_images(normalize(stored_NHWC, normalization=state.config.data.normalization))
+        if state.averaging is not None:
+            state.averaging.begin_anew()
 
 
 def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:

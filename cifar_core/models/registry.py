@@ -19,6 +19,8 @@ class Architecture:
     """Import path of the class, `module:Class`."""
     defaults: Mapping[str, Any]
     """The `ModelConfig` fields that the class takes as keyword arguments, with the class's own defaults."""
+    least_size: int = 32
+    """Side in pixels of the smallest square images it can take."""
     channels_last: bool = True
     """Whether the NHWC memory format is faster for it on a CPU (measured: 1.3 to 1.7, VGG16 0.88)."""
 
@@ -47,6 +49,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "lean": Architecture(
         path="cifar_core.models.lean:LeanNet",
         defaults={"width": 64, "activation": "gelu", "stem": "whitened"},
+        least_size=10,
     ),
     "vgg": Architecture(
         path="cifar_core.models.vgg:VGG",

@@ -90,4 +90,6 @@ class Scale(StrictModel):
 
 
 def _product(first: float, second: float) -> float:
+    if 1 in (first, second):
+        return first if second == 1 else second  # to the last digit: it is part of what identifies a run
     return float(f"{first * second:.{_DIGITS}g}")

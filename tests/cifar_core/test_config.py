@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from cifar_core.config import EPOCH_FIELDS, FIELDS_OF_KIND, TRAIN_IMAGES, TrainingConfig, fields_of_kind
 
@@ -29,6 +30,21 @@ def filled(block: str, kind: str) -> TrainingConfig:
     """Return a configuration with every field of a block set, whether its kind uses it or not."""
     fields = {path.partition(".")[2]: value for path, value in VALUES.items() if path.startswith(f"{block}.")}
     return config(**{block: {"name": kind, **fields}})
+
+
+@pytest.mark.parametrize(
+    ("model", "start_size", "reason"),
+    [
+        ("resnet", 24, "'resnet' takes images of 32 pixels or more. Smaller ones are for lean from 10 on"),
+        ("lean", 8, "'lean' takes images of 10 pixels or more"),
+        ("lean", 25, "multiple of 2"),
+    ],
+)
+def test_a_size_that_no_image_of_a_network_can_have_is_refused(model: str, start_size: int, reason: str) -> None:
+    content = {"model": {"name": model}, "data": {"start_size": start_size}}
+    with pytest.raises(ValidationError, match=reason):
+        TrainingConfig.model_validate(content)
+    assert TrainingConfig.model_validate(content | {"model": {"name": "nets:Tiny"}, "data": {"start_size": 24}})
 
 
 @pytest.mark.parametrize(("block", "kind"), KINDS)

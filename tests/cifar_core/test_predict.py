@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_core import Classifier, TrainingConfig, save_checkpoint, split_train_validation, start, train
-from cifar_core.data import CLASS_NAMES, load_training_images
+from cifar_core.data import CLASS_NAMES, LabelledImages, load_training_images
 from cifar_core.errors import ImageError
-from cifar_core.evaluation import evaluate
+from cifar_core.evaluation import evaluate, probabilities
 from cifar_core.image_file import MAX_PIXELS, read_image
+from cifar_core.models import build_model
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -192,6 +193,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingCon
     path = tmp_path_factory.mktemp("trained") / "state.pt"
     save_checkpoint(state, path)
     return path, config
+
+
+@pytest.mark.parametrize("views", ["none", "flip", "flip-shift"])
+def test_a_classifier_averages_over_the_views_that_its_accuracy_was_measured_with(views: str) -> None:
+    config = TrainingConfig.model_validate({"model": {"name": "lean", "width": 8}, "test_time_augmentation": views})
+    network = build_model(config.model).eval()
+    rng = np.random.default_rng(0)
+    images = LabelledImages(rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8), np.arange(20) % 10)
+
+    with torch.inference_mode():
+        logits_NK = Classifier(network, config)(torch.from_numpy(images.images_NHWC))
+
+    expected = torch.from_numpy(probabilities(network, images, config=config))
+    assert torch.allclose(logits_NK.softmax(1), expected, atol=1e-6)
 
 
 def test_a_loaded_network_predicts_exactly_what_its_run_was_measured_with(trained: tuple[Path, TrainingConfig]) -> None:

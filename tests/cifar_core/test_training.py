@@ -31,7 +31,7 @@ from cifar_core.errors import (
     StateMismatchError,
 )
 from cifar_core.evaluation import evaluate
-from cifar_core.optimization import build_optimizer
+from cifar_core.optimization import build_optimizer, build_schedule
 from cifar_core.results import EpochResult
 from cifar_core.training import StepResult, TrainingState, _derived_seed, input_batches, start, train, train_step
 
@@ -183,14 +183,44 @@ def test_biases_learn_at_their_factor_of_the_rate_and_decay_as_the_weights_do() 
     assert optimizer.param_groups[0]["lr"] == 0.1, "the rate that is told is that of the weights"
 
 
-def test_a_parameter_that_is_fixed_is_not_trained() -> None:
+@pytest.mark.parametrize("factor", [1, 8])
+def test_a_parameter_that_is_fixed_is_not_trained(factor: float) -> None:
     layer = nn.Linear(2, 2)
     layer.weight.requires_grad_(False)
+    before = layer.weight.clone()
+    wanted = {"optimizer": {"bias_lr_factor": factor, "weight_decay": 0.1, "momentum": 0.9}}
+    optimizer = build_optimizer(layer, TrainingConfig.model_validate(wanted).optimizer)
 
-    for factor in (1, 8):
-        wanted = {"optimizer": {"bias_lr_factor": factor}}
-        groups = build_optimizer(layer, TrainingConfig.model_validate(wanted).optimizer).param_groups
-        assert [p for group in groups for p in group["params"]] == [layer.bias]
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"name": "step"}, {"name": "cosine", "min_lr": 0.01}, {"name": "one_cycle"}, {"name": "triangular"}]
+)
+def test_biases_keep_their_factor_of_the_rate_under_every_schedule(schedule: dict[str, Any]) -> None:
+    wanted = TrainingConfig.model_validate(
+        {"optimizer": {"lr": 0.1, "bias_lr_factor": 64}, "schedule": schedule, "epochs": 4}
+    )
+    alone = TrainingConfig.model_validate({"optimizer": {"lr": 0.1}, "schedule": schedule, "epochs": 4})
+    optimizers = [build_optimizer(nn.Linear(1, 1), each.optimizer) for each in (wanted, alone)]
+    with_factor, without = (
+        build_schedule(optimizer, wanted.schedule, epochs=4, steps_per_epoch=3) for optimizer in optimizers
+    )
+    rates = []
+    for step in range(12):
+        for optimizer, moved in zip(optimizers, (with_factor, without), strict=True):
+            optimizer.step()
+            moved.end_step()
+            if step % 3 == 2:
+                moved.end_epoch()
+        weights_lr, biases_lr = (group["lr"] for group in optimizers[0].param_groups)
+        assert biases_lr == pytest.approx(64 * weights_lr)
+        assert weights_lr == pytest.approx(optimizers[1].param_groups[0]["lr"])
+        rates.append(weights_lr)
+    assert len(set(rates)) > 1 or schedule["name"] == "step"
 
 
 def test_label_smoothing_is_torchs(fresh: Callable[[TrainingConfig], TrainingState]) -> None:
@@ -205,7 +235,7 @@ def test_label_smoothing_is_torchs(fresh: Callable[[TrainingConfig], TrainingSta
 def test_images_grow_to_their_size_and_the_last_epochs_have_all_of_it(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
-    wanted = config(epochs=6, data=DATA | {"start_size": 24, "grown_at": 0.5})
+    wanted = config(model={"name": "lean"}, epochs=6, data=DATA | {"start_size": 24, "grown_at": 0.5})
 
     sizes = [
         next(iter(input_batches(wanted, on_device(images[0], torch.device("cpu")), epoch=epoch)))[0].shape[-1]

@@ -158,6 +158,7 @@ BETWEEN_VALUES = (
     "crop to",
     "augmentation ends with images of",
     "is [least, most]",
+    "pixels or more. Smaller ones are for",
 )
 """What `TrainingConfig` refuses and no schema of draft 7 can say."""
 

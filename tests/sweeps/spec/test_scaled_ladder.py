@@ -153,6 +153,15 @@ def test_learning_rates_are_written_as_a_person_would_and_the_lowest_of_cosine_i
     assert (config.optimizer.lr, config.schedule.min_lr) == (0.3, 0.03)
 
 
+def test_what_is_not_scaled_keeps_every_digit(tmp_path: Path) -> None:
+    rate = 0.006123724356957945
+    base = {"optimizer": {"lr": rate}, "schedule": {"name": "cosine", "min_lr": rate / 10}}
+    other = write_yaml(tmp_path, ladder_file({"name": "first"}, base=base | {"epochs": 2}))
+    for path in (other, extending(tmp_path, other, scale={"epochs": 0.5})):
+        (rung,) = load_ladder(path).rungs
+        assert (rung.config.optimizer.lr, rung.config.schedule.min_lr) == (rate, rate / 10)
+
+
 def test_a_step_size_that_its_schedule_does_not_use_need_not_come_out_whole(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, ladder_file({"name": "a", "epochs": 10}, scale={"epochs": 0.1}))
 
