@@ -63,7 +63,8 @@ class _Configuration:
     @property
     def search_accuracy(self) -> float | None:
         """What the search saw of it, where others confirm it; None where they do not, or it saw no whole run."""
-        seen = [row["val_accuracy"] for row in self.complete if row not in self.confirming]
+        unconfirmed = [row for row in self.complete if row not in self.confirming]
+        seen = [row["val_accuracy"] for row in unconfirmed if row["val_accuracy"] is not None]
         return _mean(seen) if self.confirming and seen else None
 
     @cached_property
@@ -183,7 +184,7 @@ def _tied_with_the_best(confirmed: Sequence[_Configuration]) -> list[_Configurat
     if not confirmed or len(confirmed[0].confirming) < 2:
         return []
     confirmed = [each for each in confirmed if len(each.confirming) > 1]
-    first, *others = ([row["val_accuracy"] for row in each.confirming] for each in confirmed)
+    first, *others = ([_measured(row) for row in each.confirming] for each in confirmed)
     p_values = [welch_test(first, other) for other in others]
     levels = holm_levels(p_values, alpha=1 - CONFIDENCE)
     return [each for each, p_value, level in zip(confirmed[1:], p_values, levels, strict=True) if p_value > level]

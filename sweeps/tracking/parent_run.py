@@ -37,6 +37,8 @@ class ParentRun:
     run_id: str
     winner: str = ""
     """What its description begins with where a winner is known."""
+    started_ms: int = 0
+    """When it was created, Unix time in milliseconds."""
     ended: int = 0
     """Of how many trials it told the end when it was found."""
 
@@ -48,12 +50,13 @@ class ParentRun:
         found = next(search_runs(client, experiment_id, where), None)
         if found is None:
             created = client.create_run(experiment_id, tags=identity, run_name=title)
-            return cls(client=client, run_id=str(created.info.run_id))
+            return cls(client=client, run_id=str(created.info.run_id), started_ms=created.info.start_time)
         client.update_run(found.info.run_id, status="RUNNING")
         first = found.data.tags.get(DESCRIPTION, "").partition("\n\n")[0]
         winner = f"{first}\n\n" if first.startswith(WINNER) else ""
         ended = int(found.data.metrics.get(ENDED, 0))
-        return cls(client=client, run_id=str(found.info.run_id), winner=winner, ended=ended)
+        started = found.info.start_time
+        return cls(client=client, run_id=str(found.info.run_id), winner=winner, ended=ended, started_ms=started)
 
     def write(self, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> None:
         """Write what the run says of itself, in place of what it said before.
@@ -88,7 +91,9 @@ class ParentRun:
             end_ms: when the last of its trials ended, so that a start that trained nothing changes no time; now where
                 None.
         """
-        self.client.set_terminated(self.run_id, status, end_time=end_ms)
+        # Trials that are older than this run are those of a record that was lost: it does not end before it begins.
+        end_time = None if end_ms is None else max(end_ms, self.started_ms)
+        self.client.set_terminated(self.run_id, status, end_time=end_time)
 
 
 def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:

@@ -94,7 +94,10 @@ def bring_level(
     """
     status = review.end_of(study, records)
     # Neither commit nor versions of this process: it trains nothing.
-    tracker = Tracker(runs=runs, sweep=sweep, study=study, description=None, environment={}, title=title).open()
+    # What was the best of it, the next start tells, which knows by which metric.
+    tracker = Tracker(
+        runs=runs, sweep=sweep, study=study, description=None, environment={}, title=title, tells_progress=False
+    ).open()
     try:
         tracker.reconcile(records)
     finally:

@@ -40,21 +40,23 @@ class SweepProgress:
     def __init__(self, aim: Aim | None, *, written: int = 0) -> None:
         self._aim = aim
         self._written = written
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes: dict[str, Outcome] = {}
         self._best: float | None = None
         self.last_end_ms: int | None = None
-        """When the last trial ended; None before the first."""
+        """When the last trial ended or was interrupted; None before the first."""
 
     def take(self, record: TrialRecord) -> Sequence[MetricPoint]:
         """Return what an ended trial adds to the curves; nothing where the run says it already."""
-        if record.outcome not in _COUNTED or self._outcomes.get(record.number) is record.outcome:
+        if record.outcome is Outcome.INTERRUPTED and record.epochs:
+            self.last_end_ms = max(end_ms(record), self.last_end_ms or 0)
+        if record.outcome not in _COUNTED or self._outcomes.get(record.key) is record.outcome:
             return []
-        is_first = record.number not in self._outcomes
-        self._outcomes[record.number] = record.outcome
+        is_first = record.key not in self._outcomes
+        self._outcomes[record.key] = record.outcome
         self.last_end_ms = max(end_ms(record), self.last_end_ms or 0)
         self._best = self._better(record)
         step = len(self._outcomes)
-        # One that failed and was tried again ends a second time: the counts of the same step are told anew.
+        # One that failed and was tried again, under another number, ends a second time: its step is told anew.
         if is_first and step <= self._written:
             return []
         counts = Counter(self._outcomes.values())

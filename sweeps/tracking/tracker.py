@@ -76,6 +76,7 @@ class Tracker:
         dataset: str | None = None,
         command: str = "",
         aim: Aim | None = None,
+        tells_progress: bool = True,
     ) -> None:
         """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
 
@@ -90,6 +91,7 @@ class Tracker:
             dataset: MD5 of the training images; None leaves the data set unsaid.
             command: what begins it, which MLflow shows as the source of its runs.
             aim: what a search looks at; None where nothing is searched.
+            tells_progress: whether the sweep's own run tells how many trials ended, and the best so far.
         """
         self._runs = runs
         self._sweep = sweep
@@ -101,6 +103,7 @@ class Tracker:
         self._files_failed = False
         self._environment = environment_tags(environment) | client_tags(environment, command=command)
         self._aim = aim
+        self._tells_progress = tells_progress
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
         self._doubtful: set[str] = set()
@@ -261,7 +264,8 @@ class Tracker:
             child = self._children.get(record.key) or self._create(record)
             if child.written != record:
                 self._update(child, record)
-                self._points += self._progress.take(record)
+                points = self._progress.take(record)
+                self._points += points if self._tells_progress else ()
             if self._points:
                 self._log_batch(self._parent.run_id, metrics=self._points)
                 self._points = []

@@ -27,6 +27,7 @@ from sweeps.tracking.complete_results import CompleteResults
 from sweeps.tracking.mapping import epoch_metrics, milliseconds, params_of, parse_param, tags_of
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.reader import MlflowReader, delete_sweep
+from sweeps.tracking.review import RecordReview, bring_level
 from sweeps.tracking.store import store_uri
 from sweeps.tracking.sweep_progress import Aim
 from sweeps.tracking.tracker import Tracker
@@ -497,6 +498,45 @@ class TestTheSweepsOwnRun:
         assert history(runs, parent.info.run_id, "trials_pruned") == [(1, 0), (2, 1), (3, 1), (4, 1)]
         assert parent.data.metrics["trials_ended"] == 4
         assert parent.info.end_time == milliseconds(STARTED + 30)
+
+    def test_counts_a_trial_once_that_was_tried_again_under_another_number(self, runs: Path, sweep: str) -> None:
+        key = f"first of {sweep}"
+        failed = record_of(sweep, 0, key=key, outcome=Outcome.FAILED, finished=STARTED + 1)
+        other = record_of(sweep, 1, key=f"other of {sweep}", finished=STARTED + 2, epochs=3)
+        again = record_of(sweep, 2, key=key, finished=STARTED + 3, epochs=3)
+        with tracker_of(runs, sweep) as tracker:
+            tracker.reconcile([failed, other])
+        with tracker_of(runs, sweep) as tracker:
+            tracker.reconcile([failed, other])
+            tracker.write(again)
+
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert parent.data.metrics["trials_ended"] == 2
+        assert parent.data.metrics["trials_failed"] == 0
+        assert parent.data.metrics["trials_complete"] == 2
+
+    def test_loses_no_best_where_doctor_brought_its_trials(self, runs: Path, sweep: str) -> None:
+        record = record_of(sweep, 0, finished=STARTED + 1, epochs=3)
+        bring_level(runs, [record], sweep=sweep, study=f"{sweep}-1f", title=sweep, review=RecordReview(runs))
+        aim = Aim("val_accuracy", maximize=True)
+        with Tracker(runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim) as tracker:
+            tracker.reconcile([record])
+
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert parent.data.metrics["best_val_accuracy"] == record.epochs[-1].val_accuracy
+
+    def test_never_ends_before_it_begins_nor_before_an_interrupted_trial(self, runs: Path, sweep: str) -> None:
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(record_of(sweep, started=1e9, finished=1e9 + 1))  # in 2001: the record was lost since
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert parent.info.end_time == parent.info.start_time
+
+        later = STARTED + 3600
+        stopped = record_of(sweep, 1, key=f"other of {sweep}", outcome=Outcome.INTERRUPTED, epochs=2, finished=later)
+        with tracker_of(runs, sweep) as tracker:
+            tracker.write(stopped)
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert parent.info.end_time == milliseconds(later)
 
     def test_of_which_every_trial_failed_has_failed(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
