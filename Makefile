@@ -13,7 +13,7 @@ ARGS ?=
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder leaderboard report ui test test-full mutants check format lock clean
+.PHONY: help setup data sweep ladder leaderboard report docs ui test test-full mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ leaderboard: setup ## Show the leaderboard of all sweeps
 
 report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to runs/reports
 	$(BIN)/sweeps report $(basename $(notdir $(SWEEP))) $(ARGS)
+
+docs: setup ## Bring docs/ladder.md level with the ladders recorded under runs/
+	$(BIN)/python benchmarks/ladder_page.py
 
 ui: setup ## Open MLflow's pages on the recorded runs
 	$(BIN)/sweeps ui $(ARGS)

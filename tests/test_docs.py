@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import runpy
 import shlex
 import subprocess
 import tomllib
@@ -71,6 +73,23 @@ def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
 def test_every_architecture_is_named_in_the_changelog() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert [name for name in ARCHITECTURES if f"`{name}`" not in changelog] == []
+
+
+LADDER_PAGE = runpy.run_path(str(ROOT / "benchmarks" / "ladder_page.py"))
+
+
+def test_the_tables_of_the_ladder_page_are_those_of_the_committed_results() -> None:
+    page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
+    assert list(LADDER_PAGE["tables_in"](page)) == ["ladder-laptop", "ladder"]
+    assert LADDER_PAGE["page_with_tables"](page) == page
+
+
+@pytest.mark.parametrize("name", ["ladder-laptop", "ladder"])
+def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> None:
+    with (ROOT / "experiments" / "results" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        measured = {(row["rung"], row["from"]) for row in csv.DictReader(file)}
+    rungs = load_ladder(ROOT / "experiments" / f"{name}.yaml").rungs
+    assert measured <= {(rung.name, rung.parent or "") for rung in rungs}
 
 
 def test_the_ladder_page_speaks_of_every_rung() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
-from sweeps.formatting import truncated
+from sweeps.formatting import duration, truncated
 from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
 from sweeps.report.ladder_words import words_of
 from sweeps.results import Finding, RungComparison, RungRuns
@@ -105,7 +105,10 @@ def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     below = "\n".join(truncated(line, 42) for line in origin + budget)
     _text(axes, -0.635, row, rung.rung, weight="bold", up=5 if len(origin + budget) == 1 else 11 if below else 0)
     _text(axes, -0.635, row, below, colour=GREY, size=8.5, up=-8 if len(origin + budget) == 1 else -6)
-    _text(axes, 1.05, row, f"{cells['test_accuracy_percent']}  ({accuracy_interval(rung)})" if rung.ci_kind else "")
+    accuracy = f"{cells['test_accuracy_percent']}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
+    cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} a run"
+    _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
+    _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)
     difference = cells["difference_points"]
     if rung.difference_low is not None:
         difference += f"  ({difference_interval(rung)})"

@@ -1,0 +1,95 @@
+"""Bring `docs/ladder.md` level with the record: `make docs`.
+
+Of each ladder that was run here, its table and pictures are taken from the runs folder into `experiments/results/` and
+`docs/`; the tables of the page are then written anew from the CSV files in `experiments/results/`, between the marks
+`<!-- table NAME -->` and `<!-- end -->`. A ladder that was not run here keeps the files it has.
+
+    python benchmarks/ladder_page.py --runs runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "ladder.md"
+RESULTS = ROOT / "experiments" / "results"
+
+HEADINGS = {
+    "rung": ":---",
+    "from": ":---",
+    "test accuracy % (95 % interval)": "---:",
+    "difference, points": "---:",
+    "runs": "---:",
+    "minutes a run": "---:",
+    "in words": ":---",
+}
+"""Of a table, each with where its cells stand."""
+
+_TABLE = re.compile(r"(?<=<!-- table )([\w-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
+
+
+def table_of(path: Path) -> str:
+    """Return a ladder's CSV as a Markdown table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [_cells(row) for row in csv.DictReader(file)]
+    lines = [list(HEADINGS), list(HEADINGS.values()), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cells(row: Mapping[str, str]) -> list[str]:
+    def within(value: str, low: str, high: str, between: str) -> str:
+        return f"{row[value]} ({row[low]}{between}{row[high]})" if row[low] else row[value]
+
+    minutes = f"{float(row['train_seconds']) / 60:.1f}" if row["train_seconds"] else ""
+    return [
+        row["rung"] + ("" if row["budget"] == "full" else f" ({row['budget']})"),
+        row["from"],
+        within("test_accuracy_percent", "ci_low_percent", "ci_high_percent", "–"),
+        within("difference_points", "difference_low", "difference_high", " to "),
+        row["runs"],
+        minutes,
+        row["verdict"],
+    ]
+
+
+def page_with_tables(page: str) -> str:
+    """Return the page with each table as its CSV has it."""
+    return _TABLE.sub(lambda found: f"{found[1]} -->\n{table_of(RESULTS / f'{found[1]}.csv')}", page)
+
+
+def tables_in(page: str) -> Iterator[str]:
+    """Yield the ladders whose tables the page shows."""
+    return (found[1] for found in _TABLE.finditer(page))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the runs folder (default: runs)")
+    runs: Path = parser.parse_args().runs
+    page = PAGE.read_text(encoding="utf-8")
+    for name in tables_in(page):
+        folder = runs / "sweeps" / name
+        if not (folder / "ladder.csv").is_file():
+            print(f"{name}: not recorded under {runs}; its files stay as they are")
+            continue
+        for source, target in (
+            ("ladder.csv", RESULTS / f"{name}.csv"),
+            ("ladder.png", ROOT / "docs" / f"{name}.png"),
+            ("curves.png", ROOT / "docs" / f"{name}-curves.png"),
+        ):
+            if target.suffix == ".png" and target.name not in page:
+                continue
+            shutil.copyfile(folder / source, target)
+            print(f"written: {target.relative_to(ROOT)}")
+    PAGE.write_text(page_with_tables(page), encoding="utf-8")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
