@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Until then it is a hidden file beside `path`, whose folder is created where it is not there. When the block ends
     without an exception the content is on the disk and readable by all; after an exception, an interrupt too, `path`
-    is as it was and nothing is left behind.
+    is as it was and nothing is left behind. A device or a pipe, such as /dev/stdout, is written to and stays as it is.
 
     Raises:
         OSError: the file cannot be written.
     """
+    if _is_special(path):
+        with path.open("wb") as file:
+            yield file
+        return
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield file
 
@@ -35,6 +40,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written.
     """
+    if _is_special(path):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    path = path.resolve() if path.is_symlink() else path  # the link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -48,6 +56,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path is there and can be written to, and is no file that another one may take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def previous_file(path: Path) -> Path:

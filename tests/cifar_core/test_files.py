@@ -145,3 +145,28 @@ def test_writing_a_file_needs_no_torch() -> None:
     code = "import sys, cifar_core.files; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with atomic_write(pipe) as file:
+            file.write(b"rows")
+        assert os.read(reader, 10) == b"rows"
+        assert pipe.is_fifo()
+        with pytest.raises(OSError, match="no regular file"), atomic_path(pipe):
+            pass
+    finally:
+        os.close(reader)
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "board.csv").write_text("old")
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "board.csv")
+    with atomic_write(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "board.csv").read_text() == "new"
