@@ -70,12 +70,20 @@ def _sweeps_and_runs(word: Word) -> Iterator[str]:
 
 def _columns(word: Word) -> Iterator[str]:
     """Give the text before the last word of an expression with each column behind it."""
+    from sweeps.report import spoken_columns
     from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
     before = _LAST_NAME.sub("", word.text)
     if before.count("'") % 2 or before.count('"') % 2:
         return  # inside of a text of the expression
-    for column in dict.fromkeys((*COLUMNS, *_fields(), *LAST_COLUMNS)):
+    columns = tuple(dict.fromkeys((*COLUMNS, *_fields(), *LAST_COLUMNS)))
+    # A short name that a column begins with would only stand in its way.
+    spoken = [
+        word
+        for word, meant in spoken_columns(columns).items()
+        if len(set(meant)) == 1 and word.isidentifier() and not any(column.startswith(word) for column in columns)
+    ]
+    for column in dict.fromkeys((*columns, *spoken)):
         yield before + column
 
 

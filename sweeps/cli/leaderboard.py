@@ -102,7 +102,11 @@ def leaderboard(
         if by is not None:
             view = ByValueView(board, by)
         else:
-            view = BoardView(board) if columns is None else ColumnsView(board, columns.split(","))
+            view = (
+                BoardView(board)
+                if columns is None
+                else ColumnsView(board, [name.strip() for name in columns.split(",")])
+            )
     for name, target in outputs.items():
         if target == SCREEN:
             click.echo(view.text(name))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from sweeps.report.columns import spoken_columns
     from sweeps.report.compare import print_comparison
     from sweeps.report.effects_table import effects_to_csv, effects_to_json, print_effects
     from sweeps.report.exports import to_csv, to_json
@@ -54,6 +55,7 @@ __all__ = [
     "query",
     "query_leaderboard",
     "report_path",
+    "spoken_columns",
     "to_csv",
     "to_json",
     "why_empty",
@@ -89,6 +91,7 @@ __getattr__, __dir__ = lazy_face(
         "print_run": "show",
         "print_status": "status",
         "query": "queries",
+        "spoken_columns": "columns",
         "query_leaderboard": "leaderboard",
         "report_path": "page.write",
         "to_csv": "exports",

@@ -92,7 +92,9 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_integer(kind):
         return pd.Series(column.cast(pa.int64(), safe=False).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
     if pa.types.is_decimal(kind) and kind.scale == 0:
-        # DuckDB adds whole numbers up as 128 bits.
+        # DuckDB adds whole numbers up as 128 bits; few sums need more than 64.
+        if any(cell is not None and abs(cell) >= 2**63 for cell in column.to_pylist()):
+            return pd.Series(column.cast(pa.float64()).to_pandas())
         return pd.Series([None if cell is None else int(cell) for cell in column.to_pylist()], dtype="Int64")
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return pd.Series(column.cast(pa.float64()).to_pandas())

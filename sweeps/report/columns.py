@@ -41,7 +41,7 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
     if name in columns:
         return name
     known = spoken_columns(columns)
-    found = known.get(_plain(name), [])
+    found = list(dict.fromkeys(known.get(_plain(name), [])))
     if len(found) == 1:
         return found[0]
     if found:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sweeps.errors import SweepError
 from sweeps.formatting import accuracy, plural
+from sweeps.report.show import find_run, name_of_run
 from sweeps.report.weights import Weights, find_weights
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ class Mistakes:
         return 1 - len(self.found) / self.images
 
 
+def _tested_in_its_place(reader: RecordReader, name: str) -> list[str]:
+    """Return the runs under other seeds that were tested of a search's run; none where it is a sweep that is named."""
+    try:
+        run = find_run(reader, name)
+    except SweepError:
+        return []
+    frame = reader.runs(sweep=run["sweep"])
+    frame = frame[(frame["replicate_of"] == run["trial"]) & frame["test_accuracy"].notna()]
+    return [name_of_run(row) for row in frame.to_dict(orient="records")]
+
+
 def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured = "test") -> Mistakes:
     """Return what a trained network gets wrong. Reads; writes nothing.
 
@@ -76,9 +88,15 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     """
     weights = find_weights(reader, name, runs=runs)
     if of == "test" and weights.test_accuracy is None:
+        tested = _tested_in_its_place(reader, name)
+        way = (
+            f"its confirming runs were: name {' or '.join(tested)}"
+            if tested
+            else "`sweeps finalize SWEEP` opens the test set, once, for a search's confirmed best"
+        )
         raise SweepError(
             f"{weights.run} was not tested, so the test images stay sealed for it: --validation shows its mistakes on "
-            "the validation images; `sweeps finalize SWEEP` opens the test set, once, for a search's confirmed best"
+            f"the validation images; {way}"
         )
     from cifar_core import Classifier
     from cifar_core.evaluation import probabilities

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
 
 
+_SHOWN_OF_A_RUN = 8
+"""Characters of a run id that tables and messages show."""
+
+
 def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
     """Return the row of the run that a person means.
 
@@ -37,6 +41,11 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
         found += [row for row in rows if trial in (row["rung"], _number(row))]
     rows = [] if found else _rows(reader)
     found = found or [row for row in rows if row["rung"] == name]
+    if not found and name.isdigit() and len(name) < _SHOWN_OF_A_RUN:
+        # The beginning of a run id by chance, and a trial's number on purpose.
+        meant = [name_of_run(row) for row in rows if str(row["trial"]) == name and row["replicate_of"] is None]
+        hint = f": {' or '.join(meant[:3])}?" if meant else ", such as quick/3"
+        raise SweepError(f"{name} is a number that a trial of every sweep has: name it with its sweep{hint}")
     found = found or [row for row in rows if name and (row["run_id"].startswith(name) or row["key"].startswith(name))]
     if not found:
         names = [f"{row['sweep']}/{_number(row) if row['rung'] is None else row['rung']}" for row in rows]
@@ -46,7 +55,7 @@ def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
             f"no run {name!r}: {hint}`sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3"
         )
     if len(found) > 1:
-        each = ", ".join(f"{row['sweep']}/{_number(row)} (run {row['run_id'][:8]})" for row in found)
+        each = ", ".join(f"{row['sweep']}/{_number(row)} (run {row['run_id'][:_SHOWN_OF_A_RUN]})" for row in found)
         raise SweepError(f"{name!r} may be any of {each}: name one of them, or the beginning of its run")
     return found[0]
 

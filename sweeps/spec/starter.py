@@ -64,7 +64,7 @@ def starter_text(starter: Starter, size: Size, *, path: Path, run_cap: int, cost
     early = "asha, min_epochs: 1, reduction_factor: 3" if starter.early else "none"
     lines = [
         *_header(path, "sweep", cost),
-        ("name", starter.name, "of the sweep, and of its folder under runs/sweeps"),
+        ("name", _quoted(starter.name), "of the sweep, and of its folder under runs/sweeps"),
         ("description", _quoted(_described(starter)), ""),
         ("method", starter.method, "bayes: learns from its trials | random | grid: all there are"),
         ("metric", "{name: val_accuracy, goal: maximize}", "or val_loss, train_loss: minimize"),

@@ -272,6 +272,11 @@ class TestShow:
         assert Path(line.removeprefix("log: ")).is_file()
         assert cli("show", "tiny/0", "--runs", trained).stdout == result.stdout
 
+    def test_a_trials_number_alone_names_no_run_whatever_a_run_id_begins_with(self, trained: Path, cli: Cli) -> None:
+        result = cli("show", "0", "--runs", trained)
+        assert result.exit_code == 2
+        assert "name it with its sweep: tiny-000 or " in result.stderr
+
     def test_a_run_is_found_by_sweep_and_number_and_shown_with_its_curve(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny/1", "--runs", trained)
 

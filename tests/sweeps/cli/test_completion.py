@@ -105,6 +105,11 @@ def test_a_column_is_completed_alone_in_an_expression_and_behind_a_minus(recorde
     assert pressed(expression, recorded, word='"epochs > 3 and optimizer.l') == ["epochs > 3 and optimizer.lr"]
 
 
+def test_a_column_is_completed_by_the_short_name_that_screens_show(recorded: Path) -> None:
+    assert pressed("sweeps leaderboard --sort -lr", recorded) == ["-lr"]
+    assert "acc" in pressed("sweeps leaderboard --sort ac", recorded)
+
+
 def test_a_column_that_is_offered_is_one_of_the_leaderboard(recorded: Path) -> None:
     board = MlflowReader(recorded / "runs").runs()
     offered = pressed("sweeps leaderboard --sort ", recorded, word="")

@@ -46,6 +46,13 @@ def test_what_is_written_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, r
     assert "mine: 2 complete" in ran.stdout
 
 
+@pytest.mark.parametrize("name", ["123", "null", "yes"])
+def test_a_name_that_yaml_would_take_for_something_else_is_written_as_text(cli: Cli, tmp_path: Path, name: str) -> None:
+    file = tmp_path / f"{name}.yaml"
+    assert cli("init", file, "--yes", "--time", "5m").exit_code == 0
+    assert load_spec(file).name == name
+
+
 def test_a_ladder_is_written_that_can_be_planned(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "steps.yaml"
 

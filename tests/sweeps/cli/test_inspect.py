@@ -366,7 +366,7 @@ class TestMistakes:
 
         assert result.exit_code == 2
         assert "--validation" in result.stderr
-        assert "sweeps finalize" in result.stderr
+        assert f"its confirming runs were: name {untested}-s1" in result.stderr
         assert snapshot(finalized) == before
 
     def test_of_validation_images_open_no_test_image(

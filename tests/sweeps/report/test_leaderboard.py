@@ -547,3 +547,7 @@ def _record(number: int, *, width: int, accuracy: float) -> TrialRecord:
         started=1_800_000_000.0,
         finished=1_800_000_003.0,
     )
+
+
+def test_a_heading_that_is_also_another_name_of_its_column_names_it() -> None:
+    assert column_named("sd", ["val_accuracy", "val_std"]) == "val_std"

@@ -44,3 +44,8 @@ def test_an_epoch_is_a_row_and_a_run_is_one(record: Path) -> None:
 
     assert rows.to_dict(orient="list") == {"epoch": [1, 2, 3], "val_accuracy": [0.25, 0.6, 0.5]}
     assert sweeps.query("select count(*) as n from runs", runs=record)["n"].tolist() == [1]
+
+
+def test_a_sum_that_64_bits_do_not_hold_is_answered(record: Path) -> None:
+    (found,) = sweeps.query("select sum(9e18::bigint) as total from range(3)", runs=record)["total"]
+    assert found == pytest.approx(2.7e19)
