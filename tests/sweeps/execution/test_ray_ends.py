@@ -77,7 +77,9 @@ def test_a_terminal_that_is_closed_ends_with_130(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:
     terminal, inside = pty.openpty()
-    command = ["setsid", "--ctty", "--wait", sys.executable, "-c", MAIN, *map(str, arguments)]
+    # These tests may run where a closed terminal is ignored, as under nohup, and would hand that on.
+    main = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {MAIN}"
+    command = ["setsid", "--ctty", "--wait", sys.executable, "-c", main, *map(str, arguments)]
     with subprocess.Popen(
         command, cwd=tmp_path, stdin=inside, stdout=inside, stderr=inside, text=True, start_new_session=True
     ) as process:
