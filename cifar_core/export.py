@@ -229,6 +229,11 @@ def _about(
             "applied_by": "the graph: never by the caller" if chosen.normalizes else "the caller: not in this file",
             "inside": chosen.normalizes,
         },
+        "test_time_augmentation": {
+            "name": config.test_time_augmentation,
+            "applied_by": "the graph: one image in, its views averaged" if chosen.normalizes else "the caller",
+            "inside": chosen.normalizes,
+        },
         "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, 10]},
         "class_names": list(CLASS_NAMES),
         "precision": {"computes_in": "float32", "trained_in": config.precision},

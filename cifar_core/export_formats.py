@@ -19,6 +19,7 @@ from cifar_core.augment import NORMALIZATIONS, normalize
 from cifar_core.config import TrainingConfig
 from cifar_core.device import memory_layout
 from cifar_core.errors import ExportError
+from cifar_core.evaluation import averaged_logits
 from cifar_core.models import build_model
 from cifar_core.predict import Classifier
 
@@ -193,15 +194,19 @@ FORMATS: Mapping[FormatName, ExportFormat] = {"state-dict": StateDict(), "torch-
 
 
 class _FromPixels(nn.Module):
-    """A network with its normalisation in front: what is exported takes pixels and nothing else."""
+    """A network with its normalisation in front and its views of an image around it, as `Classifier` has them.
+
+    What is exported takes pixels and nothing else.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, *, normalization: str) -> None:
+    def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
         super().__init__()
-        mean, std = NORMALIZATIONS[normalization]
+        mean, std = NORMALIZATIONS[config.data.normalization]
         self.network = network
+        self.views = config.test_time_augmentation
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
         self.eval()
@@ -209,8 +214,7 @@ class _FromPixels(nn.Module):
     def forward(self, pixels_NCHW: Tensor) -> Tensor:
         # A graph takes uint8 and gives nonsense for 0 to 255, unless it is told to refuse.
         torch.ops.aten._assert_tensor_metadata.default(pixels_NCHW, dtype=torch.float32)
-        logits_NK: Tensor = self.network((pixels_NCHW - self.mean) / self.std)
-        return logits_NK.float()
+        return averaged_logits(self.network, (pixels_NCHW - self.mean) / self.std, over=self.views)
 
 
 def pixels_of(images_NHWC: Tensor) -> Tensor:
@@ -237,7 +241,7 @@ def quiet() -> Iterator[None]:
 
 def _traced(network: nn.Module, config: TrainingConfig) -> torch.export.ExportedProgram:
     """Return the network, its normalisation in front, as torch.export records it for any number of images."""
-    whole = _FromPixels(network, normalization=config.data.normalization)
+    whole = _FromPixels(network, config)
     try:
         with torch.no_grad():
             # Two images: one alone would be taken for a constant.

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cifar_core.errors import closest
 from sweeps.cli.inspect_data import augment, images
 from sweeps.cli.inspect_mistakes import mistakes
 from sweeps.cli.inspect_network import activations, summary
+from sweeps.cli.ordered_group import OrderedGroup
 
 
-class _Subjects(click.Group):
-    """What there is to look at, in the order of a run; an unknown one names the closest."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            ctx.fail(f"nothing to inspect is called {args[0]!r}: {closest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Subjects)
+@click.group(cls=OrderedGroup, unknown="nothing to inspect is called")
 def inspect() -> None:
     """Look at the images, at what an augmentation does, into a network, at its mistakes.
 

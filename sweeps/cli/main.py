@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cifar_core.errors import CifarError, closest
+from cifar_core.errors import CifarError
 from sweeps.cli.compare import compare
 from sweeps.cli.completion import ASKED, answer_shell, completion
 from sweeps.cli.data import data
@@ -23,6 +23,7 @@ from sweeps.cli.inspect import inspect
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
+from sweeps.cli.ordered_group import OrderedGroup
 from sweeps.cli.plan import plan
 from sweeps.cli.predict import predict
 from sweeps.cli.replicate import replicate
@@ -37,18 +38,8 @@ WRONG_USAGE = 2
 INTERRUPTED = 130
 
 
-class Verbs(click.Group):
-    """Verbs in the order in which a newcomer meets them; an unknown one names the closest."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            ctx.fail(f"no such verb {args[0]!r}: {closest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
+class Verbs(OrderedGroup):
+    """The verbs, and what a person is told where one of them cannot go on."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

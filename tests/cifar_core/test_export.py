@@ -25,7 +25,7 @@ from cifar_core.export import about_path_of
 from cifar_core.export_formats import FORMATS, FormatName, TorchExport, pixels_of
 from cifar_core.models.registry import ARCHITECTURES
 
-SMALL = ("simple", "deep", "resnet", "vgg")
+SMALL = ("simple", "deep", "resnet", "lean", "vgg")
 GRAPHS: tuple[FormatName, ...] = ("torch-export", "onnx")
 
 OWN = """
@@ -143,6 +143,26 @@ def test_the_lines_in_the_json_give_what_the_classifier_gives(
     assert wanted.abs().max() > 0.5
     assert (got - wanted).abs().max() <= 1e-4 * max(1.0, wanted.abs().max().item())
     assert exported.largest_difference <= exported.tolerance
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("views", ["flip", "flip-shift"])
+def test_an_export_averages_over_the_views_that_its_accuracy_was_measured_with(
+    views: str, format: FormatName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = save(config_of("lean", test_time_augmentation=views), tmp_path)
+    one_view = Classifier(Classifier.load(checkpoint, device="cpu").network, config_of("lean"))
+
+    exported = export_checkpoint(checkpoint, tmp_path / f"a{FORMATS[format].suffix}", format=format)
+
+    got = logits(used(exported.path, monkeypatch), images(20))
+    wanted = logits(Classifier.load(checkpoint, device="cpu"), images(20))
+    assert (got - wanted).abs().max() <= 1e-4 * max(1.0, wanted.abs().max().item())
+    assert (got - logits(one_view, images(20))).abs().max() > 1e-3
+    inside = format != "state-dict"
+    assert (about(exported.path)["test_time_augmentation"]["name"], inside) == (
+        views, about(exported.path)["test_time_augmentation"]["inside"]
+    )  # fmt: skip
 
 
 @pytest.mark.full_width
