@@ -52,6 +52,24 @@ def git_state(folder: Path | None = None) -> GitState:
     return GitState(commit=commit, diff=_cut(changed + diff))
 
 
+def has_uncommitted_changes(file: Path) -> bool:
+    """Return whether a file differs from what the last commit of its repository holds, or is not in it.
+
+    False where there is no repository, or no git.
+    """
+    try:
+        said = subprocess.run(
+            ["git", "status", "--porcelain", "--ignored", "--", file.name],
+            cwd=file.absolute().parent,
+            capture_output=True,
+            check=True,
+            timeout=10,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return bool(said.strip())
+
+
 def _cut(text: str) -> str:
     content = text.encode("utf-8")
     if len(content) <= MAX_DIFF_BYTES:

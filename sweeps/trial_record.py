@@ -42,6 +42,14 @@ class ErrorClass(StrEnum):
     """The training called `sys.exit` or `os._exit`."""
 
 
+class MeasuredOn(StrEnum):
+    """The images that a ladder compares its rungs by."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    """Those that each rung sets aside from its training images: for choosing, while the test set stays sealed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RungLabel:
     """Which rung of a ladder a trial is of."""
@@ -53,6 +61,8 @@ class RungLabel:
     """The rung that its gain is taken against; None for one that the ladder starts with."""
     reduced: str | None = None
     """How the budget was cut (`2 of 20 epochs, 5,000 training images`), None for the full one."""
+    measured_on: MeasuredOn = MeasuredOn.TEST
+    """Which images its ladder compares rungs by."""
 
 
 @dataclass(frozen=True, kw_only=True)

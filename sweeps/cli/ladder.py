@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--rungs", "only", metavar="A,B", help="Only these rungs.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Runs of each rung.  [default: the file's seeds, or 1]")
 @click.option(
+    "--final",
+    is_flag=True,
+    help="Of a file with `evaluate: validation`: train each rung with its validation images too, and measure it on the "
+    "test images, under the name NAME-final.",
+)
+@click.option(
     "--epochs-scale",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=1.0,
@@ -49,6 +55,7 @@ def ladder(
     file: Path,
     only: str | None,
     seeds: int | None,
+    final: bool,
     epochs_scale: float,
     train_size: int | None,
     overrides: tuple[str, ...],
@@ -59,21 +66,34 @@ def ladder(
     tensorboard: bool,
     notify: tuple[str, ...],
 ) -> None:
-    """Run a ladder's rungs, measure each on the test images, and say what each step brought.
+    """Run a ladder's rungs, measure each, and say what each step brought.
+
+    Rungs are measured on the test images, once. A file that is still being chosen says `evaluate: validation`: its
+    rungs are compared by validation images, and --final measures them on the test images when nothing will change.
 
     \b
     Example:
       sweeps ladder experiments/ladder-laptop.yaml
       sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
+      sweeps ladder experiments/climb.yaml --final
     """
     from sweeps.execution import Probe, stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps.api import load_ladder, run
+        from sweeps.git_state import has_uncommitted_changes
         from sweeps.spec import Budget
 
         loaded = load_ladder(file, overrides=overrides)
+        if final:
+            loaded = loaded.final()
+    if final and has_uncommitted_changes(file):
+        click.echo(
+            f"warning: {file} is not what the last commit holds: commit it before its last measurement, so that "
+            "it shows that nothing was chosen by it",
+            err=True,
+        )
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
     for name in chosen:
         loaded.rung(name)
@@ -94,7 +114,7 @@ def ladder(
         cost=Probe().seconds,
     )
     meant = recipes_of(loaded, budget)
-    with after_the_run("the ladder", f"sweeps ladder {file}"):
+    with after_the_run("the ladder", f"sweeps ladder {file}{' --final' if final else ''}"):
         show_ladder(runs, loaded.name, meant=meant)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)

@@ -102,6 +102,7 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     from sweeps.execution import Probe, check_networks, local_slots, makespan
     from sweeps.formatting import duration, plural, print_sentence
     from sweeps.spec import load_ladder
+    from sweeps.trial_record import MeasuredOn
 
     ladder = load_ladder(file, overrides=overrides)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -129,4 +130,9 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
             print_sentence(console, f"  {name} takes about {duration(seconds)}{each} of that on one slot")
     else:
         print_sentence(console, f"{rungs}, {epochs} epochs on {slots.describe()}")
+    if ladder.measured_on is MeasuredOn.VALIDATION:
+        images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
+        print_sentence(
+            console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
+        )
     print_sentence(console, f"nothing was started: `sweeps ladder {file}` does")

@@ -41,7 +41,7 @@ def _counts(records: Sequence[TrialRecord]) -> str:
 
 def _best(plan: RunPlan, records: Sequence[TrialRecord]) -> list[str]:
     """Return the best trials of a search as a table. A ladder orders its rungs, it does not choose among them."""
-    if plan.tested:
+    if plan.is_ladder:
         return []
     ranked = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")[:SHOWN]
     if not ranked:

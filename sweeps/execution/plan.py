@@ -15,6 +15,7 @@ from cifar_core.config import DataConfig, TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SweepError
 from sweeps.spec import (
+    FINAL,
     FULL_BUDGET,
     SPLIT_FIELDS,
     Budget,
@@ -38,13 +39,13 @@ from sweeps.study import (
     read_study,
     replicates_of,
 )
-from sweeps.trial_record import RungLabel
+from sweeps.trial_record import MeasuredOn, RungLabel
 
 KeyOf = Callable[[TrainingConfig], str]
 
 
 LADDER = {"kind": "ladder"}
-"""The definition of every ladder's study."""
+"""The definition of the study of a ladder that is measured on the test images."""
 RESOURCES = "resources"
 """Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
 
@@ -75,8 +76,10 @@ class RunPlan:
     """The YAML file with every override in it; empty for what has none."""
     keep_best: int | None = None
     """Complete runs whose weights stay, the best first by the metric; None for all."""
+    is_ladder: bool = False
+    """Whether its trials are the rungs of a ladder: compared, not searched."""
     tested: bool = False
-    """Whether each complete run is measured on the test images: a ladder's are, a search's never."""
+    """Whether each complete run is measured on the test images: a ladder's may be, a search's never are."""
     replicates: bool = False
     """Whether it confirms the best of a search, in a study beside the search's."""
     trained_with: Mapping[str, str | None] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class RunPlan:
         """What it is among the things that are run."""
         if self.replicates:
             return "replicates"
-        if self.tested:
+        if self.is_ladder:
             return "ladder"
         return "retrain" if self.trained_with else "search"
 
@@ -154,10 +157,17 @@ def plan_of_ladder(
         SweepError: there is no rung of a name in `only`.
     """
     rungs = [ladder.rung(name) for name in only] if only else list(ladder.rungs)
+    tested = ladder.measured_on is MeasuredOn.TEST
     candidates = []
     for rung in rungs:
         shared = budget.apply(rung.config)
-        label = RungLabel(name=rung.name, index=rung.index, parent=rung.parent, reduced=budget.reduced(rung.config))
+        label = RungLabel(
+            name=rung.name,
+            index=rung.index,
+            parent=rung.parent,
+            reduced=budget.reduced(rung.config),
+            measured_on=ladder.measured_on,
+        )
         for offset in range(budget.seeds or ladder.seeds):
             config = shared.model_copy(update={"seed": shared.seed + offset})
             candidates.append(Candidate(config=config, rung=label))
@@ -165,8 +175,8 @@ def plan_of_ladder(
         name=ladder.name,
         description=ladder.description,
         # One study for all budgets and seeds: a rung is identified by its key, not by its place in a space.
-        definition=LADDER,
-        metric=Metric(name="train_loss", goal="minimize"),
+        definition=LADDER if tested else LADDER | {"evaluate": ladder.measured_on.value},
+        metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
         run_cap=None,
         limits=ladder.limits,
         resources=ladder.resources,
@@ -175,9 +185,12 @@ def plan_of_ladder(
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
-        command=f"sweeps ladder {ladder.name}.yaml",
+        command=f"sweeps ladder {ladder.name.removesuffix(FINAL)}.yaml --final"
+        if ladder.is_final
+        else f"sweeps ladder {ladder.name}.yaml",
         file=ladder.text,
-        tested=True,
+        is_ladder=True,
+        tested=tested,
         tensorboard=ladder.tensorboard,
         notify=ladder.notify,
     )
@@ -196,7 +209,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         SweepError: it is no search, or has nothing yet that could be confirmed.
     """
     study = read_study(folder)
-    if json.loads(study.user_attrs.get("definition", "{}")) == LADDER:
+    if json.loads(study.user_attrs.get("definition", "{}")).items() >= LADDER.items():
         raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})

@@ -110,7 +110,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     files=_files(plan, git),
                     dataset=fingerprint,
                     command=plan.command,
-                    aim=None if plan.tested else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
+                    aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
         summary = start.carry_out(images, tracker, notifier)
@@ -137,7 +137,7 @@ def _open(
         pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
         new=new,
         # A run on a list is known by its key: one whose network's file has changed is simply another.
-        sources={} if plan.tested or plan.trained_with else sources,
+        sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
     )
     resources = plan.resources.model_dump(mode="json")

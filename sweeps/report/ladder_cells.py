@@ -36,6 +36,9 @@ def _p_text(p_value: float) -> str:
     return f"{max(p_value, SMALLEST_P):.2g}"
 
 
+ACCURACY = "accuracy_percent"
+"""The cell that a CSV calls `test_accuracy_percent` or `val_accuracy_percent`: no column holds both."""
+
 CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "rung": lambda rung: rung.rung,
     "from": lambda rung: rung.parent or "",
@@ -43,7 +46,7 @@ CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "budget": lambda rung: "full" if rung.reduced is None else f"reduced: {rung.reduced}",
     "status": lambda rung: rung.status,
     "runs": lambda rung: str(rung.seeds),
-    "test_accuracy_percent": lambda rung: _format(rung.test_accuracy, percent),
+    ACCURACY: lambda rung: _format(rung.accuracy, percent),
     "ci_low_percent": lambda rung: _format(rung.ci_low, percent),
     "ci_high_percent": lambda rung: _format(rung.ci_high, percent),
     "interval": lambda rung: rung.ci_kind,
@@ -58,4 +61,4 @@ CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "train_seconds": lambda rung: _format(rung.train_seconds, "{:.0f}".format),
     "images_per_second": lambda rung: _format(rung.images_per_second, "{:.0f}".format),
 }
-"""The columns of `ladder.csv`, in order, each with what it holds of a comparison."""
+"""The columns of `ladder.csv`, in order, each with what it holds of a comparison; see `ACCURACY`."""

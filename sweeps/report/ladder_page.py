@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import duration
-from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.report.ladder_table import to_csv
 from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
@@ -46,7 +46,7 @@ img { display: block; width: 100%; height: auto; }
 
 _READING = {
     "95 % interval of one run (Wilson)": (
-        "Another 10,000 images of the same kind would give this one network another accuracy; Wilson's interval says "
+        "As many other images of the same kind would give this one network another accuracy; Wilson's interval says "
         "where it may lie. It says nothing of what the same recipe gives under another seed."
     ),
     "95 % interval over seeds (t)": (
@@ -117,7 +117,7 @@ def _page(
         f'<th scope="col"{attribute}>{name}</th>'
         for name, attribute in (
             (words.row.capitalize(), ""),
-            ("Test accuracy, %", ' class="number"'),
+            (f"{words.accuracy.capitalize()}, %", ' class="number"'),
             ("Difference, points", ' class="number"'),
             ("p (Holm)", ' class="number"'),
             ("What it brought", ""),
@@ -146,7 +146,7 @@ def _page(
 </tbody>
 </table></div>
 <h2>The {words.whole}</h2>
-{_picture(ladder, alt=f"Test accuracy of each {words.row} with its 95 % interval; the numbers are those of the table.")}
+{_picture(ladder, alt=f"{words.accuracy.capitalize()} of each {words.row}; the numbers are those of the table.")}
 <h2>Loss and accuracy while training</h2>
 {_picture(curves, alt=f"Training loss and accuracy of each {words.row} against epoch.")}
 <h2>How to read it</h2>
@@ -170,7 +170,7 @@ def _row(rung: RungComparison) -> str:
     seconds = rung.train_seconds or 0.0
     time = f"<small>{escape(duration(seconds))}</small>" if seconds >= 90 else ""
     numbers = (
-        f"{cells['test_accuracy_percent']}<small>{escape(accuracy_interval(rung))}</small>{kind}",
+        f"{cells[ACCURACY]}<small>{escape(accuracy_interval(rung))}</small>{kind}",
         f"{cells['difference_points']}<small>{escape(difference_interval(rung))}</small>",
         cells["p_holm"],
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
 from sweeps.formatting import duration, truncated
-from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
 from sweeps.report.ladder_words import words_of
 from sweeps.results import Finding, RungComparison, RungRuns
 
@@ -38,7 +38,7 @@ MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
 
 
 def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
-    """Return one line a rung, top to bottom: test accuracy with its 95 % interval, the difference and the verdict.
+    """Return one line a rung, top to bottom: accuracy with its 95 % interval, the difference and the verdict.
 
     A thin line leads from the accuracy of the rung it comes from to its own. A reduced budget is drawn hollow.
     """
@@ -51,21 +51,21 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     height = 1.35 + 0.62 * rows
     figure = Figure(figsize=(13, height), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.2, 0.85 / height, 0.3, 0.62 * rows / height))
-    accuracy = {(rung.rung, rung.reduced): rung.test_accuracy for rung in comparisons}
+    accuracy = {(rung.rung, rung.reduced): rung.accuracy for rung in comparisons}
     for row, rung in enumerate(comparisons):
         _draw_rung(axes, rung, row=row, before=accuracy.get((rung.parent or "", rung.reduced)))
         _write_rung(axes, rung, row=row)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlabel("test accuracy, %, with its 95 % interval", color=INK)
-    if not any(rung.test_accuracy is not None for rung in comparisons):
+    axes.set_xlabel(f"{words.accuracy}, %, with its 95 % interval", color=INK)
+    if not any(rung.accuracy is not None for rung in comparisons):
         axes.set_xlim(0, 100)
     axes.margins(x=0.08)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    for x, heading in ((1.05, "test accuracy, %"), (1.52, "difference, points")):
+    for x, heading in ((1.05, f"{words.accuracy}, %"), (1.52, "difference, points")):
         axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
     present = {rung.finding for rung in comparisons}
     handles = [
@@ -84,9 +84,9 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
 
 
 def _draw_rung(axes: Axes, rung: RungComparison, *, row: int, before: float | None) -> None:
-    if rung.test_accuracy is None:
+    if rung.accuracy is None:
         return
-    colour, value = COLOURS[rung.finding], 100 * rung.test_accuracy
+    colour, value = COLOURS[rung.finding], 100 * rung.accuracy
     if before is not None:
         axes.plot([100 * before, value], [row, row], color=GREY, linewidth=1, zorder=2)
         axes.plot([100 * before], [row], color=GREY, marker="|", markersize=11, zorder=2)
@@ -105,7 +105,7 @@ def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     below = "\n".join(truncated(line, 42) for line in origin + budget)
     _text(axes, -0.635, row, rung.rung, weight="bold", up=5 if len(origin + budget) == 1 else 11 if below else 0)
     _text(axes, -0.635, row, below, colour=GREY, size=8.5, up=-8 if len(origin + budget) == 1 else -6)
-    accuracy = f"{cells['test_accuracy_percent']}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
+    accuracy = f"{cells[ACCURACY]}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
     cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} a run"
     _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
     _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import PLAIN_WIDTH
-from sweeps.report.ladder_cells import CELLS, accuracy_interval, cells_of, difference_interval
-from sweeps.report.ladder_words import INTERVALS_AND_P, LadderWords, words_of
+from sweeps.report.ladder_cells import ACCURACY, CELLS, accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_words import INTERVALS_AND_P, SHORT, LadderWords, words_of
 from sweeps.report.tables import GAP, Columns, column_width, columns_that_fit
 from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
 
@@ -61,9 +61,10 @@ def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> Non
 def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
     """Write one row a rung with every cell; a reader sees the old file or the new one, never half of one."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(CELLS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(cells_of, comparisons))
+    writer = csv.writer(text, lineterminator="\n")
+    accuracy = f"{SHORT[words_of(comparisons).images]}_{ACCURACY}"
+    writer.writerow(accuracy if name == ACCURACY else name for name in CELLS)
+    writer.writerows(cells_of(rung).values() for rung in comparisons)
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
 
@@ -73,9 +74,8 @@ def _columns(comparisons: Sequence[RungComparison], words: LadderWords) -> dict[
     cells = [cells_of(rung) for rung in comparisons]
     return {
         words.row: [rung.rung for rung in comparisons],
-        "test accuracy %": [
-            _with_interval(of["test_accuracy_percent"], accuracy_interval(rung))
-            for of, rung in zip(cells, comparisons, strict=True)
+        f"{words.accuracy} %": [
+            _with_interval(of[ACCURACY], accuracy_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
         ],
         "difference": [
             _with_interval(of["difference_points"], difference_interval(rung))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sweeps.results import RungComparison
 from sweeps.spec import WHOLE
@@ -17,7 +17,22 @@ class LadderWords:
     whole: str
     heading: str
     compared_with: str
+    images: str = "test"
+    """Which images the accuracies are of: `test` or `validation`."""
 
+    @property
+    def accuracy(self) -> str:
+        """What is measured, such as `test accuracy`."""
+        return f"{self.images} accuracy"
+
+    @property
+    def short_accuracy(self) -> str:
+        """The same for a narrow column, such as `val acc %`."""
+        return f"{SHORT[self.images]} acc %"
+
+
+SHORT = {"test": "test", "validation": "val"}
+"""Which images, as the names of columns have it."""
 
 LADDER = LadderWords(
     row="rung", whole="ladder", heading="What each step brought", compared_with="the rung it comes from"
@@ -39,4 +54,5 @@ def words_of(comparisons: Sequence[RungComparison]) -> LadderWords:
     is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [WHOLE] and all(
         rung.parent in (None, WHOLE) for rung in comparisons
     )
-    return ABLATION if is_ablation else LADDER
+    words = ABLATION if is_ablation else LADDER
+    return replace(words, images=comparisons[0].measured_on.value) if comparisons else words

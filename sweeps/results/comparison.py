@@ -25,6 +25,7 @@ from sweeps.results.statistics import (
     wilson_interval,
 )
 from sweeps.spec import WHOLE
+from sweeps.trial_record import MeasuredOn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,10 +57,12 @@ class RungComparison:
     parent: str | None
     change: str
     reduced: str | None
+    measured_on: MeasuredOn
+    """The images that the accuracies are of."""
     status: str
     seeds: int
     """Runs that the numbers rest on, one a seed."""
-    test_accuracy: float | None
+    accuracy: float | None
     """Mean over the runs, share from 0 to 1; as the interval's ends, which are those of `ci_kind`."""
     ci_low: float | None
     ci_high: float | None
@@ -156,7 +159,7 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
 
 
 def _finished(rung: RungRuns, comparison: _Comparison, decided: tuple[float, float] | None) -> RungComparison:
-    runs, difference = rung.tested, comparison.difference
+    runs, difference = rung.measured, comparison.difference
     low, high, kind = _accuracy_interval(runs)
     p_holm, level = decided or (None, None)
     ends = None if level is None else comparison.interval(level)
@@ -172,9 +175,10 @@ def _finished(rung: RungRuns, comparison: _Comparison, decided: tuple[float, flo
         parent=rung.parent,
         change=rung.change,
         reduced=rung.reduced,
+        measured_on=rung.measured_on,
         status=rung.status,
         seeds=len(runs),
-        test_accuracy=_mean(run.test_accuracy for run in runs),
+        accuracy=_mean(run.accuracy for run in runs),
         ci_low=low,
         ci_high=high,
         ci_kind=kind,
@@ -196,19 +200,21 @@ def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, lis
     def refused(reason: str) -> _Comparison:
         return _Comparison(words=lambda _points, _shown: reason)
 
-    if not rung.tested:
+    if not rung.measured:
         return refused(f"no result: {rung.status}")
     if rung.parent is None:
         return refused("nothing is left out" if rung.name == WHOLE else "the ladder starts here")
     if parent is None:
         there = rung.parent in budgets
         return refused(f"not compared: {'different budgets' if there else f'{rung.parent} is not recorded here'}")
-    if not parent.tested:
+    if parent.measured_on is not rung.measured_on:
+        return refused(f"not compared: {parent.name} was measured on {parent.measured_on} images")
+    if not parent.measured:
         return refused(f"not compared: {parent.name} has no result ({parent.status})")
-    ours, theirs = ({run.seed: run for run in of.tested} for of in (rung, parent))
+    ours, theirs = ({run.seed: run for run in of.measured} for of in (rung, parent))
     common = sorted(ours.keys() & theirs.keys())
     if len(common) >= RECIPE_SEEDS:
-        pairs = [(ours[seed].test_accuracy or 0.0, theirs[seed].test_accuracy or 0.0) for seed in common]
+        pairs = [(ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common]
         return _recipes_compared(pairs, seeds=max(len(ours), len(theirs)))
     first = common[0] if common else None
     several = len(ours) > 1 or len(theirs) > 1
@@ -250,8 +256,10 @@ def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Compa
 def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _Comparison:
     if run.correct is None or other.correct is None:
         return _Comparison(
-            words=lambda points, _: f"not tested ({points}): the answer to each image is not recorded",
-            difference=100 * ((run.test_accuracy or 0.0) - (other.test_accuracy or 0.0)),
+            words=lambda points, _: (
+                f"not tested ({points}): the answer to each image is not recorded, so it takes {RECIPE_SEEDS} seeds"
+            ),
+            difference=100 * ((run.accuracy or 0.0) - (other.accuracy or 0.0)),
         )
     if len(run.correct) != len(other.correct):
         return _Comparison(words=lambda _points, _shown: "not compared: tested on different images")
@@ -279,16 +287,16 @@ def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _C
 
 
 def _accuracy_interval(runs: Sequence[RungRun]) -> tuple[float | None, float | None, str]:
-    accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
+    accuracies = [run.accuracy for run in runs if run.accuracy is not None]
     if len(accuracies) > 1:
         _, low, high = student_interval(accuracies)
         # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
         return max(low, 0.0), min(high, 1.0), f"t, {len(accuracies)} seeds"
     if not accuracies:
         return None, None, ""
-    if runs[0].correct is None:
+    if runs[0].images is None:
         return None, None, "none: the answer to each image is not recorded"
-    return *wilson_interval(accuracies[0], images=len(runs[0].correct)), "Wilson, one run"
+    return *wilson_interval(accuracies[0], images=runs[0].images), "Wilson, one run"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
-from sweeps.identity import replicate_group
+from sweeps.identity import Protocol, replicate_group
 from sweeps.spec import changes_between, join_changes
-from sweeps.trial_record import Outcome
+from sweeps.trial_record import MeasuredOn, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,20 +21,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RungRun:
-    """One run of one rung. Without a test result it carries no numbers."""
+    """One run of one rung. Without a result it carries no numbers."""
 
     seed: int
     run_id: str
     status: str
     """An `Outcome`, as text."""
-    test_accuracy: float | None = None
-    """Share of right answers on the test images, 0 to 1."""
+    accuracy: float | None = None
+    """Share of right answers on the images that its ladder measures on, 0 to 1."""
     correct: np.ndarray | None = None
-    """One truth value a test image, in the file's order."""
+    """One truth value a test image, in the file's order; of validation images none is recorded."""
+    validation_images: int | None = None
+    """How many there are, where the accuracy is of these."""
     epochs: tuple[EpochResult, ...] = ()
     parameters_millions: float | None = None
     train_seconds: float | None = None
     images_per_second: float | None = None
+
+    @property
+    def images(self) -> int | None:
+        """How many images the accuracy is of; None where the record does not say."""
+        return self.validation_images if self.correct is None else len(self.correct)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,14 +57,15 @@ class RungRuns:
     """What differs from the parent, such as `data.batch_size 64 → 256`."""
     reduced: str | None
     """How the budget was cut, None for the full one."""
+    measured_on: MeasuredOn = MeasuredOn.TEST
     runs: tuple[RungRun, ...]
     left_out: int = 0
     """Recorded runs of an earlier configuration of this rung, which are not mixed in."""
 
     @property
-    def tested(self) -> tuple[RungRun, ...]:
+    def measured(self) -> tuple[RungRun, ...]:
         """The runs that have numbers, by seed."""
-        return tuple(sorted((r for r in self.runs if r.test_accuracy is not None), key=lambda run: run.seed))
+        return tuple(sorted((r for r in self.runs if r.accuracy is not None), key=lambda run: run.seed))
 
     @property
     def status(self) -> str:
@@ -106,6 +114,7 @@ def read_rungs(
                 parent=newest["came_from"],
                 change="" if parents is None else _change(reader, parents[-1], newest),
                 reduced=reduced,
+                measured_on=_measured_on(newest),
                 runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
                 left_out=len(rows) - len(current),
             )
@@ -127,8 +136,8 @@ def _change(reader: RecordReader, parent: Mapping[str, Any], rung: Mapping[str, 
 
 
 def _state(run: RungRun) -> str:
-    untested = run.status == Outcome.COMPLETE and run.test_accuracy is None
-    return "complete but not tested" if untested else run.status
+    unmeasured = run.status == Outcome.COMPLETE and run.accuracy is None
+    return "complete but not tested" if unmeasured else run.status
 
 
 def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -138,28 +147,42 @@ def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _one_a_seed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the newest run of each seed, a tested one before any other."""
+    """Return the newest run of each seed, one with a result before any other."""
     best: dict[int, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, row["test_accuracy"] is not None)):
+    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, _accuracy(row) is not None)):
         best[int(row["seed"])] = row
     return [best[seed] for seed in sorted(best)]
 
 
 def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
-    run_id, tested = row["run_id"], row["status"] == Outcome.COMPLETE and row["test_accuracy"] is not None
-    if not tested:
+    run_id, accuracy = row["run_id"], _accuracy(row)
+    if row["status"] != Outcome.COMPLETE or accuracy is None:
         return RungRun(seed=int(row["seed"]), run_id=run_id, status=row["status"])
+    protocol = Protocol.parse(str(row["protocol"]))
+    is_tested = _measured_on(row) is MeasuredOn.TEST
     return RungRun(
         seed=int(row["seed"]),
         run_id=run_id,
         status=row["status"],
-        test_accuracy=row["test_accuracy"],
-        correct=_as_truth(reader.correctness(run_id)),
+        accuracy=accuracy,
+        correct=_as_truth(reader.correctness(run_id)) if is_tested else None,
+        validation_images=None if is_tested or protocol is None else protocol.validation_images,
         epochs=tuple(reader.curve(run_id)),
         parameters_millions=row["parameters_millions"],
         train_seconds=row["train_seconds"],
         images_per_second=row["images_per_second"],
     )
+
+
+def _measured_on(row: Mapping[str, Any]) -> MeasuredOn:
+    # Before there was a choice, every ladder was measured on the test images.
+    return MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
+
+
+def _accuracy(row: Mapping[str, Any]) -> float | None:
+    column = "test_accuracy" if _measured_on(row) is MeasuredOn.TEST else "val_accuracy"
+    value: float | None = row[column]
+    return value
 
 
 def _as_truth(correct: np.ndarray | None) -> np.ndarray | None:

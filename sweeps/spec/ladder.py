@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -15,11 +15,15 @@ from cifar_core.validation import explain
 from sweeps.errors import SpecError, SweepError
 from sweeps.spec.difference import Change, changes_between
 from sweeps.spec.scale import Scale
-from sweeps.spec.settings import FileOfConfigurations, Limits, Resources, check_name, validated
+from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Resources, check_name, validated
 from sweeps.spec.yaml_file import merge, read_yaml
+from sweeps.trial_record import MeasuredOn
 
 OWN_KEYS = ("name", "from", "note")
 """Keys of a rung that are not fields of its `TrainingConfig`."""
+
+FINAL = "-final"
+"""What the name of a ladder ends with that is measured on the test images after everything was chosen."""
 
 _NOT_TAKEN_OVER = {"name", "description", "extends"}
 """Keys that a ladder has for itself alone; every other one is taken over by a ladder that extends it."""
@@ -39,6 +43,9 @@ class LadderFile(FileOfConfigurations):
     """Another ladder's file, seen from this one: all its rungs come first, and each of its keys that is not here."""
     seeds: int = Field(default=1, ge=1)
     """Runs of each rung, each under a seed of its own; three or more say how sure a gain is."""
+    evaluate: Literal["test", "validation"] = "test"
+    """Which images rungs are compared by. For a ladder that is still being chosen: validation, which each rung sets
+    aside by `data.validation_size`; `sweeps ladder FILE --final` then trains with these too, and tests each rung."""
     scale: Scale = Scale()
     """What is done to every rung alike, for a smaller machine."""
     limits: Limits = Limits()
@@ -100,6 +107,10 @@ class Ladder:
     rungs: tuple[Rung, ...]
     seeds: int = 1
     """Runs of each rung, unless a budget says otherwise."""
+    measured_on: MeasuredOn = MeasuredOn.TEST
+    """The images that its rungs are compared by."""
+    is_final: bool = False
+    """Whether it is the last measurement of a ladder that was chosen on validation images."""
     text: str = ""
     """The file, with every override in it and with what it extends: it needs no other one."""
     tensorboard: bool = False
@@ -115,6 +126,34 @@ class Ladder:
             if rung.name == name:
                 return rung
         raise SweepError(f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}")
+
+    def final(self) -> Ladder:
+        """Return the ladder that is measured once everything is chosen: on the test images, under a name of its own.
+
+        Each rung trains on the images too that it had set aside for validation.
+
+        Raises:
+            SweepError: this one is measured on the test images already.
+        """
+        if self.measured_on is MeasuredOn.TEST:
+            raise SweepError(
+                f"{self.name} is measured on the test images as it is: --final is for a ladder that is chosen on "
+                "validation images (`evaluate: validation`)"
+            )
+        data = {"validation_size": 0}
+        configs = {
+            rung.name: rung.config.model_copy(update={"data": rung.config.data.model_copy(update=data)})
+            for rung in self.rungs
+        }
+        rungs = tuple(
+            replace(
+                rung,
+                config=configs[rung.name],
+                changes=tuple(changes_between(configs[rung.parent] if rung.parent else None, configs[rung.name])),
+            )
+            for rung in self.rungs
+        )
+        return replace(self, name=f"{self.name}{FINAL}", rungs=rungs, measured_on=MeasuredOn.TEST, is_final=True)
 
 
 def is_ladder(content: Mapping[str, Any]) -> bool:
@@ -133,6 +172,8 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
     for extending, own in more:
         file, taken = own.over(file), len(file.rungs)
         rungs = _rungs(file, extending, taken=taken)
+    if file.evaluate == "validation":
+        _check_validation(file, rungs, path)
     return Ladder(
         name=file.name,
         description=file.description,
@@ -140,10 +181,30 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         resources=file.resources,
         rungs=rungs,
         seeds=file.seeds,
+        measured_on=MeasuredOn(file.evaluate),
         text=file.to_yaml(),
         tensorboard=file.tensorboard,
         notify=file.notify,
     )
+
+
+def _check_validation(file: LadderFile, rungs: Sequence[Rung], path: Path) -> None:
+    """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
+    errors = [
+        f"evaluate: validation, but rung {rung.name} sets no images aside: give base.data.validation_size, such as 5000"
+        for rung in rungs
+        if not rung.config.data.validation_size
+    ]
+    splits = {(rung.config.data.validation_size, rung.config.data.split_seed): rung.name for rung in rungs}
+    if not errors and len(splits) > 1:
+        errors.append(
+            f"evaluate: validation, but rungs {', '.join(splits.values())} set different images aside: "
+            "data.validation_size and data.split_seed belong into base"
+        )
+    if len(file.name) + len(FINAL) > MAX_NAME:
+        errors.append(f"name: with {FINAL} behind it, of the last measurement, it has more than {MAX_NAME} characters")
+    if errors:
+        raise SpecError(path, errors)
 
 
 def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Path, LadderFile]]:

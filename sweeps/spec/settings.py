@@ -14,7 +14,8 @@ from cifar_core.validation import StrictModel, explain
 from sweeps.errors import SpecError
 
 Spec = TypeVar("Spec", bound=StrictModel)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_NAME = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 METRICS = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
@@ -43,7 +44,7 @@ def check_name(name: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is not a name for a sweep: use letters, digits, '-', '_' and '.', at most 64, "
+            f"{name!r} is not a name for a sweep: use letters, digits, '-', '_' and '.', at most {MAX_NAME}, "
             "beginning with a letter or digit"
         )
     return name

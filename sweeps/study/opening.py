@@ -62,12 +62,14 @@ def open_study(
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
-        raise _changed(folder, "with another space, base or metric", _differences(latest, definition))
+        raise _changed(
+            folder, "with another space, base or metric", _differences(latest, definition), definition=definition
+        )
     number = max(known, default=None)
     if number is not None:
         differences = _other_networks(stored[known[number]], storage, sources or {})
         if differences and not new:
-            raise _changed(folder, "with another state of a network's file", differences)
+            raise _changed(folder, "with another state of a network's file", differences, definition=definition)
         if differences:
             number += 1
     if number is None:
@@ -152,11 +154,19 @@ def _other_networks(
     ]
 
 
-def _changed(folder: SweepFolder, how: str, changes: Iterable[str]) -> StudyChangedError:
+def _changed(
+    folder: SweepFolder, how: str, changes: Iterable[str], *, definition: Mapping[str, Any]
+) -> StudyChangedError:
     lines = "\n".join(f"  {line}" for line in changes)
+    # The verb that runs a ladder has no --new.
+    is_ladder = definition.get("kind") == "ladder"
     return StudyChangedError(
         f"sweep {folder.sweep!r} was begun {how}:\n{lines}\n"
-        "give the file another name, undo the change, or begin anew under this name with --new"
+        + (
+            "give the file another name, or undo the change"
+            if is_ladder
+            else "give the file another name, undo the change, or begin anew under this name with --new"
+        )
     )
 
 

@@ -15,7 +15,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult, as_confusion
 from sweeps.errors import DamagedJournalError
 from sweeps.identity import Identity
-from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FIRST_NUMBER = "first_number"
@@ -29,7 +29,13 @@ _NOTES = {
     "reused_from": "reused_from", "environment": "facts",
 }  # fmt: skip
 """Field of `TrialRecord` to attribute: what becomes known of a trial on its way."""
-_RUNG = {"name": "rung", "index": "place", "parent": "came_from", "reduced": "reduced"}
+_RUNG = {
+    "name": "rung",
+    "index": "place",
+    "parent": "came_from",
+    "reduced": "reduced",
+    "measured_on": "measured_on",
+}
 """Field of `RungLabel` to attribute."""
 
 
@@ -112,7 +118,8 @@ def _rung(attributes: Mapping[str, Any]) -> RungLabel | None:
     if "rung" not in attributes:
         return None
     fields: dict[str, Any] = {field: attributes.get(name) for field, name in _RUNG.items()}
-    return RungLabel(**fields)
+    # Before there was a choice, every ladder was measured on the test images.
+    return RungLabel(**fields | {"measured_on": MeasuredOn(fields["measured_on"] or MeasuredOn.TEST)})
 
 
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:

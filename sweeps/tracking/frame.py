@@ -45,7 +45,18 @@ COLUMNS = (
 `rank`, `val_std`, `replicates`, `ci_low`, `ci_high` and `search_accuracy` are empty until the leaderboard fills them.
 """
 
-LAST_COLUMNS = ("protocol", "config_id", "source", "study", "place", "came_from", "replicate_of", "error", "log")
+LAST_COLUMNS = (
+    "protocol",
+    "config_id",
+    "source",
+    "study",
+    "place",
+    "came_from",
+    "measured_on",
+    "replicate_of",
+    "error",
+    "log",
+)
 
 WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place", "replicate_of")
 REAL_NUMBERS = (
@@ -134,8 +145,8 @@ def _path_in_file(name: str, params: Mapping[str, str]) -> str:
 
 
 _TAG_COLUMNS = (
-    "sweep", "rung", "key", "git_sha", "reduced", "reused_from", "config_id", "source", "study", "came_from", "error",
-    "log",
+    "sweep", "rung", "key", "git_sha", "reduced", "reused_from", "config_id", "source", "study", "came_from",
+    "measured_on", "error", "log",
 )  # fmt: skip
 _METRIC_COLUMNS = (
     "val_accuracy", "test_accuracy", "train_seconds", "images_per_second", "parameters_millions", "best_val_accuracy",

@@ -78,6 +78,7 @@ TAGS = (
     "place",
     "came_from",
     "reduced",
+    "measured_on",
     "replicate_of",
     "reused_from",
     "error",
@@ -195,7 +196,13 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
 def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
     if rung is None:
         return {}
-    return {"rung": rung.name, "place": str(rung.index), "came_from": rung.parent, "reduced": rung.reduced}
+    return {
+        "rung": rung.name,
+        "place": str(rung.index),
+        "came_from": rung.parent,
+        "reduced": rung.reduced,
+        "measured_on": rung.measured_on.value,
+    }
 
 
 def _matrix_json(confusion: Confusion | None) -> str | None:

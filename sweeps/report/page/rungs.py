@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweeps.report.ladder_cells import accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
 from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
 from sweeps.report.page.content import Content
 from sweeps.report.page.scale import linear
@@ -36,7 +36,7 @@ def rungs_section(content: Content) -> str:
             (
                 f'<button type="button" class="pick" aria-pressed="false" data-pick="r{rung.index}" '
                 f'title="highlight in every chart">{cells["rung"]}</button>{origin}{budget}',
-                f"{cells['test_accuracy_percent']}<small>{safe(accuracy_interval(rung))}</small>",
+                f"{cells[ACCURACY]}<small>{safe(accuracy_interval(rung))}</small>",
                 f"{cells['difference_points']}<small>{safe(difference_interval(rung))}</small>",
                 cells["p_holm"],
                 f"{cells['verdict']}{test}{change}",
@@ -48,7 +48,7 @@ def rungs_section(content: Content) -> str:
         )
     heads = (
         words.row,
-        "test acc %",
+        words.short_accuracy,
         "difference, points",
         "p (Holm)",
         "what it brought",
@@ -70,7 +70,7 @@ def rungs_section(content: Content) -> str:
 def _chart(content: Content) -> str:
     compared = [rung for rung in content.comparisons if rung.difference is not None]
     if not compared:
-        return "<p>No step can be compared yet: it takes a rung, and the one it comes from, on the test images.</p>"
+        return "<p>No step can be compared yet: it takes a rung, and the one it comes from, on the same images.</p>"
     ends = [
         end
         for rung in compared

@@ -81,13 +81,13 @@ def of_rows(content: Content) -> list[Configuration]:
 
 def of_rungs(content: Content) -> list[Configuration]:
     """Return the measured rungs of a ladder under its largest budget; of the others the numbers are not comparable."""
-    measured = [rung for rung in content.comparisons if rung.test_accuracy is not None]
+    measured = [rung for rung in content.comparisons if rung.accuracy is not None]
     full = [rung for rung in measured if rung.reduced is None] or measured
     return [
         Configuration(
             name=rung.rung,
             mark=f"r{rung.index}",
-            accuracy=rung.test_accuracy or 0.0,
+            accuracy=rung.accuracy or 0.0,
             # An interval of 95 % reaches as many standard errors as its kind says; Wilson's is near 1.96.
             error=None
             if rung.ci_low is None or rung.ci_high is None or rung.seeds > 1

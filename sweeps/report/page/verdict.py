@@ -77,10 +77,10 @@ def _from_the_journal(content: Content) -> str:
 
 
 def _ladder(content: Content) -> str:
-    measured = [rung for rung in content.comparisons if rung.test_accuracy is not None]
+    measured = [rung for rung in content.comparisons if rung.accuracy is not None]
     if not measured:
-        return "No rung is measured on the test images yet."
-    top = max(measured, key=lambda rung: rung.test_accuracy or 0.0)
+        return "No rung is measured yet."
+    top = max(measured, key=lambda rung: rung.accuracy or 0.0)
     counts = Counter(rung.finding for rung in measured)
     compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN))
     interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
@@ -92,7 +92,8 @@ def _ladder(content: Content) -> str:
     )
     seeds = plural(top.seeds, "seed")
     return (
-        f"The highest is {top.rung} with {accuracy(top.test_accuracy)} on the test images, {seeds}{interval}; {steps}."
+        f"The highest is {top.rung} with {accuracy(top.accuracy)} on the {top.measured_on} images, {seeds}{interval}; "
+        f"{steps}."
     )
 
 

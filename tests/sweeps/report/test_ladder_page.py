@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cifar_core.results import EpochResult
 from sweeps.formatting import PLAIN_WIDTH
-from sweeps.report.ladder_cells import cells_of
+from sweeps.report.ladder_cells import ACCURACY, cells_of
 from sweeps.report.ladder_page import write_ladder
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, mean_curve, png_bytes
 from sweeps.report.ladder_table import print_ladder, to_csv
@@ -25,7 +25,7 @@ from sweeps.results.rungs import RungRun, RungRuns
 
 REDUCED = "epochs × 0.1, 5,000 images"
 NUMBERS = (
-    "test_accuracy_percent", "ci_low_percent", "ci_high_percent", "difference_points", "difference_low",
+    ACCURACY, "ci_low_percent", "ci_high_percent", "difference_points", "difference_low",
     "difference_high", "p_holm", "verdict",
 )  # fmt: skip
 COSTS = ("parameters_millions", "train_seconds", "images_per_second")
@@ -50,7 +50,7 @@ def run(right: int, *, seed: int = 0, validated: bool = False) -> RungRun:
         seed=seed,
         run_id=f"run{seed}",
         status="complete",
-        test_accuracy=right / 1000,
+        accuracy=right / 1000,
         correct=np.arange(1000) < right,
         epochs=epochs,
         parameters_millions=0.1456,
@@ -101,7 +101,10 @@ def test_terminal_csv_page_and_picture_show_the_same_numbers(tmp_path: Path) -> 
     shown = compare_rungs(rungs)
     to_csv(shown, tmp_path / "ladder.csv")
     with (tmp_path / "ladder.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [
+            {name if name != "test_accuracy_percent" else ACCURACY: text for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
     assert [cells_of(rung) for rung in shown] == rows
     page_rows = re.findall(r'<tr><th scope="row">.*?</tr>', in_page(tmp_path, rungs))
     terminal = blocks(in_terminal(shown), shown)

@@ -45,7 +45,7 @@ def run_of(correct: Sequence[int] | np.ndarray, *, seed: int = 0, status: str = 
         seed=seed,
         run_id=f"run{seed}",
         status=status,
-        test_accuracy=float(answers.mean()),
+        accuracy=float(answers.mean()),
         correct=answers,
         parameters_millions=0.5,
         train_seconds=100.0 + seed,
@@ -128,7 +128,7 @@ class TestStatistics:
         gain = compare_rungs([rung("only", *seeds(639, 651, 630))])[0]
         expected = DescrStatsW([0.639, 0.651, 0.630]).tconfint_mean()
         assert (gain.ci_low, gain.ci_high) == pytest.approx(expected)
-        assert gain.test_accuracy == pytest.approx(0.64)
+        assert gain.accuracy == pytest.approx(0.64)
         assert gain.ci_kind == "t, 3 seeds"
 
     def test_an_interval_ends_where_accuracies_end(self) -> None:
@@ -204,8 +204,8 @@ class TestProperties:
         assert not RECIPE_WORDS.search(there.verdict)
         assert there.ci_low is not None
         assert there.ci_high is not None
-        assert there.test_accuracy is not None
-        assert there.ci_low - 1e-9 <= there.test_accuracy <= there.ci_high + 1e-9
+        assert there.accuracy is not None
+        assert there.ci_low - 1e-9 <= there.accuracy <= there.ci_high + 1e-9
 
     @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=6))
     @settings(max_examples=60, deadline=None)
@@ -333,7 +333,9 @@ class TestWords:
 
     def test_answers_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
-        assert gain.verdict == "not tested (+4.00 points): the answer to each image is not recorded"
+        assert (
+            gain.verdict == "not tested (+4.00 points): the answer to each image is not recorded, so it takes 3 seeds"
+        )
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
         assert gain.ci_kind == "none: the answer to each image is not recorded"
 
@@ -402,7 +404,7 @@ class TestReading:
     def test_rungs_come_in_order_with_what_changed(self) -> None:
         second = row("batch-256", place=1, came_from="baseline", **{"data.batch_size": 256})
         rungs = read_rungs(FakeReader(second, row("baseline"), row("baseline", seed=1)), sweep="ladder")
-        assert [(r.name, r.parent, r.change, len(r.tested)) for r in rungs] == [
+        assert [(r.name, r.parent, r.change, len(r.measured)) for r in rungs] == [
             ("baseline", None, "", 2),
             ("batch-256", "baseline", "data.batch_size 64 → 256", 1),
         ]
@@ -413,12 +415,12 @@ class TestReading:
     def test_budgets_are_not_mixed(self) -> None:
         cut = row("baseline", accuracy=0.3, reduced="epochs × 0.1", config_id="cut")
         rungs = read_rungs(FakeReader(cut, row("baseline")), sweep="ladder")
-        assert [(r.reduced, r.tested[0].test_accuracy) for r in rungs] == [(None, 0.5), ("epochs × 0.1", 0.3)]
+        assert [(r.reduced, r.measured[0].accuracy) for r in rungs] == [(None, 0.5), ("epochs × 0.1", 0.3)]
 
     def test_an_earlier_configuration_is_left_out_and_counted(self) -> None:
         new = row("baseline", accuracy=0.6, config_id="new", started="2026-01-02T00:00:00Z")
         (only,) = read_rungs(FakeReader(new, row("baseline", seed=1)), sweep="ladder")
-        assert [run.test_accuracy for run in only.tested] == [0.6]
+        assert [run.accuracy for run in only.measured] == [0.6]
         assert only.status == "complete; left out: 1 of an earlier configuration"
 
     def test_a_run_without_a_result_has_a_status_and_no_numbers(self) -> None:
@@ -426,7 +428,7 @@ class TestReading:
         failed = row("c", seed=1, place=2, status="failed", accuracy=None)
         rungs = read_rungs(FakeReader(*rows, failed), sweep="ladder")
         assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
-        assert [len(r.tested) for r in rungs] == [0, 0, 1]
+        assert [len(r.measured) for r in rungs] == [0, 0, 1]
 
     def test_only_runs_of_the_asked_ladder_that_are_of_a_rung_are_read(self) -> None:
         asked: list[str | None] = []
@@ -442,7 +444,7 @@ class TestReading:
     def test_a_tested_run_brings_its_numbers(self) -> None:
         told = row("baseline", parameters_millions=0.5, train_seconds=20.0, images_per_second=900.0)
         (run,) = read_rungs(FakeReader(told), sweep="ladder")[0].runs
-        assert (run.seed, run.run_id, run.status, run.test_accuracy) == (0, "baseline-0", "complete", 0.5)
+        assert (run.seed, run.run_id, run.status, run.accuracy) == (0, "baseline-0", "complete", 0.5)
         assert (run.parameters_millions, run.train_seconds, run.images_per_second) == (0.5, 20.0, 900.0)
         assert run.correct is not None
         assert run.correct.dtype == bool
@@ -462,7 +464,7 @@ class TestReading:
 
     def test_a_test_result_of_a_run_that_did_not_end_is_no_number(self) -> None:
         (rung,) = read_rungs(FakeReader(row("a", status="interrupted")), sweep="ladder")
-        assert (rung.status, rung.tested) == ("interrupted", ())
+        assert (rung.status, rung.measured) == ("interrupted", ())
 
     def test_an_edited_network_is_another_recipe(self) -> None:
         before = row("own", source="1" * 16, config_id="c", **{"model.name": "nets:Tiny"})

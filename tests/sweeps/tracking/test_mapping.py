@@ -157,13 +157,15 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "place": "4",
         "came_from": "batch-256",
         "reduced": "2 of 20 epochs",
+        "measured_on": "test",
         "reused_from": "run-1",
         "error": "it broke",
         "error_class": "OSError",
         "log": "sweeps/quick/logs/a.log",
         "host": "node",
     }
-    absent = {"source", "rung", "place", "came_from", "reduced", "reused_from", "error", "error_class", "log", "host"}
+    of_a_rung = {"rung", "place", "came_from", "reduced", "measured_on"}
+    absent = {"source", "reused_from", "error", "error_class", "log", "host"} | of_a_rung
     assert set(tags_of(record())) == set(tags_of(told)) - absent
 
 
