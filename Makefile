@@ -13,7 +13,7 @@ ARGS ?=
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder leaderboard report docs ui test test-full mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-full mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ sweep: data ## Run SWEEP (default experiments/quick.yaml) and show its leaderboa
 
 ladder: data ## Run LADDER (default experiments/ladder-laptop.yaml) and show what each rung brought
 	$(BIN)/sweeps ladder $(LADDER) $(ARGS)
+
+best: data ## Train the top of the climb (experiments/best.yaml): three runs on all 50,000 images, two cores each
+	$(BIN)/sweeps ladder experiments/best.yaml $(ARGS)
 
 leaderboard: setup ## Show the leaderboard of all sweeps
 	$(BIN)/sweeps leaderboard $(ARGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
+from cifar_core.recipes import OPERATIONS
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -142,8 +143,24 @@ def value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(value_text(entry) for entry in value) or "none"
     if isinstance(value, dict):
-        return str(value.get("op", value))
+        return _operation_text(value) if value.get("op") in OPERATIONS else str(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _operation_text(operation: Mapping[str, Any]) -> str:
+    """Return `crop(padding 2, fill reflect)`: the name, and what is not the operation's default."""
+    operation_name = str(operation["op"])
+    fields = OPERATIONS[operation_name].model_fields
+    said = [
+        f"{name.replace('_', ' ')} {value_text(value)}"
+        for name, value in operation.items()
+        if name != "op" and (name not in fields or _listed(value) != _listed(fields[name].default))
+    ]
+    return operation_name + (f"({', '.join(said)})" if said else "")
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def short_value(value: Any) -> str:

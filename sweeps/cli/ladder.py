@@ -111,7 +111,7 @@ def ladder(
         notify=notify,
         budget=budget,
         rungs=chosen,
-        cost=Probe().seconds,
+        cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
     )
     meant = recipes_of(loaded, budget)
     with after_the_run("the ladder", f"sweeps ladder {file}{' --final' if final else ''}"):

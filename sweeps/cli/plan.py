@@ -79,7 +79,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
     print_sentence(console, f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
     if probe:
-        cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count)
+        cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count, threads=slots.cpus)
         print_sentence(
             console,
             f"about {cost.trial_epochs:.0f} trial-epochs (at most {cost.max_trial_epochs}), about "
@@ -115,10 +115,11 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
     epochs = ladder.seeds * sum(rung.config.epochs for rung in ladder.rungs)
-    rungs = f"{len(ladder.rungs)} rungs" + (f" under {plural(ladder.seeds, 'seed')} each" if ladder.seeds > 1 else "")
+    of_each = f" under {plural(ladder.seeds, 'seed')} each" if ladder.seeds > 1 else ""
+    rungs = plural(len(ladder.rungs), "rung") + of_each
     check_networks([rung.config for rung in ladder.rungs])
     if probe:
-        timed = Probe()
+        timed = Probe(threads=slots.cpus)
         seconds_of = {rung.name: timed.seconds(rung.config) for rung in ladder.rungs}
         together = duration(makespan([*seconds_of.values()] * ladder.seeds, slots=slots.count))
         print_sentence(

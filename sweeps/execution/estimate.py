@@ -75,10 +75,16 @@ def trial_count(spec: SweepSpec) -> int:
 
 
 def estimate_cost(
-    configs: Sequence[TrainingConfig], *, trials: int, early: EarlyTerminate, slots: int, device: str = "auto"
+    configs: Sequence[TrainingConfig],
+    *,
+    trials: int,
+    early: EarlyTerminate,
+    slots: int,
+    threads: int = 1,
+    device: str = "auto",
 ) -> Estimate:
     """Return what `trials` like these cost, from steps timed here on random images."""
-    probe = Probe(device=device)
+    probe = Probe(threads=threads, device=device)
     deadline = time.monotonic() + PROBE_SECONDS
     seconds = [probe.seconds(config) for config in configs if probe.knows(config) or time.monotonic() < deadline]
     full = [config.epochs for config in configs]
@@ -122,7 +128,14 @@ def check_networks(configs: Sequence[TrainingConfig]) -> None:
 class Probe:
     """Times train steps of each network once."""
 
-    def __init__(self, *, device: str = "auto") -> None:
+    def __init__(self, *, threads: int = 1, device: str = "auto") -> None:
+        """Time nothing yet.
+
+        Args:
+            threads: of a run.
+            device: as of `cifar_core.train`.
+        """
+        self._threads = threads
         self._device = device
         self._timed: dict[str, float] = {}
 
@@ -139,7 +152,7 @@ class Probe:
         """Return the seconds that a whole run takes on one slot, evaluation not counted."""
         kind = self._kind(config)
         if kind not in self._timed:
-            self._timed[kind] = seconds_per_image(config, device=self._device)
+            self._timed[kind] = seconds_per_image(config, threads=self._threads, device=self._device)
         return self._timed[kind] * config.train_images() * config.epochs
 
     @staticmethod
@@ -147,8 +160,8 @@ class Probe:
         return f"{config.model.model_dump_json()} {config.precision}"
 
 
-def seconds_per_image(config: TrainingConfig, *, device: str = "auto") -> float:
-    """Time some train steps on random images, one thread, and return the seconds that one image takes."""
+def seconds_per_image(config: TrainingConfig, *, threads: int = 1, device: str = "auto") -> float:
+    """Time some train steps on random images, and return the seconds that one image takes."""
     import numpy as np
     import torch
 
@@ -163,8 +176,8 @@ def seconds_per_image(config: TrainingConfig, *, device: str = "auto") -> float:
         labels_N=generator.integers(0, 10, count),
     )
     batch = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": PROBE_BATCH})})
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         state = start(batch, train_size=count, device=device)
         steps = train_steps(state, on_device(images, state.device))
@@ -174,4 +187,4 @@ def seconds_per_image(config: TrainingConfig, *, device: str = "auto") -> float:
             step.loss.item()
         return (time.perf_counter() - began) / (PROBE_BATCH * PROBE_STEPS)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -80,6 +81,18 @@ def test_a_text_that_is_cut_says_so() -> None:
 )
 def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
     assert formatting.value_text(value) == text
+
+
+def test_augmentations_of_the_same_operations_are_told_apart_by_what_is_not_their_default() -> None:
+    def text(*operations: Any) -> str:
+        config = TrainingConfig.model_validate({"data": {"augmentation": ["normalize", *operations]}})
+        return formatting.value_text(config.dotted()["data.augmentation"])
+
+    assert text("flip", "erase", {"crop": {"padding": 4}}) == "flip-erase-crop"
+    reflected = {"crop": {"padding": 2, "fill": "reflect"}}
+    assert text("flip", reflected) == "normalize flip crop(padding 2, fill reflect)"
+    assert text({"flip": {"alternate": True}}, reflected).startswith("normalize flip(alternate true) crop(")
+    assert text("flip", {"erase": {"scale": [0.1, 0.2]}}) == "normalize flip erase(scale 0.1 0.2)"
 
 
 def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from sweeps.study import expected_epochs
 
 @pytest.fixture
 def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "seconds_per_image", lambda config, *, device: 0.001)
+    monkeypatch.setattr(estimate, "seconds_per_image", lambda config, *, threads, device: 0.001)
 
 
 def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingConfig:
@@ -57,6 +58,17 @@ class TestCost:
 
 def test_a_real_step_takes_a_time() -> None:
     assert 0 < seconds_per_image(config(1, width=4)) < 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_is_timed_with_as_many_threads_as_a_run_has(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    before = torch.get_num_threads()
+
+    Probe(threads=threads).seconds(config(1, width=4))
+
+    assert seen == [threads, before]
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.integers(1, 4))

@@ -383,8 +383,8 @@ def test_the_files_under_experiments_hold_a_sweep_without_warnings(file: str) ->
 def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: Path) -> None:
     again = tmp_path / path.name
     if is_ladder(yaml.safe_load(path.read_text(encoding="utf-8"))):
-        # Two fifths of 5 are whole, as a ladder's scale wants it.
-        ladder = load_ladder(path, overrides=["base.epochs=5"])
+        # Two fifths of 10 and a half of it are whole, as a ladder's scale wants it.
+        ladder = load_ladder(path, overrides=["base.epochs=10"])
         again.write_text(ladder.text, encoding="utf-8")
         assert load_ladder(again) == ladder
     else:
