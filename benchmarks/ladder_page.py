@@ -2,7 +2,8 @@
 
 Of each ladder that was run here, its table and pictures are taken from the runs folder into `experiments/results/` and
 `docs/`; the tables of the page are then written anew from the CSV files in `experiments/results/`, between the marks
-`<!-- table NAME -->` and `<!-- end -->`. A ladder that was not run here keeps the files it has.
+`<!-- table NAME -->` and `<!-- end -->`, and the picture of the whole climb is drawn from them. A ladder that was not
+run here keeps the files it has.
 
     python benchmarks/ladder_page.py --runs runs
 """
@@ -19,11 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "ladder.md"
 RESULTS = ROOT / "experiments" / "results"
+CLIMB = ROOT / "docs" / "climb.png"
+
+ACCURACIES = {"test_accuracy_percent": "test accuracy", "val_accuracy_percent": "validation accuracy"}
+"""Column of a ladder's CSV, of which each has one, to what it is called."""
 
 HEADINGS = {
     "rung": ":---",
     "from": ":---",
-    "test accuracy % (95 % interval)": "---:",
+    "{accuracy} % (95 % interval)": "---:",
     "difference, points": "---:",
     "runs": "---:",
     "minutes a run": "---:",
@@ -37,12 +42,15 @@ _TABLE = re.compile(r"(?<=<!-- table )([\w-]+) -->\n.*?(?=<!-- end -->)", re.DOT
 def table_of(path: Path) -> str:
     """Return a ladder's CSV as a Markdown table."""
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [_cells(row) for row in csv.DictReader(file)]
-    lines = [list(HEADINGS), list(HEADINGS.values()), *rows]
+        reader = csv.DictReader(file)
+        (column,) = ACCURACIES.keys() & set(reader.fieldnames or ())
+        rows = [_cells(row, column) for row in reader]
+    headings = [heading.format(accuracy=ACCURACIES[column]) for heading in HEADINGS]
+    lines = [headings, list(HEADINGS.values()), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cells(row: Mapping[str, str]) -> list[str]:
+def _cells(row: Mapping[str, str], accuracy: str) -> list[str]:
     def within(value: str, low: str, high: str, between: str) -> str:
         return f"{row[value]} ({row[low]}{between}{row[high]})" if row[low] else row[value]
 
@@ -50,7 +58,7 @@ def _cells(row: Mapping[str, str]) -> list[str]:
     return [
         row["rung"] + ("" if row["budget"] == "full" else f" ({row['budget']})"),
         row["from"],
-        within("test_accuracy_percent", "ci_low_percent", "ci_high_percent", "–"),
+        within(accuracy, "ci_low_percent", "ci_high_percent", "–"),
         within("difference_points", "difference_low", "difference_high", " to "),
         row["runs"],
         minutes,
@@ -69,6 +77,8 @@ def tables_in(page: str) -> Iterator[str]:
 
 
 def main() -> None:
+    from climb_picture import draw  # where the tests read this file alone, it is not on the path
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the runs folder (default: runs)")
     runs: Path = parser.parse_args().runs
@@ -88,7 +98,9 @@ def main() -> None:
             shutil.copyfile(folder / source, target)
             print(f"written: {target.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")
-    print(f"written: {PAGE.relative_to(ROOT)}")
+    draw(RESULTS, to=CLIMB)
+    for path in (PAGE, CLIMB):
+        print(f"written: {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""The whole climb in one picture, `docs/climb.png`: test accuracy against minutes; `ladder_page.py` draws it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MARKS = (90, 92, 93, 94)
+"""Accuracies in percent that are marked: what people compare by on CIFAR-10."""
+INK, GREY = "#222222", "#6f6f6f"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The measured rungs of one ladder."""
+
+    name: str
+    """Of its file under `experiments/results/`."""
+    label: str
+    colour: str
+    marker: str
+
+
+SERIES = (
+    Series(name="ladder-laptop", label="the notebook's ladder, 20,000 images", colour="#56B4E9", marker="o"),
+    Series(name="ladder", label="the notebook's ladder, all images", colour="#0072B2", marker="s"),
+    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^"),
+    Series(name="best", label="the top of the climb", colour="#D55E00", marker="D"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One measured rung."""
+
+    rung: str
+    minutes: float
+    """Of one run."""
+    accuracy: float
+    """Percent, on the test images; as its interval."""
+    low: float
+    high: float
+
+
+def points_of(path: Path) -> list[Point]:
+    """Return the rungs of a ladder's CSV that were measured on the test images at full budget."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Point(
+                rung=row["rung"],
+                minutes=float(row["train_seconds"]) / 60,
+                accuracy=float(row["test_accuracy_percent"]),
+                low=float(row["ci_low_percent"]),
+                high=float(row["ci_high_percent"]),
+            )
+            for row in csv.DictReader(file)
+            if row["budget"] == "full" and row["test_accuracy_percent"] and row["train_seconds"]
+        ]
+
+
+def draw(results: Path, to: Path) -> None:
+    """Draw every ladder of `SERIES` that has results; of each, those are named that nothing beats in less time.
+
+    Args:
+        results: the folder of the CSV files.
+        to: the PNG file.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
+
+    figure = Figure(figsize=(11, 6.4), dpi=144, facecolor="white")
+    axes = figure.add_axes((0.07, 0.1, 0.9, 0.8))
+    drawn = {each: points_of(path) for each in SERIES if (path := results / f"{each.name}.csv").is_file()}
+    # The share of wrong answers, logarithmic: near the top half as many are as far as near the bottom.
+    for each, points in drawn.items():
+        axes.errorbar(
+            [point.minutes for point in points],
+            [100 - point.accuracy for point in points],
+            yerr=[
+                [max(point.high - point.accuracy, 0) for point in points],
+                [max(point.accuracy - point.low, 0) for point in points],
+            ],
+            color=each.colour,
+            marker=each.marker,
+            linestyle="",
+            elinewidth=1.2,
+            markersize=7,
+            label=each.label,
+        )
+    for points in drawn.values():
+        for point in _front(points):
+            axes.annotate(
+                f"{point.rung} {point.accuracy:.1f}",
+                (point.minutes, 100 - point.accuracy),
+                (0, 9),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=INK,
+                ha="center",
+            )
+    axes.set_yscale("log")
+    axes.set_xscale("log")
+    axes.set_ylim(70, 5)
+    axes.margins(x=0.1)
+    ticks = [40, 50, 60, 70, 80, *MARKS]
+    axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in ticks]))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_yticklabels([f"{tick} %" for tick in ticks])
+    axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 40, 60, 120]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    for mark in MARKS:
+        axes.axhline(100 - mark, color="#c9c9c9", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_xlabel("minutes of one run (logarithmic; one core a run, of the top of the climb two)", color=INK)
+    axes.set_title("accuracy on the 10,000 test images, with its 95 % interval", loc="left", fontsize=11, color=INK)
+    axes.grid(axis="both", color="#eeeeee", linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+    for side in ("right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    figure.savefig(to, format="png", metadata={"Software": None})
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    """Return the points that nothing of the same ladder beats in less time: these are named."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.minutes, -point.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
