@@ -26,8 +26,8 @@ class Series:
 SERIES = (
     Series(name="ladder-laptop", label="the notebook's ladder, 20,000 images", colour="#56B4E9", marker="o"),
     Series(name="ladder", label="the notebook's ladder, all images", colour="#0072B2", marker="s"),
-    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^"),
     Series(name="best", label="the top of the climb", colour="#D55E00", marker="D"),
+    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^"),
 )
 
 
@@ -40,8 +40,8 @@ class Point:
     """Of one run."""
     accuracy: float
     """Percent, on the test images; as its interval."""
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def points_of(path: Path) -> list[Point]:
@@ -52,8 +52,8 @@ def points_of(path: Path) -> list[Point]:
                 rung=row["rung"],
                 minutes=float(row["train_seconds"]) / 60,
                 accuracy=float(row["test_accuracy_percent"]),
-                low=float(row["ci_low_percent"]),
-                high=float(row["ci_high_percent"]),
+                low=float(row["ci_low_percent"]) if row["ci_low_percent"] else None,
+                high=float(row["ci_high_percent"]) if row["ci_high_percent"] else None,
             )
             for row in csv.DictReader(file)
             if row["budget"] == "full" and row["test_accuracy_percent"] and row["train_seconds"]
@@ -72,15 +72,20 @@ def draw(results: Path, to: Path) -> None:
 
     figure = Figure(figsize=(11, 6.4), dpi=144, facecolor="white")
     axes = figure.add_axes((0.07, 0.1, 0.9, 0.8))
-    drawn = {each: points_of(path) for each in SERIES if (path := results / f"{each.name}.csv").is_file()}
+    drawn: dict[Series, list[Point]] = {}
+    for each in SERIES:
+        if (path := results / f"{each.name}.csv").is_file():
+            # A ladder that extends another one has its rungs too: they are drawn once.
+            known = {point.rung for points in drawn.values() for point in points} if each.name == "minutes" else set()
+            drawn[each] = [point for point in points_of(path) if point.rung not in known]
     # The share of wrong answers, logarithmic: near the top half as many are as far as near the bottom.
     for each, points in drawn.items():
         axes.errorbar(
             [point.minutes for point in points],
             [100 - point.accuracy for point in points],
             yerr=[
-                [max(point.high - point.accuracy, 0) for point in points],
-                [max(point.accuracy - point.low, 0) for point in points],
+                [max((point.high or point.accuracy) - point.accuracy, 0) for point in points],
+                [max(point.accuracy - (point.low or point.accuracy), 0) for point in points],
             ],
             color=each.colour,
             marker=each.marker,
@@ -102,7 +107,8 @@ def draw(results: Path, to: Path) -> None:
             )
     axes.set_yscale("log")
     axes.set_xscale("log")
-    axes.set_ylim(70, 5)
+    wrong = [100 - point.accuracy for points in drawn.values() for point in points]
+    axes.set_ylim(max(70, *wrong) * 1.05, min(5, *wrong) * 0.9)
     axes.margins(x=0.1)
     ticks = [40, 50, 60, 70, 80, *MARKS]
     axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in ticks]))

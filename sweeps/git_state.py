@@ -59,7 +59,7 @@ def has_uncommitted_changes(file: Path) -> bool:
     """
     try:
         said = subprocess.run(
-            ["git", "status", "--porcelain", "--ignored", "--", file.name],
+            ["git", "status", "--porcelain", "--ignored", "--", f":(literal){file.name}"],
             cwd=file.absolute().parent,
             capture_output=True,
             check=True,

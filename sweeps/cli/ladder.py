@@ -17,6 +17,7 @@ from sweeps.cli.options import (
     set_option,
     tensorboard_option,
 )
+from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,19 +89,25 @@ def ladder(
         loaded = load_ladder(file, overrides=overrides)
         if final:
             loaded = loaded.final()
-    if final and has_uncommitted_changes(file):
-        click.echo(
-            f"warning: {file} is not what the last commit holds: commit it before its last measurement, so that "
-            "it shows that nothing was chosen by it",
-            err=True,
-        )
+    budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
+    if final:
+        if (epochs_scale, train_size) != (1.0, None):
+            raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")
+        changed = [str(path) for path in loaded.files if has_uncommitted_changes(path)]
+        if changed or overrides:
+            what = f"{' and '.join(changed)} differs from" if changed else "with --set it is not"
+            click.echo(
+                f"warning: {what} what the last commit holds: commit the file before its last measurement, so that it "
+                "shows that nothing was chosen by it",
+                err=True,
+            )
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
     for name in chosen:
         loaded.rung(name)
 
     from sweeps.cli.run import after_the_run, finish, write_board
+    from sweeps.study import looks_in_words
 
-    budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
     summary = run(
         loaded,
         runs=runs,
@@ -116,6 +123,8 @@ def ladder(
     meant = recipes_of(loaded, budget)
     with after_the_run("the ladder", f"sweeps ladder {file}{' --final' if final else ''}"):
         show_ladder(runs, loaded.name, meant=meant)
+        for line in looks_in_words(runs, loaded.name) if final else ():
+            click.echo(line)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
 
@@ -171,7 +180,8 @@ def ablate(
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
     RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
-    same epochs and images.
+    same epochs and images. Variants are compared on the test images; those of a rung that is still being chosen
+    (`evaluate: validation`) on its validation images.
 
     \b
     Example:
@@ -185,10 +195,16 @@ def ablate(
         from sweeps.report import find_run
         from sweeps.spec import Budget, ablation_of
         from sweeps.tracking import MlflowReader
+        from sweeps.trial_record import MeasuredOn
 
         reader = MlflowReader(runs)
         row = find_run(reader, run)
-    ladder = ablation_of(reader.configuration(row["run_id"]), run=f"{row['sweep']}/{row['trial']}", key=row["key"])
+    ladder = ablation_of(
+        reader.configuration(row["run_id"]),
+        run=f"{row['sweep']}/{row['trial']}",
+        key=row["key"],
+        measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),
+    )
     budget = Budget(seeds=seeds)
     summary = run_ladder(
         ladder,

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=FILE)
 @set_option
+@click.option("--final", is_flag=True, help="Of a ladder with `evaluate: validation`: its last measurement.")
 @click.option("--no-probe", is_flag=True, help="Do not time train steps; leaves the estimate out.")
-def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
+def plan(file: Path, overrides: tuple[str, ...], final: bool, no_probe: bool) -> None:
     """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
 
     The estimate comes from train steps timed here, on random images, for the first configurations.
@@ -33,7 +34,9 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool) -> None:
     from sweeps.spec import is_ladder, read_yaml
 
     if is_ladder(read_yaml(file, overrides=overrides)):
-        _plan_ladder(file, overrides, console(), probe=not no_probe)
+        _plan_ladder(file, overrides, console(), final=final, probe=not no_probe)
+    elif final:
+        raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
     else:
         _plan_sweep(file, overrides, console(), probe=not no_probe)
 
@@ -96,7 +99,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     print_sentence(console, f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does")
 
 
-def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, probe: bool) -> None:
+def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, final: bool, probe: bool) -> None:
     from rich.table import Table
 
     from sweeps.execution import Probe, check_networks, local_slots, makespan
@@ -105,6 +108,8 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
     from sweeps.trial_record import MeasuredOn
 
     ladder = load_ladder(file, overrides=overrides)
+    if final:
+        ladder = ladder.final()
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("rung", "from", "what it changes", "epochs"):
         table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
@@ -136,4 +141,4 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, pr
         print_sentence(
             console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
         )
-    print_sentence(console, f"nothing was started: `sweeps ladder {file}` does")
+    print_sentence(console, f"nothing was started: `sweeps ladder {file}{' --final' if final else ''}` does")

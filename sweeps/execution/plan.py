@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,6 +33,7 @@ from sweeps.study import (
     Proposer,
     SweepFolder,
     candidates_to_confirm,
+    is_of_a_ladder,
     proposer_of,
     read_records,
     read_study,
@@ -45,7 +45,7 @@ KeyOf = Callable[[TrainingConfig], str]
 
 
 LADDER = {"kind": "ladder"}
-"""The definition of the study of a ladder that is measured on the test images."""
+"""The definition of the study of a ladder that is measured on the test images; `study.is_of_a_ladder` goes by it."""
 RESOURCES = "resources"
 """Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
 
@@ -80,6 +80,8 @@ class RunPlan:
     """Whether its trials are the rungs of a ladder: compared, not searched."""
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's may be, a search's never are."""
+    looks_at: Sequence[TrainingConfig] = ()
+    """Of the last measurement of a ladder that was chosen: what the test images are opened for, which is noted."""
     replicates: bool = False
     """Whether it confirms the best of a search, in a study beside the search's."""
     trained_with: Mapping[str, str | None] = field(default_factory=dict)
@@ -175,7 +177,9 @@ def plan_of_ladder(
         name=ladder.name,
         description=ladder.description,
         # One study for all budgets and seeds: a rung is identified by its key, not by its place in a space.
-        definition=LADDER if tested else LADDER | {"evaluate": ladder.measured_on.value},
+        definition=LADDER
+        | ({} if tested else {"evaluate": ladder.measured_on.value})
+        | ({"final": True} if ladder.is_final else {}),
         metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
         run_cap=None,
         limits=ladder.limits,
@@ -191,6 +195,7 @@ def plan_of_ladder(
         file=ladder.text,
         is_ladder=True,
         tested=tested,
+        looks_at=[candidate.config for candidate in candidates] if ladder.is_final else (),
         tensorboard=ladder.tensorboard,
         notify=ladder.notify,
     )
@@ -209,7 +214,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         SweepError: it is no search, or has nothing yet that could be confirmed.
     """
     study = read_study(folder)
-    if json.loads(study.user_attrs.get("definition", "{}")).items() >= LADDER.items():
+    if is_of_a_ladder(study):
         raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
@@ -268,7 +273,9 @@ def plan_of_retraining(
     if wanted.is_same_run(config):
         raise SweepError(f"{run} was trained so already: give --epochs or --train-size")
     name = f"{run}-{wanted.epochs}x{wanted.train_images()}"
-    candidate = Candidate(config=wanted, rung=RungLabel(name=name, index=0, parent=run))
+    measured_on = MeasuredOn.VALIDATION if wanted.data.validation_size else MeasuredOn.TEST
+    label = RungLabel(name=name, index=0, parent=run, measured_on=measured_on)
+    candidate = Candidate(config=wanted, rung=label)
     return RunPlan(
         name=RETRAINED,
         description="runs of searches, trained again with more epochs or images",

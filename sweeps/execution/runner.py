@@ -42,6 +42,7 @@ from sweeps.study import (
     SweepFolder,
     SweepState,
     make_pruner,
+    note_look,
     open_replicates,
     open_study,
 )
@@ -165,6 +166,7 @@ class _Start:
         self._plan = plan
         self._options = options
         self._sources = sources
+        self._identify = identify
         self._folder = folder
         self.recorded = recorded
         self._stopping = stopping
@@ -267,6 +269,7 @@ class _Start:
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             if not redraws(self._console):  # which says so itself
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
+            self._note_looks()
             test_step = (
                 TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
                 if plan.tested
@@ -295,6 +298,13 @@ class _Start:
                     job_of=lambda record: self._job(ledger, record, slots),
                     stopping=self._stopping,
                 )
+
+    def _note_looks(self) -> None:
+        """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
+        tested = {record.key for record in self.records if record.test is not None}
+        keys = [self._identify(config).key for config in self._plan.looks_at]
+        if wanted := [key for key in keys if key not in tested]:
+            note_look(self._folder.runs, sweep=self._plan.name, keys=wanted)
 
     def _end_without_ray(self, ledger: Ledger) -> NoReturn:
         """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""

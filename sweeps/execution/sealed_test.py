@@ -12,6 +12,7 @@ from sweeps.results import confirming_keys
 from sweeps.study import (
     CHECKPOINT_FILE,
     SweepFolder,
+    is_of_a_ladder,
     note_look,
     open_replicates,
     read_records,
@@ -53,7 +54,13 @@ def finalize(
     with folder.locked(doing="finalized"):
         reader = MlflowReader(folder.runs)
         chosen = confirming_keys(reader.runs(sweep=sweep), top=top)
-        study = read_studies(folder).replicates
+        studies = read_studies(folder)
+        study = studies.replicates
+        if is_of_a_ladder(studies.search):
+            raise SweepError(
+                f"{sweep} is a ladder: `sweeps ladder FILE` measures its rungs on the test images, and where the file "
+                "says `evaluate: validation`, `sweeps ladder FILE --final` does"
+            )
         records = {} if study is None else {record.key: record for record in read_records(study, sweep=sweep)}
         wanted = [[records[key] for key in keys if key in records] for keys in chosen]
         if study is None or not any(wanted):

@@ -216,6 +216,8 @@ def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, lis
     if len(common) >= RECIPE_SEEDS:
         pairs = [(ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common]
         return _recipes_compared(pairs, seeds=max(len(ours), len(theirs)))
+    if any(run.correct is None for run in (*rung.measured, *parent.measured)):
+        return _means_compared([(ours[seed], theirs[seed]) for seed in common])
     first = common[0] if common else None
     several = len(ours) > 1 or len(theirs) > 1
     run, other = (of[min(of) if first is None else first] for of in (ours, theirs))
@@ -253,14 +255,20 @@ def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Compa
     )
 
 
+def _means_compared(pairs: Sequence[tuple[RungRun, RungRun]]) -> _Comparison:
+    """Set means over the seeds in common against each other, of which no test can be made: there are too few."""
+    few = f"the answer to each image is not recorded, so it takes {RECIPE_SEEDS} seeds in common"
+    if not pairs:
+        return _Comparison(words=lambda _points, _shown: f"not compared: {few}")
+    differences = [100 * ((ours.accuracy or 0.0) - (theirs.accuracy or 0.0)) for ours, theirs in pairs]
+    return _Comparison(
+        words=lambda points, _: f"not tested ({points}): {few}", difference=math.fsum(differences) / len(differences)
+    )
+
+
 def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> _Comparison:
-    if run.correct is None or other.correct is None:
-        return _Comparison(
-            words=lambda points, _: (
-                f"not tested ({points}): the answer to each image is not recorded, so it takes {RECIPE_SEEDS} seeds"
-            ),
-            difference=100 * ((run.accuracy or 0.0) - (other.accuracy or 0.0)),
-        )
+    assert run.correct is not None
+    assert other.correct is not None
     if len(run.correct) != len(other.correct):
         return _Comparison(words=lambda _points, _shown: "not compared: tested on different images")
     only_ours = int((run.correct & ~other.correct).sum())

@@ -70,7 +70,7 @@ class RungRuns:
     @property
     def status(self) -> str:
         """Return `complete`, or how many runs are in which state."""
-        states = Counter(_state(run) for run in self.runs)
+        states = Counter(_state(run, self.measured_on) for run in self.runs)
         words = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
         old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
         return ("complete" if set(states) == {"complete"} else words or "not run") + old
@@ -105,7 +105,8 @@ def read_rungs(
     for (name, reduced), rows in recorded.items():
         recipe = (meant or {}).get((name, reduced))
         newest = next((row for row in reversed(rows) if (row["config_id"], row["source"]) == recipe), rows[-1])
-        current = [row for row in rows if _recipe(row) == _recipe(newest)]
+        # A ladder that was measured on other images under this name is another one, however alike its runs are.
+        current = [row for row in rows if _recipe(row) == _recipe(newest) and _measured_on(row) is _measured_on(newest)]
         parents = recorded.get((newest["came_from"], reduced))
         rungs.append(
             RungRuns(
@@ -135,9 +136,10 @@ def _change(reader: RecordReader, parent: Mapping[str, Any], rung: Mapping[str, 
     return join_changes(changes_between(before, after))
 
 
-def _state(run: RungRun) -> str:
-    unmeasured = run.status == Outcome.COMPLETE and run.accuracy is None
-    return "complete but not tested" if unmeasured else run.status
+def _state(run: RungRun, measured_on: MeasuredOn) -> str:
+    if run.status != Outcome.COMPLETE or run.accuracy is not None:
+        return run.status
+    return "complete but not tested" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
 
 
 def _present(row: Mapping[Any, Any]) -> dict[str, Any]:

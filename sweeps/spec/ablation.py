@@ -8,6 +8,7 @@ from sweeps.spec.difference import changes_between
 from sweeps.spec.ladder import Ladder, Rung
 from sweeps.spec.settings import Limits, Resources
 from sweeps.spec.yaml_file import set_path
+from sweeps.trial_record import MeasuredOn
 
 WHOLE = "whole"
 """The rung that leaves nothing out."""
@@ -16,7 +17,7 @@ _KEPT = ("epochs", "seed", "data.train_size", "data.validation_size", "data.spli
 """The budget and the images are no change: without them nothing could be compared."""
 
 
-def ablation_of(config: TrainingConfig, *, run: str, key: str) -> Ladder:
+def ablation_of(config: TrainingConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
     """Return a ladder of a run's whole configuration, and of it without each of its changes.
 
     A change is what differs from the plainest configuration there is. A network or schedule of another name is left
@@ -26,6 +27,7 @@ def ablation_of(config: TrainingConfig, *, run: str, key: str) -> Ladder:
         config: the run's, as it was recorded.
         run: what people call it, `quick/3`.
         key: of the run; names the ladder.
+        measured_on: the images to compare by: for a run of a ladder that is still being chosen, the validation images.
 
     Raises:
         SweepError: the run has no change that could be left out.
@@ -42,6 +44,7 @@ def ablation_of(config: TrainingConfig, *, run: str, key: str) -> Ladder:
         limits=Limits(),
         resources=Resources(),
         rungs=(whole, *variants),
+        measured_on=measured_on,
     )
 
 

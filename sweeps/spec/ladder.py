@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import TRAIN_IMAGES, TrainingConfig
 from cifar_core.errors import closest
 from cifar_core.validation import explain
 from sweeps.errors import SpecError, SweepError
@@ -113,6 +114,8 @@ class Ladder:
     """Whether it is the last measurement of a ladder that was chosen on validation images."""
     text: str = ""
     """The file, with every override in it and with what it extends: it needs no other one."""
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """The file, and those that it extends."""
     tensorboard: bool = False
     notify: tuple[str, ...] = ()
 
@@ -130,7 +133,8 @@ class Ladder:
     def final(self) -> Ladder:
         """Return the ladder that is measured once everything is chosen: on the test images, under a name of its own.
 
-        Each rung trains on the images too that it had set aside for validation.
+        No rung sets images aside, so that one that trains on all that validation leaves trains on all there are; a
+        rung of a `train_size` of its own trains on as many as before.
 
         Raises:
             SweepError: this one is measured on the test images already.
@@ -140,11 +144,7 @@ class Ladder:
                 f"{self.name} is measured on the test images as it is: --final is for a ladder that is chosen on "
                 "validation images (`evaluate: validation`)"
             )
-        data = {"validation_size": 0}
-        configs = {
-            rung.name: rung.config.model_copy(update={"data": rung.config.data.model_copy(update=data)})
-            for rung in self.rungs
-        }
+        configs = {rung.name: _without_validation(rung.config) for rung in self.rungs}
         rungs = tuple(
             replace(
                 rung,
@@ -153,7 +153,34 @@ class Ladder:
             )
             for rung in self.rungs
         )
-        return replace(self, name=f"{self.name}{FINAL}", rungs=rungs, measured_on=MeasuredOn.TEST, is_final=True)
+        return replace(
+            self,
+            name=f"{self.name}{FINAL}",
+            description=f"{self.description or self.name}: the last measurement, on the test images",
+            rungs=rungs,
+            measured_on=MeasuredOn.TEST,
+            is_final=True,
+            text=_final_text(self),
+        )
+
+
+def _final_text(ladder: Ladder) -> str:
+    """Return the file of a ladder's last measurement: it runs the same where the file that was chosen is not."""
+    content = yaml.safe_load(ladder.text)
+    left = TRAIN_IMAGES - ladder.rungs[0].config.data.validation_size
+    for block in (content.get("base", {}), *content["rungs"]):
+        data = block.get("data", {})
+        data.pop("validation_size", None)
+        if data.get("train_size") == left:
+            del data["train_size"]
+    content |= {"name": f"{ladder.name}{FINAL}", "evaluate": "test"}
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _without_validation(config: TrainingConfig) -> TrainingConfig:
+    trains_on_all = config.train_images() + config.data.validation_size == TRAIN_IMAGES
+    given_back = {"validation_size": 0, **({"train_size": None} if trains_on_all else {})}
+    return config.model_copy(update={"data": config.data.model_copy(update=given_back)})
 
 
 def is_ladder(content: Mapping[str, Any]) -> bool:
@@ -183,22 +210,30 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         seeds=file.seeds,
         measured_on=MeasuredOn(file.evaluate),
         text=file.to_yaml(),
+        files=(first, *(extending for extending, _ in more)),
         tensorboard=file.tensorboard,
         notify=file.notify,
     )
 
 
+def _aside(rung: Rung) -> tuple[int, int]:
+    return rung.config.data.validation_size, rung.config.data.split_seed
+
+
 def _check_validation(file: LadderFile, rungs: Sequence[Rung], path: Path) -> None:
     """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
-    errors = [
-        f"evaluate: validation, but rung {rung.name} sets no images aside: give base.data.validation_size, such as 5000"
-        for rung in rungs
-        if not rung.config.data.validation_size
-    ]
-    splits = {(rung.config.data.validation_size, rung.config.data.split_seed): rung.name for rung in rungs}
-    if not errors and len(splits) > 1:
+    errors = []
+    without = [rung.name for rung in rungs if not rung.config.data.validation_size]
+    if without:
+        which = f"rung {without[0]} sets" if len(without) == 1 else f"{len(without)} of its rungs set"
         errors.append(
-            f"evaluate: validation, but rungs {', '.join(splits.values())} set different images aside: "
+            f"evaluate: validation, but {which} no images aside: give base.data.validation_size, such as 5000"
+        )
+    first, *others = rungs
+    other = next((rung for rung in others if _aside(rung) != _aside(first)), None)
+    if not without and other is not None:
+        errors.append(
+            f"evaluate: validation, but rungs {first.name} and {other.name} set different images aside: "
             "data.validation_size and data.split_seed belong into base"
         )
     if len(file.name) + len(FINAL) > MAX_NAME:

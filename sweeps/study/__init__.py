@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
-    from sweeps.study.opening import Studies, open_replicates, open_study, read_all_studies, read_studies, read_study
+    from sweeps.study.opening import (
+        Studies,
+        is_of_a_ladder,
+        open_replicates,
+        open_study,
+        read_all_studies,
+        read_studies,
+        read_study,
+    )
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
     from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
@@ -44,6 +52,7 @@ __all__ = [
     "candidates_to_confirm",
     "expected_epochs",
     "final_value",
+    "is_of_a_ladder",
     "looks_in_words",
     "make_pruner",
     "note_look",
@@ -86,6 +95,7 @@ __getattr__, __dir__ = lazy_face(
         "candidates_to_confirm": "replicates",
         "expected_epochs": "pruners",
         "final_value": "best",
+        "is_of_a_ladder": "opening",
         "looks_in_words": "looks",
         "make_pruner": "pruners",
         "note_look": "looks",

@@ -180,6 +180,11 @@ def read_study(folder: SweepFolder) -> optuna.Study:
     return read_studies(folder).search
 
 
+def is_of_a_ladder(study: optuna.Study) -> bool:
+    """Return whether a study holds the rungs of a ladder: there is nothing in it that was searched."""
+    return bool(json.loads(study.user_attrs.get("definition", "{}")).get("kind") == "ladder")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Studies:
     """What a sweep's journal holds of the search that it was last run with, for reading."""

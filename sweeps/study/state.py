@@ -104,8 +104,9 @@ class SweepState:
         return final_value(record, self.metric)
 
     def best(self) -> TrialRecord | None:
-        """Return the best complete trial, None before there is one."""
-        return next(iter(best_first(self.records, metric=self.metric, maximize=self.maximize)), None)
+        """Return the best complete trial, None before there is one; of a ladder's rungs none: it chooses nothing."""
+        searched = [record for record in self.records if record.rung is None]
+        return next(iter(best_first(searched, metric=self.metric, maximize=self.maximize)), None)
 
     def counts(self) -> dict[Outcome, int]:
         return dict(Counter(record.outcome for record in self.records))

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, write_yaml, written
 
-from cifar_core.data import default_directory
+import cifar_core.data
 from sweeps.errors import SpecError, SweepError
 from sweeps.execution import plan_of_ladder
 from sweeps.spec import load_ladder
-from sweeps.study import read_state
+from sweeps.study import LOOKS_FILE, read_looks, read_state
 from sweeps.trial_record import MeasuredOn
 
 BASE: dict[str, Any] = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200, "validation_size": 100}}
@@ -32,23 +32,27 @@ def runs(recorded_runs: Path) -> Path:
 
 
 @pytest.fixture
-def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data without its test images: whoever opens them fails."""
-    folder = tmp_path / "cifar10"
-    folder.mkdir()
-    for file in default_directory().iterdir():
-        if not file.name.startswith("test_"):
-            (folder / file.name).symlink_to(file)
-    monkeypatch.setenv("CIFAR10_DIR", str(folder))
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each time that the test images are opened."""
+    looks: list[str] = []
+    load = cifar_core.data.load_test_images
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        looks.append("opened")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(cifar_core.data, "load_test_images", counting)
+    return looks
 
 
-@pytest.mark.usefixtures("sealed")
 def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_sealed(
-    tmp_path: Path, runs: Path, cli: Cli
+    tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     result = cli("ladder", write_yaml(tmp_path, chosen(seeds=3)), "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 0, result.output
+    assert opened == []
+    assert not (runs / LOOKS_FILE).exists()
     assert not any("test" in metric for run in written(runs, sweep="steps") for metric in run.steps)
     assert "validation accuracy %" in result.stdout
     assert "test accuracy" not in result.stdout
@@ -80,8 +84,8 @@ def test_one_run_has_wilsons_interval_on_as_many_images_as_it_set_aside(tmp_path
     assert all(float(row["ci_high_percent"]) - float(row["ci_low_percent"]) > 10 for row in rows), "100 images, wide"
 
 
-def test_the_last_measurement_trains_on_all_images_and_tests_each_rung_under_a_name_of_its_own(
-    tmp_path: Path, runs: Path, cli: Cli
+def test_the_last_measurement_tests_each_rung_once_under_a_name_of_its_own_and_is_noted(
+    tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     path = write_yaml(tmp_path, chosen())
     cli("ladder", path, "--runs", runs, "--backend", "inline")
@@ -95,8 +99,14 @@ def test_the_last_measurement_trains_on_all_images_and_tests_each_rung_under_a_n
     assert all(len(run.steps["test_accuracy"]) == 1 and "val_accuracy" not in run.steps for run in final)
     assert not any("test_accuracy" in run.steps for run in written(runs, sweep="steps"))
     assert (runs / "sweeps" / "steps-final" / "ladder.csv").is_file()
+    (look,) = read_looks(runs, sweep="steps-final")
+    assert set(look.runs) == {run.tags["key"] for run in final}
+    assert "the test set was opened once for steps-final" in result.stdout
+
     again = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
-    assert "nothing" in again.output or "2 of 2" in again.output, again.output
+
+    assert (again.exit_code, len(opened)) == (0, 2)
+    assert len(list(read_looks(runs))) == 1
 
 
 def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_path: Path) -> None:
@@ -105,10 +115,83 @@ def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_p
     final = load_ladder(write_yaml(tmp_path, chosen(base=base))).final()
 
     assert [rung.config.train_images() for rung in final.rungs] == [50_000, 50_000]
+    all_that_is_left = base | {"data": {"validation_size": 5000, "train_size": 45_000}}
+    same = load_ladder(write_yaml(tmp_path, chosen(base=all_that_is_left))).final()
+    assert [rung.config for rung in same.rungs] == [rung.config for rung in final.rungs]
+    fewer = load_ladder(write_yaml(tmp_path, chosen())).final()
+    assert [rung.config.train_images() for rung in fewer.rungs] == [200, 200], "a size of its own stays"
     assert (final.name, final.measured_on) == ("steps-final", MeasuredOn.TEST)
     assert [[str(change) for change in rung.changes] for rung in final.rungs][1] == ["optimizer.lr 0.01 → 0.02"]
     plan = plan_of_ladder(final)
     assert (plan.tested, plan.part, plan.command) == (True, "ladder", "sweeps ladder steps.yaml --final")
+    assert "the last measurement" in plan.description
+
+
+@pytest.mark.parametrize("base", [BASE, {"epochs": 2, "data": {"train_size": 45_000, "validation_size": 5000}}])
+def test_what_is_recorded_of_the_last_measurement_runs_the_same_where_the_file_is_not(
+    base: dict[str, Any], tmp_path: Path
+) -> None:
+    final = load_ladder(write_yaml(tmp_path, chosen(base=base))).final()
+    recorded = tmp_path / "recorded.yaml"
+    recorded.write_text(final.text, encoding="utf-8")
+
+    again = load_ladder(recorded)
+
+    assert (again.name, again.measured_on, again.rungs) == (final.name, final.measured_on, final.rungs)
+
+
+def test_a_ladder_that_is_called_like_a_last_measurement_is_not_mixed_with_it(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+    content = {"name": "steps-final", "base": base, "rungs": RUNGS[:1]}
+    assert cli("ladder", write_yaml(tmp_path, content), "--runs", runs, "--backend", "inline").exit_code == 0
+
+    result = cli("ladder", write_yaml(tmp_path, chosen()), "--final", "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 2
+    assert "final: was null, is true" in result.stderr
+
+
+@pytest.mark.parametrize("cut", [("--epochs-scale", "0.5"), ("--train-size", "100")])
+def test_the_last_measurement_is_the_whole_budget(cut: tuple[str, str], tmp_path: Path, runs: Path, cli: Cli) -> None:
+    result = cli("ladder", write_yaml(tmp_path, chosen()), "--final", *cut, "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "--final is the whole budget" in result.stderr
+    assert not (runs / "sweeps").exists()
+
+
+def test_leaving_changes_of_a_rung_out_that_is_still_being_chosen_opens_no_test_images(
+    tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
+) -> None:
+    assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
+
+    result = cli("ablate", "steps/1", "--seeds", "3", "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    assert "validation accuracy %" in result.stdout
+    assert opened == []
+
+
+def test_a_ladder_is_not_finalized_and_says_what_does(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
+
+    result = cli("finalize", "steps", "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "`sweeps ladder FILE --final` does" in result.stderr
+
+
+def test_a_plan_says_how_rungs_are_compared_and_what_the_last_measurement_costs(tmp_path: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, chosen(base={"epochs": 1, "data": {"validation_size": 5000}}))
+
+    chosen_by, last = cli("plan", path, "--no-probe"), cli("plan", path, "--final", "--no-probe")
+
+    assert "compared on 5,000 validation images" in " ".join(chosen_by.stdout.split())
+    assert "steps-final: " in last.stdout
+    assert "validation_size" not in last.stdout
+    assert f"`sweeps ladder {path} --final` does" in " ".join(last.stdout.split())
 
 
 def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: Path) -> None:
@@ -130,11 +213,11 @@ def test_a_ladder_that_is_tested_as_it_is_has_no_last_measurement(tmp_path: Path
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no images aside": (
         {"base": {"epochs": 1}},
-        "rung b sets no images aside: give base.data.validation_size, such as 5000",
+        "2 of its rungs set no images aside: give base.data.validation_size, such as 5000",
     ),
     "other images aside": (
         {"rungs": [{"name": "a"}, {"name": "b", "data": {"validation_size": 50}}]},
-        "rungs a, b set different images aside",
+        "rungs a and b set different images aside",
     ),
     "unknown images": ({"evaluate": "train"}, "evaluate: "),
     "a long name": ({"name": "n" * 60}, "more than 64 characters"),
@@ -173,6 +256,24 @@ def test_a_file_that_differs_from_the_commit_is_told_before_its_last_measurement
     git("add", path.name)
     git("commit", "--quiet", "--message", "frozen")
     frozen = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
+    by_hand = cli("ladder", path, "--final", "--set", "seeds=1", "--runs", runs, "--backend", "inline")
 
-    assert "is not what the last commit holds: commit it before its last measurement" in changed.stderr
+    assert f"warning: {path} differs from what the last commit holds: commit the file before" in changed.stderr
     assert "commit" not in frozen.stderr
+    assert "warning: with --set it is not what the last commit holds" in by_hand.stderr
+
+
+def test_a_change_of_the_file_that_it_extends_is_told_too(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    write_yaml(tmp_path, chosen(rungs=RUNGS[:1]), name="whole.yaml")
+    path = write_yaml(tmp_path, {"name": "small", "extends": "whole.yaml"}, name="[small].yaml")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "frozen")
+    write_yaml(tmp_path, chosen(rungs=RUNGS[:1], seeds=1), name="whole.yaml")
+
+    result = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
+
+    assert f"warning: {tmp_path / 'whole.yaml'} differs from what the last commit holds" in result.stderr

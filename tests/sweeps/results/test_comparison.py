@@ -333,15 +333,19 @@ class TestWords:
 
     def test_answers_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
-        assert (
-            gain.verdict == "not tested (+4.00 points): the answer to each image is not recorded, so it takes 3 seeds"
-        )
+        few = "the answer to each image is not recorded, so it takes 3 seeds in common"
+        assert gain.verdict == f"not tested (+4.00 points): {few}"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
         assert gain.ci_kind == "none: the answer to each image is not recorded"
 
     def test_other_test_images(self) -> None:
         gain = step([right(600)], [right(640, of=2000)])
         assert (gain.verdict, gain.difference) == ("not compared: tested on different images", None)
+
+    def test_without_answers_means_are_over_the_seeds_in_common(self) -> None:
+        ours, theirs = ([replace(run, correct=None) for run in seeds(*counts)] for counts in ((640, 650), (600, 630)))
+        assert step(theirs, ours).difference == pytest.approx(3.0)
+        assert step(theirs[:1], ours[1:]).verdict.startswith("not compared: the answer to each image")
 
     def test_holm_decides_not_the_raw_p(self) -> None:
         # 11 of 13 discordant: p = 0.0225, and 0.0899 among four such comparisons
@@ -429,6 +433,21 @@ class TestReading:
         rungs = read_rungs(FakeReader(*rows, failed), sweep="ladder")
         assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
         assert [len(r.measured) for r in rungs] == [0, 0, 1]
+
+    def test_runs_that_were_measured_on_other_images_are_not_mixed_in(self) -> None:
+        tested = [row("a", seed=seed, accuracy=0.9, val_accuracy=0.5) for seed in (1, 2)]
+        chosen = row("a", accuracy=None, val_accuracy=0.4, measured_on="validation", started="2026-01-02T00:00:00Z")
+        protocol = "100 validation images of split 0, trained on 200 for 1 epochs"
+        rows = [each | {"protocol": protocol} for each in (*tested, chosen)]
+
+        (only,) = read_rungs(FakeReader(*rows), sweep="ladder")
+
+        assert [(run.seed, run.accuracy, run.images) for run in only.measured] == [(0, 0.4, 100)]
+        assert only.left_out == 2
+
+    def test_a_complete_run_without_a_validation_accuracy_says_so(self) -> None:
+        (only,) = read_rungs(FakeReader(row("a", accuracy=None, measured_on="validation")), sweep="ladder")
+        assert only.status == "complete without a validation accuracy"
 
     def test_only_runs_of_the_asked_ladder_that_are_of_a_rung_are_read(self) -> None:
         asked: list[str | None] = []
