@@ -15,7 +15,7 @@ from cifar_core.models.registry import is_import_path
 from cifar_core.results import Confusion, EpochResult
 from sweeps.formatting import truncated
 from sweeps.identity import Protocol
-from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
 MAX_NAME = 250
 MAX_PARAM = 6000
@@ -201,7 +201,8 @@ def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
         "place": str(rung.index),
         "came_from": rung.parent,
         "reduced": rung.reduced,
-        "measured_on": rung.measured_on.value,
+        # Of the others nothing is said: a record from before there was a choice is in step as it is.
+        "measured_on": None if rung.measured_on is MeasuredOn.TEST else rung.measured_on.value,
     }
 
 

@@ -26,7 +26,7 @@ from sweeps.tracking.mapping import (
     summary_metrics,
     tags_of,
 )
-from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
 IDENTITIES = Path(__file__).parents[2] / "fixtures" / "identities-0.1.0.json"
 CONTENTS: list[dict[str, Any]] = [entry["input"] for entry in json.loads(IDENTITIES.read_text(encoding="utf-8"))]
@@ -136,7 +136,9 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         error="it broke",
         error_class="OSError",
         log="sweeps/quick/logs/a.log",
-        rung=RungLabel(name="deep", index=4, parent="batch-256", reduced="2 of 20 epochs"),
+        rung=RungLabel(
+            name="deep", index=4, parent="batch-256", reduced="2 of 20 epochs", measured_on=MeasuredOn.VALIDATION
+        ),
         environment={"host": "node"},
     )
 
@@ -157,7 +159,7 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "place": "4",
         "came_from": "batch-256",
         "reduced": "2 of 20 epochs",
-        "measured_on": "test",
+        "measured_on": "validation",
         "reused_from": "run-1",
         "error": "it broke",
         "error_class": "OSError",
@@ -165,6 +167,7 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "host": "node",
     }
     of_a_rung = {"rung", "place", "came_from", "reduced", "measured_on"}
+    assert "measured_on" not in tags_of(record(rung=RungLabel(name="deep", index=4, parent=None)))
     absent = {"source", "reused_from", "error", "error_class", "log", "host"} | of_a_rung
     assert set(tags_of(record())) == set(tags_of(told)) - absent
 
