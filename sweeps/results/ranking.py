@@ -91,9 +91,9 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     one evaluation protocol; the protocol with the largest budget comes first. Only complete runs with a finite accuracy
     count. Configurations without one follow without a rank.
 
-    A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its like:
-    all that train on as many images stand in a protocol of their own, below the others, whatever their epochs, since a
-    rung may change these. That orders them and selects nothing: none of them is a search's best.
+    A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its
+    like: all that train on as many images stand in a protocol of their own, below the others, whatever their epochs,
+    since a rung may change these. That orders them and selects nothing: none of them is a search's best.
 
     Where a configuration was confirmed, by replicates under seeds that its search did not look at, mean and rank come
     from these alone, and `search_accuracy` is what the search saw. Confirmed configurations stand before all that are
