@@ -13,7 +13,7 @@ from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, di
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.report.ladder_table import to_csv
 from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
-from sweeps.results import ALPHA, RECIPE_SEEDS, Finding, RungComparison, RungRuns
+from sweeps.results import ALPHA, MODERATED_FROM, RECIPE_SEEDS, Finding, RungComparison, RungRuns
 
 CSV, PAGE, LADDER, CURVES = "ladder.csv", "ladder.html", "ladder.png", "curves.png"
 
@@ -61,6 +61,10 @@ _READING = {
     f"{RECIPE_SEEDS} seeds or more (paired t)": (
         "The difference is taken seed by seed, and the t-test asks whether its mean could be nothing. "
         "Only this compares two recipes."
+    ),
+    f"{MODERATED_FROM} comparisons or more (moderated t)": (
+        "Three differences know their own spread badly. Where a ladder has many steps, each one's variance is drawn "
+        "towards what is typical of all of them (Smyth 2004), which counts at most as much as its own."
     ),
     "p (Holm)": (
         "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.results.comparison import ALPHA, RECIPE_SEEDS, Finding, RungComparison, compare_answers, compare_rungs
+    from sweeps.results.comparison import (
+        ALPHA,
+        MODERATED_FROM,
+        RECIPE_SEEDS,
+        Finding,
+        RungComparison,
+        compare_answers,
+        compare_rungs,
+    )
     from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALPHA",
+    "MODERATED_FROM",
     "RECIPE_SEEDS",
     "Effects",
     "Finding",
@@ -42,6 +51,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "ALPHA": "comparison",
+        "MODERATED_FROM": "comparison",
         "RECIPE_SEEDS": "comparison",
         "Effects": "effects",
         "Finding": "comparison",

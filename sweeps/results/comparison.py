@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sweeps.formatting import points
 from sweeps.results.rungs import RungRun, RungRuns
 from sweeps.results.statistics import (
+    Spread,
     discordant_interval,
     holm,
     holm_levels,
     mcnemar,
+    moderated,
     paired_t_interval,
     paired_t_test,
+    spread_of,
     student_interval,
     wilson_interval,
 )
@@ -34,6 +37,8 @@ ALPHA = 0.05
 """A difference is shown where its Holm-adjusted p-value is at most this."""
 RECIPE_SEEDS = 3
 """Common seeds that a statement about recipes takes at the least."""
+MODERATED_FROM = 8
+"""Comparisons of a ladder from which it is known what spread is typical of them."""
 _NO_SPREAD = 1e-9
 _SHOWN = f"shown at the {100 * ALPHA:.0f} % level"
 
@@ -77,7 +82,7 @@ class RungComparison:
     p_holm: float | None
     """Adjusted over the comparisons of the same kind and budget in this ladder."""
     test: str | None
-    """`McNemar, one run each`, `paired t over 3 seeds`, or None where nothing was tested."""
+    """`McNemar, one run each`, `paired t over 3 seeds`, `moderated t over 3 seeds`; None where nothing was tested."""
     verdict: str
     finding: Finding
     parameters_millions: float | None
@@ -97,6 +102,8 @@ class _Comparison:
     """From alpha, the difference's interval of level 1 - alpha, which excludes 0 where the p-value is at most alpha."""
     p_value: float | None = None
     test: str | None = None
+    differences: Sequence[float] = ()
+    """Of two recipes: in points, seed by seed. Their test takes what is known of the others' spread too."""
     recipes: bool = False
 
 
@@ -133,7 +140,8 @@ def compare_answers(first: np.ndarray, second: np.ndarray) -> AnswersCompared:
 def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     """Return one comparison a rung, in the same order.
 
-    With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies. With
+    With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies, whose
+    variance is moderated by those of the other comparisons of its budget where these are `MODERATED_FROM` or more. With
     fewer they are compared as networks: McNemar's exact test on the runs of the first common seed. Holm's
     adjustment goes over the recipe comparisons of one budget, and apart from those over its run comparisons.
     """
@@ -145,6 +153,7 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     comparisons = [
         _compared(rung, parent=known.get((rung.parent or "", rung.reduced)), budgets=budgets) for rung in rungs
     ]
+    comparisons = _recipes_tested(rungs, comparisons)
     adjusted: list[tuple[float, float] | None] = [None] * len(rungs)
     families: dict[tuple[bool, str | None], list[tuple[int, float]]] = {}
     for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
@@ -238,20 +247,46 @@ def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> _Compa
             difference=mean,
         )
 
-    def interval(alpha: float) -> tuple[float, float]:
-        low, high = paired_t_interval(ours, theirs, alpha=alpha)
-        return max(low, -100.0), min(high, 100.0)
-
     partly = f" (the {len(pairs)} seeds in common of {seeds})" if seeds > len(pairs) else ""
     return _Comparison(
         words=lambda points, shown: (
             (f"{points}, {_SHOWN}" if shown else f"no difference that can be shown ({points})") + partly
         ),
         difference=mean,
-        interval=interval,
-        p_value=paired_t_test(ours, theirs),
-        test=f"paired t over {len(pairs)} seeds",
+        differences=differences,
         recipes=True,
+    )
+
+
+def _recipes_tested(rungs: Sequence[RungRuns], comparisons: Sequence[_Comparison]) -> list[_Comparison]:
+    """Return the comparisons with a test of each that is of recipes."""
+    tested = list(comparisons)
+    families: dict[str | None, list[int]] = {}
+    for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
+        if comparison.recipes:
+            families.setdefault(rung.reduced, []).append(index)
+    for family in families.values():
+        spreads = [spread_of(comparisons[index].differences) for index in family]
+        is_moderated = len(family) >= MODERATED_FROM
+        for index, spread in zip(family, moderated(spreads) if is_moderated else spreads, strict=True):
+            tested[index] = _recipe_tested(
+                comparisons[index], spread, name="moderated t" if is_moderated else "paired t"
+            )
+    return tested
+
+
+def _recipe_tested(comparison: _Comparison, spread: Spread, *, name: str) -> _Comparison:
+    differences = comparison.differences
+
+    def interval(alpha: float) -> tuple[float, float]:
+        low, high = paired_t_interval(differences, spread, alpha=alpha)
+        return max(low, -100.0), min(high, 100.0)
+
+    return replace(
+        comparison,
+        interval=interval,
+        p_value=paired_t_test(differences, spread),
+        test=f"{name} over {len(differences)} seeds",
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_1samp, ttest_ind
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -23,7 +26,17 @@ from cifar_core.results import EpochResult
 from sweeps.report.ladder_cells import cells_of
 from sweeps.results.comparison import Finding, RungComparison, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns, read_rungs
-from sweeps.results.statistics import discordant_interval, holm, mcnemar, welch_test
+from sweeps.results.statistics import (
+    Spread,
+    discordant_interval,
+    holm,
+    mcnemar,
+    moderated,
+    paired_t_interval,
+    paired_t_test,
+    spread_of,
+    welch_test,
+)
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
 
@@ -130,6 +143,63 @@ class TestStatistics:
         assert (gain.ci_low, gain.ci_high) == pytest.approx(expected)
         assert gain.accuracy == pytest.approx(0.64)
         assert gain.ci_kind == "t, 3 seeds"
+
+    def test_moderated_variances_are_those_of_smyths_method_with_its_limit(self) -> None:
+        # By hand from the same formulas, the inverse of the trigamma function by Newton's method: what is typical has
+        # 2.65 degrees of freedom, more than the 2 of three seeds, so that 2 count: it is the geometric mean.
+        deviations = [0.77, 0.92, 1.18, 1.21, 1.04, 1.66, 0.34, 0.60, 1.29, 2.35, 0.95, 2.45, 10.72]
+        spreads = [Spread(deviation**2, 2) for deviation in deviations]
+        typical = statistics.geometric_mean(each.variance for each in spreads)
+
+        found = moderated(spreads)
+
+        for each, own in zip(found, spreads, strict=True):
+            assert each.degrees == 4
+            assert each.variance == pytest.approx((own.variance + typical) / 2)
+
+    def test_variances_that_differ_by_chance_alone_all_become_nearly_alike(self) -> None:
+        found = moderated([Spread(variance, 2) for variance in (1.0, 1.1, 0.9, 1.05)])
+        assert max(each.variance for each in found) / min(each.variance for each in found) < 1.15
+
+    @given(st.lists(st.floats(1e-6, 1e3), min_size=2, max_size=30), st.integers(1, 9))
+    @settings(max_examples=60, deadline=None)
+    def test_a_moderated_variance_lies_between_its_own_and_what_is_typical(
+        self, variances: list[float], degrees: int
+    ) -> None:
+        found = moderated([Spread(variance, degrees) for variance in variances])
+
+        assert all(degrees < each.degrees <= 2 * degrees for each in found)
+        # Drawn towards one and the same value, and never past it: the order stays.
+        order = sorted(range(len(variances)), key=lambda index: variances[index])
+        assert all(found[a].variance <= found[b].variance * (1 + 1e-9) for a, b in pairwise(order))
+        assert all(math.isfinite(each.variance) and each.variance > 0 for each in found)
+
+    @given(st.lists(st.integers(0, 1000), min_size=3, max_size=6), st.sampled_from([0.05, 0.01, 0.05 / 13]))
+    @settings(max_examples=60, deadline=None)
+    def test_the_paired_t_is_scipys_and_its_interval_excludes_0_where_it_rejects(
+        self, values: list[int], alpha: float
+    ) -> None:
+        assume(len(set(values)) > 1)
+        spread = spread_of(values)
+        reference = ttest_1samp(values, 0)
+        assert paired_t_test(values, spread) == pytest.approx(reference.pvalue, rel=1e-9)
+        low, high = paired_t_interval(values, spread, alpha=alpha)
+        ends = reference.confidence_interval(1 - alpha)
+        assert (low, high) == pytest.approx((ends.low, ends.high), rel=1e-9)
+        assert (low > 0 or high < 0) == (paired_t_test(values, spread) <= alpha)
+
+    def test_eight_steps_know_what_spread_is_typical_and_seven_do_not(self) -> None:
+        def last(steps: int) -> RungComparison:
+            rungs = [rung("0", *seeds(600, 610, 605))]
+            for index in range(1, steps + 1):
+                level = 20 * index
+                counts = (600 + level, 612 + level, 603 + level + index)
+                rungs.append(rung(str(index), *seeds(*counts), parent=str(index - 1)))
+            return compare_rungs(rungs)[-1]
+
+        assert last(7).test == "paired t over 3 seeds"
+        assert last(8).test == "moderated t over 3 seeds"
+        assert last(8).finding is Finding.HIGHER
 
     def test_an_interval_ends_where_accuracies_end(self) -> None:
         gain = compare_rungs([rung("only", *seeds(900, 999))])[0]

@@ -1,0 +1,98 @@
+"""How often a ladder shows a step that is none, and how often one that is: simulated as ladders are run, seed for seed.
+
+Each rung's accuracies are drawn with a spread of its own, and each seed shifts all rungs a little. `none` is the share
+of ladders without any true step in which at least one was shown: 5 % is what Holm's procedure promises. `half` is the
+same where every other step is true; `true` is the share of the true steps, of three points, that were shown. The
+moderated test, which is used from eight comparisons on, stands beside the plain paired t-test.
+
+    python benchmarks/ladder_power.py --ladders 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweeps.results.statistics import Spread, holm_levels, moderated, paired_t_test, spread_of
+
+STEP = 3.0
+"""Points that a true step brings."""
+TYPICAL = 0.8
+"""Standard deviation over seeds, in points: about that of the small networks here."""
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One kind of ladder."""
+
+    steps: int
+    spread: str
+    """`equal`; `varied`: variances scaled inverse chi-squared of 3 degrees; `wild`: a tenth of the rungs ten times."""
+    from_one: bool
+    """Whether all rungs come from the first one, as in an ablation, or each from the one before."""
+
+
+def accuracies(setting: Setting, steps: np.ndarray, *, seeds: int, generator: np.random.Generator) -> np.ndarray:
+    """Return accuracies in points, rungs × seeds; `steps` holds what each rung brings."""
+    rungs = setting.steps + 1
+    deviation = {
+        "equal": np.full(rungs, TYPICAL),
+        "varied": TYPICAL * np.sqrt(3 / generator.chisquare(3, rungs)),
+        "wild": np.where(generator.random(rungs) < 0.1, 10 * TYPICAL, TYPICAL),
+    }[setting.spread]
+    shared, own = generator.normal(size=seeds), generator.normal(size=(rungs, seeds))
+    level = np.concatenate([[0.0], steps if setting.from_one else np.cumsum(steps)])
+    return level[:, None] + deviation[:, None] * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own)
+
+
+def shown(setting: Setting, drawn: np.ndarray, *, is_moderated: bool) -> np.ndarray:
+    """Return which steps are shown at the 5 % level."""
+    differences = drawn[1:] - (drawn[:1] if setting.from_one else drawn[:-1])
+    spreads: list[Spread] = [spread_of(row.tolist()) for row in differences]
+    used = moderated(spreads) if is_moderated else spreads
+    p_values = [paired_t_test(row.tolist(), spread) for row, spread in zip(differences, used, strict=True)]
+    levels = holm_levels(p_values, alpha=ALPHA)
+    return np.array([p_value <= level for p_value, level in zip(p_values, levels, strict=True)])
+
+
+def shares(setting: Setting, *, seeds: int, ladders: int, is_moderated: bool) -> tuple[float, float, float]:
+    """Return the shares `none`, `half` and `true`, as the module's text has them."""
+    generator = np.random.default_rng(0)
+    true = np.arange(setting.steps) % 2 == 1
+    none = half = found = 0.0
+    for _ in range(ladders):
+        nothing = accuracies(setting, np.zeros(setting.steps), seeds=seeds, generator=generator)
+        none += bool(shown(setting, nothing, is_moderated=is_moderated).any())
+        some = accuracies(setting, np.where(true, STEP, 0.0), seeds=seeds, generator=generator)
+        seen = shown(setting, some, is_moderated=is_moderated)
+        half += bool(seen[~true].any())
+        found += float(seen[true].mean())
+    return none / ladders, half / ladders, found / ladders
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ladders", type=int, default=1000, help="of each kind (default: 1000)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each rung (default: 3)")
+    arguments = parser.parse_args()
+    print("steps spread  from      paired t: none  half  true   moderated: none  half  true")
+    for steps in (8, 13, 17):
+        for spread in ("equal", "varied", "wild"):
+            for from_one in (False, True):
+                setting = Setting(steps=steps, spread=spread, from_one=from_one)
+                plain, used = (
+                    shares(setting, seeds=arguments.seeds, ladders=arguments.ladders, is_moderated=is_moderated)
+                    for is_moderated in (False, True)
+                )
+                where = "the first" if from_one else "before"
+                numbers = "            ".join(
+                    "  ".join(f"{100 * share:4.1f}" for share in each) for each in (plain, used)
+                )
+                print(f"{steps:5} {spread:7} {where:9}           {numbers}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
