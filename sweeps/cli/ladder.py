@@ -89,6 +89,8 @@ def ladder(
         loaded = load_ladder(file, overrides=overrides)
         if final:
             loaded = loaded.final()
+    for warning in loaded.warnings():
+        click.echo(f"warning: {file}: {warning}", err=True)
     budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
     if final:
         if (epochs_scale, train_size) != (1.0, None):
@@ -152,6 +154,9 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     rungs = read_rungs(MlflowReader(runs), sweep=name, meant=meant)
     comparisons = compare_rungs(rungs)
     print_ladder(comparisons, console())
+    known = {rung for rung, _ in meant or ()}
+    if gone := list(dict.fromkeys(rung.name for rung in rungs if meant and rung.name not in known)):
+        click.echo(f"recorded, and not in the file any more: {', '.join(gone)}")
     folder = runs / "sweeps" / name
     for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
         click.echo(f"written: {path}")

@@ -110,6 +110,8 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, fi
     ladder = load_ladder(file, overrides=overrides)
     if final:
         ladder = ladder.final()
+    for warning in ladder.warnings():
+        click.echo(f"warning: {file}: {warning}", err=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("rung", "from", "what it changes", "epochs"):
         table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))

@@ -271,7 +271,7 @@ class _Start:
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._note_looks()
             test_step = (
-                TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure)
+                TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure, stopping=self._stopping)
                 if plan.tested
                 else no_test_step
             )

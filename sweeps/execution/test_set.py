@@ -100,17 +100,26 @@ class TestStep:
 
     __test__ = False  # a step of a run, not a class of tests
 
-    def __init__(self, ledger: Ledger, *, checkpoints: Path, measure: Callable[[str], Measurement]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        checkpoints: Path,
+        measure: Callable[[str], Measurement],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Measure nothing yet.
 
         Args:
             ledger: of the runs.
             checkpoints: folder of their weights.
             measure: begins to measure the network in a checkpoint's file.
+            stopping: whether the whole is to stop: nothing is waited for then, and the next start measures it.
         """
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._measure = measure
+        self._stopping = stopping
         self._asked: set[int] = set()
         self._begun: dict[int, Measurement] = {}
 
@@ -120,14 +129,16 @@ class TestStep:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Measure what is complete and not measured, also what a crash before had left so."""
-        if kind is None:
+        """Measure what is complete and not measured, also what a crash before had left so; not where all stops."""
+        if kind is None and not self._stopping():
             for record in self._ledger.records:
                 self.on_change(record)
             self._collect(wait=True)
 
     def on_change(self, record: TrialRecord) -> None:
         self._collect(wait=False)
+        if self._stopping():
+            return
         if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
             return
         checkpoint = self._checkpoints / record.key / CHECKPOINT_FILE

@@ -65,7 +65,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    for x, heading in ((1.05, f"{words.accuracy}, %"), (1.52, "difference, points")):
+    for x, heading in ((1.05, "accuracy, %"), (1.52, "difference, points")):
         axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
     present = {rung.finding for rung in comparisons}
     handles = [

@@ -116,7 +116,9 @@ def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
 
 
 def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderWords) -> list[str]:
-    remarks = ["Accuracy in percent with its 95 % interval; difference in points, p over all comparisons of its kind."]
+    counts = sorted({rung.images for rung in comparisons if rung.images is not None})
+    of = f" on {' or '.join(f'{count:,}' for count in counts)} {words.images} images" if counts else ""
+    remarks = [f"Accuracy in percent{of}, with its 95 % interval; difference in points, p over all of its kind."]
     if any(rung.difference_low is not None for rung in comparisons):
         remarks.append(INTERVALS_AND_P)
     if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):

@@ -64,7 +64,8 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
     rows: list[dict[Any, Any]] = frame[read].to_dict(orient="records")
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "rank": lambda row: _count(row["rank"]),
-        "trial": _trial,
+        # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
+        "trial": _with_sweep if frame["sweep"].nunique() > 1 else _trial,
         "status": lambda row: str(row["status"]),
         "val_accuracy": _accuracy,
         "val_std": lambda row: percent(_real(row["val_std"])),
@@ -155,6 +156,10 @@ def _optimism(share: float) -> str:
 
 def _trial(row: dict[str, Any]) -> str:
     return str(row["rung"]) if not _is_missing(row["rung"]) else name_of_run(row)
+
+
+def _with_sweep(row: dict[str, Any]) -> str:
+    return _trial(row) if _is_missing(row["rung"]) else f"{row['sweep']}/{row['rung']}"
 
 
 def _accuracy(row: dict[str, Any]) -> str:

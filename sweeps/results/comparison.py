@@ -64,6 +64,8 @@ class RungComparison:
     reduced: str | None
     measured_on: MeasuredOn
     """The images that the accuracies are of."""
+    images: int | None
+    """How many these are; None where the record does not say, or nothing is measured."""
     status: str
     seeds: int
     """Runs that the numbers rest on, one a seed."""
@@ -185,6 +187,7 @@ def _finished(rung: RungRuns, comparison: _Comparison, decided: tuple[float, flo
         change=rung.change,
         reduced=rung.reduced,
         measured_on=rung.measured_on,
+        images=runs[0].images if runs else None,
         status=rung.status,
         seeds=len(runs),
         accuracy=_mean(run.accuracy for run in runs),
@@ -218,6 +221,8 @@ def _compared(rung: RungRuns, *, parent: RungRuns | None, budgets: dict[str, lis
         return refused(f"not compared: {'different budgets' if there else f'{rung.parent} is not recorded here'}")
     if parent.measured_on is not rung.measured_on:
         return refused(f"not compared: {parent.name} was measured on {parent.measured_on} images")
+    if parent.split != rung.split:
+        return refused(f"not compared: {parent.name} was measured on other validation images")
     if not parent.measured:
         return refused(f"not compared: {parent.name} has no result ({parent.status})")
     ours, theirs = ({run.seed: run for run in of.measured} for of in (rung, parent))

@@ -58,6 +58,8 @@ class RungRuns:
     reduced: str | None
     """How the budget was cut, None for the full one."""
     measured_on: MeasuredOn = MeasuredOn.TEST
+    split: tuple[int, int] | None = None
+    """Of validation images: how many there are, and the seed that chose them. None for test images."""
     runs: tuple[RungRun, ...]
     left_out: int = 0
     """Recorded runs of an earlier configuration of this rung, which are not mixed in."""
@@ -116,6 +118,7 @@ def read_rungs(
                 change="" if parents is None else _change(reader, parents[-1], newest),
                 reduced=reduced,
                 measured_on=_measured_on(newest),
+                split=_split(newest),
                 runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
                 left_out=len(rows) - len(current),
             )
@@ -160,15 +163,14 @@ def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
     run_id, accuracy = row["run_id"], _accuracy(row)
     if row["status"] != Outcome.COMPLETE or accuracy is None:
         return RungRun(seed=int(row["seed"]), run_id=run_id, status=row["status"])
-    protocol = Protocol.parse(str(row["protocol"]))
-    is_tested = _measured_on(row) is MeasuredOn.TEST
+    split = _split(row)
     return RungRun(
         seed=int(row["seed"]),
         run_id=run_id,
         status=row["status"],
         accuracy=accuracy,
-        correct=_as_truth(reader.correctness(run_id)) if is_tested else None,
-        validation_images=None if is_tested or protocol is None else protocol.validation_images,
+        correct=_as_truth(reader.correctness(run_id)) if _measured_on(row) is MeasuredOn.TEST else None,
+        validation_images=None if split is None else split[0],
         epochs=tuple(reader.curve(run_id)),
         parameters_millions=row["parameters_millions"],
         train_seconds=row["train_seconds"],
@@ -179,6 +181,13 @@ def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
 def _measured_on(row: Mapping[str, Any]) -> MeasuredOn:
     # Before there was a choice, every ladder was measured on the test images.
     return MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
+
+
+def _split(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    protocol = Protocol.parse(str(row["protocol"]))
+    if protocol is None or _measured_on(row) is MeasuredOn.TEST:
+        return None
+    return protocol.validation_images, protocol.split_seed
 
 
 def _accuracy(row: Mapping[str, Any]) -> float | None:

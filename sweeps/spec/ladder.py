@@ -130,6 +130,15 @@ class Ladder:
                 return rung
         raise SweepError(f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}")
 
+    def warnings(self) -> list[str]:
+        """Return what is allowed and hardly meant: a rung that is the very run that another one is has no result."""
+        said = []
+        for index, rung in enumerate(self.rungs):
+            same = next((other.name for other in self.rungs[:index] if other.config.is_same_run(rung.config)), None)
+            if same is not None:
+                said.append(f"rung {rung.name} is the very run that {same} is, and is not run: nothing of it differs")
+        return said
+
     def final(self) -> Ladder:
         """Return the ladder that is measured once everything is chosen: on the test images, under a name of its own.
 

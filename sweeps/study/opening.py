@@ -247,8 +247,13 @@ def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    was, now = {**_OF_A_LADDER, **before}, {**_OF_A_LADDER, **after}
     return [
-        f"{path}: was {json.dumps(before.get(path))}, is {json.dumps(after.get(path))}"
+        f"{path}: was {json.dumps(was.get(path))}, is {json.dumps(now.get(path))}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]
+
+
+_OF_A_LADDER: Mapping[str, Any] = {"evaluate": "test", "final": False}
+"""What the definition of a ladder leaves out, as the first version that had ladders wrote it."""

@@ -150,7 +150,7 @@ def test_a_ladder_that_is_called_like_a_last_measurement_is_not_mixed_with_it(
     result = cli("ladder", write_yaml(tmp_path, chosen()), "--final", "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 2
-    assert "final: was null, is true" in result.stderr
+    assert "final: was false, is true" in result.stderr
 
 
 @pytest.mark.parametrize("cut", [("--epochs-scale", "0.5"), ("--train-size", "100")])
@@ -239,7 +239,7 @@ def test_another_kind_of_measurement_under_the_same_name_is_refused(tmp_path: Pa
     result = cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 2
-    assert 'evaluate: was null, is "validation"' in result.stderr
+    assert 'evaluate: was "test", is "validation"' in result.stderr
     assert "give the file another name, or undo the change" in result.stderr
     assert "--new" not in result.stderr
 
@@ -277,3 +277,44 @@ def test_a_change_of_the_file_that_it_extends_is_told_too(tmp_path: Path, runs: 
     result = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
 
     assert f"warning: {tmp_path / 'whole.yaml'} differs from what the last commit holds" in result.stderr
+
+
+def test_rungs_on_other_validation_images_are_not_compared(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, chosen())
+    assert cli("ladder", path, "--runs", runs, "--backend", "inline").exit_code == 0
+    other = ("--set", "base.data.split_seed=5", "--rungs", "b")
+
+    result = cli("ladder", path, *other, "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    assert "not compared: a was measured on other validation images" in " ".join(result.stdout.split())
+
+
+def test_a_rung_that_the_file_has_no_more_is_named(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
+
+    path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
+    result = cli("ladder", path, "--runs", runs, "--backend", "inline")
+
+    assert "recorded, and not in the file any more: b" in result.stdout
+
+
+def test_the_board_of_all_tells_the_rungs_of_a_ladder_and_of_its_last_measurement_apart(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
+    for final in ((), ("--final",)):
+        assert cli("ladder", path, *final, "--runs", runs, "--backend", "inline").exit_code == 0
+
+    both, one = cli("leaderboard", "--runs", runs), cli("leaderboard", "steps", "--runs", runs)
+
+    assert {"steps/a", "steps-final/a"} <= set(both.stdout.split())
+    assert "a" in one.stdout.split()
+
+
+def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, chosen(rungs=[{"name": "a"}, {"name": "b", "optimizer": {"nesterov": True}}]))
+    words = f"warning: {path}: rung b is the very run that a is, and is not run: nothing of it differs"
+
+    assert words in cli("plan", path, "--no-probe").stderr
+    assert words in cli("ladder", path, "--runs", runs, "--backend", "inline").stderr
