@@ -18,6 +18,7 @@ from sweeps.cli.effects import effects
 from sweeps.cli.export import export
 from sweeps.cli.finalize import finalize
 from sweeps.cli.gc import gc
+from sweeps.cli.import_record import import_record
 from sweeps.cli.init import init
 from sweeps.cli.inspect import inspect
 from sweeps.cli.ladder import ablate, ladder
@@ -98,6 +99,7 @@ for verb in (
     ablate,
     ui,
     stop,
+    import_record,
     doctor,
     schema,
     completion,

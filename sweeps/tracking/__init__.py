@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sweeps.tracking.recorded_run import RecordedRun
     from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
     from sweeps.tracking.sweep_progress import Aim
+    from sweeps.tracking.taking_over import TakenOver, TakeOver
     from sweeps.tracking.tracker import Tracker
     from sweeps.tracking.ui import serve
 
@@ -36,6 +37,8 @@ __all__ = [
     "RecordReview",
     "RecordedRun",
     "RunFiles",
+    "TakeOver",
+    "TakenOver",
     "Tracker",
     "bring_level",
     "delete_sweep",
@@ -64,6 +67,8 @@ __getattr__, __dir__ = lazy_face(
         "RecordReview": "review",
         "RecordedRun": "recorded_run",
         "RunFiles": "files",
+        "TakeOver": "taking_over",
+        "TakenOver": "taking_over",
         "Tracker": "tracker",
         "bring_level": "review",
         "delete_sweep": "reader",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sweeps.tracking.mapping import MetricPoint
 from sweeps.tracking.store import record_error, redact
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000
+_METRICS_PER_BATCH = 800
+_PARAMS_PER_BATCH = 100
+_TAGS_PER_BATCH = 100
+"""MLflow takes 1,000 metrics, 100 params and 100 tags in a batch, and 1,000 of all together."""
 
 
 def connect(uri: str) -> MlflowClient:
@@ -61,3 +66,30 @@ def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) ->
         token = page.token
         if not token:
             return
+
+
+def log_batch(
+    client: MlflowClient,
+    run_id: str,
+    *,
+    metrics: Sequence[MetricPoint] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Write in as few calls as MLflow's limits allow, the tags with the last of them."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    points = [Metric(point.name, point.value, point.timestamp_ms, point.step) for point in metrics]
+    fields = [Param(name, value) for name, value in (params or {}).items()]
+    labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+    while points or fields or labels:
+        is_last = len(points) <= _METRICS_PER_BATCH and len(fields) <= _PARAMS_PER_BATCH
+        client.log_batch(
+            run_id,
+            metrics=points[:_METRICS_PER_BATCH],
+            params=fields[:_PARAMS_PER_BATCH],
+            tags=labels[:_TAGS_PER_BATCH] if is_last else [],
+        )
+        points, fields = points[_METRICS_PER_BATCH:], fields[_PARAMS_PER_BATCH:]
+        if is_last:
+            labels = labels[_TAGS_PER_BATCH:]

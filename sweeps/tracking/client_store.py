@@ -68,6 +68,16 @@ class ClientStore:
                 return None
             return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
 
+    def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
+        with self._reading() as client, tempfile.TemporaryDirectory() as folder:
+            paths = [""]
+            while paths:
+                for file in client.list_artifacts(run_id, paths.pop() or None):
+                    if file.is_dir:
+                        paths.append(file.path)
+                    else:
+                        yield file.path, Path(client.download_artifacts(run_id, file.path, folder)).read_bytes()
+
     def has_model(self, model_id: str) -> bool:
         from mlflow.exceptions import MlflowException
 

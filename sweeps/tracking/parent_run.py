@@ -131,5 +131,6 @@ def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> 
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+            (path := Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         client.log_artifacts(run_id, folder)

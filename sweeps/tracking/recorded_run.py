@@ -77,6 +77,10 @@ class RunStore(Protocol):
         """Return a file of a run, None where it has none of this name."""
         ...
 
+    def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
+        """Yield every file of a run with its content, by its path in the run's artifacts."""
+        ...
+
     def has_model(self, model_id: str) -> bool:
         """Return whether a logged model is there, and whole."""
         ...
@@ -87,14 +91,18 @@ class RunStore(Protocol):
 
 
 def open_store(runs: Path) -> RunStore:
-    """Return what reads the store in use, without creating one that is not there.
+    """Return what reads the store in use; see `store_at`."""
+    return store_at(store_uri(runs))
+
+
+def store_at(uri: str) -> RunStore:
+    """Return what reads the store at an address, without creating one that is not there.
 
     A SQLite file of the tables that are known here is read directly, in milliseconds; any other store through
     MLflow's client, whose import alone takes seconds.
     """
     from sweeps.tracking.sqlite_store import NoStore, SqliteStore, holds_known_tables, is_begun
 
-    uri = store_uri(runs)
     path = sqlite_file(uri)
     if is_absent(uri) or (path is not None and not is_begun(path)):
         return NoStore(uri)

@@ -54,6 +54,9 @@ class NoStore:
     def artifact(self, run_id: str, name: str) -> bytes | None:
         return None
 
+    def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
+        return iter(())
+
     def has_model(self, model_id: str) -> bool:
         return False
 
@@ -104,19 +107,28 @@ class SqliteStore:
             ]
 
     def artifact(self, run_id: str, name: str) -> bytes | None:
-        query = """
-            SELECT artifact_uri, artifact_location FROM runs JOIN experiments USING (experiment_id)
-            WHERE run_uuid = ?
-        """
-        with opened(self._path) as database:
-            uri, location = database.execute(query, [run_id]).fetchone()
-        path = _folder(_moved(uri, location, to=artifacts_beside(self._path))) / name
+        path = self._folder_of(run_id) / name
         try:
             return path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise RecordError(f"{path} cannot be read ({error.strerror})") from error
+
+    def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
+        folder = self._folder_of(run_id)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+    def _folder_of(self, run_id: str) -> Path:
+        query = """
+            SELECT artifact_uri, artifact_location FROM runs JOIN experiments USING (experiment_id)
+            WHERE run_uuid = ?
+        """
+        with opened(self._path) as database:
+            uri, location = database.execute(query, [run_id]).fetchone()
+        return _folder(_moved(uri, location, to=artifacts_beside(self._path)))
 
     def has_model(self, model_id: str) -> bool:
         query = "SELECT 1 FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active' AND status = ?"

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +20,7 @@ import numpy as np
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun, end_ms, run_name
-from sweeps.tracking.client import connect, search_runs, store_errors
+from sweeps.tracking.client import log_batch, search_runs, store_errors
 from sweeps.tracking.client_store import recorded_run
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import (
@@ -33,12 +32,11 @@ from sweeps.tracking.mapping import (
     milliseconds,
     tags_of,
 )
-from sweeps.tracking.parent_run import ParentRun, log_files, open_experiment
+from sweeps.tracking.opening import open_to_write
+from sweeps.tracking.parent_run import ParentRun, log_files
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
-from sweeps.tracking.schema import ensure_tables
-from sweeps.tracking.sqlite_store import follow_a_move
-from sweeps.tracking.store import is_own, quoted, redact, sqlite_file, store_uri
+from sweeps.tracking.store import is_own, quoted, redact, store_uri
 from sweeps.tracking.sweep_progress import Aim, SweepProgress
 from sweeps.tracking.system_metrics import SystemMetrics
 from sweeps.trial_record import Outcome, TrialRecord
@@ -47,11 +45,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _log = logging.getLogger(__name__)
-
-_METRICS_PER_BATCH = 800
-_PARAMS_PER_BATCH = 100
-_TAGS_PER_BATCH = 100
-"""MLflow takes 1,000 metrics, 100 params and 100 tags in a batch, and 1,000 of all together."""
 
 
 class Tracker:
@@ -120,13 +113,7 @@ class Tracker:
             RecordError: where the store cannot be reached or written.
         """
         with store_errors(self._uri):
-            with self._alone():
-                ensure_tables(self._uri)
-                path = sqlite_file(self._uri)
-                if path is not None:
-                    follow_a_move(path)
-                self._client = connect(self._uri)
-                self._experiment_id = open_experiment(self._client, self._uri, self._runs)
+            self._client, self._experiment_id = open_to_write(self._uri, self._runs)
             self._parent = ParentRun.open(
                 self._client, self._experiment_id, sweep=self._sweep, study=self._study, title=self._title
             )
@@ -212,19 +199,6 @@ class Tracker:
             self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold other drivers off: two that create the schema at once both fail."""
-        path = sqlite_file(self._uri)
-        if path is None or os.name == "nt":
-            yield
-            return
-        from mlflow.utils.file_utils import ExclusiveFileLock
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with ExclusiveFileLock(str(path.with_name(f"{path.name}.lock"))):
-            yield
-
-    @contextlib.contextmanager
     def _survive(self, consequence: str) -> Iterator[None]:
         try:
             with store_errors(self._uri):
@@ -267,7 +241,7 @@ class Tracker:
                 points = self._progress.take(record)
                 self._points += points if self._tells_progress else ()
             if self._points:
-                self._log_batch(self._parent.run_id, metrics=self._points)
+                log_batch(self._client, self._parent.run_id, metrics=self._points)
                 self._points = []
         except MlflowException as error:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
@@ -313,7 +287,7 @@ class Tracker:
         if filed is not None:
             tags[FILED] = NOT_YET
         tags = {name: value for name, value in tags.items() if child.tags.get(name) != value}
-        self._log_batch(child.run_id, metrics=child.missing_metrics(record), params=params, tags=tags)
+        log_batch(self._client, child.run_id, metrics=child.missing_metrics(record), params=params, tags=tags)
         child.params |= params.keys()
         child.tags |= tags
         for name in child.outdated_tags(record):
@@ -366,29 +340,3 @@ class Tracker:
         content = io.BytesIO()
         np.save(content, correct.astype(bool))
         log_files(self._client, run_id, {CORRECT_FILE: content.getvalue()})
-
-    def _log_batch(
-        self,
-        run_id: str,
-        *,
-        metrics: Sequence[MetricPoint] = (),
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write in as few calls as MLflow's limits allow, the tags with the last of them."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        points = [Metric(point.name, point.value, point.timestamp_ms, point.step) for point in metrics]
-        fields = [Param(name, value) for name, value in (params or {}).items()]
-        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
-        while points or fields or labels:
-            is_last = len(points) <= _METRICS_PER_BATCH and len(fields) <= _PARAMS_PER_BATCH
-            self._client.log_batch(
-                run_id,
-                metrics=points[:_METRICS_PER_BATCH],
-                params=fields[:_PARAMS_PER_BATCH],
-                tags=labels[:_TAGS_PER_BATCH] if is_last else [],
-            )
-            points, fields = points[_METRICS_PER_BATCH:], fields[_PARAMS_PER_BATCH:]
-            if is_last:
-                labels = labels[_TAGS_PER_BATCH:]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sweeps.upkeep.collect import Collection, find_garbage, free, held_garbage
     from sweeps.upkeep.doctor import Line, Verdict, examine
     from sweeps.upkeep.garbage import Garbage, Kind, total
+    from sweeps.upkeep.take_over import import_record
 
 __all__ = [
     "Collection",
@@ -25,6 +26,7 @@ __all__ = [
     "find_garbage",
     "free",
     "held_garbage",
+    "import_record",
     "total",
 ]
 
@@ -40,6 +42,7 @@ __getattr__, __dir__ = lazy_face(
         "find_garbage": "collect",
         "free": "collect",
         "held_garbage": "collect",
+        "import_record": "take_over",
         "total": "garbage",
     },
 )

@@ -1,0 +1,250 @@
+"""Another record taken over: whole, once however often it is asked for, and told apart from what is here."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sweep_fakes import Cli, tiny, write_yaml, written
+
+from sweeps.errors import SweepError
+from sweeps.report.leaderboard import query_leaderboard
+from sweeps.tracking import MlflowReader, TakeOver
+from sweeps.tracking.taking_over import IMPORTED_FROM
+
+OF_THE_RECORD_ALONE = ["run_id"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, empty_store: Path) -> Path:
+    """A runs folder in which nothing is recorded yet."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
+
+
+def board(runs: Path, sweep: str) -> pd.DataFrame:
+    frame = MlflowReader(runs).runs(sweep=sweep).drop(columns=OF_THE_RECORD_ALONE)
+    return frame.sort_values(["trial", "seed"], kind="stable").reset_index(drop=True)
+
+
+def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, here: Path, cli: Cli) -> None:
+    before = {path: path.read_bytes() for path in sorted(runs.rglob("*")) if path.is_file() and path.suffix != ".db"}
+
+    result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 0, result.output
+    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    there, taken = MlflowReader(runs), MlflowReader(here)
+    for run in written(here):
+        origin = run.tags[IMPORTED_FROM]
+        assert taken.curve(run.run_id) == there.curve(origin)
+        assert taken.configuration(run.run_id) == there.configuration(origin)
+        assert dict(taken._store.files(run.run_id)) == dict(there._store.files(origin))
+    assert {path: path.read_bytes() for path in before} == before
+    parents = written(here, kind="sweep")
+    assert [run.name for run in parents] == [run.name for run in written(runs, kind="sweep")]
+    ids = {run.run_id for run in parents}
+    assert {run.tags["mlflow.parentRunId"] for run in written(here)} == ids
+
+
+def test_what_lies_beside_the_record_comes_along_so_that_verbs_work_on_it(runs: Path, here: Path, cli: Cli) -> None:
+    assert cli("import", runs, "--runs", here).exit_code == 0
+
+    for verb in (("status", "tiny"), ("report", "tiny"), ("list",), ("show", "tiny-000"), ("doctor",)):
+        result = cli(*verb, "--runs", here)
+        assert result.exit_code == 0, (verb, result.output)
+    left = {path.parent.name for path in (here / "sweeps" / "tiny" / "checkpoints").glob("*/state.pt")}
+    assert left == {path.parent.name for path in (runs / "sweeps" / "tiny" / "checkpoints").glob("*/state.pt")}
+    assert left
+
+
+def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> None:
+    cli("import", runs, "--runs", here)
+    known = written(here)
+
+    again = cli("import", runs, "--runs", here)
+
+    assert again.exit_code == 0, again.output
+    assert "taken over: 0 runs of tiny" in again.stdout
+    assert f"here before: {len(known)} runs" in again.stdout
+    assert [run.run_id for run in written(here)] == [run.run_id for run in known]
+
+
+def test_one_that_a_crash_left_half_written_is_seen_by_nobody_and_written_anew(
+    runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = TakeOver._write
+    count = 0
+
+    def dying(self: TakeOver, client: object, experiment: str, run: object, *rest: object, **more: object) -> str:
+        nonlocal count
+        count += 1
+        if count == 4:
+            self._create(client, experiment, run, sweep="tiny")  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+        return write(self, client, experiment, run, *rest, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(TakeOver, "_write", dying)
+        assert cli("import", runs, "--runs", here).exit_code == 130
+    assert 0 < len(MlflowReader(here).runs()) < len(MlflowReader(runs).runs())
+
+    assert cli("import", runs, "--runs", here).exit_code == 0
+
+    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    with contextlib.closing(sqlite3.connect(here / "mlflow.db")) as database:
+        query = "SELECT count(*) FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = ?"
+        (active,) = database.execute(query, [IMPORTED_FROM]).fetchone()
+    assert active == len(written(here)) + len(written(here, kind="sweep"))
+
+
+def test_what_became_of_a_run_since_is_taken_over_the_next_time(runs: Path, here: Path, cli: Cli) -> None:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        (run_id,) = database.execute(
+            "SELECT run_uuid FROM tags WHERE key = 'outcome' AND value = 'complete' LIMIT 1"
+        ).fetchone()
+        database.execute("UPDATE tags SET value = 'interrupted' WHERE key = 'outcome' AND run_uuid = ?", [run_id])
+    cli("import", runs, "--runs", here)
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        database.execute("UPDATE tags SET value = 'complete' WHERE key = 'outcome' AND run_uuid = ?", [run_id])
+
+    again = cli("import", runs, "--runs", here)
+
+    assert "taken over: 1 run of tiny" in again.stdout
+    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+
+
+def test_a_run_that_is_being_trained_there_is_left_for_later(runs: Path, here: Path, cli: Cli) -> None:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        query = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'trial' LIMIT 1"
+        database.execute(f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ({query})")
+
+    result = cli("import", runs, "--runs", here)
+
+    assert "being trained there: 1 run; the same command takes them over later" in result.stdout
+    assert len(written(here)) == len(written(runs)) - 1
+
+
+class TestBesideWhatIsHere:
+    @pytest.fixture
+    def own(self, here: Path, tmp_path: Path, cli: Cli) -> Path:
+        """A search of the same name here, one of whose results is one of theirs too."""
+        base = tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}}
+        parameters = {"optimizer.lr": {"values": [0.05, 0.03]}}
+        path = write_yaml(tmp_path, tiny(base=base, method="grid", run_cap=None, parameters=parameters))
+        assert cli("run", path, "--runs", here, "--backend", "inline").exit_code == 0
+        return here
+
+    def test_a_name_that_is_taken_is_refused_and_nothing_is_written(self, runs: Path, own: Path, cli: Cli) -> None:
+        before = board(own, "tiny")
+
+        result = cli("import", runs, "--runs", own)
+
+        assert result.exit_code == 2
+        assert "tiny is recorded here already, from elsewhere" in result.stderr
+        assert "--prefix ada-" in result.stderr
+        pd.testing.assert_frame_equal(board(own, "tiny"), before)
+
+    def test_under_a_prefix_both_stand_beside_each_other_and_one_result_counts_once(
+        self, runs: Path, own: Path, cli: Cli
+    ) -> None:
+        before = board(own, "tiny")
+
+        result = cli("import", runs, "--prefix", "ada-", "--runs", own)
+
+        assert result.exit_code == 0, result.output
+        assert "recorded here too, and counted once: 1 result" in result.stdout
+        pd.testing.assert_frame_equal(board(own, "tiny"), before)
+        assert len(written(own, sweep="ada-tiny")) == len(written(runs))
+        (shared,) = set(before["key"]) & set(board(own, "ada-tiny")["key"])
+        ranked = query_leaderboard(MlflowReader(own))
+        (row,) = ranked[ranked["key"] == shared].to_dict("records")
+        assert row["rank"] is not None
+        assert row["replicates"] == 1 or row["search_accuracy"] is not None
+        names = {run.name for run in written(own, sweep="ada-tiny")}
+        assert all(name.startswith("ada-tiny") for name in names), names
+        for verb in (("status", "ada-tiny"), ("report", "ada-tiny"), ("doctor",)):
+            shown = cli(*verb, "--runs", own)
+            assert shown.exit_code == 0, shown.output
+
+    def test_a_start_here_does_not_take_what_was_taken_over_for_its_own(
+        self, runs: Path, own: Path, tmp_path: Path, cli: Cli
+    ) -> None:
+        cli("import", runs, "--prefix", "ada-", "--runs", own)
+        taken = [run.run_id for run in written(own, sweep="ada-tiny")]
+
+        base = tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}}
+        parameters = {"optimizer.lr": {"values": [0.05, 0.03]}}
+        path = write_yaml(tmp_path, tiny(base=base, method="grid", run_cap=None, parameters=parameters))
+        assert cli("run", path, "--runs", own, "--backend", "inline").exit_code == 0
+
+        assert [run.run_id for run in written(own, sweep="ada-tiny")] == taken
+
+
+def test_a_search_here_goes_on_with_one_that_was_taken_over(runs: Path, here: Path, tmp_path: Path, cli: Cli) -> None:
+    cli("import", runs, "--runs", here)
+    content = tiny(
+        base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
+        method="grid",
+        run_cap=None,
+        parameters={"optimizer.lr": {"values": [0.05, 0.01, 1e-7, 1e-8, 1e-9, 1e18]}},
+        early_terminate={"type": "asha", "min_epochs": 1, "reduction_factor": 2},
+        replicates={"top": 1, "seeds": 2},
+    )
+
+    result = cli("run", write_yaml(tmp_path, content), "--runs", here, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    assert "nothing was trained" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere",), "nowhere is no runs folder: there is no mlflow.db in it"),
+        (("http://127.0.0.1:9",), "the record at http://127.0.0.1:9 cannot be used"),
+        (("RUNS", "--sweep", "nope"), "there is no sweep nope in"),
+        (("RUNS", "--prefix", "a/"), "--prefix 'a/'"),
+        (("HERE",), "is the record in use here"),
+    ],
+)
+def test_what_cannot_be_taken_over_says_why(
+    arguments: tuple[str, ...], words: str, runs: Path, here: Path, cli: Cli
+) -> None:
+    places = {"RUNS": str(runs), "HERE": str(here)}
+
+    result = cli("import", *(places.get(each, each) for each in arguments), "--runs", here)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert MlflowReader(here).runs().empty
+
+
+@pytest.fixture
+def _a_page_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.tracking.client._PAGE", 2)
+
+
+@pytest.mark.usefixtures("_a_page_of_two")
+def test_a_record_that_is_read_through_mlflows_client_is_taken_over_page_by_page(
+    runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a server's is: the tables are not read directly.
+    monkeypatch.setattr("sweeps.tracking.sqlite_store.holds_known_tables", lambda path: False)
+
+    result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 0, result.output
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+
+
+def test_a_record_that_is_no_record_is_an_error_of_ours(here: Path) -> None:
+    with pytest.raises(SweepError, match="there is no record at"):
+        TakeOver(f"sqlite:///{here}/nothing.db", runs=here)
