@@ -98,6 +98,10 @@ def _yaml_files(word: Word) -> Iterator[str]:
             yield typed + path.name
 
 
+def _folders(word: Word) -> Iterator[str]:
+    return (path for path in _yaml_files(word) if path.endswith("/"))
+
+
 def _rungs(word: Word) -> Iterator[str]:
     from sweeps.spec import load_ladder
 
@@ -174,6 +178,7 @@ def _values(field: Mapping[str, Any]) -> Iterator[str]:
 
 _BY_PARAMETER: Mapping[str, Candidates] = {
     "file": _yaml_files,
+    "source": _folders,
     "sweep": _sweeps,
     "run": _runs,
     "first": _runs,

@@ -13,10 +13,10 @@ from sweeps.errors import SweepError
 
 @click.command("import")
 @click.argument("source", metavar="RUNS_FOLDER|SERVER")
-@click.option("--sweep", "only", multiple=True, metavar="NAME", help="Only this sweep; may be given more than once.")
+@click.option("--sweep", "named", multiple=True, metavar="NAME", help="Only this sweep; may be given more than once.")
 @click.option("--prefix", default="", metavar="TEXT", help="Put in front of each sweep's name here, such as ada-.")
 @runs_option
-def import_record(source: str, only: tuple[str, ...], prefix: str, runs: Path) -> None:
+def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) -> None:
     """Take another record over: its sweeps, runs, curves and artifacts, each tagged with where it came from.
 
     RUNS_FOLDER is another runs folder, or the clone that holds one; of it journals, checkpoints and logs come along, so
@@ -44,7 +44,7 @@ def import_record(source: str, only: tuple[str, ...], prefix: str, runs: Path) -
             bar.length = total
             bar.update(done - bar.pos)
 
-        taken = take_over_record(source, runs=runs, prefix=prefix, only=only, on_run=show)
+        taken = take_over_record(source, runs=runs, prefix=prefix, only=named, on_run=show)
     click.echo(f"taken over: {plural(taken.runs, 'run')} of {', '.join(taken.sweeps.values())}")
     if taken.known:
         click.echo(f"here before: {plural(taken.known, 'run')}")

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--final",
     is_flag=True,
-    help="Of a file with `evaluate: validation`: train each rung with its validation images too, and measure it on the "
-    "test images, under the name NAME-final.",
+    help="Of a file with `evaluate: validation`: set no images aside, so that what trains on all trains on all 50,000, "
+    "and measure each rung on the test images, under the name NAME-final.",
 )
 @click.option(
     "--epochs-scale",

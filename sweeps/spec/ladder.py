@@ -46,7 +46,7 @@ class LadderFile(FileOfConfigurations):
     """Runs of each rung, each under a seed of its own; three or more say how sure a gain is."""
     evaluate: Literal["test", "validation"] = "test"
     """Which images rungs are compared by. For a ladder that is still being chosen: validation, which each rung sets
-    aside by `data.validation_size`; `sweeps ladder FILE --final` then trains with these too, and tests each rung."""
+    aside by `data.validation_size`; `sweeps ladder FILE --final` then sets none aside, and tests each rung."""
     scale: Scale = Scale()
     """What is done to every rung alike, for a smaller machine."""
     limits: Limits = Limits()

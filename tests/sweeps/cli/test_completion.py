@@ -153,6 +153,13 @@ def test_a_line_that_makes_no_sense_is_met_with_silence(line: str, tmp_path: Pat
     assert pressed(line, tmp_path) == []
 
 
+def test_a_record_to_be_taken_over_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada.yaml").touch()
+
+    assert pressed("sweeps import a", tmp_path) == ["ada/"]
+
+
 def test_a_record_that_is_no_database_is_met_with_silence(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_text("not a database, but long enough to be looked at" * 100)
