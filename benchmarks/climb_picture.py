@@ -125,7 +125,7 @@ def draw(results: Path, to: Path) -> None:
     axes.set_axisbelow(True)
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.62), frameon=False, fontsize=9)
     figure.savefig(to, format="png", metadata={"Software": None})
 
 

@@ -297,9 +297,9 @@ def _recipe_tested(comparison: _Comparison, spread: Spread, *, name: str) -> _Co
 
 def _means_compared(pairs: Sequence[tuple[RungRun, RungRun]]) -> _Comparison:
     """Set means over the seeds in common against each other, of which no test can be made: there are too few."""
-    few = f"the answer to each image is not recorded, so it takes {RECIPE_SEEDS} seeds in common"
+    few = f"without the answer to each image it takes {RECIPE_SEEDS} seeds"
     if not pairs:
-        return _Comparison(words=lambda _points, _shown: f"not compared: {few}")
+        return _Comparison(words=lambda _points, _shown: f"not compared: {few} in common")
     differences = [100 * ((ours.accuracy or 0.0) - (theirs.accuracy or 0.0)) for ours, theirs in pairs]
     return _Comparison(
         words=lambda points, _: f"not tested ({points}): {few}", difference=math.fsum(differences) / len(differences)

@@ -80,7 +80,7 @@ def test_one_run_has_wilsons_interval_on_as_many_images_as_it_set_aside(tmp_path
     rows = list(csv.DictReader((runs / "sweeps" / "steps" / "ladder.csv").open(encoding="utf-8")))
 
     assert [row["interval"] for row in rows] == ["Wilson, one run"] * 2
-    assert "so it takes 3 seeds" in rows[1]["verdict"]
+    assert "it takes 3 seeds" in rows[1]["verdict"]
     assert all(float(row["ci_high_percent"]) - float(row["ci_low_percent"]) > 10 for row in rows), "100 images, wide"
 
 

@@ -403,7 +403,7 @@ class TestWords:
 
     def test_answers_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
-        few = "the answer to each image is not recorded, so it takes 3 seeds in common"
+        few = "without the answer to each image it takes 3 seeds"
         assert gain.verdict == f"not tested (+4.00 points): {few}"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
         assert gain.ci_kind == "none: the answer to each image is not recorded"
@@ -415,7 +415,8 @@ class TestWords:
     def test_without_answers_means_are_over_the_seeds_in_common(self) -> None:
         ours, theirs = ([replace(run, correct=None) for run in seeds(*counts)] for counts in ((640, 650), (600, 630)))
         assert step(theirs, ours).difference == pytest.approx(3.0)
-        assert step(theirs[:1], ours[1:]).verdict.startswith("not compared: the answer to each image")
+        apart = step(theirs[:1], ours[1:])
+        assert apart.verdict == "not compared: without the answer to each image it takes 3 seeds in common"
 
     def test_holm_decides_not_the_raw_p(self) -> None:
         # 11 of 13 discordant: p = 0.0225, and 0.0899 among four such comparisons
