@@ -50,5 +50,9 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
         click.echo(f"here before: {plural(taken.known, 'run')}")
     if taken.counted_here:
         click.echo(f"recorded here too, and counted once: {plural(taken.counted_here, 'result')}")
+    if taken.gone_on:
+        click.echo(f"gone on here since, and left as they are: {plural(taken.gone_on, 'run')}")
+    if taken.unreadable:
+        click.echo(f"no trials as this project writes them, and left there: {plural(taken.unreadable, 'run')}")
     if taken.running:
         click.echo(f"being trained there: {plural(taken.running, 'run')}; the same command takes them over later")

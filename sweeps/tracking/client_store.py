@@ -53,12 +53,12 @@ class ClientStore:
         with self._reading() as client:
             return recorded_run(client.get_run(run_id))
 
-    def history(self, run_id: str) -> Sequence[MetricPoint]:
-        """Return every value of the epochs' metrics: a server has no call for those of all metrics."""
+    def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
+        """Return every value of these metrics, a call each: a server has none for those of all."""
         with self._reading() as client:
             return [
                 MetricPoint(name=name, value=point.value, step=point.step, timestamp_ms=point.timestamp)
-                for name in EPOCH_METRICS
+                for name in (EPOCH_METRICS if names is None else names)
                 for point in client.get_metric_history(run_id, name)
             ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -123,14 +123,20 @@ def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
     return str(experiment.experiment_id)
 
 
-def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> None:
     """Store files as a run's artifacts, in place of those of the same names.
 
     Raises:
         OSError: they cannot be written.
+        RecordError: one of the names leads out of the run's artifacts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (path := Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+        root = Path(folder).resolve()
+        for name, content in files.items() if isinstance(files, Mapping) else files:
+            path = (root / name).resolve()
+            if not path.is_relative_to(root):
+                raise RecordError(f"{name!r} is no name of an artifact")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        client.log_artifacts(run_id, folder)
+        if any(root.iterdir()):
+            client.log_artifacts(run_id, folder)

@@ -69,8 +69,8 @@ class RunStore(Protocol):
         """Return one run."""
         ...
 
-    def history(self, run_id: str) -> Sequence[MetricPoint]:
-        """Return every value of every metric of a run."""
+    def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
+        """Return every value of the metrics of a run: of these at the least, where None of those of its epochs."""
         ...
 
     def artifact(self, run_id: str, name: str) -> bytes | None:

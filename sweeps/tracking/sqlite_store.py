@@ -48,7 +48,7 @@ class NoStore:
     def run(self, run_id: str) -> RecordedRun:
         raise RecordError(f"there is no record at {redact(self._uri)}: `sweeps run` creates it")
 
-    def history(self, run_id: str) -> Sequence[MetricPoint]:
+    def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
         return []
 
     def artifact(self, run_id: str, name: str) -> bytes | None:
@@ -98,7 +98,7 @@ class SqliteStore:
             raise RecordError(f"there is no run {run_id} in {self._path}")
         return found[0]
 
-    def history(self, run_id: str) -> Sequence[MetricPoint]:
+    def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
         query = "SELECT key, value, step, timestamp FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY timestamp"
         with opened(self._path) as database:
             return [
@@ -118,7 +118,8 @@ class SqliteStore:
     def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
         folder = self._folder_of(run_id)
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
+            # No link: a record of somebody else's may point anywhere.
+            if path.is_file() and not path.is_symlink():
                 yield path.relative_to(folder).as_posix(), path.read_bytes()
 
     def _folder_of(self, run_id: str) -> Path:
@@ -127,7 +128,10 @@ class SqliteStore:
             WHERE run_uuid = ?
         """
         with opened(self._path) as database:
-            uri, location = database.execute(query, [run_id]).fetchone()
+            found = database.execute(query, [run_id]).fetchone()
+        if found is None:
+            raise RecordError(f"there is no run {run_id} in {self._path} any more")
+        uri, location = found
         return _folder(_moved(uri, location, to=artifacts_beside(self._path)))
 
     def has_model(self, model_id: str) -> bool:

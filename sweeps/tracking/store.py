@@ -49,8 +49,10 @@ def is_absent(uri: str) -> bool:
 def redact(uri: str) -> str:
     """Return a store's address as it may be printed: without user and password."""
     scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    if not separator or scheme in ("sqlite", "file"):
+        return uri
+    # A password may hold a slash, and a question mark's end a token.
+    return f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def record_error(uri: str, *, reason: str) -> RecordError:

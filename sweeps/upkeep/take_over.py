@@ -6,13 +6,15 @@ with, and gone on with, as where it came from.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cifar_core.files import atomic_write
-from sweeps.errors import SweepError
+from sweeps.errors import DiskFullError, SweepError, is_disk_full
+from sweeps.spec import check_name
 from sweeps.study import SweepFolder
 from sweeps.tracking import TakenOver, TakeOver
 
@@ -35,21 +37,29 @@ def import_record(
         runs: the runs folder here.
         prefix: put in front of each sweep's name.
         only: these sweeps; all where empty.
-        on_run: hears after each run how many of how many are done.
+        on_run: hears after each trial how many of how many are done.
 
     Raises:
-        SweepError: nothing was taken over: there is no record, or a sweep of one name is here already.
+        SweepError: nothing was taken over: there is no record, a sweep of one name is here already, or is being run
+            here.
         RecordError: one of the records cannot be read, or the one here not written; the same command goes on.
     """
+    runs = runs.resolve()
     folder = None if "://" in source else _runs_folder(Path(source))
+    if folder == runs:
+        raise SweepError(f"{source} is the runs folder in use here: name another one")
     taken = TakeOver(source if folder is None else f"sqlite:///{folder / 'mlflow.db'}", runs=runs, prefix=prefix)
-    names = taken.names(only)
+    names = taken.names(only, check=check_name)
     if not names:
-        raise SweepError(f"{source} holds no sweep: there is nothing to take over")
-    done = taken.carry_out(names, on_run=on_run)
-    if folder is not None:
-        for there, here in names.items():
-            _copy(SweepFolder(folder, there), SweepFolder(runs.resolve(), here), prefix=prefix)
+        raise SweepError("there is no sweep to take over: the record holds no trial")
+    with contextlib.ExitStack() as held:
+        for here in names.values():
+            held.enter_context(SweepFolder(runs, here).locked(doing="imported"))
+        copies = [] if folder is None else [_Copy(folder, there, runs, here, prefix) for there, here in names.items()]
+        ended = [copy.there.sweep for copy in copies if copy.there.driver() is None]
+        done = taken.carry_out(names, ended=ended, on_run=on_run)
+        for copy in copies:
+            copy.carry_out()
     return done
 
 
@@ -60,39 +70,78 @@ def _runs_folder(path: Path) -> Path:
     raise SweepError(f"{path} is no runs folder: there is no mlflow.db in it, nor in a folder runs of it")
 
 
-def _copy(there: SweepFolder, here: SweepFolder, *, prefix: str) -> None:
-    """Copy what a sweep's folder holds and this one lacks, the journal last: without it the rest is nobody's."""
-    if not there.journal.is_file():
+class _Copy:
+    """What lies beside a record of one sweep, to be copied under the lock of the sweep here."""
+
+    def __init__(self, folder: Path, there: str, runs: Path, here: str, prefix: str) -> None:
+        """Read the journal, and nothing else.
+
+        Raises:
+            SweepError: it is damaged; `sweeps repair` there mends it.
+        """
+        self.there = SweepFolder(folder, there)
+        self._here = SweepFolder(runs, here)
+        with self._reading():
+            lines = self._lines()
+            try:
+                self._journal = b"".join(_named(line, there=there, here=here, prefix=prefix) for line in lines)
+            except ValueError:
+                raise SweepError(
+                    f"{self.there.journal} is damaged: `sweeps repair {there} --runs {folder}` mends it"
+                ) from None
+
+    def carry_out(self) -> None:
+        """Copy what is not here, the journal last; nothing where the sweep has gone on here."""
+        before = self._here.journal.read_bytes() if self._here.journal.is_file() else b""
+        if not self._journal.startswith(before) or self._journal == before:
+            return
+        with self._reading():
+            for folder, target in (
+                (self.there.checkpoints, self._here.checkpoints),
+                (self.there.logs, self._here.logs),
+            ):
+                for file in sorted(folder.rglob("*")):
+                    # A driver there may tidy up meanwhile; a link may lead anywhere.
+                    with contextlib.suppress(FileNotFoundError):
+                        if file.is_file() and not file.is_symlink():
+                            _copy_file(file, target / file.relative_to(folder))
+            with atomic_write(self._here.journal) as out:
+                out.write(self._journal)
+
+    def _lines(self) -> list[bytes]:
+        """Return the whole lines of the journal there: the last one may be being written just now."""
+        if not self.there.journal.is_file():
+            return []
+        content = self.there.journal.read_bytes()
+        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if is_disk_full(error):
+                raise DiskFullError(self._here.path) from None
+            raise SweepError(f"{self.there.path} cannot be copied: {error.strerror} ({error.filename})") from None
+
+
+def _copy_file(file: Path, to: Path) -> None:
+    if to.is_file() and to.stat().st_mtime >= file.stat().st_mtime:
         return
-    journal = _named(_whole_lines(there.journal.read_bytes()), prefix=prefix)
-    before = here.journal.read_bytes() if here.journal.is_file() else b""
-    if not journal.startswith(before):
-        return  # it has gone on here
-    with here.locked(doing="imported"):
-        for folder, target in ((there.checkpoints, here.checkpoints), (there.logs, here.logs)):
-            for file in sorted(folder.rglob("*")):
-                copied = target / file.relative_to(folder)
-                if file.is_file() and not (copied.is_file() and copied.stat().st_mtime >= file.stat().st_mtime):
-                    copied.parent.mkdir(parents=True, exist_ok=True)
-                    with atomic_write(copied) as out, file.open("rb") as content:
-                        shutil.copyfileobj(content, out)
-        with atomic_write(here.journal) as out:
-            out.write(journal)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("rb") as content, atomic_write(to) as out:
+        shutil.copyfileobj(content, out)
 
 
-def _whole_lines(content: bytes) -> bytes:
-    """Return a journal without a line that is being written just now."""
-    return content[: content.rfind(b"\n") + 1]
+def _named(line: bytes, *, there: str, here: str, prefix: str) -> bytes:
+    """Return a journal's line with the names that its study and its logs have here.
 
-
-def _named(journal: bytes, *, prefix: str) -> bytes:
-    """Return a journal whose studies have the names that the record here knows them by."""
+    Raises:
+        ValueError: it is no line of a journal.
+    """
+    entry = json.loads(line)
     if not prefix:
-        return journal
-    lines = []
-    for line in journal.splitlines(keepends=True):
-        entry = json.loads(line)
-        if entry.get("op_code") == _CREATES_A_STUDY:
-            line = json.dumps(entry | {"study_name": f"{prefix}{entry['study_name']}"}).encode() + b"\n"
-        lines.append(line)
-    return b"".join(lines)
+        return line
+    if entry.get("op_code") == _CREATES_A_STUDY:
+        return json.dumps(entry | {"study_name": f"{prefix}{entry['study_name']}"}).encode() + b"\n"
+    return line.replace(f'"sweeps/{there}/logs/'.encode(), f'"sweeps/{here}/logs/'.encode())

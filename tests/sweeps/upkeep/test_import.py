@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +14,8 @@ from sweep_fakes import Cli, tiny, write_yaml, written
 
 from sweeps.errors import SweepError
 from sweeps.report.leaderboard import query_leaderboard
-from sweeps.tracking import MlflowReader, TakeOver
+from sweeps.study import SweepFolder
+from sweeps.tracking import MlflowReader, TakeOver, taking_over
 from sweeps.tracking.taking_over import IMPORTED_FROM
 
 OF_THE_RECORD_ALONE = ["run_id"]
@@ -76,23 +78,24 @@ def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> 
     assert [run.run_id for run in written(here)] == [run.run_id for run in known]
 
 
+@pytest.mark.parametrize("dies_at", [10, 11, 12], ids=["before its tags", "before its state", "before its kind"])
 def test_one_that_a_crash_left_half_written_is_seen_by_nobody_and_written_anew(
-    runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    dies_at: int, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = TakeOver._write
-    count = 0
+    write, count = taking_over.log_batch, 0
 
-    def dying(self: TakeOver, client: object, experiment: str, run: object, *rest: object, **more: object) -> str:
+    def dying(*arguments: Any, **options: Any) -> None:
         nonlocal count
         count += 1
-        if count == 4:
-            self._create(client, experiment, run, sweep="tiny")  # type: ignore[arg-type]
+        if count == dies_at:
             raise KeyboardInterrupt
-        return write(self, client, experiment, run, *rest, **more)  # type: ignore[arg-type]
+        write(*arguments, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(TakeOver, "_write", dying)
+        broken.setattr(taking_over, "log_batch", dying)
         assert cli("import", runs, "--runs", here).exit_code == 130
+    for run in written(here):
+        assert run.status != "RUNNING"
     assert 0 < len(MlflowReader(here).runs()) < len(MlflowReader(runs).runs())
 
     assert cli("import", runs, "--runs", here).exit_code == 0
@@ -120,15 +123,100 @@ def test_what_became_of_a_run_since_is_taken_over_the_next_time(runs: Path, here
     pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
 
 
-def test_a_run_that_is_being_trained_there_is_left_for_later(runs: Path, here: Path, cli: Cli) -> None:
+class TestATrialThatIsRunningThere:
+    @pytest.fixture
+    def run_id(self, runs: Path) -> str:
+        with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+            query = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'trial' LIMIT 1"
+            (run_id,) = database.execute(query).fetchone()
+            database.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", [run_id])
+        return str(run_id)
+
+    @pytest.mark.usefixtures("run_id")
+    def test_it_is_left_for_later_while_somebody_trains_it(self, runs: Path, here: Path, cli: Cli) -> None:
+        with SweepFolder(runs, "tiny").locked():
+            result = cli("import", runs, "--runs", here)
+
+        assert "being trained there: 1 run; the same command takes them over later" in result.stdout
+        assert len(written(here)) == len(written(runs)) - 1
+
+    def test_it_is_interrupted_where_its_driver_died(self, run_id: str, runs: Path, here: Path, cli: Cli) -> None:
+        for _ in range(2):
+            assert cli("import", runs, "--runs", here).exit_code == 0
+
+        (taken,) = [run for run in written(here) if run.tags[IMPORTED_FROM] == run_id]
+        assert (taken.status, taken.tags["outcome"]) == ("KILLED", "interrupted")
+
+
+def test_what_has_gone_on_here_is_left_as_it_is(runs: Path, here: Path, cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
-        query = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'trial' LIMIT 1"
-        database.execute(f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ({query})")
+        query = "SELECT run_uuid FROM tags WHERE key = 'outcome' AND value = 'complete' LIMIT 1"
+        (run_id,) = database.execute(query).fetchone()
+        database.execute("UPDATE tags SET value = 'interrupted' WHERE key = 'outcome' AND run_uuid = ?", [run_id])
+    cli("import", runs, "--runs", here)
+    with contextlib.closing(sqlite3.connect(here / "mlflow.db")) as database, database:
+        # As a start here does that trains it to its end.
+        (own,) = database.execute("SELECT run_uuid FROM tags WHERE value = ?", [run_id]).fetchone()
+        database.execute("UPDATE tags SET value = 'complete' WHERE key = 'outcome' AND run_uuid = ?", [own])
+    before = board(here, "tiny")
 
     result = cli("import", runs, "--runs", here)
 
-    assert "being trained there: 1 run; the same command takes them over later" in result.stdout
-    assert len(written(here)) == len(written(runs)) - 1
+    assert "gone on here since, and left as they are: 1 run" in result.stdout
+    pd.testing.assert_frame_equal(board(here, "tiny"), before)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b"])
+def test_a_sweep_there_whose_name_leads_elsewhere_is_refused(name: str, runs: Path, here: Path, cli: Cli) -> None:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        database.execute("UPDATE tags SET value = ? WHERE key = 'sweep'", [name])
+
+    result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 2
+    assert "cannot be taken over" in result.stderr
+    assert MlflowReader(here).runs().empty
+
+
+def test_a_run_there_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path, cli: Cli) -> None:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        query = "SELECT run_uuid FROM tags WHERE key = 'trial' LIMIT 1"
+        database.execute(f"DELETE FROM tags WHERE key = 'seed' AND run_uuid = ({query})")
+
+    result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 0, result.output
+    assert "no trials as this project writes them, and left there: 1 run" in result.stdout
+    assert cli("leaderboard", "--runs", here).exit_code == 0
+
+
+def test_another_prefix_than_last_time_is_refused(runs: Path, here: Path, cli: Cli) -> None:
+    assert cli("import", runs, "--prefix", "ada-", "--runs", here).exit_code == 0
+
+    for arguments in ((), ("--prefix", "bob-")):
+        result = cli("import", runs, *arguments, "--runs", here)
+        assert result.exit_code == 2
+        assert "tiny was taken over before, as ada-tiny: give --prefix ada-" in result.stderr
+
+
+def test_a_damaged_journal_is_told_before_anything_is_written(runs: Path, here: Path, cli: Cli) -> None:
+    journal = runs / "sweeps" / "tiny" / "journal.log"
+    journal.write_bytes(b"not JSON\n" + journal.read_bytes())
+
+    result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 2
+    assert "is damaged: `sweeps repair tiny --runs" in result.stderr
+    assert MlflowReader(here).runs().empty
+
+
+def test_a_sweep_that_is_being_run_here_is_left_alone(runs: Path, here: Path, cli: Cli) -> None:
+    with SweepFolder(here, "tiny").locked():
+        result = cli("import", runs, "--runs", here)
+
+    assert result.exit_code == 2
+    assert "'tiny' is being run by process" in result.stderr
+    assert MlflowReader(here).runs().empty
 
 
 class TestBesideWhatIsHere:
@@ -211,7 +299,7 @@ def test_a_search_here_goes_on_with_one_that_was_taken_over(runs: Path, here: Pa
         (("http://127.0.0.1:9",), "the record at http://127.0.0.1:9 cannot be used"),
         (("RUNS", "--sweep", "nope"), "there is no sweep nope in"),
         (("RUNS", "--prefix", "a/"), "--prefix 'a/'"),
-        (("HERE",), "is the record in use here"),
+        (("HERE",), "is the runs folder in use here"),
     ],
 )
 def test_what_cannot_be_taken_over_says_why(
