@@ -72,7 +72,10 @@ def address(runs: Path) -> Iterator[str]:
     # Buffered, as in a pipe: the address has to come all the same.
     unwanted = ("MLFLOW_", "PYTHONUNBUFFERED")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "ui", SWEEP, "--runs", str(runs)]
+    # Where the tests run in the background of a script, a process is born deaf to Ctrl-C.
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{hears}; from sweeps.cli import main; main()"
+    command = [sys.executable, "-c", code, "ui", SWEEP, "--runs", str(runs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
         assert "Ctrl-C ends it" in server.stdout.readline()
