@@ -9,7 +9,7 @@ from pathlib import Path
 
 MARKS = (90, 92, 93, 94)
 """Accuracies in percent that are marked: what people compare by on CIFAR-10."""
-INK, GREY = "#222222", "#6f6f6f"
+INK = "#222222"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +75,9 @@ def draw(results: Path, to: Path) -> None:
     drawn: dict[Series, list[Point]] = {}
     for each in SERIES:
         if (path := results / f"{each.name}.csv").is_file():
-            # A ladder that extends another one has its rungs too: they are drawn once.
-            known = {point.rung for points in drawn.values() for point in points} if each.name == "minutes" else set()
-            drawn[each] = [point for point in points_of(path) if point.rung not in known]
+            # A ladder that extends another one has its rungs too: the same run is drawn once.
+            known = {point for points in drawn.values() for point in points}
+            drawn[each] = [point for point in points_of(path) if point not in known]
     # The share of wrong answers, logarithmic: near the top half as many are as far as near the bottom.
     for each, points in drawn.items():
         axes.errorbar(

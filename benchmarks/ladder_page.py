@@ -67,8 +67,13 @@ def _cells(row: Mapping[str, str], accuracy: str) -> list[str]:
 
 
 def page_with_tables(page: str) -> str:
-    """Return the page with each table as its CSV has it."""
-    return _TABLE.sub(lambda found: f"{found[1]} -->\n{table_of(RESULTS / f'{found[1]}.csv')}", page)
+    """Return the page with each table as its CSV has it; one without a CSV stays."""
+
+    def table(found: re.Match[str]) -> str:
+        path = RESULTS / f"{found[1]}.csv"
+        return f"{found[1]} -->\n{table_of(path)}" if path.is_file() else found[0]
+
+    return _TABLE.sub(table, page)
 
 
 def tables_in(page: str) -> Iterator[str]:

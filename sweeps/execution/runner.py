@@ -234,7 +234,7 @@ class _Start:
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
         """Return how this start went."""
-        fresh = [record for record in self.records if record != self._known.get(record.number)]
+        fresh = [record for record in self.records if _has_gone_on(record, since=self._known.get(record.number))]
         return RunSummary(
             records=tuple(self.records),
             trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
@@ -396,6 +396,11 @@ def _splits_of(plan: RunPlan, images: LabelledImages) -> Splits:
 def _bytes_of(splits: Splits) -> int:
     parts = [part for split in splits.values() for part in split if part is not None]
     return sum(part.images_NHWC.nbytes + part.labels_N.nbytes for part in parts)
+
+
+def _has_gone_on(record: TrialRecord, *, since: TrialRecord | None) -> bool:
+    """Return whether a trial is another than it was; to be measured on the test images is no training."""
+    return since is None or replace(record, test=since.test) != since
 
 
 def _lacks_test(record: TrialRecord) -> bool:

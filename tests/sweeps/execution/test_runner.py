@@ -378,9 +378,10 @@ class TestTheSealedTestSet:
         assert [run.tags["outcome"] for run in written(runs, sweep="steps")] == ["complete"] * 2
         assert caplog.text.count("no room for the test images") == 2
 
-        cli("ladder", path, "--runs", runs, "--backend", "inline")
+        second = cli("ladder", path, "--runs", runs, "--backend", "inline")
 
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
+        assert "nothing was trained" in second.stdout, "to be measured is no training"
 
     def test_an_ablation_tests_what_a_search_trained_and_does_not_train_it_again(
         self, runs: Path, start: Start, cli: Cli

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,12 +14,9 @@ from sweeps.cli.main import sweeps
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "runs").mkdir()
-    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
-    content = tiny(
+def whole_sweep() -> dict[str, Any]:
+    """The content of the file that `whole` was run with."""
+    return tiny(
         base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
         method="grid",
         run_cap=None,
@@ -26,7 +24,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
         early_terminate={"type": "asha", "min_epochs": 1, "reduction_factor": 2},
         replicates={"top": 1, "seeds": 2},
     )
-    arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, whole_sweep: dict[str, Any]) -> Path:
+    """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "runs").mkdir()
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
+    arguments = ["run", write_yaml(folder, whole_sweep), "--runs", folder / "runs", "--backend", "inline"]
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])

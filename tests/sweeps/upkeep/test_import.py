@@ -16,8 +16,16 @@ from sweeps.errors import SweepError
 from sweeps.report.leaderboard import query_leaderboard
 from sweeps.study import SweepFolder
 from sweeps.tracking import MlflowReader, TakeOver, taking_over
+from sweeps.tracking.store import redact
 from sweeps.tracking.taking_over import IMPORTED_FROM
 
+OWN = tiny(
+    base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
+    method="grid",
+    run_cap=None,
+    parameters={"optimizer.lr": {"values": [0.05, 0.03]}},
+)
+"""A search of the name of theirs, one of whose results is one of theirs too."""
 OF_THE_RECORD_ALONE = ["run_id"]
 
 
@@ -223,9 +231,7 @@ class TestBesideWhatIsHere:
     @pytest.fixture
     def own(self, here: Path, tmp_path: Path, cli: Cli) -> Path:
         """A search of the same name here, one of whose results is one of theirs too."""
-        base = tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}}
-        parameters = {"optimizer.lr": {"values": [0.05, 0.03]}}
-        path = write_yaml(tmp_path, tiny(base=base, method="grid", run_cap=None, parameters=parameters))
+        path = write_yaml(tmp_path, OWN)
         assert cli("run", path, "--runs", here, "--backend", "inline").exit_code == 0
         return here
 
@@ -267,26 +273,18 @@ class TestBesideWhatIsHere:
         cli("import", runs, "--prefix", "ada-", "--runs", own)
         taken = [run.run_id for run in written(own, sweep="ada-tiny")]
 
-        base = tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}}
-        parameters = {"optimizer.lr": {"values": [0.05, 0.03]}}
-        path = write_yaml(tmp_path, tiny(base=base, method="grid", run_cap=None, parameters=parameters))
+        path = write_yaml(tmp_path, OWN)
         assert cli("run", path, "--runs", own, "--backend", "inline").exit_code == 0
 
         assert [run.run_id for run in written(own, sweep="ada-tiny")] == taken
 
 
-def test_a_search_here_goes_on_with_one_that_was_taken_over(runs: Path, here: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_search_here_goes_on_with_one_that_was_taken_over(
+    runs: Path, here: Path, whole_sweep: dict[str, Any], tmp_path: Path, cli: Cli
+) -> None:
     cli("import", runs, "--runs", here)
-    content = tiny(
-        base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
-        method="grid",
-        run_cap=None,
-        parameters={"optimizer.lr": {"values": [0.05, 0.01, 1e-7, 1e-8, 1e-9, 1e18]}},
-        early_terminate={"type": "asha", "min_epochs": 1, "reduction_factor": 2},
-        replicates={"top": 1, "seeds": 2},
-    )
 
-    result = cli("run", write_yaml(tmp_path, content), "--runs", here, "--backend", "inline")
+    result = cli("run", write_yaml(tmp_path, whole_sweep), "--runs", here, "--backend", "inline")
 
     assert result.exit_code == 0, result.output
     assert "nothing was trained" in result.stdout
@@ -336,3 +334,16 @@ def test_a_record_that_is_read_through_mlflows_client_is_taken_over_page_by_page
 def test_a_record_that_is_no_record_is_an_error_of_ours(here: Path) -> None:
     with pytest.raises(SweepError, match="there is no record at"):
         TakeOver(f"sqlite:///{here}/nothing.db", runs=here)
+
+
+@pytest.mark.parametrize(
+    ("address", "printed"),
+    [
+        ("http://ada:se/cret@lab:5000/x", "http://lab:5000/x"),
+        ("https://lab/x?token=secret", "https://lab/x"),
+        ("postgresql://ada:secret@lab/runs", "postgresql://lab/runs"),
+        ("sqlite:////home/ada@lab/runs/mlflow.db", "sqlite:////home/ada@lab/runs/mlflow.db"),
+    ],
+)
+def test_an_address_is_printed_and_recorded_without_its_secrets(address: str, printed: str) -> None:
+    assert redact(address) == printed
