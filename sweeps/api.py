@@ -48,6 +48,8 @@ def run(
     runs: str | Path = DEFAULT_RUNS,
     backend: BackendName = "ray",
     address: str | None = None,
+    storage: str | None = None,
+    study_storage: str | None = None,
     new: bool = False,
     retry_failed: bool = False,
     tensorboard: bool = False,
@@ -65,6 +67,8 @@ def run(
         runs: folder for all that runs leave behind.
         backend: `ray`, or `inline` for one trial after the other in this process.
         address: a running Ray cluster, `HOST:PORT`; None starts Ray on this machine.
+        storage: of checkpoints and logs: a folder, or a URL; None asks the environment, then the file.
+        study_storage: of the study: a database's URL; None as for `storage`.
         new: begin anew although the sweep of this name had another space.
         retry_failed: try again the trials that failed.
         tensorboard: write each trial's curves for TensorBoard; changes nothing that is trained.
@@ -92,6 +96,8 @@ def run(
         runs=Path(runs),
         backend=backend,
         address=address,
+        storage=storage,
+        study_storage=study_storage,
         new=new,
         retry_failed=retry_failed,
         tensorboard=tensorboard,

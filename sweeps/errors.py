@@ -46,6 +46,18 @@ class DiskFullError(StoreError):
         )
 
 
+class LeaseLostError(StoreError):
+    """Another driver has taken a sweep over: this one must not write it any more."""
+
+
+class SupersededError(StoreError):
+    """Another worker goes on with a trial: this one was given up, and must not write what is older."""
+
+
+class StorageAwayError(StoreError):
+    """A storage does not answer, or refuses, for longer than it is waited for."""
+
+
 class DamagedJournalError(StoreError):
     """A journal holds something that was never written to it. Names the line and what can be done."""
 

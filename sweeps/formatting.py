@@ -44,15 +44,22 @@ def print_sentence(console: Console, text: str, *, style: str | None = None) -> 
     console.print(text, style=style, highlight=style is None, markup=False, soft_wrap=not console.is_terminal)
 
 
+def relative_to(path: Path, folder: Path) -> str:
+    """Return a path as it is named from a folder, or the whole of it where it lies elsewhere."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def log_path(log: str | None, runs: Path) -> str:
     """Return a trial's log as one would type it: from the folder one is in, where it lies below it.
 
     Args:
-        log: the path in the record, from the runs folder; None where the trial never had one.
+        log: the path in the record, from the runs folder, or a URL; None where the trial never had one.
         runs: the runs folder.
     """
     if log is None:
         return "none"
+    if "://" in log:
+        return log
     path, here = runs / log, Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

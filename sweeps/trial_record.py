@@ -36,6 +36,8 @@ class ErrorClass(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """It needs more memory than there is, beside others or alone."""
     DISK_FULL = "disk_full"
+    STORAGE_AWAY = "storage_away"
+    """What keeps its checkpoints does not answer, or refuses."""
     PROCESS_DIED = "process_died"
     """Its process or its node went away."""
     EXITED = "exited"

@@ -15,6 +15,8 @@ from sweeps.cli.options import (
     retry_failed_option,
     runs_option,
     set_option,
+    storage_option,
+    study_storage_option,
     tensorboard_option,
 )
 from sweeps.errors import SweepError
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 @runs_option
 @backend_option
 @address_option
+@storage_option
+@study_storage_option
 @retry_failed_option
 @tensorboard_option
 @notify_option
@@ -63,6 +67,8 @@ def ladder(
     runs: Path,
     backend: BackendName,
     address: str | None,
+    storage: str | None,
+    study_storage: str | None,
     retry_failed: bool,
     tensorboard: bool,
     notify: tuple[str, ...],
@@ -115,6 +121,8 @@ def ladder(
         runs=runs,
         backend=backend,
         address=address,
+        storage=storage,
+        study_storage=study_storage,
         retry_failed=retry_failed,
         tensorboard=tensorboard,
         notify=notify,

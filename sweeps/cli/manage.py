@@ -125,7 +125,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
-    from sweeps.study import SweepFolder
+    from sweeps.study import SweepCheckpoints, SweepFolder, delete_studies
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
@@ -139,6 +139,9 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
             click.confirm(f"delete {sweep} with its journal, checkpoints, logs, curves and MLflow runs?", abort=True)
         deleted = delete_sweep(runs, sweep)
         remove_curves(runs, sweep)
+        if folder.place.storage is not None:
+            SweepCheckpoints(folder).remove_all()
+        delete_studies(folder)
         shutil.rmtree(folder.path)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
@@ -159,8 +162,10 @@ def repair(sweep: str, runs: Path) -> None:
     from sweeps.study import SweepFolder, repair_journal
 
     folder = SweepFolder(runs, sweep)
-    if not folder.journal.exists():
+    if not folder.exists:
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    if folder.place.study_storage is not None:
+        raise SweepError(f"the study of {sweep} is in {folder.place.study_storage}: a database keeps itself whole")
     with folder.locked(doing="repaired"):
         for line in repair_journal(folder):
             click.echo(f"{sweep}: {line}")

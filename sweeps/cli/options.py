@@ -54,6 +54,18 @@ address_option = click.option(
     metavar="HOST:PORT",
     help="A running Ray cluster; default $RAY_ADDRESS, else Ray starts on this machine.",
 )
+storage_option = click.option(
+    "--storage",
+    metavar="FOLDER|URL",
+    help="Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix; "
+    "credentials come from the environment.  [default: $SWEEPS_STORAGE, else the file's, else the runs folder]",
+)
+study_storage_option = click.option(
+    "--study-storage",
+    metavar="URL",
+    help="A database for the study, such as postgresql://user@host/database, so that another machine can go on; the "
+    "password comes from the environment.  [default: $SWEEPS_STUDY_STORAGE, else the file's, else the runs folder]",
+)
 tensorboard_option = click.option(
     "--tensorboard",
     is_flag=True,

@@ -18,6 +18,8 @@ from sweeps.cli.options import (
     retry_failed_option,
     runs_option,
     set_option,
+    storage_option,
+    study_storage_option,
     tensorboard_option,
 )
 from sweeps.errors import RecordError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 @runs_option
 @backend_option
 @address_option
+@storage_option
+@study_storage_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @retry_failed_option
 @tensorboard_option
@@ -42,6 +46,8 @@ def run(
     runs: Path,
     backend: BackendName,
     address: str | None,
+    storage: str | None,
+    study_storage: str | None,
     new: bool,
     retry_failed: bool,
     tensorboard: bool,
@@ -72,6 +78,8 @@ def run(
         runs=runs,
         backend=backend,
         address=address,
+        storage=storage,
+        study_storage=study_storage,
         new=new,
         retry_failed=retry_failed,
         tensorboard=tensorboard,
@@ -166,7 +174,7 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
         )
     if summary.unwritten:
         click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
-    if summary.stopped_by == "disk full":
+    if summary.stopped_by in ("disk full", "storage away"):
         click.echo(f"error: {summary.details}", err=True)
         return 2
     for record in failed:

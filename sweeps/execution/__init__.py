@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.execution.checkpoints import remove_checkpoint
     from sweeps.execution.driver_mark import DriverMark, namespace_of, start_of
     from sweeps.execution.estimate import (
         Probe,
@@ -63,7 +62,6 @@ __all__ = [
     "plan_of_sweep",
     "preview",
     "ray_folder",
-    "remove_checkpoint",
     "rerun",
     "run",
     "size_of_ladder",
@@ -107,7 +105,6 @@ __getattr__, __dir__ = lazy_face(
         "preview": "estimate",
         "rerun": "reproduction",
         "ray_folder": "ray_environment",
-        "remove_checkpoint": "checkpoints",
         "run": "runner",
         "some_combinations": "estimate",
         "stage": "output",

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
-from cifar_core.files import previous_file
 from sweeps.execution.plan import RunPlan
-from sweeps.study import CHECKPOINT_FILE, best_first
+from sweeps.study import SweepCheckpoints, best_first
 from sweeps.trial_record import Outcome, TrialRecord
 
 
-def clean_up(record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: Path) -> None:
+def clean_up(
+    record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: SweepCheckpoints
+) -> None:
     """Delete what nothing will go on from, now that a trial has changed: all of it together would fill a disk.
 
     Args:
         record: the trial.
         records: all of its sweep, itself among them.
         plan: what says how many weights stay.
-        checkpoints: the folder of the sweep's checkpoints, each in one of its own that is called by its key.
+        checkpoints: the sweep's.
     """
-    folder = checkpoints / record.key
     if record.outcome is Outcome.COMPLETE:
         if record.test is not None or not plan.tested:
-            previous_file(folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            checkpoints.remove_previous(record.key)
         for other in _not_kept(records, plan=plan):
-            remove_checkpoint(checkpoints / other.key)
+            checkpoints.remove(other.key)
     elif record.outcome.is_final:
-        remove_checkpoint(folder)
+        checkpoints.remove(record.key)
 
 
 def _not_kept(records: Sequence[TrialRecord], *, plan: RunPlan) -> list[TrialRecord]:
@@ -41,8 +39,3 @@ def _not_kept(records: Sequence[TrialRecord], *, plan: RunPlan) -> list[TrialRec
     ranked = sorted(accurate, key=lambda record: -record.protocol.budget)
     kept = {record.key for record in (*complete[: plan.keep_best], *ranked[: plan.keep_best])}
     return [record for record in complete if record.key not in kept]
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Delete what a trial that will not go on has left."""
-    shutil.rmtree(folder, ignore_errors=True)

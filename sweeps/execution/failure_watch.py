@@ -1,4 +1,4 @@
-"""Ends a sweep that cannot succeed: one whose trials all fail in the same way, or one whose disk is full."""
+"""Ends a sweep that cannot succeed: its trials all fail in the same way, its disk is full, its storage is away."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class FailureWatch:
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.DISK_FULL:
             words = f"{record.name}: {record.error}; make room, and the same command goes on"
             self._stopping.because("disk full", words)
+        if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.STORAGE_AWAY:
+            words = f"{record.name}: {record.error}; everything that is kept stays: the same command goes on from there"
+            self._stopping.because("storage away", words)
         if not record.outcome.is_final:
             return
         self._untried.discard(record.config.model.name)

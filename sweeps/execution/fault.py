@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cifar_core.errors import DivergedError
-from sweeps.errors import is_disk_full
+from sweeps.errors import StorageAwayError, SupersededError, is_disk_full
 from sweeps.trial_record import ErrorClass, Outcome
 
 _OURS = tuple(str(Path(__file__).parents[2] / package) + os.sep for package in ("sweeps", "cifar_core"))
@@ -49,6 +49,10 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(outcome=Outcome.DIVERGED, error=str(error), error_class=type(error).__name__)
     if is_disk_full(error):
         return Fault(outcome=Outcome.INTERRUPTED, error=f"the disk is full ({words})", error_class=ErrorClass.DISK_FULL)
+    if isinstance(error, SupersededError):
+        return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
+    if isinstance(error, StorageAwayError):
+        return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_AWAY)
     if _is_out_of_memory(error):
         return Fault(outcome=Outcome.INTERRUPTED, error=words, error_class=ErrorClass.OUT_OF_MEMORY)
     error_class = type(error).__name__

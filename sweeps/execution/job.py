@@ -33,6 +33,8 @@ class Job:
     device: str
     gpu_share: float = 0.0
     """Of one GPU's memory; below 1 where several trials share it."""
+    attempt: int = 0
+    """Grows with each time that the trial is handed out: of two workers that both believe it theirs, the later one."""
     curves: str | None = None
     """Folder of the trial's curves for TensorBoard; None for none."""
 

@@ -27,6 +27,7 @@ from sweeps.spec import (
     SearchSpace,
     SweepSpec,
 )
+from sweeps.storage import LOCAL, Place
 from sweeps.study import (
     Candidate,
     ListProposer,
@@ -46,6 +47,8 @@ KeyOf = Callable[[TrainingConfig], str]
 
 LADDER = {"kind": "ladder"}
 """The definition of the study of a ladder that is measured on the test images; `study.is_of_a_ladder` goes by it."""
+STORAGE = "storage"
+"""Attribute of a study in a database: where its checkpoints are."""
 RESOURCES = "resources"
 """Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
 
@@ -90,6 +93,8 @@ class RunPlan:
     """Whether the file asks for TensorBoard's curves of each trial."""
     notify: Sequence[str] = ()
     """Web addresses and commands in the file that are told how it goes."""
+    place: Place = LOCAL
+    """Where the file says that it is kept."""
 
     @property
     def part(self) -> Literal["search", "replicates", "ladder", "retrain"]:
@@ -126,6 +131,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         keep_best=None if spec.keep.best == "all" else spec.keep.best,
         tensorboard=spec.tensorboard,
         notify=spec.notify,
+        place=spec.place,
     )
 
 
@@ -198,6 +204,7 @@ def plan_of_ladder(
         looks_at=[candidate.config for candidate in candidates] if ladder.is_final else (),
         tensorboard=ladder.tensorboard,
         notify=ladder.notify,
+        place=ladder.place,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sweeps.execution.job import Job
 from sweeps.formatting import truncated
+from sweeps.storage import read_log
 from sweeps.trial_record import ErrorClass, Outcome, Report
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
@@ -70,7 +71,7 @@ def death_report(job: Job, *, said: str, memory: MemoryKills) -> Report:
         return out_of_memory_report(KILLED_BY_RAY)
     if memory.claim():
         return out_of_memory_report(_KILLED_BY_KERNEL)
-    words = last_words(Path(job.log))
+    words = last_words(job.log)
     said = f"; the last it said: {truncated(words, _LAST_WORDS_LENGTH)}" if words else ""
     error = f"its process died: it crashed, was killed, or its machine went away{said}"
     return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.PROCESS_DIED)
@@ -81,13 +82,11 @@ def out_of_memory_report(error: str) -> Report:
     return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
 
 
-def last_words(log: Path) -> str:
+def last_words(log: str) -> str:
     """Return what a trial's log ends with: of a crash below Python what it was, else the last line."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    except OSError:
+    content = read_log(log, runs=Path())
+    if content is None:
         return ""
+    lines = [line.strip() for line in content[-_TAIL_BYTES:].decode(errors="replace").splitlines()]
     fatal = [line for line in lines if line.startswith("Fatal Python error:")]
     return (fatal or [line for line in lines if line] or [""])[-1]

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import optuna
@@ -15,6 +16,7 @@ from rich.console import Console
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation, training_fingerprint
 from cifar_core.errors import ModelError
+from cifar_core.files import atomic_write
 from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError, SweepError
@@ -25,20 +27,22 @@ from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.output import stage, terminal_copy
-from sweeps.execution.plan import RESOURCES, RunPlan
+from sweeps.execution.plan import RESOURCES, STORAGE, RunPlan
 from sweeps.execution.progress import headline, redraws, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import Slots
 from sweeps.execution.start import RunOptions, RunSummary
 from sweeps.execution.stopping import Stopping
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
-from sweeps.formatting import duration, print_sentence
+from sweeps.formatting import duration, print_sentence, relative_to
 from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.notify import Notifier, parse_targets
+from sweeps.storage import Bucket, Place, asked_place, is_bucket
 from sweeps.study import (
     Ledger,
+    SweepCheckpoints,
     SweepFolder,
     SweepState,
     make_pruner,
@@ -61,10 +65,13 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
     """
-    folder = SweepFolder(options.runs.resolve(), plan.name)
+    flag = Place(storage=options.storage, study_storage=options.study_storage)
+    folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_place(flag=flag, file=plan.place))
+    folder.require(asked_place(flag=flag, file=plan.place, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
+        _require_folder(folder, "TensorBoard's curves")
     sources = _sources(plan)
     fingerprint = training_fingerprint()
     identify = Identifier(data_fingerprint=fingerprint, sources=sources)
@@ -72,7 +79,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         console = held.enter_context(terminal_copy())
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
-        held.enter_context(folder.locked())
+        # First: a sweep that has begun keeps its place.
+        _check_storage(folder)
+        held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=sources, reader=reader, new=options.new)
         start = _Start(
@@ -141,10 +150,57 @@ def _open(
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
     )
+    _check_place(study, folder)
     resources = plan.resources.model_dump(mode="json")
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)
     return study
+
+
+def _check_storage(folder: SweepFolder) -> None:
+    """Look whether a sweep's storage takes what it will be given, before anything is trained for it."""
+    storage = folder.place.storage
+    if storage is None:
+        return
+    if is_bucket(storage):
+        Bucket(storage).check()
+        return
+    try:
+        Path(storage).mkdir(parents=True, exist_ok=True)
+        with atomic_write(Path(storage) / f".sweeps-check-{os.getpid()}") as file:
+            file.write(b"")
+        (Path(storage) / f".sweeps-check-{os.getpid()}").unlink()
+    except OSError as error:
+        raise SweepError(f"the storage {storage} cannot be written ({error.strerror}): name another folder") from None
+
+
+def _check_place(study: optuna.Study, folder: SweepFolder) -> None:
+    """Refuse to go on with a study elsewhere than where its checkpoints are; the first start notes where."""
+    storage = folder.place.storage
+    if STORAGE not in study.user_attrs:
+        if folder.place.study_storage is not None:
+            study.set_user_attr(STORAGE, storage)
+    elif study.user_attrs[STORAGE] != storage:
+        raise SweepError(
+            f"{folder.sweep} was begun with its checkpoints in {study.user_attrs[STORAGE] or 'a runs folder'}: give "
+            "that as its storage, or give the file another name"
+        )
+
+
+def _require_folder(folder: SweepFolder, what: str) -> None:
+    storage = folder.place.storage
+    if storage is not None and is_bucket(storage):
+        raise SweepError(f"{what} are written to a folder, and {folder.sweep} is kept in {storage}: leave them out")
+
+
+def _end_without_lease(console: Console, sweep: str) -> NoReturn:
+    """End this process: another driver goes on with the sweep, and whatever is written here would disturb it."""
+    print_sentence(
+        console,
+        f"error: another driver has taken {sweep} over, since this one was not heard of for a while: it goes on there, "
+        "and nothing of it is lost",
+    )
+    os._exit(2)
 
 
 class _Start:
@@ -168,6 +224,7 @@ class _Start:
         self._sources = sources
         self._identify = identify
         self._folder = folder
+        self._checkpoints = SweepCheckpoints(folder)
         self.recorded = recorded
         self._stopping = stopping
         self._console = console
@@ -185,7 +242,7 @@ class _Start:
             on_change=self._tell,
             retry_failed=options.retry_failed,
             keeps_tests=plan.tested,
-            bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=folder.checkpoints),
+            bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=self._checkpoints),
             on_warning=self._warn,
         )
         self._has_warned = False
@@ -271,7 +328,7 @@ class _Start:
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._note_looks()
             test_step = (
-                TestStep(ledger, checkpoints=folder.checkpoints, measure=backend.measure, stopping=self._stopping)
+                TestStep(ledger, checkpoints=self._checkpoints, measure=backend.measure, stopping=self._stopping)
                 if plan.tested
                 else no_test_step
             )
@@ -288,7 +345,7 @@ class _Start:
                     self._tracker.write,
                     progress.update,
                     test_step.on_change,
-                    lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=folder.checkpoints),
+                    lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=self._checkpoints),
                     watch.on_change,
                     self._notifier.on_change,
                 ]
@@ -354,13 +411,14 @@ class _Start:
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder
-        log = folder.logs / f"{record.trial:04d}-{record.key}.log"
-        ledger.note(record.number, log=str(log.relative_to(folder.runs)))
+        log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
+        ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
             number=record.number,
             config=record.config.model_dump_json(),
-            checkpoint=str(folder.checkpoints / record.key),
-            log=str(log),
+            checkpoint=self._checkpoints.address(record.key),
+            log=log,
+            attempt=time.time_ns(),
             cpus=slots.cpus,
             device=slots.device,
             gpu_share=slots.gpus,

@@ -10,7 +10,7 @@ from sweeps.errors import SweepError
 from sweeps.execution.test_set import bring_weights, measure_on_test
 from sweeps.results import confirming_keys
 from sweeps.study import (
-    CHECKPOINT_FILE,
+    SweepCheckpoints,
     SweepFolder,
     is_of_a_ladder,
     note_look,
@@ -82,8 +82,9 @@ def finalize(
 def _measure(
     folder: SweepFolder, untested: Sequence[TrialRecord], *, on_measure: Callable[[TrialRecord], None]
 ) -> list[TrialRecord]:
+    checkpoints = SweepCheckpoints(folder)
     for record in untested:
-        if not bring_weights(record.key, runs=folder.runs, to=folder.checkpoints):
+        if not bring_weights(record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
                 f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "
                 "replicates with it (`sweeps rm`) and train them again"
@@ -93,7 +94,9 @@ def _measure(
     measured = []
     for record in untested:
         on_measure(record)
-        test = measure_on_test(str(folder.checkpoints / record.key / CHECKPOINT_FILE))
+        file = checkpoints.file(record.key)
+        assert file is not None, "brought above"
+        test = measure_on_test(file)
         store_test(study, record.number, test)
         measured.append(replace(record, test=test))
     return measured

@@ -21,6 +21,10 @@ class RunOptions:
     runs: Path
     backend: BackendName = "ray"
     address: str | None = None
+    storage: str | None = None
+    """Of checkpoints and logs, as asked for on the command line; see `sweeps.storage`."""
+    study_storage: str | None = None
+    """Of the study; as `storage`."""
     new: bool = False
     retry_failed: bool = False
     tensorboard: bool = False

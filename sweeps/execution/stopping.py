@@ -1,4 +1,4 @@
-"""When a run stops before its end, and why: a signal, its time limit, a full disk, trials that all fail alike."""
+"""When a run stops before its end, and why: a signal, its time limit, no room, no storage, trials that fail alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Literal
 
 from rich.console import Console
 
-StopReason = Literal["signal", "timeout", "disk full", "failing"]
+StopReason = Literal["signal", "timeout", "disk full", "storage away", "failing"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

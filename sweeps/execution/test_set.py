@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cifar_core.errors import CheckpointError
-from cifar_core.files import atomic_write
 from cifar_core.results import TestResult
-from sweeps.study import CHECKPOINT_FILE, Ledger
+from sweeps.execution.trial_files import local_checkpoint
+from sweeps.study import Ledger, SweepCheckpoints, find_checkpoints
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
     """Return what the network in a checkpoint does on the 10,000 test images.
 
     Args:
-        checkpoint: file of a complete run.
+        checkpoint: path, or URL, of a complete run's file.
         device: where to compute.
     """
     from cifar_core.data import load_test_images
     from cifar_core.evaluation import confusion, evaluate
 
-    state = _whole_state(Path(checkpoint), device=device)
+    with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:
+        state = _whole_state(local_checkpoint(checkpoint, to=Path(scratch)), device=device)
     images = load_test_images(progress=False)
     measured = evaluate(state.model, images, config=state.config)
     return TestResult(
@@ -69,7 +71,7 @@ def _whole_state(checkpoint: Path, *, device: str) -> TrainingState:
     return state
 
 
-def bring_weights(key: str, *, runs: Path, to: Path) -> bool:
+def bring_weights(key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
     """Copy the checkpoint of a complete run, of whichever sweep, and return whether there is one.
 
     A search's results are recorded without a test: with its weights a ladder tests them, and trains nothing again.
@@ -77,20 +79,18 @@ def bring_weights(key: str, *, runs: Path, to: Path) -> bool:
     Args:
         key: of the run.
         runs: the runs folder.
-        to: the folder of a ladder's checkpoints.
+        to: the checkpoints of the sweep that needs it.
     """
     from cifar_core.checkpoint import load_checkpoint
 
-    for found in sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}")):
+    own = to.file(key)
+    for found in find_checkpoints(runs, key):
         with contextlib.suppress(CheckpointError):
             state = load_checkpoint(found, device="cpu")
             if state.epoch < state.config.epochs:
                 continue
-            own = to / key / CHECKPOINT_FILE
-            if own != found:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(own) as file:
-                    file.write(found.read_bytes())
+            if own != str(found):
+                to.put(key, found.read_bytes())
             return True
     return False
 
@@ -104,7 +104,7 @@ class TestStep:
         self,
         ledger: Ledger,
         *,
-        checkpoints: Path,
+        checkpoints: SweepCheckpoints,
         measure: Callable[[str], Measurement],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -112,7 +112,7 @@ class TestStep:
 
         Args:
             ledger: of the runs.
-            checkpoints: folder of their weights.
+            checkpoints: their weights.
             measure: begins to measure the network in a checkpoint's file.
             stopping: whether the whole is to stop: nothing is waited for then, and the next start measures it.
         """
@@ -141,10 +141,10 @@ class TestStep:
             return
         if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
             return
-        checkpoint = self._checkpoints / record.key / CHECKPOINT_FILE
-        if checkpoint.exists():
+        checkpoint = self._checkpoints.file(record.key)
+        if checkpoint is not None:
             self._asked.add(record.number)
-            self._begun[record.number] = self._measure(str(checkpoint))
+            self._begun[record.number] = self._measure(checkpoint)
 
     def _collect(self, *, wait: bool) -> None:
         """Enter what is measured by now. One that cannot be costs its own result, and no other's."""

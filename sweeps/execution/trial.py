@@ -22,9 +22,9 @@ from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
 from sweeps.execution.job import Job, Splits, split_name
+from sweeps.execution.trial_files import files_of
 from sweeps.formatting import accuracy, loss
 from sweeps.machine import processor
-from sweeps.study import CHECKPOINT_FILE
 from sweeps.tensorboard import TrialCurves
 from sweeps.trial_record import Outcome, Report
 
@@ -43,18 +43,24 @@ class TrialSession:
         self._job = job
         self._config = job.training_config()
         self._images, self._validation = splits[split_name(self._config.data)]
-        self._checkpoint = Path(job.checkpoint) / CHECKPOINT_FILE
+        self._files = files_of(job)
+        self._checkpoint = self._files.checkpoint
         self._state: TrainingState | None = None
         self._epochs: Iterator[EpochResult] = iter(())
         self._takes_output = takes_output
         self._curves = None if job.curves is None else TrialCurves(Path(job.curves))
         self._warned = False
+        self._storage_warning: str | None = None
 
     def step(self) -> Report:
         """Train one epoch and say how it went. Never raises what the training raised: it says it."""
         try:
             with self._logging() as log:
-                return self._with_warning(self._step(log), log)
+                report = self._with_warning(self._step(log), log)
+            self._files.keep_log()
+            if report.outcome is not None:
+                self._files.close()
+            return report
         except OSError as error:
             # The log itself cannot be written.
             return self._fault(fault_of(error))
@@ -75,16 +81,15 @@ class TrialSession:
             return self._fault(fault)
 
     def _with_warning(self, report: Report, log: TextIO) -> Report:
-        """Return a report with what went wrong about the curves, the first time."""
-        if self._curves is None:
-            return report
-        if report.outcome is not None:
+        """Return a report with what went wrong beside the training, the first time."""
+        if self._curves is not None and report.outcome is not None:
             self._curves.ended(report.outcome)
-        if self._curves.warning is None or self._warned:
+        found = self._storage_warning or (None if self._curves is None else self._curves.warning)
+        if found is None or self._warned:
             return report
         self._warned = True
-        print(f"warning: {self._curves.warning}", file=log)
-        return replace(report, warning=self._curves.warning)
+        print(f"warning: {found}", file=log)
+        return replace(report, warning=found)
 
     def _begin(self, log: TextIO) -> None:
         import torch
@@ -94,6 +99,7 @@ class TrialSession:
             # Ray counts shares of a GPU but limits nothing: one trial could take the memory of the others.
             torch.cuda.set_per_process_memory_fraction(self._job.gpu_share)
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
+        self._files.fetch()
         self._state = self._load_or_start(log)
         known = list(self._state.history)
         # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
@@ -125,6 +131,7 @@ class TrialSession:
         if result is None:
             result = next(self._training)
             save_checkpoint(self._state, self._checkpoint)
+            self._storage_warning = self._files.keep_checkpoint(last=result.epoch == self._config.epochs)
             print(_epoch_line(result, of=self._config.epochs), file=log)
             if self._curves is not None:
                 self._curves.epoch_ended(result)
@@ -145,7 +152,7 @@ class TrialSession:
 
     @contextlib.contextmanager
     def _logging(self) -> Iterator[TextIO]:
-        path = Path(self._job.log)
+        path = self._files.log
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as taken:
             # Unbuffered: the last words of a process that dies are in it.

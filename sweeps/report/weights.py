@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.errors import SweepError
 from sweeps.report.show import find_run, name_of_run
 from sweeps.results import confirming_keys, rank_configurations
-from sweeps.study import CHECKPOINT_FILE
+from sweeps.study import find_checkpoints
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
     """
     rows = runs_behind(reader, name)
     for row in rows:
-        for path in sorted(runs.glob(f"sweeps/*/checkpoints/{row['key']}/{CHECKPOINT_FILE}")):
+        for path in find_checkpoints(runs, row["key"]):
             return Weights(
                 path=path,
                 run=name_of_run(row),

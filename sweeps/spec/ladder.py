@@ -18,6 +18,7 @@ from sweeps.spec.difference import Change, changes_between
 from sweeps.spec.scale import Scale
 from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Resources, check_name, validated
 from sweeps.spec.yaml_file import merge, read_yaml
+from sweeps.storage import LOCAL, Place
 from sweeps.trial_record import MeasuredOn
 
 OWN_KEYS = ("name", "from", "note")
@@ -118,6 +119,7 @@ class Ladder:
     """The file, and those that it extends."""
     tensorboard: bool = False
     notify: tuple[str, ...] = ()
+    place: Place = LOCAL
 
     def rung(self, name: str) -> Rung:
         """Return a rung by name.
@@ -222,6 +224,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         files=(first, *(extending for extending, _ in more)),
         tensorboard=file.tensorboard,
         notify=file.notify,
+        place=file.place,
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import StrictModel, explain
 from sweeps.errors import SpecError
+from sweeps.storage import Place, check_storage, check_study_storage
 
 Spec = TypeVar("Spec", bound=StrictModel)
 MAX_NAME = 64
@@ -57,6 +58,30 @@ class FileOfConfigurations(StrictModel):
     """Whether each trial writes curves for TensorBoard, under `runs/tensorboard`; no part of what is trained."""
     notify: tuple[str, ...] = ()
     """Web addresses and commands that are told how it goes."""
+    storage: str | None = None
+    """Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix.
+    Without it, in the runs folder."""
+    study_storage: str | None = None
+    """A database for the study, such as postgresql://user@host/database, so that another machine can go on with it.
+    Without it, a journal in the runs folder. A password comes from the environment."""
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        # A folder's name is kept as it is written: a relative one is seen from where the sweep is run.
+        if value is not None:
+            check_storage(value)
+        return value
+
+    @field_validator("study_storage")
+    @classmethod
+    def _check_study_storage(cls, value: str | None) -> str | None:
+        return None if value is None else check_study_storage(value)
+
+    @property
+    def place(self) -> Place:
+        """Where it says that it is kept."""
+        return Place(storage=self.storage, study_storage=self.study_storage)
 
     @field_validator("notify", mode="before")
     @classmethod

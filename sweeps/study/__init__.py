@@ -11,11 +11,13 @@ from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sweeps.study.best import best_first, final_value
+    from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
     from sweeps.study.opening import (
         Studies,
+        delete_studies,
         is_of_a_ladder,
         open_replicates,
         open_study,
@@ -45,13 +47,16 @@ __all__ = [
     "Searched",
     "SearchedParameter",
     "Studies",
+    "SweepCheckpoints",
     "SweepFolder",
     "SweepState",
     "best_first",
     "can_be_confirmed",
     "candidates_to_confirm",
+    "delete_studies",
     "expected_epochs",
     "final_value",
+    "find_checkpoints",
     "is_of_a_ladder",
     "looks_in_words",
     "make_pruner",
@@ -88,13 +93,16 @@ __getattr__, __dir__ = lazy_face(
         "Searched": "searched",
         "SearchedParameter": "searched",
         "Studies": "opening",
+        "SweepCheckpoints": "checkpoints",
         "SweepFolder": "folder",
         "SweepState": "state",
         "best_first": "best",
         "can_be_confirmed": "replicates",
         "candidates_to_confirm": "replicates",
+        "delete_studies": "opening",
         "expected_epochs": "pruners",
         "final_value": "best",
+        "find_checkpoints": "checkpoints",
         "is_of_a_ladder": "opening",
         "looks_in_words": "looks",
         "make_pruner": "pruners",

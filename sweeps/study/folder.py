@@ -1,4 +1,4 @@
-"""Where a sweep lives on disk: its folder, the lock of its driver, and its journal."""
+"""Where a sweep lives: its folder, the lock of its driver, and its study, in a journal or in a database."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from cifar_core.files import atomic_write
-from sweeps.errors import DiskFullError, StoreError, SweepBusyError, is_disk_full
+from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError, is_disk_full
+from sweeps.storage import LOCAL, Bucket, Place, asked_place, is_bucket
 from sweeps.study.journal import JournalFile
 
 if TYPE_CHECKING:
     import optuna
+
+    from sweeps.study.database import StudyDatabase
+    from sweeps.study.lease import Lease
 
 LOOK_SECONDS = 1.0
 CHECKPOINT_FILE = "state.pt"
@@ -27,12 +31,21 @@ CHECKPOINT_FILE = "state.pt"
 
 
 class SweepFolder:
-    """Where one sweep keeps its journal, checkpoints and logs: `runs/sweeps/NAME`."""
+    """Where one sweep keeps its journal, checkpoints and logs: `runs/sweeps/NAME`, unless its place says otherwise."""
 
-    def __init__(self, runs: Path, sweep: str) -> None:
+    def __init__(self, runs: Path, sweep: str, *, asked: Place | None = None) -> None:
+        """Look at nothing yet.
+
+        Args:
+            runs: the runs folder.
+            sweep: its name.
+            asked: where a sweep that begins is to be kept; None asks the environment.
+        """
         self.runs = runs
         self.sweep = sweep
         self.path = runs / "sweeps" / sweep
+        self._asked = asked
+        self._lease: Lease | None = None
 
     @property
     def journal(self) -> Path:
@@ -47,6 +60,44 @@ class SweepFolder:
         return self.path / "logs"
 
     @property
+    def place(self) -> Place:
+        """Where the sweep is kept: as it was begun, else as it is asked for."""
+        try:
+            return Place(**json.loads(self._place.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            pass
+        if self.journal.exists():
+            return LOCAL
+        return asked_place() if self._asked is None else self._asked
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was begun here: there is a journal, or word of a study in a database."""
+        return self.journal.exists() or self._place.exists()
+
+    @property
+    def database(self) -> StudyDatabase | None:
+        """Of the sweep's study, None where that is in the journal."""
+        url = self.place.study_storage
+        if url is None:
+            return None
+        from sweeps.study.database import study_database
+
+        return study_database(url)
+
+    def log_address(self, name: str) -> str:
+        """Return the path, or the URL, of a trial's log."""
+        storage = self.place.storage
+        if storage is None:
+            return str(self.logs / name)
+        below = f"sweeps/{self.sweep}/logs/{name}"
+        return Bucket(storage).url(below) if is_bucket(storage) else str(Path(storage) / below)
+
+    @property
+    def _place(self) -> Path:
+        return self.path / "place.json"
+
+    @property
     def _lock(self) -> Path:
         return self.path / "driver.lock"
 
@@ -55,12 +106,15 @@ class SweepFolder:
         return self.path / "driver.json"
 
     @contextmanager
-    def locked(self, *, doing: str = "run", needs_room: bool = True) -> Iterator[None]:
+    def locked(
+        self, *, doing: str = "run", needs_room: bool = True, on_loss: Callable[[], None] | None = None
+    ) -> Iterator[None]:
         """Hold the sweep, so that nobody else runs, mends or deletes it meanwhile.
 
         Args:
             doing: what for, as others are told: "is being ...".
             needs_room: False for what makes room: on a full disk nobody is told then who holds it.
+            on_loss: of a study in a database: is called, on any thread, when another driver has taken the sweep over.
 
         Raises:
             SweepBusyError: another process holds it; names it.
@@ -84,16 +138,55 @@ class SweepFolder:
             except DiskFullError:
                 if needs_room:
                     raise
-            yield
+            with self._leased(about, on_loss=on_loss):
+                yield
         finally:
             self.forget_driver()
             lock.release()
+
+    @contextmanager
+    def _leased(self, about: dict[str, Any], *, on_loss: Callable[[], None] | None) -> Iterator[None]:
+        """Hold the lease of a study that is in a database, and note where the sweep is kept."""
+        place, database = self.place, self.database
+        if database is not None:
+            database.check()
+            self._lease = database.lease(self.sweep, about=about, on_loss=on_loss or _do_nothing)
+            self._lease.acquire()
+        try:
+            if place != LOCAL and not self._place.exists():
+                with self._writing(), atomic_write(self._place) as file:
+                    file.write(json.dumps(vars(place)).encode("utf-8"))
+            yield
+        finally:
+            if self._lease is not None:
+                self._lease.release()
+                self._lease = None
+
+    def require(self, place: Place) -> None:
+        """Refuse a place other than that in which the sweep was begun.
+
+        Raises:
+            SweepError: it is another one.
+        """
+        if not self.exists:
+            return
+        for what, asked, is_at in (
+            ("storage", place.storage, self.place.storage),
+            ("study_storage", place.study_storage, self.place.study_storage),
+        ):
+            if asked is not None and asked != is_at:
+                raise SweepError(
+                    f"{self.sweep} was begun with {what} {is_at or f'in {self.path}'}, and goes on there: leave out "
+                    f"{asked}, or give the file another name"
+                )
 
     def tell(self, **facts: str | float | None) -> None:
         """Let who looks at the sweep know more of its driver, which holds it: its budget, its slots.
 
         Nothing needs them: where they cannot be written they are not told.
         """
+        if self._lease is not None:
+            self._lease.tell(**facts)
         about = self._about()
         if about is not None:
             with contextlib.suppress(OSError), atomic_write(self._driver) as file:
@@ -125,7 +218,13 @@ class SweepFolder:
             ) from None
 
     def driver(self) -> dict[str, str | int | float] | None:
-        """Return who runs the sweep now (pid, host, since), None where nobody does."""
+        """Return who runs the sweep now (pid, host, since), None where nobody does.
+
+        Raises:
+            StoreError: its study's database does not answer.
+        """
+        if self._lease is None and (database := self.database) is not None:
+            return database.driver(self.sweep)
         about = self._about()
         if about is None:
             return None
@@ -152,8 +251,16 @@ class SweepFolder:
         """Whether the last driver ended without a farewell: killed, or the machine was."""
         return self._driver.exists() and self.driver() is None
 
-    def open_journal(self) -> optuna.storages.JournalStorage:
-        """Return the storage for writing; to be called under the lock.
+    def open_study_storage(self) -> optuna.storages.BaseStorage:
+        """Return the storage of the study for writing; to be called under the lock."""
+        database = self.database
+        if database is None:
+            return self._open_journal()
+        assert self._lease is not None, "only who holds the sweep may write it"
+        return database.writing(self._lease)
+
+    def _open_journal(self) -> optuna.storages.JournalStorage:
+        """Return the journal for writing.
 
         What a crash left of a last line is cut off, and a lock that the dead driver left inside the journal goes.
 
@@ -178,3 +285,7 @@ class SweepFolder:
             if damage is None:
                 raise
             raise journal.error(damage) from error
+
+
+def _do_nothing() -> None:
+    """What is written after the loss of a lease is refused, and says so."""

@@ -16,6 +16,7 @@ from sweeps.identity import (
     RecordedTrial,
     generation,
     is_of_replicates,
+    is_study_of,
     name_of_generation,
     name_of_replicates,
     study_name,
@@ -56,9 +57,9 @@ def open_study(
         StudyChangedError: there is one with another definition or other networks, and `new` is False.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = folder.open_journal()
+    storage = folder.open_study_storage()
     base = study_name(folder.sweep, definition)
-    stored = {study.study_name: study for study in _searches(storage)}
+    stored = {study.study_name: study for study in _searches(storage, folder)}
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
@@ -82,13 +83,14 @@ def open_study(
         pruner=pruner,
         load_if_exists=True,
     )
-    _describe(study, storage, definition=definition, metric=metric, sources=sources or {}, recorded=recorded)
+    _describe(study, storage, folder, definition=definition, metric=metric, sources=sources or {}, recorded=recorded)
     return study
 
 
 def _describe(
     study: optuna.Study,
     storage: optuna.storages.BaseStorage,
+    folder: SweepFolder,
     *,
     definition: Mapping[str, Any],
     metric: Metric,
@@ -101,7 +103,7 @@ def _describe(
     if FIRST_NUMBER not in known and not study.get_trials(deepcopy=False):
         others = [
             optuna.load_study(study_name=name, storage=storage)
-            for name in (other.study_name for other in _searches(storage))
+            for name in (other.study_name for other in _searches(storage, folder))
             if name != study.study_name
         ]
         ends = [other.user_attrs.get(FIRST_NUMBER, 0) + len(other.get_trials(deepcopy=False)) for other in others]
@@ -123,7 +125,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     """
     search = read_study(folder)
     study = optuna.create_study(
-        storage=folder.open_journal(),
+        storage=folder.open_study_storage(),
         study_name=name_of_replicates(search.study_name),
         direction=search.direction,
         load_if_exists=True,
@@ -133,8 +135,31 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     return study
 
 
-def _searches(storage: optuna.storages.BaseStorage) -> list[StudySummary]:
-    return [study for study in optuna.get_all_study_summaries(storage) if not is_of_replicates(study.study_name)]
+def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StudySummary]:
+    names = set(_names(storage, folder))
+    return [
+        study
+        for study in optuna.get_all_study_summaries(storage)
+        if study.study_name in names and not is_of_replicates(study.study_name)
+    ]
+
+
+def _names(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[str]:
+    """Return the names of a sweep's studies: a journal holds no others, a database those of every sweep."""
+    names = optuna.get_all_study_names(storage)
+    return names if folder.database is None else [name for name in names if is_study_of(name, sweep=folder.sweep)]
+
+
+def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJournalError | None]:
+    """Return a sweep's storage for reading, and the damage of its journal."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if (database := folder.database) is not None:
+        return database.reading(), None
+    if not folder.journal.exists():
+        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
+    journal = JournalFile(folder.journal)
+    storage, damage = read_storage(journal)
+    return storage, None if damage is None else journal.error(damage)
 
 
 def _other_networks(
@@ -170,6 +195,14 @@ def _changed(
     )
 
 
+def delete_studies(folder: SweepFolder) -> None:
+    """Delete a sweep's studies from its database, where it has one; to be called under the folder's lock."""
+    if folder.database is not None:
+        storage = folder.open_study_storage()
+        for name in _names(storage, folder):
+            optuna.delete_study(study_name=name, storage=storage)
+
+
 def read_study(folder: SweepFolder) -> optuna.Study:
     """Return the study that the sweep was last run with for reading, also while a driver writes it.
 
@@ -203,14 +236,10 @@ def read_studies(folder: SweepFolder) -> Studies:
         NoSuchSweepError: there is none.
         DamagedJournalError: the damage leaves nothing of them.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if not folder.journal.exists():
-        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
-    journal = JournalFile(folder.journal)
-    storage, damage = read_storage(journal)
-    stored = _searches(storage)
+    storage, damage = _stored(folder)
+    stored = _searches(storage, folder)
     if not stored and damage is not None:
-        raise journal.error(damage)
+        raise damage
     if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
     search = _last_opened(stored).study_name
@@ -218,9 +247,9 @@ def read_studies(folder: SweepFolder) -> Studies:
     return Studies(
         search=optuna.load_study(study_name=search, storage=storage),
         replicates=optuna.load_study(study_name=confirming, storage=storage)
-        if confirming in optuna.get_all_study_names(storage)
+        if confirming in _names(storage, folder)
         else None,
-        damage=None if damage is None else journal.error(damage),
+        damage=damage,
     )
 
 
@@ -232,14 +261,8 @@ def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJo
     Raises:
         NoSuchSweepError: there is no journal.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if not folder.journal.exists():
-        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
-    journal = JournalFile(folder.journal)
-    storage, damage = read_storage(journal)
-    names = optuna.get_all_study_names(storage)
-    studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
-    return studies, None if damage is None else journal.error(damage)
+    storage, damage = _stored(folder)
+    return [optuna.load_study(study_name=name, storage=storage) for name in _names(storage, folder)], damage
 
 
 def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:

@@ -207,4 +207,4 @@ def sweep_names(runs: Path) -> list[str]:
     folder = runs / "sweeps"
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if SweepFolder(runs, path.name).journal.exists())
+    return sorted(path.name for path in folder.iterdir() if SweepFolder(runs, path.name).exists)

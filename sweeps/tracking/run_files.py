@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from sweeps.storage import read_log
 from sweeps.trial_record import Outcome, TrialRecord
 
 CONFIG_FILE = "config.yaml"
@@ -41,9 +42,8 @@ def run_files(record: TrialRecord, *, runs: Path) -> dict[str, bytes]:
     config = json.loads(record.config.model_dump_json())
     files = {CONFIG_FILE: yaml.safe_dump(config, sort_keys=False).encode("utf-8")}
     if record.log is not None:
-        try:
-            content = (runs / record.log).read_bytes()
-        except OSError:
+        content = read_log(record.log, runs=runs)
+        if content is None:
             return files  # of a cluster without a shared folder, or somebody has deleted it
         files[LOG_FILE] = content[-MAX_LOG_BYTES:]
     return files

@@ -80,4 +80,4 @@ def test_of_a_crash_below_python_its_name_is_told_not_the_lines_that_follow(tmp_
     log = tmp_path / "log"
     log.write_text("Fatal Python error: Segmentation fault\n\nCurrent thread:\n  File a\n", encoding="utf-8")
 
-    assert last_words(log) == "Fatal Python error: Segmentation fault"
+    assert last_words(str(log)) == "Fatal Python error: Segmentation fault"

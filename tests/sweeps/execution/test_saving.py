@@ -32,7 +32,7 @@ from sweeps.cli.main import sweeps as command
 from sweeps.execution.checkpoints import clean_up
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.spec import load_spec
-from sweeps.study import read_state
+from sweeps.study import SweepCheckpoints, SweepFolder, read_state
 from sweeps.tracking.store import store_uri
 from sweeps.trial_record import Outcome
 from sweeps.winner import log_winner
@@ -118,12 +118,13 @@ class TestKeep:
             )
             for number, (loss, accuracy, epochs) in enumerate([(0.1, 0.3, 2), (0.2, 0.4, 2), (0.3, 0.9, 1), (1, 0, 2)])
         ]  # fmt: skip
+        folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in records:
-            (tmp_path / record.key).mkdir()
+            (folder.checkpoints / record.key).mkdir(parents=True)
 
-        clean_up(records[-1], records=records, plan=plan, checkpoints=tmp_path)
+        clean_up(records[-1], records=records, plan=plan, checkpoints=SweepCheckpoints(folder))
 
-        assert [(tmp_path / record.key).exists() for record in records] == [True, True, False, False]
+        assert [(folder.checkpoints / record.key).exists() for record in records] == [True, True, False, False]
 
     def test_what_may_be_kept_is_a_number_or_all(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny(**GRID, keep={"best": -1})))

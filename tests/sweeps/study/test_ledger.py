@@ -336,7 +336,7 @@ class TestAfterADriverDied:
     def test_one_killed_between_the_outcome_and_the_tell_is_mended(self, runs: Path) -> None:
         tiny = grid(runs)
         train(tiny.open(), 0.3, 0.4, outcome=None)
-        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_journal())
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
         optuna.Trial(study, study.trials[0]._trial_id).set_user_attr("outcome", "complete")
 
         reopened = tiny.open()
@@ -348,7 +348,7 @@ class TestAfterADriverDied:
     def test_one_killed_between_an_epochs_note_and_its_value_is_mended(self, runs: Path) -> None:
         tiny = grid(runs)
         next_trial(tiny.open())
-        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_journal())
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
         optuna.Trial(study, study.trials[0]._trial_id).set_user_attr("epoch:0001", epoch(1, 0.3).as_dict())
 
         tiny.open()
@@ -378,7 +378,7 @@ class TestAfterADriverDied:
     def test_one_killed_before_it_noted_what_it_proposed_leaves_no_open_trial(self, runs: Path) -> None:
         tiny = grid(runs)
         tiny.open()
-        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_journal())
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
         study.ask()
         study.enqueue_trial({"optimizer.lr": 0.05})
 

@@ -110,7 +110,7 @@ def test_another_definition_is_refused_key_by_key(start: Start) -> None:
         '  method: was "random", is null',
         "give the file another name, undo the change, or begin anew under this name with --new",
     ]
-    assert len(optuna.get_all_study_names(start.folder.open_journal())) == 1
+    assert len(optuna.get_all_study_names(start.folder.open_study_storage())) == 1
 
 
 def test_with_new_another_definition_is_another_study_whose_numbers_go_on(start: Start) -> None:
@@ -170,7 +170,7 @@ class TestAnEditedNetwork:
 
     def test_a_study_of_an_older_version_is_judged_by_what_its_trials_were_trained_with(self, start: Start) -> None:
         config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
-        study = optuna.create_study(storage=start.folder.open_journal(), study_name=NAME, direction="maximize")
+        study = optuna.create_study(storage=start.folder.open_study_storage(), study_name=NAME, direction="maximize")
         add_trial(study, config=config, source="1")
         add_trial(study)
 

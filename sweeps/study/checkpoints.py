@@ -1,0 +1,111 @@
+"""The checkpoints of a sweep, each in a folder that is called by its run's key: on a disk, or in a bucket."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from cifar_core.files import atomic_write, previous_file
+from sweeps.errors import StoreError
+from sweeps.storage import Bucket, is_bucket
+from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
+
+
+class SweepCheckpoints:
+    """Where a sweep's trials leave their checkpoints, as its driver sees it."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        storage = folder.place.storage
+        self._bucket = Bucket(storage) if storage is not None and is_bucket(storage) else None
+        self._below = f"sweeps/{folder.sweep}/checkpoints"
+        self._local = folder.checkpoints if storage is None or self._bucket else Path(storage) / self._below
+
+    def address(self, key: str) -> str:
+        """Return the folder of a run's checkpoint as a worker is told it: a path, or a URL."""
+        if self._bucket is not None:
+            return self._bucket.url(f"{self._below}/{key}")
+        return str(self._local / key)
+
+    def file(self, key: str) -> str | None:
+        """Return the path or the URL of a run's newest checkpoint, None where there is none.
+
+        Raises:
+            StoreError: the storage does not answer, or refuses.
+        """
+        if self._bucket is None:
+            path = self._local / key / CHECKPOINT_FILE
+            return str(path) if path.exists() else None
+        name = f"{self._below}/{key}/{CHECKPOINT_FILE}"
+        return self._bucket.url(name) if name in self._bucket.names(f"{self._below}/{key}") else None
+
+    def remove(self, key: str) -> None:
+        """Delete what a run that will not go on has left."""
+        shutil.rmtree(self._local / key, ignore_errors=True)
+        if self._bucket is not None:
+            # What stays there costs room and nothing else.
+            with contextlib.suppress(StoreError):
+                self._bucket.delete(f"{self._below}/{key}")
+
+    def remove_previous(self, key: str) -> None:
+        """Delete the checkpoint before the newest one of a run that is at its end."""
+        before = previous_file(self._local / key / CHECKPOINT_FILE)
+        before.unlink(missing_ok=True)
+        if self._bucket is not None:
+            with contextlib.suppress(StoreError):
+                self._bucket.delete(f"{self._below}/{key}/{before.name}")
+
+    def remove_all(self) -> None:
+        """Delete everything that lies outside the sweep's own folder.
+
+        Raises:
+            StoreError: the storage does not answer, or refuses.
+        """
+        if self._bucket is not None:
+            self._bucket.delete(self._below.rpartition("/")[0])
+        elif self._local.is_dir():
+            shutil.rmtree(self._local.parent)
+
+    def fetch(self, key: str) -> Path | None:
+        """Return a run's checkpoint as a file of this machine, None where there is none.
+
+        Raises:
+            StoreError: the storage does not answer, or refuses.
+        """
+        path = self._local / key / CHECKPOINT_FILE
+        if self._bucket is None or path.exists():
+            return path if path.exists() else None
+        content = self._bucket.read(f"{self._below}/{key}/{CHECKPOINT_FILE}")
+        if content is None:
+            return None
+        with atomic_write(path) as file:
+            file.write(content)
+        return path
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep a copy of another sweep's checkpoint as this one's.
+
+        Raises:
+            StoreError: the storage does not answer, or refuses.
+        """
+        if self._bucket is not None:
+            self._bucket.write(f"{self._below}/{key}/{CHECKPOINT_FILE}", content)
+            return
+        with atomic_write(self._local / key / CHECKPOINT_FILE) as file:
+            file.write(content)
+
+
+def find_checkpoints(runs: Path, key: str) -> Iterator[Path]:
+    """Yield every checkpoint of a run, of whichever sweep, as a file of this machine: those that lie here first.
+
+    Raises:
+        StoreError: the storage of a sweep does not answer, or refuses.
+    """
+    here = sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}"))
+    yield from here
+    elsewhere = sorted(path.parent.name for path in runs.glob("sweeps/*/place.json"))
+    for sweep in elsewhere:
+        found = SweepCheckpoints(SweepFolder(runs, sweep)).fetch(key)
+        if found is not None and found not in here:
+            yield found
