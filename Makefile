@@ -13,7 +13,7 @@ ARGS ?=
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-full mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-full cluster-test mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,10 +54,13 @@ ui: setup ## Open MLflow's pages on the recorded runs
 	$(BIN)/sweeps ui $(ARGS)
 
 test: data ## Run the tests
-	$(BIN)/python -m pytest -m 'not full_width' $(ARGS)
+	$(BIN)/python -m pytest -m 'not full_width and not cluster' $(ARGS)
 
 test-full: data ## Run the tests, the golden losses at full width too
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
+
+cluster-test: data ## Run a sweep on three machines with Ray, S3, PostgreSQL and an MLflow server, and break each of them
+	$(BIN)/python -m pytest -m cluster -s tests/sweeps/cluster $(ARGS)
 
 mutants: data ## Change the code a little, 5,000 times over, and see that a test notices (an hour; can be interrupted)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,mutants]'
