@@ -231,7 +231,7 @@ _REASONS = (
 
 def _reason(error: Exception) -> str:
     """Return in words what is wrong with a storage, by what its library says of it."""
-    said = without_secrets(" ".join(str(error).split()))
+    said = without_secrets(" ".join(str(error).split()).partition("; Details:")[0])
     if isinstance(error, ImportError):
         return f"needs a package that is not installed here: {said}"
     for signs, reason in _REASONS:
