@@ -28,7 +28,8 @@ from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.progress import headline, redraws, show_progress
 from sweeps.execution.ray_environment import prepare_environment
-from sweeps.execution.slots import Slots
+from sweeps.execution.slot_watch import SlotWatch
+from sweeps.execution.slots import Slots, require_custom
 from sweeps.execution.start import RunOptions, RunSummary
 from sweeps.execution.stopping import Stopping
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
@@ -63,6 +64,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     """
     folder = SweepFolder(options.runs.resolve(), plan.name)
     targets = parse_targets([*plan.notify, *options.notify])
+    require_custom(plan.resources, address=None if options.backend == "inline" else options.ray_address)
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
     sources = _sources(plan)
@@ -290,6 +292,7 @@ class _Start:
                     test_step.on_change,
                     lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=folder.checkpoints),
                     watch.on_change,
+                    SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
                     self._notifier.on_change,
                 ]
                 backend.run(

@@ -165,6 +165,19 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         tiny(start_with=[{"optimizer.lrr": 0.01}]),
         ("start_with[0].optimizer.lrr", "did you mean 'optimizer.lr'?"),
     ),
+    "cores as a custom resource": (
+        tiny(resources={"custom": {"cpu": 2}}),
+        ("resources.custom", "'cpu' is no custom resource", "resources.cpus_per_trial"),
+    ),
+    "memory as a custom resource": (tiny(resources={"custom": {"memory": 2}}), ("'memory' is no custom resource",)),
+    "a custom resource without a name": (tiny(resources={"custom": {" ": 2}}), ("resources.custom", "without a name")),
+    "nothing of a custom resource": (tiny(resources={"custom": {"fast": 0}}), ("0 fast", "0.0001 is the least")),
+    "one and a half of a custom resource": (
+        tiny(resources={"custom": {"fast": 1.5}}),
+        ("1.5 fast", "a fraction below 1 or a whole number"),
+    ),
+    "one and a half GPUs": (tiny(resources={"gpus_per_trial": 1.5}), ("1.5 GPUs", "a fraction below 1")),
+    "unknown placement": (tiny(resources={"placement": "wide"}), ("resources.placement", "'spread' or 'pack'")),
     "a ladder": (tiny(rungs=[]), ("is a ladder", "sweeps ladder")),
 }
 
@@ -183,6 +196,19 @@ def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_key_and_remedy(
     assert len(result.stderr.splitlines()) == 1
     for word in words:
         assert word in result.stderr
+    assert not runs.exists()
+
+
+def test_custom_resources_without_a_cluster_are_refused_before_anything_is_started(
+    tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    path = write_yaml(tmp_path, tiny(resources={"custom": {"fast": 2}}))
+
+    result = cli("run", path, "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "ray start --resources='{\"fast\": 2}'" in result.stderr
     assert not runs.exists()
 
 
