@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -99,30 +100,42 @@ def test_a_head_node_without_a_core_is_no_slot() -> None:
     assert slots_on([{"node:__internal_head__": 1.0, "memory": 1e9}, {"CPU": 2}]).count == 2
 
 
-AMOUNTS = st.fixed_dictionaries(
-    {"CPU": st.integers(0, 3), "GPU": st.integers(0, 2), "fast": st.sampled_from([0, 0.5, 1, 2])}
-)
+CPUS, GPUS, FAST = range(7), range(3), (0, 0.5, 1, 2)
+"""What a node may have."""
+CORES_EACH, GPUS_EACH, FAST_EACH = (1, 2), (0, 0.29, 1 / 3, 0.4, 0.5, 0.6, 1, 2), (0, 0.5, 1)
+"""What a trial may hold."""
 
 
-@settings(max_examples=60)
-@given(
-    st.lists(AMOUNTS, min_size=1, max_size=3),
-    st.integers(1, 2),
-    st.sampled_from([0, 0.29, 1 / 3, 0.4, 0.5, 1, 2]),
-    st.sampled_from([0, 0.5, 1]),
-)
-def test_every_slot_that_is_counted_is_one_where_a_trial_can_be_put_and_there_is_no_other(
-    nodes: list[dict[str, float]], cores: int, gpus: float, fast: float
-) -> None:
-    custom = {"fast": fast} if fast else {}
-    most = sum(most_on(node["CPU"], (1.0,) * int(node["GPU"]), node["fast"], cores, gpus, fast) for node in nodes)
-
+def count_on(nodes: Sequence[tuple[int, int, float]], cores: int, gpus: float, fast: float) -> tuple[int, int]:
+    """Return how many slots are counted on nodes, and how many trials can really be put there."""
+    offers = [{"CPU": node[0], "GPU": node[1], "fast": node[2]} for node in nodes]
+    most = sum(most_on(node[0], (1.0,) * node[1], node[2], cores, gpus, fast) for node in nodes)
     try:
-        count = slots_on(nodes, cpus_per_trial=cores, gpus_per_trial=gpus, custom=custom).count
+        custom = {"fast": fast} if fast else {}
+        return slots_on(offers, cpus_per_trial=cores, gpus_per_trial=gpus, custom=custom).count, most
     except SweepError:
-        count = 0
+        return 0, most
 
-    assert count == most
+
+def test_every_slot_that_is_counted_on_a_node_is_one_where_a_trial_can_be_put_and_there_is_no_other() -> None:
+    cases = list(itertools.product(CPUS, GPUS, FAST, CORES_EACH, GPUS_EACH, FAST_EACH))
+
+    wrong = [case for case in cases if len(set(count_on([case[:3]], *case[3:]))) > 1]
+
+    assert wrong == []
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(*map(st.sampled_from, (CPUS, GPUS, FAST))), min_size=2, max_size=5),
+    *map(st.sampled_from, (CORES_EACH, GPUS_EACH, FAST_EACH)),
+)
+def test_what_is_left_on_several_nodes_is_no_slot(
+    nodes: list[tuple[int, int, float]], cores: int, gpus: float, fast: float
+) -> None:
+    counted, most = count_on(nodes, cores, gpus, fast)
+
+    assert counted == most
 
 
 @lru_cache
