@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SpecError
-from sweeps.spec import SweepSpec, is_ladder, load_ladder, load_spec
+from sweeps.spec import Resources, SweepSpec, is_ladder, load_ladder, load_spec
 from sweeps.spec.settings import parse_duration
 
 ROOT = Path(__file__).parents[3]
@@ -418,3 +419,12 @@ def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: P
         again.write_text(spec.to_yaml(), encoding="utf-8")
         assert load_spec(again) == spec
         assert load_spec(again).definition() == spec.definition()
+
+
+def test_what_a_trial_holds_and_where_it_is_placed_makes_no_other_study_and_goes_into_it_as_json() -> None:
+    resources = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "custom": {"fast": 1}, "placement": "spread"}
+    plain, placed = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
+
+    assert placed.definition() == plain.definition()
+    stored = json.loads(json.dumps(placed.resources.model_dump(mode="json")))
+    assert Resources.model_validate(stored) == placed.resources
