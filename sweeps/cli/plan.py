@@ -13,6 +13,8 @@ from sweeps.errors import SweepError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sweeps.spec import Resources
+
 
 @click.command()
 @click.argument("file", type=FILE)
@@ -81,6 +83,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     early = spec.early_terminate
     stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
     print_sentence(console, f"{trials} trials{of} by {spec.method} search, {stopping}; {slots.describe()}")
+    _say_what_is_not_counted(spec.resources, console)
     if probe:
         cost = estimate_cost(configs, trials=trials, early=early, slots=slots.count, threads=slots.cpus)
         print_sentence(
@@ -138,9 +141,23 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, fi
             print_sentence(console, f"  {name} takes about {duration(seconds)}{each} of that on one slot")
     else:
         print_sentence(console, f"{rungs}, {epochs} epochs on {slots.describe()}")
+    _say_what_is_not_counted(ladder.resources, console)
     if ladder.measured_on is MeasuredOn.VALIDATION:
         images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
         print_sentence(
             console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
         )
     print_sentence(console, f"nothing was started: `sweeps ladder {file}{' --final' if final else ''}` does")
+
+
+def _say_what_is_not_counted(resources: Resources, console: Console) -> None:
+    """Say which of a trial's resources only a cluster has: the slots are this machine's."""
+    from sweeps.formatting import print_sentence
+
+    if resources.custom:
+        asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.custom.items())
+        print_sentence(
+            console,
+            f"each trial also holds {asked} (resources.custom): it runs on a Ray cluster whose nodes offer that, with "
+            "--address, and not on this machine alone, whose slots these are",
+        )

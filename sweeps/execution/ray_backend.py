@@ -24,6 +24,8 @@ from sweeps.execution.job import Job, Splits
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
+from sweeps.execution.ray_nodes import ClusterSlots, nodes
+from sweeps.execution.ray_placement import request_of
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.slots import Slots, slots_of
@@ -35,6 +37,9 @@ from sweeps.trial_record import Outcome, TrialRecord
 
 OBJECT_STORE_BYTES = 1_000_000_000
 """Room for one copy of the images and what Ray itself puts there; more where a sweep splits them in many ways."""
+
+ANY_NUMBER = "1000000"
+"""Of trials that wait for their slot, as Tune's environment takes it."""
 
 
 class RayBackend:
@@ -70,7 +75,7 @@ class RayBackend:
         self._runs = runs
         self._log = log
         self._held = contextlib.ExitStack()
-        self._slots: Slots | None = None
+        self._cluster: ClusterSlots | None = None
         self._names = itertools.count()
 
     def __enter__(self) -> RayBackend:
@@ -79,8 +84,8 @@ class RayBackend:
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
-            found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
+            found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
+            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
             self._held = held.pop_all()
         return self
 
@@ -127,8 +132,12 @@ class RayBackend:
             ray.shutdown()
 
     def slots(self) -> Slots:
-        assert self._slots is not None, "use it in a with statement"
-        return self._slots
+        return self._cluster_slots.slots
+
+    @property
+    def _cluster_slots(self) -> ClusterSlots:
+        assert self._cluster is not None, "use it in a with statement"
+        return self._cluster
 
     def run(
         self,
@@ -142,7 +151,7 @@ class RayBackend:
         while True:
             tuner = self._tuner(calls, splits=splits, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._log), self._watch():
+                with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
                     tuner.fit()
             except Exception as error:
                 if calls.failure is not None:
@@ -167,7 +176,7 @@ class RayBackend:
 
     def measure(self, checkpoint: str) -> Measurement:
         slots = self.slots()
-        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus)(_measured)
+        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
         result = task.remote(checkpoint, slots)
 
         def measurement(wait: bool) -> TestResult | None:
@@ -184,16 +193,17 @@ class RayBackend:
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
-        slots = self.slots()
-        # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)
+        slots = self._cluster_slots
+        # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly, and a node
+        # that joins. The searcher proposes none without a slot.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
         trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, splits=splits), {"cpu": slots.cpus, "gpu": slots.gpus}
+            tune.with_parameters(TrialTrainable, splits=splits), request_of(slots.slots, self._resources.placement)
         )
         return tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(calls, job_of=job_of, slots=slots.count),
+                search_alg=LedgerSearcher(calls, job_of=job_of, slots=lambda: slots.count(calls)),
                 scheduler=LedgerScheduler(calls),
                 num_samples=-1,
                 reuse_actors=True,

@@ -62,6 +62,10 @@ class LedgerCalls:
     def live(self) -> int:
         return self._ledger.live
 
+    @property
+    def to_come(self) -> int | None:
+        return self._ledger.to_come
+
     def next_job(self, job_of: Callable[[TrialRecord], Job]) -> Job | Exhausted | None:
         try:
             proposed = EXHAUSTED if self.failure else self._ledger.next_trial()
@@ -87,16 +91,19 @@ class _Unpickled:
 
 
 class LedgerSearcher(_Unpickled, Searcher):
-    """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more."""
+    """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more.
 
-    def __init__(self, ledger: LedgerCalls, *, job_of: Callable[[TrialRecord], Job], slots: int) -> None:
+    Nothing before there is a slot for it: a configuration is worth more the more results it was proposed after.
+    """
+
+    def __init__(self, ledger: LedgerCalls, *, job_of: Callable[[TrialRecord], Job], slots: Callable[[], int]) -> None:
         super().__init__(metric=None, mode=None)
         self._ledger = ledger
         self._job_of = job_of
         self._slots = slots
 
     def suggest(self, trial_id: str) -> Any:
-        if self._ledger.live >= self._slots:
+        if self._ledger.live >= self._slots():
             return None
         job = self._ledger.next_job(self._job_of)
         if isinstance(job, Exhausted):

@@ -30,7 +30,8 @@ from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.plan import RESOURCES, STORAGE, RunPlan
 from sweeps.execution.progress import headline, redraws, show_progress
 from sweeps.execution.ray_environment import prepare_environment
-from sweeps.execution.slots import Slots
+from sweeps.execution.slot_watch import SlotWatch
+from sweeps.execution.slots import Slots, require_custom
 from sweeps.execution.start import RunOptions, RunSummary
 from sweeps.execution.stopping import Stopping
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
@@ -69,6 +70,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_place(flag=flag, file=plan.place))
     folder.require(asked_place(flag=flag, file=plan.place, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
+    require_custom(plan.resources, address=None if options.backend == "inline" else options.ray_address)
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
         _require_folder(folder, "TensorBoard's curves")
@@ -347,6 +349,7 @@ class _Start:
                     test_step.on_change,
                     lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=self._checkpoints),
                     watch.on_change,
+                    SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
                     self._notifier.on_change,
                 ]
                 backend.run(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sweeps.errors import SweepError
 from sweeps.formatting import plural
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
+
+CPU, GPU = "CPU", "GPU"
+UNIT = 10_000
+"""Ray counts in ten-thousandths, and cuts off what is below: three thirds of a GPU are one GPU."""
+
+Amounts = Mapping[str, float]
+"""What a node offers or a trial holds, by Ray's names: `CPU`, `GPU`, and the custom resources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,39 +25,113 @@ class Slots:
     count: int
     cpus: int
     gpus: float
+    custom: Amounts = field(default_factory=dict)
+    """Ray's custom resources, by name."""
 
     @property
     def device(self) -> str:
         return "cuda" if self.gpus else "cpu"
 
+    @property
+    def holds(self) -> dict[str, float]:
+        """Return what one trial holds, by Ray's names."""
+        gpus = {GPU: self.gpus} if self.gpus else {}
+        return {CPU: float(self.cpus), **gpus, **self.custom}
+
     def describe(self) -> str:
         held = f"{self.gpus:g} GPU" if self.gpus else plural(self.cpus, "core")
-        return f"{plural(self.count, 'slot')} of {held}"
+        custom = "".join(f" and {amount:g} {name}" for name, amount in self.custom.items())
+        return f"{plural(self.count, 'slot')} of {held}{custom}"
+
+    def on(self, nodes: Sequence[Amounts], limits: Limits) -> Slots:
+        """Return as many of these as there are on other nodes: some joined, some died.
+
+        At least one: where no node is left that has what a trial needs, one trial waits for such a node.
+        """
+        return replace(self, count=max(1, _limited(sum(fitting(self.holds, node) for node in nodes), limits)))
 
 
-def slots_of(resources: Resources, limits: Limits, *, cpus: float, gpus: float) -> Slots:
-    """Return the slots that a machine or cluster of so many CPUs and GPUs offers.
+def slots_of(resources: Resources, limits: Limits, nodes: Sequence[Amounts]) -> Slots:
+    """Return the slots that a machine's or a cluster's nodes offer: a trial is on one of them, never on two.
 
     Raises:
-        SweepError: one trial needs more than there is.
+        SweepError: one trial needs more than any node has.
     """
-    each = resources.gpus_per_trial
-    gpus_each = (1.0 if gpus else 0.0) if each == "auto" else float(each)
-    count = int(cpus // resources.cpus_per_trial)
-    if gpus_each:
-        # A fraction is counted GPU by GPU: a trial cannot use halves of two.
-        on_gpus = int(gpus) * int(1 / gpus_each + 1e-9) if gpus_each < 1 else int(gpus // gpus_each)
-        count = min(count, on_gpus)
+    asked = resources.gpus_per_trial
+    if asked == "auto":
+        asked = 1.0 if any(node.get(GPU, 0) >= 1 for node in nodes) else 0.0
+    slots = Slots(count=0, cpus=resources.cpus_per_trial, gpus=float(asked), custom=resources.custom)
+    count = sum(fitting(slots.holds, node) for node in nodes)
     if count < 1:
-        raise SweepError(
-            f"a trial asks for {resources.cpus_per_trial} CPUs and {gpus_each:g} GPUs, but there are {cpus:g} and "
-            f"{gpus:g}: lower resources.cpus_per_trial or resources.gpus_per_trial"
-        )
-    if limits.max_concurrent_trials != "auto":
-        count = min(count, limits.max_concurrent_trials)
-    return Slots(count=count, cpus=resources.cpus_per_trial, gpus=gpus_each)
+        raise SweepError(_no_room(slots.holds, nodes))
+    return replace(slots, count=_limited(count, limits))
 
 
 def local_slots(resources: Resources, limits: Limits) -> Slots:
-    """Return the slots of this machine without starting Ray."""
-    return slots_of(resources, limits, cpus=core_count(), gpus=local_gpus())
+    """Return the slots of this machine without starting Ray; custom resources, which it does not have, left out."""
+    local = resources.model_copy(update={"custom": {}})
+    return slots_of(local, limits, [{CPU: core_count(), GPU: local_gpus()}])
+
+
+def require_custom(resources: Resources, *, address: str | None) -> None:
+    """Check that there is a cluster where a trial asks for what only a cluster's nodes can offer.
+
+    Raises:
+        SweepError: this machine alone is to be used.
+    """
+    if resources.custom and address is None:
+        offers = ", ".join(f'"{name}": {amount:g}' for name, amount in resources.custom.items())
+        raise SweepError(
+            f"resources.custom asks for {', '.join(resources.custom)}, which this machine alone does not offer: use "
+            f"a Ray cluster (--address HOST:PORT) whose nodes do, each begun with "
+            f"`ray start --resources='{{{offers}}}'`, or leave it out"
+        )
+
+
+def fitting(holds: Amounts, node: Amounts) -> int:
+    """Return how many trials fit on a node beside each other.
+
+    A fraction of a GPU is counted GPU by GPU: a trial cannot use parts of two.
+    """
+    counts = []
+    for name, amount in holds.items():
+        each, there = _units(amount), _units(node.get(name, 0))
+        if name == GPU and each < UNIT:
+            counts.append(there // UNIT * (UNIT // each))
+        else:
+            counts.append(there // each)
+    return min(counts)
+
+
+def _units(amount: float) -> int:
+    # Not a hair below what is meant: 0.29 * 10,000 is.
+    return int(amount * UNIT + 1e-6)
+
+
+def _limited(count: int, limits: Limits) -> int:
+    return count if limits.max_concurrent_trials == "auto" else min(count, limits.max_concurrent_trials)
+
+
+def _no_room(holds: Amounts, nodes: Sequence[Amounts]) -> str:
+    """Return what a trial needs, what there is, and what to do about it."""
+    # By what is asked for: a hundred cores are of no use to a trial that needs a GPU.
+    nearest = max(nodes, key=lambda node: sum(min(1.0, node.get(name, 0) / holds[name]) for name in holds), default={})
+    there = {name: nearest.get(name, 0) for name in holds}
+    where = (
+        f"no node has that: the one that comes nearest has {_listed(there)}"
+        if len(nodes) > 1
+        else f"there are {_listed(there)}"
+    )
+    add = ", or add a node that has it" if len(nodes) > 1 else ""
+    keys = {CPU: "resources.cpus_per_trial", GPU: "resources.gpus_per_trial"}
+    short = [keys.get(name, f"resources.custom.{name}") for name in holds if there[name] < holds[name]]
+    lower = " or ".join(short)
+    return f"a trial asks for {_listed(holds)}, but {where}: lower {lower}{add}"
+
+
+def _listed(amounts: Amounts) -> str:
+    def named(name: str, amount: float) -> str:
+        return f"{amount:g} {name}" + ("s" if name in (CPU, GPU) and amount != 1 else "")
+
+    *others, last = [named(name, amount) for name, amount in amounts.items()]
+    return f"{', '.join(others)} and {last}" if others else last

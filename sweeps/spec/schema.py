@@ -18,7 +18,7 @@ from cifar_core.json_schema import DRAFT, Schema, record_schema
 from sweeps.spec.ladder import LadderFile
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.scale import SIZED
-from sweeps.spec.settings import DURATION, METRICS, NAME, Metric
+from sweeps.spec.settings import BUILT_IN_RESOURCES, DURATION, METRICS, NAME, Metric
 from sweeps.spec.sweep import SweepSpec
 
 FileKind = Literal["sweep", "ladder"]
@@ -26,6 +26,9 @@ FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 
 OPTIONS = r"^model\.options\.[^.]+$"
 """Paths of the options of a network of one's own."""
+
+_BUILT_IN = "^(" + "|".join("".join(f"[{c.upper()}{c}]" for c in name) for name in BUILT_IN_RESOURCES) + r")?\s*$"
+"""Of no name, or of one that is Ray's own, in large letters or small: an editor's patterns know no flag for that."""
 
 _RANGES = ["uniform", "int_uniform", "q_uniform", "log_uniform_values"]
 _LISTS = ["categorical", "constant"]
@@ -162,6 +165,11 @@ def _file(record: type[SweepSpec | LadderFile], *, title: str, description: str)
     }
     gpus = [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "minimum": 0}]
     properties["resources"]["properties"]["gpus_per_trial"]["anyOf"] = gpus
+    amounts = [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}]
+    properties["resources"]["properties"]["custom"] |= {
+        "propertyNames": {"not": {"pattern": _BUILT_IN}},
+        "additionalProperties": {"anyOf": amounts},
+    }
     one_or_more = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
     properties["notify"] = {**{key: properties["notify"][key] for key in ("title", "description")}, **one_or_more}
     if "metric" in properties:

@@ -23,6 +23,15 @@ METRICS = {
     "train_loss": "minimize",
     "train_accuracy": "maximize",
 }
+BUILT_IN_RESOURCES = {
+    "cpu": "cpus_per_trial",
+    "gpu": "gpus_per_trial",
+    "memory": None,
+    "object_store_memory": None,
+}
+"""Ray's own resources, in lower case, to the key of a trial's share; None: a trial holds none of it."""
+LEAST_AMOUNT = 0.0001
+"""Ray counts in these."""
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
 
 
@@ -157,13 +166,37 @@ class Resources(StrictModel):
     """CPU cores of one trial, and its threads."""
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
     """auto: a whole GPU where there are any. A fraction lets several trials share one."""
+    custom: dict[str, float] = Field(default_factory=dict)
+    """Custom resources of a Ray cluster's nodes: name, as in `ray start --resources`, to amount."""
+    placement: Literal["auto", "spread", "pack"] = "auto"
+    """Which of a cluster's nodes with room is taken: spread: the one with the fewest trials; pack: with the most."""
 
     @field_validator("gpus_per_trial")
     @classmethod
     def _check_gpus(cls, value: float | str) -> float | str:
-        if isinstance(value, float) and value > 1 and value != int(value):
-            raise ValueError(f"{value} GPUs: a fraction below 1 or a whole number")
+        if isinstance(value, float) and value:
+            _check_amount(value, "GPUs")
         return value
+
+    @field_validator("custom")
+    @classmethod
+    def _check_custom(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, amount in value.items():
+            if not name.strip():
+                raise ValueError("a custom resource without a name")
+            if name.strip().lower() in BUILT_IN_RESOURCES:
+                key = BUILT_IN_RESOURCES[name.strip().lower()]
+                raise ValueError(f"{name!r} is no custom resource" + (f": use resources.{key}" if key else ""))
+            _check_amount(amount, name)
+        return value
+
+
+def _check_amount(amount: float, name: str) -> None:
+    """Check that Ray can count so much of a resource: it takes whole numbers, and parts of one to four digits."""
+    if amount > 1 and amount != int(amount):
+        raise ValueError(f"{amount:g} {name}: a fraction below 1 or a whole number")
+    if amount < LEAST_AMOUNT:
+        raise ValueError(f"{amount:g} {name}: {LEAST_AMOUNT:g} is the least")
 
 
 class EarlyTerminate(StrictModel):

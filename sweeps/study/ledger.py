@@ -170,6 +170,14 @@ class Ledger:
         bounds = [bound for bound in (self._run_cap, total) if bound is not None]
         return min(bounds) if bounds else None
 
+    @property
+    def to_come(self) -> int | None:
+        """Trials that are still to be handed out, None where only the space decides."""
+        if self.target is None:
+            return None
+        fresh = 0 if self._exhausted else max(0, self.target - len(self._records))
+        return fresh + len(self._begun) + len(self._to_retry)
+
     def next_trial(self) -> TrialRecord | Exhausted | None:
         """Return the next trial to train, None while only a running one can tell more, or `EXHAUSTED`."""
         begun = self._begun.next(live=self.live)

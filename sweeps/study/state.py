@@ -79,6 +79,8 @@ class SweepState:
         self.limit = limit
         self._records = {record.number: record for record in records}
         self.began = time.time() if began is None else began
+        self._slots_since = self.began
+        self._slot_seconds = 0.0
         self._done_before = sum(
             record.outcome.is_final and (began is None or _end(record) < began) for record in records
         )
@@ -98,6 +100,13 @@ class SweepState:
         before = self._records.get(record.number)
         self._records[record.number] = record
         return record.outcome.is_final and (before is None or not before.outcome.is_final)
+
+    def count_slots(self, slots: int, *, now: float | None = None) -> None:
+        """Take note that there are more slots from now on, or fewer."""
+        now = time.time() if now is None else now
+        self._slot_seconds += (now - self._slots_since) * (self.slots or 1)
+        self._slots_since = now
+        self.slots = slots
 
     def value(self, record: TrialRecord) -> float | None:
         """Return the metric of a trial's last epoch, None before its first."""
@@ -141,7 +150,9 @@ class SweepState:
         if self.target is None or fresh < max(2, self.slots or 1):
             return None
         now = time.time() if now is None else now
-        return (now - self.began) / fresh * (self.target - self.done)
+        slots = self.slots or 1
+        spent = self._slot_seconds + (now - self._slots_since) * slots
+        return spent / fresh * (self.target - self.done) / slots
 
     def last_change(self) -> float | None:
         """Return the Unix time of the last epoch or end, None where nothing happened yet."""

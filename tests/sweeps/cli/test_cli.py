@@ -173,6 +173,17 @@ class TestPlan:
         assert result.exit_code == 0, result.output
         assert "2 rungs, 2 epochs on" in result.stdout
 
+    @pytest.mark.parametrize("kind", ["sweep", "ladder"])
+    def test_it_says_that_custom_resources_are_a_clusters(self, kind: str, tmp_path: Path, cli: Cli) -> None:
+        ladder = {"name": "steps", "base": {"epochs": 1}, "rungs": [{"name": "a"}]}
+        asked = {"resources": {"custom": {"fast": 2}}}
+
+        result = cli("plan", write_yaml(tmp_path, tiny(**asked) if kind == "sweep" else ladder | asked), "--no-probe")
+
+        assert result.exit_code == 0, result.output
+        assert "each trial also holds 2 fast (resources.custom)" in " ".join(result.stdout.split())
+        assert "with --address" in " ".join(result.stdout.split())
+
     def test_a_network_that_cannot_be_built_is_refused(self, tmp_path: Path, cli: Cli) -> None:
         base = {"epochs": 1, "model": {"name": "no_such_net:Net"}}
         result = cli(

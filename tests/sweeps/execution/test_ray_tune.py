@@ -38,15 +38,18 @@ def job_of(record: TrialRecord) -> Job:
 def test_no_more_trials_are_handed_out_than_there_are_slots() -> None:
     full, free = Calls(live=2), Calls(live=1)
 
-    assert LedgerSearcher(full, job_of=job_of, slots=2).suggest("a") is None
+    assert LedgerSearcher(full, job_of=job_of, slots=lambda: 2).suggest("a") is None
     assert full.asked == 0
-    assert LedgerSearcher(free, job_of=job_of, slots=2).suggest("a")["checkpoint"] == ""
+    assert LedgerSearcher(free, job_of=job_of, slots=lambda: 2).suggest("a")["checkpoint"] == ""
     assert free.asked == 1
 
 
 def test_the_end_is_said_and_a_wait_is_no_end() -> None:
-    assert LedgerSearcher(Calls(live=0, answer=EXHAUSTED), job_of=job_of, slots=2).suggest("a") == Searcher.FINISHED
-    assert LedgerSearcher(Calls(live=1, answer=None), job_of=job_of, slots=2).suggest("a") is None
+    assert (
+        LedgerSearcher(Calls(live=0, answer=EXHAUSTED), job_of=job_of, slots=lambda: 2).suggest("a")
+        == Searcher.FINISHED
+    )
+    assert LedgerSearcher(Calls(live=1, answer=None), job_of=job_of, slots=lambda: 2).suggest("a") is None
 
 
 class BrokenLedger:
@@ -59,5 +62,5 @@ class BrokenLedger:
 def test_what_the_ledger_raises_is_kept_and_ends_the_search() -> None:
     calls = LedgerCalls(cast(Ledger, BrokenLedger()))
 
-    assert LedgerSearcher(calls, job_of=job_of, slots=2).suggest("a") == Searcher.FINISHED
+    assert LedgerSearcher(calls, job_of=job_of, slots=lambda: 2).suggest("a") == Searcher.FINISHED
     assert isinstance(calls.failure, OSError)

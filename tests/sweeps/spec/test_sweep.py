@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SpecError
-from sweeps.spec import SweepSpec, is_ladder, load_ladder, load_spec
+from sweeps.spec import Resources, SweepSpec, is_ladder, load_ladder, load_spec
 from sweeps.spec.settings import parse_duration
 
 ROOT = Path(__file__).parents[3]
@@ -165,6 +166,19 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         tiny(start_with=[{"optimizer.lrr": 0.01}]),
         ("start_with[0].optimizer.lrr", "did you mean 'optimizer.lr'?"),
     ),
+    "cores as a custom resource": (
+        tiny(resources={"custom": {"cpu": 2}}),
+        ("resources.custom", "'cpu' is no custom resource", "resources.cpus_per_trial"),
+    ),
+    "memory as a custom resource": (tiny(resources={"custom": {"memory": 2}}), ("'memory' is no custom resource",)),
+    "a custom resource without a name": (tiny(resources={"custom": {" ": 2}}), ("resources.custom", "without a name")),
+    "nothing of a custom resource": (tiny(resources={"custom": {"fast": 0}}), ("0 fast", "0.0001 is the least")),
+    "one and a half of a custom resource": (
+        tiny(resources={"custom": {"fast": 1.5}}),
+        ("1.5 fast", "a fraction below 1 or a whole number"),
+    ),
+    "one and a half GPUs": (tiny(resources={"gpus_per_trial": 1.5}), ("1.5 GPUs", "a fraction below 1")),
+    "unknown placement": (tiny(resources={"placement": "wide"}), ("resources.placement", "'spread' or 'pack'")),
     "a ladder": (tiny(rungs=[]), ("is a ladder", "sweeps ladder")),
 }
 
@@ -183,6 +197,19 @@ def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_key_and_remedy(
     assert len(result.stderr.splitlines()) == 1
     for word in words:
         assert word in result.stderr
+    assert not runs.exists()
+
+
+def test_custom_resources_without_a_cluster_are_refused_before_anything_is_started(
+    tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    path = write_yaml(tmp_path, tiny(resources={"custom": {"fast": 2}}))
+
+    result = cli("run", path, "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "ray start --resources='{\"fast\": 2}'" in result.stderr
     assert not runs.exists()
 
 
@@ -392,3 +419,12 @@ def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: P
         again.write_text(spec.to_yaml(), encoding="utf-8")
         assert load_spec(again) == spec
         assert load_spec(again).definition() == spec.definition()
+
+
+def test_what_a_trial_holds_and_where_it_is_placed_makes_no_other_study_and_goes_into_it_as_json() -> None:
+    resources = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "custom": {"fast": 1}, "placement": "spread"}
+    plain, placed = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
+
+    assert placed.definition() == plain.definition()
+    stored = json.loads(json.dumps(placed.resources.model_dump(mode="json")))
+    assert Resources.model_validate(stored) == placed.resources

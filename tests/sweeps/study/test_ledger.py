@@ -279,6 +279,20 @@ class TestTheBudget:
         assert extended.is_done
         assert extended.next_trial() is EXHAUSTED
 
+    def test_how_many_trials_are_to_come_is_known_where_there_is_a_budget(self, runs: Path) -> None:
+        ledger = book(runs, run_cap=3).open()
+        assert ledger.to_come == 3
+        running = next_trial(ledger)
+        assert ledger.to_come == 2
+
+        # Its machine has stopped: it is handed out again.
+        ledger.report(running.number, Report(outcome=Outcome.INTERRUPTED))
+
+        assert ledger.to_come == 3
+        for _ in range(3):
+            train(ledger, 0.5, 0.5)
+        assert ledger.to_come == 0
+
     def test_a_finished_sweep_is_done_when_it_is_opened_again(self, runs: Path) -> None:
         ledger = book(runs, run_cap=1).open()
         train(ledger, 0.1, 0.2)

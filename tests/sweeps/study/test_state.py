@@ -102,6 +102,26 @@ def test_with_more_slots_as_many_trials_must_have_ended_first(monkeypatch: pytes
     assert state(*found.records, slots=1).seconds_left() is None  # nothing says how many there will be
 
 
+def test_slots_that_join_shorten_the_time_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    found = state(target=12, slots=1)
+    now = 1060.0
+    for number in range(2):
+        found.enter(trial(number, 0.1))
+    assert found.seconds_left() == pytest.approx(30 * 10)
+
+    found.count_slots(2)
+    assert found.seconds_left() == pytest.approx(30 * 10 / 2)
+
+    now = 1090.0
+    for number in range(2, 4):
+        found.enter(trial(number, 0.1))
+    assert found.seconds_left() == pytest.approx(30 * 8 / 2)
+    found.count_slots(1)
+    assert found.seconds_left() == pytest.approx(30 * 8)
+
+
 def test_the_last_change_is_an_epoch_or_an_end() -> None:
     running = trial(0, 0.1, outcome=Outcome.RUNNING)
     assert state(running).last_change() == running.epochs[-1].finished_at
