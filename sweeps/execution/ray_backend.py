@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,22 @@ import ray
 from ray import tune
 from ray._private import ray_constants, services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray.exceptions import AuthenticationError, OutOfMemoryError
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
-from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.job import Job, Splits
+from sweeps.execution.node_versions import other_release
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
+from sweeps.execution.ray_images import SharedImages
+from sweeps.execution.ray_nodes import require_same_versions
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
+from sweeps.execution.ray_worker import WorkerSetup
 from sweeps.execution.slots import Slots, slots_of
-from sweeps.execution.test_set import Measurement, measure_on_test
+from sweeps.execution.test_set import Measurement
+from sweeps.execution.travelling_code import runtime_environment
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 from sweeps.study import Ledger
@@ -50,6 +54,7 @@ class RayBackend:
         log: Path,
         on_loss: Callable[[], None],
         image_bytes: int = 0,
+        networks: Sequence[str] = (),
     ) -> None:
         """Start nothing yet.
 
@@ -61,6 +66,7 @@ class RayBackend:
             log: for everything that Ray says.
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
             image_bytes: of all images that trials are given.
+            networks: of the user's own, whose code travels to a cluster.
         """
         self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
@@ -69,6 +75,8 @@ class RayBackend:
         self._address = address
         self._runs = runs
         self._log = log
+        self._networks = networks
+        self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
         self._slots: Slots | None = None
         self._names = itertools.count()
@@ -79,6 +87,8 @@ class RayBackend:
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
+                if self._address:
+                    require_same_versions(address=self._address)
             found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._slots = slots_of(self._resources, self._limits, cpus=found.get("CPU", 0), gpus=found.get("GPU", 0))
             self._held = held.pop_all()
@@ -96,7 +106,8 @@ class RayBackend:
             if self._address:
                 # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
                 maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-                ray.init(address=self._address, **quiet)
+                code = self._folder / "code"
+                ray.init(address=self._address, runtime_env=runtime_environment(code, networks=self._networks), **quiet)
             else:
                 ray.init(
                     # Never one that happens to run here: its cores and its token are not ours.
@@ -108,7 +119,7 @@ class RayBackend:
                     _temp_dir=str(self._folder),
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError) as error:
             if is_disk_full(error):
                 raise DiskFullError(self._folder) from None
             if not self._address:
@@ -140,7 +151,9 @@ class RayBackend:
     ) -> None:
         calls = LedgerCalls(ledger)
         while True:
-            tuner = self._tuner(calls, splits=splits, job_of=job_of, stopping=stopping)
+            setup = WorkerSetup.of_this_driver() if self._address else None
+            self._images = SharedImages(splits, setup=setup)
+            tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
             try:
                 with redirect_output(self._log), self._watch():
                     tuner.fit()
@@ -166,21 +179,14 @@ class RayBackend:
             raise calls.failure
 
     def measure(self, checkpoint: str) -> Measurement:
-        slots = self.slots()
-        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus)(_measured)
-        result = task.remote(checkpoint, slots)
-
-        def measurement(wait: bool) -> TestResult | None:
-            ready, _ = ray.wait([result], timeout=None if wait else 0)
-            return ray.get(result) if ready else None
-
-        return measurement
+        assert self._images is not None, "run it first"
+        return self._images.measure(checkpoint, slots=self.slots())
 
     def _tuner(
         self,
         calls: LedgerCalls,
         *,
-        splits: Splits,
+        images: SharedImages,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
@@ -188,7 +194,7 @@ class RayBackend:
         # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)
         trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, splits=splits), {"cpu": slots.cpus, "gpu": slots.gpus}
+            tune.with_parameters(TrialTrainable, shared=images.for_trials), {"cpu": slots.cpus, "gpu": slots.gpus}
         )
         return tune.Tuner(
             trainable,
@@ -211,14 +217,6 @@ class RayBackend:
         )
 
 
-def _measured(checkpoint: str, slots: Slots) -> TestResult:
-    """Measure in a worker: the only one that ever opens the test images."""
-    import torch
-
-    torch.set_num_threads(slots.cpus)
-    return measure_on_test(checkpoint, device=slots.device)
-
-
 def _advice(error: Exception, said: str) -> str:
     """Return what to do about a cluster that answers and refuses; the reason stands in what Ray wrote meanwhile."""
     if isinstance(error, AuthenticationError) or "InvalidAuthToken" in said:
@@ -226,6 +224,8 @@ def _advice(error: Exception, said: str) -> str:
             "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
             "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
         )
+    if words := other_release(str(error)):
+        return words
     return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
 
 

@@ -1,0 +1,152 @@
+"""A cluster whose nodes hold nothing of this project and nothing of the user's: what they need travels to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_nodes import Node, free_port
+from sweep_fakes import sweeps_process, tiny, write_yaml, written
+
+from sweeps.execution.ray_environment import ensure_private_token
+
+NOTHING_OF_OURS = """
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in getattr(finder, "__name__", "")]
+"""
+"""Python runs it at its start where it finds it: an installed checkout of this project cannot be imported then."""
+
+NETS = """
+import sys
+from pathlib import Path
+import cifar_core, sweeps
+from torch import nn
+import blocks_that_travel
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        import late_that_travels
+        self.layer = blocks_that_travel.layer(num_classes)
+        found = [sys.modules[__name__], blocks_that_travel, late_that_travels, cifar_core, sweeps]
+        if "default_worker" in sys.argv[0]:  # not in the driver, which has the code
+            Path({marker!r}).write_text("\\n".join(module.__file__ for module in found))
+
+    def forward(self, images):
+        return self.layer(images.flatten(1))
+"""
+
+
+class Cluster:
+    """Two nodes of a core each, neither of which has this project's code, or images."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._nodes: list[Node] = []
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+        blocked = folder / "blocked"
+        blocked.mkdir()
+        (blocked / "sitecustomize.py").write_text(NOTHING_OF_OURS, encoding="utf-8")
+        # No folder can be made below a file: a node that opens the images by itself fails.
+        (folder / "no-data").touch()
+        self.environment = {
+            "PYTHONPATH": str(blocked),
+            "CIFAR10_DIR": str(folder / "no-data" / "cifar10"),
+            "RAY_AUTH_MODE": "token",
+        }
+        self.elsewhere = elsewhere
+        self.address = f"127.0.0.1:{free_port()}"
+
+    def start(self, sockets: str) -> None:
+        port = self.address.rpartition(":")[2]
+        head = ("--head", f"--port={port}", f"--temp-dir={sockets}", "--include-dashboard=false")
+        self.add("head", *head, **self.environment)
+        self.add("node", f"--address={self.address}", **self.environment)
+
+    def add(self, name: str, *options: str, **environment: str) -> Node:
+        log = self._folder / f"{name}.log"
+        node = Node(*options, log=log, cwd=self.elsewhere, **environment)
+        self._nodes.append(node)
+        return node
+
+    def stop(self) -> None:
+        for node in reversed(self._nodes):
+            node.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    ensure_private_token()
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rc") as sockets:
+        found = Cluster(tmp_path_factory.mktemp("cluster"))
+        try:
+            found.start(sockets)
+            yield found
+        finally:
+            found.stop()
+
+
+def rungs(**more: Any) -> dict[str, Any]:
+    """Return a ladder of one rung that trains for a moment and is measured on the test images."""
+    base = {"epochs": 1, "model": {"name": "nets_that_travel:Net"}, "data": {"train_size": 200}}
+    return {"name": "steps", "base": base, "rungs": [{"name": "a"}]} | more
+
+
+def test_code_and_images_travel_to_a_node_that_has_neither(
+    cluster: Cluster, tmp_path: Path, recorded_runs: Path
+) -> None:
+    project, marker = tmp_path / "project", tmp_path / "found"
+    project.mkdir()
+    (project / "nets_that_travel.py").write_text(NETS.format(marker=str(marker)), encoding="utf-8")
+    layer = "from torch import nn\ndef layer(classes):\n    return nn.Linear(3072, classes)\n"
+    (project / "blocks_that_travel.py").write_text(layer, encoding="utf-8")
+    (project / "late_that_travels.py").write_text("", encoding="utf-8")
+    alone = [sys.executable, "-c", "import sweeps"]
+    there = subprocess.run(alone, cwd=cluster.elsewhere, env=os.environ | cluster.environment, capture_output=True)
+    assert b"No module named 'sweeps'" in there.stderr, "the nodes must not have it by themselves"
+
+    path = write_yaml(tmp_path, rungs())
+    with sweeps_process("ladder", path, "--runs", recorded_runs, "--address", cluster.address, cwd=project) as driver:
+        output, _ = driver.communicate(timeout=200)
+
+    assert driver.returncode == 0, output
+    [run] = written(recorded_runs, sweep="steps")
+    assert run.tags["outcome"] == "complete"
+    assert len(run.steps["test_accuracy"]) == 1
+    places = marker.read_text(encoding="utf-8").splitlines()
+    names = ["nets_that_travel", "blocks_that_travel", "late_that_travels", "cifar_core", "sweeps"]
+    assert [name in place for name, place in zip(names, places, strict=True)] == [True] * 5
+    assert all("working_dir_files" in place for place in places), places
+
+
+def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_trains(
+    cluster: Cluster, tmp_path: Path, recorded_runs: Path
+) -> None:
+    pretended = tmp_path / "pretended"
+    (pretended / "torch-9.9.9.dist-info").mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n"
+    (pretended / "torch-9.9.9.dist-info" / "METADATA").write_text(metadata, encoding="utf-8")
+    environment = cluster.environment | {"PYTHONPATH": f"{pretended}:{cluster.environment['PYTHONPATH']}"}
+    node = cluster.add("other", f"--address={cluster.address}", "--node-ip-address=127.0.0.3", **environment)
+    try:
+        path = write_yaml(tmp_path, tiny())
+        with sweeps_process("run", path, "--runs", recorded_runs, "--address", cluster.address, cwd=tmp_path) as driver:
+            output, _ = driver.communicate(timeout=120)
+    finally:
+        node.stop()
+
+    assert driver.returncode == 2, output
+    [error] = [line for line in output.splitlines() if line.startswith("error:")]
+    assert "127.0.0.3 (" in error
+    assert f"has torch 9.9.9 (here {version('torch')})" in error
+    assert error.count(" has ") == 1, "the other nodes are in order"
+    assert "Traceback" not in output
+    assert written(recorded_runs) == []
