@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sweeps.errors import SweepError
-from sweeps.execution.travelling_code import stage_code
+from sweeps.execution.travelling_code import modules_in, stage_code, stage_own_code
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -37,6 +37,19 @@ _EXAMPLE = "--address http://HOST:8265"
 _MISSING = "submitting a job takes the job client of Ray: pip install 'cifar-sweeps[cluster]'"
 _ENVIRONMENT_FOR_ADDRESSES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _TRACKING = "MLFLOW_TRACKING_URI"
+_JOB = "sweeps_job"
+_MAIN = """import os
+import sys
+from pathlib import Path
+
+from sweeps.cli import main
+
+folder = str(Path(__file__).parent)
+os.chdir(folder)
+sys.path.insert(0, folder)
+main()
+"""
+"""Of a module that a job runs. The code of a network lies beside it, since single files do not travel to a job."""
 DEFAULT_RUNS = '"$HOME"/runs'
 """In the words of a shell, on the node where the job's driver runs."""
 
@@ -66,8 +79,20 @@ class JobRequest:
     def command(self) -> str:
         """Return what the cluster's shell is given."""
         runs = DEFAULT_RUNS if self.runs is None else shlex.quote(self.runs)
-        words = ["python", "-m", "sweeps", self.verb, self.file, *self.options]
+        words = ["python", "-m", _JOB, self.verb, self.file, *self.options]
         return f"{shlex.join(words)} --runs {runs}"
+
+    def write(self, folder: Path) -> None:
+        """Write the module that the command runs: this package's command line, the sweep's file and the user's code.
+
+        Raises:
+            SweepError: a network's code is too large to travel, or cannot be read.
+        """
+        folder.mkdir()
+        stage_own_code(folder, networks=self.networks)
+        (folder / "__init__.py").touch()
+        (folder / "__main__.py").write_text(_MAIN, encoding="utf-8")
+        (folder / self.file).write_text(self.text, encoding="utf-8")
 
 
 def submit_job(request: JobRequest, *, address: str | None, say: Callable[[str], None]) -> int:
@@ -86,15 +111,15 @@ def submit_job(request: JobRequest, *, address: str | None, say: Callable[[str],
     server = job_server(address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS"))
     with tempfile.TemporaryDirectory(prefix="sweeps-job-") as place:
         folder = Path(place) / "job"
-        stage_code(folder, networks=request.networks)
-        (folder / request.file).write_text(request.text, encoding="utf-8")
+        stage_code(folder)
+        request.write(folder / _JOB)
         client = _client(server, needs_token=_answer_of(server))
         job = f"sweeps-{request.sweep}-{secrets.token_hex(4)}"
         with _in_words(server):
             client.submit_job(
                 entrypoint=request.command,
                 submission_id=job,
-                runtime_env={"working_dir": str(folder), "env_vars": forwarded_environment()},
+                runtime_env={"py_modules": modules_in(folder), "env_vars": forwarded_environment()},
                 metadata={"sweep": request.sweep},
             )
     how = f"ray job {{}} {job} --address {server}"

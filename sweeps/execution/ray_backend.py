@@ -26,12 +26,12 @@ from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
 from sweeps.execution.ray_nodes import require_same_versions
+from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.ray_worker import WorkerSetup
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.test_set import Measurement
-from sweeps.execution.travelling_code import runtime_environment
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 from sweeps.study import Ledger
@@ -106,8 +106,8 @@ class RayBackend:
             if self._address:
                 # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
                 maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-                code = self._folder / "code"
-                ray.init(address=self._address, runtime_env=runtime_environment(code, networks=self._networks), **quiet)
+                code = connection_options(self._folder / "code", networks=self._networks)
+                ray.init(address=self._address, **code, **quiet)
             else:
                 ray.init(
                     # Never one that happens to run here: its cores and its token are not ours.

@@ -8,72 +8,53 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import json
 import os
 import shutil
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import cifar_core
 from sweeps.errors import SweepError
 
 MAX_BYTES = 50_000_000
 """Of a user's own code. What is larger is no code, but data that lies in its folder."""
 
-_OURS = ("cifar_core", "sweeps")
-_OURS_LIE_IN = Path(__file__).parents[2]
+_OUR_FOLDERS = (Path(cifar_core.__file__).parent, Path(__file__).parents[1])
+"""Each by itself: where they have travelled they lie apart."""
+_OURS = tuple(folder.name for folder in _OUR_FOLDERS)
 _NAMED_AS_LARGE = 3
-_SUBMITTED_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Where Ray tells a driver that it is a job that was submitted, and what of."""
 
 
-def runtime_environment(folder: Path, *, networks: Sequence[str]) -> dict[str, Any]:
-    """Return what Ray is told so that every worker of a sweep imports this code and no other.
-
-    As the working folder of the workers, since Ray then leaves the driver's own folders off their path: an old copy
-    at the same place on a node would hide what has travelled. Within a Ray job that has a working folder there can be
-    no second one, and Ray leaves the driver's off the path anyway: there the code goes as modules.
-
-    Args:
-        folder: where it is put together, unless it is there already.
-        networks: of the user's own, `module:Class`.
-
-    Raises:
-        SweepError: a network's code is too large to travel, or cannot be read.
-    """
-    if not folder.exists():
-        stage_code(folder, networks=networks)
-    if _job_has_working_folder():
-        return {"py_modules": [str(path) for path in sorted(folder.iterdir())]}
-    return {"working_dir": str(folder)}
-
-
-def _job_has_working_folder() -> bool:
-    submitted = json.loads(os.environ.get(_SUBMITTED_JOB, "{}"))
-    return bool((submitted.get("runtime_env") or {}).get("working_dir"))
-
-
-def stage_code(folder: Path, *, networks: Sequence[str]) -> None:
-    """Copy into a folder what a trial imports and an environment need not hold.
-
-    Of a network `nets:Tiny` that is `nets.py`, or the whole package `nets`, and whatever of the same folder its code
-    imports, found by reading it: none of it is run. What is installed stays where it is.
-
-    Args:
-        folder: is made; must not be there.
-        networks: of the user's own, `module:Class`.
-
-    Raises:
-        SweepError: a network's code is too large to travel, or cannot be read.
-    """
+def stage_code(folder: Path) -> None:
+    """Copy this project's packages into a folder, which is made and must not be there."""
     folder.mkdir()
-    for package in _OURS:
-        _copy(_OURS_LIE_IN / package, folder / package)
-    own = dict.fromkeys(path for network in networks for path in own_code(network))
+    for package in _OUR_FOLDERS:
+        _copy(package, folder / package.name)
+
+
+def stage_own_code(folder: Path, *, networks: Sequence[str]) -> None:
+    """Copy into a folder the code of networks of the user's own.
+
+    Of `nets:Tiny` that is `nets.py`, or the whole package `nets`, and whatever of the same folder its code imports,
+    found by reading it: none of it is run. What is installed stays where it is.
+
+    Args:
+        folder: that is there.
+        networks: `module:Class` each.
+
+    Raises:
+        SweepError: a network's code is too large to travel, or cannot be read.
+    """
+    own = list(dict.fromkeys(path for network in networks for path in own_code(network)))
     _require_small(own)
     for path in own:
         _copy(path, folder / path.name)
+
+
+def modules_in(folder: Path) -> list[str]:
+    """Return what lies in a folder of staged code, as Ray takes it."""
+    return [str(path) for path in sorted(folder.iterdir())]
 
 
 def own_code(network: str) -> list[Path]:
@@ -158,7 +139,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(file, copy)
 
 
-def _require_small(paths: Sequence[Path] | dict[Path, None]) -> None:
+def _require_small(paths: Sequence[Path]) -> None:
     files = [file for path in paths for file in ([path] if path.is_file() else _files(path)) if file.is_file()]
     sizes = {file: file.stat().st_size for file in files}
     total = sum(sizes.values())

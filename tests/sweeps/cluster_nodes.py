@@ -73,3 +73,55 @@ class Node:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+NOTHING_OF_OURS = """
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in getattr(finder, "__name__", "")]
+"""
+"""Python runs it at its start where it finds it: an installed checkout of this project cannot be imported then."""
+
+
+class Cluster:
+    """Two nodes of a core each, neither of which has this project's code, or images."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._nodes: list[Node] = []
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+        blocked = folder / "blocked"
+        blocked.mkdir()
+        (blocked / "sitecustomize.py").write_text(NOTHING_OF_OURS, encoding="utf-8")
+        # No folder can be made below a file: a node that opens the images by itself fails.
+        (folder / "no-data").touch()
+        self.environment = {
+            "PYTHONPATH": str(blocked),
+            "CIFAR10_DIR": str(folder / "no-data" / "cifar10"),
+            "RAY_AUTH_MODE": "token",
+        }
+        self.elsewhere = elsewhere
+        self.address = f"127.0.0.1:{free_port()}"
+
+    def start(self, sockets: str, *options: str, **environment: str) -> None:
+        """Start both nodes.
+
+        Args:
+            sockets: folder for Ray's sockets, with a short name.
+            options: of the head's `ray start`.
+            environment: of the head, beside that of both.
+        """
+        port = self.address.rpartition(":")[2]
+        head = ("--head", f"--port={port}", f"--temp-dir={sockets}", *options)
+        self.add("head", *head, **self.environment | environment)
+        self.add("node", f"--address={self.address}", **self.environment)
+
+    def add(self, name: str, *options: str, **environment: str) -> Node:
+        log = self._folder / f"{name}.log"
+        node = Node(*options, log=log, cwd=self.elsewhere, **environment)
+        self._nodes.append(node)
+        return node
+
+    def stop(self) -> None:
+        for node in reversed(self._nodes):
+            node.stop()

@@ -12,16 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_nodes import Node, free_port
+from cluster_nodes import Cluster
 from sweep_fakes import sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import ensure_private_token
-
-NOTHING_OF_OURS = """
-import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in getattr(finder, "__name__", "")]
-"""
-"""Python runs it at its start where it finds it: an installed checkout of this project cannot be imported then."""
 
 NETS = """
 import sys
@@ -44,51 +38,13 @@ class Net(nn.Module):
 """
 
 
-class Cluster:
-    """Two nodes of a core each, neither of which has this project's code, or images."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._nodes: list[Node] = []
-        elsewhere = folder / "elsewhere"
-        elsewhere.mkdir()
-        blocked = folder / "blocked"
-        blocked.mkdir()
-        (blocked / "sitecustomize.py").write_text(NOTHING_OF_OURS, encoding="utf-8")
-        # No folder can be made below a file: a node that opens the images by itself fails.
-        (folder / "no-data").touch()
-        self.environment = {
-            "PYTHONPATH": str(blocked),
-            "CIFAR10_DIR": str(folder / "no-data" / "cifar10"),
-            "RAY_AUTH_MODE": "token",
-        }
-        self.elsewhere = elsewhere
-        self.address = f"127.0.0.1:{free_port()}"
-
-    def start(self, sockets: str) -> None:
-        port = self.address.rpartition(":")[2]
-        head = ("--head", f"--port={port}", f"--temp-dir={sockets}", "--include-dashboard=false")
-        self.add("head", *head, **self.environment)
-        self.add("node", f"--address={self.address}", **self.environment)
-
-    def add(self, name: str, *options: str, **environment: str) -> Node:
-        log = self._folder / f"{name}.log"
-        node = Node(*options, log=log, cwd=self.elsewhere, **environment)
-        self._nodes.append(node)
-        return node
-
-    def stop(self) -> None:
-        for node in reversed(self._nodes):
-            node.stop()
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     ensure_private_token()
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="rc") as sockets:
         found = Cluster(tmp_path_factory.mktemp("cluster"))
         try:
-            found.start(sockets)
+            found.start(sockets, "--include-dashboard=false")
             yield found
         finally:
             found.stop()
@@ -124,7 +80,7 @@ def test_code_and_images_travel_to_a_node_that_has_neither(
     places = marker.read_text(encoding="utf-8").splitlines()
     names = ["nets_that_travel", "blocks_that_travel", "late_that_travels", "cifar_core", "sweeps"]
     assert [name in place for name, place in zip(names, places, strict=True)] == [True] * 5
-    assert all("working_dir_files" in place for place in places), places
+    assert all("py_modules_files" in place for place in places), places
 
 
 def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_trains(

@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.errors import SweepError
 from sweeps.execution import travelling_code
-from sweeps.execution.travelling_code import own_code, runtime_environment, stage_code
+from sweeps.execution.travelling_code import own_code, stage_code, stage_own_code
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def write(folder: Path, **files: str) -> None:
 
 
 def staged(folder: Path, *networks: str) -> set[str]:
-    stage_code(folder, networks=networks)
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return {file for file in files if not file.startswith(("sweeps/", "cifar_core/"))}
+    folder.mkdir()
+    stage_own_code(folder, networks=networks)
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_this_projects_packages_travel_without_what_python_compiled(tmp_path: Path) -> None:
-    stage_code(tmp_path / "code", networks=[])
+    stage_code(tmp_path / "code")
 
     files = {str(path.relative_to(tmp_path / "code")) for path in (tmp_path / "code").rglob("*") if path.is_file()}
     assert {file.partition("/")[0] for file in files} == {"sweeps", "cifar_core"}
@@ -101,25 +101,11 @@ def test_code_that_is_too_large_names_what_is_large(
     (project / "large_of_mine" / "weights.pt").write_bytes(bytes(3_000_000))
 
     with pytest.raises(SweepError, match=r"3\.0 MB in .*large_of_mine, and 2\.0 MB at most.*weights\.pt \(3\.0 MB\)"):
-        stage_code(tmp_path / "code", networks=["large_of_mine:Tiny"])
+        staged(tmp_path / "code", "large_of_mine:Tiny")
 
 
 def test_code_that_is_no_python_names_the_file(project: Path, tmp_path: Path) -> None:
     write(project, torn_of_mine="def f(:")
 
     with pytest.raises(SweepError, match=r"torn_of_mine\.py is no Python"):
-        stage_code(tmp_path / "code", networks=["torn_of_mine:Tiny"])
-
-
-def test_the_code_is_the_workers_folder_and_modules_within_a_job_that_has_a_folder(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(project, solo_of_mine="")
-    code = tmp_path / "code"
-    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
-    assert runtime_environment(code, networks=["solo_of_mine:Tiny"]) == {"working_dir": str(code)}
-
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://x.zip"}}')
-
-    modules = [str(code / name) for name in ("cifar_core", "solo_of_mine.py", "sweeps")]
-    assert runtime_environment(code, networks=["solo_of_mine:Tiny"]) == {"py_modules": modules}
+        staged(tmp_path / "code", "torn_of_mine:Tiny")
