@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import os
 import secrets
 import shlex
@@ -123,8 +124,8 @@ def submit_job(request: JobRequest, *, address: str | None, say: Callable[[str],
                 metadata={"sweep": request.sweep},
             )
     how = f"ray job {{}} {job} --address {server}"
-    say(f"job {job} is submitted to {server}; its pages: {server}/#/jobs\n")
     try:
+        say(f"job {job} is submitted to {server}; its pages: {server}/#/jobs\n")
         asyncio.run(_show(client, job, say))
     except TimeoutError:
         raise SweepError(
@@ -134,7 +135,7 @@ def submit_job(request: JobRequest, *, address: str | None, say: Callable[[str],
     except KeyboardInterrupt:
         say(
             f"\nthe job goes on without this terminal: `{how.format('logs --follow')}` shows what it says, "
-            f"`{how.format('stop')}` stops it, and the same command goes on from there\n"
+            f"`{how.format('stop')}` stops it, and then the same command goes on from there\n"
         )
         return _INTERRUPTED
     return _exit_code(client.get_job_info(job), say, how=how)
@@ -204,6 +205,9 @@ def _client(server: str, *, needs_token: bool) -> JobSubmissionClient:
         from ray.job_submission import JobSubmissionClient
     except ImportError:
         raise SweepError(_MISSING) from None
+    for module in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
+        # What they say of their connection stands between the lines of the job.
+        logging.getLogger(module).setLevel(logging.WARNING)
     if needs_token:
         from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 

@@ -40,12 +40,12 @@ def require_same_versions(*, address: str, seconds: float = ANSWER_SECONDS) -> N
 
 
 def _alive() -> dict[str, str]:
-    """Return the nodes by their id: address and host."""
+    """Return the nodes that a trial can run on, by their id: address and host. Some heads lend no core."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return {
         node["NodeID"]: f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
         for node in nodes
-        if node["Alive"]
+        if node["Alive"] and node["Resources"].get("CPU", 0) > 0
     }
 
 

@@ -87,7 +87,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._nodes: list[Node] = []
+        self.nodes: list[Node] = []
         elsewhere = folder / "elsewhere"
         elsewhere.mkdir()
         blocked = folder / "blocked"
@@ -119,9 +119,9 @@ class Cluster:
     def add(self, name: str, *options: str, **environment: str) -> Node:
         log = self._folder / f"{name}.log"
         node = Node(*options, log=log, cwd=self.elsewhere, **environment)
-        self._nodes.append(node)
+        self.nodes.append(node)
         return node
 
     def stop(self) -> None:
-        for node in reversed(self._nodes):
+        for node in reversed(self.nodes):
             node.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_nodes import Cluster
-from sweep_fakes import sweeps_process, tiny, write_yaml, written
+from cluster_nodes import Cluster, wait_for
+from sweep_fakes import outcomes, sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import ensure_private_token
 
@@ -83,15 +84,21 @@ def test_code_and_images_travel_to_a_node_that_has_neither(
     assert all("py_modules_files" in place for place in places), places
 
 
+def pretending(cluster: Cluster, folder: Path) -> dict[str, str]:
+    """Return the environment of a node whose torch says that it is 9.9.9."""
+    about = folder / "pretended" / "torch-9.9.9.dist-info"
+    about.mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n"
+    (about / "METADATA").write_text(metadata, encoding="utf-8")
+    return cluster.environment | {"PYTHONPATH": f"{about.parent}:{cluster.environment['PYTHONPATH']}"}
+
+
 def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_trains(
     cluster: Cluster, tmp_path: Path, recorded_runs: Path
 ) -> None:
-    pretended = tmp_path / "pretended"
-    (pretended / "torch-9.9.9.dist-info").mkdir(parents=True)
-    metadata = "Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n"
-    (pretended / "torch-9.9.9.dist-info" / "METADATA").write_text(metadata, encoding="utf-8")
-    environment = cluster.environment | {"PYTHONPATH": f"{pretended}:{cluster.environment['PYTHONPATH']}"}
-    node = cluster.add("other", f"--address={cluster.address}", "--node-ip-address=127.0.0.3", **environment)
+    node = cluster.add(
+        "other", f"--address={cluster.address}", "--node-ip-address=127.0.0.3", **pretending(cluster, tmp_path)
+    )
     try:
         path = write_yaml(tmp_path, tiny())
         with sweeps_process("run", path, "--runs", recorded_runs, "--address", cluster.address, cwd=tmp_path) as driver:
@@ -106,3 +113,26 @@ def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_t
     assert error.count(" has ") == 1, "the other nodes are in order"
     assert "Traceback" not in output
     assert written(recorded_runs) == []
+
+
+def test_a_trial_on_a_node_that_joined_later_with_another_torch_ends_on_one_that_is_in_order(
+    cluster: Cluster, tmp_path: Path, recorded_runs: Path
+) -> None:
+    path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": 150}))
+    journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
+    late = None
+    try:
+        with sweeps_process("run", path, "--runs", recorded_runs, "--address", cluster.address, cwd=tmp_path) as driver:
+            both = lambda: journal.exists() and journal.read_bytes().count(b"epoch:0003") >= 2  # noqa: E731
+            wait_for(both, seconds=120, what="two trials")
+            late = cluster.add("late", f"--address={cluster.address}", **pretending(cluster, tmp_path))
+            # The last test of these nodes: its trial finds the head busy, and comes to the late one.
+            os.kill(cluster.nodes[1].raylet, signal.SIGKILL)
+            output, _ = driver.communicate(timeout=200)
+    finally:
+        if late is not None:
+            late.stop()
+
+    assert driver.returncode == 0, output
+    assert f"joined the cluster with torch 9.9.9 (here {version('torch')}): it takes no trial" in output
+    assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
