@@ -40,6 +40,8 @@ class ErrorClass(StrEnum):
     """What keeps its checkpoints does not answer, or refuses."""
     PROCESS_DIED = "process_died"
     """Its process or its node went away."""
+    OTHER_VERSIONS = "other_versions"
+    """The node that it came to has other software than the driver."""
     EXITED = "exited"
     """The training called `sys.exit` or `os._exit`."""
 

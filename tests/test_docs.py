@@ -57,7 +57,7 @@ def test_the_readme_names_every_make_target_it_promises() -> None:
         assert f"make {target} " in listed
 
 
-def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+def test_the_newest_release_of_the_changelog_is_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     newest = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert newest is not None

@@ -17,6 +17,7 @@ from sweeps.cli.options import (
     set_option,
     storage_option,
     study_storage_option,
+    submit_option,
     tensorboard_option,
 )
 from sweeps.errors import SweepError
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 @retry_failed_option
 @tensorboard_option
 @notify_option
+@submit_option
 def ladder(
     file: Path,
     only: str | None,
@@ -72,6 +74,7 @@ def ladder(
     retry_failed: bool,
     tensorboard: bool,
     notify: tuple[str, ...],
+    submit: bool,
 ) -> None:
     """Run a ladder's rungs, measure each, and say what each step brought.
 
@@ -93,6 +96,7 @@ def ladder(
         from sweeps.spec import Budget
 
         loaded = load_ladder(file, overrides=overrides)
+        text = loaded.text
         if final:
             loaded = loaded.final()
     for warning in loaded.warnings():
@@ -112,6 +116,27 @@ def ladder(
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
     for name in chosen:
         loaded.rung(name)
+
+    if submit:
+        from sweeps.cli.submit import submit as submit_job
+
+        given = {"--rungs": only, "--seeds": seeds, "--train-size": train_size}
+        flags = {"--final": final, "--retry-failed": retry_failed, "--tensorboard": tensorboard}
+        submit_job(
+            "ladder",
+            sweep=loaded.name,
+            text=text,
+            models=sorted({rung.config.model.name for rung in loaded.rungs if not chosen or rung.name in chosen}),
+            options=[
+                *(flag for flag, is_given in flags.items() if is_given),
+                *(word for flag, value in given.items() if value is not None for word in (flag, str(value))),
+                *([] if epochs_scale == 1.0 else ["--epochs-scale", repr(epochs_scale)]),
+            ],
+            address=address,
+            backend=backend,
+            notifies=bool(notify or loaded.notify),
+        )
+        return
 
     from sweeps.cli.run import after_the_run, finish, write_board
     from sweeps.study import looks_in_words

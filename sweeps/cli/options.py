@@ -78,3 +78,10 @@ notify_option = click.option(
     help="Tell a web address (POST) or a command (standard input), in JSON, of a new best and of the end; may be "
     "given more than once.",
 )
+submit_option = click.option(
+    "--submit",
+    is_flag=True,
+    help="Run it as a job of the Ray cluster whose job server is at --address http://HOST:8265, and show what it says. "
+    "--runs is then an absolute path on the cluster (default: runs in the home folder there). No credentials are sent: "
+    "the environment of the cluster must have them.",
+)

@@ -20,6 +20,7 @@ from sweeps.cli.options import (
     set_option,
     storage_option,
     study_storage_option,
+    submit_option,
     tensorboard_option,
 )
 from sweeps.errors import RecordError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @retry_failed_option
 @tensorboard_option
 @notify_option
+@submit_option
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -52,6 +54,7 @@ def run(
     retry_failed: bool,
     tensorboard: bool,
     notify: tuple[str, ...],
+    submit: bool,
 ) -> None:
     """Train what is missing of a sweep and show its leaderboard.
 
@@ -63,6 +66,7 @@ def run(
       sweeps run experiments/quick.yaml --set run_cap=48
       sweeps run experiments/quick.yaml --tensorboard --notify https://example.org/hook
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
+      sweeps run experiments/quick.yaml --submit --address http://HOST:8265
     """
     from sweeps.execution import stage, terminal_copy
 
@@ -73,6 +77,22 @@ def run(
         spec = load_spec(file, overrides=overrides)
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
+    if submit:
+        from sweeps.cli.submit import submit as submit_job
+        from sweeps.execution import plan_of_sweep
+
+        flags = {"--new": new, "--retry-failed": retry_failed, "--tensorboard": tensorboard}
+        submit_job(
+            "run",
+            sweep=spec.name,
+            text=spec.to_yaml(),
+            models=plan_of_sweep(spec).models,
+            options=[flag for flag, is_given in flags.items() if is_given],
+            address=address,
+            backend=backend,
+            notifies=bool(notify or spec.notify),
+        )
+        return
     summary = run_spec(
         spec,
         runs=runs,

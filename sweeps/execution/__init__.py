@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         some_combinations,
         trial_count,
     )
+    from sweeps.execution.job_submission import JobRequest, submit_job
     from sweeps.execution.output import stage, terminal_copy
     from sweeps.execution.plan import (
         RETRAINED,
@@ -44,6 +45,7 @@ __all__ = [
     "BackendName",
     "DriverMark",
     "Finalized",
+    "JobRequest",
     "Probe",
     "Rerun",
     "RunOptions",
@@ -70,6 +72,7 @@ __all__ = [
     "stage",
     "start_of",
     "starter_configurations",
+    "submit_job",
     "terminal_copy",
     "trial_count",
 ]
@@ -81,6 +84,7 @@ __getattr__, __dir__ = lazy_face(
         "BackendName": "start",
         "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
+        "JobRequest": "job_submission",
         "Probe": "estimate",
         "SIZES": "sizing",
         "size_of_ladder": "sizing",
@@ -109,6 +113,7 @@ __getattr__, __dir__ = lazy_face(
         "some_combinations": "estimate",
         "stage": "output",
         "start_of": "driver_mark",
+        "submit_job": "job_submission",
         "terminal_copy": "output",
         "trial_count": "estimate",
     },

@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,24 @@ import ray
 from ray import tune
 from ray._private import ray_constants, services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray.exceptions import AuthenticationError, OutOfMemoryError
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
-from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.job import Job, Splits
+from sweeps.execution.node_versions import other_release
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
+from sweeps.execution.ray_images import SharedImages
+from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_nodes import ClusterSlots, nodes
 from sweeps.execution.ray_placement import request_of
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
+from sweeps.execution.ray_version_check import require_same_versions
 from sweeps.execution.ray_watch import RayWatch
+from sweeps.execution.ray_worker import WorkerSetup
 from sweeps.execution.slots import Slots, slots_of
-from sweeps.execution.test_set import Measurement, measure_on_test
+from sweeps.execution.test_set import Measurement
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
 from sweeps.study import Ledger
@@ -55,6 +59,7 @@ class RayBackend:
         log: Path,
         on_loss: Callable[[], None],
         image_bytes: int = 0,
+        networks: Sequence[str] = (),
     ) -> None:
         """Start nothing yet.
 
@@ -66,6 +71,7 @@ class RayBackend:
             log: for everything that Ray says.
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
             image_bytes: of all images that trials are given.
+            networks: of the user's own, whose code travels to a cluster.
         """
         self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
@@ -74,6 +80,8 @@ class RayBackend:
         self._address = address
         self._runs = runs
         self._log = log
+        self._networks = networks
+        self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
         self._cluster: ClusterSlots | None = None
         self._names = itertools.count()
@@ -84,6 +92,8 @@ class RayBackend:
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
+                if self._address:
+                    require_same_versions(address=self._address)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
             self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
             self._held = held.pop_all()
@@ -101,7 +111,8 @@ class RayBackend:
             if self._address:
                 # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
                 maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-                ray.init(address=self._address, **quiet)
+                code = connection_options(self._folder / "code", networks=self._networks)
+                ray.init(address=self._address, **code, **quiet)
             else:
                 ray.init(
                     # Never one that happens to run here: its cores and its token are not ours.
@@ -113,7 +124,7 @@ class RayBackend:
                     _temp_dir=str(self._folder),
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError) as error:
             if is_disk_full(error):
                 raise DiskFullError(self._folder) from None
             if not self._address:
@@ -149,7 +160,9 @@ class RayBackend:
     ) -> None:
         calls = LedgerCalls(ledger)
         while True:
-            tuner = self._tuner(calls, splits=splits, job_of=job_of, stopping=stopping)
+            setup = WorkerSetup.of_this_driver() if self._address else None
+            self._images = SharedImages(splits, setup=setup)
+            tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
             try:
                 with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
                     tuner.fit()
@@ -175,21 +188,14 @@ class RayBackend:
             raise calls.failure
 
     def measure(self, checkpoint: str) -> Measurement:
-        slots = self.slots()
-        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
-        result = task.remote(checkpoint, slots)
-
-        def measurement(wait: bool) -> TestResult | None:
-            ready, _ = ray.wait([result], timeout=None if wait else 0)
-            return ray.get(result) if ready else None
-
-        return measurement
+        assert self._images is not None, "run it first"
+        return self._images.measure(checkpoint, slots=self.slots())
 
     def _tuner(
         self,
         calls: LedgerCalls,
         *,
-        splits: Splits,
+        images: SharedImages,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
@@ -198,7 +204,8 @@ class RayBackend:
         # that joins. The searcher proposes none without a slot.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
         trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, splits=splits), request_of(slots.slots, self._resources.placement)
+            tune.with_parameters(TrialTrainable, shared=images.for_trials),
+            request_of(slots.slots, self._resources.placement),
         )
         return tune.Tuner(
             trainable,
@@ -221,14 +228,6 @@ class RayBackend:
         )
 
 
-def _measured(checkpoint: str, slots: Slots) -> TestResult:
-    """Measure in a worker: the only one that ever opens the test images."""
-    import torch
-
-    torch.set_num_threads(slots.cpus)
-    return measure_on_test(checkpoint, device=slots.device)
-
-
 def _advice(error: Exception, said: str) -> str:
     """Return what to do about a cluster that answers and refuses; the reason stands in what Ray wrote meanwhile."""
     if isinstance(error, AuthenticationError) or "InvalidAuthToken" in said:
@@ -236,6 +235,8 @@ def _advice(error: Exception, said: str) -> str:
             "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
             "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
         )
+    if words := other_release(str(error)):
+        return words
     return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
 
 

@@ -97,7 +97,15 @@ def require_answer(address: str) -> None:
     Raises:
         SweepError: nothing does, or it is no address.
     """
-    if "://" in address or address in ("auto", "local"):
+    scheme = address.partition("://")[0] if "://" in address else ""
+    if scheme in ("http", "https"):
+        raise SweepError(f"--address {address} is the address of a job server: add --submit, or give HOST:PORT")
+    if scheme == "ray":
+        raise SweepError(
+            f"--address {address} is that of Ray Client, which Tune is not made for: give HOST:PORT on a node of the "
+            "cluster, or from outside --submit with --address http://HOST:8265"
+        )
+    if scheme or address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():

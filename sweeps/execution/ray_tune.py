@@ -18,8 +18,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.execution.fault import guard_exit
-from sweeps.execution.job import Job, Splits
+from sweeps.execution.job import Job
 from sweeps.execution.process_death import MemoryKills, death_report
+from sweeps.execution.ray_images import SharedByTrials
+from sweeps.execution.ray_worker import RefusedTrial
 from sweeps.execution.trial import TrialSession, free_memory
 from sweeps.machine import pin_to_leased_cores
 from sweeps.study import EXHAUSTED, Exhausted, Ledger
@@ -29,21 +31,31 @@ from sweeps.trial_record import Report, TrialRecord
 class TrialTrainable(tune.Trainable):
     """Ray's view of a trial. One actor runs many, one after the other, on the cores it has leased."""
 
-    def setup(self, config: dict[str, Any], splits: Splits | None = None) -> None:
-        assert splits is not None
+    def setup(self, config: dict[str, Any], shared: SharedByTrials | None = None) -> None:
+        assert shared is not None
+        self._session: TrialSession | RefusedTrial
+        self._refusal = None
+        if shared.setup is not None:
+            shared.setup.enter()
+            self._refusal = shared.setup.refusal()
+        if self._refusal is not None:
+            self._session = RefusedTrial(self._refusal)
+            return
         guard_exit()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        self._splits = splits
+        self._splits = shared.load_splits()
         job = Job(**config)
         if job.device != "cuda":
             pin_to_leased_cores(job.cpus)
-        self._session = TrialSession(job, splits)
+        self._session = TrialSession(job, self._splits)
 
     def step(self) -> dict[str, Any]:
         # Never `done`: the scheduler hears every report, the last one too, and stops the trial itself.
         return {"report": self._session.step()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._refusal is not None:
+            return True
         # First: what the session holds is not free before it is gone.
         del self._session
         free_memory()

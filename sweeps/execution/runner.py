@@ -408,6 +408,7 @@ class _Start:
                     log=log,
                     on_loss=on_loss,
                     image_bytes=image_bytes,
+                    networks=tuple(self._sources),
                 )
                 held.enter_context(ray)
             yield ray

@@ -1,7 +1,7 @@
 """The one step that receives the test images: measures a complete run on them, once.
 
-A trial never gets them. The weights come from the trial's checkpoint, the images from the data folder, and only
-the result goes to the ledger.
+A trial never gets them. The weights come from the trial's checkpoint, the images from the data folder, or from whoever
+has them already, and only the result goes to the ledger.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cifar_core.config import DataConfig
+from cifar_core.data import LabelledImages
 from cifar_core.errors import CheckpointError
 from cifar_core.results import TestResult
 from sweeps.execution.trial_files import local_checkpoint
@@ -31,19 +33,39 @@ Measurement = Callable[[bool], TestResult | None]
 """Gives the result, or None while there is none yet; waits for it where it is called with True. Raises as measuring."""
 
 
-def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
+SplitOf = Callable[[DataConfig], tuple[LabelledImages, LabelledImages | None]]
+"""Gives the training and validation images that a configuration means."""
+
+
+def load_split(data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
+    """Return the training and validation images that a configuration means, from the data folder."""
+    from cifar_core.data import load_training_images, split_train_validation
+
+    images, _ = load_training_images(progress=False)
+    return split_train_validation(images, data)
+
+
+def measure_on_test(
+    checkpoint: str,
+    *,
+    device: str = "auto",
+    test_images: LabelledImages | None = None,
+    split_of: SplitOf = load_split,
+) -> TestResult:
     """Return what the network in a checkpoint does on the 10,000 test images.
 
     Args:
         checkpoint: path, or URL, of a complete run's file.
         device: where to compute.
+        test_images: where they are at hand; None opens those in the data folder.
+        split_of: is asked for training images only where the checkpoint is damaged.
     """
     from cifar_core.data import load_test_images
     from cifar_core.evaluation import confusion, evaluate
 
     with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:
-        state = _whole_state(local_checkpoint(checkpoint, to=Path(scratch)), device=device)
-    images = load_test_images(progress=False)
+        state = _whole_state(local_checkpoint(checkpoint, to=Path(scratch)), device=device, split_of=split_of)
+    images = load_test_images(progress=False) if test_images is None else test_images
     measured = evaluate(state.model, images, config=state.config)
     return TestResult(
         loss=measured.loss,
@@ -53,10 +75,9 @@ def measure_on_test(checkpoint: str, *, device: str = "auto") -> TestResult:
     )
 
 
-def _whole_state(checkpoint: Path, *, device: str) -> TrainingState:
+def _whole_state(checkpoint: Path, *, device: str, split_of: SplitOf) -> TrainingState:
     """Return a complete run's state; where its file is damaged, from the one before, trained to its end again."""
     from cifar_core.checkpoint import load_checkpoint, usable_checkpoints
-    from cifar_core.data import load_training_images, split_train_validation
     from cifar_core.training import train
 
     *files, last = usable_checkpoints(checkpoint)
@@ -65,8 +86,7 @@ def _whole_state(checkpoint: Path, *, device: str) -> TrainingState:
             return load_checkpoint(file, device=device)
     state = load_checkpoint(last, device=device)
     if state.epoch < state.config.epochs:
-        images, _ = load_training_images(progress=False)
-        for _ in train(state.config, *split_train_validation(images, state.config.data), state=state):
+        for _ in train(state.config, *split_of(state.config.data), state=state):
             pass
     return state
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_nodes import Node, free_port, wait_for
 from sweep_fakes import Cli, outcomes, sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import ensure_private_token
@@ -22,62 +19,13 @@ pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 GO_ON_SECONDS = 60
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> float:
-    """Wait until a condition holds and return how many seconds that took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
-class Node:
-    """One `ray start --block` of a core."""
-
-    def __init__(self, *options: str, log: Path, **environment: str) -> None:
-        command = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--block", *options]
-        self._log = log
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                command, stdout=file, stderr=file, env=os.environ | environment, start_new_session=True
-            )
-        wait_for(self._is_up, seconds=60, what=log.read_text(encoding="utf-8"))
-
-    def _is_up(self) -> bool:
-        return "Ray runtime started" in self._log.read_text(encoding="utf-8")
-
-    @property
-    def raylet(self) -> int:
-        found = subprocess.run(
-            ["pgrep", "-f", "-P", str(self._process.pid), "raylet/raylet"], capture_output=True, text=True, check=True
-        )
-        return int(found.stdout.split()[0])
-
-    def trials(self) -> list[int]:
-        """Return the workers of this node that train."""
-        found = subprocess.run(
-            ["pgrep", "-f", "-P", str(self.raylet), "ray::.*Trainable"], capture_output=True, text=True, check=False
-        )
-        return [int(pid) for pid in found.stdout.split()]
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[Node]]]:
     """Three nodes of a core each, and the address that `ray start` prints."""
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     # With a token in its user's home `ray start` asks for one.
     ensure_private_token()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     nodes = []
     # Short: sockets lie there.
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="rc") as folder:

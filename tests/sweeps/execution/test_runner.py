@@ -15,14 +15,15 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sweep_fakes import Cli, Written, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
 
+import cifar_core.data
 from cifar_core.checkpoint import save_checkpoint
 from cifar_core.config import TrainingConfig
-from cifar_core.data import default_directory, load_training_images, split_train_validation
+from cifar_core.data import default_directory, load_test_images, load_training_images, split_train_validation
 from cifar_core.results import TestResult
 from cifar_core.training import start as start_training
 from cifar_core.training import train
@@ -499,6 +500,34 @@ def test_one_that_is_damaged_when_the_test_images_are_to_be_measured_is_trained_
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
     assert test_set.measure_on_test(str(path), device="cpu") == expected
+
+
+def test_where_images_are_handed_to_the_measurement_no_file_of_images_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig.model_validate(tiny()["base"] | {"epochs": 2})
+    images, _ = load_training_images()
+    test_images = load_test_images()
+    split = split_train_validation(images, config.data)
+    state = start_training(config, train_size=len(split[0]), device="cpu")
+    path = tmp_path / "state.pt"
+    for _ in train(config, *split, state=state):
+        save_checkpoint(state, path)
+    expected = test_set.measure_on_test(str(path), device="cpu")
+    # Damaged, so that the training images are asked for too.
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    def shut(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("images were opened")
+
+    monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+    monkeypatch.setattr(cifar_core.data, "load_training_images", shut)
+
+    measured = test_set.measure_on_test(
+        str(path), device="cpu", test_images=test_images, split_of=lambda data: split_train_validation(images, data)
+    )
+
+    assert measured == expected
 
 
 def test_where_no_combination_is_possible_both_plan_and_run_say_so(
