@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.study import StudySummary
+from optuna.study._frozen import FrozenStudy
 
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
 from sweeps.identity import (
@@ -133,12 +133,13 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     return study
 
 
-def _searches(storage: optuna.storages.BaseStorage) -> list[StudySummary]:
-    return [study for study in optuna.get_all_study_summaries(storage) if not is_of_replicates(study.study_name)]
+def _searches(storage: optuna.storages.BaseStorage) -> list[FrozenStudy]:
+    # Not Optuna's summaries: each makes a copy of every trial.
+    return [study for study in storage.get_all_studies() if not is_of_replicates(study.study_name)]
 
 
 def _other_networks(
-    summary: StudySummary, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
+    summary: FrozenStudy, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
 ) -> list[str]:
     """Return in words which networks' files have changed since a study was begun."""
     begun = summary.user_attrs.get(SOURCES)
@@ -242,7 +243,7 @@ def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJo
     return studies, None if damage is None else journal.error(damage)
 
 
-def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:
+def _last_opened(stored: Iterable[FrozenStudy]) -> FrozenStudy:
     return max(stored, key=lambda study: float(study.user_attrs.get("opened", 0.0)))
 
 
