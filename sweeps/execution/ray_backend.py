@@ -25,9 +25,9 @@ from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
-from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_nodes import ClusterSlots, nodes
 from sweeps.execution.ray_placement import request_of
+from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_version_check import require_same_versions
 from sweeps.execution.ray_watch import RayWatch

@@ -21,7 +21,7 @@ from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.backend import Backend
-from sweeps.execution.checkpoints import clean_up
+from sweeps.execution.checkpoints import CleanUp
 from sweeps.execution.description import describe_run
 from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
@@ -343,11 +343,12 @@ class _Start:
                     runs=folder.runs,
                     earlier=ledger.records,
                 )
+                cleaning = CleanUp(ledger.records, plan=plan, checkpoints=self._checkpoints)
                 self._listeners = [
                     self._tracker.write,
                     progress.update,
                     test_step.on_change,
-                    lambda record: clean_up(record, records=ledger.records, plan=plan, checkpoints=self._checkpoints),
+                    cleaning.on_change,
                     watch.on_change,
                     SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
                     self._notifier.on_change,

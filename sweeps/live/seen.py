@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +73,8 @@ class Watcher:
 
     def __init__(self, state: SweepState) -> None:
         self.state = state
-        self._told_apart = 0
+        self._differences = Differences()
+        self._told_apart: set[int] = set()
         self._telling: tuple[str, ...] = ()
         self._words: dict[int, str] = {}
 
@@ -85,24 +88,27 @@ class Watcher:
         state, records = self.state, self.state.records
         self._tell_apart(records)
         running = [record for record in records if record.outcome is Outcome.RUNNING]
-        ended = [record for record in records if record.outcome.is_final]
-        ended.sort(key=lambda record: (record.finished or 0.0, record.number), reverse=True)
+        newest = heapq.nlargest(
+            self.MOST_ENDED,
+            (record for record in records if record.outcome.is_final),
+            key=lambda record: (record.finished or 0.0, record.number),
+        )
         best = state.best()
         return Seen(
             title=state.title,
             metric=state.metric,
             maximize=state.maximize,
-            done=len(ended),
+            done=state.done,
             target=state.target,
             slots=state.slots,
             elapsed=max(0.0, now - state.began),
-            left=None if len(ended) == state.target else state.seconds_left(now),
+            left=None if state.done == state.target else state.seconds_left(now),
             limit=state.limit,
             best=None if best is None else self._seen(best, now),
             running=tuple(
                 self._seen(record, now) for record in sorted(running, key=lambda each: (each.started, each.number))
             ),
-            ended=tuple(self._seen(record, now) for record in ended[: self.MOST_ENDED]),
+            ended=tuple(self._seen(record, now) for record in newest),
         )
 
     def _seen(self, record: TrialRecord, now: float) -> SeenTrial:
@@ -122,10 +128,15 @@ class Watcher:
 
     def _tell_apart(self, records: list[TrialRecord]) -> None:
         """Find the parameters in which trials differ, again where there is a new one."""
-        if len(records) == self._told_apart:
+        fresh = [record for record in records if record.number not in self._told_apart]
+        if not fresh:
             return
-        self._told_apart, self._words = len(records), {}
-        self._telling = telling_parameters([record.config.dotted() for record in records])
+        for record in fresh:
+            self._told_apart.add(record.number)
+            self._differences.add(record.config.dotted())
+        telling = self._differences.telling()
+        if telling != self._telling:
+            self._telling, self._words = telling, {}
 
     def _words_of(self, record: TrialRecord) -> str:
         if not self._telling:
@@ -139,19 +150,36 @@ class Watcher:
         return ", ".join(words)
 
 
-def telling_parameters(configs: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the dotted paths in which configurations differ, the most telling first.
+class Differences:
+    """In which parameters configurations differ. Each is looked at once, however many there will be."""
 
-    Without what follows from the network's name in all of them, such as the layers of its head.
-    """
-    paths = {path for config in configs for path in config}
-    texts = {path: [repr(config.get(path)) for config in configs] for path in paths}
-    networks = texts.get(NETWORK, [""] * len(configs))
-    found = []
-    for path, values in texts.items():
-        if len(set(values)) < 2:
-            continue
-        follows = path.startswith("model.") and len(set(zip(networks, values, strict=True))) == len(set(networks))
-        if path == NETWORK or not follows:
-            found.append(path)
-    return tuple(sorted(found, key=lambda path: (FIRST.index(path) if path in FIRST else len(FIRST), path)))
+    def __init__(self) -> None:
+        self._networks: set[str] = set()
+        self._values: dict[str, set[tuple[str, str]]] = {}
+        """Dotted path to the values that a network was given, as (network, value)."""
+
+    def add(self, config: Mapping[str, Any]) -> None:
+        """Take note of a configuration under its dotted paths."""
+        network = repr(config.get(NETWORK))
+        for path in self._values.keys() - config.keys():
+            self._values[path].add((network, repr(None)))
+        for path in config.keys() - self._values.keys():
+            self._values[path] = {(other, repr(None)) for other in self._networks}
+        for path, value in config.items():
+            self._values[path].add((network, repr(value)))
+        self._networks.add(network)
+
+    def telling(self) -> tuple[str, ...]:
+        """Return the dotted paths in which they differ, the most telling first.
+
+        Without what follows from the network's name in all of them, such as the layers of its head.
+        """
+        found = []
+        for path, values in self._values.items():
+            first = next(iter(values))[1]
+            if all(value == first for _, value in values):
+                continue
+            follows = path.startswith("model.") and len(values) == len(self._networks)
+            if path == NETWORK or not follows:
+                found.append(path)
+        return tuple(sorted(found, key=lambda path: (FIRST.index(path) if path in FIRST else len(FIRST), path)))

@@ -13,12 +13,13 @@ def final_value(record: TrialRecord, metric: str) -> float | None:
     return None if value is None else float(value)
 
 
+def place(record: TrialRecord, *, metric: str, maximize: bool) -> tuple[float, int] | None:
+    """Return what trials are ordered by, the best first, of equal ones the earlier; None for one that has no place."""
+    value = final_value(record, metric) if record.outcome is Outcome.COMPLETE else None
+    return None if value is None else (-value if maximize else value, record.number)
+
+
 def best_first(records: Iterable[TrialRecord], *, metric: str, maximize: bool) -> list[TrialRecord]:
     """Return the complete trials that have a value, the best first, of equal ones the earlier."""
-    sign = -1 if maximize else 1
-    found = [
-        (sign * value, record.number, record)
-        for record in records
-        if record.outcome is Outcome.COMPLETE and (value := final_value(record, metric)) is not None
-    ]
-    return [record for _, _, record in sorted(found, key=lambda entry: entry[:2])]
+    found = [(at, record) for record in records if (at := place(record, metric=metric, maximize=maximize)) is not None]
+    return [record for _, record in sorted(found, key=lambda entry: entry[0])]

@@ -40,6 +40,18 @@ class SweepCheckpoints:
         name = f"{self._below}/{key}/{CHECKPOINT_FILE}"
         return self._bucket.url(name) if name in self._bucket.names(f"{self._below}/{key}") else None
 
+    def keys(self) -> set[str]:
+        """Return the keys of the runs that have left something.
+
+        Raises:
+            StoreError: the storage does not answer, or refuses.
+        """
+        here = {path.name for path in self._local.iterdir()} if self._local.is_dir() else set()
+        if self._bucket is None:
+            return here
+        names = self._bucket.names(self._below)
+        return here | {name.removeprefix(f"{self._below}/").partition("/")[0] for name in names}
+
     def remove(self, key: str) -> None:
         """Delete what a run that will not go on has left."""
         shutil.rmtree(self._local / key, ignore_errors=True)

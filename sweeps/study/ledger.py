@@ -25,13 +25,13 @@ from sweeps.study.stored_trials import (
     KEY,
     OUTCOME,
     SPENT,
+    RecordsOf,
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
     note_attribute,
     reopen,
     store_test,
-    to_record,
 )
 from sweeps.study.truth import Truth
 from sweeps.study.waiting import WaitingTrials
@@ -72,7 +72,7 @@ class Ledger:
         on_warning: Callable[[TrialRecord, str], None] = lambda record, warning: None,
     ) -> None:
         self._study = study
-        self._sweep = sweep
+        self._records_of = RecordsOf(study, sweep=sweep)
         self._truth = Truth(study, metric=metric)
         self._proposer = proposer
         self._run_cap = run_cap
@@ -103,7 +103,7 @@ class Ledger:
                 if not frozen.state.is_finished():
                     self._study.tell(frozen.number, state=TrialState.FAIL)
                 continue
-            self._hold(self._with_source(to_record(frozen, sweep=self._sweep, study=self._study)))
+            self._hold(self._with_source(self._records_of.record(frozen.number, attributes)))
             if frozen.state == TrialState.RUNNING:
                 self._take_up(frozen)
         if retry_failed:
@@ -323,8 +323,7 @@ class Ledger:
         )
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        record = replace(to_record(frozen, sweep=self._sweep, study=self._study), outcome=Outcome.RUNNING)
+        record = replace(self._records_of.record(trial.number, attributes), outcome=Outcome.RUNNING)
         self._hold(record)
         self._live[record.number] = trial
         self._on_change(record)

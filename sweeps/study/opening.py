@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.study import StudySummary
+from optuna.study._frozen import FrozenStudy
 
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
 from sweeps.identity import (
@@ -135,19 +135,22 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     return study
 
 
-def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StudySummary]:
-    names = set(_names(storage, folder))
+def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+    # Not Optuna's summaries: each makes a copy of every trial.
     return [
         study
-        for study in optuna.get_all_study_summaries(storage)
-        if study.study_name in names and not is_of_replicates(study.study_name)
+        for study in storage.get_all_studies()
+        if _is_of(study.study_name, folder) and not is_of_replicates(study.study_name)
     ]
 
 
 def _names(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[str]:
-    """Return the names of a sweep's studies: a journal holds no others, a database those of every sweep."""
-    names = optuna.get_all_study_names(storage)
-    return names if folder.database is None else [name for name in names if is_study_of(name, sweep=folder.sweep)]
+    return [study.study_name for study in storage.get_all_studies() if _is_of(study.study_name, folder)]
+
+
+def _is_of(name: str, folder: SweepFolder) -> bool:
+    """Return whether a study is the sweep's: a journal holds no others, a database those of every sweep."""
+    return folder.database is None or is_study_of(name, sweep=folder.sweep)
 
 
 def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJournalError | None]:
@@ -163,7 +166,7 @@ def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJo
 
 
 def _other_networks(
-    summary: StudySummary, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
+    summary: FrozenStudy, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
 ) -> list[str]:
     """Return in words which networks' files have changed since a study was begun."""
     begun = summary.user_attrs.get(SOURCES)
@@ -265,7 +268,7 @@ def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJo
     return [optuna.load_study(study_name=name, storage=storage) for name in _names(storage, folder)], damage
 
 
-def _last_opened(stored: Iterable[StudySummary]) -> StudySummary:
+def _last_opened(stored: Iterable[FrozenStudy]) -> FrozenStudy:
     return max(stored, key=lambda study: float(study.user_attrs.get("opened", 0.0)))
 
 

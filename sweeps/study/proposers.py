@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from cifar_core.config import TrainingConfig
 from sweeps.spec import Assignment, SearchSpace, SweepSpec
+from sweeps.study.tpe import WindowedTPESampler
 from sweeps.trial_record import RungLabel
 
 REPEATS_BEFORE_LISTING = 20
@@ -73,16 +74,16 @@ class SamplerProposer:
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
         while True:
-            number = len(study.get_trials(deepcopy=False))
             fixed = self._fixed(study, repeats)
             if fixed is None:
                 return None
             if fixed:
                 study.enqueue_trial(self._space.encode(fixed))
+            trial = study.ask()
             # A sampler that comes back to the same place would do so for ever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
-            study.sampler = make_sampler(method, seed=self._seed, number=number)
-            trial = study.ask()
+            # Optuna asks the sampler when the first value is wanted: the trial's number is known by then.
+            study.sampler = make_sampler(method, seed=self._seed, number=trial.number)
             assignment = self._space.suggest(trial)
             try:
                 return Proposal(trial=trial, config=self._space.config(assignment))
@@ -93,9 +94,11 @@ class SamplerProposer:
 
     def _fixed(self, study: optuna.Study, repeats: int) -> Assignment | None:
         """Return what the next trial must have, `{}` to leave it to the sampler, None where nothing is left."""
-        proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
-        if proposed < len(self._start_with) and repeats < REPEATS_BEFORE_LISTING:
-            return self._start_with[proposed]
+        if self._start_with and repeats < REPEATS_BEFORE_LISTING:
+            proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
+            if proposed < len(self._start_with):
+                return self._start_with[proposed]
+            self._start_with = []
         if repeats < REPEATS_BEFORE_LISTING:
             return {}
         if self._space.cardinality is None:
@@ -217,4 +220,4 @@ def make_sampler(method: str, *, seed: int, number: int) -> optuna.samplers.Base
     with warnings.catch_warnings():
         # `group` is marked experimental; without it a space with conditions is sampled parameter by parameter.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=derived, multivariate=True, group=True, constant_liar=True)
+        return WindowedTPESampler(seed=derived, multivariate=True, group=True, constant_liar=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sweeps.study.best import best_first, final_value
+from sweeps.study.best import final_value, place
 from sweeps.study.folder import SweepFolder
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -24,7 +24,10 @@ Number = TypeVar("Number", int, float)
 
 
 class SweepState:
-    """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it."""
+    """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it.
+
+    What is asked at every change, such as the best, is kept up to date: a sweep may have ten thousand trials.
+    """
 
     def __init__(
         self,
@@ -77,7 +80,11 @@ class SweepState:
         self.maximize = maximize
         self.slots = slots
         self.limit = limit
-        self._records = {record.number: record for record in records}
+        self._records: dict[int, TrialRecord] = {}
+        self._best: tuple[tuple[float, int], TrialRecord] | None = None
+        self._counts: Counter[Outcome] = Counter()
+        for record in records:
+            self.enter(record)
         self.began = time.time() if began is None else began
         self._slots_since = self.began
         self._slot_seconds = 0.0
@@ -99,6 +106,13 @@ class SweepState:
         """Take note of a change; return whether it is the trial's end (what follows, such as its test, is not)."""
         before = self._records.get(record.number)
         self._records[record.number] = record
+        if before is not None:
+            self._counts[before.outcome] -= 1
+        self._counts[record.outcome] += 1
+        at = place(record, metric=self.metric, maximize=self.maximize) if record.rung is None else None
+        # A trial that is complete does not get worse: what follows, such as its test, leaves it at its place.
+        if at is not None and (self._best is None or at <= self._best[0]):
+            self._best = (at, record)
         return record.outcome.is_final and (before is None or not before.outcome.is_final)
 
     def count_slots(self, slots: int, *, now: float | None = None) -> None:
@@ -114,11 +128,11 @@ class SweepState:
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial, None before there is one; of a ladder's rungs none: it chooses nothing."""
-        searched = [record for record in self.records if record.rung is None]
-        return next(iter(best_first(searched, metric=self.metric, maximize=self.maximize)), None)
+        return None if self._best is None else self._best[1]
 
     def counts(self) -> dict[Outcome, int]:
-        return dict(Counter(record.outcome for record in self.records))
+        """Return how many trials there are of each outcome that one has."""
+        return {outcome: count for outcome, count in self._counts.items() if count}
 
     def under_way(self) -> SweepState:
         """Return the state of what its driver trains: of its replicates where it confirms."""
@@ -142,7 +156,8 @@ class SweepState:
     @property
     def done(self) -> int:
         """Trials that ended."""
-        return sum(record.outcome.is_final for record in self._records.values())
+        # A list at once: another thread may draw while a trial ends.
+        return sum(count for outcome, count in list(self._counts.items()) if outcome.is_final)
 
     def seconds_left(self, now: float | None = None) -> float | None:
         """Return the estimated seconds to the end, None before enough has finished since this start."""

@@ -76,29 +76,45 @@ def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
     study.set_user_attr(f"test:{number}", stored)
 
 
-def to_record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
-    """Return a trial of the study as a record; one that is open there is `interrupted` until it is taken up.
+class RecordsOf:
+    """Makes records of one study's trials. What the study itself holds is read once: each reading copies all of it."""
 
-    Raises:
-        DamagedJournalError: something in it was never written there.
-    """
-    try:
-        return _record(frozen, sweep=sweep, study=study)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DamagedJournalError(
-            f"trial {frozen.number} in the journal of {sweep} cannot be read ({type(error).__name__}: {error}): put "
-            "back a copy of the journal if you have one, or begin anew under another name"
-        ) from error
+    def __init__(self, study: optuna.Study, *, sweep: str) -> None:
+        self._sweep = sweep
+        self._study_name = study.study_name
+        self._attributes = study.user_attrs
+
+    def record(self, number: int, attributes: Mapping[str, Any]) -> TrialRecord:
+        """Return a trial as a record; one that is open in the study is `interrupted` until it is taken up.
+
+        Args:
+            number: of the trial in the study.
+            attributes: what is stored of it.
+
+        Raises:
+            DamagedJournalError: something in it was never written there.
+        """
+        of_study = {
+            "sweep": self._sweep,
+            "study": self._study_name,
+            "first_number": self._attributes.get(FIRST_NUMBER, 0),
+        }
+        try:
+            return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DamagedJournalError(
+                f"trial {number} in the journal of {self._sweep} cannot be read ({type(error).__name__}: {error}): put "
+                "back a copy of the journal if you have one, or begin anew under another name"
+            ) from error
 
 
-def _record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRecord:
-    attributes: Mapping[str, Any] = frozen.user_attrs
+def _record(
+    number: int, attributes: Mapping[str, Any], *, test: Mapping[str, Any] | None, **of_study: Any
+) -> TrialRecord:
     epochs = sorted(name for name in attributes if name.startswith(_EPOCH))
     return TrialRecord(
-        sweep=sweep,
-        study=study.study_name,
-        number=frozen.number,
-        first_number=study.user_attrs.get(FIRST_NUMBER, 0),
+        **of_study,
+        number=number,
         key=attributes[KEY],
         config_id=attributes["config_id"],
         source=attributes.get("source"),
@@ -109,7 +125,7 @@ def _record(frozen: FrozenTrial, *, sweep: str, study: optuna.Study) -> TrialRec
         finished=attributes.get(FINISHED),
         rung=_rung(attributes),
         replicate_of=attributes.get(REPLICATE_OF),
-        test=_test(study.user_attrs.get(f"test:{frozen.number}")),
+        test=_test(test),
         **{field: attributes[name] for field, name in _NOTES.items() if name in attributes},
     )
 
@@ -141,8 +157,9 @@ def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
             # A failed trial that was tried again stands there twice.
             newest.pop(frozen.user_attrs[KEY], None)
             newest[frozen.user_attrs[KEY]] = frozen
+    records = RecordsOf(study, sweep=sweep)
     for frozen in newest.values():
-        yield to_record(frozen, sweep=sweep, study=study)
+        yield records.record(frozen.number, frozen.user_attrs)
 
 
 def close_lost_trials(study: optuna.Study) -> None:

@@ -41,6 +41,7 @@ class SweepProgress:
         self._aim = aim
         self._written = written
         self._outcomes: dict[str, Outcome] = {}
+        self._counts: Counter[Outcome] = Counter()
         self._best: float | None = None
         self.last_end_ms: int | None = None
         """When the last trial ended or was interrupted; None before the first."""
@@ -51,7 +52,11 @@ class SweepProgress:
             self.last_end_ms = max(end_ms(record), self.last_end_ms or 0)
         if record.outcome not in _COUNTED or self._outcomes.get(record.key) is record.outcome:
             return []
-        is_first = record.key not in self._outcomes
+        before = self._outcomes.get(record.key)
+        is_first = before is None
+        if before is not None:
+            self._counts[before] -= 1
+        self._counts[record.outcome] += 1
         self._outcomes[record.key] = record.outcome
         self.last_end_ms = max(end_ms(record), self.last_end_ms or 0)
         self._best = self._better(record)
@@ -59,8 +64,8 @@ class SweepProgress:
         # One that failed and was tried again, under another number, ends a second time: its step is told anew.
         if is_first and step <= self._written:
             return []
-        counts = Counter(self._outcomes.values())
-        values = {ENDED: float(step)} | {f"trials_{outcome.value}": float(counts[outcome]) for outcome in _COUNTED}
+        counted = {f"trials_{outcome.value}": float(self._counts[outcome]) for outcome in _COUNTED}
+        values = {ENDED: float(step)} | counted
         if self._aim is not None and self._best is not None:
             values[f"best_{self._aim.metric}"] = self._best
         # The time of the newest end, so that of equal steps the newer value is the latest one.
@@ -71,7 +76,7 @@ class SweepProgress:
 
     def status(self, status: Literal["FINISHED", "KILLED", "FAILED"]) -> Literal["FINISHED", "KILLED", "FAILED"]:
         """Return how the sweep ended: one of which every trial failed has failed, however orderly it went."""
-        ends = set(self._outcomes.values())
+        ends = {outcome for outcome, count in self._counts.items() if count}
         return "FAILED" if status == "FINISHED" and ends == {Outcome.FAILED} else status
 
     def _better(self, record: TrialRecord) -> float | None:

@@ -1,0 +1,363 @@
+"""Time a sweep of 10,000 trials of no length: what a trial costs its driver, and whether that grows with their number.
+
+Everything is the real one: the file of a sweep, proposer, ledger, journal, MLflow on SQLite, what listens in the
+runner, the verbs that read. Only the training is a fake: a trial says at once that its epochs are done, and leaves a
+log and a small file in place of its checkpoint. With `--backend ray` nothing is fake: the smallest network there is
+trains on a handful of images in Ray's workers.
+
+    python benchmarks/scale.py --methods random grid bayes --trials 10000
+    python benchmarks/scale.py --methods random --trials 3000 --epochs 9 --early asha
+    python benchmarks/scale.py --methods random --trials 1000 --backend ray
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+WINDOW = 100
+"""Trials whose median is told."""
+BACKLOG = 5
+"""Trials that MLflow may be behind before the next one begins, so that neither side's time is the other's."""
+
+PARAMETERS: dict[str, Any] = {
+    "model.name": {"values": ["simple", "deep", "resnet", "vgg"]},
+    "model.width": {"values": [32, 64, 96], "when": {"model.name": ["deep", "resnet", "vgg"]}},
+    "data.batch_size": {"values": [32, 64, 128, 256]},
+    "data.normalization": {"values": ["none", "cifar10", "imagenet"]},
+    "data.augmentation": {"values": ["none", "flip-crop", "flip-erase-crop", "pad-flip-gray-crop"]},
+    "optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"},
+    "schedule.step_size": {"min": 2, "max": 20},
+    "schedule.gamma": {"min": 0.1, "max": 0.9},
+}
+"""The space of experiments/search.yaml."""
+FINITE: dict[str, Any] = {
+    "optimizer.lr": {"values": [0.003, 0.01, 0.03, 0.1, 0.3]},
+    "schedule.gamma": {"values": [0.1, 0.5]},
+}
+"""What of it is another for a grid: 91,200 combinations."""
+SMALLEST: dict[str, Any] = {
+    "epochs": 1,
+    "model": {"name": "simple", "width": 1},
+    "data": {"train_size": 32, "validation_size": 32, "batch_size": 32, "normalization": "none"},
+}
+"""The base of what Ray trains."""
+
+
+def sweep_file(
+    folder: Path, *, method: str, trials: int, epochs: int, early: str, backend: str, name: str = "scale"
+) -> Path:
+    """Write the sweep's file and return its path."""
+    parameters = PARAMETERS | (FINITE if method == "grid" else {})
+    base: dict[str, Any] = {"epochs": epochs, "data": {"validation_size": 5000}, "schedule": {"name": "step"}}
+    if backend == "ray":
+        kept = ("optimizer.lr", "schedule.gamma")
+        parameters = {path: parameter for path, parameter in parameters.items() if path in kept}
+        base = SMALLEST | {"epochs": epochs, "schedule": {"name": "step"}}
+    content: dict[str, Any] = {
+        "name": name,
+        "method": method,
+        "run_cap": trials,
+        "base": base,
+        "parameters": parameters,
+        "early_terminate": {"type": early},
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def value_of(config: Any) -> float:
+    """Return an accuracy for a configuration: smooth, with one best place, the same in every process."""
+    from zlib import crc32
+
+    distance = (math.log10(config.optimizer.lr) + 1.5) ** 2 + (config.schedule.gamma - 0.4) ** 2
+    distance += {"simple": 0.6, "deep": 0.3, "resnet": 0.0, "vgg": 0.1}[config.model.name]
+    noise = crc32(config.model_dump_json().encode()) / 2**32 * 0.01
+    return float(0.95 * math.exp(-distance) - noise)
+
+
+class Clock:
+    """What the trials of a start cost: the driver's thread, and the thread that writes MLflow."""
+
+    def __init__(self) -> None:
+        self.trials: list[tuple[float, float]] = []
+        """Wall and processor seconds of the driver's thread for each trial."""
+        self.writes: list[tuple[float, float]] = []
+        """As many of the thread that writes MLflow."""
+        self.memory: list[float] = []
+        """MB of the driver after each trial."""
+        self.waited = 0.0
+        self._since: tuple[float, float] | None = None
+        self._written: dict[int, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def begins(self) -> None:
+        """Take note that the driver's thread begins a trial: what came before was for the one before."""
+        now = (time.perf_counter(), time.thread_time())
+        if self._since is not None:
+            wall, processor = now[0] - self._since[0] - self.waited, now[1] - self._since[1]
+            self.trials.append((wall, processor))
+            self.memory.append(resident())
+        self._since, self.waited = now, 0.0
+
+    @contextlib.contextmanager
+    def writing(self, number: int) -> Iterator[None]:
+        """Count the block towards a trial's writing."""
+        before = (time.perf_counter(), time.thread_time())
+        yield
+        with self._lock:
+            wall, processor = self._written.get(number, (0.0, 0.0))
+            self._written[number] = (
+                wall + time.perf_counter() - before[0],
+                processor + time.thread_time() - before[1],
+            )
+
+    def written(self) -> list[tuple[float, float]]:
+        """Return wall and processor seconds of the writing thread for each trial."""
+        with self._lock:
+            return [self._written[number] for number in sorted(self._written)]
+
+
+def resident() -> float:
+    """Return the memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096 / 1e6
+
+
+CLOCK = Clock()
+
+
+def make_instant() -> None:
+    """Put the fake in place of the training, and clocks around what is real."""
+    from cifar_core.results import EpochResult
+    from sweeps.execution import inline_backend, runner
+    from sweeps.execution.job import Job
+    from sweeps.study import CHECKPOINT_FILE
+    from sweeps.tracking import Tracker
+    from sweeps.trial_record import Outcome, Report, TrialRecord
+
+    class TimedTracker(Tracker):
+        """The tracker, with a clock around each trial that it writes."""
+
+        current: TimedTracker
+
+        def open(self) -> TimedTracker:
+            TimedTracker.current = self
+            return super().open()
+
+        def _write(self, record: TrialRecord) -> None:
+            with CLOCK.writing(record.number):
+                super()._write(record)
+
+        @property
+        def behind(self) -> int:
+            return 0 if self._queue is None else len(self._queue._pending) + len(self._queue._in_flight)
+
+    class InstantTrial:
+        """Stands in for the training: no image is looked at, and each step is an epoch."""
+
+        def __init__(self, job: Job, splits: object, *, takes_output: bool = True) -> None:
+            before = time.perf_counter()
+            while TimedTracker.current.behind > BACKLOG:
+                time.sleep(0.001)
+            CLOCK.waited += time.perf_counter() - before
+            CLOCK.begins()
+            self._job, self._config, self._epoch = job, job.training_config(), 0
+            Path(job.log).write_text(f"trial {job.number}\n", encoding="utf-8")
+
+        def step(self) -> Report:
+            self._epoch += 1
+            of = self._config.epochs
+            accuracy = value_of(self._config) * (0.5 + 0.5 * self._epoch / of)
+            epoch = EpochResult(
+                epoch=self._epoch,
+                train_loss=2.0 - accuracy,
+                train_accuracy=accuracy,
+                val_loss=2.0 - accuracy,
+                val_accuracy=accuracy,
+                learning_rate=self._config.optimizer.lr,
+                seconds=0.001,
+                images_per_second=45e6,
+                finished_at=time.time(),
+            )
+            if self._epoch == 1:
+                checkpoint = Path(self._job.checkpoint)
+                checkpoint.mkdir(parents=True, exist_ok=True)
+                (checkpoint / CHECKPOINT_FILE).write_bytes(b"no weights")
+            return Report(
+                epoch=epoch,
+                outcome=Outcome.COMPLETE if self._epoch == of else None,
+                parameters=1000,
+                environment={"host": "benchmark", "device": "cpu (none)", "threads": "1", "torch": "none"},
+            )
+
+    inline_backend.TrialSession = InstantTrial  # type: ignore[misc,assignment]
+    runner.Tracker = TimedTracker  # type: ignore[misc]
+
+
+def time_ray() -> None:
+    """Put clocks around the driver's part of trials that Ray places."""
+    from sweeps.execution import ray_tune
+
+    before = ray_tune.LedgerCalls.next_job
+
+    def next_job(self: Any, job_of: Any) -> Any:
+        found = before(self, job_of)
+        if type(found).__name__ == "Job":
+            CLOCK.begins()
+        return found
+
+    ray_tune.LedgerCalls.next_job = next_job  # type: ignore[method-assign]
+
+
+def carry_out(file: Path, *, runs: Path, backend: str) -> dict[str, Any]:
+    """Run the sweep in this process, and return what was measured."""
+    began = time.perf_counter()
+    from sweeps.execution.plan import plan_of_sweep
+    from sweeps.execution.runner import run
+    from sweeps.execution.start import RunOptions
+    from sweeps.spec import load_spec
+
+    if backend == "ray":
+        time_ray()
+    else:
+        make_instant()
+    plan = plan_of_sweep(load_spec(file))
+    first: list[float] = []
+    begins = CLOCK.begins
+
+    def first_begins() -> None:
+        if not first:
+            first.append(time.perf_counter() - began)
+        begins()
+
+    CLOCK.begins = first_begins  # type: ignore[method-assign]
+    summary = run(plan, RunOptions(runs=runs, backend="ray" if backend == "ray" else "inline"))
+    CLOCK.begins()
+    return {
+        "seconds": summary.seconds,
+        "begun": summary.begun,
+        "unwritten": summary.unwritten,
+        "first": first[0] if first else None,
+        "trials": CLOCK.trials,
+        "writes": CLOCK.written(),
+        "memory": CLOCK.memory,
+    }
+
+
+def in_a_process(*options: str) -> dict[str, Any]:
+    """Carry a part out in a process of its own, and return what it measured."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        words = [sys.executable, __file__, "--out", out.name, *options]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}")
+        found: dict[str, Any] = json.loads(Path(out.name).read_text(encoding="utf-8"))
+        return found
+
+
+def verb_seconds(*words: str, runs: Path, times: int = 3) -> float:
+    """Return the least wall time of some starts of a verb, in seconds."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        command = [sys.executable, "-c", "from sweeps.cli import main; main()", *words, "--runs", str(runs)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def windows(count: int) -> list[tuple[str, slice]]:
+    """Return which trials are told of, and how they are called."""
+    found = [("first 100", slice(0, WINDOW))]
+    for at in (1000, 3000, 5000):
+        if at + WINDOW < count - WINDOW:
+            found.append((f"from {at:,}", slice(at, at + WINDOW)))
+    return [*found, ("last 100", slice(max(0, count - WINDOW), count))]
+
+
+def tell(found: dict[str, Any], *, method: str, runs: Path) -> None:
+    """Print what a sweep of many trials cost."""
+    trials, writes, memory = found["trials"], found["writes"], found["memory"]
+    print(f"\n{method}: {len(trials):,} trials in {found['seconds']:,.0f} s ({found['unwritten']} unwritten in MLflow)")
+    print(f"{'trials':12s} {'driver ms':>10s} {'of it CPU':>10s} {'MLflow ms':>10s} {'of it CPU':>10s} {'RSS MB':>8s}")
+    for name, where in windows(len(trials)):
+        driver = [statistics.median(each[index] for each in trials[where]) * 1000 for index in (0, 1)]
+        writer = [statistics.median([each[index] for each in writes[where]] or [0]) * 1000 for index in (0, 1)]
+        print(
+            f"{name:12s} {driver[0]:10.1f} {driver[1]:10.1f} {writer[0]:10.1f} {writer[1]:10.1f} "
+            f"{memory[where][-1]:8.0f}",
+            flush=True,
+        )
+    journal = runs / "sweeps" / "scale" / "journal.log"
+    print(
+        f"journal {journal.stat().st_size / 1e6:.1f} MB ({journal.stat().st_size / len(trials) / 1000:.1f} kB a trial),"
+        f" mlflow.db {(runs / 'mlflow.db').stat().st_size / 1e6:.1f} MB"
+    )
+
+
+def measure(options: argparse.Namespace, method: str, folder: Path) -> None:
+    """Run one method's sweep, then everything that reads it."""
+    runs = folder / "runs"
+
+    def written(trials: int) -> Path:
+        return sweep_file(
+            folder,
+            method=method,
+            trials=trials,
+            epochs=options.epochs,
+            early=options.early,
+            backend=options.backend,
+        )
+
+    part = ["--runs", str(runs), "--backend", options.backend]
+    tell(in_a_process("--part", str(written(options.trials)), *part), method=method, runs=runs)
+    done = in_a_process("--part", str(written(options.trials)), *part)
+    print(f"the same command again, nothing left to do: {done['seconds']:.1f} s in the runner", flush=True)
+    more = in_a_process("--part", str(written(options.trials + 1)), *part)
+    print(
+        f"the same command with one trial more: its training begins after {more['first']:.1f} s, "
+        f"all ends after {more['seconds']:.1f} s",
+        flush=True,
+    )
+    for words in (("leaderboard",), ("leaderboard", "--by", "model.name"), ("status", "scale"), ("list",)):
+        print(f"sweeps {' '.join(words)}: {verb_seconds(*words, runs=runs):.1f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--methods", nargs="+", default=["random", "grid", "bayes"])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--early", choices=["none", "asha", "hyperband", "median"], default="none")
+    parser.add_argument("--backend", choices=["inline", "ray"], default="inline")
+    parser.add_argument("--keep", type=Path, help="where the runs folders stay; a temporary folder otherwise")
+    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        found = carry_out(options.part, runs=options.runs, backend=options.backend)
+        options.out.write_text(json.dumps(found), encoding="utf-8")
+        return
+    for method in options.methods:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (options.keep or Path(temporary)) / method
+            folder.mkdir(parents=True, exist_ok=True)
+            measure(options, method, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Drive 1,000 slots on a simulated clock: how long does a slot wait for its driver, and how many slots can one serve?
+
+The driver is the real ledger over a real journal, with MLflow's writer beside it where asked: each proposal, each epoch
+and each end is really entered, and what that takes on this machine is the service time of the simulated driver, which
+does one thing after the other. The slots are simulated: a trial has ten epochs of about 30 seconds, and nothing trains.
+As in Ray Tune a trial begins its next epoch when the driver has heard of the last one. What Ray itself takes for an
+event is no part of the ledger: `--tune-ms` adds it.
+
+From the service times that were found the largest number of slots follows that wait less than 1 % of their time.
+
+    python benchmarks/slots.py --slots 1000 --methods random bayes
+    python benchmarks/slots.py --slots 1000 --methods random --record --tune-ms 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scale import sweep_file, value_of
+
+EPOCHS = 10
+EPOCH_SECONDS = 30.0
+SPREAD = 0.5
+"""Deviation of the logarithm of how long a trial's epochs are: networks differ."""
+ROUNDS = 3
+"""Trials that each slot trains, the first of which is not counted."""
+ENOUGH = 0.01
+
+
+@dataclass
+class Services:
+    """What the driver does in turn, in seconds: to begin a trial, to enter an epoch, to enter the last one."""
+
+    begin: Callable[[int], float]
+    epoch: Callable[[int, int], float]
+
+
+@dataclass
+class Found:
+    """What the slots saw."""
+
+    for_next: list[float] = field(default_factory=list)
+    """Seconds from the end of a trial's last epoch to the beginning of the slot's next trial."""
+    lost: float = 0.0
+    """Seconds in which slots waited, after epochs too, from the second trial of each on."""
+    trained: float = 0.0
+    busy: float = 0.0
+    """Seconds in which the driver worked."""
+    span: float = 0.0
+    filled: float = 0.0
+    """Seconds until every slot had its first trial."""
+
+    def __str__(self) -> str:
+        waits = sorted(self.for_next)
+        return (
+            f"a slot waits {1000 * statistics.mean(waits):.0f} ms for its next trial (99 %: "
+            f"{1000 * waits[int(0.99 * len(waits))]:.0f} ms, most: {1000 * waits[-1]:.0f} ms), "
+            f"{100 * self.share:.2f} % of its time in all; the driver is busy {100 * self.busy / self.span:.0f} % of "
+            f"the time; all slots had their first trial after {self.filled:.1f} s"
+        )
+
+    @property
+    def share(self) -> float:
+        return self.lost / (self.lost + self.trained)
+
+
+def simulate(slots: int, services: Services, *, chance: random.Random, extra: float) -> Found:
+    """Let slots train until each has had its rounds; `extra` is added to everything that the driver does."""
+    found = Found()
+    order = itertools.count()
+    # (time, order, slot, round, epoch, seconds of an epoch); epoch 0 is a slot that wants a trial.
+    events = [(0.0, next(order), slot, 0, 0, 0.0) for slot in range(slots)]
+    free = 0.0
+    while events:
+        now, _, slot, turn, epoch, seconds = heapq.heappop(events)
+        began = max(now, free)
+        took = extra + (services.begin(slot) if epoch == 0 else services.epoch(slot, epoch))
+        wants_more = epoch == EPOCHS and turn + 1 < ROUNDS
+        if wants_more:
+            took += extra + services.begin(slot)
+        free = began + took
+        if turn > 0:
+            found.busy += took
+            found.lost += free - now
+        if epoch == 0:
+            found.filled = max(found.filled, free)
+        if epoch == EPOCHS and not wants_more:
+            continue
+        if wants_more:
+            found.for_next.append(free - now)
+            turn, epoch = turn + 1, 0
+        if epoch == 0:
+            seconds = EPOCH_SECONDS * chance.lognormvariate(0.0, SPREAD)
+        length = seconds * chance.uniform(0.95, 1.05)
+        if turn > 0:
+            found.trained += length
+        heapq.heappush(events, (free + length, next(order), slot, turn, epoch + 1, seconds))
+    # Of the first round nothing is counted, and the last trials end on a driver that has less and less to do.
+    found.span = max(found.trained / slots, 1e-9)
+    return found
+
+
+def measured(method: str, slots: int, folder: Path, *, record: bool, extra: float) -> dict[str, Any]:
+    """Simulate with the real ledger; return what was found, and every service time."""
+    import optuna
+
+    from cifar_core.results import EpochResult
+    from sweeps.execution.plan import plan_of_sweep
+    from sweeps.identity import Identifier
+    from sweeps.spec import load_spec
+    from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
+    from sweeps.tracking import Aim, Tracker
+    from sweeps.trial_record import Outcome, Report, TrialRecord
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    file = sweep_file(folder, method=method, trials=10**6, epochs=EPOCHS, early="none", backend="inline")
+    spec = load_spec(file)
+    plan = plan_of_sweep(spec)
+    sweep = SweepFolder(folder / "runs", plan.name)
+    times: dict[str, list[float]] = {"begin": [], "epoch": [], "end": []}
+    held: dict[int, TrialRecord] = {}
+    with sweep.locked():
+        pruner = make_pruner(plan.early_terminate, epochs=plan.epochs)
+        study = open_study(sweep, definition=plan.definition, metric=plan.metric, pruner=pruner, new=False)
+        identify = Identifier(data_fingerprint="")
+        state = SweepState(sweep=plan.name, metric=plan.metric.name, maximize=True)
+        tracker = Tracker(
+            runs=sweep.runs,
+            sweep=plan.name,
+            study=study.study_name,
+            description="",
+            environment={},
+            aim=Aim(plan.metric.name, maximize=True),
+        )
+        if record:
+            tracker.open()
+
+        def on_change(changed: TrialRecord) -> None:
+            state.enter(changed)
+            tracker.write(changed)
+
+        ledger = Ledger(
+            study,
+            sweep=plan.name,
+            metric=plan.metric.name,
+            proposer=plan.proposer(lambda config: identify(config).key),
+            run_cap=None,
+            identify=identify,
+            prunes=False,
+            on_change=on_change,
+        )
+
+        def timed(kind: str, work: Callable[[], object]) -> float:
+            began = time.perf_counter()
+            work()
+            times[kind].append(time.perf_counter() - began)
+            return times[kind][-1]
+
+        def begin(slot: int) -> float:
+            def work() -> None:
+                proposed = ledger.next_trial()
+                assert isinstance(proposed, TrialRecord)
+                ledger.note(proposed.number, log=f"logs/{proposed.number}.log")
+                held[slot] = proposed
+
+            return timed("begin", work)
+
+        def epoch(slot: int, number: int) -> float:
+            config = held[slot].config
+            accuracy = value_of(config) * (0.5 + 0.5 * number / EPOCHS)
+            result = EpochResult(
+                epoch=number, train_loss=2.0 - accuracy, train_accuracy=accuracy, val_loss=2.0 - accuracy,
+                val_accuracy=accuracy, learning_rate=config.optimizer.lr, seconds=30.0, images_per_second=1500.0,
+                finished_at=time.time(),
+            )  # fmt: skip
+            report = Report(
+                epoch=result,
+                outcome=Outcome.COMPLETE if number == EPOCHS else None,
+                parameters=1000,
+                environment={"host": f"node{slot // 8}", "device": "cuda (none)", "threads": "1", "torch": "none"},
+            )
+            kind = "end" if number == EPOCHS else "epoch"
+            return timed(kind, lambda: ledger.report(held[slot].number, report))
+
+        found = simulate(slots, Services(begin, epoch), chance=random.Random(0), extra=extra)
+        if record:
+            tracker.close(timeout=1.0)
+    return {"found": found, "times": times, "trials": len(ledger.records)}
+
+
+def largest(times: dict[str, list[float]], *, extra: float) -> tuple[int, Found]:
+    """Return how many slots wait less than 1 % of their time, by the service times that were measured."""
+    chance = random.Random(1)
+    # Those of a sweep that has grown: the first third is of the slots' first trials.
+    late = {kind: found[len(found) // 3 :] for kind, found in times.items()}
+    services = Services(
+        begin=lambda slot: chance.choice(late["begin"]),
+        epoch=lambda slot, number: chance.choice(late["end" if number == EPOCHS else "epoch"]),
+    )
+    low, high, best = 1, 1 << 16, None
+    while high - low > max(1, low // 50):
+        slots = (low + high) // 2
+        found = simulate(slots, services, chance=random.Random(2), extra=extra)
+        if found.share < ENOUGH:
+            low, best = slots, found
+        else:
+            high = slots
+    assert best is not None
+    return low, best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, default=1000)
+    parser.add_argument("--methods", nargs="+", default=["random", "bayes"])
+    parser.add_argument("--record", action="store_true", help="let MLflow's writer work beside it, all the time")
+    parser.add_argument("--tune-ms", type=float, nargs="+", default=[0.0], help="what Ray Tune takes for an event")
+    parser.add_argument("--out", type=Path, help="where the service times are written, as JSON")
+    options = parser.parse_args()
+    for method in options.methods:
+        with tempfile.TemporaryDirectory() as folder:
+            extra = options.tune_ms[0] / 1000
+            result = measured(method, options.slots, Path(folder), record=options.record, extra=extra)
+        times = result["times"]
+        print(f"\n{method}, {options.slots:,} slots, {result['trials']:,} trials: {result['found']}")
+        for kind, found in times.items():
+            late = [1000 * each for each in found[len(found) // 3 :]]
+            print(f"  {kind}: {statistics.mean(late):.1f} ms (median {statistics.median(late):.1f})")
+        for milliseconds in options.tune_ms:
+            slots, at = largest(times, extra=milliseconds / 1000)
+            print(
+                f"  with {milliseconds:g} ms an event for Ray Tune the most that wait less than 1 % are {slots:,}: {at}",
+                flush=True,
+            )
+        if options.out:
+            options.out.with_suffix(f".{method}.json").write_text(json.dumps(times), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Search a made-up accuracy with TPE over the whole history and over windows: how good is the best, what does it cost?
+
+The space is that of experiments/search.yaml. The accuracy is a formula with what such searches have: networks of
+different promise, a learning rate whose best value hangs on network, width and batch size, a schedule that matters
+where the rate is high, augmentation that helps the larger networks, and noise. Nothing is trained, nothing is stored.
+
+    python benchmarks/tpe_window.py --trials 2000 --seeds 10 --processes 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweeps.spec import load_spec
+from sweeps.spec.space import SearchSpace
+from sweeps.study import tpe
+from sweeps.study.proposers import make_sampler
+
+SPACE = Path(__file__).parents[1] / "experiments" / "search.yaml"
+WINDOWS: Mapping[str, tuple[int, int] | None] = {
+    "whole history": (10**9, 0),
+    "best 100, newest 900": (100, 900),
+    "best 100, newest 400": (100, 400),
+    "best 50, newest 200": (50, 200),
+    "random": None,
+}
+MARKS = (100, 500, 1000, 2000, 3000)
+
+
+def accuracy(found: Mapping[str, Any]) -> float:
+    """Return the accuracy that a configuration would have if nothing were left to chance."""
+    network, width = found["model.name"], found.get("model.width", 64)
+    size = {"simple": 0.70, "deep": 0.80, "resnet": 0.90, "vgg": 0.87}[network] + 0.02 * math.log2(width / 64)
+    scale = {"simple": 0.0, "deep": -0.3, "resnet": 0.3, "vgg": -0.1}[network]
+    best_rate = -1.6 + scale + 0.5 * math.log10(found["data.batch_size"] / 64) - 0.3 * math.log2(width / 64)
+    rate = -0.06 * (math.log10(found["optimizer.lr"]) - best_rate) ** 2
+    # How far the rate has come down in 40 epochs: too little and too much both cost.
+    drops = 40 / found["schedule.step_size"] * -math.log10(found["schedule.gamma"])
+    schedule = -0.02 * min(abs(drops - 2.5), 4) ** 1.5 / 4
+    augmentation = {"none": 0.0, "flip-crop": 0.03, "flip-erase-crop": 0.035, "pad-flip-gray-crop": 0.02}
+    helped = augmentation[found["data.augmentation"]] * (1.2 if network in ("resnet", "vgg") else 0.5)
+    batch = -0.003 * abs(math.log2(found["data.batch_size"] / 64))
+    return size + rate + schedule + helped + batch + (-0.01 if found["data.normalization"] == "none" else 0.0)
+
+
+def noise(seed: int, number: int) -> float:
+    """Return what chance adds to a trial: the same for every sampler, with a deviation of 0.3 points."""
+    ones = (zlib.crc32(f"{seed} {number} {part}".encode()) / 2**32 - 0.5 for part in range(12))
+    return 0.003 * sum(ones)
+
+
+def search(name: str, seed: int, trials: int) -> dict[str, Any]:
+    """Search once; return the true accuracy of the best at each mark, and the milliseconds of a trial's proposal."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space: SearchSpace = load_spec(SPACE).space
+    sizes = WINDOWS[name]
+    if sizes is not None:
+        # The function's own defaults, so that the sampler that is measured is the one that is used.
+        assert tpe.window.__kwdefaults__ is not None
+        tpe.window.__kwdefaults__.update(best=sizes[0], newest=sizes[1])
+    study = optuna.create_study(direction="maximize")
+    best, true, times, at_marks = -math.inf, -math.inf, [], {}
+    for number in range(trials):
+        began = time.process_time()
+        trial = study.ask()
+        study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number)
+        found = space.suggest(trial)
+        times.append(time.process_time() - began)
+        value = accuracy(found) + noise(seed, number)
+        study.tell(trial, value)
+        if value > best:
+            best, true = value, accuracy(found)
+        if number + 1 in MARKS:
+            at_marks[number + 1] = (true, 1000 * statistics.median(times[-100:]))
+    return {"name": name, "marks": at_marks}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--windows", nargs="+", default=list(WINDOWS), choices=list(WINDOWS))
+    options = parser.parse_args()
+    found: dict[str, list[dict[int, tuple[float, float]]]] = {name: [] for name in options.windows}
+    with ProcessPoolExecutor(options.processes) as pool:
+        tasks = [
+            pool.submit(search, name, seed, options.trials) for seed in range(options.seeds) for name in options.windows
+        ]
+        for task in tasks:
+            result = task.result()
+            found[result["name"]].append(result["marks"])
+    print(f"true accuracy of the best trial, mean and standard error of {options.seeds} seeds; ms of a proposal")
+    for name, runs in found.items():
+        for mark in (mark for mark in MARKS if mark <= options.trials):
+            values = [100 * run[mark][0] for run in runs]
+            error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.nan
+            print(
+                f"{name:24s} after {mark:5,} trials: {statistics.mean(values):6.2f} ± {error:.2f} %, "
+                f"{statistics.median(run[mark][1] for run in runs):6.1f} ms",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
