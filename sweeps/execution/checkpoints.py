@@ -41,7 +41,7 @@ class CleanUp:
 
 
 def clean_up(
-    record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: Path
+    record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: SweepCheckpoints
 ) -> Sequence[TrialRecord]:
     """Delete what nothing will go on from, now that a trial has changed; return the complete ones that do not stay.
 

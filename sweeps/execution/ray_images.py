@@ -53,8 +53,7 @@ class SharedImages:
             test = self._test_images()
         except Exception as error:
             return functools.partial(_raise, error)
-        holds = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "resources": dict(slots.custom)}
-        task = ray.remote(**holds)(_measured)
+        task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
         result = task.remote(checkpoint, slots, test, self.for_trials)
 
         def measurement(wait: bool) -> TestResult | None:
