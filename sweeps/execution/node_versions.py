@@ -1,6 +1,6 @@
 """Which software decides what a trial computes, and whether the nodes of a cluster have the same as the driver.
 
-No Ray here: `ray_version_check` asks the nodes.
+No Ray here: `ray_checks` asks the nodes.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from sweeps.execution.job import Job, Splits
 from sweeps.execution.node_versions import other_release
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
+from sweeps.execution.ray_checks import require_same_versions, require_storage
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
 from sweeps.execution.ray_nodes import ClusterSlots, nodes
 from sweeps.execution.ray_placement import request_of
 from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
-from sweeps.execution.ray_version_check import require_same_versions
 from sweeps.execution.ray_watch import RayWatch
 from sweeps.execution.ray_worker import WorkerSetup
 from sweeps.execution.slots import Slots, slots_of
@@ -60,6 +60,7 @@ class RayBackend:
         on_loss: Callable[[], None],
         image_bytes: int = 0,
         networks: Sequence[str] = (),
+        storage: str | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -72,6 +73,7 @@ class RayBackend:
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
             image_bytes: of all images that trials are given.
             networks: of the user's own, whose code travels to a cluster.
+            storage: where every node of a cluster has to write; the runs folder where None.
         """
         self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
@@ -81,6 +83,7 @@ class RayBackend:
         self._runs = runs
         self._log = log
         self._networks = networks
+        self._storage = storage or str(runs.resolve())
         self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
         self._cluster: ClusterSlots | None = None
@@ -94,6 +97,7 @@ class RayBackend:
                 self._connect()
                 if self._address:
                     require_same_versions(address=self._address)
+                    require_storage(self._storage)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
             self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
             self._held = held.pop_all()

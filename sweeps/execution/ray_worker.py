@@ -1,6 +1,6 @@
 """What a worker does before its first trial on a cluster: it stands where its driver stands, and looks at its versions.
 
-The nodes that are there when a sweep starts were asked before (`ray_version_check`). This is for one that joins later.
+The nodes that are there when a sweep starts were asked before (`ray_checks`). This is for one that joins later.
 """
 
 from __future__ import annotations

@@ -410,6 +410,7 @@ class _Start:
                     on_loss=on_loss,
                     image_bytes=image_bytes,
                     networks=tuple(self._sources),
+                    storage=folder.place.storage,
                 )
                 held.enter_context(ray)
             yield ray

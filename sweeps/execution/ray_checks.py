@@ -1,0 +1,168 @@
+"""Asks every node of a cluster, before anything trains, which software it has and whether it reaches the storage."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RuntimeEnvSetupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeps.errors import StoreError, SweepError
+from sweeps.execution.node_versions import NodeVersions, installed_versions, refusal
+from sweeps.storage import Bucket, is_bucket
+
+ANSWER_SECONDS = 20.0
+"""For all nodes together: a first worker of a job starts in a few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one node said."""
+
+    node: str
+    """Its address and its host's name, as a person knows it."""
+    said: Any = None
+    problem: str | None = None
+    """Why it said nothing; None where it did."""
+
+
+def require_same_versions(*, address: str, seconds: float = ANSWER_SECONDS) -> None:
+    """Ask every node that is alive for its versions, all at once.
+
+    Raises:
+        SweepError: one has others, lacks one, or does not answer; the message names each such node and what to do.
+    """
+    here = installed_versions()
+    # The function goes as source: on a node that lacks a package, nothing of this project could be imported.
+    answers = [
+        NodeVersions(node=answer.node, versions=answer.said, problem=answer.problem or "")
+        for answer in ask_every_node(_by_value(list(here)), seconds=seconds)
+    ]
+    if words := refusal(here, answers, address=address):
+        raise SweepError(words)
+
+
+def require_storage(storage: str, *, seconds: float = ANSWER_SECONDS) -> None:
+    """Let every node that is alive write and read where checkpoints will be kept.
+
+    Args:
+        storage: a folder, or a bucket's URL.
+        seconds: for all nodes together.
+
+    Raises:
+        SweepError: one cannot; the message names each such node and what to do.
+    """
+    name, content = f".sweeps-check-{secrets.token_hex(6)}", secrets.token_hex(16)
+    mark = None if is_bucket(storage) else Path(storage) / name
+    try:
+        if mark is not None:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(content, encoding="ascii")
+        answers = ask_every_node(functools.partial(_try_storage, storage, name, content), seconds=seconds)
+    finally:
+        if mark is not None:
+            mark.unlink(missing_ok=True)
+    wrong = [f"{answer.node} {answer.problem or answer.said}" for answer in answers if answer.problem or answer.said]
+    if wrong:
+        advice = (
+            "the credentials and the address of the store have to be in the environment of `ray start` on each node"
+            if mark is None
+            else "name one that every node reaches, --storage s3://BUCKET/PREFIX or a shared folder"
+        )
+        raise SweepError(
+            f"not every node reaches the storage {storage}: {'; '.join(wrong)}. Nothing was trained: {advice}"
+        )
+
+
+def _try_storage(storage: str, name: str, content: str) -> str | None:
+    """Return what keeps this node from writing and reading a storage, None where nothing does."""
+    try:
+        if is_bucket(storage):
+            Bucket(storage).check()
+            return None
+        mark = Path(storage) / name
+        if not mark.is_file() or mark.read_text(encoding="ascii") != content:
+            return "does not see what this machine writes there"
+        own = mark.with_name(f"{name}-{socket.gethostname()}-{os.getpid()}")
+        own.write_text(content, encoding="ascii")
+        own.unlink()
+    except (OSError, StoreError) as error:
+        return f"says: {error}"
+    return None
+
+
+def ask_every_node(question: Callable[[], Any], *, seconds: float) -> list[Answer]:
+    """Return what a function returns on each node that lives, run on all of them at once.
+
+    Args:
+        question: the function.
+        seconds: for all nodes together; those that take longer did not answer.
+    """
+    nodes = _alive()
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
+    deadline = time.monotonic() + seconds
+    asked = {
+        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote()
+        for node in nodes
+    }
+    answers = {node: _answer(nodes[node], reference, deadline=deadline) for node, reference in asked.items()}
+    # One that went away meanwhile is no concern of this sweep.
+    still = _alive()
+    return [answer for node, answer in answers.items() if node in still]
+
+
+def _alive() -> dict[str, str]:
+    """Return the nodes that a trial can run on, by their id: address and host. Some heads lend no core."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {
+        node["NodeID"]: f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
+        for node in nodes
+        if node["Alive"] and node["Resources"].get("CPU", 0) > 0
+    }
+
+
+def _answer(node: str, reference: Any, *, deadline: float) -> Answer:
+    try:
+        return Answer(node=node, said=ray.get(reference, timeout=max(0.0, deadline - time.monotonic())))
+    except GetTimeoutError:
+        ray.cancel(reference, force=True)
+        return Answer(node=node, problem=f"gave no answer within {ANSWER_SECONDS:.0f} s")
+    except RuntimeEnvSetupError as error:
+        return Answer(node=node, problem=f"cannot take the sweep's code: {_last_line(error)}")
+    except RayError as error:
+        return Answer(node=node, problem=f"cannot run anything: {_last_line(error)}")
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def _by_value(packages: list[str]) -> Callable[[], dict[str, str | None]]:
+    """Return a function that needs nothing but Python's own library where it runs."""
+
+    def versions() -> dict[str, str | None]:
+        import importlib.metadata
+        import platform
+
+        found: dict[str, str | None] = {}
+        for package in packages:
+            if package == "python":
+                found[package] = platform.python_version()
+                continue
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                found[package] = None
+        return found
+
+    return versions
