@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 import socket
@@ -67,7 +66,7 @@ def require_storage(storage: str, *, seconds: float = ANSWER_SECONDS) -> None:
         if mark is not None:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.write_text(content, encoding="ascii")
-        answers = ask_every_node(functools.partial(_try_storage, storage, name, content), seconds=seconds)
+        answers = ask_every_node(_try_storage, storage, name, content, seconds=seconds)
     finally:
         if mark is not None:
             mark.unlink(missing_ok=True)
@@ -100,18 +99,19 @@ def _try_storage(storage: str, name: str, content: str) -> str | None:
     return None
 
 
-def ask_every_node(question: Callable[[], Any], *, seconds: float) -> list[Answer]:
+def ask_every_node(question: Callable[..., Any], *told: str, seconds: float) -> list[Answer]:
     """Return what a function returns on each node that lives, run on all of them at once.
 
     Args:
         question: the function.
+        told: its arguments.
         seconds: for all nodes together; those that take longer did not answer.
     """
     nodes = _alive()
     task = ray.remote(num_cpus=0, max_retries=0)(question)
     deadline = time.monotonic() + seconds
     asked = {
-        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote()
+        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote(*told)
         for node in nodes
     }
     answers = {node: _answer(nodes[node], reference, deadline=deadline) for node, reference in asked.items()}

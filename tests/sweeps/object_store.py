@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import os
 import socket
@@ -33,13 +35,16 @@ class S3:
         return f"s3://{name}"
 
     def content(self, url: str) -> dict[str, bytes]:
-        """Return every file of a bucket: name to content."""
-        name = url.removeprefix("s3://").partition("/")[0]
-        found = self._client.list_objects_v2(Bucket=name).get("Contents", [])
-        keys = [entry["Key"] for entry in found if not entry["Key"].endswith("/")]
-        return {key: self._client.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+        """Return every file of a bucket: name to content; one that is being deleted may be missing."""
+        bucket, _, below = url.removeprefix("s3://").partition("/")
+        found = self._client.list_objects_v2(Bucket=bucket, Prefix=below).get("Contents", [])
+        content = {}
+        for key in (entry["Key"] for entry in found if not entry["Key"].endswith("/")):
+            with contextlib.suppress(self._client.exceptions.NoSuchKey):
+                content[key] = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
 
-    @property
+    @functools.cached_property
     def _client(self):  # type: ignore[no-untyped-def]
         import boto3
 

@@ -98,9 +98,8 @@ class Laboratory:
     def events(self, sweep: str) -> list[Event]:
         """Return what the trials' logs say of epochs, beginnings and goings-on, in order of each trial."""
         found = []
-        for name, content in self.s3.content(self.bucket).items():
-            if f"/{sweep}/logs/" in f"/{name}":
-                found += events_of(Path(name).name[:4], content.decode())
+        for name, content in self.s3.content(f"{self.bucket}/lab/sweeps/{sweep}/logs/").items():
+            found += events_of(Path(name).name[:4], content.decode())
         return found
 
     def epochs_trained(self, sweep: str) -> int:
@@ -151,7 +150,8 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
         here, nodes = held.enter_context(machines(3))
         s3 = held.enter_context(s3_server(host=here, log=folder / "logs" / "s3.log"))
         bucket = s3.new_bucket()
-        postgresql = PostgreSQL(folder / "postgresql", host=here)
+        # Not below a folder of pytest's, which its user alone may enter.
+        postgresql = PostgreSQL(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pg-"))), host=here)
         held.callback(postgresql.stop)
         mlflow = MlflowServer(
             host=here, store=postgresql.url("mlflow", password=True).replace("postgresql:", "postgresql+psycopg:"),

@@ -35,12 +35,17 @@ class PostgreSQL:
     """One server with a database for studies and one for MLflow. It refuses to run as root, and runs as `postgres`."""
 
     def __init__(self, folder: Path, *, host: str) -> None:
+        """Make its files and start it.
+
+        Args:
+            folder: that is there and empty, below folders that everybody may enter.
+            host: the address that it listens at, beside the loopback.
+        """
         programs = postgresql_programs()
         assert programs is not None
         self._programs = programs
         self._folder = folder
         self.host, self.port = host, free_port(host)
-        folder.mkdir()
         self._as_user = []
         if os.getuid() == 0:
             shutil.chown(folder, pwd.getpwnam("postgres").pw_uid)
