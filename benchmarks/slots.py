@@ -240,8 +240,7 @@ def main() -> None:
         for milliseconds in options.tune_ms:
             slots, at = largest(times, extra=milliseconds / 1000)
             print(
-                f"  with {milliseconds:g} ms an event for Ray Tune the most that wait less than 1 % are {slots:,}: {at}",
-                flush=True,
+                f"  with {milliseconds:g} ms an event for Ray Tune {slots:,} slots wait less than 1 %: {at}", flush=True
             )
         if options.out:
             options.out.with_suffix(f".{method}.json").write_text(json.dumps(times), encoding="utf-8")

@@ -23,8 +23,8 @@ import optuna
 
 from sweeps.spec import load_spec
 from sweeps.spec.space import SearchSpace
-from sweeps.study import tpe
 from sweeps.study.proposers import make_sampler
+from sweeps.study.tpe import Window
 
 SPACE = Path(__file__).parents[1] / "experiments" / "search.yaml"
 WINDOWS: Mapping[str, tuple[int, int] | None] = {
@@ -64,16 +64,13 @@ def search(name: str, seed: int, trials: int) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space: SearchSpace = load_spec(SPACE).space
     sizes = WINDOWS[name]
-    if sizes is not None:
-        # The function's own defaults, so that the sampler that is measured is the one that is used.
-        assert tpe.window.__kwdefaults__ is not None
-        tpe.window.__kwdefaults__.update(best=sizes[0], newest=sizes[1])
+    window = None if sizes is None else Window(best=sizes[0], newest=sizes[1])
     study = optuna.create_study(direction="maximize")
     best, true, times, at_marks = -math.inf, -math.inf, [], {}
     for number in range(trials):
         began = time.process_time()
         trial = study.ask()
-        study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number)
+        study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number, window=window)
         found = space.suggest(trial)
         times.append(time.process_time() - began)
         value = accuracy(found) + noise(seed, number)
