@@ -79,7 +79,7 @@ def search(name: str, seed: int, trials: int) -> dict[str, Any]:
             best, true = value, accuracy(found)
         if number + 1 in MARKS:
             at_marks[number + 1] = (true, 1000 * statistics.median(times[-100:]))
-    return {"name": name, "marks": at_marks}
+    return {"name": name, "seed": seed, "marks": at_marks}
 
 
 def main() -> None:
@@ -97,6 +97,8 @@ def main() -> None:
         for task in tasks:
             result = task.result()
             found[result["name"]].append(result["marks"])
+            said = ", ".join(f"{100 * true:.2f} % after {mark:,}" for mark, (true, _) in result["marks"].items())
+            print(f"seed {result['seed']}, {result['name']}: {said}", flush=True)
     print(f"true accuracy of the best trial, mean and standard error of {options.seeds} seeds; ms of a proposal")
     for name, runs in found.items():
         for mark in (mark for mark in MARKS if mark <= options.trials):
