@@ -6,7 +6,7 @@ log and a small file in place of its checkpoint. With `--backend ray` nothing is
 trains on a handful of images in Ray's workers.
 
     python benchmarks/scale.py --methods random grid bayes --trials 10000
-    python benchmarks/scale.py --methods random --trials 3000 --epochs 9 --early asha
+    python benchmarks/scale.py --methods bayes --trials 3000 --epochs 9 --early asha --unrecorded
     python benchmarks/scale.py --methods random --trials 1000 --backend ray
 """
 
@@ -139,7 +139,7 @@ def resident() -> float:
 CLOCK = Clock()
 
 
-def make_instant() -> None:
+def make_instant(*, recorded: bool) -> None:
     """Put the fake in place of the training, and clocks around what is real."""
     from cifar_core.results import EpochResult
     from sweeps.execution import inline_backend, runner
@@ -156,6 +156,10 @@ def make_instant() -> None:
         def open(self) -> TimedTracker:
             TimedTracker.current = self
             return super().open()
+
+        def write(self, record: TrialRecord) -> None:
+            if recorded:
+                super().write(record)
 
         def _write(self, record: TrialRecord) -> None:
             with CLOCK.writing(record.number):
@@ -222,7 +226,7 @@ def time_ray() -> None:
     ray_tune.LedgerCalls.next_job = next_job  # type: ignore[method-assign]
 
 
-def carry_out(file: Path, *, runs: Path, backend: str) -> dict[str, Any]:
+def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[str, Any]:
     """Run the sweep in this process, and return what was measured."""
     began = time.perf_counter()
     from sweeps.execution.plan import plan_of_sweep
@@ -233,7 +237,7 @@ def carry_out(file: Path, *, runs: Path, backend: str) -> dict[str, Any]:
     if backend == "ray":
         time_ray()
     else:
-        make_instant()
+        make_instant(recorded=recorded)
     plan = plan_of_sweep(load_spec(file))
     first: list[float] = []
     begins = CLOCK.begins
@@ -322,8 +326,10 @@ def measure(options: argparse.Namespace, method: str, folder: Path) -> None:
             backend=options.backend,
         )
 
-    part = ["--runs", str(runs), "--backend", options.backend]
+    part = ["--runs", str(runs), "--backend", options.backend, *(["--unrecorded"] if options.unrecorded else [])]
     tell(in_a_process("--part", str(written(options.trials)), *part), method=method, runs=runs)
+    if options.unrecorded:
+        return
     done = in_a_process("--part", str(written(options.trials)), *part)
     print(f"the same command again, nothing left to do: {done['seconds']:.1f} s in the runner", flush=True)
     more = in_a_process("--part", str(written(options.trials + 1)), *part)
@@ -343,13 +349,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--early", choices=["none", "asha", "hyperband", "median"], default="none")
     parser.add_argument("--backend", choices=["inline", "ray"], default="inline")
+    parser.add_argument("--unrecorded", action="store_true", help="write no trial into MLflow: the driver's part alone")
     parser.add_argument("--keep", type=Path, help="where the runs folders stay; a temporary folder otherwise")
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        found = carry_out(options.part, runs=options.runs, backend=options.backend)
+        found = carry_out(options.part, runs=options.runs, backend=options.backend, recorded=not options.unrecorded)
         options.out.write_text(json.dumps(found), encoding="utf-8")
         return
     for method in options.methods:

@@ -23,8 +23,8 @@ import optuna
 
 from sweeps.spec import load_spec
 from sweeps.spec.space import SearchSpace
-from sweeps.study import tpe
 from sweeps.study.proposers import make_sampler
+from sweeps.study.tpe import Window
 
 SPACE = Path(__file__).parents[1] / "experiments" / "search.yaml"
 WINDOWS: Mapping[str, tuple[int, int] | None] = {
@@ -64,16 +64,13 @@ def search(name: str, seed: int, trials: int) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space: SearchSpace = load_spec(SPACE).space
     sizes = WINDOWS[name]
-    if sizes is not None:
-        # The function's own defaults, so that the sampler that is measured is the one that is used.
-        assert tpe.window.__kwdefaults__ is not None
-        tpe.window.__kwdefaults__.update(best=sizes[0], newest=sizes[1])
+    window = None if sizes is None else Window(best=sizes[0], newest=sizes[1])
     study = optuna.create_study(direction="maximize")
     best, true, times, at_marks = -math.inf, -math.inf, [], {}
     for number in range(trials):
         began = time.process_time()
         trial = study.ask()
-        study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number)
+        study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number, window=window)
         found = space.suggest(trial)
         times.append(time.process_time() - began)
         value = accuracy(found) + noise(seed, number)
@@ -82,7 +79,7 @@ def search(name: str, seed: int, trials: int) -> dict[str, Any]:
             best, true = value, accuracy(found)
         if number + 1 in MARKS:
             at_marks[number + 1] = (true, 1000 * statistics.median(times[-100:]))
-    return {"name": name, "marks": at_marks}
+    return {"name": name, "seed": seed, "marks": at_marks}
 
 
 def main() -> None:
@@ -100,6 +97,8 @@ def main() -> None:
         for task in tasks:
             result = task.result()
             found[result["name"]].append(result["marks"])
+            said = ", ".join(f"{100 * true:.2f} % after {mark:,}" for mark, (true, _) in result["marks"].items())
+            print(f"seed {result['seed']}, {result['name']}: {said}", flush=True)
     print(f"true accuracy of the best trial, mean and standard error of {options.seeds} seeds; ms of a proposal")
     for name, runs in found.items():
         for mark in (mark for mark in MARKS if mark <= options.trials):

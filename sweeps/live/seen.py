@@ -163,9 +163,9 @@ class Differences:
         network = repr(config.get(NETWORK))
         for path in self._values.keys() - config.keys():
             self._values[path].add((network, repr(None)))
-        for path in config.keys() - self._values.keys():
-            self._values[path] = {(other, repr(None)) for other in self._networks}
         for path, value in config.items():
+            if path not in self._values:
+                self._values[path] = {(other, repr(None)) for other in self._networks}
             self._values[path].add((network, repr(value)))
         self._networks.add(network)
 

@@ -19,6 +19,7 @@ from cifar_core.results import EpochResult, TestResult
 from sweeps.identity import Identity
 from sweeps.spec import suggest
 from sweeps.study.proposers import Proposal, Proposer
+from sweeps.study.storage import together
 from sweeps.study.stored_trials import (
     DUPLICATE_OF,
     FINISHED,
@@ -191,7 +192,8 @@ class Ledger:
         while not self._exhausted:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
                 break
-            proposal = self._proposer.ask(self._study, repeats=repeats)
+            with together(self._study):
+                proposal = self._proposer.ask(self._study, repeats=repeats)
             if proposal is None:
                 self._exhausted = True
                 if self._proposer.total() is not None and self._proposer.searches:
@@ -251,8 +253,9 @@ class Ledger:
         if epoch.epoch <= len(record.epochs):
             return False
         trial = self._live[number]
-        trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-        self._truth.report(trial, epoch)
+        with together(self._study):
+            trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
+            self._truth.report(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
@@ -278,8 +281,9 @@ class Ledger:
         trial = self._live[number]
         self.note(number, error=error, error_class=error_class, traceback=traceback)
         finished = time.time()
-        trial.set_user_attr(FINISHED, finished)
-        trial.set_user_attr(OUTCOME, outcome.value)
+        with together(self._study):
+            trial.set_user_attr(FINISHED, finished)
+            trial.set_user_attr(OUTCOME, outcome.value)
         self._update(number, finished=finished)
         self._begun.ended(number)
         self._tell(number, outcome)
@@ -289,8 +293,9 @@ class Ledger:
         record = self._records[number]
         changed = {field: value for field, value in fields.items() if getattr(record, field) != value}
         if number in self._live and changed:
-            for field, value in changed.items():
-                self._live[number].set_user_attr(note_attribute(field), value)
+            with together(self._study):
+                for field, value in changed.items():
+                    self._live[number].set_user_attr(note_attribute(field), value)
             self._update(number, **changed)
 
     def note_test(self, number: int, test: TestResult) -> None:
@@ -321,8 +326,9 @@ class Ledger:
         attributes = entry_attributes(
             proposal.config, identity, proposal.rung, started=time.time(), replicate_of=proposal.replicate_of
         )
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
+        with together(self._study):
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
         record = replace(self._records_of.record(trial.number, attributes), outcome=Outcome.RUNNING)
         self._hold(record)
         self._live[record.number] = trial
@@ -339,9 +345,10 @@ class Ledger:
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
-        for epoch in recorded.epochs:
-            trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-            self._truth.report(trial, epoch)
+        with together(self._study):
+            for epoch in recorded.epochs:
+                trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
+                self._truth.report(trial, epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
         if self._keeps_tests and recorded.test is not None:

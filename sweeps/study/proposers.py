@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cifar_core.config import TrainingConfig
 from sweeps.spec import Assignment, SearchSpace, SweepSpec
-from sweeps.study.tpe import WindowedTPESampler
+from sweeps.study.tpe import Window, WindowedTPESampler
 from sweeps.trial_record import RungLabel
 
 REPEATS_BEFORE_LISTING = 20
@@ -71,6 +71,7 @@ class SamplerProposer:
         self._seed = seed
         self._start_with = list(start_with)
         self._unlisted: Iterator[Assignment] | None = None
+        self._window = Window()
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
         while True:
@@ -83,7 +84,7 @@ class SamplerProposer:
             # A sampler that comes back to the same place would do so for ever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
             # Optuna asks the sampler when the first value is wanted: the trial's number is known by then.
-            study.sampler = make_sampler(method, seed=self._seed, number=trial.number)
+            study.sampler = make_sampler(method, seed=self._seed, number=trial.number, window=self._window)
             assignment = self._space.suggest(trial)
             try:
                 return Proposal(trial=trial, config=self._space.config(assignment))
@@ -212,12 +213,19 @@ def proposer_of(spec: SweepSpec) -> Proposer:
     return SamplerProposer(spec.space, method=spec.method, seed=spec.seed, start_with=spec.start_with)
 
 
-def make_sampler(method: str, *, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler for one trial of a search."""
+def make_sampler(method: str, *, seed: int, number: int, window: Window | None = None) -> optuna.samplers.BaseSampler:
+    """Return the sampler for one trial of a search.
+
+    Args:
+        method: `random`, or another for TPE.
+        seed: of the search.
+        number: of the trial.
+        window: what TPE has seen of the search so far; nothing yet where None.
+    """
     derived = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if method == "random":
         return optuna.samplers.RandomSampler(seed=derived)
     with warnings.catch_warnings():
         # `group` is marked experimental; without it a space with conditions is sampled parameter by parameter.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return WindowedTPESampler(seed=derived, multivariate=True, group=True, constant_liar=True)
+        return WindowedTPESampler(window or Window(), seed=derived, multivariate=True, group=True, constant_liar=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
+import bisect
+import itertools
 import math
 from collections.abc import Container, Sequence
 from typing import Any
@@ -14,13 +15,82 @@ from optuna.trial import FrozenTrial, TrialState
 
 BEST, NEWEST = 100, 900
 """Ended trials that TPE looks at once there are more. TPE calls 25 good, however many there are, and weighs the others
-the less the older they are. benchmarks/tpe_window.py measures what that costs a search: nothing that can be seen."""
+the less the older they are. `benchmarks/tpe_window.py` measures what the window costs a search: docs/cluster.md."""
+
+
+class Window:
+    """What TPE learns from in a study: the trials that run, the best and the newest of those that ended.
+
+    It depends on nothing but the study's trials: a search that was interrupted goes on as it would have gone. Each
+    trial is looked at once after its end, so that this takes no longer in a long search.
+    """
+
+    def __init__(self, *, best: int = BEST, newest: int = NEWEST) -> None:
+        """Look at nothing yet.
+
+        Args:
+            best: so many trials are there for their value.
+            newest: so many of the others, by number, are there for their age.
+        """
+        self._most_best, self._most_newest = best, newest
+        self._known = 0
+        self._open: list[int] = []
+        self._ended: list[int] = []
+        """Numbers of those that ended and that TPE reads, in order."""
+        self._best: list[tuple[tuple[float, float], int]] = []
+        """Place and number, in order."""
+
+    def of(self, trials: Sequence[FrozenTrial], *, direction: StudyDirection) -> Sequence[FrozenTrial]:
+        """Return the part of a study's trials that TPE is shown, in their order; all of them while they are few.
+
+        Args:
+            trials: all of the study, each at the place of its number; the same study at every call.
+            direction: of the study.
+        """
+        self._open += range(self._known, len(trials))
+        self._known = len(trials)
+        still_open = []
+        for number in self._open:
+            if trials[number].state.is_finished():
+                self._enter(trials[number], direction)
+            else:
+                still_open.append(number)
+        self._open = still_open
+        if len(self._ended) <= self._most_best + self._most_newest:
+            return trials
+        kept = {number for _, number in self._best}
+        others = (number for number in reversed(self._ended) if number not in kept)
+        newest = list(itertools.islice(others, self._most_newest))
+        return [trials[number] for number in sorted([*kept, *newest, *self._open])]
+
+    def _enter(self, trial: FrozenTrial, direction: StudyDirection) -> None:
+        if trial.state is TrialState.FAIL:
+            return
+        bisect.insort(self._ended, trial.number)
+        bisect.insort(self._best, (_place(trial, direction), trial.number))
+        del self._best[self._most_best :]
+
+
+def _place(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
+    """Return what TPE orders trials by: complete ones by value, behind them the others, the longest first."""
+    sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
+    if trial.state is TrialState.COMPLETE:
+        assert trial.value is not None
+        return (-math.inf, sign * trial.value)
+    if not trial.intermediate_values:
+        return (1.0, 0.0)
+    step, value = max(trial.intermediate_values.items())
+    return (-float(step), math.inf if math.isnan(value) else sign * value)
 
 
 class WindowedTPESampler(optuna.samplers.TPESampler):
-    """Optuna's TPE as long as a study is short; of a longer one it is shown a part: see `window`."""
+    """Optuna's TPE, which is shown a window of the study's trials."""
 
-    _shown: tuple[int, optuna.Study] | None = None
+    def __init__(self, window: Window, **options: Any) -> None:
+        """Take the options of `TPESampler`, and the window that all samplers of one search share."""
+        super().__init__(**options)
+        self._window = window
+        self._shown: tuple[int, optuna.Study] | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return super().infer_relative_search_space(self._part_of(study, trial), trial)
@@ -39,7 +109,7 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
         """Return what is shown of a study while one trial is proposed."""
         if self._shown is None or self._shown[0] != trial.number:
             trials = study._get_trials(deepcopy=False)
-            shown = window(trials, direction=study.direction)
+            shown = self._window.of(trials, direction=study.direction)
             self._shown = (trial.number, study if len(shown) == len(trials) else _PartOfStudy(study, shown))
         return self._shown[1]
 
@@ -55,36 +125,3 @@ class _PartOfStudy(optuna.Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
-
-
-def window(
-    trials: Sequence[FrozenTrial], *, direction: StudyDirection, best: int = BEST, newest: int = NEWEST
-) -> Sequence[FrozenTrial]:
-    """Return the trials that TPE learns from, in their order: those that run, the best and the newest that ended.
-
-    It depends on nothing but the trials: a search that was interrupted goes on as it would have gone.
-
-    Args:
-        trials: all of a study, in their order.
-        direction: of the study.
-        best: so many of those that ended are there for their value.
-        newest: so many of the others are there for their age.
-    """
-    ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    if len(ended) <= best + newest:
-        return trials
-    sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
-    kept = {trial.number for trial in heapq.nsmallest(best, ended, key=lambda trial: _place(trial, sign))}
-    others = [trial.number for trial in ended if trial.number not in kept]
-    kept.update(others[-newest:])
-    return [trial for trial in trials if trial.state is TrialState.RUNNING or trial.number in kept]
-
-
-def _place(trial: FrozenTrial, sign: float) -> tuple[float, float]:
-    """Return what TPE orders trials by: complete ones by value, behind them the others, the longest first."""
-    if trial.state is TrialState.COMPLETE:
-        return (-math.inf, sign * float(trial.value or 0.0))
-    if not trial.intermediate_values:
-        return (1, 0.0)
-    step, value = max(trial.intermediate_values.items())
-    return (-step, math.inf if math.isnan(value) else sign * value)

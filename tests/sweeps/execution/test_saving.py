@@ -29,7 +29,7 @@ from sweep_fakes import Cli, book, epoch, next_trial, own_net, tiny, write_yaml,
 import sweeps
 from cifar_core.data import CLASS_NAMES, load_training_images, training_fingerprint
 from sweeps.cli.main import sweeps as command
-from sweeps.execution.checkpoints import clean_up
+from sweeps.execution.checkpoints import CleanUp, clean_up
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.spec import load_spec
 from sweeps.study import SweepCheckpoints, SweepFolder, read_state
@@ -125,6 +125,31 @@ class TestKeep:
         clean_up(records[-1], records=records, plan=plan, checkpoints=SweepCheckpoints(folder))
 
         assert [(folder.checkpoints / record.key).exists() for record in records] == [True, True, False, False]
+
+    def test_of_trials_that_end_one_after_the_other_the_best_keep_their_weights_those_of_earlier_starts_too(
+        self, tmp_path: Path
+    ) -> None:
+        plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(keep={"best": 2}))))
+        made = next_trial(book(tmp_path / "runs").open())
+        ends = [
+            replace(made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE, epochs=(epoch(1, accuracy),))
+            for number, accuracy in enumerate([0.5, 0.2, 0.4, 0.1, 0.6, 0.3])
+        ]
+        for record in ends:
+            (tmp_path / record.key).mkdir()
+        cleaning = CleanUp(ends[:3], plan=plan, checkpoints=tmp_path)
+
+        kept = []
+        for record in ends[3:]:
+            cleaning.on_change(replace(record, outcome=Outcome.RUNNING))
+            cleaning.on_change(record)
+            kept.append([(tmp_path / each.key).exists() for each in ends[: record.number + 1]])
+
+        assert kept == [
+            [True, False, True, False],
+            [True, False, False, False, True],
+            [True, False, False, False, True, False],
+        ]
 
     def test_what_may_be_kept_is_a_number_or_all(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny(**GRID, keep={"best": -1})))

@@ -197,7 +197,7 @@ def test_a_search_asks_its_own_sampler_until_it_repeats_itself_too_often() -> No
         proposer.ask(study, repeats=repeats)
         kinds.append(type(study.sampler).__name__)
 
-    assert kinds == ["TPESampler", "TPESampler", "RandomSampler"]
+    assert kinds == ["WindowedTPESampler", "WindowedTPESampler", "RandomSampler"]
 
 
 def test_a_start_that_failed_is_not_begun_again() -> None:

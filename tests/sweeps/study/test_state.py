@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.config import TrainingConfig
-from sweeps.study import SweepState, read_state, sweep_names
+from sweeps.study import SweepState, best_first, read_state, sweep_names
 from sweeps.trial_record import Outcome, Report, TrialRecord
 
 
@@ -64,6 +66,28 @@ def test_the_counts_are_of_outcomes_and_done_is_what_ended() -> None:
     assert found.counts() == {Outcome.COMPLETE: 2, Outcome.RUNNING: 1, Outcome.FAILED: 1}
     assert found.done == 3
     assert [record.number for record in found.records] == [0, 1, 2, 3]
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from([0.25, 0.5, 0.75])), unique_by=lambda change: change[0]
+    ),
+    maximize=st.booleans(),
+)
+def test_a_state_that_heard_of_every_change_is_as_one_that_is_made_of_the_end(
+    changes: list[tuple[int, float]], maximize: bool
+) -> None:
+    told = state(maximize=maximize)
+    ends = []
+    for number, accuracy in changes:
+        end = trial(number, accuracy, outcome=Outcome.PRUNED if number == 3 else Outcome.COMPLETE)
+        for change in (trial(number, outcome=Outcome.RUNNING), end, replace(end, log="tested")):
+            told.enter(change)
+        ends.append(replace(end, log="tested"))
+    made = state(*ends, maximize=maximize)
+
+    assert (told.best(), told.counts(), told.done) == (made.best(), made.counts(), made.done)
+    assert told.best() == next(iter(best_first(ends, metric="val_accuracy", maximize=maximize)), None)
 
 
 def test_the_end_of_a_trial_is_told_once() -> None:
