@@ -21,13 +21,15 @@ class Series:
     label: str
     colour: str
     marker: str
+    extends: str | None = None
+    """The ladder whose rungs this one has too: they are drawn once, as that one's."""
 
 
 SERIES = (
     Series(name="ladder-laptop", label="the notebook's ladder, 20,000 images", colour="#56B4E9", marker="o"),
     Series(name="ladder", label="the notebook's ladder, all images", colour="#0072B2", marker="s"),
     Series(name="best", label="the top of the climb", colour="#D55E00", marker="D"),
-    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^"),
+    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^", extends="best"),
 )
 
 
@@ -75,9 +77,8 @@ def draw(results: Path, to: Path) -> None:
     drawn: dict[Series, list[Point]] = {}
     for each in SERIES:
         if (path := results / f"{each.name}.csv").is_file():
-            # A ladder that extends another one has its rungs too: the same run is drawn once.
-            known = {point for points in drawn.values() for point in points}
-            drawn[each] = [point for point in points_of(path) if point not in known]
+            known = {point.rung for other, points in drawn.items() if other.name == each.extends for point in points}
+            drawn[each] = [point for point in points_of(path) if point.rung not in known]
     # The share of wrong answers, logarithmic: near the top half as many are as far as near the bottom.
     for each, points in drawn.items():
         axes.errorbar(
