@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 import ray
 from ray.exceptions import RayError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from sweeps.execution.ray_tune import LedgerCalls
 from sweeps.execution.slots import Amounts, Slots
@@ -17,6 +22,8 @@ from sweeps.spec import Limits
 
 LOOK_SECONDS = 2.0
 """Between two looks at which nodes there are."""
+SETTLED_SECONDS = 30.0
+"""For which nothing has changed before more slots are asked for: a trial is in its room by then."""
 SOME_MORE = 1
 """Slots that an autoscaler is asked for beyond those of now, where the file does not say how many there may be."""
 
@@ -42,7 +49,8 @@ class ClusterSlots:
     A trial that waits for its node would say so too, but its configuration would have been proposed before the results
     of the trials that run: on a cluster that does not grow, the search would be one trial behind all the time, and the
     trial would be shown, and timed, as one that trains. So placement groups ask that nobody uses, which end with the
-    driver however it ends.
+    driver however it ends. One that Ray places has taken the room of a trial: it goes at once, and nothing is asked for
+    while a trial may still be on its way to its room.
     """
 
     def __init__(self, slots: Slots, limits: Limits, *, is_fixed: bool) -> None:
@@ -56,17 +64,22 @@ class ClusterSlots:
         self.slots = slots
         self._limits = limits
         self._is_fixed = is_fixed
-        self._looked = time.monotonic()
+        self._looked = self._changed = time.monotonic()
+        self._live = 0
         self._asked: list[PlacementGroup] = []
 
     def count(self, calls: LedgerCalls) -> int:
         """Return how many trials may run at once now; looks at the cluster where the last look is some time ago."""
         if self._is_fixed:
             return self.slots.count
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.slots = self.slots.on([node.offers for node in nodes()], self._limits)
-            self._ask_for(self._wanted(calls))
-            self._looked = time.monotonic()
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            before, self.slots = self.slots, self.slots.on([node.offers for node in nodes()], self._limits)
+            if (before.count, self._live) != (self.slots.count, calls.live):
+                self._changed, self._live = now, calls.live
+            is_settled = now - self._changed > SETTLED_SECONDS and not any(map(_is_placed, self._asked))
+            self._ask_for(self._wanted(calls) if is_settled else 0)
+            self._looked = now
         if calls.live < self.slots.count:
             # At once: what was asked for takes a slot as soon as there is one.
             self._ask_for(0)
@@ -75,8 +88,8 @@ class ClusterSlots:
     def _wanted(self, calls: LedgerCalls) -> int:
         """Return how many slots more would be used."""
         count, limit = self.slots.count, self._limits.max_concurrent_trials
-        if calls.live < count:
-            return 0
+        if calls.live != count:
+            return 0  # there is room; or a trial waits for room, which the autoscaler sees
         more = SOME_MORE if limit == "auto" else limit - count
         return max(0, more if calls.to_come is None else min(more, calls.to_come))
 
@@ -96,3 +109,7 @@ class ClusterSlots:
                 with contextlib.suppress(RayError):
                     self._ask_for(0)
             self._asked.clear()
+
+
+def _is_placed(asked: PlacementGroup) -> bool:
+    return bool(placement_group_table(asked).get("state") == "CREATED")
