@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+START_SECONDS = 90
+
 
 def free_port() -> int:
     """Return a port that nothing listens on now."""
@@ -47,7 +49,11 @@ class Node:
             self._process = subprocess.Popen(
                 command, stdout=file, stderr=file, cwd=cwd, env=os.environ | environment, start_new_session=True
             )
-        wait_for(self._is_up, seconds=60, what=log.read_text(encoding="utf-8"))
+        try:
+            wait_for(self._is_up, seconds=START_SECONDS, what=f"the node did not start: see {log}")
+        except AssertionError:
+            self.stop()
+            raise
 
     def _is_up(self) -> bool:
         return "Ray runtime started" in self._log.read_text(encoding="utf-8")

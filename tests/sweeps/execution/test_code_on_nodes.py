@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_nodes import Cluster, wait_for
-from sweep_fakes import outcomes, sweeps_process, tiny, write_yaml, written
+from cluster_nodes import Cluster
+from sweep_fakes import sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import ensure_private_token
 
@@ -113,26 +112,3 @@ def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_t
     assert error.count(" has ") == 1, "the other nodes are in order"
     assert "Traceback" not in output
     assert written(recorded_runs) == []
-
-
-def test_a_trial_on_a_node_that_joined_later_with_another_torch_ends_on_one_that_is_in_order(
-    cluster: Cluster, tmp_path: Path, recorded_runs: Path
-) -> None:
-    path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": 150}))
-    journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
-    late = None
-    try:
-        with sweeps_process("run", path, "--runs", recorded_runs, "--address", cluster.address, cwd=tmp_path) as driver:
-            both = lambda: journal.exists() and journal.read_bytes().count(b"epoch:0003") >= 2  # noqa: E731
-            wait_for(both, seconds=120, what="two trials")
-            late = cluster.add("late", f"--address={cluster.address}", **pretending(cluster, tmp_path))
-            # The last test of these nodes: its trial finds the head busy, and comes to the late one.
-            os.kill(cluster.nodes[1].raylet, signal.SIGKILL)
-            output, _ = driver.communicate(timeout=200)
-    finally:
-        if late is not None:
-            late.stop()
-
-    assert driver.returncode == 0, output
-    assert f"joined the cluster with torch 9.9.9 (here {version('torch')}): it takes no trial" in output
-    assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
