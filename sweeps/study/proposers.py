@@ -78,9 +78,7 @@ class SamplerProposer:
             fixed = self._fixed(study, repeats)
             if fixed is None:
                 return None
-            if fixed:
-                study.enqueue_trial(self._space.encode(fixed))
-            trial = study.ask()
+            trial = _begin(study, self._space.encode(fixed))
             # A sampler that comes back to the same place would do so for ever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
             # Optuna asks the sampler when the first value is wanted: the trial's number is known by then.
@@ -130,8 +128,7 @@ class GridProposer:
         assignment = next(self._remaining, None)
         if assignment is None:
             return None
-        study.enqueue_trial(self._space.encode(assignment))
-        trial = study.ask()
+        trial = _begin(study, self._space.encode(assignment))
         return Proposal(trial=trial, config=self._space.config(self._space.suggest(trial)))
 
     def total(self) -> int | None:
@@ -139,6 +136,18 @@ class GridProposer:
 
     def concerns(self, key: str) -> bool:
         return True
+
+
+def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
+    """Return a new trial of a study, some of whose parameters are given.
+
+    As `enqueue_trial` and `ask`, which look through every trial of the study for queued ones: here nothing is queued.
+    """
+    template = optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
+    # What the study keeps of its trials while one is proposed, as `ask` does.
+    study._thread_local.cached_all_trials = None
+    number = study._storage.create_new_trial(study._study_id, template_trial=template if fixed else None)
+    return optuna.Trial(study, number)
 
 
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from cifar_core.results import TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun, end_ms, run_name
 from sweeps.tracking.client import log_batch, search_runs, store_errors
-from sweeps.tracking.client_store import recorded_run
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
@@ -35,14 +34,12 @@ from sweeps.tracking.mapping import (
 from sweeps.tracking.opening import open_to_write
 from sweeps.tracking.parent_run import ParentRun, log_files
 from sweeps.tracking.queue import LatestQueue, PermanentError
+from sweeps.tracking.recorded_run import RecordedRun, open_store
 from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
 from sweeps.tracking.store import is_own, quoted, redact, store_uri
 from sweeps.tracking.sweep_progress import Aim, SweepProgress
 from sweeps.tracking.system_metrics import SystemMetrics
 from sweeps.trial_record import Outcome, TrialRecord
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 _log = logging.getLogger(__name__)
 
@@ -207,9 +204,9 @@ class Tracker:
             _log.warning("%s: %s", consequence, error)
 
     def _find_children(self) -> None:
-        # Of this study alone: the runs of another one of this name stay as they are.
-        where = f"tags.kind = 'trial' and tags.study = {quoted(self._study)}"
-        for run in search_runs(self._client, self._experiment_id, where):
+        # Of this study alone: the runs of another one of this name stay as they are. Not through MLflow's client where
+        # that is not needed: ten thousand runs would be pages of many seconds each.
+        for run in open_store(self._runs).runs({"kind": "trial", "study": self._study}):
             self._adopt(run)
 
     def _end_what_others_left(self) -> None:
@@ -220,8 +217,8 @@ class Tracker:
                 self._client.set_tag(run.info.run_id, "outcome", Outcome.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, STATUS_OF[Outcome.INTERRUPTED])
 
-    def _adopt(self, run: Run) -> None:
-        found = ChildRun.of(recorded_run(run))
+    def _adopt(self, run: RecordedRun) -> None:
+        found = ChildRun.of(run)
         key = found.tags["key"]
         other = self._children.setdefault(key, found)
         if other.run_id != found.run_id:
