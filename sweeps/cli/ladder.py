@@ -118,6 +118,7 @@ def ladder(
         loaded.rung(name)
 
     if submit:
+        from sweeps.cli.submit import place_options
         from sweeps.cli.submit import submit as submit_job
 
         given = {"--rungs": only, "--seeds": seeds, "--train-size": train_size}
@@ -128,6 +129,7 @@ def ladder(
             text=text,
             models=sorted({rung.config.model.name for rung in loaded.rungs if not chosen or rung.name in chosen}),
             options=[
+                *place_options(storage, study_storage),
                 *(flag for flag, is_given in flags.items() if is_given),
                 *(word for flag, value in given.items() if value is not None for word in (flag, str(value))),
                 *([] if epochs_scale == 1.0 else ["--epochs-scale", repr(epochs_scale)]),

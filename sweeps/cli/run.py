@@ -78,6 +78,7 @@ def run(
     for warning in spec.warnings():
         click.echo(f"warning: {file}: {warning}", err=True)
     if submit:
+        from sweeps.cli.submit import place_options
         from sweeps.cli.submit import submit as submit_job
         from sweeps.execution import plan_of_sweep
 
@@ -87,7 +88,10 @@ def run(
             sweep=spec.name,
             text=spec.to_yaml(),
             models=plan_of_sweep(spec).models,
-            options=[flag for flag, is_given in flags.items() if is_given],
+            options=[
+                *place_options(storage, study_storage),
+                *(flag for flag, is_given in flags.items() if is_given),
+            ],
             address=address,
             backend=backend,
             notifies=bool(notify or spec.notify),

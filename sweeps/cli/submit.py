@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,22 @@ def submit(
     code = submit_job(request, address=address, say=lambda text: click.echo(text, nl=False))
     if code:
         sys.exit(code)
+
+
+def place_options(storage: str | None, study_storage: str | None) -> list[str]:
+    """Return where a job keeps what it goes on from, as was asked for here, by option or environment: never a password.
+
+    Raises:
+        SweepError: one is no storage, holds a secret, or is a path that means something here only.
+    """
+    from sweeps.storage import Place, asked_place, is_bucket
+
+    for said in filter(None, (storage, os.environ.get("SWEEPS_STORAGE"))):
+        if not is_bucket(said) and not Path(said).is_absolute():
+            raise SweepError(f"the storage {said} is a folder here, and the job runs on the cluster: give a URL")
+    place = asked_place(flag=Place(storage=storage, study_storage=study_storage))
+    pairs = {"--storage": place.storage, "--study-storage": place.study_storage}
+    return [word for flag, value in pairs.items() if value is not None for word in (flag, value)]
 
 
 def _runs_on_the_cluster() -> str | None:

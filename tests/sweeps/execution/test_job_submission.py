@@ -19,6 +19,7 @@ import pytest
 from cluster_nodes import Cluster, free_port, wait_for
 from sweep_fakes import Cli, outcomes, own_net, sweeps_process, tiny, write_yaml, written
 
+from sweeps.cli.submit import place_options
 from sweeps.errors import SweepError
 from sweeps.execution.job_submission import JobRequest, forwarded_environment, job_server
 from sweeps.execution.ray_environment import ensure_private_token
@@ -214,3 +215,15 @@ def test_the_address_of_the_record_is_sent_only_without_a_secret(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     assert forwarded_environment() == ({"MLFLOW_TRACKING_URI": uri} if is_sent else {})
+
+
+def test_the_storage_of_here_is_the_jobs_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEPS_STORAGE", "s3://bucket/lab")
+    monkeypatch.setenv("SWEEPS_STUDY_STORAGE", "postgresql://me:hush@host/studies")
+
+    assert place_options(None, None) == [
+        "--storage", "s3://bucket/lab", "--study-storage", "postgresql://me@host/studies"
+    ]  # fmt: skip
+    assert place_options("s3://other", None)[:2] == ["--storage", "s3://other"]
+    with pytest.raises(SweepError, match="give a URL"):
+        place_options("here", None)
