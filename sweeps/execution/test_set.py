@@ -20,6 +20,7 @@ from cifar_core.config import DataConfig
 from cifar_core.data import LabelledImages
 from cifar_core.errors import CheckpointError
 from cifar_core.results import TestResult
+from sweeps.errors import StoreError
 from sweeps.execution.trial_files import local_checkpoint
 from sweeps.study import Ledger, SweepCheckpoints, find_checkpoints
 from sweeps.trial_record import Outcome, TrialRecord
@@ -161,7 +162,10 @@ class TestStep:
             return
         if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
             return
-        checkpoint = self._checkpoints.file(record.key)
+        try:
+            checkpoint = self._checkpoints.file(record.key)
+        except StoreError:  # away just now: it is asked for again at the end, and at the next start
+            return
         if checkpoint is not None:
             self._asked.add(record.number)
             self._begun[record.number] = self._measure(checkpoint)

@@ -9,7 +9,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.storage.address import check_storage, check_study_storage, is_bucket
     from sweeps.storage.bucket import Bucket, bucket_of, read_log, without_secrets
-    from sweeps.storage.place import LOCAL, Place, asked_place
+    from sweeps.storage.place import LOCAL, Place, asked_place, with_password
 
 __all__ = [
     "LOCAL",
@@ -21,6 +21,7 @@ __all__ = [
     "check_study_storage",
     "is_bucket",
     "read_log",
+    "with_password",
     "without_secrets",
 ]
 
@@ -36,6 +37,7 @@ __getattr__, __dir__ = lazy_face(
         "check_study_storage": "address",
         "is_bucket": "address",
         "read_log": "bucket",
+        "with_password": "place",
         "without_secrets": "bucket",
     },
 )

@@ -21,8 +21,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
 from sweeps.errors import StorageAwayError, StoreError
-from sweeps.storage import without_secrets
-from sweeps.storage.place import with_password
+from sweeps.storage import with_password, without_secrets
 from sweeps.study.lease import Lease, holder_of, make_table
 
 CONNECT_SECONDS = 5

@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from object_store import S3
@@ -18,6 +19,7 @@ from sweeps.execution.inline_backend import InlineBackend
 from sweeps.execution.job import Job
 from sweeps.storage import Bucket
 from sweeps.storage import bucket as bucket_module
+from sweeps.study import Ledger
 from sweeps.trial_record import ErrorClass, Outcome
 
 
@@ -157,14 +159,14 @@ def test_a_storage_that_is_away_when_a_trial_goes_on_ends_the_start_in_order(
     path, _ = kept(tmp_path, s3)
     command = ("run", path, "--runs", recorded_runs, "--backend", "inline")
     monkeypatch.setattr(trial_files, "PATIENCE_SECONDS", 0.0)
-    slots = InlineBackend.slots
+    train = InlineBackend.run
 
-    def and_the_store_is_gone(backend: InlineBackend) -> object:
+    def while_the_store_is_gone(backend: InlineBackend, ledger: Ledger, **told: Any) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-        return slots(backend)
+        train(backend, ledger, **told)
 
     with monkeypatch.context() as patched:
-        patched.setattr(InlineBackend, "slots", and_the_store_is_gone)
+        patched.setattr(InlineBackend, "run", while_the_store_is_gone)
         result = cli(*command)
 
     assert result.exit_code == 2

@@ -43,6 +43,4 @@ def expected(configs: list[dict[str, Any]]) -> tuple[str, ...]:
         if len({value for _, value in pairs}) > 1 and not follows:
             found.append(path)
     first = {path: index for index, path in enumerate(FIRST)}
-    # Those that are none of the first keep the order in which they came to be known.
-    order = list(dict.fromkeys(path for config in configs for path in config))
-    return tuple(sorted(found, key=lambda path: (first.get(path, len(FIRST)), order.index(path))))
+    return tuple(sorted(found, key=lambda path: (first.get(path, len(FIRST)), path)))
