@@ -16,7 +16,6 @@ from rich.console import Console
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images, split_train_validation, training_fingerprint
 from cifar_core.errors import ModelError
-from cifar_core.files import atomic_write
 from cifar_core.models import source_hash
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError, SweepError
@@ -27,7 +26,8 @@ from sweeps.execution.failure_watch import FailureWatch
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.output import stage, terminal_copy
-from sweeps.execution.plan import RESOURCES, STORAGE, RunPlan
+from sweeps.execution.place_checks import check_place, check_storage, require_folder
+from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.progress import headline, redraws, show_progress
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slot_watch import SlotWatch
@@ -40,7 +40,7 @@ from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.notify import Notifier, parse_targets
-from sweeps.storage import Bucket, Place, asked_place, is_bucket
+from sweeps.storage import Place, asked_place, is_bucket
 from sweeps.study import (
     Ledger,
     SweepCheckpoints,
@@ -73,7 +73,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     require_custom(plan.resources, address=None if options.backend == "inline" else options.ray_address)
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
-        _require_folder(folder, "TensorBoard's curves")
+        require_folder(folder, "TensorBoard's curves")
     sources = _sources(plan)
     fingerprint = training_fingerprint()
     identify = Identifier(data_fingerprint=fingerprint, sources=sources)
@@ -82,7 +82,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
         # First: a sweep that has begun keeps its place.
-        _check_storage(folder)
+        check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=sources, reader=reader, new=options.new)
@@ -152,47 +152,11 @@ def _open(
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
     )
-    _check_place(study, folder)
+    check_place(study, folder)
     resources = plan.resources.model_dump(mode="json")
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)
     return study
-
-
-def _check_storage(folder: SweepFolder) -> None:
-    """Look whether a sweep's storage takes what it will be given, before anything is trained for it."""
-    storage = folder.place.storage
-    if storage is None:
-        return
-    if is_bucket(storage):
-        Bucket(storage).check()
-        return
-    try:
-        Path(storage).mkdir(parents=True, exist_ok=True)
-        with atomic_write(Path(storage) / f".sweeps-check-{os.getpid()}") as file:
-            file.write(b"")
-        (Path(storage) / f".sweeps-check-{os.getpid()}").unlink()
-    except OSError as error:
-        raise SweepError(f"the storage {storage} cannot be written ({error.strerror}): name another folder") from None
-
-
-def _check_place(study: optuna.Study, folder: SweepFolder) -> None:
-    """Refuse to go on with a study elsewhere than where its checkpoints are; the first start notes where."""
-    storage = folder.place.storage
-    if STORAGE not in study.user_attrs:
-        if folder.place.study_storage is not None:
-            study.set_user_attr(STORAGE, storage)
-    elif study.user_attrs[STORAGE] != storage:
-        raise SweepError(
-            f"{folder.sweep} was begun with its checkpoints in {study.user_attrs[STORAGE] or 'a runs folder'}: give "
-            "that as its storage, or give the file another name"
-        )
-
-
-def _require_folder(folder: SweepFolder, what: str) -> None:
-    storage = folder.place.storage
-    if storage is not None and is_bucket(storage):
-        raise SweepError(f"{what} are written to a folder, and {folder.sweep} is kept in {storage}: leave them out")
 
 
 def _end_without_lease(console: Console, sweep: str) -> NoReturn:

@@ -176,6 +176,6 @@ def close_lost_trials(study: optuna.Study) -> None:
 def reopen(frozen: FrozenTrial, *, study: optuna.Study) -> optuna.Trial:
     """Return a running trial of a former driver so that it can be reported on.
 
-    Optuna has no public way from a trial's number to a live trial: this is the one place that uses a private name.
+    Optuna has no public way from a trial's number to a live trial.
     """
     return optuna.Trial(study, frozen._trial_id)
