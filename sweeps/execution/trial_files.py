@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from cifar_core.checkpoint import usable_checkpoints
 from cifar_core.files import previous_file
 from sweeps.errors import StorageAwayError, StoreError, SupersededError
 from sweeps.execution.job import Job
@@ -167,11 +166,12 @@ def local_checkpoint(address: str, *, to: Path) -> Path:
         return Path(address)
     bucket, _ = bucket_of(address)
     path = to / CHECKPOINT_FILE
-    for file in (path, previous_file(path)):
+    files = (path, previous_file(path))
+    for file in files:
         content = _patiently(lambda name=file.name: bucket.read(name))  # type: ignore[misc]
         if content is not None:
             file.write_bytes(content)
-    if not any(usable_checkpoints(path)):
+    if not any(file.exists() for file in files):
         raise StoreError(f"there is no checkpoint at {address}")
     return path
 
