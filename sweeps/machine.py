@@ -70,6 +70,33 @@ def _quota_of(group: Path) -> float | None:
         return None
 
 
+def kernel() -> str:
+    """Return what two processes have in common that see each other's process ids; empty where nobody can say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def is_surely_dead(pid: int, *, of_kernel: str) -> bool:
+    """Return whether a process is surely not there any more; one that nobody here can ask about may live.
+
+    Args:
+        pid: its id.
+        of_kernel: what `kernel` returned for it.
+    """
+    if not of_kernel or of_kernel != kernel():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # somebody else's
+    return False
+
+
 def local_gpus() -> int:
     """Return how many GPUs this process may use, without waiting for torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

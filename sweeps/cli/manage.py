@@ -125,24 +125,34 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
+    from sweeps.storage import LOCAL
     from sweeps.study import SweepCheckpoints, SweepFolder, delete_studies
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+    if not folder.exists:
+        # What a start that was refused has left: nothing elsewhere is its own, whatever the environment says.
+        folder = SweepFolder(runs, sweep, asked=LOCAL)
+    place = folder.place
     from sweeps.tensorboard import remove_curves
     from sweeps.tracking import delete_sweep
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted"):
         if not yes:
-            click.confirm(f"delete {sweep} with its journal, checkpoints, logs, curves and MLflow runs?", abort=True)
+            elsewhere = " and ".join(filter(None, (place.study_storage, place.storage)))
+            click.confirm(
+                f"delete {sweep} with its journal, checkpoints, logs, curves and MLflow runs"
+                + (f", all of it in {elsewhere} too?" if elsewhere else "?"),
+                abort=True,
+            )
         deleted = delete_sweep(runs, sweep)
         remove_curves(runs, sweep)
-        if folder.place.storage is not None:
-            SweepCheckpoints(folder).remove_all()
         delete_studies(folder)
-        shutil.rmtree(folder.path)
+        if place.storage is not None:
+            SweepCheckpoints(folder).remove_all()
+        shutil.rmtree(folder.path, ignore_errors=True)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
 

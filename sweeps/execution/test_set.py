@@ -104,15 +104,16 @@ def bring_weights(key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
     """
     from cifar_core.checkpoint import load_checkpoint
 
-    own = to.file(key)
-    for found in find_checkpoints(runs, key):
-        with contextlib.suppress(CheckpointError):
-            state = load_checkpoint(found, device="cpu")
-            if state.epoch < state.config.epochs:
-                continue
-            if own != str(found):
-                to.put(key, found.read_bytes())
-            return True
+    # Weights that cannot be had now are as those that are gone: the run is trained again.
+    with contextlib.suppress(StoreError):
+        for found in find_checkpoints(runs, key):
+            with contextlib.suppress(CheckpointError):
+                state = load_checkpoint(found, device="cpu")
+                if state.epoch < state.config.epochs:
+                    continue
+                if not to.is_own(found, key):
+                    to.put(key, found.read_bytes())
+                return True
     return False
 
 

@@ -7,6 +7,7 @@ it, and each epoch's checkpoint and log are put into the bucket, whole.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from typing import Protocol, TypeVar
 from cifar_core.files import previous_file
 from sweeps.errors import StorageAwayError, StoreError, SupersededError
 from sweeps.execution.job import Job
+from sweeps.machine import is_surely_dead, kernel
 from sweeps.storage import Bucket, bucket_of, is_bucket
 from sweeps.study import CHECKPOINT_FILE
 
@@ -90,7 +92,7 @@ class _InBucket:
 
     def __init__(self, job: Job) -> None:
         _remove_left_overs()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{_kernel_id()}-{os.getpid()}-"))
         # A trial that the driver stops hears nothing of it.
         self._removed = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._bucket = Bucket(job.checkpoint)
@@ -178,7 +180,12 @@ def local_checkpoint(address: str, *, to: Path) -> Path:
 
 def _remove_left_overs() -> None:
     """Delete what workers that were killed on this machine have left."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*-*"):
-        number = folder.name.removeprefix(_FOLDERS).partition("-")[0]
-        if number.isdigit() and not Path(f"/proc/{number}").exists() and Path("/proc/self").exists():
+    # Only of this kernel: others may share the folder for temporary files, and their processes cannot be seen.
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}{_kernel_id()}-*-*"):
+        number = folder.name.split("-")[-2]
+        if number.isdigit() and is_surely_dead(int(number), of_kernel=kernel()):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kernel_id() -> str:
+    return hashlib.sha256(kernel().encode("utf-8")).hexdigest()[:8]

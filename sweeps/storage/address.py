@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-_SECRET = ("secret", "password", "passwd", "token", "access_key", "credential", "session")
+_SECRET = ("secret", "password", "passwd", "token", "access_key", "credential", "session", "account_key", "sig")
 _DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
@@ -57,6 +57,10 @@ def check_database(url: str) -> str:
     if kind not in _DATABASES:
         # Without the URL: what is wrong about it may be its password.
         raise ValueError("study_storage is no database's URL: use one such as postgresql://user@host/database")
+    if url.partition("://")[2].partition("/")[0].count("@") > 1:
+        raise ValueError(
+            "there is more than one @ before the host in study_storage's URL: in a password write %40 for it"
+        )
     return url
 
 

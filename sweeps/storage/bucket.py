@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sweeps.errors import StoreError
 from sweeps.storage.address import is_bucket
+from sweeps.storage.place import STUDY_STORAGE
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -242,8 +243,9 @@ def _reason(error: Exception) -> str:
 
 def without_secrets(text: str) -> str:
     """Return a text in which none of the environment's known secrets stands."""
-    for name in _SECRETS:
-        secret = os.environ.get(name)
-        if secret:
-            text = text.replace(secret, "***")
+    secrets_of_here = [os.environ.get(name) for name in _SECRETS]
+    login = os.environ.get(STUDY_STORAGE, "").partition("://")[2].rpartition("@")[0]
+    password = login.partition(":")[2]
+    for secret in filter(None, [*secrets_of_here, password, unquote(password)]):
+        text = text.replace(secret, "***")
     return text

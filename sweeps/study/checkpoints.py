@@ -86,14 +86,19 @@ class SweepCheckpoints:
             StoreError: the storage does not answer, or refuses.
         """
         path = self._local / key / CHECKPOINT_FILE
-        if self._bucket is None or path.exists():
+        if self._bucket is None:
             return path if path.exists() else None
+        # Anew each time: what was fetched before may have been trained further.
         content = self._bucket.read(f"{self._below}/{key}/{CHECKPOINT_FILE}")
         if content is None:
             return None
         with atomic_write(path) as file:
             file.write(content)
         return path
+
+    def is_own(self, path: Path, key: str) -> bool:
+        """Return whether a file that `find_checkpoints` gave is this sweep's own."""
+        return path == self._local / key / CHECKPOINT_FILE
 
     def put(self, key: str, content: bytes) -> None:
         """Keep a copy of another sweep's checkpoint as this one's.
@@ -112,12 +117,23 @@ def find_checkpoints(runs: Path, key: str) -> Iterator[Path]:
     """Yield every checkpoint of a run, of whichever sweep, as a file of this machine: those that lie here first.
 
     Raises:
-        StoreError: the storage of a sweep does not answer, or refuses.
+        StoreError: there is none, and the storage of a sweep does not answer, or refuses.
     """
-    here = sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}"))
-    yield from here
     elsewhere = sorted(path.parent.name for path in runs.glob("sweeps/*/place.json"))
+    found = False
+    for path in sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}")):
+        if path.parents[2].name not in elsewhere:  # what lies here of those was fetched once
+            found = True
+            yield path
+    away: StoreError | None = None
     for sweep in elsewhere:
-        found = SweepCheckpoints(SweepFolder(runs, sweep)).fetch(key)
-        if found is not None and found not in here:
-            yield found
+        try:
+            fetched = SweepCheckpoints(SweepFolder(runs, sweep)).fetch(key)
+        except StoreError as error:  # of a sweep that may have nothing to do with it
+            away = error
+            continue
+        if fetched is not None:
+            found = True
+            yield fetched
+    if away is not None and not found:
+        raise away

@@ -6,13 +6,13 @@ two drivers from ever writing one study (`lease`). A database that is away for s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import optuna
 import sqlalchemy as sql
@@ -25,6 +25,14 @@ from sweeps.storage import with_password, without_secrets
 from sweeps.study.lease import Lease, holder_of, make_table
 
 CONNECT_SECONDS = 5
+_POSTGRESQL = {
+    # A machine that is gone without a word is noticed within seconds, on either side, and what it held is let go.
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=15s",
+}
 PATIENCE_SECONDS = 300.0
 """How long a database that was there may be away before a driver ends."""
 _LOOK_SECONDS = 1.0
@@ -54,6 +62,9 @@ class StudyDatabase:
         self._full_url = _with_driver(with_password(url))
         try:
             self._engine = sql.create_engine(self._full_url, **_options(url))
+        except ValueError:
+            # Without its words: they may be a part of the password.
+            raise StoreError(f"{url} is no database's URL that can be read, or its password is not escaped") from None
         except (ImportError, NoSuchModuleError, ArgumentError) as error:
             raise StoreError(
                 f"{url} cannot be used here ({without_secrets(str(error))}): `pip install 'cifar-sweeps[postgresql]'` "
@@ -80,6 +91,14 @@ class StudyDatabase:
             f"the study's database {self.url} does not answer, or refuses ({said}): check that it runs, its address, "
             "and user and password in the environment (PGPASSWORD, ~/.pgpass or SWEEPS_STUDY_STORAGE)"
         )
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Say in words what goes wrong with the database within the block."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self.error(error) from None
 
     def lease(self, sweep: str, *, about: dict[str, Any], on_loss: Callable[[], None]) -> Lease:
         """Return the lease of a sweep, not yet held; see `Lease`."""
@@ -123,9 +142,12 @@ def _storage(url: str, engine: sql.Engine, *, patience: float, lease: Lease | No
 
 
 def _options(url: str) -> dict[str, Any]:
-    kind = urlsplit(url).scheme.partition("+")[0]
+    kind = url.partition("://")[0].partition("+")[0]
     timeout = {"sqlite": "timeout"}.get(kind, "connect_timeout")
-    return {"pool_pre_ping": True, "connect_args": {timeout: CONNECT_SECONDS}}
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {timeout: CONNECT_SECONDS, **(_POSTGRESQL if kind == "postgresql" else {})},
+    }
 
 
 def _with_driver(url: str) -> str:
@@ -160,7 +182,7 @@ class _PatientStorage(RDBStorage):
         if getattr(self._inside, "call", False):  # one call that another one is made of
             return ask(*arguments, **named)
         self._inside.call = True
-        ends, asked = time.monotonic() + self._patience, 0
+        ends, asked = 0.0, 0
         try:
             while True:
                 try:
@@ -172,6 +194,7 @@ class _PatientStorage(RDBStorage):
                 except (StorageInternalError, OperationalError, InterfaceError) as error:
                     if not _is_away(error):
                         raise
+                    ends = ends or time.monotonic() + self._patience
                     if time.monotonic() > ends:
                         raise StorageAwayError(
                             f"the study's database has not answered for {self._patience / 60:.0f} minutes "
@@ -180,7 +203,9 @@ class _PatientStorage(RDBStorage):
                         ) from None
                     asked += 1
                     if asked == 1:
-                        _log.warning("the study's database does not answer (%s): waiting for it", _words(error))
+                        _log.warning(
+                            "the study's database does not answer (%s): waiting for it", without_secrets(_words(error))
+                        )
                     time.sleep(_LOOK_SECONDS)
         finally:
             self._inside.call = False

@@ -63,9 +63,12 @@ class SweepFolder:
     def place(self) -> Place:
         """Where the sweep is kept: as it was begun, else as it is asked for."""
         try:
-            return Place(**json.loads(self._place.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            noted = json.loads(self._place.read_text(encoding="utf-8"))
+            return Place(storage=noted["storage"], study_storage=noted["study_storage"])
+        except FileNotFoundError:
             pass
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{self._place} cannot be read ({error}): it says where {self.sweep} is kept") from None
         if self.journal.exists():
             return LOCAL
         return asked_place() if self._asked is None else self._asked
@@ -151,9 +154,11 @@ class SweepFolder:
         if database is not None:
             database.check()
             self._lease = database.lease(self.sweep, about=about, on_loss=on_loss or _do_nothing)
-            self._lease.acquire()
+            with database.errors():
+                self._lease.acquire()
         try:
             if place != LOCAL and not self._place.exists():
+                self._claim(place)
                 with self._writing(), atomic_write(self._place) as file:
                     file.write(json.dumps(vars(place)).encode("utf-8"))
             yield
@@ -161,6 +166,37 @@ class SweepFolder:
             if self._lease is not None:
                 self._lease.release()
                 self._lease = None
+
+    def _claim(self, place: Place) -> None:
+        """Take a storage for a sweep that begins: of one name there is one, whoever else writes there.
+
+        Raises:
+            SweepError: another runs folder, or another database, has a sweep of this name there.
+            StoreError: it cannot be written.
+        """
+        if place.storage is None:
+            return
+        # Of a study in a database any machine may go on with it, under whatever address it knows the server.
+        database = None if place.study_storage is None else place.study_storage.rpartition("/")[2]
+        own = f"the database {database}" if database else f"{self.runs} on {socket.gethostname()}"
+        name = f"sweeps/{self.sweep}/kept-by.txt"
+        with self._writing():
+            if is_bucket(place.storage):
+                bucket = Bucket(place.storage)
+                found = (bucket.read(name) or b"").decode("utf-8", errors="replace")
+                if not found:
+                    bucket.write(name, own.encode("utf-8"))
+            else:
+                path = Path(place.storage) / name
+                found = path.read_text(encoding="utf-8") if path.exists() else ""
+                if not found:
+                    with atomic_write(path) as file:
+                        file.write(own.encode("utf-8"))
+        if found and found != own:
+            raise SweepError(
+                f"{place.storage} holds a sweep {self.sweep!r} already, of {found}: give the file another name, or "
+                "name another storage"
+            )
 
     def require(self, place: Place) -> None:
         """Refuse a place other than that in which the sweep was begun.

@@ -14,13 +14,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from sweeps.errors import LeaseLostError, SweepBusyError
+from sweeps.machine import is_surely_dead, kernel
 
 SECONDS = 20.0
 """How long a lease lasts that is not renewed."""
@@ -34,7 +34,7 @@ _LEASES = sql.Table(
     _METADATA,
     sql.Column("sweep", sql.String(64), primary_key=True),
     sql.Column("token", sql.BigInteger, nullable=False),
-    sql.Column("ends", sql.Float, nullable=False),
+    sql.Column("ends", sql.Double, nullable=False),
     sql.Column("about", sql.Text, nullable=False),
 )
 
@@ -79,7 +79,7 @@ class Lease:
         """
         self._engine = engine
         self._sweep = sweep
-        self._about = {**about, "kernel": _kernel()}
+        self._about = {**about, "kernel": kernel()}
         self._on_loss = on_loss
         self._token = 0
         self._changing = threading.Lock()
@@ -94,8 +94,16 @@ class Lease:
             SweepBusyError: a driver has it and renews it.
         """
         seen: float | None = None
+        waited = time.monotonic() + 3 * SECONDS
         while True:
-            ends, about = self._try()
+            try:
+                ends, about = self._try()
+            except OperationalError:
+                # Its row is locked: by a driver that was cut off in the middle of a write, until the server notices.
+                if time.monotonic() > waited:
+                    raise
+                time.sleep(1.0)
+                continue
             if about is None:
                 self._thread.start()
                 return
@@ -126,12 +134,17 @@ class Lease:
                 if row.ends > now and not _is_surely_dead(about):
                     return float(row.ends), about
                 self._token = int(row.token) + 1
-                connection.execute(
-                    sql.update(_LEASES).where(_LEASES.c.sweep == self._sweep).values(token=self._token, **values)
+                # Where no row is locked (SQLite), of two that begin at once only one finds the number that it has read.
+                taken = connection.execute(
+                    sql.update(_LEASES)
+                    .where(_LEASES.c.sweep == self._sweep, _LEASES.c.token == row.token)
+                    .values(token=self._token, **values)
                 )
-                return 0.0, None
+                if taken.rowcount == 1:
+                    return 0.0, None
         except IntegrityError:  # two that begin at once: the other one was first
-            return self._try()
+            pass
+        return self._try()
 
     def tell(self, **facts: Any) -> None:
         """Let who looks at the sweep know more of its driver. Nothing needs it."""
@@ -146,6 +159,9 @@ class Lease:
         Raises:
             LeaseLostError: somebody else has taken the lease over: nothing of the transaction is written.
         """
+        if session.get_bind().dialect.name == "sqlite":
+            # No row can be locked there: a write, of nothing new, locks the whole file until the transaction ends.
+            session.execute(self._own(sql.update(_LEASES)).values(token=self._token))
         token = session.execute(
             sql.select(_LEASES.c.token).where(_LEASES.c.sweep == self._sweep).with_for_update(read=True)
         ).scalar()
@@ -189,18 +205,9 @@ def _now(connection: sql.Connection) -> float:
     return float(connection.execute(sql.text(f"select {_NOW[connection.dialect.name]}")).scalar_one())
 
 
-def _kernel() -> str:
-    """Return what two processes have in common that can see whether the other one lives; empty where nobody can say."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
 def _is_surely_dead(about: dict[str, Any]) -> bool:
     pid = about.get("pid")
-    return bool(_kernel()) and about.get("kernel") == _kernel() and not Path(f"/proc/{pid}").exists()
+    return isinstance(pid, int) and is_surely_dead(pid, of_kernel=str(about.get("kernel", "")))
 
 
 def _busy(sweep: str, about: dict[str, Any]) -> str:

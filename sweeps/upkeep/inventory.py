@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.errors import DamagedJournalError, RecordError, SweepError
+from sweeps.errors import DamagedJournalError, RecordError, StoreError, SweepError
 from sweeps.identity import is_study_of
 from sweeps.study import SweepFolder, read_all_studies, read_records, sweep_names
 from sweeps.tracking import RecordReview, record_fault
@@ -126,7 +126,10 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         is_held: whether this process itself holds it.
     """
     # In this order: a driver that ends meanwhile has written all that is read afterwards.
-    driver = None if is_held else folder.driver()
+    try:
+        driver = None if is_held else folder.driver()
+    except StoreError:  # its database is away: said below
+        driver = {"pid": 0, "host": "unknown"}
     studies: dict[str, Sequence[TrialRecord]] = {}
     strangers: list[str] = []
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from cifar_core.files import atomic_write
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.spec import check_name
+from sweeps.storage import LOCAL
 from sweeps.study import SweepFolder
 from sweeps.tracking import TakenOver, TakeOver
 
@@ -54,7 +55,7 @@ def import_record(
         raise SweepError("there is no sweep to take over: the record holds no trial")
     with contextlib.ExitStack() as held:
         for here in names.values():
-            held.enter_context(SweepFolder(runs, here).locked(doing="imported"))
+            held.enter_context(SweepFolder(runs, here, asked=LOCAL).locked(doing="imported"))
         copies = [] if folder is None else [_Copy(folder, there, runs, here, prefix) for there, here in names.items()]
         ended = [copy.there.sweep for copy in copies if copy.there.driver() is None]
         done = taken.carry_out(names, ended=ended, on_run=on_run)
@@ -80,7 +81,7 @@ class _Copy:
             SweepError: it is damaged; `sweeps repair` there mends it.
         """
         self.there = SweepFolder(folder, there)
-        self._here = SweepFolder(runs, here)
+        self._here = SweepFolder(runs, here, asked=LOCAL)
         with self._reading():
             lines = self._lines()
             try:

@@ -207,3 +207,32 @@ def test_a_worker_that_was_given_up_does_not_overwrite_what_another_one_went_on_
     assert s3.content(bucket)["key/state.previous.pt"] == b"epoch 1"
     fault = fault_of(SupersededError("x"))
     assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.PROCESS_DIED)
+
+
+def test_two_runs_folders_do_not_share_a_storage_under_one_name(
+    s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
+) -> None:
+    storage = s3.new_bucket()
+    path = write_yaml(tmp_path, tiny(run_cap=1))
+    assert cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--storage", storage).exit_code == 0
+    held = s3.content(storage)
+
+    refused = cli("run", path, "--runs", tmp_path / "other", "--backend", "inline", "--storage", storage)
+
+    assert refused.exit_code == 2
+    assert f"{storage} holds a sweep 'tiny' already, of {recorded_runs} on " in refused.stderr
+    assert cli("rm", "tiny", "--runs", tmp_path / "other", "--yes").exit_code == 0
+    assert s3.content(storage) == held
+
+
+def test_what_is_imported_is_kept_here_whatever_the_environment_says(
+    tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_yaml(tmp_path, tiny(run_cap=1))
+    assert cli("run", path, "--runs", recorded_runs, "--backend", "inline").exit_code == 0
+    monkeypatch.setenv("SWEEPS_STORAGE", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("SWEEPS_STUDY_STORAGE", f"sqlite:///{tmp_path / 'studies.db'}")
+
+    assert cli("import", recorded_runs, "--runs", tmp_path / "mine").exit_code == 0
+
+    assert "1 complete" in cli("status", "tiny", "--runs", tmp_path / "mine").output

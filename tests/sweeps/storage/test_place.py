@@ -105,3 +105,12 @@ class TestWhoSaysIt:
         assert place.study_storage == "postgresql://me@host/x"
         assert with_password(place.study_storage) == "postgresql://me:hush@host/x"
         assert with_password("postgresql://me@other/x") == "postgresql://me@other/x"
+
+
+def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
+
+    with pytest.raises(SweepError, match="write %40 for it") as refused:
+        with_password(str(asked_place().study_storage))
+
+    assert "again" not in str(refused.value)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from sweep_fakes import Book, book, epoch, next_trial
 
 from sweeps.errors import LeaseLostError, NoSuchSweepError, StorageAwayError, StoreError, SweepBusyError
@@ -221,3 +222,30 @@ def test_a_database_that_does_not_answer_is_named_within_30_seconds(url: str) ->
     assert url in str(refused.value)
     assert "PGPASSWORD" in str(refused.value)
     assert time.monotonic() - began < 30
+
+
+def test_of_two_drivers_that_begin_at_once_one_has_the_lease(url: str) -> None:
+    database = StudyDatabase(url)
+    database.check()
+    leases = [database.lease("tiny", about={"pid": 0, "host": f"h{i}"}, on_loss=lambda: None) for i in range(6)]
+    together = threading.Barrier(len(leases))
+    held: list[int] = []
+
+    def begin(number: int) -> None:
+        together.wait()
+        while True:
+            try:
+                _, about = leases[number]._try()
+            except sqlalchemy.exc.OperationalError:
+                continue  # the file is locked: by one of the others
+            if about is None:
+                held.append(leases[number]._token)
+            return
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(len(leases))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert held == [1]
