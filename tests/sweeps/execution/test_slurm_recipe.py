@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +64,9 @@ class Job:
         write_program(self.folder / "bin" / "srun", SRUN)
         write_program(self.folder / "bin" / "scontrol", SCONTROL)
 
-    def start(self, *words: object, **variables: str) -> subprocess.Popen[str]:
+    @contextlib.contextmanager
+    def start(self, *words: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """Start the script, and end it with the block where it has not ended itself."""
         slurm = {
             "SLURM_JOB_ID": str(self.number),
             "SLURM_JOB_NODELIST": "one,two",
@@ -74,7 +77,7 @@ class Job:
             "OBJECT_STORE": "200000000",
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["bash", SCRIPT, *map(str, words)],
             env=os.environ | slurm | self.variables | variables,
             stdout=subprocess.PIPE,
@@ -82,6 +85,15 @@ class Job:
             text=True,
             start_new_session=True,
         )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
     @property
     def token(self) -> Path:
@@ -92,6 +104,7 @@ class Job:
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def assert_nothing_is_left(self) -> None:
+        assert f"sweeps-job-{self.number}" not in command_lines()
         assert not self.token.exists()
         assert not Path(f"/tmp/sweeps-job-{self.number}").exists()
 
@@ -137,6 +150,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_n
     with job.start("my.yaml", "--set", "run_cap=3") as process:
         wait_for((job.folder / "begun").exists, process)
         os.kill(process.pid, number)
+        wait_for((job.folder / "told.txt").exists, process)
         os.kill(process.pid, number)
         output, _ = process.communicate(timeout=30)
 
@@ -172,6 +186,18 @@ def test_a_head_that_does_not_start_is_said_at_once(job: Job) -> None:
     job.assert_nothing_is_left()
 
 
+def test_a_job_that_is_ended_while_its_head_starts_ends_at_once(job: Job) -> None:
+    write_program(job.environment / "bin" / "ray", "#!/bin/bash\necho > slow\nexec sleep 60\n")
+
+    with job.start() as process:
+        wait_for((job.folder / "slow").exists, process)
+        os.kill(process.pid, signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 130, output
+    job.assert_nothing_is_left()
+
+
 def test_a_head_that_calls_itself_localhost_is_said(job: Job) -> None:
     write_program(job.folder / "bin" / "getent", "#!/bin/bash\necho 127.0.1.1 STREAM one\n")
 
@@ -188,7 +214,7 @@ def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_
     tmp_path: Path, recorded_runs: Path
 ) -> None:
     job = Job(tmp_path, variables={"RUNS": str(recorded_runs)})
-    epochs = 60
+    epochs = 30
     path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": epochs}))
     journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
 
