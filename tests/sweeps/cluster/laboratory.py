@@ -66,8 +66,15 @@ class Laboratory:
     def logs(self) -> Path:
         return self.folder / "logs"
 
-    def start_node(self, machine: Machine, *, head: bool = False) -> None:
-        """Start Ray on a machine, with one core, as its user does."""
+    def start_node(self, machine: Machine, *, head: bool = False, without: str = "") -> None:
+        """Start Ray on a machine, with one core, as its user does.
+
+        Args:
+            machine: where.
+            head: whether it is the cluster's first node.
+            without: variables that begin so are not in its environment.
+        """
+        environment = {n: v for n, v in self.environment.items() if not without or not n.startswith(without)}
         ray = str(Path(sys.executable).with_name("ray"))
         options = [f"--address={self.address}"]
         if head:
@@ -81,7 +88,7 @@ class Laboratory:
         log.touch()
         machine.start(
             [ray, "start", "--block", "--num-cpus=1", f"--node-ip-address={machine.address}", *options],
-            log=log, environment=self.environment, cwd=self.folder / "empty",
+            log=log, environment=environment, cwd=self.folder / "empty",
         )  # fmt: skip
         wait_until(lambda: "Ray runtime started" in log.read_text(), seconds=120, what=f"Ray on {machine.name}")
 

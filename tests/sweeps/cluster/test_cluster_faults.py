@@ -126,6 +126,22 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     assert idle <= IDLE_SECONDS
 
 
+def test_a_node_that_does_not_reach_the_bucket_is_named_before_anything_trains(lab: Laboratory, tmp_path: Path) -> None:
+    lab.nodes[2].kill()
+    lab.start_node(lab.nodes[2], without="AWS_")
+    began = time.monotonic()
+
+    driver = lab.drive(lab.nodes[0], "run", write_yaml(tmp_path, SWEEP), "--address", lab.address, log="driver.log")
+
+    assert driver.wait(90) == 2
+    said = (lab.logs / "driver.log").read_text()
+    assert f"not every node reaches the storage {lab.bucket}/lab: {lab.nodes[2].address} (" in said
+    assert lab.nodes[1].address not in said
+    assert "in the environment of `ray start` on each node" in said
+    assert lab.epochs_trained("faults") == 0
+    say(f"refused after {time.monotonic() - began:.0f} s")
+
+
 def commands(pids: list[int]) -> list[str]:
     """Return what processes were started as."""
     found = []
