@@ -66,6 +66,7 @@ def run(
       sweeps run experiments/quick.yaml --set run_cap=48
       sweeps run experiments/quick.yaml --tensorboard --notify https://example.org/hook
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
+      sweeps run experiments/quick.yaml --address HOST:6379 --storage s3://bucket/lab
       sweeps run experiments/quick.yaml --submit --address http://HOST:8265
     """
     from sweeps.execution import stage, terminal_copy
