@@ -33,9 +33,12 @@ case $1 in
 esac
 """
 RAY = """#!{python}
-# Stands in for Ray where only the script is tested: a head that listens, and workers that say that they are up.
-import socket, sys, time
+# Stands in for Ray where only the script is tested: a head that listens, and a worker that starts at the second try.
+import pathlib, socket, sys, time
 options = dict(word.split("=", 1) for word in sys.argv if "=" in word)
+if "--head" not in sys.argv and not pathlib.Path("tried").exists():
+    pathlib.Path("tried").touch()
+    sys.exit("fails the first time")
 if "--head" in sys.argv:
     server = socket.create_server(("127.0.0.1", int(options["--port"])))
 print("Ray runtime started.", flush=True)
@@ -155,6 +158,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_n
         output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 130, output
+    assert "1 of 1 workers joined" in output
     assert job.lines("requeued.txt") == [str(job.number)] * queued_again
     assert job.lines("told.txt") == ["told"], "a second signal would end the driver at once"
     (words,) = job.lines("words.txt")
