@@ -65,7 +65,7 @@ class SweepFolder:
         try:
             noted = json.loads(self._place.read_text(encoding="utf-8"))
             return Place(storage=noted["storage"], study_storage=noted["study_storage"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StoreError(f"{self._place} cannot be read ({error}): it says where {self.sweep} is kept") from None

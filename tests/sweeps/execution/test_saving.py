@@ -135,15 +135,16 @@ class TestKeep:
             replace(made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE, epochs=(epoch(1, accuracy),))
             for number, accuracy in enumerate([0.5, 0.2, 0.4, 0.1, 0.6, 0.3])
         ]
+        folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in ends:
-            (tmp_path / record.key).mkdir()
-        cleaning = CleanUp(ends[:3], plan=plan, checkpoints=tmp_path)
+            (folder.checkpoints / record.key).mkdir(parents=True)
+        cleaning = CleanUp(ends[:3], plan=plan, checkpoints=SweepCheckpoints(folder))
 
         kept = []
         for record in ends[3:]:
             cleaning.on_change(replace(record, outcome=Outcome.RUNNING))
             cleaning.on_change(record)
-            kept.append([(tmp_path / each.key).exists() for each in ends[: record.number + 1]])
+            kept.append([(folder.checkpoints / each.key).exists() for each in ends[: record.number + 1]])
 
         assert kept == [
             [True, False, True, False],
