@@ -17,7 +17,7 @@ import pytest
 from sweep_fakes import outcomes, tiny, write_yaml, written
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "cluster" / "sweep.slurm"
-START_SECONDS = 120
+START_SECONDS = 180
 
 SRUN = """#!/bin/bash
 # Stands in for SLURM's srun: the step's command runs on this machine.
@@ -93,7 +93,7 @@ class Job:
         finally:
             process.terminate()
             try:
-                process.communicate(timeout=30)
+                process.communicate(timeout=90)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
@@ -155,7 +155,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_n
         os.kill(process.pid, number)
         wait_for((job.folder / "told.txt").exists, process)
         os.kill(process.pid, number)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 130, output
     assert "1 of 1 workers joined" in output
@@ -172,7 +172,7 @@ def test_a_driver_that_fails_at_the_time_limit_is_not_started_for_ever(job: Job)
     with job.start() as process:
         wait_for((job.folder / "begun").exists, process)
         os.kill(process.pid, signal.SIGUSR1)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 2, output
     assert job.lines("requeued.txt") == []
@@ -183,7 +183,7 @@ def test_a_head_that_does_not_start_is_said_at_once(job: Job) -> None:
     write_program(job.environment / "bin" / "ray", "#!/bin/bash\nexit 1\n")
 
     with job.start() as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 2
     assert "Ray's head did not start" in output
@@ -196,7 +196,7 @@ def test_a_job_that_is_ended_while_its_head_starts_ends_at_once(job: Job) -> Non
     with job.start() as process:
         wait_for((job.folder / "slow").exists, process)
         os.kill(process.pid, signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 130, output
     job.assert_nothing_is_left()
@@ -206,13 +206,14 @@ def test_a_head_that_calls_itself_localhost_is_said(job: Job) -> None:
     write_program(job.folder / "bin" / "getent", "#!/bin/bash\necho 127.0.1.1 STREAM one\n")
 
     with job.start(HEAD_ADDRESS="") as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 2
     assert "set HEAD_ADDRESS" in output
     assert job.lines("steps.txt") == []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
 def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_again(
     tmp_path: Path, recorded_runs: Path
@@ -241,7 +242,7 @@ def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_
     job.assert_nothing_is_left()
 
     with job.start(path, SLURM_RESTART_COUNT="1") as process:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=200)
 
     assert process.returncode == 0, output
     assert job.lines("requeued.txt") == [str(job.number)]
