@@ -50,7 +50,7 @@ class LeaseLostError(StoreError):
     """Another driver has taken a sweep over: this one must not write it any more."""
 
 
-class SupersededError(StoreError):
+class SupersededError(SweepError):
     """Another worker goes on with a trial: this one was given up, and must not write what is older."""
 
 

@@ -122,8 +122,6 @@ class _InBucket:
 
         try:
             _patiently(put) if last else put()
-        except SupersededError:
-            raise
         except StoreError as error:
             return f"the checkpoint of this epoch is not kept: {error}"
         return None
@@ -146,8 +144,6 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
     while True:
         try:
             return ask()
-        except SupersededError:
-            raise
         except StoreError as error:
             if time.monotonic() > ends:
                 raise StorageAwayError(str(error)) from None

@@ -77,19 +77,14 @@ class StudyDatabase:
         Raises:
             StoreError: it does not answer, or refuses; names it.
         """
-        try:
+        with self.errors():
             make_table(self._engine)
             _storage(self._full_url, self._engine, patience=0.0)
-        except (DBAPIError, StorageInternalError, RuntimeError) as error:
-            raise self.error(error) from None
 
-    def error(self, error: BaseException) -> StoreError:
-        """Return in words what is wrong with the database."""
-        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-        said = without_secrets(" ".join(str(getattr(cause, "orig", cause)).split()))
+    def _error(self, error: BaseException) -> StoreError:
         return StoreError(
-            f"the study's database {self.url} does not answer, or refuses ({said}): check that it runs, its address, "
-            "and user and password in the environment (PGPASSWORD, ~/.pgpass or SWEEPS_STUDY_STORAGE)"
+            f"the study's database {self.url} does not answer, or refuses ({_words(error)}): check that it runs, its "
+            "address, and user and password in the environment (PGPASSWORD, ~/.pgpass or SWEEPS_STUDY_STORAGE)"
         )
 
     @contextlib.contextmanager
@@ -97,8 +92,8 @@ class StudyDatabase:
         """Say in words what goes wrong with the database within the block."""
         try:
             yield
-        except DBAPIError as error:
-            raise self.error(error) from None
+        except (DBAPIError, StorageInternalError, RuntimeError) as error:
+            raise self._error(error) from None
 
     def lease(self, sweep: str, *, about: dict[str, Any], on_loss: Callable[[], None]) -> Lease:
         """Return the lease of a sweep, not yet held; see `Lease`."""
@@ -110,10 +105,8 @@ class StudyDatabase:
         Raises:
             StoreError: it does not answer, or refuses.
         """
-        try:
+        with self.errors():
             return holder_of(self._engine, sweep)
-        except DBAPIError as error:
-            raise self.error(error) from None
 
     def writing(self, lease: Lease) -> BaseStorage:
         """Return the storage for the driver that holds a lease: what it writes is written while it holds it."""
@@ -125,8 +118,8 @@ class StudyDatabase:
         Raises:
             StoreError: it does not answer, or refuses.
         """
-        self.check()
-        return _storage(self._full_url, self._engine, patience=0.0)
+        with self.errors():
+            return _storage(self._full_url, self._engine, patience=0.0)
 
 
 def _storage(url: str, engine: sql.Engine, *, patience: float, lease: Lease | None = None) -> BaseStorage:
@@ -198,14 +191,12 @@ class _PatientStorage(RDBStorage):
                     if time.monotonic() > ends:
                         raise StorageAwayError(
                             f"the study's database has not answered for {self._patience / 60:.0f} minutes "
-                            f"({without_secrets(_words(error))}): everything up to here is saved; the same command "
+                            f"({_words(error)}): everything up to here is saved; the same command "
                             "goes on"
                         ) from None
                     asked += 1
                     if asked == 1:
-                        _log.warning(
-                            "the study's database does not answer (%s): waiting for it", without_secrets(_words(error))
-                        )
+                        _log.warning("the study's database does not answer (%s): waiting for it", _words(error))
                     time.sleep(_LOOK_SECONDS)
         finally:
             self._inside.call = False
@@ -220,4 +211,4 @@ def _is_away(error: BaseException) -> bool:
 
 def _words(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    return " ".join(str(getattr(cause, "orig", cause)).split())
+    return without_secrets(" ".join(str(getattr(cause, "orig", cause)).split()))

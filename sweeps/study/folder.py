@@ -16,8 +16,9 @@ import filelock
 
 from cifar_core.files import atomic_write
 from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError, is_disk_full
-from sweeps.storage import LOCAL, Bucket, Place, asked_place, is_bucket
+from sweeps.storage import LOCAL, Bucket, Place, is_bucket
 from sweeps.study.journal import JournalFile
+from sweeps.study.kept_place import KeptPlace
 
 if TYPE_CHECKING:
     import optuna
@@ -44,7 +45,7 @@ class SweepFolder:
         self.runs = runs
         self.sweep = sweep
         self.path = runs / "sweeps" / sweep
-        self._asked = asked
+        self._kept = KeptPlace(self.path, asked=asked)
         self._lease: Lease | None = None
 
     @property
@@ -62,21 +63,12 @@ class SweepFolder:
     @property
     def place(self) -> Place:
         """Where the sweep is kept: as it was begun, else as it is asked for."""
-        try:
-            noted = json.loads(self._place.read_text(encoding="utf-8"))
-            return Place(storage=noted["storage"], study_storage=noted["study_storage"])
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{self._place} cannot be read ({error}): it says where {self.sweep} is kept") from None
-        if self.journal.exists():
-            return LOCAL
-        return asked_place() if self._asked is None else self._asked
+        return self._kept.find(has_journal=self.journal.exists())
 
     @property
     def exists(self) -> bool:
         """Whether anything was begun here: there is a journal, or word of a study in a database."""
-        return self.journal.exists() or self._place.exists()
+        return self.journal.exists() or self._kept.is_noted
 
     @property
     def database(self) -> StudyDatabase | None:
@@ -95,10 +87,6 @@ class SweepFolder:
             return str(self.logs / name)
         below = f"sweeps/{self.sweep}/logs/{name}"
         return Bucket(storage).url(below) if is_bucket(storage) else str(Path(storage) / below)
-
-    @property
-    def _place(self) -> Path:
-        return self.path / "place.json"
 
     @property
     def _lock(self) -> Path:
@@ -157,46 +145,14 @@ class SweepFolder:
             with database.errors():
                 self._lease.acquire()
         try:
-            if place != LOCAL and not self._place.exists():
-                self._claim(place)
-                with self._writing(), atomic_write(self._place) as file:
-                    file.write(json.dumps(vars(place)).encode("utf-8"))
+            if place != LOCAL and not self._kept.is_noted:
+                with self._writing():
+                    self._kept.note(place)
             yield
         finally:
             if self._lease is not None:
                 self._lease.release()
                 self._lease = None
-
-    def _claim(self, place: Place) -> None:
-        """Take a storage for a sweep that begins: of one name there is one, whoever else writes there.
-
-        Raises:
-            SweepError: another runs folder, or another database, has a sweep of this name there.
-            StoreError: it cannot be written.
-        """
-        if place.storage is None:
-            return
-        # Of a study in a database any machine may go on with it, under whatever address it knows the server.
-        database = None if place.study_storage is None else place.study_storage.rpartition("/")[2]
-        own = f"the database {database}" if database else f"{self.runs} on {socket.gethostname()}"
-        name = f"sweeps/{self.sweep}/kept-by.txt"
-        with self._writing():
-            if is_bucket(place.storage):
-                bucket = Bucket(place.storage)
-                found = (bucket.read(name) or b"").decode("utf-8", errors="replace")
-                if not found:
-                    bucket.write(name, own.encode("utf-8"))
-            else:
-                path = Path(place.storage) / name
-                found = path.read_text(encoding="utf-8") if path.exists() else ""
-                if not found:
-                    with atomic_write(path) as file:
-                        file.write(own.encode("utf-8"))
-        if found and found != own:
-            raise SweepError(
-                f"{place.storage} holds a sweep {self.sweep!r} already, of {found}: give the file another name, or "
-                "name another storage"
-            )
 
     def require(self, place: Place) -> None:
         """Refuse a place other than that in which the sweep was begun.
