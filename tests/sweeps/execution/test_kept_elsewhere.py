@@ -12,14 +12,14 @@ import pytest
 from object_store import S3
 from sweep_fakes import Cli, once, outcomes, own_net, snapshot, sweeps_process, tiny, write_yaml, written
 
-from sweeps.errors import SupersededError
+from sweeps.errors import StoreError, SupersededError
 from sweeps.execution import trial_files
 from sweeps.execution.fault import fault_of
 from sweeps.execution.inline_backend import InlineBackend
 from sweeps.execution.job import Job
 from sweeps.storage import Bucket
 from sweeps.storage import bucket as bucket_module
-from sweeps.study import Ledger
+from sweeps.study import Ledger, SweepCheckpoints
 from sweeps.trial_record import ErrorClass, Outcome
 
 
@@ -90,6 +90,28 @@ def test_a_ladder_in_a_bucket_is_measured_on_the_test_images(
     result = cli("ladder", path, "--runs", recorded_runs, "--backend", "inline", "--storage", bucket)
 
     assert result.exit_code == 0, result.output
+    assert all(run.steps.get("test_accuracy") for run in written(recorded_runs))
+
+
+def test_a_bucket_that_is_away_when_a_network_is_to_be_measured_is_asked_again(
+    s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny()["base"] | {"data": {"train_size": 200, "batch_size": 50}, "epochs": 1}
+    path = write_yaml(tmp_path, {"name": "tiny", "base": base, "rungs": [{"name": "one"}]})
+    file, asked = SweepCheckpoints.file, []
+
+    def away_once(checkpoints: SweepCheckpoints, key: str) -> str | None:
+        asked.append(key)
+        if len(asked) == 1:
+            raise StoreError("it does not answer")
+        return file(checkpoints, key)
+
+    monkeypatch.setattr(SweepCheckpoints, "file", away_once)
+
+    result = cli("ladder", path, "--runs", recorded_runs, "--backend", "inline", "--storage", s3.new_bucket())
+
+    assert result.exit_code == 0, result.output
+    assert len(asked) > 1
     assert all(run.steps.get("test_accuracy") for run in written(recorded_runs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -249,3 +250,34 @@ def test_of_two_drivers_that_begin_at_once_one_has_the_lease(url: str) -> None:
         thread.join()
 
     assert held == [1]
+
+
+def test_of_two_that_find_the_same_lease_run_out_one_has_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = StudyDatabase(url)
+    database.check()
+    gone = database.lease("tiny", about={"pid": 0, "host": "gone"}, on_loss=lambda: None)
+    gone.acquire()
+    gone.release()
+    both_have_read = threading.Barrier(2)
+    now, looks = lease_module._now, itertools.count()
+
+    def now_that_both_have_read(connection: sqlalchemy.Connection) -> float:
+        if next(looks) < 2:
+            both_have_read.wait(10)
+        return now(connection)
+
+    monkeypatch.setattr(lease_module, "_now", now_that_both_have_read)
+    leases = [database.lease("tiny", about={"pid": 0, "host": f"h{i}"}, on_loss=lambda: None) for i in range(2)]
+    held: list[int] = []
+
+    def take(lease: lease_module.Lease) -> None:
+        if lease._try()[1] is None:
+            held.append(lease._token)
+
+    threads = [threading.Thread(target=take, args=(lease,)) for lease in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert held == [2]
