@@ -98,6 +98,18 @@ class Job:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
+    def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Wait for what the job is to do; where it does not, end it and tell all that it has written."""
+        deadline = time.monotonic() + START_SECONDS
+        while not condition():
+            if process.poll() is not None or time.monotonic() > deadline:
+                processes = command_lines()
+                process.terminate()
+                output, _ = process.communicate(timeout=90)
+                logs = [f"{path.name}:\n{path.read_text(encoding='utf-8')}" for path in self.folder.glob("*/*.log")]
+                pytest.fail("\n".join([f"not done in {START_SECONDS} s", output, *logs, processes]))
+            time.sleep(0.1)
+
     @property
     def token(self) -> Path:
         return self.folder / f"sweeps-{self.number}" / "token"
@@ -115,14 +127,6 @@ class Job:
 def write_program(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def command_lines() -> str:
@@ -151,9 +155,9 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_n
     number: signal.Signals, queued_again: bool, job: Job
 ) -> None:
     with job.start("my.yaml", "--set", "run_cap=3") as process:
-        wait_for((job.folder / "begun").exists, process)
+        job.wait_for((job.folder / "begun").exists, process)
         os.kill(process.pid, number)
-        wait_for((job.folder / "told.txt").exists, process)
+        job.wait_for((job.folder / "told.txt").exists, process)
         os.kill(process.pid, number)
         output, _ = process.communicate(timeout=90)
 
@@ -170,7 +174,7 @@ def test_a_driver_that_fails_at_the_time_limit_is_not_started_for_ever(job: Job)
     write_program(job.environment / "bin" / "sweeps", SWEEPS.format(code=2))
 
     with job.start() as process:
-        wait_for((job.folder / "begun").exists, process)
+        job.wait_for((job.folder / "begun").exists, process)
         os.kill(process.pid, signal.SIGUSR1)
         output, _ = process.communicate(timeout=90)
 
@@ -194,7 +198,7 @@ def test_a_job_that_is_ended_while_its_head_starts_ends_at_once(job: Job) -> Non
     write_program(job.environment / "bin" / "ray", "#!/bin/bash\necho > slow\nexec sleep 60\n")
 
     with job.start() as process:
-        wait_for((job.folder / "slow").exists, process)
+        job.wait_for((job.folder / "slow").exists, process)
         os.kill(process.pid, signal.SIGTERM)
         output, _ = process.communicate(timeout=90)
 
@@ -224,7 +228,7 @@ def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_
     journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
 
     with job.start(path) as process:
-        wait_for(lambda: journal.exists() and b"epoch:0003" in journal.read_bytes(), process)
+        job.wait_for(lambda: journal.exists() and b"epoch:0003" in journal.read_bytes(), process)
         secret, mode = job.token.read_text(encoding="ascii"), stat.S_IMODE(job.token.stat().st_mode)
         seen = command_lines()
         os.kill(process.pid, signal.SIGUSR1)
