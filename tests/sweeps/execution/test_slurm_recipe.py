@@ -80,9 +80,11 @@ class Job:
             "OBJECT_STORE": "200000000",
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
         }
+        # Without what Ray was told for tests before this one: of a cluster that no other machine joins.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         process = subprocess.Popen(
             ["bash", SCRIPT, *map(str, words)],
-            env=os.environ | slurm | self.variables | variables,
+            env=inherited | slurm | self.variables | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
