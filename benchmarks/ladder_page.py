@@ -3,7 +3,8 @@
 Of each ladder that was run here, its table and pictures are taken from the runs folder into `experiments/results/` and
 `docs/`; the tables of the page are then written anew from the CSV files in `experiments/results/`, between the marks
 `<!-- table NAME -->` and `<!-- end -->`, and the picture of the whole climb is drawn from them. A ladder that was not
-run here keeps the files it has.
+run here keeps the files it has; of one of which only some rungs were, the others keep their lines, and the pictures
+stay as they are.
 
     python benchmarks/ladder_page.py --runs runs
 """
@@ -14,7 +15,7 @@ import argparse
 import csv
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,34 @@ def _cells(row: Mapping[str, str], accuracy: str) -> list[str]:
     ]
 
 
+def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
+    """Bring a committed CSV level with a ladder's record; return whether the record has all that it had.
+
+    Args:
+        new: the record's CSV.
+        old: the committed one, which may be missing.
+        rungs: the ladder's, in its order.
+    """
+    columns, found = _rows(new)
+    before: dict[str, dict[str, str]] = {}
+    if old.is_file():
+        columns_before, before = _rows(old)
+        if columns_before != columns:
+            raise SystemExit(f"error: {new} has other columns than {old}: run every rung that it has")
+    together = before | found
+    with old.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(together[rung] for rung in rungs if rung in together)
+    return found.keys() >= before.keys()
+
+
+def _rows(path: Path) -> tuple[list[str], dict[str, dict[str, str]]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        return list(reader.fieldnames or ()), {row["rung"]: row for row in reader}
+
+
 def page_with_tables(page: str) -> str:
     """Return the page with each table as its CSV has it; one without a CSV stays."""
 
@@ -84,6 +113,8 @@ def tables_in(page: str) -> Iterator[str]:
 def main() -> None:
     from climb_picture import draw  # where the tests read this file alone, it is not on the path
 
+    from sweeps.spec import load_ladder
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the runs folder (default: runs)")
     runs: Path = parser.parse_args().runs
@@ -93,15 +124,17 @@ def main() -> None:
         if not (folder / "ladder.csv").is_file():
             print(f"{name}: not recorded under {runs}; its files stay as they are")
             continue
+        table = RESULTS / f"{name}.csv"
+        rungs = [rung.name for rung in load_ladder(ROOT / "experiments" / f"{name}.yaml").rungs]
+        is_whole = take_table(folder / "ladder.csv", table, rungs=rungs)
+        print(f"written: {table.relative_to(ROOT)}")
         for source, target in (
-            ("ladder.csv", RESULTS / f"{name}.csv"),
             ("ladder.png", ROOT / "docs" / f"{name}.png"),
             ("curves.png", ROOT / "docs" / f"{name}-curves.png"),
         ):
-            if target.suffix == ".png" and target.name not in page:
-                continue
-            shutil.copyfile(folder / source, target)
-            print(f"written: {target.relative_to(ROOT)}")
+            if is_whole and f"({target.name})" in page:
+                shutil.copyfile(folder / source, target)
+                print(f"written: {target.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")
     draw(RESULTS, to=CLIMB)
     for path in (PAGE, CLIMB):

@@ -92,6 +92,18 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
     assert measured <= {(rung.name, rung.parent or "") for rung in rungs}
 
 
+def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_text("rung,accuracy\na,50\nc,70\nd,80\n", encoding="utf-8")
+    new.write_text("rung,accuracy\nc,71\nb,60\n", encoding="utf-8")
+
+    is_whole = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
+
+    assert old.read_text(encoding="utf-8") == "rung,accuracy\na,50\nb,60\nc,71\nd,80\n"
+    assert not is_whole, "the pictures of the record lack a and d"
+    assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
+
+
 def test_the_ladder_page_speaks_of_every_rung() -> None:
     page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
     rungs = load_ladder(ROOT / "experiments" / "ladder.yaml").rungs
