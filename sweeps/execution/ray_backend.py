@@ -23,7 +23,7 @@ from sweeps.execution.job import Job, Splits
 from sweeps.execution.node_versions import other_release
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
-from sweeps.execution.ray_checks import require_same_versions, require_storage
+from sweeps.execution.ray_checks import require_same_versions, require_storage, require_transfer
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
 from sweeps.execution.ray_nodes import ClusterSlots, nodes
@@ -97,6 +97,7 @@ class RayBackend:
                 self._connect()
                 if self._address:
                     require_same_versions(address=self._address)
+                    require_transfer()
                     require_storage(self._storage)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
             self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)

@@ -1,4 +1,4 @@
-"""Asks every node of a cluster, before anything trains, which software it has and whether it reaches the storage."""
+"""Asks every node of a cluster, before anything trains, what it has and what reaches it: software, images, storage."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from sweeps.storage import Bucket, is_bucket
 
 ANSWER_SECONDS = 20.0
 """For all nodes together: a first worker of a job starts in a few."""
+TRANSFER_SECONDS = 10.0
+"""For a mebibyte to reach a node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,39 @@ def require_same_versions(*, address: str, seconds: float = ANSWER_SECONDS) -> N
     ]
     if words := refusal(here, answers, address=address):
         raise SweepError(words)
+
+
+def require_transfer(*, seconds: float = ANSWER_SECONDS) -> None:
+    """Let every node that is alive take something out of the object store here, as its trials will take the images.
+
+    A node may answer and never get there: answers are small and take another way than what lies in the store. Its
+    trials would wait for their images without a word.
+
+    Args:
+        seconds: for the answers of all nodes together.
+
+    Raises:
+        SweepError: on one it does not arrive; the message names each such node and what to do.
+    """
+    # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
+    stored = [ray.put(bytes(2**20))]
+    answers = ask_every_node(_take, stored, TRANSFER_SECONDS, seconds=seconds)
+    wrong = [f"{answer.node} {answer.problem or answer.said}" for answer in answers if answer.problem or answer.said]
+    if wrong:
+        raise SweepError(
+            f"not every node gets the images from this one: {'; '.join(wrong)}. Nothing was trained: let the nodes "
+            "reach each other on all of Ray's ports, or take such a node out of the cluster with `ray stop` on it; "
+            "`ray start --object-manager-port` and `--node-manager-port` name ports that a firewall can be told"
+        )
+
+
+def _take(stored: list[Any], seconds: float) -> str | None:
+    """Return what keeps this node from getting what lies in another's object store, None where nothing does."""
+    try:
+        ray.get(stored, timeout=seconds)
+    except GetTimeoutError:
+        return f"received nothing within {seconds:.0f} s"
+    return None
 
 
 def require_storage(storage: str, *, seconds: float = ANSWER_SECONDS) -> None:
@@ -99,7 +134,7 @@ def _try_storage(storage: str, name: str, content: str) -> str | None:
     return None
 
 
-def ask_every_node(question: Callable[..., Any], *told: str, seconds: float) -> list[Answer]:
+def ask_every_node(question: Callable[..., Any], *told: object, seconds: float) -> list[Answer]:
     """Return what a function returns on each node that lives, run on all of them at once.
 
     Args:
