@@ -55,6 +55,7 @@ class Laboratory:
     environment: dict[str, str]
     ray_folder: Path
     ray_port: int = 6379
+    object_port: int = 8076
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -84,6 +85,8 @@ class Laboratory:
                 f"--temp-dir={self.ray_folder}",
                 "--include-dashboard=false",
             ]
+        if machine.namespace is not None:
+            options.append(f"--object-manager-port={self.object_port}")
         log = self.logs / f"{machine.name}-{secrets.token_hex(2)}.log"
         log.touch()
         machine.start(

@@ -1,7 +1,8 @@
-"""Machines for tests: network namespaces on a bridge, each with an address and a host name of its own.
+"""Machines for tests: namespaces on a bridge, each with an address, a host name and processes of its own.
 
-They share cores, memory and disk, and nothing of the network: what cuts a cable here cuts it for Ray too. Where
-namespaces cannot be made (not root, or a kernel without them) the machines are loopback addresses, and say so.
+They share cores, memory and disk, and nothing of the network: what cuts a cable here cuts it for Ray too. No process
+sees those of another machine: a driver looks for its node's Ray among them. Where namespaces cannot be made (not root,
+or a kernel without them) the machines are loopback addresses, and say so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _NUMBERS = itertools.count()
+_OF_ITS_OWN = "--uts --pid --fork --mount-proc --kill-child"
+"""What `unshare` gives a machine beside its network."""
 
 
 def _ip(*arguments: str) -> None:
@@ -25,7 +28,7 @@ def _ip(*arguments: str) -> None:
 
 def can_make_namespaces() -> bool:
     """Return whether this process may make network namespaces and connect them."""
-    probe = "ip link add swprobe type bridge && ip link del swprobe && unshare --net --uts true"
+    probe = f"ip link add swprobe type bridge && ip link del swprobe && unshare --net {_OF_ITS_OWN} true"
     return subprocess.run(["sh", "-c", probe], capture_output=True, check=False).returncode == 0
 
 
@@ -38,21 +41,36 @@ class Machine:
     namespace: str | None
     """None where it is only an address of the loopback."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _first: subprocess.Popen[bytes] | None = None
+    """The process that all others are put beside: with it they end."""
 
     def start(
         self, command: Sequence[str], *, log: Path, environment: Mapping[str, str], cwd: Path | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a process on it, in a process group of its own."""
         if self.namespace is not None:
-            # The host name too: a record says where a trial ran.
-            inside = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.name, *command]
-            command = ["ip", "netns", "exec", self.namespace, *inside]
+            into = ["--net", "--uts", "--pid", "--mount", f"--wdns={cwd or Path.cwd()}"]
+            command = ["nsenter", f"--target={self._first_pid()}", *into, "--", *command]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=dict(environment), cwd=cwd, start_new_session=True
             )
         self.processes.append(process)
         return process
+
+    def _first_pid(self) -> int:
+        """Switch the machine on where it is off, and return its first process as it is known outside."""
+        if self._first is None:
+            # The host name too: a record says where a trial ran.
+            inside = ["sh", "-c", 'hostname "$0" && echo on && exec sleep infinity', self.name]
+            self._first = subprocess.Popen(
+                ["ip", "netns", "exec", str(self.namespace), "unshare", *_OF_ITS_OWN.split(), *inside],
+                stdout=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+            assert self._first.stdout is not None
+            assert self._first.stdout.readline() == b"on\n"
+        (first,) = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text().split()
+        return int(first)
 
     def pids(self) -> list[int]:
         """Return every process on it."""
@@ -68,11 +86,12 @@ class Machine:
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for process in self.processes:
+        for process in [*self.processes, *filter(None, [self._first])]:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.wait(10)
         self.processes.clear()
+        self._first = None
 
     @contextlib.contextmanager
     def cut_off(self) -> Iterator[None]:
@@ -83,6 +102,16 @@ class Machine:
             yield
         finally:
             _ip("link", "set", f"{self.namespace}-out", "up")
+
+    @contextlib.contextmanager
+    def without_port(self, port: int) -> Iterator[None]:
+        """Let nothing leave it for a port of another machine within the block, as a firewall does."""
+        rule = ["rule", "{}", "iif", "lo", "ipproto", "tcp", "dport", str(port), "blackhole"]
+        _ip("-n", str(self.namespace), *(word.format("add") for word in rule))
+        try:
+            yield
+        finally:
+            _ip("-n", str(self.namespace), *(word.format("del") for word in rule))
 
 
 def _session(pid: int) -> int:

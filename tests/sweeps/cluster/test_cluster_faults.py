@@ -142,6 +142,20 @@ def test_a_node_that_does_not_reach_the_bucket_is_named_before_anything_trains(l
     say(f"refused after {time.monotonic() - began:.0f} s")
 
 
+def test_a_node_that_images_do_not_reach_is_named_before_anything_trains(lab: Laboratory, tmp_path: Path) -> None:
+    if lab.nodes[2].namespace is None:
+        pytest.skip("loopback addresses have no ports of their own that could be closed")
+
+    with lab.nodes[2].without_port(lab.object_port):
+        driver = lab.drive(lab.nodes[0], "run", write_yaml(tmp_path, SWEEP), "--address", lab.address, log="driver.log")
+        assert driver.wait(90) == 2
+
+    said = (lab.logs / "driver.log").read_text()
+    assert f"not every node gets the images from this one: {lab.nodes[2].address} (" in said
+    assert lab.nodes[1].address not in said
+    assert lab.epochs_trained("faults") == 0
+
+
 def commands(pids: list[int]) -> list[str]:
     """Return what processes were started as."""
     found = []
@@ -199,7 +213,8 @@ def check_epochs(lab: Laboratory) -> int:
 def longest_idle(events: list[Event], disturbed: list[tuple[str, float, float]]) -> float:
     """Return the longest time between two epochs of a node, beyond an epoch's own, while there was work for it.
 
-    The time in which the node itself was away, or the driver or its databases were, does not count.
+    The time in which the node itself was away, or the driver or its databases were, does not count. There was work
+    until the last trial had begun: a node that never came back to it was idle from then on.
     """
     ends = defaultdict(list)
     for event in events:
@@ -210,6 +225,8 @@ def longest_idle(events: list[Event], disturbed: list[tuple[str, float, float]])
     longest = 0.0
     last_begun = max(event.at for event in events if event.epoch == 1)
     for host, times in ends.items():
+        seen = max([*times, *(end for name, _, end in disturbed if name == host)])
+        longest = max(longest, last_begun - seen - epoch)
         for a, b in itertools.pairwise(sorted(times)):
             away = any(name == host and begin - 2 <= b and a <= end + 2 for name, begin, end in disturbed)
             if not away and b <= last_begun:
