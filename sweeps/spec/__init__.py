@@ -7,7 +7,8 @@ from sweeps.spec.ablation import WHOLE, ablation_of
 from sweeps.spec.budget import FULL_BUDGET, Budget
 from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
-from sweeps.spec.ladder import FINAL, Ladder, Rung, is_ladder, load_ladder
+from sweeps.spec.ladder import FINAL, Ladder, Rung
+from sweeps.spec.ladder_file import is_ladder, load_ladder
 from sweeps.spec.parameter import Assignment, Parameter, label
 from sweeps.spec.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
 from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name, parse_duration

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from cifar_core.config import TrainingConfig
 from cifar_core.config_schema import changes_schema, config_schema, leaves
 from cifar_core.json_schema import DRAFT, Schema, record_schema
-from sweeps.spec.ladder import LadderFile
+from sweeps.spec.ladder_file import LadderFile
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.scale import SIZED
 from sweeps.spec.settings import BUILT_IN_RESOURCES, DURATION, METRICS, NAME, Metric

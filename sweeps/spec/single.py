@@ -12,7 +12,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.recipes import canonical_augmentation
 from cifar_core.validation import explain
 from sweeps.errors import SpecError
-from sweeps.spec.ladder import is_ladder, load_ladder
+from sweeps.spec.ladder_file import is_ladder, load_ladder
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.sweep import load_spec
 from sweeps.spec.yaml_file import merge, parse_override, read_yaml, set_path

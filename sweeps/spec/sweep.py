@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SpecError
-from sweeps.spec.ladder import is_ladder
+from sweeps.spec.ladder_file import is_ladder
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.settings import (
     EarlyTerminate,
