@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,11 @@ class Machine:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _first: subprocess.Popen[bytes] | None = None
     """The process that all others are put beside: with it they end."""
+
+    @property
+    def host(self) -> str:
+        """What its processes take for its name; loopback addresses share one."""
+        return self.name if self.namespace is not None else socket.gethostname()
 
     def start(
         self, command: Sequence[str], *, log: Path, environment: Mapping[str, str], cwd: Path | None = None

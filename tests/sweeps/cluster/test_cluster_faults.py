@@ -66,8 +66,9 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     say("a sweep is begun on node-0")
     driver = lab.drive(head, *command, log="driver-1.log")
     wait_until(
-        lambda: len({event.host for event in lab.events("faults") if event.epoch}) == 3, seconds=150,
-        what="trials on all three nodes",
+        lambda: len({event.trial for event in lab.events("faults") if event.epoch}) == 3
+        and {event.host for event in lab.events("faults") if event.epoch} == {node.host for node in lab.nodes},
+        seconds=150, what="trials on all three nodes",
     )  # fmt: skip
 
     say("node-1 is killed in the middle of an epoch")
@@ -75,10 +76,10 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     worker.kill()
     grown_by(10)
     lab.start_node(worker)
-    disturbed.append((worker.name, began, seconds_of_day()))
+    disturbed.append((worker.host, began, seconds_of_day()))
     say("node-1 is started again")
     wait_until(
-        lambda: any(e.host == worker.name and e.epoch and e.at > disturbed[0][2] for e in lab.events("faults")),
+        lambda: any(e.host == worker.host and e.epoch and e.at > disturbed[0][2] for e in lab.events("faults")),
         seconds=90, what="node-1 at work again",
     )  # fmt: skip
 
@@ -90,7 +91,7 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
         wait_until(lambda: not any("raylet" in name for name in commands(other.pids())), seconds=60, what="its end")
     other.kill()
     lab.start_node(other)
-    disturbed.append((other.name, began, seconds_of_day()))
+    disturbed.append((other.host, began, seconds_of_day()))
     say("node-2 is started again")
     grown_by(6)
 
@@ -102,7 +103,7 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     lab.mlflow.stop()
     time.sleep(20)
     lab.mlflow.start()
-    disturbed += [(node.name, began, seconds_of_day()) for node in lab.nodes]
+    disturbed += [(node.host, began, seconds_of_day()) for node in lab.nodes]
     grown_by(6)
 
     say("the driver on node-0 is killed, and started on node-1")
@@ -111,7 +112,7 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     driver.wait(10)
     driver = lab.drive(worker, *command, log="driver-2.log")
     grown_by(3)
-    disturbed += [(node.name, began, seconds_of_day()) for node in lab.nodes]
+    disturbed += [(node.host, began, seconds_of_day()) for node in lab.nodes]
     assert driver.wait(600) == 0, (lab.logs / "driver-2.log").read_text()[-3000:]
     say("the sweep is done")
 
