@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import optuna
+from rich.console import Console
 
 from cifar_core.files import atomic_write
 from sweeps.errors import SweepError
-from sweeps.execution.plan import STORAGE
+from sweeps.execution.plan import CLUSTER, STORAGE
+from sweeps.formatting import print_sentence
 from sweeps.storage import Bucket, is_bucket
 from sweeps.study import SweepFolder
 
@@ -50,6 +52,26 @@ def check_place(study: optuna.Study, folder: SweepFolder) -> None:
             f"{folder.sweep} was begun with its checkpoints in {study.user_attrs[STORAGE] or 'a runs folder'}: give "
             "that as its storage, or give the file another name"
         )
+
+
+def tell_of_the_cluster(study: optuna.Study, *, sweep: str, address: str | None, console: Console) -> None:
+    """Say where a sweep that ran on a Ray cluster goes on without it: an address is asked for anew at each start.
+
+    Args:
+        study: in which it is noted for the next start.
+        sweep: its name.
+        address: of the cluster that it runs on now, None for this machine.
+        console: where it is said.
+    """
+    before = study.user_attrs.get(CLUSTER)
+    if before is not None and address is None:
+        print_sentence(
+            console,
+            f"{sweep} ran on the Ray cluster at {before} before, and goes on on this machine alone: there again with "
+            f"--address {before}, or RAY_ADDRESS",
+        )
+    if before != address:
+        study.set_user_attr(CLUSTER, address)
 
 
 def require_folder(folder: SweepFolder, what: str) -> None:

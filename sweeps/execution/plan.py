@@ -50,6 +50,7 @@ LADDER = {"kind": "ladder"}
 STORAGE = "storage"
 """Attribute of a study in a database: where its checkpoints are."""
 RESOURCES = "resources"
+CLUSTER = "ray_address"
 """Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
 
 

@@ -20,7 +20,7 @@ from sweeps.errors import SweepError
 from sweeps.execution.description import describe_run
 from sweeps.execution.fault import guard_exit
 from sweeps.execution.output import stage, terminal_copy
-from sweeps.execution.place_checks import check_place, check_storage, require_folder
+from sweeps.execution.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.ray_environment import prepare_environment
 from sweeps.execution.slots import require_custom
@@ -89,6 +89,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             guard_exit()
         else:
             prepare_environment(address=options.ray_address)
+            tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
         images, _ = load_training_images()
         with stage(console, "opening the record"):
             start.recorded.list_now()
