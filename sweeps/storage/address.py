@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _SECRET = ("secret", "password", "passwd", "token", "access_key", "credential", "session", "account_key", "sig")
+_HALF_A_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/*")
+"""What begins a storage that is no folder of anybody's, but a URL with a slash too few or too many."""
 _DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
@@ -23,6 +26,12 @@ def check_storage(storage: str) -> str:
     if not storage.strip():
         raise ValueError("an empty storage: name a folder, or a URL such as s3://bucket/prefix")
     if not is_bucket(storage):
+        if half := _HALF_A_URL.match(storage):
+            scheme = half[0].rstrip("/")
+            raise ValueError(
+                f"{storage!r} is no storage: is {scheme.lower()}//{storage[half.end() :]} meant? A folder of such a "
+                f"name is ./{storage}"
+            )
         return str(Path(storage).expanduser().resolve())
     parts = _without_secrets(
         storage, "credentials come from the environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) alone"
@@ -31,11 +40,12 @@ def check_storage(storage: str) -> str:
         return str(Path(parts.path).resolve())
     if not parts.netloc or parts.scheme in ("http", "https"):
         raise ValueError(f"{storage!r} is no storage: use a folder, or a URL such as s3://bucket/prefix")
-    return storage.rstrip("/")
+    # A scheme is the same in capitals; the names after it need not be.
+    return parts.scheme + storage[len(parts.scheme) :].rstrip("/")
 
 
 def check_study_storage(url: str) -> str:
-    """Return the URL of a database for studies.
+    """Return the URL of a database for studies as it is kept: a SQLite file by its whole path.
 
     Raises:
         ValueError: it is none, or holds a password.
@@ -44,7 +54,22 @@ def check_study_storage(url: str) -> str:
         url, "a password comes from the environment alone (PGPASSWORD, or ~/.pgpass), or with SWEEPS_STUDY_STORAGE"
     )
     check_database(url)
-    return url
+    return _whole_sqlite(url) if url.startswith("sqlite") else url
+
+
+def _whole_sqlite(url: str) -> str:
+    """Return the URL of a SQLite file so that it means the same from every folder.
+
+    Raises:
+        ValueError: it is of no file.
+    """
+    scheme, _, rest = url.partition("://")
+    path, mark, options = rest.removeprefix("/").partition("?")
+    if path in ("", ":memory:") or "mode=memory" in options:
+        raise ValueError("a SQLite database in memory ends with its driver: name a file, sqlite:////folder/studies.db")
+    if path.startswith("file:"):
+        return url
+    return f"{scheme}:///{Path(path).expanduser().resolve()}{mark}{options}"
 
 
 def check_database(url: str) -> str:

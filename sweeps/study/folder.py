@@ -169,7 +169,7 @@ class SweepFolder:
             if asked is not None and asked != is_at:
                 raise SweepError(
                     f"{self.sweep} was begun with {what} {is_at or f'in {self.path}'}, and goes on there: leave out "
-                    f"{asked}, or give the file another name"
+                    f"{asked}, or give the file another name; `sweeps rm {self.sweep}` removes what is there"
                 )
 
     def tell(self, **facts: str | float | None) -> None:

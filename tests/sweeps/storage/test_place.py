@@ -53,6 +53,29 @@ class TestNames:
         with pytest.raises(ValueError, match="s3://bucket/prefix"):
             check_storage(url)
 
+    @pytest.mark.parametrize("storage", ["s3:/lab/x", "s3:lab/x", "S3:/lab/x", "gs:/b"])
+    def test_a_url_with_a_slash_too_few_is_no_folder(self, storage: str) -> None:
+        name = storage.partition(":")[2].lstrip("/")
+
+        with pytest.raises(ValueError, match=f"is {storage.partition(':')[0].lower()}://{name} meant"):
+            check_storage(storage)
+
+    def test_a_scheme_means_the_same_in_capitals_and_a_name_does_not(self) -> None:
+        assert check_storage("S3://Lab/X") == "s3://Lab/X"
+
+    def test_a_sqlite_file_means_the_same_from_every_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        assert check_study_storage("sqlite:///studies.db") == f"sqlite:///{tmp_path}/studies.db"
+        assert check_study_storage("sqlite:////there/x.db?timeout=5") == "sqlite:////there/x.db?timeout=5"
+
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///x?mode=memory"])
+    def test_a_database_in_memory_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="in memory"):
+            check_study_storage(url)
+
     @given(st.text(min_size=1, max_size=30, alphabet=st.characters(exclude_characters="/@?#[]\\", codec="ascii")))
     def test_no_password_of_a_database_comes_through(self, password: str) -> None:
         url = f"postgresql://me:{password}@host/studies"
