@@ -78,13 +78,23 @@ class StudyDatabase:
             StoreError: it does not answer, or refuses; names it.
         """
         with self.errors():
-            make_table(self._engine)
-            _storage(self._full_url, self._engine, patience=0.0)
+            for last in (False, False, True):
+                try:
+                    make_table(self._engine)
+                    _storage(self._full_url, self._engine, patience=0.0)
+                except DBAPIError as error:
+                    # Another driver makes the same tables at this moment.
+                    if last or not any(words in _words(error) for words in ("already exists", "duplicate key")):
+                        raise
+                    time.sleep(_LOOK_SECONDS)
+                else:
+                    return
 
     def _error(self, error: BaseException) -> StoreError:
         return StoreError(
-            f"the study's database {self.url} does not answer, or refuses ({_words(error)}): check that it runs, its "
-            "address, and user and password in the environment (PGPASSWORD, ~/.pgpass or SWEEPS_STUDY_STORAGE)"
+            f"the study's database {self.url} does not answer, or refuses ({_words(error)}): check that it runs and is "
+            "there (`createdb`), its address, and user and password in the environment (PGPASSWORD, ~/.pgpass or "
+            "SWEEPS_STUDY_STORAGE)"
         )
 
     @contextlib.contextmanager
@@ -113,17 +123,24 @@ class StudyDatabase:
         return _storage(self._full_url, self._engine, patience=PATIENCE_SECONDS, lease=lease)
 
     def reading(self) -> BaseStorage:
-        """Return the storage for who only looks.
+        """Return the storage for who only looks; where the database does not answer, each of its calls says so.
 
         Raises:
-            StoreError: it does not answer, or refuses.
+            StoreError: it does not answer, or refuses; of the calls of what is returned too.
         """
         with self.errors():
-            return _storage(self._full_url, self._engine, patience=0.0)
+            return _storage(self._full_url, self._engine, patience=0.0, says=self._error)
 
 
-def _storage(url: str, engine: sql.Engine, *, patience: float, lease: Lease | None = None) -> BaseStorage:
-    storage = _PatientStorage(url, engine_kwargs=_options(url), patience=patience)
+def _storage(
+    url: str,
+    engine: sql.Engine,
+    *,
+    patience: float,
+    says: Callable[[BaseException], StoreError] | None = None,
+    lease: Lease | None = None,
+) -> BaseStorage:
+    storage = _PatientStorage(url, engine_kwargs=_options(url), patience=patience, says=says)
     # One pool of connections for all.
     storage.engine.dispose()
     storage.engine = engine
@@ -161,15 +178,31 @@ class _PatientStorage(RDBStorage):
     What is asked twice says the same twice; only the end of a trial cannot, and is known by its error.
     """
 
-    def __init__(self, url: str, *, engine_kwargs: dict[str, Any], patience: float) -> None:
-        self._patience = 0.0
+    def __init__(
+        self,
+        url: str,
+        *,
+        engine_kwargs: dict[str, Any],
+        patience: float,
+        says: Callable[[BaseException], StoreError] | None,
+    ) -> None:
+        """Connect.
+
+        Args:
+            url: of the database, with its driver and password.
+            engine_kwargs: of SQLAlchemy's engine.
+            patience: seconds for which it may be away.
+            says: makes of an error what is raised at once, without any patience.
+        """
+        self._patience, self._says = 0.0, None
         super().__init__(url, engine_kwargs=engine_kwargs)
-        self._patience = patience
+        self._patience, self._says = patience, says
         self._inside = threading.local()
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        return functools.partial(self._patiently, found) if name in _CALLS and self._patience else found
+        is_watched = name in _CALLS and (self._patience or self._says is not None)
+        return functools.partial(self._patiently, found) if is_watched else found
 
     def _patiently(self, ask: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         if getattr(self._inside, "call", False):  # one call that another one is made of
@@ -185,6 +218,8 @@ class _PatientStorage(RDBStorage):
                         return True  # the answer was lost, not the question
                     raise
                 except (StorageInternalError, OperationalError, InterfaceError) as error:
+                    if self._says is not None:
+                        raise self._says(error) from None
                     if not _is_away(error):
                         raise
                     ends = ends or time.monotonic() + self._patience

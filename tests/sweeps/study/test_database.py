@@ -281,3 +281,46 @@ def test_of_two_that_find_the_same_lease_run_out_one_has_it(url: str, monkeypatc
         thread.join()
 
     assert held == [2]
+
+
+def test_a_database_that_goes_away_between_two_looks_is_named(url: str) -> None:
+    storage = StudyDatabase(url).reading()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("alter table studies rename to elsewhere")
+
+    with pytest.raises(StoreError, match=f"database {url} does not answer, or refuses"):
+        storage.get_all_studies()
+
+
+def test_two_drivers_that_make_the_same_tables_do_not_hinder_each_other(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stands in for the other driver's statement, which comes between this one's look and its own.
+    made = iter([sqlalchemy.exc.ProgrammingError("create table", {}, Exception("relation already exists"))])
+
+    def make_table(engine: sqlalchemy.Engine) -> None:
+        for error in made:
+            raise error
+        lease_module.make_table(engine)
+
+    monkeypatch.setattr(database_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(database_module, "make_table", make_table)
+
+    StudyDatabase(url).check()
+
+    assert next(made, None) is None
+    assert StudyDatabase(url).driver("tiny") is None
+
+
+def test_what_is_wrong_with_a_database_is_said_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def make_table(engine: sqlalchemy.Engine) -> None:
+        asked.append(engine)
+        raise sqlalchemy.exc.ProgrammingError("create table", {}, Exception("permission denied"))
+
+    monkeypatch.setattr(database_module, "make_table", make_table)
+
+    with pytest.raises(StoreError, match="permission denied"):
+        StudyDatabase(url).check()
+    assert len(asked) == 1
