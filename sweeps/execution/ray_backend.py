@@ -45,6 +45,9 @@ OBJECT_STORE_BYTES = 1_000_000_000
 ANY_NUMBER = "1000000"
 """Of trials that wait for their slot, as Tune's environment takes it."""
 
+_NO_START = (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError)
+"""What Ray raises where it does not start, or is not reached."""
+
 
 class RayBackend:
     """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
@@ -129,7 +132,10 @@ class RayBackend:
                     _temp_dir=str(self._folder),
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError) as error:
+        except Exception as error:
+            # Where its processes take too long Ray raises an Exception of no kind.
+            if type(error) is not Exception and not isinstance(error, _NO_START):
+                raise
             if is_disk_full(error):
                 raise DiskFullError(self._folder) from None
             if not self._address:

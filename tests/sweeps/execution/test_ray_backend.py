@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ray
 from optuna.trial import TrialState
 from sweep_fakes import Cli, once, outcomes, own_net, tiny, write_yaml, written
 
@@ -81,3 +82,18 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint_and_ends_on
     assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [[1, 2, 3]] * 2
     logs = [log.read_text(encoding="utf-8") for log in (recorded_runs / "sweeps" / "tiny" / "logs").iterdir()]
     assert sum("going on after epoch 1" in log for log in logs) == 1
+
+
+def test_a_ray_that_does_not_start_is_one_sentence(
+    tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starts_too_slowly(**options: object) -> None:
+        raise Exception("The current node timed out during startup.")  # what Ray raises, of no kind of its own
+
+    monkeypatch.setattr(ray, "init", starts_too_slowly)
+
+    result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs)
+
+    assert result.exit_code == 2
+    assert "error: Ray on this machine did not start: The current node timed out during startup." in result.stderr
+    assert written(recorded_runs) == []
