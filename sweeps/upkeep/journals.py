@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from sweeps.formatting import plural
+from sweeps.storage import is_bucket
 from sweeps.study import repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory, is_strangers_left_over
@@ -51,6 +52,7 @@ def check_journals(inventory: Inventory) -> Result:
         for sweep in inventory.idle
         for study in sweep.strangers
     ]
+    findings += [remark(words) for sweep in inventory.sweeps if (words := _not_looked_at(sweep))]
     parent = inventory.runs / "sweeps"
     known = {sweep.name for sweep in inventory.sweeps}
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
@@ -58,7 +60,17 @@ def check_journals(inventory: Inventory) -> Result:
             findings.append(
                 remark(f"{path} has no journal: `sweeps rm {path.name}` deletes it if you do not want it any more")
             )
-    return Result(well=f"{plural(len(inventory.idle), 'journal')} read, none damaged", findings=findings)
+    read = [sweep for sweep in inventory.idle if sweep.folder.place.study_storage is None]
+    return Result(well=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
+
+
+def _not_looked_at(sweep: SweepInventory) -> str:
+    """Return in words what of a sweep is no file here, "" where all of it is."""
+    place = sweep.folder.place
+    parts = [] if place.study_storage is None else [f"its study in {place.study_storage}"]
+    if place.storage is not None and is_bucket(place.storage):
+        parts.append(f"its checkpoints in {place.storage}")
+    return f"{sweep.name}: not looked at: {', '.join(parts)}" if parts else ""
 
 
 def _repair(sweep: SweepInventory) -> str:

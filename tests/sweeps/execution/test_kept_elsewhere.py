@@ -70,6 +70,12 @@ def test_weights_in_a_bucket_are_found_from_here_and_deleted_with_the_sweep(
     names = list(s3.content(bucket))
     assert sum("/checkpoints/" in name and name.endswith("/state.pt") for name in names) == 2
 
+    looked = cli("doctor", "--runs", recorded_runs)
+    assert "0 journals read" in looked.stdout
+    assert f"tiny: not looked at: its study in sqlite:///{tmp_path}/studies.db, its checkpoints in {bucket}" in (
+        " ".join(looked.stdout.split())
+    )
+
     exported = cli("export", "tiny", "--format", "state-dict", "--out", tmp_path / "net.pt", "--runs", recorded_runs)
 
     assert exported.exit_code == 0, exported.output
