@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from sweep_fakes import Cli, written
+from sweep_fakes import RUNS_OF_0_1_0, Cli, unpack_runs_of_0_1_0, written
 
 from cifar_core import TrainingConfig, evaluate, load_checkpoint, load_cifar10, split_train_validation
 
@@ -33,9 +33,7 @@ Start = Callable[..., Result]
 
 def unpacked(folder: Path) -> Path:
     """Unpack the archive; return its runs folder, whose artifacts are where it is now."""
-    with tarfile.open(FIXTURES / "runs-0.1.0.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
-    runs = folder / "runs"
+    runs = unpack_runs_of_0_1_0(folder)
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
@@ -45,7 +43,7 @@ def unpacked(folder: Path) -> Path:
 
 def expected(name: str) -> list[Row]:
     """Return rows that the leaderboard of 0.1.0 gave."""
-    with tarfile.open(FIXTURES / "runs-0.1.0.tar.gz") as archive:
+    with tarfile.open(RUNS_OF_0_1_0) as archive:
         file = archive.extractfile(f"expected/{name}.json")
         assert file is not None
         rows: list[Row] = json.load(file)

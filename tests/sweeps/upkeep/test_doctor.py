@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from sweep_fakes import Doctor, Written, book, next_trial, outcomes, snapshot, sweeps_process, tiny, write_yaml, written
+from sweep_fakes import (
+    Doctor,
+    Written,
+    book,
+    next_trial,
+    outcomes,
+    snapshot,
+    sweeps_process,
+    tiny,
+    unpack_runs_of_0_1_0,
+    write_yaml,
+    written,
+)
 
 import cifar_core.data.load
 from cifar_core.data import load_cifar10
@@ -27,7 +38,6 @@ from sweeps.tracking import answering
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.upkeep import space, versions
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 START_SECONDS = 60
 
 
@@ -100,9 +110,7 @@ def test_a_folder_that_is_not_there_yet_is_well_and_is_not_made(tmp_path: Path, 
 
 
 def test_a_folder_of_version_0_1_0_is_mended_and_its_results_stay(tmp_path: Path, doctor: Doctor) -> None:
-    with tarfile.open(FIXTURES / "runs-0.1.0.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    runs = tmp_path / "runs"
+    runs = unpack_runs_of_0_1_0(tmp_path)
     doctor(runs, "--fix")
 
     assert doctor(runs)["problem"] == []
