@@ -71,7 +71,7 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
     """Bring a committed CSV level with a ladder's record; return whether the record has all that it had.
 
     Args:
-        new: the record's CSV.
+        new: the record's CSV; what it has no result of is not taken.
         old: the committed one, which may be missing.
         rungs: the ladder's, in its order.
     """
@@ -81,6 +81,7 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
         columns_before, before = _rows(old)
         if columns_before != columns:
             raise SystemExit(f"error: {new} has other columns than {old}: run every rung that it has")
+    found = {rung: row for rung, row in found.items() if row["runs"] != "0"}
     together = before | found
     with old.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

@@ -94,12 +94,12 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
 
 def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
-    old.write_text("rung,accuracy\na,50\nc,70\nd,80\n", encoding="utf-8")
-    new.write_text("rung,accuracy\nc,71\nb,60\n", encoding="utf-8")
+    old.write_text("rung,runs,accuracy\na,1,50\nc,1,70\nd,1,80\n", encoding="utf-8")
+    new.write_text("rung,runs,accuracy\nc,1,71\nb,3,60\na,0,\n", encoding="utf-8")
 
     is_whole = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
 
-    assert old.read_text(encoding="utf-8") == "rung,accuracy\na,50\nb,60\nc,71\nd,80\n"
+    assert old.read_text(encoding="utf-8") == "rung,runs,accuracy\na,1,50\nb,3,60\nc,1,71\nd,1,80\n"
     assert not is_whole, "the pictures of the record lack a and d"
     assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
 
