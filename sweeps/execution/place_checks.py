@@ -67,7 +67,7 @@ def tell_of_the_cluster(study: optuna.Study, *, sweep: str, address: str | None,
     if before is not None and address is None:
         print_sentence(
             console,
-            f"{sweep} ran on the Ray cluster at {before} before, and goes on on this machine alone: there again with "
+            f"{sweep} ran on the Ray cluster at {before} before, and now runs on this machine alone: there again with "
             f"--address {before}, or RAY_ADDRESS",
         )
     if before != address:

@@ -67,10 +67,9 @@ def require_transfer(*, seconds: float = ANSWER_SECONDS) -> None:
     # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
     stored = [ray.put(bytes(2**20))]
     answers = ask_every_node(_take, stored, TRANSFER_SECONDS, seconds=seconds)
-    wrong = [f"{answer.node} {answer.problem or answer.said}" for answer in answers if answer.problem or answer.said]
-    if wrong:
+    if wrong := _complaints(answers):
         raise SweepError(
-            f"not every node gets the images from this one: {'; '.join(wrong)}. Nothing was trained: let the nodes "
+            f"not every node gets the images from this one: {wrong}. Nothing was trained: let the nodes "
             "reach each other on all of Ray's ports, or take such a node out of the cluster with `ray stop` on it; "
             "`ray start --object-manager-port` and `--node-manager-port` name ports that a firewall can be told"
         )
@@ -105,16 +104,13 @@ def require_storage(storage: str, *, seconds: float = ANSWER_SECONDS) -> None:
     finally:
         if mark is not None:
             mark.unlink(missing_ok=True)
-    wrong = [f"{answer.node} {answer.problem or answer.said}" for answer in answers if answer.problem or answer.said]
-    if wrong:
+    if wrong := _complaints(answers):
         advice = (
             "the credentials and the address of the store have to be in the environment of `ray start` on each node"
             if mark is None
             else "name one that every node reaches, --storage s3://BUCKET/PREFIX or a shared folder"
         )
-        raise SweepError(
-            f"not every node reaches the storage {storage}: {'; '.join(wrong)}. Nothing was trained: {advice}"
-        )
+        raise SweepError(f"not every node reaches the storage {storage}: {wrong}. Nothing was trained: {advice}")
 
 
 def _try_storage(storage: str, name: str, content: str) -> str | None:
@@ -175,6 +171,11 @@ def _answer(node: str, reference: Any, *, deadline: float) -> Answer:
         return Answer(node=node, problem=f"cannot take the sweep's code: {_last_line(error)}")
     except RayError as error:
         return Answer(node=node, problem=f"cannot run anything: {_last_line(error)}")
+
+
+def _complaints(answers: list[Answer]) -> str:
+    """Return in words which nodes gave no answer, or one that says what is wrong; "" where none did."""
+    return "; ".join(f"{answer.node} {words}" for answer in answers if (words := answer.problem or answer.said))
 
 
 def _last_line(error: Exception) -> str:
