@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.results.comparison import (
-        ALPHA,
-        MODERATED_FROM,
-        RECIPE_SEEDS,
-        Finding,
-        RungComparison,
-        compare_answers,
-        compare_rungs,
-    )
+    from sweeps.results.comparison import Finding, RungComparison, compare_rungs
     from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
+    from sweeps.results.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS, compare_answers
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs
     from sweeps.results.statistics import mean_and_interval
@@ -50,9 +43,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "ALPHA": "comparison",
-        "MODERATED_FROM": "comparison",
-        "RECIPE_SEEDS": "comparison",
+        "ALPHA": "pairs",
+        "MODERATED_FROM": "pairs",
+        "RECIPE_SEEDS": "pairs",
         "Effects": "effects",
         "Finding": "comparison",
         "Level": "effects",
@@ -61,7 +54,7 @@ __getattr__, __dir__ = lazy_face(
         "Recipe": "rungs",
         "RungRun": "rungs",
         "RungRuns": "rungs",
-        "compare_answers": "comparison",
+        "compare_answers": "pairs",
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",
         "effects_of": "effects",
