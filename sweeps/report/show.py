@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cifar_core.data import CLASS_NAMES
 from sweeps.errors import SweepError
-from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent
+from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent, plural
 from sweeps.identity import trial_name
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[dict[str, A
 
 
 def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
-    """Print a run's values, where its log is, then its curve."""
+    """Print a run's values, where it ran and where its log is, then its curve."""
     values = Table(box=None, show_header=False, pad_edge=False)
     values.add_column(no_wrap=True)
     values.add_column(overflow="fold")
@@ -102,6 +102,9 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
         if value is not None and value != "" and name != "log":
             values.add_row(name, _text(name, value))
     console.print(values)
+    trained_on = _machine(reader.environment(row["run_id"]))
+    if trained_on:
+        console.print(f"trained on: {trained_on}", markup=False, soft_wrap=True)
     if row["log"] is not None:
         # On one line, however long: a path that is cut cannot be opened.
         console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
@@ -127,6 +130,13 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
             f"{epoch.images_per_second:,.0f}",
         )
     console.print(curve)
+
+
+def _machine(environment: Mapping[str, str]) -> str:
+    """Return where a run was trained, of several machines the last: `node-3, cpu (AMD EPYC), 2 threads`."""
+    threads = environment.get("threads", "")
+    counted = plural(int(threads), "thread") if threads.isdecimal() else ""
+    return ", ".join(fact for fact in (environment.get("host"), environment.get("device"), counted) if fact)
 
 
 def print_confusion(

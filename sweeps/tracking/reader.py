@@ -69,6 +69,10 @@ class RecordReader(Protocol):
         """Return how many images of each class (row) a run took for each class; None where nobody noted it."""
         ...
 
+    def environment(self, run_id: str) -> dict[str, str]:
+        """Return where a run was trained and with what: host, device, threads, commit, versions; and foreign tags."""
+        ...
+
 
 class MlflowReader:
     """Reads the store that `Tracker` writes. One that does not exist reads as empty and is not created."""
@@ -128,7 +132,6 @@ class MlflowReader:
         return _confusion(self._store.run(run_id), CONFUSION if of == "test" else VAL_CONFUSION)
 
     def environment(self, run_id: str) -> dict[str, str]:
-        """Return where a run was trained and with what: host, device, threads, commit, versions; and foreign tags."""
         tags = self._store.run(run_id).tags
         return {name: value for name, value in tags.items() if name not in TAGS and not name.startswith("mlflow.")}
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -282,6 +284,16 @@ class TestShow:
         (line,) = [line for line in result.stdout.splitlines() if line.startswith("log: ")]
         assert Path(line.removeprefix("log: ")).is_file()
         assert cli("show", "tiny/0", "--runs", trained).stdout == result.stdout
+
+    def test_a_run_says_on_which_machine_it_was_trained(self, trained: Path, cli: Cli) -> None:
+        (line,) = [
+            line
+            for line in cli("show", "tiny-000", "--runs", trained).stdout.splitlines()
+            if line.startswith("trained on: ")
+        ]
+
+        assert line.startswith(f"trained on: {socket.gethostname()}, cpu (")
+        assert re.search(r", \d+ threads?$", line)
 
     def test_a_trials_number_alone_names_no_run_whatever_a_run_id_begins_with(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "0", "--runs", trained)
