@@ -26,6 +26,7 @@ from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.execution.ray_checks import require_same_versions, require_storage, require_transfer
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
+from sweeps.execution.ray_joined import JoinedNodes
 from sweeps.execution.ray_nodes import ClusterSlots, nodes
 from sweeps.execution.ray_placement import request_of
 from sweeps.execution.ray_travel import connection_options
@@ -64,6 +65,7 @@ class RayBackend:
         image_bytes: int = 0,
         networks: Sequence[str] = (),
         storage: str | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Start nothing yet.
 
@@ -77,6 +79,7 @@ class RayBackend:
             image_bytes: of all images that trials are given.
             networks: of the user's own, whose code travels to a cluster.
             storage: where every node of a cluster has to write; the runs folder where None.
+            say: tells a person what to know of a cluster's nodes while trials run.
         """
         self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
@@ -86,6 +89,7 @@ class RayBackend:
         self._runs = runs
         self._log = log
         self._networks = networks
+        self._say = say
         self._storage = storage or str(runs.resolve())
         self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
@@ -98,12 +102,15 @@ class RayBackend:
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
+                asked = [node.id for node in nodes()]
                 if self._address:
                     require_same_versions(address=self._address)
                     require_transfer()
                     require_storage(self._storage)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
-            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
+            # One that has come meanwhile may not be among those that were asked.
+            joined = JoinedNodes(asked, say=self._say)
+            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None, on_look=joined.look)
             self._held = held.pop_all()
         return self
 

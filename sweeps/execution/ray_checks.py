@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,33 @@ def require_transfer(*, seconds: float = ANSWER_SECONDS) -> None:
     Raises:
         SweepError: on one it does not arrive; the message names each such node and what to do.
     """
-    # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
-    stored = [ray.put(bytes(2**20))]
-    answers = ask_every_node(_take, stored, TRANSFER_SECONDS, seconds=seconds)
+    answers = ask_every_node(_take, _something_stored(), TRANSFER_SECONDS, seconds=seconds)
     if wrong := _complaints(answers):
         raise SweepError(
             f"not every node gets the images from this one: {wrong}. Nothing was trained: let the nodes "
             "reach each other on all of Ray's ports, or take such a node out of the cluster with `ray stop` on it; "
             "`ray start --object-manager-port` and `--node-manager-port` name ports that a firewall can be told"
         )
+
+
+def _something_stored() -> list[Any]:
+    """Return the name of what a node can take out of the object store here."""
+    # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
+    return [ray.put(bytes(2**20))]
+
+
+def begin_transfer(node: str) -> Any:
+    """Begin on one node, by its id, what `require_transfer` asks of all; return Ray's name of its answer."""
+    return _ask([node], _take, _something_stored(), TRANSFER_SECONDS)[node]
+
+
+def has_answered(answer: Any) -> bool:
+    return bool(ray.wait([answer], timeout=0)[0])
+
+
+def complaint_of(node: str, answer: Any) -> str:
+    """Return in words what is wrong with a node that was asked; "" where nothing is. It is not waited for."""
+    return _complaints([_answer(node, answer, deadline=time.monotonic())])
 
 
 def _take(stored: list[Any], seconds: float) -> str | None:
@@ -138,20 +156,25 @@ def ask_every_node(question: Callable[..., Any], *told: object, seconds: float) 
         told: its arguments.
         seconds: for all nodes together; those that take longer did not answer.
     """
-    nodes = _alive()
-    task = ray.remote(num_cpus=0, max_retries=0)(question)
+    nodes = node_names()
     deadline = time.monotonic() + seconds
-    asked = {
-        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote(*told)
-        for node in nodes
-    }
+    asked = _ask(nodes, question, *told)
     answers = {node: _answer(nodes[node], reference, deadline=deadline) for node, reference in asked.items()}
     # One that went away meanwhile is no concern of this sweep.
-    still = _alive()
+    still = node_names()
     return [answer for node, answer in answers.items() if node in still]
 
 
-def _alive() -> dict[str, str]:
+def _ask(nodes: Iterable[str], question: Callable[..., Any], *told: object) -> dict[str, Any]:
+    """Begin a function on each of some nodes, by their ids; return Ray's names of what it returns there."""
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
+    return {
+        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote(*told)
+        for node in nodes
+    }
+
+
+def node_names() -> dict[str, str]:
     """Return the nodes that a trial can run on, by their id: address and host. Some heads lend no core."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return {

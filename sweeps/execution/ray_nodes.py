@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import ray
@@ -53,17 +53,26 @@ class ClusterSlots:
     while a trial may still be on its way to its room.
     """
 
-    def __init__(self, slots: Slots, limits: Limits, *, is_fixed: bool) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        limits: Limits,
+        *,
+        is_fixed: bool,
+        on_look: Callable[[list[str]], None] = lambda living: None,
+    ) -> None:
         """Take the count of now.
 
         Args:
             slots: as counted at the start.
             limits: how many trials may run at once.
             is_fixed: whether no node will join or leave, as on this machine alone.
+            on_look: is told, at each look, the ids of the nodes that live.
         """
         self.slots = slots
         self._limits = limits
         self._is_fixed = is_fixed
+        self._on_look = on_look
         self._looked = self._changed = time.monotonic()
         self._live = 0
         self._asked: list[PlacementGroup] = []
@@ -74,7 +83,9 @@ class ClusterSlots:
             return self.slots.count
         now = time.monotonic()
         if now - self._looked > LOOK_SECONDS:
-            before, self.slots = self.slots, self.slots.on([node.offers for node in nodes()], self._limits)
+            living = nodes()
+            self._on_look([node.id for node in living])
+            before, self.slots = self.slots, self.slots.on([node.offers for node in living], self._limits)
             if (before.count, self._live) != (self.slots.count, calls.live):
                 self._changed, self._live = now, calls.live
             is_settled = now - self._changed > SETTLED_SECONDS and not any(map(_is_placed, self._asked))

@@ -244,6 +244,7 @@ class SweepStart:
                     image_bytes=image_bytes,
                     networks=tuple(self._sources),
                     storage=folder.place.storage,
+                    say=lambda line: print_sentence(self._console, f"warning: {line}"),
                 )
                 held.enter_context(ray)
             yield ray

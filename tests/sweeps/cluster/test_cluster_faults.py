@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from laboratory import Event, Laboratory, laboratory, seconds_of_day
-from network import wait_until
+from network import Machine, wait_until
 from services import PASSWORD, postgresql_programs
 from sweep_fakes import write_yaml
 
@@ -157,6 +157,38 @@ def test_a_node_that_images_do_not_reach_is_named_before_anything_trains(lab: La
     assert lab.epochs_trained("faults") == 0
 
 
+def test_a_node_that_joins_and_that_images_do_not_reach_is_named_and_its_trial_goes_on_elsewhere(
+    lab: Laboratory, tmp_path: Path
+) -> None:
+    late = lab.nodes[2]
+    if late.namespace is None:
+        pytest.skip("loopback addresses have no ports of their own that could be closed")
+    late.kill()
+    path = write_yaml(tmp_path, SWEEP | {"run_cap": 4})
+    driver = lab.drive(lab.nodes[0], "run", path, "--address", lab.address, log="driver.log")
+    wait_until(lambda: lab.epochs_trained("faults") > 2, seconds=150, what="trials on the first two nodes")
+
+    with late.without_port(lab.object_port):
+        lab.start_node(late)
+        began = time.monotonic()
+        said = lambda: " ".join((lab.logs / "driver.log").read_text().split())  # noqa: E731
+        wait_until(lambda: f"warning: of the nodes that have joined the cluster, {late.address} (" in said(),
+                   seconds=60, what="word of the node")  # fmt: skip
+        say(f"told after {time.monotonic() - began:.0f} s")
+        wait_until(lambda: len(waiting(late)) == 1, seconds=60, what="a trial on it")
+        late.kill()
+
+    assert driver.wait(600) == 0, said()[-3000:]
+    check_record(lab, trials=4)
+    check_epochs(lab, trials=4)
+    assert late.host not in {event.host for event in lab.events("faults")}
+
+
+def waiting(machine: Machine) -> list[str]:
+    """Return what a machine's processes call themselves that hold a trial."""
+    return [name for name in commands(machine.pids()) if name.startswith("ray::") and "Trainable" in name]
+
+
 def commands(pids: list[int]) -> list[str]:
     """Return what processes were started as."""
     found = []
@@ -168,14 +200,14 @@ def commands(pids: list[int]) -> list[str]:
     return found
 
 
-def check_record(lab: Laboratory) -> None:
+def check_record(lab: Laboratory, *, trials: int = TRIALS) -> None:
     """Every trial is in the record once, whole, and at its end; its files are in the bucket."""
     runs = lab.postgresql.execute(
         "select r.run_uuid, r.status from runs r join tags t on t.run_uuid = r.run_uuid "
         "where t.key = 'kind' and t.value = 'trial' and r.lifecycle_stage = 'active'",
         database="mlflow",
     )
-    assert [status for _, status in runs] == ["FINISHED"] * TRIALS
+    assert [status for _, status in runs] == ["FINISHED"] * trials
     for run, _ in runs:
         steps = lab.postgresql.execute(
             f"select step from metrics where run_uuid = '{run}' and key = 'val_accuracy' order by step",
@@ -185,17 +217,17 @@ def check_record(lab: Laboratory) -> None:
     running = lab.postgresql.execute("select count(*) from runs where status = 'RUNNING'", database="mlflow")
     assert running == [(0,)]
     names = list(lab.s3.content(lab.bucket))
-    assert sum(name.startswith("mlflow/") and name.endswith("trial.log") for name in names) == TRIALS
+    assert sum(name.startswith("mlflow/") and name.endswith("trial.log") for name in names) == trials
 
 
-def check_epochs(lab: Laboratory) -> int:
+def check_epochs(lab: Laboratory, *, trials: int = TRIALS) -> int:
     """No epoch is trained twice beyond the last checkpoint. Return how often a trial went on elsewhere."""
-    trials = defaultdict(list)
+    by_trial = defaultdict(list)
     for event in lab.events("faults"):
-        trials[event.trial].append(event)
-    assert len(trials) == TRIALS
+        by_trial[event.trial].append(event)
+    assert len(by_trial) == trials
     gone_on = 0
-    for events in trials.values():
+    for events in by_trial.values():
         last = 0
         for event in events:
             if event.epoch:
