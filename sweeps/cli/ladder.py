@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from sweeps.cli.ladder_part import PartOptions, part_options, read_part
 from sweeps.cli.options import (
     FILE,
     address_option,
@@ -20,7 +21,6 @@ from sweeps.cli.options import (
     submit_option,
     tensorboard_option,
 )
-from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,22 +32,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--rungs", "only", metavar="A,B", help="Only these rungs.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Runs of each rung.  [default: the file's seeds, or 1]")
-@click.option(
-    "--final",
-    is_flag=True,
-    help="Of a file with `evaluate: validation`: set no images aside, so that what trains on all trains on all 50,000, "
-    "and measure each rung on the test images, under the name NAME-final.",
-)
-@click.option(
-    "--epochs-scale",
-    type=click.FloatRange(min=0, min_open=True, max=1),
-    default=1.0,
-    show_default=True,
-    help="Share of each rung's epochs; shown as a reduced budget everywhere.",
-)
-@click.option("--train-size", type=click.IntRange(min=100, max=50_000), help="Training images; as --epochs-scale.")
+@part_options
 @set_option
 @runs_option
 @backend_option
@@ -60,11 +45,6 @@ if TYPE_CHECKING:
 @submit_option
 def ladder(
     file: Path,
-    only: str | None,
-    seeds: int | None,
-    final: bool,
-    epochs_scale: float,
-    train_size: int | None,
     overrides: tuple[str, ...],
     runs: Path,
     backend: BackendName,
@@ -75,6 +55,7 @@ def ladder(
     tensorboard: bool,
     notify: tuple[str, ...],
     submit: bool,
+    **options: Unpack[PartOptions],
 ) -> None:
     """Run a ladder's rungs, measure each, and say what each step brought.
 
@@ -91,48 +72,26 @@ def ladder(
     from sweeps.execution import Probe, stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
-        from sweeps.api import load_ladder, run
-        from sweeps.git_state import has_uncommitted_changes
-        from sweeps.spec import Budget
+        from sweeps.api import run
 
-        loaded = load_ladder(file, overrides=overrides)
-        text = loaded.text
-        if final:
-            loaded = loaded.final()
-    for warning in loaded.warnings():
-        click.echo(f"warning: {file}: {warning}", err=True)
-    budget = Budget(epochs_scale=epochs_scale, train_size=train_size, seeds=seeds)
-    if final:
-        if (epochs_scale, train_size) != (1.0, None):
-            raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")
-        changed = [str(path) for path in loaded.files if has_uncommitted_changes(path)]
-        if changed or overrides:
-            what = f"{' and '.join(changed)} differs from" if changed else "with --set it is not"
-            click.echo(
-                f"warning: {what} what the last commit holds: commit the file before its last measurement, so that it "
-                "shows that nothing was chosen by it",
-                err=True,
-            )
-    chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
-    for name in chosen:
-        loaded.rung(name)
-
+        part = read_part(file, overrides, **options)
+    loaded = part.ladder
+    if loaded.is_final:
+        _warn_of_what_is_not_frozen(loaded, overrides)
     if submit:
         from sweeps.cli.submit import place_options
         from sweeps.cli.submit import submit as submit_job
 
-        given = {"--rungs": only, "--seeds": seeds, "--train-size": train_size}
-        flags = {"--final": final, "--retry-failed": retry_failed, "--tensorboard": tensorboard}
+        flags = {"--retry-failed": retry_failed, "--tensorboard": tensorboard}
         submit_job(
             "ladder",
             sweep=loaded.name,
-            text=text,
-            models=sorted({rung.config.model.name for rung in loaded.rungs if not chosen or rung.name in chosen}),
+            text=part.file_text,
+            models=sorted({rung.config.model.name for rung in part.rungs}),
             options=[
                 *place_options(storage, study_storage),
                 *(flag for flag, is_given in flags.items() if is_given),
-                *(word for flag, value in given.items() if value is not None for word in (flag, str(value))),
-                *([] if epochs_scale == 1.0 else ["--epochs-scale", repr(epochs_scale)]),
+                *part.words,
             ],
             address=address,
             backend=backend,
@@ -153,17 +112,30 @@ def ladder(
         retry_failed=retry_failed,
         tensorboard=tensorboard,
         notify=notify,
-        budget=budget,
-        rungs=chosen,
+        budget=part.budget,
+        rungs=part.chosen,
         cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
     )
-    meant = recipes_of(loaded, budget)
+    final, meant = loaded.is_final, recipes_of(loaded, part.budget)
     with after_the_run("the ladder", f"sweeps ladder {file}{' --final' if final else ''}"):
         show_ladder(runs, loaded.name, meant=meant)
         for line in looks_in_words(runs, loaded.name) if final else ():
             click.echo(line)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
+
+
+def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> None:
+    from sweeps.git_state import has_uncommitted_changes
+
+    changed = [str(path) for path in ladder.files if has_uncommitted_changes(path)]
+    if changed or overrides:
+        what = f"{' and '.join(changed)} differs from" if changed else "with --set it is not"
+        click.echo(
+            f"warning: {what} what the last commit holds: commit the file before its last measurement, so that it "
+            "shows that nothing was chosen by it",
+            err=True,
+        )
 
 
 def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:

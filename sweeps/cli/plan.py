@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from sweeps.cli.ladder_part import PartOptions, part_options, read_part, words_of
 from sweeps.cli.options import FILE, set_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from sweeps.cli.ladder_part import LadderPart
     from sweeps.spec import Resources
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @set_option
-@click.option("--final", is_flag=True, help="Of a ladder with `evaluate: validation`: its last measurement.")
+@part_options
 @click.option("--no-probe", is_flag=True, help="Do not time train steps; leaves the estimate out.")
-def plan(file: Path, overrides: tuple[str, ...], final: bool, no_probe: bool) -> None:
+def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpack[PartOptions]) -> None:
     """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
 
-    The estimate comes from train steps timed here, on random images, for the first configurations.
+    The estimate comes from train steps timed here, on random images, for the first configurations. Of a ladder it
+    takes the options that `sweeps ladder` takes to run a part of it.
 
     \b
     Example:
       sweeps plan experiments/quick.yaml
       sweeps plan experiments/ladder-laptop.yaml
+      sweeps plan experiments/ladder.yaml --rungs baseline,three-fc --epochs-scale 0.5
       sweeps plan experiments/search.yaml --set run_cap=50
     """
     from sweeps.cli.terminal import console
     from sweeps.spec import is_ladder, read_yaml
 
     if is_ladder(read_yaml(file, overrides=overrides)):
-        _plan_ladder(file, overrides, console(), final=final, probe=not no_probe)
-    elif final:
+        _plan_ladder(file, overrides, read_part(file, overrides, **options), console(), probe=not no_probe)
+    elif options["final"]:
         raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
+    elif words := words_of(**options):
+        raise SweepError(f"{file} is a sweep, and {words[0]} is of ladders: --set changes what a sweep's file says")
     else:
         _plan_sweep(file, overrides, console(), probe=not no_probe)
 
@@ -99,55 +108,64 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
         )
     if spec.limits.timeout is not None:
         print_sentence(console, f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
-    print_sentence(console, f"base.epochs {base.epochs}; nothing was started: `sweeps run {file}` does")
+    print_sentence(
+        console, f"base.epochs {base.epochs}; nothing was started: `{_command('run', file, overrides)}` does"
+    )
 
 
-def _plan_ladder(file: Path, overrides: tuple[str, ...], console: Console, *, final: bool, probe: bool) -> None:
+def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, console: Console, *, probe: bool) -> None:
     from rich.table import Table
 
     from sweeps.execution import Probe, check_networks, local_slots, makespan
     from sweeps.formatting import duration, plural, print_sentence
-    from sweeps.spec import load_ladder
     from sweeps.trial_record import MeasuredOn
 
-    ladder = load_ladder(file, overrides=overrides)
-    if final:
-        ladder = ladder.final()
-    for warning in ladder.warnings():
-        click.echo(f"warning: {file}: {warning}", err=True)
+    ladder, budget = part.ladder, part.budget
+    configs = {rung.name: budget.apply(rung.config) for rung in part.rungs}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("rung", "from", "what it changes", "epochs"):
         table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
-    for rung in ladder.rungs:
+    for rung in part.rungs:
         changes = [str(change) for change in rung.changes if change.path != "epochs"] or ["longer or shorter"]
-        table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(rung.config.epochs))
+        table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(configs[rung.name].epochs))
     print_sentence(console, f"{ladder.name}: {ladder.description}")
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
-    epochs = ladder.seeds * sum(rung.config.epochs for rung in ladder.rungs)
-    of_each = f" under {plural(ladder.seeds, 'seed')} each" if ladder.seeds > 1 else ""
-    rungs = plural(len(ladder.rungs), "rung") + of_each
-    check_networks([rung.config for rung in ladder.rungs])
+    seeds = budget.seeds or ladder.seeds
+    epochs = seeds * sum(config.epochs for config in configs.values())
+    of_each = f" under {plural(seeds, 'seed')} each" if seeds > 1 else ""
+    rungs = plural(len(configs), "rung") + of_each
+    check_networks(list(configs.values()))
     if probe:
         timed = Probe(threads=slots.cpus)
-        seconds_of = {rung.name: timed.seconds(rung.config) for rung in ladder.rungs}
-        together = duration(makespan([*seconds_of.values()] * ladder.seeds, slots=slots.count))
+        seconds_of = {name: timed.seconds(config) for name, config in configs.items()}
+        together = duration(makespan([*seconds_of.values()] * seeds, slots=slots.count))
         print_sentence(
             console,
             f"{rungs}, {epochs} epochs, about {together} on {slots.describe()}, from train steps timed here",
         )
-        each = " a run" if ladder.seeds > 1 else ""
+        each = " a run" if seeds > 1 else ""
         for name, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])[:3]:
             print_sentence(console, f"  {name} takes about {duration(seconds)}{each} of that on one slot")
     else:
         print_sentence(console, f"{rungs}, {epochs} epochs on {slots.describe()}")
+    if any(budget.reduced(rung.config) for rung in part.rungs):
+        full = seeds * sum(rung.config.epochs for rung in part.rungs)
+        images = "" if budget.train_size is None else f", at most {plural(budget.train_size, 'training image')}"
+        print_sentence(console, f"a reduced budget, and shown as one everywhere: {epochs} of {full} epochs{images}")
     _say_what_is_not_counted(ladder.resources, console)
     if ladder.measured_on is MeasuredOn.VALIDATION:
         images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
         print_sentence(
             console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
         )
-    print_sentence(console, f"nothing was started: `sweeps ladder {file}{' --final' if final else ''}` does")
+    print_sentence(console, f"nothing was started: `{_command('ladder', file, overrides, part.words)}` does")
+
+
+def _command(verb: str, file: Path, overrides: tuple[str, ...], words: Sequence[str] = ()) -> str:
+    """Return the command line that does what was planned."""
+    set_words = [word for override in overrides for word in ("--set", override)]
+    return shlex.join(["sweeps", verb, str(file), *set_words, *words])
 
 
 def _say_what_is_not_counted(resources: Resources, console: Console) -> None:

@@ -212,6 +212,28 @@ class TestPlan:
         assert "data.batch_size 64 → 256" in result.stdout
         assert "2 rungs, 4 epochs" in result.stdout
 
+    def test_it_counts_the_part_of_a_ladder_that_is_asked_for_and_says_the_command_that_runs_it(
+        self, tmp_path: Path, cli: Cli
+    ) -> None:
+        rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}, {"name": "c", "epochs": 8}]
+        path = write_yaml(tmp_path, {"name": "steps", "base": {"model": {"width": 4}, "epochs": 4}, "rungs": rungs})
+        part = ("--rungs", "b,c", "--seeds", "3", "--epochs-scale", "0.5", "--train-size", "200")
+
+        result = cli("plan", path, "--set", "base.epochs=2", *part, "--no-probe")
+
+        assert result.exit_code == 0, result.output
+        said = " ".join(result.stdout.split())
+        assert "what it changes epochs b a data.batch_size" in said, "no line of a"
+        assert "2 rungs under 3 seeds each, 15 epochs on" in said
+        assert "15 of 30 epochs, at most 200 training images" in said
+        assert f"`sweeps ladder {path} --set base.epochs=2 {' '.join(part)}` does" in said
+
+    def test_a_part_of_a_ladder_is_none_of_a_sweep(self, tmp_path: Path, cli: Cli) -> None:
+        result = cli("plan", write_yaml(tmp_path, tiny()), "--rungs", "a")
+
+        assert result.exit_code == 2
+        assert "is a sweep, and --rungs is of ladders" in result.stderr
+
 
 class TestLeaderboard:
     def test_json_holds_a_row_a_trial_with_plain_values(self, trained: Path, cli: Cli) -> None:
