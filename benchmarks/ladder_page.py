@@ -71,7 +71,8 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
     """Bring a committed CSV level with a ladder's record; return whether the record has all that it had.
 
     Args:
-        new: the record's CSV; what it has no result of is not taken.
+        new: the record's CSV; what it has no result of is not taken, and neither is a rung without the one it comes
+            from where the committed line tells the difference of the two.
         old: the committed one, which may be missing.
         rungs: the ladder's, in its order.
     """
@@ -82,7 +83,8 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
         if columns_before != columns:
             raise SystemExit(f"error: {new} has other columns than {old}: run every rung that it has")
     found = {rung: row for rung, row in found.items() if row["runs"] != "0"}
-    together = before | found
+    tested = {rung for rung, row in before.items() if row["difference_points"]}
+    together = before | {rung: row for rung, row in found.items() if row["difference_points"] or rung not in tested}
     with old.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

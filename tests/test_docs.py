@@ -94,14 +94,26 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
 
 def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
-    old.write_text("rung,runs,accuracy\na,1,50\nc,1,70\nd,1,80\n", encoding="utf-8")
-    new.write_text("rung,runs,accuracy\nc,1,71\nb,3,60\na,0,\n", encoding="utf-8")
+    columns = "rung,runs,accuracy,difference_points\n"
+    old.write_text(columns + "a,1,50,\nc,1,70,\nd,1,80,\n", encoding="utf-8")
+    new.write_text(columns + "c,1,71,\nb,3,60,\na,0,,\n", encoding="utf-8")
 
     is_whole = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
 
-    assert old.read_text(encoding="utf-8") == "rung,runs,accuracy\na,1,50\nb,3,60\nc,1,71\nd,1,80\n"
+    assert old.read_text(encoding="utf-8") == columns + "a,1,50,\nb,3,60,\nc,1,71,\nd,1,80,\n"
     assert not is_whole, "the pictures of the record lack a and d"
     assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
+
+
+def test_a_rung_run_anew_without_its_parent_takes_no_tested_ones_place(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    columns = "rung,runs,accuracy,difference_points\n"
+    old.write_text(columns + "a,1,50,\nb,1,60,+10\nc,1,70,+10\n", encoding="utf-8")
+    new.write_text(columns + "b,1,61,\nc,1,72,+11\n", encoding="utf-8")
+
+    LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c"])
+
+    assert old.read_text(encoding="utf-8") == columns + "a,1,50,\nb,1,60,+10\nc,1,72,+11\n"
 
 
 def test_the_ladder_page_speaks_of_every_rung() -> None:
