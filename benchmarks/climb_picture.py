@@ -120,7 +120,10 @@ def draw(results: Path, to: Path) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     for mark in MARKS:
         axes.axhline(100 - mark, color="#c9c9c9", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_xlabel("minutes of one run (logarithmic; one core a run, two for the top of the climb and for deep with all images)", color=INK)
+    axes.set_xlabel(
+        "minutes of one run (logarithmic; one core a run, two for the top of the climb and for deep with all images)",
+        color=INK,
+    )
     axes.set_title("accuracy on the 10,000 test images, with its 95 % interval", loc="left", fontsize=11, color=INK)
     axes.grid(axis="both", color="#eeeeee", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
