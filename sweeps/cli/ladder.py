@@ -12,6 +12,7 @@ from sweeps.cli.options import (
     FILE,
     address_option,
     backend_option,
+    command_line,
     notify_option,
     retry_failed_option,
     runs_option,
@@ -116,10 +117,11 @@ def ladder(
         rungs=part.chosen,
         cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
     )
-    final, meant = loaded.is_final, recipes_of(loaded, part.budget)
-    with after_the_run("the ladder", f"sweeps ladder {file}{' --final' if final else ''}"):
-        show_ladder(runs, loaded.name, meant=meant)
-        for line in looks_in_words(runs, loaded.name) if final else ():
+    # The same part, in the same folder: the ladder's file alone would train all the rest.
+    later = command_line("ladder", file, overrides, [*part.words, "--runs", str(runs)])
+    with after_the_run("the ladder", later):
+        show_ladder(runs, loaded.name, meant=recipes_of(loaded, part.budget))
+        for line in looks_in_words(runs, loaded.name) if loaded.is_final else ():
             click.echo(line)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,9 @@ submit_option = click.option(
     "--runs is then an absolute path on the cluster (default: runs in the home folder there). No credentials are sent: "
     "the environment of the cluster must have them.",
 )
+
+
+def command_line(verb: str, file: Path, overrides: tuple[str, ...], words: Sequence[str] = ()) -> str:
+    """Return the line that a person types for a verb on a file: what is said to do later must do the same."""
+    set_words = [word for override in overrides for word in ("--set", override)]
+    return shlex.join(["sweeps", verb, str(file), *set_words, *words])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from sweeps.cli.ladder_part import PartOptions, part_options, read_part, words_of
-from sweeps.cli.options import FILE, set_option
+from sweeps.cli.options import FILE, command_line, set_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from sweeps.cli.ladder_part import LadderPart
@@ -109,7 +106,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     if spec.limits.timeout is not None:
         print_sentence(console, f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
     print_sentence(
-        console, f"base.epochs {base.epochs}; nothing was started: `{_command('run', file, overrides)}` does"
+        console, f"base.epochs {base.epochs}; nothing was started: `{command_line('run', file, overrides)}` does"
     )
 
 
@@ -159,13 +156,7 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, conso
         print_sentence(
             console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
         )
-    print_sentence(console, f"nothing was started: `{_command('ladder', file, overrides, part.words)}` does")
-
-
-def _command(verb: str, file: Path, overrides: tuple[str, ...], words: Sequence[str] = ()) -> str:
-    """Return the command line that does what was planned."""
-    set_words = [word for override in overrides for word in ("--set", override)]
-    return shlex.join(["sweeps", verb, str(file), *set_words, *words])
+    print_sentence(console, f"nothing was started: `{command_line('ladder', file, overrides, part.words)}` does")
 
 
 def _say_what_is_not_counted(resources: Resources, console: Console) -> None:

@@ -242,3 +242,21 @@ def test_a_trial_that_needs_too_much_memory_is_tried_once_more_alone_and_told_as
     (trial,) = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
     assert trial.state is TrialState.PRUNED
     assert logs(recorded_runs)[0].count("trial 0 on") == 2
+
+
+def test_what_is_said_to_do_later_is_the_same_part_of_a_ladder(
+    models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sweeps.cli.ladder.show_ladder", full)
+    rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+    path = write_yaml(models, {"name": "steps", "base": tiny()["base"], "rungs": rungs})
+    part = ("--set", "base.epochs=1", "--rungs", "b", "--seeds", "2", "--runs", str(recorded_runs))
+
+    result = cli("ladder", path, *part, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    assert f"`sweeps ladder {path} {' '.join(part)}` does it later" in result.stderr
+    assert {run.tags["rung"] for run in written(recorded_runs, sweep="steps")} == {"b"}
