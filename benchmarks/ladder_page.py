@@ -1,10 +1,10 @@
 """Bring `docs/ladder.md` level with the record: `make docs`.
 
-Of each ladder that was run here, its table and pictures are taken from the runs folder into `experiments/results/` and
-`docs/`; the tables of the page are then written anew from the CSV files in `experiments/results/`, between the marks
-`<!-- table NAME -->` and `<!-- end -->`, and the picture of the whole climb is drawn from them. A ladder that was not
-run here keeps the files it has; of one of which only some rungs were, the others keep their lines, and the pictures
-stay as they are.
+Of each ladder that the page shows or that has a CSV file in `experiments/results/` (one of `--final` is called
+NAME-final), and that was run here, its table and pictures are taken from the runs folder into that folder and `docs/`.
+The tables of the page are then written anew from the CSV files, between the marks `<!-- table NAME -->` and
+`<!-- end -->`, and the picture of the whole climb is drawn from them. A ladder that was not run here keeps the files it
+has; of one of which only some rungs were, the others keep their lines, and the pictures stay as they are.
 
     python benchmarks/ladder_page.py --runs runs
 """
@@ -17,6 +17,8 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from sweeps.spec import FINAL, Rung, load_ladder
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "ladder.md"
@@ -113,23 +115,25 @@ def tables_in(page: str) -> Iterator[str]:
     return (found[1] for found in _TABLE.finditer(page))
 
 
+def rungs_of(name: str) -> tuple[Rung, ...]:
+    """Return the rungs of a recorded ladder's file, in its order; what `--final` measured has those of its file."""
+    return load_ladder(ROOT / "experiments" / f"{name.removesuffix(FINAL)}.yaml").rungs
+
+
 def main() -> None:
     from climb_picture import draw  # where the tests read this file alone, it is not on the path
-
-    from sweeps.spec import load_ladder
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the runs folder (default: runs)")
     runs: Path = parser.parse_args().runs
     page = PAGE.read_text(encoding="utf-8")
-    for name in tables_in(page):
+    for name in sorted({*tables_in(page), *(path.stem for path in RESULTS.glob("*.csv"))}):
         folder = runs / "sweeps" / name
         if not (folder / "ladder.csv").is_file():
             print(f"{name}: not recorded under {runs}; its files stay as they are")
             continue
         table = RESULTS / f"{name}.csv"
-        rungs = [rung.name for rung in load_ladder(ROOT / "experiments" / f"{name}.yaml").rungs]
-        is_whole = take_table(folder / "ladder.csv", table, rungs=rungs)
+        is_whole = take_table(folder / "ladder.csv", table, rungs=[rung.name for rung in rungs_of(name)])
         print(f"written: {table.relative_to(ROOT)}")
         for source, target in (
             ("ladder.png", ROOT / "docs" / f"{name}.png"),
