@@ -94,6 +94,7 @@ class RayBackend:
         self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
         self._cluster: ClusterSlots | None = None
+        self._joined = JoinedNodes([], say=say)
         self._names = itertools.count()
 
     def __enter__(self) -> RayBackend:
@@ -109,8 +110,9 @@ class RayBackend:
                     require_storage(self._storage)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
             # One that has come meanwhile may not be among those that were asked.
-            joined = JoinedNodes(asked, say=self._say)
-            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None, on_look=joined.look)
+            self._joined = JoinedNodes(asked, say=self._say)
+            is_fixed = self._address is None
+            self._cluster = ClusterSlots(found, self._limits, is_fixed=is_fixed, on_look=self._joined.look)
             self._held = held.pop_all()
         return self
 
@@ -182,7 +184,7 @@ class RayBackend:
             self._images = SharedImages(splits, setup=setup)
             tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
+                with redirect_output(self._log), self._watch(), self._cluster_slots.asking(), self._joined.asking():
                     tuner.fit()
             except Exception as error:
                 if calls.failure is not None:

@@ -34,6 +34,8 @@ class Answer:
     said: Any = None
     problem: str | None = None
     """Why it said nothing; None where it did."""
+    has_failed: bool = False
+    """Whether it said nothing because what was asked could not run there."""
 
 
 def require_same_versions(*, address: str, seconds: float = ANSWER_SECONDS) -> None:
@@ -89,8 +91,13 @@ def has_answered(answer: Any) -> bool:
 
 
 def complaint_of(node: str, answer: Any) -> str:
-    """Return in words what is wrong with a node that was asked; "" where nothing is. It is not waited for."""
-    return _complaints([_answer(node, answer, deadline=time.monotonic())])
+    """Return in words why a trial would wait without end on a node that was asked; "" where it would not.
+
+    Where the question failed so would the trial, and it is told why; where the node has died, Ray lists it among the
+    living for some time more. The node is not waited for.
+    """
+    found = _answer(node, answer, deadline=time.monotonic())
+    return "" if found.has_failed else _complaints([found])
 
 
 def _take(stored: list[Any], seconds: float) -> str | None:
@@ -191,9 +198,9 @@ def _answer(node: str, reference: Any, *, deadline: float) -> Answer:
         ray.cancel(reference, force=True)
         return Answer(node=node, problem=f"gave no answer within {ANSWER_SECONDS:.0f} s")
     except RuntimeEnvSetupError as error:
-        return Answer(node=node, problem=f"cannot take the sweep's code: {_last_line(error)}")
+        return Answer(node=node, problem=f"cannot take the sweep's code: {_last_line(error)}", has_failed=True)
     except RayError as error:
-        return Answer(node=node, problem=f"cannot run anything: {_last_line(error)}")
+        return Answer(node=node, problem=f"cannot run anything: {_last_line(error)}", has_failed=True)
 
 
 def _complaints(answers: list[Answer]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,15 @@ class JoinedNodes:
         self._known = set(asked)
         self._say = say
         self._open: dict[str, _Asked] = {}
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Leave what is open when the block ends, to ask it anew in the next: an answer is of one connection to Ray."""
+        try:
+            yield
+        finally:
+            self._known -= self._open.keys()
+            self._open.clear()
 
     def look(self, living: Iterable[str]) -> None:
         """Ask the nodes that are new, and tell of those that have answered, or should have. Waits for none.

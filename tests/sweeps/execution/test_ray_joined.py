@@ -86,6 +86,19 @@ def test_nothing_is_said_of_a_node_that_went_away_before_it_answered(cluster: Cl
     assert cluster.look() == []
 
 
+def test_a_question_that_is_open_where_the_connection_to_ray_ends_is_asked_anew_on_the_next(cluster: Cluster) -> None:
+    cluster.living += ["late", "prompt"]
+    cluster.answers["prompt"] = ""
+    with cluster.joined.asking():
+        cluster.look()
+
+    assert cluster.look() == []
+    cluster.answers["late"] = "received nothing within 10 s"
+
+    assert "10.0.0.7 (late) received nothing" in cluster.look()[0]
+    assert sorted(cluster.asked) == ["late", "late", "prompt"]
+
+
 def test_a_full_object_store_leaves_the_question_out_and_ends_nothing(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
