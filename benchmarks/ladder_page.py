@@ -73,8 +73,8 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
     """Bring a committed CSV level with a ladder's record; return whether the record has all that it had.
 
     Args:
-        new: the record's CSV; what it has no result of is not taken, and neither is a rung without the one it comes
-            from where the committed line tells the difference of the two.
+        new: the record's CSV; what it has no result of is not taken, nor one of a reduced budget, and neither is a
+            rung without the one it comes from where the committed line tells the difference of the two: that is said.
         old: the committed one, which may be missing.
         rungs: the ladder's, in its order.
     """
@@ -86,7 +86,12 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
             raise SystemExit(f"error: {new} has other columns than {old}: run every rung that it has")
     found = {rung: row for rung, row in found.items() if row["runs"] != "0"}
     tested = {rung for rung, row in before.items() if row["difference_points"]}
-    together = before | {rung: row for rung, row in found.items() if row["difference_points"] or rung not in tested}
+    left = {rung for rung in tested & found.keys() if not found[rung]["difference_points"]}
+    for rung in sorted(left):
+        print(
+            f"{old.stem}: {rung} stays as it was: {found[rung]['from']}, which it comes from, is not recorded beside it"
+        )
+    together = before | {rung: row for rung, row in found.items() if rung not in left}
     with old.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -97,7 +102,7 @@ def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
 def _rows(path: Path) -> tuple[list[str], dict[str, dict[str, str]]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        return list(reader.fieldnames or ()), {row["rung"]: row for row in reader}
+        return list(reader.fieldnames or ()), {row["rung"]: row for row in reader if row["budget"] == "full"}
 
 
 def page_with_tables(page: str) -> str:

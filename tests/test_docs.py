@@ -93,26 +93,31 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
 
 def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
-    columns = "rung,runs,accuracy,difference_points\n"
-    old.write_text(columns + "a,1,50,\nc,1,70,\nd,1,80,\n", encoding="utf-8")
-    new.write_text(columns + "c,1,71,\nb,3,60,\na,0,,\n", encoding="utf-8")
+    columns = "rung,from,budget,runs,accuracy,difference_points\n"
+    old.write_text(columns + "a,,full,1,50,\nc,a,full,1,70,\nd,a,full,1,80,\n", encoding="utf-8")
+    reduced = "b,a,1/2,3,40,-9\nc,a,1/2,3,45,-5\n"
+    new.write_text(columns + "c,a,full,1,71,\nb,a,full,3,60,\na,,full,0,,\n" + reduced, encoding="utf-8")
 
     is_whole = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
 
-    assert old.read_text(encoding="utf-8") == columns + "a,1,50,\nb,3,60,\nc,1,71,\nd,1,80,\n"
+    lines = "a,,full,1,50,\nb,a,full,3,60,\nc,a,full,1,71,\nd,a,full,1,80,\n"
+    assert old.read_text(encoding="utf-8") == columns + lines
     assert not is_whole, "the pictures of the record lack a and d"
     assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
 
 
-def test_a_rung_run_anew_without_its_parent_takes_no_tested_ones_place(tmp_path: Path) -> None:
+def test_a_rung_run_anew_without_its_parent_takes_no_tested_ones_place_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
-    columns = "rung,runs,accuracy,difference_points\n"
-    old.write_text(columns + "a,1,50,\nb,1,60,+10\nc,1,70,+10\n", encoding="utf-8")
-    new.write_text(columns + "b,1,61,\nc,1,72,+11\n", encoding="utf-8")
+    columns = "rung,from,budget,runs,accuracy,difference_points\n"
+    old.write_text(columns + "a,,full,1,50,\nb,a,full,1,60,+10\nc,b,full,1,70,+10\n", encoding="utf-8")
+    new.write_text(columns + "b,a,full,1,61,\nc,b,full,1,72,+11\n", encoding="utf-8")
 
     LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c"])
 
-    assert old.read_text(encoding="utf-8") == columns + "a,1,50,\nb,1,60,+10\nc,1,72,+11\n"
+    assert old.read_text(encoding="utf-8") == columns + "a,,full,1,50,\nb,a,full,1,60,+10\nc,b,full,1,72,+11\n"
+    assert capsys.readouterr().out == "old: b stays as it was: a, which it comes from, is not recorded beside it\n"
 
 
 def test_the_ladder_page_speaks_of_every_rung() -> None:
