@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -13,6 +14,7 @@ from sweeps.cli.options import (
     address_option,
     backend_option,
     command_line,
+    echo_warnings,
     notify_option,
     retry_failed_option,
     runs_option,
@@ -77,6 +79,7 @@ def ladder(
 
         part = read_part(file, overrides, **options)
     loaded = part.ladder
+    echo_warnings(file, loaded.warnings())
     if loaded.is_final:
         _warn_of_what_is_not_frozen(loaded, overrides)
     if submit:
@@ -117,9 +120,9 @@ def ladder(
         rungs=part.chosen,
         cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
     )
-    # The same part, in the same folder: the ladder's file alone would train all the rest.
-    later = command_line("ladder", file, overrides, [*part.words, "--runs", str(runs)])
-    with after_the_run("the ladder", later):
+    # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
+    later = [*part.words, "--runs", str(runs), *(["--address", address] if address else []), "--backend", backend]
+    with after_the_run("the ladder", command_line("ladder", file, overrides, later)):
         show_ladder(runs, loaded.name, meant=recipes_of(loaded, part.budget))
         for line in looks_in_words(runs, loaded.name) if loaded.is_final else ():
             click.echo(line)
@@ -230,7 +233,8 @@ def ablate(
         notify=notify,
         budget=budget,
     )
-    with after_the_run("the comparison", f"sweeps ablate {run}"):
+    later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
+    with after_the_run("the comparison", later):
         show_ladder(runs, ladder.name)
         write_board(runs, summary)
     finish(summary, ladder.name, runs=runs)

@@ -64,6 +64,8 @@ class LadderPart:
     """Names of the rungs that are run; all where empty."""
     words: list[str]
     """Of the command line that says the same."""
+    final_words: list[str]
+    """Of the one that measures the same rungs last: always the whole budget."""
 
     @property
     def rungs(self) -> list[Rung]:
@@ -71,7 +73,7 @@ class LadderPart:
 
 
 def read_part(file: Path, overrides: tuple[str, ...], **options: Unpack[PartOptions]) -> LadderPart:
-    """Return what a ladder's file and the options mean; a word on what is allowed and hardly meant goes to stderr.
+    """Return what a ladder's file and the options mean.
 
     Raises:
         SweepError: the file is none of a ladder, it has no such rung, or the options contradict each other.
@@ -80,15 +82,22 @@ def read_part(file: Path, overrides: tuple[str, ...], **options: Unpack[PartOpti
 
     loaded = load_ladder(file, overrides=overrides)
     ladder = loaded.final() if options["final"] else loaded
-    for warning in ladder.warnings():
-        click.echo(f"warning: {file}: {warning}", err=True)
     budget = Budget(epochs_scale=options["epochs_scale"], train_size=options["train_size"], seeds=options["seeds"])
     if ladder.is_final and (budget.epochs_scale, budget.train_size) != (1.0, None):
         raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")
     chosen = [name.strip() for name in (options["only"] or "").split(",") if name.strip()]
     for name in chosen:
         ladder.rung(name)
-    return LadderPart(ladder=ladder, file_text=loaded.text, budget=budget, chosen=chosen, words=words_of(**options))
+    return LadderPart(
+        ladder=ladder,
+        file_text=loaded.text,
+        budget=budget,
+        chosen=chosen,
+        words=words_of(**options),
+        final_words=words_of(
+            only=options["only"], seeds=options["seeds"], final=True, epochs_scale=1.0, train_size=None
+        ),
+    )
 
 
 def words_of(**options: Unpack[PartOptions]) -> list[str]:

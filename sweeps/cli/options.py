@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,12 @@ submit_option = click.option(
     "--runs is then an absolute path on the cluster (default: runs in the home folder there). No credentials are sent: "
     "the environment of the cluster must have them.",
 )
+
+
+def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
+    """Say what a file allows and hardly means."""
+    for warning in warnings:
+        click.echo(f"warning: {file}: {warning}", err=True)
 
 
 def command_line(verb: str, file: Path, overrides: tuple[str, ...], words: Sequence[str] = ()) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import PartOptions, part_options, read_part, words_of
-from sweeps.cli.options import FILE, command_line, set_option
+from sweeps.cli.options import FILE, command_line, echo_warnings, set_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     from sweeps.spec import is_ladder, read_yaml
 
     if is_ladder(read_yaml(file, overrides=overrides)):
-        _plan_ladder(file, overrides, read_part(file, overrides, **options), console(), probe=not no_probe)
+        part = read_part(file, overrides, **options)
+        echo_warnings(file, part.ladder.warnings())
+        _plan_ladder(file, overrides, part, console(), probe=not no_probe)
     elif options["final"]:
         raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
     elif words := words_of(**options):
@@ -58,8 +60,7 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
     from sweeps.spec import flatten, load_spec
 
     spec = load_spec(file, overrides=overrides)
-    for warning in spec.warnings():
-        click.echo(f"warning: {file}: {warning}", err=True)
+    echo_warnings(file, spec.warnings())
     print_sentence(console, f"{spec.name}: {spec.description}" if spec.description else spec.name)
     base = TrainingConfig.model_validate(spec.base)
     fixed = {path: value for path, value in flatten(spec.base).items() if path not in spec.parameters}
@@ -105,9 +106,8 @@ def _plan_sweep(file: Path, overrides: tuple[str, ...], console: Console, *, pro
         )
     if spec.limits.timeout is not None:
         print_sentence(console, f"ends after {duration(spec.limits.timeout)} at the latest (limits.timeout)")
-    print_sentence(
-        console, f"base.epochs {base.epochs}; nothing was started: `{command_line('run', file, overrides)}` does"
-    )
+    print_sentence(console, f"base.epochs {base.epochs}; nothing was started: this does")
+    _print_command(console, command_line("run", file, overrides))
 
 
 def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, console: Console, *, probe: bool) -> None:
@@ -153,10 +153,15 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, conso
     _say_what_is_not_counted(ladder.resources, console)
     if ladder.measured_on is MeasuredOn.VALIDATION:
         images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
-        print_sentence(
-            console, f"compared on {images}; `sweeps ladder {file} --final` measures them on the test images at the end"
-        )
-    print_sentence(console, f"nothing was started: `{command_line('ladder', file, overrides, part.words)}` does")
+        print_sentence(console, f"compared on {images}; on the test images at the end, by this:")
+        _print_command(console, command_line("ladder", file, overrides, part.final_words))
+    print_sentence(console, "nothing was started: this does")
+    _print_command(console, command_line("ladder", file, overrides, part.words))
+
+
+def _print_command(console: Console, command: str) -> None:
+    """Print what is to be typed on a line of its own: broken in two, its first half would be another command."""
+    console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_what_is_not_counted(resources: Resources, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from sweeps.cli.options import (
     FILE,
     address_option,
     backend_option,
+    echo_warnings,
     notify_option,
     retry_failed_option,
     runs_option,
@@ -76,8 +78,7 @@ def run(
         from sweeps.api import run as run_spec
 
         spec = load_spec(file, overrides=overrides)
-    for warning in spec.warnings():
-        click.echo(f"warning: {file}: {warning}", err=True)
+    echo_warnings(file, spec.warnings())
     if submit:
         from sweeps.cli.submit import place_options
         from sweeps.cli.submit import submit as submit_job
@@ -124,7 +125,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    with after_the_run("the leaderboard", "sweeps leaderboard"):
+    with after_the_run("the leaderboard", shlex.join(["sweeps", "leaderboard", "--runs", str(runs)])):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
         write_board(runs, summary)
     if summary.has_changed or not report_path(runs, sweep).exists():

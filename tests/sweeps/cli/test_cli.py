@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from sweep_fakes import Cli, book, tiny, write_yaml, written
 
 from sweeps.cli.main import sweeps
@@ -226,7 +227,29 @@ class TestPlan:
         assert "what it changes epochs b a data.batch_size" in said, "no line of a"
         assert "2 rungs under 3 seeds each, 15 epochs on" in said
         assert "15 of 30 epochs, at most 200 training images" in said
-        assert f"`sweeps ladder {path} --set base.epochs=2 {' '.join(part)}` does" in said
+        assert f"this does sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said
+
+    def test_the_last_measurement_that_it_names_is_of_the_same_rungs_and_seeds(
+        self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        narrow = Console(width=40, force_terminal=True, color_system=None)
+        monkeypatch.setattr("sweeps.cli.terminal.console", lambda: narrow)
+        base = {"model": {"width": 4}, "epochs": 4, "data": {"validation_size": 5000}}
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}, {"name": "c", "epochs": 8}]
+        file = {"name": "steps", "evaluate": "validation", "base": base, "rungs": rungs}
+        path = write_yaml(tmp_path, file, name="my steps.yaml")
+        part = ("--rungs", "a,b", "--seeds", "2")
+
+        result = cli("plan", path, "--set", "name=other", *part, "--epochs-scale", "0.5", "--no-probe")
+
+        assert result.exit_code == 0, result.output
+        of_file = f"  sweeps ladder '{path}' --set name=other"
+        typed = [line for line in result.stdout.splitlines() if "sweeps ladder" in line]
+        # Each a line of its own, however narrow the terminal is: half of one is another command.
+        assert typed == [
+            f"{of_file} --final --rungs a,b --seeds 2",
+            f"{of_file} --rungs a,b --seeds 2 --epochs-scale 0.5",
+        ]
 
     def test_a_part_of_a_ladder_is_none_of_a_sweep(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny()), "--rungs", "a")

@@ -254,8 +254,9 @@ def test_what_is_said_to_do_later_is_the_same_part_of_a_ladder(
     rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
     path = write_yaml(models, {"name": "steps", "base": tiny()["base"], "rungs": rungs})
     part = ("--set", "base.epochs=1", "--rungs", "b", "--seeds", "2", "--runs", str(recorded_runs))
+    part += ("--backend", "inline")
 
-    result = cli("ladder", path, *part, "--backend", "inline")
+    result = cli("ladder", path, *part)
 
     assert result.exit_code == 0, result.output
     assert f"`sweeps ladder {path} {' '.join(part)}` does it later" in result.stderr
