@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sweeps.tracking import RecordReader
+
+
+Recipe = tuple[str, str | None]
+"""A configuration's id, and of a network of one's own the hash of its file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +62,8 @@ class RungRuns:
     reduced: str | None
     """How the budget was cut, None for the full one."""
     measured_on: MeasuredOn = MeasuredOn.TEST
+    recipe: Recipe = ("", None)
+    """What is run: equal under all its seeds."""
     split: tuple[int, int] | None = None
     """Of validation images: how many there are, and the seed that chose them. None for test images."""
     runs: tuple[RungRun, ...]
@@ -76,10 +82,6 @@ class RungRuns:
         words = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
         old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
         return ("complete" if set(states) == {"complete"} else words or "not run") + old
-
-
-Recipe = tuple[str, str | None]
-"""A configuration's id, and of a network of one's own the hash of its file."""
 
 
 def read_rungs(
@@ -103,19 +105,23 @@ def read_rungs(
     recorded: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
     for row in map(_present, frame.to_dict(orient="records")):
         recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
+    shown = {
+        under: next((row for row in reversed(rows) if _identity(row) == (meant or {}).get(under)), rows[-1])
+        for under, rows in recorded.items()
+    }
     rungs = []
     for (name, reduced), rows in recorded.items():
-        recipe = (meant or {}).get((name, reduced))
-        newest = next((row for row in reversed(rows) if (row["config_id"], row["source"]) == recipe), rows[-1])
+        newest = shown[name, reduced]
         # A ladder that was measured on other images under this name is another one, however alike its runs are.
         current = [row for row in rows if _recipe(row) == _recipe(newest) and _measured_on(row) is _measured_on(newest)]
-        parents = recorded.get((newest["came_from"], reduced))
+        parent = shown.get((newest["came_from"], reduced))
         rungs.append(
             RungRuns(
                 name=name,
+                recipe=_identity(newest),
                 index=int(newest["place"] or 0),
                 parent=newest["came_from"],
-                change="" if parents is None else _change(reader, parents[-1], newest),
+                change="" if parent is None else _change(reader, parent, newest),
                 reduced=reduced,
                 measured_on=_measured_on(newest),
                 split=_split(newest),
@@ -124,6 +130,30 @@ def read_rungs(
             )
         )
     return sorted(rungs, key=lambda rung: (rung.index, rung.name, rung.reduced is not None, rung.reduced or ""))
+
+
+def elsewhere(rungs: Sequence[RungRuns], meant: Mapping[tuple[str, str | None], Recipe]) -> dict[str, list[str]]:
+    """Return the rungs of a file that have no runs under their name, each with the rungs whose runs they are.
+
+    One recipe is run once, whatever it is called: of a rung that was renamed, or that is the very run of another one.
+
+    Args:
+        rungs: as recorded.
+        meant: what the file means by a rung's name under a budget.
+    """
+    recorded: dict[tuple[str | None, Recipe], list[str]] = {}
+    for each in rungs:
+        recorded.setdefault((each.reduced, each.recipe), []).append(each.name)
+    found: dict[str, list[str]] = {}
+    for (name, reduced), recipe in meant.items():
+        others = recorded.get((reduced, recipe), [])
+        if others and name not in others:
+            found.setdefault(name, others)
+    return found
+
+
+def _identity(row: Mapping[str, Any]) -> Recipe:
+    return row["config_id"], row["source"]
 
 
 def _recipe(row: Mapping[str, Any]) -> tuple[str, str]:

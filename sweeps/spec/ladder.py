@@ -116,10 +116,11 @@ def _final_text(ladder: Ladder) -> str:
     content = yaml.safe_load(ladder.text)
     left = TRAIN_IMAGES - ladder.rungs[0].config.data.validation_size
     for block in (content.get("base", {}), *content["rungs"]):
-        data = block.get("data", {})
-        data.pop("validation_size", None)
-        if data.get("train_size") == left:
-            del data["train_size"]
+        block.get("data", {}).pop("validation_size", None)
+    of_images = [block.get("data", {}) for block in (content.get("base", {}), *content["rungs"])]
+    for sizes in (content.get("scale", {}), *of_images):
+        if sizes.get("train_size") == left:
+            del sizes["train_size"]
     content |= {"name": f"{ladder.name}{FINAL}", "evaluate": "test"}
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 

@@ -593,6 +593,20 @@ class TestReading:
         assert shown(meant={("a", None): ("c3", None)}) == [("edited", 1), ("cut", 0)]
         assert shown(meant={("a", None): ("c1", "another file")}) == [("edited", 1), ("cut", 0)]
 
+    def test_a_change_is_taken_against_the_configuration_that_is_shown_of_the_rung_it_comes_from(self) -> None:
+        rates = {"before": 0.1, "edited": 0.2}
+        parents = [
+            row("a", run_id=run, config_id=run, started=f"2026-01-0{day}T00:00:00Z", **{"optimizer.lr": rate})
+            for day, (run, rate) in enumerate(rates.items(), start=1)
+        ]
+        child = row("b", came_from="a", place=1, **{"optimizer.lr": 0.3})
+
+        def change(**meant: Any) -> str:
+            return read_rungs(FakeReader(*parents, child), sweep="ladder", **meant)[1].change
+
+        assert change() == "optimizer.lr 0.2 → 0.3"
+        assert change(meant={("a", None): ("before", None)}) == "optimizer.lr 0.1 → 0.3"
+
     def test_an_empty_record(self) -> None:
         assert read_rungs(FakeReader(), sweep="ladder") == []
 
