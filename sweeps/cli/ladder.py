@@ -144,13 +144,18 @@ def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> N
 
 
 def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
-    """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too."""
+    """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too.
+
+    Of the full budget and of this one; what a rung was under others is not known any more.
+    """
     from cifar_core.models import source_hash
+    from sweeps.spec import FULL_BUDGET
 
     meant: dict[tuple[str, str | None], Recipe] = {}
     for rung in ladder.rungs:
-        config = budget.apply(rung.config)
-        meant[rung.name, budget.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
+        for each in (FULL_BUDGET, budget):
+            config = each.apply(rung.config)
+            meant[rung.name, each.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
     return meant
 
 
@@ -160,7 +165,7 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     from sweeps.cli.terminal import console
     from sweeps.machine import machine_and_versions
     from sweeps.report import print_ladder, write_ladder
-    from sweeps.results import compare_rungs, read_rungs
+    from sweeps.results import compare_rungs, elsewhere, read_rungs
     from sweeps.tracking import MlflowReader
 
     rungs = read_rungs(MlflowReader(runs), sweep=name, meant=meant)
@@ -169,6 +174,8 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     known = {rung for rung, _ in meant or ()}
     if gone := list(dict.fromkeys(rung.name for rung in rungs if meant and rung.name not in known)):
         click.echo(f"recorded, and not in the file any more: {', '.join(gone)}")
+    for rung, others in elsewhere(rungs, meant or {}).items():
+        click.echo(f"{rung}: its runs are recorded as {' and '.join(others)}, and shown there")
     folder = runs / "sweeps" / name
     for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
         click.echo(f"written: {path}")
@@ -177,7 +184,7 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
 
 @click.command()
 @click.argument("run")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Runs of each variant.")
 @runs_option
 @backend_option
 @address_option
@@ -205,12 +212,14 @@ def ablate(
       sweeps ablate quick/3 --seeds 3
     """
     from sweeps.execution import stage, terminal_copy
+    from sweeps.spec import Budget
 
+    budget = Budget(seeds=seeds)
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, write_board
         from sweeps.report import find_run
-        from sweeps.spec import Budget, ablation_of
+        from sweeps.spec import ablation_of
         from sweeps.tracking import MlflowReader
         from sweeps.trial_record import MeasuredOn
 
@@ -222,7 +231,6 @@ def ablate(
         key=row["key"],
         measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),
     )
-    budget = Budget(seeds=seeds)
     summary = run_ladder(
         ladder,
         runs=runs,

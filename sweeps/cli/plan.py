@@ -129,14 +129,19 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, conso
     console.print(table)
     slots = local_slots(ladder.resources, ladder.limits)
     seeds = budget.seeds or ladder.seeds
-    epochs = seeds * sum(config.epochs for config in configs.values())
+    every = [(rung.name, run) for rung in part.rungs for run in budget.runs_of(rung.config, seeds=seeds)]
+    # One that is the very run of another rung is run once.
+    runs = {(run.config_id(), run.seed): (name, run.epochs) for name, run in reversed(every)}
+    epochs = sum(of_run for _, of_run in runs.values())
     of_each = f" under {plural(seeds, 'seed')} each" if seeds > 1 else ""
     rungs = plural(len(configs), "rung") + of_each
+    if repeated := len(every) - len(runs):
+        rungs += f", {repeated} of {len(every)} runs the very run of another rung"
     check_networks(list(configs.values()))
     if probe:
         timed = Probe(threads=slots.cpus)
         seconds_of = {name: timed.seconds(config) for name, config in configs.items()}
-        together = duration(makespan([*seconds_of.values()] * seeds, slots=slots.count))
+        together = duration(makespan([seconds_of[name] for name, _ in runs.values()], slots=slots.count))
         print_sentence(
             console,
             f"{rungs}, {epochs} epochs, about {together} on {slots.describe()}, from train steps timed here",
@@ -147,7 +152,8 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, conso
     else:
         print_sentence(console, f"{rungs}, {epochs} epochs on {slots.describe()}")
     if any(budget.reduced(rung.config) for rung in part.rungs):
-        full = seeds * sum(rung.config.epochs for rung in part.rungs)
+        of_rung = {rung.name: rung.config.epochs for rung in part.rungs}
+        full = sum(of_rung[name] for name, _ in runs.values())
         images = "" if budget.train_size is None else f", at most {plural(budget.train_size, 'training image')}"
         print_sentence(console, f"a reduced budget, and shown as one everywhere: {epochs} of {full} epochs{images}")
     _say_what_is_not_counted(ladder.resources, console)

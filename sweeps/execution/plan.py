@@ -16,6 +16,7 @@ from sweeps.errors import SweepError
 from sweeps.spec import (
     FINAL,
     FULL_BUDGET,
+    LAST_SEED,
     SPLIT_FIELDS,
     Budget,
     EarlyTerminate,
@@ -163,13 +164,12 @@ def plan_of_ladder(
         cost: seconds that a configuration takes; where given, the longest are begun first.
 
     Raises:
-        SweepError: there is no rung of a name in `only`.
+        SweepError: there is no rung of a name in `only`, or no seed as large as one would be.
     """
     rungs = [ladder.rung(name) for name in only] if only else list(ladder.rungs)
     tested = ladder.measured_on is MeasuredOn.TEST
     candidates = []
     for rung in rungs:
-        shared = budget.apply(rung.config)
         label = RungLabel(
             name=rung.name,
             index=rung.index,
@@ -177,9 +177,8 @@ def plan_of_ladder(
             reduced=budget.reduced(rung.config),
             measured_on=ladder.measured_on,
         )
-        for offset in range(budget.seeds or ladder.seeds):
-            config = shared.model_copy(update={"seed": shared.seed + offset})
-            candidates.append(Candidate(config=config, rung=label))
+        runs = budget.runs_of(rung.config, seeds=ladder.seeds)
+        candidates += [Candidate(config=config, rung=label) for config in runs]
     return RunPlan(
         name=ladder.name,
         description=ladder.description,
@@ -232,6 +231,8 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
             f"no trial of {folder.sweep} is complete or was stopped early: there is nothing to confirm yet"
         )
     candidates = replicates_of(chosen, wanted)
+    if max(candidate.config.seed for candidate in candidates) > LAST_SEED:
+        raise SweepError(f"{folder.sweep} has no {wanted.seeds} seeds more: the largest there is is {LAST_SEED}")
     return RunPlan(
         name=folder.sweep,
         description=f"the best {len(chosen)} configurations of {folder.sweep} under {wanted.seeds} new seeds",

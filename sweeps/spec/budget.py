@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cifar_core.config import TrainingConfig
+from sweeps.errors import SweepError
+
+MAX_SEEDS = 1000
+"""Runs of one rung: more are a slip of the keyboard."""
+LAST_SEED = 2**32 - 1
+"""As `TrainingConfig.seed` takes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +22,28 @@ class Budget:
     train_size: int | None = None
     seeds: int | None = None
     """Runs of each rung; None for as many as the ladder's file says."""
+
+    def __post_init__(self) -> None:
+        # Of what is no number no comparison is true.
+        if not 0 < self.epochs_scale < math.inf:
+            raise SweepError(f"the share of the epochs is {self.epochs_scale}: it is more than 0, and a number")
+        if self.seeds is not None and not 1 <= self.seeds <= MAX_SEEDS:
+            raise SweepError(f"{self.seeds} seeds: at least 1, and {MAX_SEEDS} at most")
+
+    def runs_of(self, config: TrainingConfig, *, seeds: int) -> list[TrainingConfig]:
+        """Return a configuration's runs under this budget, one for each seed from its own on.
+
+        Args:
+            config: of the full budget.
+            seeds: as many as there are where the budget does not say.
+
+        Raises:
+            SweepError: the last one's seed is larger than a seed can be.
+        """
+        cut, count = self.apply(config), self.seeds or seeds
+        if cut.seed + count - 1 > LAST_SEED:
+            raise SweepError(f"{count} seeds from {cut.seed} on: the largest there is is {LAST_SEED}")
+        return [cut.model_copy(update={"seed": cut.seed + offset}) for offset in range(count)]
 
     def apply(self, config: TrainingConfig) -> TrainingConfig:
         """Return the configuration under this budget; what is counted in epochs shrinks with them."""

@@ -13,6 +13,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
 from cifar_core.validation import explain
 from sweeps.errors import SpecError
+from sweeps.spec.budget import MAX_SEEDS
 from sweeps.spec.difference import changes_between
 from sweeps.spec.ladder import FINAL, Ladder, Rung
 from sweeps.spec.scale import Scale
@@ -39,7 +40,7 @@ class LadderFile(FileOfConfigurations):
     """One line for people: what the ladder climbs."""
     extends: str | None = None
     """Another ladder's file, seen from this one: all its rungs come first, and each of its keys that is not here."""
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=MAX_SEEDS)
     """Runs of each rung, each under a seed of its own; three or more say how sure a gain is."""
     evaluate: Literal["test", "validation"] = "test"
     """Which images rungs are compared by. For a ladder that is still being chosen: validation, which each rung sets

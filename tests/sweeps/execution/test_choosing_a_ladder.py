@@ -127,11 +127,19 @@ def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_p
     assert "the last measurement" in plan.description
 
 
-@pytest.mark.parametrize("base", [BASE, {"epochs": 2, "data": {"train_size": 45_000, "validation_size": 5000}}])
+@pytest.mark.parametrize(
+    "sized",
+    [
+        {},
+        {"base": {"epochs": 2, "data": {"train_size": 45_000, "validation_size": 5000}}},
+        {"base": {"epochs": 2, "data": {"validation_size": 5000}}, "scale": {"train_size": 45_000}},
+        {"base": {"epochs": 2, "data": {"validation_size": 5000}}, "scale": {"train_size": 300, "epochs": 0.5}},
+    ],
+)
 def test_what_is_recorded_of_the_last_measurement_runs_the_same_where_the_file_is_not(
-    base: dict[str, Any], tmp_path: Path
+    sized: dict[str, Any], tmp_path: Path
 ) -> None:
-    final = load_ladder(write_yaml(tmp_path, chosen(base=base))).final()
+    final = load_ladder(write_yaml(tmp_path, chosen(**sized))).final()
     recorded = tmp_path / "recorded.yaml"
     recorded.write_text(final.text, encoding="utf-8")
 
@@ -191,7 +199,7 @@ def test_a_plan_says_how_rungs_are_compared_and_what_the_last_measurement_costs(
     assert "compared on 5,000 validation images" in " ".join(chosen_by.stdout.split())
     assert "steps-final: " in last.stdout
     assert "validation_size" not in last.stdout
-    assert f"`sweeps ladder {path} --final` does" in " ".join(last.stdout.split())
+    assert last.stdout.endswith(f"this does\n  sweeps ladder {path} --final\n")
 
 
 def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: Path) -> None:
@@ -318,3 +326,71 @@ def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, run
 
     assert words in cli("plan", path, "--no-probe").stderr
     assert words in cli("ladder", path, "--runs", runs, "--backend", "inline").stderr
+
+
+def test_a_rung_that_was_renamed_is_said_to_be_recorded_under_the_name_before(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
+    renamed = [RUNGS[0], RUNGS[1] | {"name": "faster"}]
+
+    result = cli("ladder", write_yaml(tmp_path, chosen(rungs=renamed)), "--runs", runs, "--backend", "inline")
+
+    assert "recorded, and not in the file any more: b\n" in result.stdout
+    assert "faster: its runs are recorded as b, and shown there\n" in result.stdout
+
+
+def test_a_start_of_a_part_under_a_reduced_budget_changes_no_line_of_the_full_one(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    before = write_yaml(tmp_path, chosen(base=BASE | {"epochs": 2}))
+    edited = write_yaml(
+        tmp_path, chosen(base=BASE | {"epochs": 2}, rungs=[RUNGS[0], {"name": "b", "optimizer": {"lr": 0.05}}]),
+        name="edited.yaml",
+    )  # fmt: skip
+    inline = ("--runs", runs, "--backend", "inline")
+    for start in ([before], [edited, "--rungs", "b"], [before, "--rungs", "a", "--epochs-scale", "0.5"]):
+        assert cli("ladder", *start, *inline).exit_code == 0
+
+    rows = list(csv.DictReader((runs / "sweeps" / "steps" / "ladder.csv").open(encoding="utf-8")))
+
+    (full,) = [row for row in rows if row["rung"] == "b"]
+    assert full["change"] == "optimizer.lr 0.01 → 0.02"
+    assert full["status"] == "complete; left out: 1 of an earlier configuration"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (("--epochs-scale", "nan"), "--epochs-scale nan: more than 0"),
+        (("--epochs-scale", "0"), "--epochs-scale 0: more than 0"),
+        (("--epochs-scale", "1.5"), "1 at most"),
+        (("--seeds", "0"), "at least 1"),
+        (("--seeds", "100000000"), "1000 at most"),
+        (("--seeds", "2", "--set", "base.seed=4294967295"), "the largest there is is 4294967295"),
+        (("--rungs", ","), "--rungs ',' names none"),
+        (("--rungs", ""), "--rungs '' names none"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "ladder"])
+def test_a_part_that_cannot_be_is_refused_before_anything_is_written(
+    verb: str, said: tuple[str, ...], words: str, tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    more = ("--no-probe",) if verb == "plan" else ("--runs", runs, "--backend", "inline")
+
+    result = cli(verb, write_yaml(tmp_path, chosen()), *said, *more)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (runs / "sweeps" / "steps").exists()
+
+
+def test_a_plan_counts_a_run_once_that_two_rungs_have(tmp_path: Path, cli: Cli) -> None:
+    rungs = [*RUNGS, {"name": "c", "from": "a", "seed": 1}]
+
+    result = cli("plan", write_yaml(tmp_path, chosen(rungs=rungs, seeds=2)), "--no-probe")
+
+    assert "3 rungs under 2 seeds each, 1 of 6 runs the very run of another rung, 5 epochs on" in " ".join(
+        result.stdout.split()
+    )

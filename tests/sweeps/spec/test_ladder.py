@@ -9,7 +9,7 @@ import pytest
 from sweep_fakes import Cli, key_of, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.errors import SpecError
+from sweeps.errors import SpecError, SweepError
 from sweeps.execution import plan_of_ladder
 from sweeps.spec import Budget, Ladder, load_ladder
 
@@ -315,6 +315,13 @@ class TestBudget:
             assert Budget(epochs_scale=0.98).apply(config) == config
             assert Budget(epochs_scale=0.98).reduced(config) is None
         assert Budget(epochs_scale=0.9).reduced(scheduled) == "18 of 20 epochs"
+
+    @pytest.mark.parametrize(
+        "said", [{"epochs_scale": float("nan")}, {"epochs_scale": 0}, {"seeds": 0}, {"seeds": 1001}]
+    )
+    def test_what_is_no_share_of_the_epochs_or_no_count_of_seeds_is_refused(self, said: dict[str, Any]) -> None:
+        with pytest.raises(SweepError):
+            Budget(**said)
 
     def test_at_least_one_epoch_remains(self) -> None:
         cut = Budget(epochs_scale=0.001).apply(self.config)
