@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
 from sweeps import spec
+from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sweeps.execution import BackendName, RunSummary
     from sweeps.results import Effects
 
-DEFAULT_RUNS = Path("runs")
 """Where everything that runs leave behind lies, unless another folder is named."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import api, spec
-from sweeps.api import DEFAULT_RUNS
+from sweeps.commands import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     import pandas as pd

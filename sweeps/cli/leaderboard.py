@@ -147,7 +147,7 @@ def _refuse_beside(option: str, others: Mapping[str, object], reason: str) -> No
 
 
 def _folder(values: tuple[str, ...]) -> Path:
-    from sweeps.api import DEFAULT_RUNS
+    from sweeps.commands import DEFAULT_RUNS
 
     folders = [value for value in values if value != EACH_RUN]
     if not folders:

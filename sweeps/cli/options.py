@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import SweepError
 
 
@@ -32,7 +33,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 runs_option = click.option(
     "--runs",
     type=FOLDER,
-    default=Path("runs"),
+    default=DEFAULT_RUNS,
     show_default=True,
     help="Folder for all that runs leave behind.",
 )

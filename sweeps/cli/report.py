@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import FILE, SweepName, runs_option
+from sweeps.commands import command_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,4 +63,6 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
 
         click.echo(f"report: {write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)}")
     except Exception as error:  # whatever it is: the run itself is done and saved
-        click.echo(f"the page could not be written ({error}); `sweeps report {sweep}` tries again", err=True)
+        click.echo(
+            f"the page could not be written ({error}); `{command_on('report', sweep, runs=runs)}` tries again", err=True
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from sweeps.cli.options import (
     submit_option,
     tensorboard_option,
 )
+from sweeps.commands import command_on
 from sweeps.errors import RecordError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    with after_the_run("the leaderboard", shlex.join(["sweeps", "leaderboard", "--runs", str(runs)])):
+    with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs)):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
         write_board(runs, summary)
     if summary.has_changed or not report_path(runs, sweep).exists():

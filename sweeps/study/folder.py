@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from cifar_core.files import atomic_write
+from sweeps.commands import command_on
 from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError, is_disk_full
 from sweeps.storage import LOCAL, Bucket, Place, is_bucket
 from sweeps.study.journal import JournalFile
@@ -169,7 +170,8 @@ class SweepFolder:
             if asked is not None and asked != is_at:
                 raise SweepError(
                     f"{self.sweep} was begun with {what} {is_at or f'in {self.path}'}, and goes on there: leave out "
-                    f"{asked}, or give the file another name; `sweeps rm {self.sweep}` removes what is there"
+                    f"{asked}, or give the file another name; `{command_on('rm', self.sweep, runs=self.runs)}` removes "
+                    "what is there"
                 )
 
     def tell(self, **facts: str | float | None) -> None:
@@ -193,7 +195,8 @@ class SweepFolder:
         if driver is None:
             return SweepBusyError(f"sweep {self.sweep!r} is held by another process: try again")
         doing = f"sweep {self.sweep!r} is being {driver.get('doing', 'run')} by process {driver['pid']} on "
-        advice = f"look at it with `sweeps status {self.sweep}`, or end it with `sweeps stop {self.sweep}`"
+        status, stop = (command_on(verb, self.sweep, runs=self.runs) for verb in ("status", "stop"))
+        advice = f"look at it with `{status}`, or end it with `{stop}`"
         return SweepBusyError(
             f"{doing}{driver['host']}: wait for it" + (f", {advice}" if driver.get("doing", "run") == "run" else "")
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_core.files import atomic_write
+from sweeps.commands import command_on
 from sweeps.errors import DamagedJournalError, DiskFullError, StoreError, is_disk_full
 
 _log = logging.getLogger(__name__)
@@ -114,11 +115,11 @@ class JournalFile:
 
     def error(self, damage: Damage) -> DamagedJournalError:
         """Return the error for a damaged journal, with what to do about it."""
+        repair = command_on("repair", self.path.parent.name, runs=self.path.parents[2])
         return DamagedJournalError(
             f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}): put back a copy of the "
             "file if you have one, or go on from the lines before it with "
-            f"`sweeps repair {self.path.parent.name}`: it keeps the damaged file, and what MLflow has recorded as "
-            "complete is not trained again"
+            f"`{repair}`: it keeps the damaged file, and what MLflow has recorded as complete is not trained again"
         )
 
     def cut(self, damage: Damage) -> Path:

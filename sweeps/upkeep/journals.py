@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from sweeps.commands import command_on
 from sweeps.formatting import plural
 from sweeps.storage import is_bucket
 from sweeps.study import repair_journal
@@ -58,7 +59,10 @@ def check_journals(inventory: Inventory) -> Result:
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
         if path.is_dir() and path.name not in known:
             findings.append(
-                remark(f"{path} has no journal: `sweeps rm {path.name}` deletes it if you do not want it any more")
+                remark(
+                    f"{path} has no journal: `{command_on('rm', path.name, runs=inventory.runs)}` deletes it if you do "
+                    "not want it any more"
+                )
             )
     read = [sweep for sweep in inventory.idle if sweep.folder.place.study_storage is None]
     return Result(well=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
