@@ -420,7 +420,7 @@ class TestStopAndRm:
             result = cli("rm", "tiny", "--runs", trained, "--yes")
 
         assert result.exit_code == 2
-        assert "end it with `sweeps stop tiny`" in result.stderr
+        assert f"end it with `sweeps stop tiny --runs {trained}`" in result.stderr
         assert len(written(trained)) == 2
 
     def test_rm_deletes_folder_and_runs_of_this_sweep_alone(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
