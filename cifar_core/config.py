@@ -20,6 +20,8 @@ KEY_VERSION = 1
 TRAIN_IMAGES = 50_000
 TEST_IMAGES = 10_000
 IMAGE_SIZE = 32
+LAST_SEED = 2**32 - 1
+"""The largest seed there is."""
 
 FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "model": {name: tuple(architecture.defaults) for name, architecture in ARCHITECTURES.items()},
@@ -233,7 +235,7 @@ class TrainingConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=LAST_SEED + 1)
     """Of the first weights, the order of the images, augmentation and dropout."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """float16 needs CUDA; bfloat16 runs everywhere and is slow on a CPU."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sweeps.execution import BackendName, RunSummary
     from sweeps.results import Effects
 
-"""Where everything that runs leave behind lies, unless another folder is named."""
-
 
 def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.SweepSpec:
     """Return the sweep that a YAML file describes.

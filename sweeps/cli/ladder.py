@@ -165,7 +165,7 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     from sweeps.cli.terminal import console
     from sweeps.machine import machine_and_versions
     from sweeps.report import print_ladder, write_ladder
-    from sweeps.results import compare_rungs, elsewhere, read_rungs
+    from sweeps.results import compare_rungs, read_rungs, recorded_elsewhere
     from sweeps.tracking import MlflowReader
 
     rungs = read_rungs(MlflowReader(runs), sweep=name, meant=meant)
@@ -174,8 +174,8 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
     known = {rung for rung, _ in meant or ()}
     if gone := list(dict.fromkeys(rung.name for rung in rungs if meant and rung.name not in known)):
         click.echo(f"recorded, and not in the file any more: {', '.join(gone)}")
-    for rung, others in elsewhere(rungs, meant or {}).items():
-        click.echo(f"{rung}: its runs are recorded as {' and '.join(others)}, and shown there")
+    for rung, others in recorded_elsewhere(rungs, meant or {}).items():
+        click.echo(f"{rung}: runs of it are recorded as {' and '.join(others)}, and shown there")
     folder = runs / "sweeps" / name
     for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
         click.echo(f"written: {path}")
@@ -184,7 +184,7 @@ def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None],
 
 @click.command()
 @click.argument("run")
-@click.option("--seeds", type=int, default=1, show_default=True, help="Runs of each variant.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
 @runs_option
 @backend_option
 @address_option

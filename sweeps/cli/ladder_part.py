@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option("--rungs", "only", metavar="A,B", help="Only these rungs."),
-    click.option("--seeds", type=int, help="Runs of each rung.  [default: the file's seeds, or 1]"),
+    click.option("--seeds", type=click.IntRange(min=1), help="Runs of each rung.  [default: the file's seeds, or 1]"),
     click.option(
         "--final",
         is_flag=True,
@@ -25,8 +25,7 @@ _OPTIONS = (
     ),
     click.option(
         "--epochs-scale",
-        type=float,
-        metavar="SHARE",
+        type=click.FloatRange(min=0, min_open=True, max=1),
         default=1.0,
         show_default=True,
         help="Share of each rung's epochs; shown as a reduced budget everywhere.",
@@ -83,8 +82,6 @@ def read_part(file: Path, overrides: tuple[str, ...], **options: Unpack[PartOpti
 
     loaded = load_ladder(file, overrides=overrides)
     ladder = loaded.final() if options["final"] else loaded
-    if not 0 < options["epochs_scale"] <= 1:
-        raise SweepError(f"--epochs-scale {options['epochs_scale']:g}: more than 0, and 1 at most")
     budget = Budget(epochs_scale=options["epochs_scale"], train_size=options["train_size"], seeds=options["seeds"])
     if ladder.is_final and (budget.epochs_scale, budget.train_size) != (1.0, None):
         raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")

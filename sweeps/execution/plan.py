@@ -16,7 +16,6 @@ from sweeps.errors import SweepError
 from sweeps.spec import (
     FINAL,
     FULL_BUDGET,
-    LAST_SEED,
     SPLIT_FIELDS,
     Budget,
     EarlyTerminate,
@@ -231,8 +230,6 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
             f"no trial of {folder.sweep} is complete or was stopped early: there is nothing to confirm yet"
         )
     candidates = replicates_of(chosen, wanted)
-    if max(candidate.config.seed for candidate in candidates) > LAST_SEED:
-        raise SweepError(f"{folder.sweep} has no {wanted.seeds} seeds more: the largest there is is {LAST_SEED}")
     return RunPlan(
         name=folder.sweep,
         description=f"the best {len(chosen)} configurations of {folder.sweep} under {wanted.seeds} new seeds",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
     from sweeps.results.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS, compare_answers
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
-    from sweeps.results.rungs import Recipe, RungRun, RungRuns, elsewhere, read_rungs
+    from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs, recorded_elsewhere
     from sweeps.results.statistics import mean_and_interval
 
 __all__ = [
@@ -33,12 +33,12 @@ __all__ = [
     "compare_rungs",
     "confirming_keys",
     "effects_of",
-    "elsewhere",
     "mean_and_interval",
     "rank_configurations",
     "rank_runs",
     "read_effects",
     "read_rungs",
+    "recorded_elsewhere",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -59,11 +59,11 @@ __getattr__, __dir__ = lazy_face(
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",
         "effects_of": "effects",
-        "elsewhere": "rungs",
         "rank_configurations": "ranking",
         "rank_runs": "ranking",
         "mean_and_interval": "statistics",
         "read_effects": "effects",
         "read_rungs": "rungs",
+        "recorded_elsewhere": "rungs",
     },
 )

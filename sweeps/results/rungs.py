@@ -106,19 +106,19 @@ def read_rungs(
     for row in map(_present, frame.to_dict(orient="records")):
         recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
     shown = {
-        under: next((row for row in reversed(rows) if _identity(row) == (meant or {}).get(under)), rows[-1])
+        under: next((row for row in reversed(rows) if _recipe(row) == (meant or {}).get(under)), rows[-1])
         for under, rows in recorded.items()
     }
     rungs = []
     for (name, reduced), rows in recorded.items():
         newest = shown[name, reduced]
         # A ladder that was measured on other images under this name is another one, however alike its runs are.
-        current = [row for row in rows if _recipe(row) == _recipe(newest) and _measured_on(row) is _measured_on(newest)]
+        current = [row for row in rows if _group(row) == _group(newest) and _measured_on(row) is _measured_on(newest)]
         parent = shown.get((newest["came_from"], reduced))
         rungs.append(
             RungRuns(
                 name=name,
-                recipe=_identity(newest),
+                recipe=_recipe(newest),
                 index=int(newest["place"] or 0),
                 parent=newest["came_from"],
                 change="" if parent is None else _change(reader, parent, newest),
@@ -132,8 +132,10 @@ def read_rungs(
     return sorted(rungs, key=lambda rung: (rung.index, rung.name, rung.reduced is not None, rung.reduced or ""))
 
 
-def elsewhere(rungs: Sequence[RungRuns], meant: Mapping[tuple[str, str | None], Recipe]) -> dict[str, list[str]]:
-    """Return the rungs of a file that have no runs under their name, each with the rungs whose runs they are.
+def recorded_elsewhere(
+    rungs: Sequence[RungRuns], meant: Mapping[tuple[str, str | None], Recipe]
+) -> dict[str, list[str]]:
+    """Return the rungs of a file whose runs are recorded under other names, with these.
 
     One recipe is run once, whatever it is called: of a rung that was renamed, or that is the very run of another one.
 
@@ -141,22 +143,21 @@ def elsewhere(rungs: Sequence[RungRuns], meant: Mapping[tuple[str, str | None], 
         rungs: as recorded.
         meant: what the file means by a rung's name under a budget.
     """
-    recorded: dict[tuple[str | None, Recipe], list[str]] = {}
-    for each in rungs:
-        recorded.setdefault((each.reduced, each.recipe), []).append(each.name)
+    in_file = {name for name, _ in meant}
     found: dict[str, list[str]] = {}
     for (name, reduced), recipe in meant.items():
-        others = recorded.get((reduced, recipe), [])
-        if others and name not in others:
+        names = [each.name for each in rungs if (each.reduced, each.recipe) == (reduced, recipe)]
+        others = [other for other in names if other != name and (name not in names or other not in in_file)]
+        if others:
             found.setdefault(name, others)
     return found
 
 
-def _identity(row: Mapping[str, Any]) -> Recipe:
+def _recipe(row: Mapping[str, Any]) -> Recipe:
     return row["config_id"], row["source"]
 
 
-def _recipe(row: Mapping[str, Any]) -> tuple[str, str]:
+def _group(row: Mapping[str, Any]) -> tuple[str, str]:
     model = str(row.get("model.name", ""))
     return replicate_group(config_id=row["config_id"], source=row["source"], model=model, key=row["key"])
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import LAST_SEED, TrainingConfig
 from sweeps.errors import SweepError
 
 MAX_SEEDS = 1000
 """Runs of one rung: more are a slip of the keyboard."""
-LAST_SEED = 2**32 - 1
-"""As `TrainingConfig.seed` takes it."""
 
 
 @dataclass(frozen=True, kw_only=True)

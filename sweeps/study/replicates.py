@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cifar_core.config import LAST_SEED
+from sweeps.errors import SweepError
 from sweeps.spec import Metric, Replicates
 from sweeps.study.best import best_first
 from sweeps.study.proposers import Candidate
@@ -60,7 +62,13 @@ def replicates_of(chosen: Sequence[TrialRecord], wanted: Replicates) -> list[Can
     Args:
         chosen: trials of a search.
         wanted: how many seeds.
+
+    Raises:
+        SweepError: the last one is larger than a seed can be.
     """
+    last_seed = max((record.config.seed for record in chosen), default=0) + wanted.seeds
+    if last_seed > LAST_SEED:
+        raise SweepError(f"seed {last_seed} would be the last one: the largest there is is {LAST_SEED}")
     whole = [_candidate(record, seed=record.config.seed) for record in chosen if record.outcome is not Outcome.COMPLETE]
     # Seed by seed: what is there when somebody looks, or stops it, compares all configurations alike.
     new = [

@@ -10,8 +10,8 @@ import optuna
 import pytest
 from sweep_fakes import book, epoch, key_of, next_trial
 
-from cifar_core.config import TrainingConfig
-from sweeps.errors import NoSuchSweepError
+from cifar_core.config import LAST_SEED, TrainingConfig
+from sweeps.errors import NoSuchSweepError, SweepError
 from sweeps.spec import Metric, Replicates
 from sweeps.study import (
     Candidate,
@@ -72,6 +72,14 @@ class TestWhatIsConfirmed:
 
 
 class TestTheRunsThatConfirm:
+    def test_seeds_past_the_largest_one_are_refused(self) -> None:
+        late = trial(0, 0.5)
+        late = replace(late, config=late.config.model_copy(update={"seed": LAST_SEED - 1}))
+
+        assert [each.config.seed for each in replicates_of([late], Replicates(top=1, seeds=1))] == [LAST_SEED]
+        with pytest.raises(SweepError, match=str(LAST_SEED)):
+            replicates_of([late], Replicates(top=1, seeds=2))
+
     def test_each_configuration_has_the_same_new_seeds_one_after_the_other(self) -> None:
         found = replicates_of([trial(3, 0.5), trial(1, 0.4)], Replicates(top=2, seeds=2))
 
