@@ -107,11 +107,11 @@ def stop(sweep: str, runs: Path) -> None:
         time.sleep(0.2)
     if folder.died:
         raise SweepError(
-            f"{sweep} has ended, but not in order (was it killed?): what it saved is there, and `sweeps run` with its "
-            "file goes on from it"
+            f"{sweep} has ended, but not in order (was it killed?): what it saved is there, and the command "
+            "that began it goes on from it"
         )
     click.echo(headline(read_state(runs, sweep)))
-    click.echo(f"{sweep} is stopped; `sweeps run` with its file goes on")
+    click.echo(f"{sweep} is stopped; the command that began it goes on")
 
 
 @click.command()

@@ -44,7 +44,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
                 said = counts
     print_status(state, console)
     if state.died:
-        click.echo(f"its driver was killed: `sweeps run` with the file of {sweep} goes on from what is saved")
+        click.echo(f"its driver was killed: the command that began {sweep} goes on from what is saved")
 
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:
