@@ -79,6 +79,17 @@ def points(difference: float) -> str:
     return f"{round(difference, 2) + 0.0:+.2f}"
 
 
+def p_value(value: float) -> str:
+    """Return a p-value of two digits: `0.012`, and `< 0.001` for a smaller one than that."""
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def p_in_words(value: float) -> str:
+    """Return a p-value for a sentence: `p = 0.012`, `p < 0.001`."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def loss(value: float | None) -> str:
     """Return a loss in nats with four decimals; empty for None."""
     return "" if value is None else f"{value:.4f}"

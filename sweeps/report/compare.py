@@ -11,7 +11,7 @@ from rich.table import Table
 from cifar_core.data import CLASS_NAMES
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
-from sweeps.formatting import accuracy, duration, loss, number, percent, points, print_sentence, value_text
+from sweeps.formatting import accuracy, duration, loss, number, p_in_words, percent, points, print_sentence, value_text
 from sweeps.report.show import name_of_run
 from sweeps.results import compare_answers
 from sweeps.spec import changes_between
@@ -114,7 +114,7 @@ def _verdict(first: Row, second: Row, reader: RecordReader, *, names: list[str])
     sentences.append(
         f"on the same {len(answers[0]):,} test images these two runs {said}: {names[1]} is right on {found.only_first} "
         f"that {names[0]} misses, and the other way on {found.only_second} "
-        f"({points(found.difference)} points{interval}; McNemar's exact test, p = {max(found.p_value, 1e-99):.2g})"
+        f"({points(found.difference)} points{interval}; McNemar's exact test, {p_in_words(found.p_value)})"
     )
     sentences.append("this is of two runs; of two configurations several seeds of each say more (`sweeps replicate`)")
     return sentences

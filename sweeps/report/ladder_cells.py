@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sweeps.formatting import percent, points
+from sweeps.formatting import p_value, percent, points
 from sweeps.results import RungComparison
-
-SMALLEST_P = 1e-99
-"""A smaller p-value is written as this one: the exact binomial underflows to 0, which no p-value is."""
 
 
 def cells_of(rung: RungComparison) -> dict[str, str]:
@@ -21,6 +18,11 @@ def accuracy_interval(rung: RungComparison) -> str:
     return f"{percent(rung.ci_low)}–{percent(rung.ci_high)}" if rung.ci_low is not None else ""
 
 
+def difference_text(rung: RungComparison) -> str:
+    """Return `+2.20`, in points, or `+0.70, -4.02` under each common seed where nothing was tested."""
+    return ", ".join(map(points, rung.by_seed)) or _format(rung.difference, points)
+
+
 def difference_interval(rung: RungComparison) -> str:
     """Return `+1.30 to +3.10`, in points; empty where there is none."""
     if rung.difference_low is None or rung.difference_high is None:
@@ -30,10 +32,6 @@ def difference_interval(rung: RungComparison) -> str:
 
 def _format(value: float | None, pattern: Callable[[float], str]) -> str:
     return "" if value is None else pattern(value)
-
-
-def _p_text(p_value: float) -> str:
-    return f"{max(p_value, SMALLEST_P):.2g}"
 
 
 ACCURACY = "accuracy_percent"
@@ -53,8 +51,9 @@ CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "difference_points": lambda rung: _format(rung.difference, points),
     "difference_low": lambda rung: _format(rung.difference_low, points),
     "difference_high": lambda rung: _format(rung.difference_high, points),
-    "p_value": lambda rung: _format(rung.p_value, _p_text),
-    "p_holm": lambda rung: _format(rung.p_holm, _p_text),
+    "differences_by_seed": lambda rung: ", ".join(map(points, rung.by_seed)),
+    "p_value": lambda rung: _format(rung.p_value, p_value),
+    "p_holm": lambda rung: _format(rung.p_holm, p_value),
     "test": lambda rung: rung.test or "",
     "verdict": lambda rung: rung.verdict,
     "parameters_millions": lambda rung: _format(rung.parameters_millions, "{:.3f}".format),

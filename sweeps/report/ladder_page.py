@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import duration
-from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.report.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.report.ladder_table import to_csv
 from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
@@ -69,8 +69,7 @@ _READING = {
     "p (Holm)": (
         "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "
         f"the number asked, and a difference counts as shown at {ALPHA} or less. "
-        f"{INTERVALS_AND_P} It is of 95 % where one comparison was made, and wider where more were. "
-        "1e-99 stands for that or less."
+        f"{INTERVALS_AND_P} It is of 95 % where one comparison was made, and wider where more were."
     ),
 }
 """What each method means, in words for who has not met it."""
@@ -175,7 +174,7 @@ def _row(rung: RungComparison) -> str:
     time = f"<small>{escape(duration(seconds))}</small>" if seconds >= 90 else ""
     numbers = (
         f"{cells[ACCURACY]}<small>{escape(accuracy_interval(rung))}</small>{kind}",
-        f"{cells['difference_points']}<small>{escape(difference_interval(rung))}</small>",
+        f"{escape(difference_text(rung))}<small>{escape(difference_interval(rung))}</small>",
         cells["p_holm"],
     )
     costs = (cells["parameters_millions"], cells["train_seconds"] + time, cells["images_per_second"])

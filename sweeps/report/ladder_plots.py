@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
 from sweeps.formatting import duration, truncated
-from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.report.ladder_words import words_of
 from sweeps.results import Finding, RungComparison, RungRuns
 
@@ -109,7 +109,7 @@ def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} a run"
     _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
     _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)
-    difference = cells["difference_points"]
+    difference = difference_text(rung)
     if rung.difference_low is not None:
         difference += f"  ({difference_interval(rung)})"
     if rung.p_holm is not None:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import PLAIN_WIDTH
-from sweeps.report.ladder_cells import ACCURACY, CELLS, accuracy_interval, cells_of, difference_interval
+from sweeps.report.ladder_cells import (
+    ACCURACY,
+    CELLS,
+    accuracy_interval,
+    cells_of,
+    difference_interval,
+    difference_text,
+)
 from sweeps.report.ladder_words import INTERVALS_AND_P, SHORT, LadderWords, words_of
 from sweeps.report.tables import GAP, Columns, column_width, columns_that_fit
 from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
@@ -77,10 +84,7 @@ def _columns(comparisons: Sequence[RungComparison], words: LadderWords) -> dict[
         f"{words.accuracy} %": [
             _with_interval(of[ACCURACY], accuracy_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
         ],
-        "difference": [
-            _with_interval(of["difference_points"], difference_interval(rung))
-            for of, rung in zip(cells, comparisons, strict=True)
-        ],
+        "difference": [_with_interval(difference_text(rung), difference_interval(rung)) for rung in comparisons],
         "p (Holm)": [of["p_holm"] for of in cells],
         "runs": [of["runs"] for of in cells],
         "params M": [of["parameters_millions"] for of in cells],

@@ -55,6 +55,8 @@ class RungComparison:
     the difference is shown: it is of the level at which Holm's procedure decided, 95 % for a single comparison."""
     difference_low: float | None
     difference_high: float | None
+    by_seed: tuple[float, ...]
+    """In points, under each common seed, where these are too few for a test: `difference` is then None."""
     p_value: float | None
     p_holm: float | None
     """Adjusted over the comparisons of the same kind and budget in this ladder."""
@@ -72,9 +74,10 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     """Return one comparison a rung, in the same order.
 
     With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies, whose
-    variance is moderated by those of the other comparisons of its budget where these are `MODERATED_FROM` or more. With
-    fewer they are compared as networks: McNemar's exact test on the runs of the first common seed. Holm's
-    adjustment goes over the recipe comparisons of one budget, and apart from those over its run comparisons.
+    variance is moderated by those of the other comparisons of its budget where these are `MODERATED_FROM` or more. Two
+    rungs of one run each are compared as networks, by McNemar's exact test. Otherwise nothing is tested, and the
+    difference under each common seed is told. Holm's adjustment goes over the recipe comparisons of one budget, and
+    apart from those over its run comparisons.
     """
     known = {(rung.name, rung.reduced): rung for rung in rungs}
     assert len(known) == len(rungs), "a rung is listed once a budget"
@@ -120,6 +123,7 @@ def _finished(rung: RungRuns, comparison: PairComparison, decided: tuple[float, 
         difference=difference,
         difference_low=None if ends is None else ends[0],
         difference_high=None if ends is None else ends[1],
+        by_seed=comparison.by_seed,
         p_value=comparison.p_value,
         p_holm=p_holm,
         test=comparison.test,

@@ -1,7 +1,8 @@
 """Two rungs set against each other: which test they take, and in what words it is told.
 
-Common seeds decide. With enough of them two recipes are compared, by a paired t-test; with fewer two runs, by
-McNemar's exact test on their answers to the same images; and where neither can be, the words say why.
+Common seeds decide. With enough of them two recipes are compared, by a paired t-test. Two rungs that have one run each
+are compared as two networks, by McNemar's exact test on their answers to the same images: picking one of several seeds
+would not be a test of anything. Of all others the difference under each common seed is told, and nothing is tested.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sweeps.formatting import plural, points
 from sweeps.results.rungs import RungRun, RungRuns
 from sweeps.results.statistics import (
     Spread,
@@ -84,6 +86,8 @@ class PairComparison:
     differences: Sequence[float] = ()
     """Of two recipes: in points, seed by seed. Their test takes what is known of the others' spread too."""
     recipes: bool = False
+    by_seed: tuple[float, ...] = ()
+    """In points, under each common seed, where these are too few for a test."""
 
 
 def compare_with_parent(rung: RungRuns, recorded: Mapping[tuple[str, str | None], RungRuns]) -> PairComparison:
@@ -106,21 +110,16 @@ def compare_with_parent(rung: RungRuns, recorded: Mapping[tuple[str, str | None]
         return refused(f"not compared: {parent.name} was measured on other validation images")
     if not parent.measured:
         return refused(f"not compared: {parent.name} has no result ({parent.status})")
+    if len({of.measured[0].images for of in (rung, parent)} - {None}) > 1:
+        return refused("not compared: measured on different images")
     ours, theirs = ({run.seed: run for run in of.measured} for of in (rung, parent))
     common = sorted(ours.keys() & theirs.keys())
+    pairs = {seed: (ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common}
     if len(common) >= RECIPE_SEEDS:
-        pairs = [(ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common]
-        return _recipes_compared(pairs, seeds=max(len(ours), len(theirs)))
-    if any(run.correct is None for run in (*rung.measured, *parent.measured)):
-        return _means_compared([(ours[seed], theirs[seed]) for seed in common])
-    first = common[0] if common else None
-    several = len(ours) > 1 or len(theirs) > 1
-    run, other = (of[min(of) if first is None else first] for of in (ours, theirs))
-    which = f" (seed {first})" if several and first is not None else ""
-    if first is None:
-        which = f" (seeds {run.seed} and {other.seed})"
-    few = f"; fewer than {RECIPE_SEEDS} common seeds say nothing of recipes" if several else ""
-    return _runs_compared(run, other, which=which, more=few)
+        return _recipes_compared(list(pairs.values()), seeds=max(len(ours), len(theirs)))
+    if len(rung.runs) == len(parent.runs) == 1 and (compared := _runs_compared(rung.measured[0], parent.measured[0])):
+        return compared
+    return _seed_by_seed({seed: 100 * (one - other) for seed, (one, other) in pairs.items()})
 
 
 def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> PairComparison:
@@ -176,22 +175,23 @@ def _recipe_tested(comparison: PairComparison, spread: Spread, *, name: str) -> 
     )
 
 
-def _means_compared(pairs: Sequence[tuple[RungRun, RungRun]]) -> PairComparison:
-    """Set means over the seeds in common against each other, of which no test can be made: there are too few."""
-    few = f"without the answer to each image it takes {RECIPE_SEEDS} seeds"
-    if not pairs:
-        return PairComparison(words=lambda _points, _shown: f"not compared: {few} in common")
-    differences = [100 * ((ours.accuracy or 0.0) - (theirs.accuracy or 0.0)) for ours, theirs in pairs]
+def _seed_by_seed(differences: Mapping[int, float]) -> PairComparison:
+    """Tell the difference under each common seed: they are too few for a test of two recipes."""
+    missing = plural(RECIPE_SEEDS - len(differences), "more common seed")
+    if not differences:
+        return PairComparison(words=lambda _points, _shown: f"not compared: {missing} needed")
+    each = ", ".join(f"seed {seed} {points(difference)}" for seed, difference in differences.items())
     return PairComparison(
-        words=lambda points, _: f"not tested ({points}): {few}", difference=math.fsum(differences) / len(differences)
+        words=lambda _points, _shown: f"not tested: {each} points; {missing} needed",
+        by_seed=tuple(differences.values()),
     )
 
 
-def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> PairComparison:
-    assert run.correct is not None
-    assert other.correct is not None
-    if len(run.correct) != len(other.correct):
-        return PairComparison(words=lambda _points, _shown: "not compared: tested on different images")
+def _runs_compared(run: RungRun, other: RungRun) -> PairComparison | None:
+    """Return how two networks compare; None where the answer to each image is not recorded of both."""
+    if run.correct is None or other.correct is None:
+        return None
+    which = "" if run.seed == other.seed else f" (seeds {run.seed} and {other.seed})"
     only_ours, only_theirs = _right_alone(run.correct, other.correct)
     images = len(run.correct)
 
@@ -201,9 +201,8 @@ def _runs_compared(run: RungRun, other: RungRun, *, which: str, more: str) -> Pa
 
     def words(points: str, shown: bool) -> str:
         if only_ours == only_theirs == 0:
-            return f"these two runs{which} are right on exactly the same images{more}"
-        said = f"differ by {points}" if shown else f"do not differ measurably ({points})"
-        return f"these two runs{which} {said}{more}"
+            return f"these two runs{which} are right on exactly the same images"
+        return f"these two runs{which} " + (f"differ by {points}" if shown else f"do not differ measurably ({points})")
 
     return PairComparison(
         words=words,

@@ -22,6 +22,8 @@ from sweeps.formatting import (
     metric_cell,
     metric_heading,
     metric_text,
+    p_in_words,
+    p_value,
     percent,
     plain_width,
     points,
@@ -36,6 +38,11 @@ def test_an_accuracy_is_percent_with_two_decimals_in_a_sentence_and_in_a_column(
     assert (accuracy(0.6465), percent(0.6465), percent(None)) == ("64.65 %", "64.65", "")
     assert (metric_text("val_accuracy", 0.108), metric_cell("val_accuracy", 0.108)) == ("10.80 %", "10.80")
     assert metric_heading("val_accuracy") == "val_accuracy %"
+
+
+def test_a_p_value_has_two_digits_and_none_below_a_thousandth() -> None:
+    assert [p_value(p) for p in (1.0, 0.0123, 0.001, 0.00099, 0.0)] == ["1", "0.012", "0.001", "< 0.001", "< 0.001"]
+    assert (p_in_words(0.25), p_in_words(1e-99)) == ("p = 0.25", "p < 0.001")
 
 
 def test_a_loss_has_four_decimals_and_no_unit() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval
+from collections.abc import Sequence
+
+from sweeps.report.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.report.ladder_words import INTERVALS_AND_P, words_of
 from sweeps.report.page.content import Content
 from sweeps.report.page.scale import linear
@@ -16,7 +18,7 @@ _WORDS = {
     Finding.HIGHER: "gain that is shown",
     Finding.LOWER: "loss that is shown",
     Finding.NOT_SHOWN: "no difference that can be shown",
-    Finding.NOT_COMPARED: "not tested",
+    Finding.NOT_COMPARED: "not tested, one mark a seed",
 }
 
 
@@ -37,7 +39,7 @@ def rungs_section(content: Content) -> str:
                 f'<button type="button" class="pick" aria-pressed="false" data-pick="r{rung.index}" '
                 f'title="highlight in every chart">{cells["rung"]}</button>{origin}{budget}',
                 f"{cells[ACCURACY]}<small>{safe(accuracy_interval(rung))}</small>",
-                f"{cells['difference_points']}<small>{safe(difference_interval(rung))}</small>",
+                f"{safe(difference_text(rung))}<small>{safe(difference_interval(rung))}</small>",
                 cells["p_holm"],
                 f"{cells['verdict']}{test}{change}",
                 cells["runs"],
@@ -68,13 +70,13 @@ def rungs_section(content: Content) -> str:
 
 
 def _chart(content: Content) -> str:
-    compared = [rung for rung in content.comparisons if rung.difference is not None]
+    compared = [rung for rung in content.comparisons if _differences(rung)]
     if not compared:
         return "<p>No step can be compared yet: it takes a rung, and the one it comes from, on the same images.</p>"
     ends = [
         end
         for rung in compared
-        for end in (rung.difference, rung.difference_low, rung.difference_high)
+        for end in (*_differences(rung), rung.difference_low, rung.difference_high)
         if end is not None
     ]
     scale = linear([0.0, *ends])
@@ -91,9 +93,11 @@ def _chart(content: Content) -> str:
         if rung.difference_low is not None and rung.difference_high is not None:
             low, high = x(rung.difference_low), x(rung.difference_high)
             parts.append(f'<path class="line whisker" d="M{num(low)} {num(y)}H{num(high)}"/>')
-        cells = cells_of(rung)
-        tip = f"{rung.rung}: {cells['difference_points']} points; {rung.verdict}"
-        parts.append(shape(_MARKS[rung.finding], x(rung.difference or 0.0), y, trial=f"r{rung.index}", tip=tip))
+        tip = f"{rung.rung}: {difference_text(rung)} points; {rung.verdict}"
+        parts += [
+            shape(_MARKS[rung.finding], x(difference), y, trial=f"r{rung.index}", tip=tip)
+            for difference in _differences(rung)
+        ]
     parts.append(f'<path class="axis" d="M{num(LEFT)} {num(height)}H{num(WIDTH - 10)}"/>')
     for value, name in scale.ticks:
         parts.append(text(name, x(value), height + 16, anchor="middle"))
@@ -106,6 +110,14 @@ def _chart(content: Content) -> str:
     return figure(picture, caption=f"{keys}<p>{safe(says)}</p>", kind="beside")
 
 
-def _finding(compared: list[RungComparison]) -> str:
-    top = max(compared, key=lambda rung: rung.difference or 0.0)
-    return f"The largest step is {top.rung}, {cells_of(top)['difference_points']} points: {top.verdict}."
+def _differences(rung: RungComparison) -> Sequence[float]:
+    """Return the difference to draw: of several seeds that are too few for a test, each one's."""
+    return rung.by_seed or (() if rung.difference is None else (rung.difference,))
+
+
+def _finding(compared: Sequence[RungComparison]) -> str:
+    tested = [rung for rung in compared if rung.test is not None]
+    if not tested:
+        return "No step is tested yet: the marks are the differences under each seed."
+    top = max(tested, key=lambda rung: rung.difference or 0.0)
+    return f"The largest step is {top.rung}, {difference_text(top)} points: {top.verdict}."

@@ -228,3 +228,23 @@ def test_curves_are_the_mean_over_seeds_and_never_of_the_test_set() -> None:
     drawn = " ".join(t.get_text() for t in curves_figure(rungs).findobj(Text))
     assert "test" not in drawn
     assert "validation" in drawn
+
+
+def test_two_seeds_show_both_differences_in_every_view_and_no_test(tmp_path: Path) -> None:
+    start = RungRuns(name="baseline", index=0, parent=None, change="", reduced=None, runs=(run(601), run(613, seed=1)))
+    rungs = [start, replace(start, name="plain", index=1, parent="baseline", runs=(run(608), run(573, seed=1)))]
+    shown = compare_rungs(rungs)
+    to_csv(shown, tmp_path / "ladder.csv")
+    with (tmp_path / "ladder.csv").open(encoding="utf-8", newline="") as file:
+        cells = list(csv.DictReader(file))[1]
+    picture = "\n".join(text.get_text() for text in ladder_figure(shown).findobj(Text))
+    _, row = re.findall(r'<tr><th scope="row">.*?</tr>', in_page(tmp_path, rungs))
+
+    for view in (in_terminal(shown), picture, row, cells["differences_by_seed"]):
+        assert "+0.70, -4.00" in view
+    assert [cells[name] for name in ("difference_points", "p_value", "p_holm", "test")] == [""] * 4
+    assert "1 more common seed needed" in cells["verdict"]
+    for view in (in_terminal(shown), picture):
+        assert not re.search(r"\bp 0|McNemar|higher|lower", view)
+    assert 'class="higher"' not in row
+    assert 'class="lower"' not in row

@@ -238,12 +238,13 @@ class TestStatistics:
         ladder = [
             rung("a", *seeds(600, 610, 605)),
             rung("b", *seeds(640, 652, 652), parent="a"),
-            rung("c", right(700), parent="a"),
-            rung("d", right(610), parent="a"),
+            rung("one", right(605)),
+            rung("c", right(700), parent="one"),
+            rung("d", right(610), parent="one"),
             rung("a", right(500), reduced="epochs × 0.1"),
             rung("b", right(520), parent="a", reduced="epochs × 0.1"),
         ]
-        _, b, c, d, _, cut = compare_rungs(ladder)
+        _, b, _, c, d, _, cut = compare_rungs(ladder)
         assert (b.p_value, cut.p_value) == (b.p_holm, cut.p_holm)
         assert [c.p_holm, d.p_holm] == pytest.approx(holm([c.p_value or 0, d.p_value or 0]))
 
@@ -282,6 +283,11 @@ class TestProperties:
     def test_seeds(self, counts: list[tuple[int, int]]) -> None:
         before, after = (seeds(*side) for side in zip(*counts, strict=True))
         gain = step(before, after)
+        if 1 < len(counts) < 3:
+            assert len(gain.by_seed) == len(counts)
+            assert (gain.difference, gain.p_value, gain.test, gain.finding) == (None, None, None, Finding.NOT_COMPARED)
+            assert not RECIPE_WORDS.search(gain.verdict)
+            return
         assert gain.difference is not None
         if gain.difference_low is not None and gain.difference_high is not None:
             assert gain.difference_low - 1e-9 <= gain.difference <= gain.difference_high + 1e-9
@@ -326,11 +332,12 @@ class TestWords:
         assert gain.verdict == "not tested: the same difference (+4.00 points) in every seed, no spread to judge by"
         assert (gain.p_value, gain.test, gain.difference_low) == (None, None, None)
 
-    def test_two_seeds_compare_runs(self) -> None:
-        gain = step(seeds(600, 610), seeds(640, 660))
-        assert gain.verdict == (
-            "these two runs (seed 0) differ by +4.00 points; fewer than 3 common seeds say nothing of recipes"
-        )
+    def test_below_three_common_seeds_each_difference_is_shown_and_nothing_is_tested(self) -> None:
+        gain = step(seeds(600, 610), seeds(607, 570))
+        assert gain.verdict == "not tested: seed 0 +0.70, seed 1 -4.00 points; 1 more common seed needed"
+        assert gain.by_seed == pytest.approx((0.7, -4.0))
+        assert (gain.difference, gain.difference_low, gain.p_value, gain.p_holm, gain.test) == (None,) * 5
+        assert gain.finding is Finding.NOT_COMPARED
 
     def test_seeds_in_common_only_partly(self) -> None:
         gain = step(seeds(600, 610, 605, 600), seeds(640, 652, 652))
@@ -378,24 +385,28 @@ class TestWords:
         assert compare_rungs(ladder)[2].verdict == "not compared: different budgets"
 
     @pytest.mark.parametrize(("before", "after"), [((600,), (640, 650)), ((600, 610), (640,))])
-    def test_more_seeds_on_one_side_are_said_to_say_nothing_yet(
+    def test_one_run_is_not_tested_against_one_of_several(
         self, before: tuple[int, ...], after: tuple[int, ...]
     ) -> None:
-        assert step(seeds(*before), seeds(*after)).verdict == (
-            "these two runs (seed 0) differ by +4.00 points; fewer than 3 common seeds say nothing of recipes"
-        )
+        gain = step(seeds(*before), seeds(*after))
+        assert gain.verdict == "not tested: seed 0 +4.00 points; 2 more common seeds needed"
+        assert gain.p_value is None
 
-    def test_of_several_seeds_the_first_common_one_is_compared(self) -> None:
-        before = [right(100, seed=0), right(600, seed=1)]
-        after = [right(640, seed=1), right(900, seed=2)]
-        assert step(before, after).verdict.startswith("these two runs (seed 1) differ by +4.00 points")
+    def test_one_finished_run_of_several_is_not_tested_as_the_only_one(self) -> None:
+        still = RungRun(seed=1, run_id="x", status="running")
+        assert step([right(600), still], [right(640)]).test is None
+        assert step([right(600)], [right(640), still]).test is None
+
+    def test_without_a_common_seed_nothing_is_compared(self) -> None:
+        before, after = [right(100, seed=0), right(600, seed=1)], [right(640, seed=2), right(900, seed=3)]
+        assert step(before, after).verdict == "not compared: 3 more common seeds needed"
 
     def test_a_recipe_that_is_right_nowhere_is_compared_too(self) -> None:
         gain = step(seeds(0, 0, 0), seeds(10, 12, 17))
         assert gain.difference == pytest.approx(1.3)
         assert step(seeds(10, 12, 17), seeds(0, 0, 0)).difference == pytest.approx(-1.3)
         nothing = step([replace(right(0), correct=None)], [replace(right(0), correct=None)])
-        assert nothing.difference == 0
+        assert nothing.by_seed == (0,)
 
     def test_full_and_reduced_are_not_compared(self) -> None:
         gain = compare_rungs([rung("a", right(600), reduced="epochs × 0.1"), rung("b", right(640), parent="a")])[1]
@@ -403,20 +414,18 @@ class TestWords:
 
     def test_answers_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
-        few = "without the answer to each image it takes 3 seeds"
-        assert gain.verdict == f"not tested (+4.00 points): {few}"
+        assert gain.verdict == "not tested: seed 0 +4.00 points; 2 more common seeds needed"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
         assert gain.ci_kind == "none: the answer to each image is not recorded"
 
     def test_other_test_images(self) -> None:
         gain = step([right(600)], [right(640, of=2000)])
-        assert (gain.verdict, gain.difference) == ("not compared: tested on different images", None)
+        assert (gain.verdict, gain.difference) == ("not compared: measured on different images", None)
 
-    def test_without_answers_means_are_over_the_seeds_in_common(self) -> None:
+    def test_without_answers_two_seeds_are_told_one_by_one(self) -> None:
         ours, theirs = ([replace(run, correct=None) for run in seeds(*counts)] for counts in ((640, 650), (600, 630)))
-        assert step(theirs, ours).difference == pytest.approx(3.0)
-        apart = step(theirs[:1], ours[1:])
-        assert apart.verdict == "not compared: without the answer to each image it takes 3 seeds in common"
+        assert step(theirs, ours).by_seed == pytest.approx((4.0, 2.0))
+        assert step(theirs[:1], ours[1:]).verdict == "not compared: 3 more common seeds needed"
 
     def test_holm_decides_not_the_raw_p(self) -> None:
         # 11 of 13 discordant: p = 0.0225, and 0.0899 among four such comparisons
@@ -427,9 +436,9 @@ class TestWords:
         assert alone.verdict == "these two runs differ by +9.00 points"
         assert among.verdict == "these two runs do not differ measurably (+9.00 points)"
 
-    def test_a_p_value_that_underflows_is_not_written_as_nothing(self) -> None:
+    def test_a_small_p_value_is_written_as_below_a_thousandth(self) -> None:
         gain = step([right(1000, of=10_000)], [right(9000, of=10_000)])
-        assert cells_of(gain)["p_holm"] == "1e-99"
+        assert (cells_of(gain)["p_value"], cells_of(gain)["p_holm"]) == ("< 0.001", "< 0.001")
 
 
 def row(rung: str, *, seed: int = 0, accuracy: float | None = 0.5, **values: Any) -> dict[str, Any]:
