@@ -37,6 +37,14 @@ def field_docstrings(record: type[BaseModel]) -> dict[str, str]:
     return {field: docstring for field, docstring in found.items() if field in record.model_fields}
 
 
+def docstring_of(definition: Any) -> str | None:
+    """Return the docstring of a class or a function, from its source where `python -OO` has left it out."""
+    if definition.__doc__ is None:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(definition))).body
+        return ast.get_docstring(body) if isinstance(body, ast.ClassDef | ast.FunctionDef) else None
+    return inspect.getdoc(definition)
+
+
 def _own_docstrings(owner: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(body, ast.ClassDef)
@@ -54,6 +62,8 @@ class _DescribedFields(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         described = super().model_schema(schema)
         docstrings = field_docstrings(schema["cls"])
+        if docstring := docstring_of(schema["cls"]):
+            described["description"] = docstring
         described.pop("title")  # the class's name, which is nothing to a person who writes a file
         for name, field in described["properties"].items():
             field["title"] = name

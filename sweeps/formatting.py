@@ -16,6 +16,8 @@ from cifar_core.recipes import OPERATIONS
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
+    from typing import IO
+
     from rich.console import Console
 
 
@@ -37,6 +39,24 @@ OUTCOME_STYLES = {
     Outcome.RUNNING: "cyan",
 }
 """Styles of rich."""
+
+
+def make_console(
+    file: IO[str] | None = None, *, width: int | None = None, force_terminal: bool | None = None, **settings: Any
+) -> Console:
+    """Return a console of rich that prints every text as it is: `[red]` or `:dog:` in a value or a file name is text.
+
+    Args:
+        file: where to; standard output where None.
+        width: characters of a line; those of the terminal where None.
+        force_terminal: whether `file` is a terminal; rich's own guess where None.
+        settings: others of rich's.
+    """
+    from rich.console import Console
+
+    return Console(
+        file=file, width=width, force_terminal=force_terminal, markup=False, emoji=False, highlight=False, **settings
+    )
 
 
 def print_sentence(console: Console, text: str, *, style: str | None = None) -> None:
@@ -150,6 +170,12 @@ def truncated(text: str, length: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Return `1 slot`, `2 slots`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def escaped(name: str) -> str:
+    """Return a file's name to print and to store: what is not UTF-8, or moves a cursor, as `\\xff` or `\\x1b`."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def value_text(value: Any) -> str:

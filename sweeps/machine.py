@@ -19,6 +19,19 @@ _LEASES = Path("/tmp/sweeps-cores")
 """Where drivers that see the same file system tell each other which cores they hold, whoever and whatever TMPDIR is."""
 
 
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def bypass_proxy_here() -> None:
+    """Let this process and its children reach servers of this machine without the proxy that the environment names."""
+    if any(name.lower().endswith("_proxy") and name.lower() != "no_proxy" for name in os.environ):
+        given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        hosts = [host.strip() for host in given.split(",") if host.strip()]
+        if "*" not in hosts:
+            # Both names: what reads the one does not read the other.
+            os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *_HERE]))
+
+
 def allowed_cores() -> list[int]:
     """Return the numbers of the cores that this process may run on, fewer than the machine has inside a container."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))

@@ -80,13 +80,11 @@ class SweepResult:
     def __repr__(self) -> str:
         import io
 
-        from rich.console import Console
-
-        from sweeps.formatting import PLAIN_WIDTH
+        from sweeps.formatting import PLAIN_WIDTH, make_console
         from sweeps.report import print_leaderboard
 
         text = io.StringIO()
-        print_leaderboard(self.leaderboard, Console(file=text, width=PLAIN_WIDTH, force_jupyter=False), limit=30)
+        print_leaderboard(self.leaderboard, make_console(text, width=PLAIN_WIDTH, force_jupyter=False), limit=30)
         return f"{self.name}\n{text.getvalue()}"
 
     def _repr_html_(self) -> str:

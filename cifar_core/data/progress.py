@@ -18,7 +18,7 @@ class Reporter:
     """
 
     def __init__(self, *, enabled: bool = True, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._enabled = enabled
 
     @property
@@ -39,7 +39,7 @@ class Reporter:
             self.say(description)
             yield lambda: None
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console) as bars:
             task = bars.add_task(description, total=steps)
             yield lambda: bars.advance(task)

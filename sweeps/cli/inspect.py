@@ -27,5 +27,4 @@ def inspect() -> None:
     """
 
 
-for subject in (images, augment, summary, activations, mistakes):
-    inspect.add_command(subject)
+inspect.add_section("What there is to look at", images, augment, summary, activations, mistakes)

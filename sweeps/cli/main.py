@@ -33,7 +33,9 @@ from sweeps.cli.rerun import rerun
 from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
 from sweeps.cli.schema import schema
+from sweeps.cli.terminal import prepare_streams
 from sweeps.errors import SweepError
+from sweeps.machine import bypass_proxy_here
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -76,42 +78,17 @@ def sweeps() -> None:
     """
 
 
-for verb in (
-    data,
-    plan,
-    init,
-    run,
-    status,
-    list_sweeps,
-    leaderboard,
-    show,
-    compare,
-    effects,
-    report,
-    replicate,
-    retrain,
-    finalize,
-    rerun,
-    predict,
-    export,
-    inspect,
-    ladder,
-    ablate,
-    ui,
-    stop,
-    import_record,
-    doctor,
-    schema,
-    completion,
-    repair,
-    gc,
-    rm,
-):
-    sweeps.add_command(verb)
+sweeps.add_section("Look", plan, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
+sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
+sweeps.add_section("Trust", replicate, finalize, rerun)
+sweeps.add_section("Use", retrain, predict, export)
+sweeps.add_section("Keep", import_record, doctor, repair, gc, rm, schema, completion)
 
 
 def main() -> None:
     """Run the command line, or answer a shell that completes one."""
     if ASKED in os.environ:
         sys.exit(answer_shell(sweeps))
+    prepare_streams()
+    bypass_proxy_here()
     sys.exit(sweeps(prog_name="sweeps"))

@@ -76,7 +76,7 @@ def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
 @click.argument("sweep", type=SweepName())
 @runs_option
 def stop(sweep: str, runs: Path) -> None:
-    """End a running sweep; every finished epoch is saved, and `sweeps run` goes on from there.
+    """End a running sweep; every finished epoch is saved, and `sweeps run` resumes it.
 
     \b
     Example:

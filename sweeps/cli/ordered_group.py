@@ -1,4 +1,4 @@
-"""A group of commands in the order in which they were added, which names the closest of an unknown one."""
+"""A group of commands in sections, in the order in which they were added, which names the closest of an unknown one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import click
 
 from cifar_core.errors import closest
 
+_WHOLE = 1000
+"""Characters of a command's first sentence: none is cut."""
+
 
 class OrderedGroup(click.Group):
     """Commands in the order in which a newcomer meets them; an unknown one names the closest."""
@@ -15,10 +18,26 @@ class OrderedGroup(click.Group):
     def __init__(self, *args: Any, unknown: str = "no such verb", **settings: Any) -> None:
         """Take click's own arguments, and what is said before an unknown name."""
         super().__init__(*args, **settings)
+        _give_help(self)
         self._unknown = unknown
+        self._sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands under a title of the help."""
+        for command in commands:
+            _give_help(command)
+            self.add_command(command)
+        self._sections[title] = [str(command.name) for command in commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, self.commands))
+        for title, names in self._sections.items():
+            rows = [(name, self.commands[name].get_short_help_str(limit=_WHOLE)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows, col_spacing=2 + longest - max(map(len, names)))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -26,3 +45,11 @@ class OrderedGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             ctx.fail(f"{self._unknown} {args[0]!r}: {closest(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
+
+
+def _give_help(command: click.Command) -> None:
+    """Give a command its help where `python -OO` has left the docstrings out."""
+    if command.help is None and command.callback is not None:
+        from cifar_core.json_schema import docstring_of
+
+        command.help = docstring_of(command.callback)

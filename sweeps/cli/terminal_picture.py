@@ -113,11 +113,11 @@ def _sixel_rows(band: np.ndarray) -> Iterator[str]:
 
 def _print_blocks(png: bytes, tiles: Sequence[tuple[str, np.ndarray]], *, forced: bool) -> None:
     from PIL import Image
-    from rich.console import Console
 
     from sweeps.cli.terminal import console
+    from sweeps.formatting import make_console
 
-    output = Console(force_terminal=True, color_system="truecolor") if forced else console()
+    output = make_console(force_terminal=True, color_system="truecolor") if forced else console()
     if output.color_system not in ("truecolor", "256"):
         return  # sixteen colours show no picture
     if not tiles:

@@ -13,8 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.text import Text
 
-from sweeps.formatting import PLAIN_WIDTH
+from sweeps.formatting import PLAIN_WIDTH, make_console
 from sweeps.live import is_notebook
 
 
@@ -24,7 +25,7 @@ def terminal_copy() -> Iterator[Console]:
     sys.stdout.flush()
     # In neither case by rich's own guess: a notebook's kernel says that colours are wanted, and is no terminal; a pipe
     # for which somebody said so is none either.
-    plain = Console(width=PLAIN_WIDTH, highlight=False, file=sys.stdout, force_terminal=False, force_jupyter=False)
+    plain = make_console(sys.stdout, width=PLAIN_WIDTH, force_terminal=False, force_jupyter=False)
     if is_notebook():  # whose descriptor is that of the server's terminal
         yield plain
         return
@@ -34,10 +35,11 @@ def terminal_copy() -> Iterator[Console]:
         # A test's standard output has no file behind it: this object stays what it is.
         yield plain
         return
-    with io.TextIOWrapper(io.BufferedWriter(_LastingFile(copy, "wb")), "utf-8", line_buffering=True) as stream:
+    file = io.BufferedWriter(_LastingFile(copy, "wb"))
+    with io.TextIOWrapper(file, sys.stdout.encoding, sys.stdout.errors, line_buffering=True) as stream:
         terminal = stream.isatty()
         width = None if terminal else PLAIN_WIDTH
-        yield Console(file=stream, width=width, highlight=False, force_terminal=terminal, force_jupyter=False)
+        yield make_console(stream, width=width, force_terminal=terminal, force_jupyter=False)
 
 
 @contextlib.contextmanager
@@ -48,7 +50,9 @@ def stage(console: Console, doing: str) -> Iterator[None]:
         yield
         return
     # What the block imports may keep the streams that it finds: it finds those that stay.
-    with Live(Spinner("dots", doing), console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
+    with Live(
+        Spinner("dots", Text(doing)), console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ):
         yield
 
 

@@ -20,6 +20,7 @@ import filelock
 
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.driver_mark import DriverMark, mark_file
+from sweeps.machine import bypass_proxy_here
 
 _CONNECT_SECONDS = 5.0
 _SURELY_DEAD_SECONDS = 24 * 3600
@@ -51,6 +52,7 @@ def prepare_environment(*, address: str | None) -> None:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    bypass_proxy_here()
     if address is None:
         os.environ[_ON_LOOPBACK] = "0"
         if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not _token_is_given():

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sweeps.errors import RecordError
+from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.recorded_run import open_store
 from sweeps.tracking.store import is_absent, is_server, redact, sqlite_file, store_uri
 
@@ -42,6 +43,7 @@ def record_in_words(runs: Path) -> str:
 
 def _server_fault(uri: str) -> str | None:
     advice = "start it, or unset MLFLOW_TRACKING_URI to record in the runs folder"
+    bypass_proxy_here()
     try:
         parts = urlsplit(uri)
         # Without user and password: whoever asks for them is there.

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.mapping import MetricPoint
 from sweeps.tracking.store import record_error, redact
 
@@ -34,6 +35,7 @@ def connect(uri: str) -> MlflowClient:
 
 def _set_environment() -> None:
     """Set what MLflow reads, some of it at its import; what the user has set stays."""
+    bypass_proxy_here()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -18,7 +18,9 @@ from sweeps import formatting
 from sweeps.formatting import (
     accuracy,
     duration,
+    escaped,
     log_path,
+    make_console,
     metric_cell,
     metric_heading,
     metric_text,
@@ -152,3 +154,25 @@ def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_else(terminal
     )
 
     assert [line.rstrip() for line in output.getvalue().splitlines()] == lines
+
+
+def test_a_console_prints_values_that_look_like_markup_as_they_are() -> None:
+    from rich.table import Table
+
+    output = io.StringIO()
+    table = Table("[bold]heading", box=None)
+    table.add_row("photo [final].jpg :dog: [/red]")
+    console = make_console(output, width=60)
+    console.print(table)
+    console.print("[/red] :dog:")
+
+    assert [line.strip() for line in output.getvalue().splitlines()] == [
+        "[bold]heading",
+        "photo [final].jpg :dog: [/red]",
+        "[/red] :dog:",
+    ]
+
+
+def test_a_name_that_is_not_utf_8_is_escaped() -> None:
+    assert escaped(os.fsdecode(b"a\xff b\x1b.png")) == r"a\xff b\x1b.png"
+    assert escaped("Übung → 1.png") == "Übung → 1.png"

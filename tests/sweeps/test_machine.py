@@ -82,3 +82,28 @@ def test_a_leased_core_is_nobody_elses_whatever_their_temporary_folder_is(tmp_pa
     assert len(set(held)) == len(held)
     assert leased.count("[]") >= 1, "more processes than cores: one is left without"
     assert stat.S_IMODE(machine._LEASES.stat().st_mode) == 0o1777
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"HTTP_PROXY": "http://proxy:3128"}, "localhost,127.0.0.1,::1"),
+        ({"https_proxy": "http://p", "NO_PROXY": "corp, localhost"}, "corp,localhost,127.0.0.1,::1"),
+        ({"all_proxy": "http://p", "no_proxy": "*"}, "*"),
+        ({}, None),
+    ],
+)
+def test_no_proxy_stands_before_this_machine(
+    environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    machine.bypass_proxy_here()
+
+    assert os.environ.get("no_proxy") == expected
