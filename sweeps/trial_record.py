@@ -107,6 +107,8 @@ class TrialRecord:
     """MLflow run whose result was taken over: nothing was trained for this one."""
     rung: RungLabel | None = None
     """Of a ladder's trial; None for a search's."""
+    metric: str = "val_accuracy"
+    """What its search looks at, and orders its configurations by; a ladder's rungs are ordered by their accuracy."""
     replicate_of: int | None = None
     """Of a replicate: the number, in the sweep, of the search's trial whose configuration it trains again."""
     test: TestResult | None = None

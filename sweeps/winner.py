@@ -24,7 +24,7 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
     reader = MlflowReader(runs)
     try:
         frame = rank_configurations(reader.runs(sweep=sweep))
-        confirmed = frame[frame["search_accuracy"].notna() & (frame["rank"] == 1)]
+        confirmed = frame[frame["confirmed"].fillna(False) & (frame["rank"] == 1)]
         if confirmed.empty:
             return None
         weights = find_weights(reader, sweep, runs=runs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sweeps.execution.plan import RunPlan
-from sweeps.study import SweepCheckpoints, best_first
+from sweeps.study import Standings, SweepCheckpoints, configuration_of
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -21,55 +21,32 @@ class CleanUp:
             checkpoints: the sweep's.
         """
         self._plan, self._checkpoints = plan, checkpoints
+        self._standings = Standings(metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
         self._may_stay: dict[int, TrialRecord] = {}
-        """Complete trials whose weights may be there. One that is not among the best now never will be again."""
+        """Complete trials whose weights may be there: no more are looked at than these."""
         there = checkpoints.keys()
         for record in earlier:
-            if record.key in there:
-                self._enter(record)
+            self._standings.enter(record)
+            if record.outcome is Outcome.COMPLETE and record.key in there:
+                self._may_stay[record.number] = record
 
     def on_change(self, record: TrialRecord) -> None:
-        """Take note of a trial's change."""
-        self._enter(record)
-        may_stay = list(self._may_stay.values())
-        for other in clean_up(record, records=may_stay, plan=self._plan, checkpoints=self._checkpoints):
-            del self._may_stay[other.number]
-
-    def _enter(self, record: TrialRecord) -> None:
-        if record.outcome is Outcome.COMPLETE and self._plan.keep_best is not None:
+        """Take note of a trial's change, and delete what nothing will go on from."""
+        if record.outcome is Outcome.COMPLETE:
+            if record.test is not None or not self._plan.tested:
+                self._checkpoints.remove_previous(record.key)
+            self._standings.enter(record)
             self._may_stay[record.number] = record
+            for other in self._not_kept():
+                self._checkpoints.remove(other.key)
+                del self._may_stay[other.number]
+        elif record.outcome.is_final:
+            self._checkpoints.remove(record.key)
 
-
-def clean_up(
-    record: TrialRecord, *, records: Sequence[TrialRecord], plan: RunPlan, checkpoints: SweepCheckpoints
-) -> Sequence[TrialRecord]:
-    """Delete what nothing will go on from, now that a trial has changed; return the complete ones that do not stay.
-
-    Args:
-        record: the trial.
-        records: those of its sweep whose weights may be there, itself among them.
-        plan: what says how many weights stay.
-        checkpoints: the sweep's.
-    """
-    gone: Sequence[TrialRecord] = ()
-    if record.outcome is Outcome.COMPLETE:
-        if record.test is not None or not plan.tested:
-            checkpoints.remove_previous(record.key)
-        gone = _not_kept(records, plan=plan)
-        for other in gone:
-            checkpoints.remove(other.key)
-    elif record.outcome.is_final:
-        checkpoints.remove(record.key)
-    return gone
-
-
-def _not_kept(records: Sequence[TrialRecord], *, plan: RunPlan) -> list[TrialRecord]:
-    if plan.keep_best is None:
-        return []
-    complete = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
-    # What the search looks at may be another metric than the accuracy that a leaderboard ranks by, within the largest
-    # budget first; whoever asks for the best by either finds its weights.
-    accurate = best_first(records, metric="val_accuracy", maximize=True)
-    ranked = sorted(accurate, key=lambda record: -record.protocol.budget)
-    kept = {record.key for record in (*complete[: plan.keep_best], *ranked[: plan.keep_best])}
-    return [record for record in complete if record.key not in kept]
+    def _not_kept(self) -> list[TrialRecord]:
+        """Return the trials that are not of the best configurations whose weights are there."""
+        if self._plan.keep_best is None:
+            return []
+        placed = {configuration_of(record) for record in self._may_stay.values() if self._standings.has(record)}
+        kept = sorted(placed, key=self._standings.place)[: self._plan.keep_best]
+        return [record for record in self._may_stay.values() if configuration_of(record) not in kept]

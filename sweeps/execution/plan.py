@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -224,12 +225,17 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
-    chosen = candidates_to_confirm(read_records(study, sweep=folder.sweep), metric=metric, top=wanted.top)
+    records = list(read_records(study, sweep=folder.sweep))
+    chosen = candidates_to_confirm(records, metric=metric, top=wanted.top)
     if not chosen:
         raise SweepError(
             f"no trial of {folder.sweep} is complete or was stopped early: there is nothing to confirm yet"
         )
-    candidates = replicates_of(chosen, wanted)
+    searched = json.loads(study.user_attrs.get("definition", "{}")).get("parameters.seed", {})
+    in_space = [*searched.get("values", ()), *(searched[end] for end in ("max", "value") if end in searched)]
+    candidates = replicates_of(
+        chosen, wanted, looked_at=[*(record.config.seed for record in records), *map(int, in_space)]
+    )
     return RunPlan(
         name=folder.sweep,
         description=f"the best {len(chosen)} configurations of {folder.sweep} under {wanted.seeds} new seeds",

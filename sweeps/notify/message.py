@@ -92,7 +92,7 @@ def message_of(
 def _best(record: TrialRecord, state: SweepState) -> dict[str, Any]:
     return {
         "trial": trial_name(record.sweep, record.trial),
-        "value": state.value(record),
+        "value": state.best_value(),
         "epochs": len(record.epochs),
         "key": record.key,
         "configuration": record.config.dotted(),
@@ -104,7 +104,7 @@ def _sentence(event: Event, state: SweepState, *, part: str, best: TrialRecord |
     found = ""
     if best is not None:
         name = trial_name(best.sweep, best.trial)
-        found = f"{state.metric} {metric_text(state.metric, state.value(best))} ({name}, {describe(best.config)})"
+        found = f"{state.metric} {metric_text(state.metric, state.best_value())} ({name}, {describe(best.config)})"
     done = f"{state.done}" + ("" if state.target is None else f" of {state.target}") + " trials done"
     if event == "new_best":
         return f"{title}: new best {found}, {done}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sweeps.formatting import (
     accuracy,
     duration,
+    metric_cell,
+    metric_heading,
     number,
     percent,
     plural,
@@ -67,6 +69,7 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
         # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
         "trial": _with_sweep if frame["sweep"].nunique() > 1 else _trial,
         "status": lambda row: str(row["status"]),
+        "metric_value": _metric_value,
         "val_accuracy": _accuracy,
         "val_std": lambda row: percent(_real(row["val_std"])),
         "replicates": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
@@ -77,8 +80,10 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
         "parameters_millions": lambda row: _text(row["parameters_millions"], number),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
+    headings = HEADINGS | {"metric_value": metric_heading(metrics[0]) if len(metrics) == 1 else "metric"}
     always = {"rank", "trial", "status"} | ({"val_accuracy"} if not any(built["test_accuracy"]) else set())
-    return {HEADINGS.get(name, name): cells for name, cells in built.items() if name in always or any(cells)}
+    return {headings.get(name, name): cells for name, cells in built.items() if name in always or any(cells)}
 
 
 def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
@@ -116,10 +121,12 @@ def remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]
         said.append(f"{hidden} of {hidden + shown} rows hidden")
     if left_out:
         said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
-    protocols = frame.loc[frame["rank"].notna(), "protocol"].nunique()
+    protocols = len(frame.loc[frame["rank"].notna(), ["protocol", "metric"]].drop_duplicates())
     if protocols > 1:
         said.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
-    if (frame["rank"].notna() & frame["val_accuracy"].isna()).any():
+    if metrics := sorted(set(frame.loc[frame["rank"].notna(), "metric"].dropna()) - {"val_accuracy"}):
+        said.append(f"a search that looks at {' or '.join(metrics)} is ranked by it")
+    if (frame["rank"].notna() & frame["val_accuracy"].isna() & frame["metric"].isna()).any():
         said.append("without validation images, ranked by test accuracy: that orders them, and selects nothing")
     said += _confirmations(frame)
     if WHY_EMPTY in frame.attrs:
@@ -132,12 +139,7 @@ def remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]
 def _confirmations(frame: pd.DataFrame) -> list[str]:
     """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
     best: list[dict[Any, Any]] = frame[frame["rank"] == 1].to_dict(orient="records")
-    remarks = [
-        f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {accuracy(row['val_accuracy'])} under "
-        f"{plural(int(row['replicates']), 'new seed')}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
-        for row in best
-        if not _is_missing(row["search_accuracy"]) and _is_missing(row["replicate_of"])
-    ]
+    remarks = [_confirmation(row) for row in best if row["confirmed"] is True and _is_missing(row["replicate_of"])]
     alike = [_trial(row) for row in best if not _is_missing(row["val_std"]) and _is_missing(row["replicate_of"])]
     if len(alike) > 1 and len({row["protocol"] for row in best}) == 1:
         remarks.append(
@@ -145,6 +147,16 @@ def _confirmations(frame: pd.DataFrame) -> list[str]:
             "Holm's procedure, 5 % level)"
         )
     return remarks
+
+
+def _confirmation(row: dict[Any, Any]) -> str:
+    new = f"{accuracy(row['val_accuracy'])} under {plural(int(row['replicates']), 'new seed')}"
+    if _is_missing(row["search_accuracy"]):
+        return f"{_trial(row)}: stopped early in the search, {new}"
+    said = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
+    if _metric_value(row):  # the search did not choose by the accuracy
+        return said
+    return f"{said}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
 
 
 def _optimism(share: float) -> str:
@@ -164,6 +176,12 @@ def _with_sweep(row: dict[str, Any]) -> str:
 
 def _accuracy(row: dict[str, Any]) -> str:
     return _with_interval(_real(row["val_accuracy"]), row)
+
+
+def _metric_value(row: dict[str, Any]) -> str:
+    """Return what a row is ranked by where that is another metric than the validation accuracy."""
+    metric, value = row["metric"], _real(row["metric_value"])
+    return "" if _is_missing(metric) or metric == "val_accuracy" or value is None else metric_cell(metric, value)
 
 
 def _test_accuracy(row: dict[str, Any]) -> str:

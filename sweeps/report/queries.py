@@ -71,7 +71,6 @@ def tables_of(
             continue
         board = rank_configurations(recorded)
         if name == "confirmed":
-            # What the search saw of a configuration stands apart only where replicates confirm it.
-            board = board[board["search_accuracy"].notna()]
+            board = board[board["confirmed"].fillna(False)]
         found[name] = arrow_of(board)
     return found

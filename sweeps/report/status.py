@@ -19,6 +19,7 @@ from sweeps.formatting import (
     metric_heading,
     metric_text,
     percent,
+    plural,
     print_sentence,
 )
 from sweeps.report.tables import GAP, column_width, columns_that_fit
@@ -85,16 +86,30 @@ def _name(record: TrialRecord) -> str:
     return str(record.trial) + ("" if record.replicate_of is None else f"-s{record.config.seed}")
 
 
+def replicates_in_words(state: SweepState) -> str:
+    """Return how many replicates under new seeds there are of each outcome, and how many only complete the search."""
+    new = state.new_seeds()
+    counts = Counter(record.outcome for record in new)
+    said = [f"{count} {outcome}" for outcome, count in counts.items()]
+    if others := len(state.replicates) - len(new):
+        said.append(f"{plural(others, 'stopped trial')} trained to full length")
+    return ", ".join(said)
+
+
 def headline(state: SweepState) -> str:
     """Return a sweep's state in one line."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in state.counts().items()) or "no trial yet"
     driver = f"run by {state.driver}" if state.driver else "not running"
-    best, shown = state.best(), ""
+    best, confirmed, shown = state.best(), state.confirmed(), ""
+    if confirmed is not None:
+        record, mean, seeds = confirmed
+        shown += f"; best confirmed {state.metric} {metric_text(state.metric, mean)} (trial {record.trial}, "
+        shown += f"{plural(seeds, 'new seed')})"
     if best is not None:
-        shown = f"; best {state.metric} {metric_text(state.metric, state.value(best))} ({best.name})"
-    confirming = Counter(record.outcome for record in state.replicates)
-    if confirming:
-        shown += f"; replicates: {', '.join(f'{count} {outcome}' for outcome, count in confirming.items())}"
+        what = f"best {state.metric}" if confirmed is None else "best in the search"
+        shown += f"; {what} {metric_text(state.metric, state.best_value())} ({best.name})"
+    if state.replicates:
+        shown += f"; replicates: {replicates_in_words(state)}"
     changed = state.last_change()
     when = "" if changed is None else f"; last epoch {duration(max(0.0, time.time() - changed))} ago"
     damaged = "" if state.damage is None else "; its journal is damaged (`sweeps status` says where)"

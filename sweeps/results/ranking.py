@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TEST_IMAGES
+from sweeps.formatting import is_accuracy
 from sweeps.identity import Protocol, replicate_group
 from sweeps.results.statistics import CONFIDENCE, holm_levels, student_interval, welch_test, wilson_interval
+from sweeps.study import by_value
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -31,8 +33,15 @@ _UNRANKED = (
 TESTED_ON = f"{TEST_IMAGES} test images"
 """How the protocol of runs begins that are ranked by their test accuracy."""
 
-_AVERAGED = ("test_accuracy", "train_seconds", "images_per_second", "best_val_accuracy")
-"""Columns that hold the mean over a configuration's seeds, beside the validation accuracy."""
+_AVERAGED = (
+    "val_accuracy",
+    "metric_value",
+    "test_accuracy",
+    "train_seconds",
+    "images_per_second",
+    "best_val_accuracy",
+)
+"""Columns that hold the mean over a configuration's seeds."""
 
 
 @dataclass(kw_only=True)
@@ -62,9 +71,12 @@ class _Configuration:
 
     @property
     def search_accuracy(self) -> float | None:
-        """What the search saw of it, where others confirm it; None where they do not, or it saw no whole run."""
-        unconfirmed = [row for row in self.complete if row not in self.confirming]
-        seen = [row["val_accuracy"] for row in unconfirmed if row["val_accuracy"] is not None]
+        """What the search saw of it, where others confirm it; None where they do not, or it saw no whole run.
+
+        One that the search stopped early is trained to its end with its replicates: the search never saw that.
+        """
+        searched = [row for row in self.complete if row["replicate_of"] is None]
+        seen = [row["val_accuracy"] for row in searched if row["val_accuracy"] is not None]
         return _mean(seen) if self.confirming and seen else None
 
     @cached_property
@@ -79,17 +91,22 @@ class _Configuration:
         return _mean([_measured(row) for row in self.seeds])
 
     @property
-    def is_tested_only(self) -> bool:
-        """Whether its mean is of test accuracies, since it has no validation images."""
-        return self.shown["val_accuracy"] is None
+    def compared_with(self) -> tuple[str, str]:
+        """What configurations have in common that rank against each other: images and budget, and a search's metric."""
+        return self.shown["protocol"], _metric(self.shown)
+
+    def place(self) -> tuple[float, int]:
+        """Return what it is ordered by among its like, the best first: the search's order, of its mean."""
+        return by_value(self.mean, maximize=is_accuracy(_metric(self.shown)), trial=self.shown["trial"])
 
 
 def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a configuration, in the order of the ranks, from the record's table of one row a run.
 
-    A configuration is ranked by the mean of its seeds' validation accuracies in their last epoch, counted from 1 within
-    one evaluation protocol; the protocol with the largest budget comes first. Only complete runs with a finite accuracy
-    count. Configurations without one follow without a rank.
+    A configuration is ranked by the mean over its seeds of its search's metric (the validation accuracy where none is
+    named) in their last epoch, counted from 1 within one evaluation protocol; the protocol with the largest budget
+    comes first. Of equal ones the earlier trial stands first, as in `sweeps.study.best`. Only complete runs with a
+    finite value count. Configurations without one follow without a rank.
 
     A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its
     like: all that train on as many images stand in a protocol of their own, below the others, whatever their epochs,
@@ -113,10 +130,9 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
         if seeds:
             row |= _interval(seeds)
             row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
-            if not configuration.is_tested_only:
-                row["val_accuracy"] = configuration.mean
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
+            row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
     return _as_table(rows, like=frame)
 
@@ -138,7 +154,7 @@ def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
             own = _interval([row]) | {"rank": configuration.rank, "replicates": len(seeds)}
-            rows.append(row | own)
+            rows.append(row | own | {"confirmed": bool(configuration.confirming)})
         # A result that another sweep lists too is the same result; what did not come to its end has none.
         rows += [row | ({"rank": configuration.rank} | _interval([row]) if _counts(row) else {}) for row in others]
     return _as_table(sorted(rows, key=lambda row: row["rank"] is None), like=frame)
@@ -146,28 +162,29 @@ def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
     """Return the configurations with their ranks, in the order of a board."""
-    groups: dict[tuple[str, tuple[str, str]], _Configuration] = {}
-    rows = sorted(_rows(frame), key=lambda row: (row["started"], row["run_id"]))
+    groups: dict[tuple[str, str, tuple[str, str]], _Configuration] = {}
+    rows = sorted(_rows(frame), key=lambda row: (row["started"], row["trial"], row["run_id"]))
     for row in rows:
-        groups.setdefault((row["protocol"], _group_of(row)), _Configuration(runs=[])).runs.append(row)
-    protocols = {text: Protocol.parse(text) for text, _ in groups}
+        group = (row["protocol"], _metric(row), _group_of(row))
+        groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
+    protocols = {text: Protocol.parse(text) for text, *_ in groups}
     budgets = {text: protocol.budget if protocol else 0 for text, protocol in protocols.items()}
 
     def place(configuration: _Configuration) -> tuple[Any, ...]:
         row = configuration.shown
-        protocol = (-budgets[row["protocol"]], row["protocol"])
+        protocol = (-budgets[row["protocol"]], *configuration.compared_with)
         if configuration.seeds:
             unconfirmed = not configuration.confirming
-            return 0, protocol, unconfirmed, -configuration.mean, row["train_seconds"] or math.inf, row["key"]
+            return 0, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
         return 1, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
 
     ordered = sorted(groups.values(), key=place)
-    places: dict[str, list[_Configuration]] = {}
+    places: dict[tuple[str, str], list[_Configuration]] = {}
     for configuration in ordered:
         if configuration.seeds:
-            ranked = places.setdefault(configuration.shown["protocol"], [])
+            ranked = places.setdefault(configuration.compared_with, [])
             ranked.append(configuration)
             configuration.rank = len(ranked)
     for ranked in places.values():
@@ -197,7 +214,8 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     tested = {text: _tested_protocol(text) for text in {row["protocol"] for row in rows}}
     for row in rows:
-        if (told := tested[row["protocol"]]) is not None:
+        # A search by another metric is ranked by that, also where it sets no images aside.
+        if row["metric"] is None and (told := tested[row["protocol"]]) is not None:
             row["protocol"] = told + (", under a reduced budget" if row["reduced"] else "")
     return rows
 
@@ -211,14 +229,28 @@ def _tested_protocol(text: str) -> str | None:
 
 
 def _counts(row: Row) -> bool:
-    accuracy = _measured(row)
-    return row["status"] == Outcome.COMPLETE and accuracy is not None and 0 <= accuracy <= 1
+    value = _measured(row)
+    if row["status"] != Outcome.COMPLETE or value is None:
+        return False
+    return 0 <= value <= 1 if is_accuracy(_metric(row)) else math.isfinite(value)
+
+
+def _metric(row: Row) -> str:
+    """Return what a run is ranked by: its search's metric, and the test accuracy where it has no validation images."""
+    if str(row["protocol"]).startswith(TESTED_ON):
+        return "test_accuracy"
+    return row["metric"] or "val_accuracy"
 
 
 def _measured(row: Row) -> Any:
-    """Return what a run is ranked by: its validation accuracy, and its test accuracy where it has no such images."""
-    is_tested = str(row["protocol"]).startswith(TESTED_ON)
-    return row["test_accuracy"] if is_tested else row["val_accuracy"]
+    """Return the value of what a run is ranked by."""
+    metric = _metric(row)
+    return row[metric] if metric in ("val_accuracy", "test_accuracy") else row["metric_value"]
+
+
+def _accuracy(row: Row) -> Any:
+    """Return the accuracy that a run is shown with."""
+    return row["test_accuracy"] if row["val_accuracy"] is None else row["val_accuracy"]
 
 
 def _group_of(row: Row) -> tuple[str, str]:
@@ -228,11 +260,13 @@ def _group_of(row: Row) -> tuple[str, str]:
 
 
 def _interval(seeds: Sequence[Row]) -> Row:
-    accuracies = [_measured(row) for row in seeds]
+    cells: Row = {"replicates": len(seeds)}
+    accuracies = [_accuracy(row) for row in seeds]
+    if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
+        return cells
     protocol = Protocol.parse(seeds[0]["protocol"])
     is_tested = seeds[0]["val_accuracy"] is None
     images = TEST_IMAGES if is_tested else protocol.validation_images if protocol is not None else 0
-    cells: Row = {"replicates": len(seeds)}
     if len(seeds) > 1:
         deviation, low, high = student_interval(accuracies)
         # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.study.best import best_first, final_value
+    from sweeps.study.best import Standings, best_first, by_value, configuration_of, final_value
     from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
@@ -46,13 +46,16 @@ __all__ = [
     "RecordedResults",
     "Searched",
     "SearchedParameter",
+    "Standings",
     "Studies",
     "SweepCheckpoints",
     "SweepFolder",
     "SweepState",
     "best_first",
+    "by_value",
     "can_be_confirmed",
     "candidates_to_confirm",
+    "configuration_of",
     "delete_studies",
     "expected_epochs",
     "final_value",
@@ -92,13 +95,16 @@ __getattr__, __dir__ = lazy_face(
         "RecordedResults": "ledger",
         "Searched": "searched",
         "SearchedParameter": "searched",
+        "Standings": "best",
         "Studies": "opening",
         "SweepCheckpoints": "checkpoints",
         "SweepFolder": "folder",
         "SweepState": "state",
         "best_first": "best",
+        "by_value": "best",
         "can_be_confirmed": "replicates",
         "candidates_to_confirm": "replicates",
+        "configuration_of": "best",
         "delete_studies": "opening",
         "expected_epochs": "pruners",
         "final_value": "best",

@@ -1,10 +1,20 @@
-"""Which complete trials are the best by the metric that a search looks at."""
+"""The one order of "best": by the metric that a search looks at, of equal ones the earlier.
+
+Status, live view, notifications, kept weights, replicates and the leaderboard all go by it.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+from sweeps.identity import replicate_group
 from sweeps.trial_record import Outcome, TrialRecord
+
+Group = tuple[str, str]
+"""What the trials of one configuration have in common; see `sweeps.identity.replicate_group`."""
+Place = tuple[int, str, float, int]
+"""Sorts the best configuration first."""
 
 
 def final_value(record: TrialRecord, metric: str) -> float | None:
@@ -13,13 +23,74 @@ def final_value(record: TrialRecord, metric: str) -> float | None:
     return None if value is None else float(value)
 
 
-def place(record: TrialRecord, *, metric: str, maximize: bool) -> tuple[float, int] | None:
-    """Return what trials are ordered by, the best first, of equal ones the earlier; None for one that has no place."""
-    value = final_value(record, metric) if record.outcome is Outcome.COMPLETE else None
-    return None if value is None else (-value if maximize else value, record.number)
+def configuration_of(record: TrialRecord) -> Group:
+    """Return what a trial shares with those of the same configuration under other seeds."""
+    return replicate_group(
+        config_id=record.config_id, source=record.source, model=record.config.model.name, key=record.key
+    )
+
+
+def by_value(value: float, *, maximize: bool, trial: int) -> tuple[float, int]:
+    """Return what configurations of one budget are ordered by, the best first: their mean, then their first trial."""
+    return (-value if maximize else value), trial
+
+
+class Standings:
+    """The complete configurations of a search, each with the mean of its seeds, kept up to date trial by trial."""
+
+    def __init__(self, *, metric: str, maximize: bool, records: Iterable[TrialRecord] = ()) -> None:
+        self._metric, self._maximize = metric, maximize
+        self._trials: dict[Group, dict[int, TrialRecord]] = {}
+        self._first: tuple[Place, Group] | None = None
+        for record in records:
+            self.enter(record)
+
+    def enter(self, record: TrialRecord) -> None:
+        """Take note of a trial; only a complete one with a finite value has a place."""
+        value = final_value(record, self._metric) if record.outcome is Outcome.COMPLETE else None
+        if value is None or not math.isfinite(value):
+            return
+        group = configuration_of(record)
+        self._trials.setdefault(group, {})[record.number] = record
+        at = self.place(group)
+        if self._first is None or at <= self._first[0]:
+            self._first = (at, group)
+        elif group == self._first[1]:  # its new seed is worse: another one may lead now
+            self._first = min((self.place(each), each) for each in self._trials)
+
+    def place(self, group: Group) -> Place:
+        """Return where a configuration stands: the largest budget first, then by the mean of its seeds."""
+        trials = self.trials(group)
+        protocol = trials[0].protocol
+        return (
+            -protocol.budget,
+            str(protocol),
+            *by_value(self.mean(group), maximize=self._maximize, trial=trials[0].trial),
+        )
+
+    def mean(self, group: Group) -> float:
+        """Return the mean of the metric over the seeds of a configuration."""
+        values = [final_value(record, self._metric) or 0.0 for record in self._trials[group].values()]
+        return math.fsum(values) / len(values)
+
+    def trials(self, group: Group) -> list[TrialRecord]:
+        """Return the complete trials of a configuration, the earliest first."""
+        return [self._trials[group][number] for number in sorted(self._trials[group])]
+
+    def has(self, record: TrialRecord) -> bool:
+        """Return whether a trial's configuration has a place."""
+        return configuration_of(record) in self._trials
+
+    def first(self) -> Group | None:
+        """Return the best configuration, None before one is complete."""
+        return None if self._first is None else self._first[1]
+
+    def in_order(self) -> list[Group]:
+        """Return the configurations, the best first."""
+        return sorted(self._trials, key=self.place)
 
 
 def best_first(records: Iterable[TrialRecord], *, metric: str, maximize: bool) -> list[TrialRecord]:
-    """Return the complete trials that have a value, the best first, of equal ones the earlier."""
-    found = [(at, record) for record in records if (at := place(record, metric=metric, maximize=maximize)) is not None]
-    return [record for _, record in sorted(found, key=lambda entry: entry[0])]
+    """Return the first complete trial of each configuration, the best configuration first."""
+    standings = Standings(metric=metric, maximize=maximize, records=records)
+    return [standings.trials(group)[0] for group in standings.in_order()]

@@ -8,7 +8,7 @@ from typing import Any
 from cifar_core.config import LAST_SEED
 from sweeps.errors import SweepError
 from sweeps.spec import Metric, Replicates
-from sweeps.study.best import best_first
+from sweeps.study.best import best_first, configuration_of
 from sweeps.study.proposers import Candidate
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -19,16 +19,17 @@ def can_be_confirmed(record: TrialRecord) -> bool:
 
 
 def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top: int) -> list[TrialRecord]:
-    """Return the trials of a search whose configurations may be the best, the most promising first.
+    """Return a trial of each configuration of a search that may be the best, the most promising first.
 
-    The best complete trial leads. Stopped ones follow that were, at their last epoch, at least as good as it was at
-    the same one: a pruner compares with whoever happened to be there first. Then come the other complete trials by
-    their value, and at last the other stopped ones, the furthest first.
+    The best complete configuration leads (see `sweeps.study.best`). Stopped ones follow that were, at their last epoch,
+    at least as good as it was at the same one: a pruner compares with whoever happened to be there first. Then come the
+    other complete ones in their order, and at last the other stopped ones, the furthest first. A configuration that was
+    tried under several seeds is one: its first complete trial stands for it, else the one that came furthest.
 
     Args:
         records: of the search.
         metric: what it looked at.
-        top: how many to return at most.
+        top: how many configurations to return at most.
     """
     sign = 1.0 if metric.goal == "maximize" else -1.0
 
@@ -41,9 +42,13 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
 
     usable = list(filter(can_be_confirmed, records))
     complete = best_first(usable, metric=metric.name, maximize=metric.goal == "maximize")
-    stopped = sorted(
-        (r for r in usable if r.outcome is Outcome.PRUNED), key=lambda r: (len(r.epochs), last(r)), reverse=True
-    )
+    known = set(map(configuration_of, complete))
+    stopped = []
+    pruned = (record for record in usable if record.outcome is Outcome.PRUNED)
+    for record in sorted(pruned, key=lambda r: (len(r.epochs), last(r)), reverse=True):
+        if configuration_of(record) not in known:
+            known.add(configuration_of(record))
+            stopped.append(record)
     if not complete:
         return stopped[:top]
     best = complete[0]
@@ -56,26 +61,25 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     return [best, *promising, *complete[1:], *others][:top]
 
 
-def replicates_of(chosen: Sequence[TrialRecord], wanted: Replicates) -> list[Candidate]:
-    """Return the runs that confirm configurations: of each the same new seeds, and what was stopped early whole first.
+def replicates_of(
+    chosen: Sequence[TrialRecord], wanted: Replicates, *, looked_at: Iterable[int] = ()
+) -> list[Candidate]:
+    """Return the runs that confirm configurations: the same new seeds of each, after full runs of those stopped early.
 
     Args:
-        chosen: trials of a search.
+        chosen: trials of a search, one a configuration.
         wanted: how many seeds.
+        looked_at: seeds that the search has trained with, or may yet: a new one is above them all.
 
     Raises:
         SweepError: the last one is larger than a seed can be.
     """
-    last_seed = max((record.config.seed for record in chosen), default=0) + wanted.seeds
-    if last_seed > LAST_SEED:
-        raise SweepError(f"seed {last_seed} would be the last one: the largest there is is {LAST_SEED}")
+    last_known = max((*looked_at, *(record.config.seed for record in chosen)), default=0)
+    if last_known + wanted.seeds > LAST_SEED:
+        raise SweepError(f"seed {last_known + wanted.seeds} would be the last one: the largest there is is {LAST_SEED}")
     whole = [_candidate(record, seed=record.config.seed) for record in chosen if record.outcome is not Outcome.COMPLETE]
     # Seed by seed: what is there when somebody looks, or stops it, compares all configurations alike.
-    new = [
-        _candidate(record, seed=record.config.seed + offset)
-        for offset in range(1, wanted.seeds + 1)
-        for record in chosen
-    ]
+    new = [_candidate(record, seed=last_known + offset) for offset in range(1, wanted.seeds + 1) for record in chosen]
     return whole + new
 
 

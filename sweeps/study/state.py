@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sweeps.study.best import final_value, place
+from sweeps.study.best import Standings, configuration_of, final_value
 from sweeps.study.folder import SweepFolder
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -81,7 +81,7 @@ class SweepState:
         self.slots = slots
         self.limit = limit
         self._records: dict[int, TrialRecord] = {}
-        self._best: tuple[tuple[float, int], TrialRecord] | None = None
+        self._standings = Standings(metric=metric, maximize=maximize)
         self._counts: Counter[Outcome] = Counter()
         for record in records:
             self.enter(record)
@@ -109,10 +109,8 @@ class SweepState:
         if before is not None:
             self._counts[before.outcome] -= 1
         self._counts[record.outcome] += 1
-        at = place(record, metric=self.metric, maximize=self.maximize) if record.rung is None else None
-        # A trial that is complete does not get worse: what follows, such as its test, leaves it at its place.
-        if at is not None and (self._best is None or at <= self._best[0]):
-            self._best = (at, record)
+        if record.rung is None:
+            self._standings.enter(record)
         return record.outcome.is_final and (before is None or not before.outcome.is_final)
 
     def count_slots(self, slots: int, *, now: float | None = None) -> None:
@@ -127,8 +125,28 @@ class SweepState:
         return final_value(record, self.metric)
 
     def best(self) -> TrialRecord | None:
-        """Return the best complete trial, None before there is one; of a ladder's rungs none: it chooses nothing."""
-        return None if self._best is None else self._best[1]
+        """Return the first complete trial of the best configuration; of a ladder's rungs none: it chooses nothing."""
+        first = self._standings.first()
+        return None if first is None else self._standings.trials(first)[0]
+
+    def best_value(self) -> float | None:
+        """Return what `best` is the best by: the mean of the metric over its configuration's seeds in the search."""
+        first = self._standings.first()
+        return None if first is None else self._standings.mean(first)
+
+    def new_seeds(self) -> list[TrialRecord]:
+        """Return the replicates that confirm: not the runs under a seed that the search looked at for that one."""
+        looked_at = {(configuration_of(record), record.config.seed) for record in self._records.values()}
+        return [record for record in self.replicates if (configuration_of(record), record.config.seed) not in looked_at]
+
+    def confirmed(self) -> tuple[TrialRecord, float, int] | None:
+        """Return the best confirmed configuration: its first replicate, the mean of its new seeds, their number."""
+        standings = Standings(metric=self.metric, maximize=self.maximize, records=self.new_seeds())
+        first = standings.first()
+        if first is None:
+            return None
+        trials = standings.trials(first)
+        return trials[0], standings.mean(first), len(trials)
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many trials there are of each outcome that one has."""

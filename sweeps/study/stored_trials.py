@@ -99,6 +99,8 @@ class RecordsOf:
             "study": self._study_name,
             "first_number": self._attributes.get(FIRST_NUMBER, 0),
         }
+        if "rung" not in attributes:
+            of_study["metric"] = self._attributes.get("metric", "val_accuracy")
         try:
             return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
         except (KeyError, ValueError, TypeError) as error:

@@ -37,12 +37,16 @@ COLUMNS = (
     "git_sha",
     "started",
     "best_val_accuracy",
+    "metric",
+    "metric_value",
+    "confirmed",
     "reduced",
     "reused_from",
 )
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
-`rank`, `val_std`, `replicates`, `ci_low`, `ci_high` and `search_accuracy` are empty until the leaderboard fills them.
+`metric` is what a search looked at, and `metric_value` its value after the last epoch. `rank`, `val_std`, `replicates`,
+`ci_low`, `ci_high`, `search_accuracy` and `confirmed` are empty until the leaderboard fills them.
 """
 
 LAST_COLUMNS = (
@@ -70,6 +74,7 @@ REAL_NUMBERS = (
     "images_per_second",
     "parameters_millions",
     "best_val_accuracy",
+    "metric_value",
 )
 
 
@@ -88,6 +93,8 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             columns[name] = pd.Series(values, dtype="Int64")
         elif name in REAL_NUMBERS:
             columns[name] = pd.Series(values, dtype="float64")
+        elif name == "confirmed":
+            columns[name] = pd.Series(values, dtype="boolean")
         elif _are_numbers(values):
             whole = all(isinstance(value, int) for value in values if value is not None)
             columns[name] = pd.Series(values, dtype="Int64" if whole else "float64")
@@ -119,9 +126,13 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
     done = tags.get("epochs_done", metrics.get("epochs"))
     started = datetime.fromtimestamp(run.start_ms / 1000, UTC)
     protocol = recorded_protocol(tags, run.params)
+    # A ladder orders its rungs, it does not search.
+    metric = None if "rung" in tags else tags.get("metric", "val_accuracy")
     return {name: value for name, value in params.items() if name not in taken} | {
         **{name: tags.get(name) for name in _TAG_COLUMNS},
         **{name: metrics.get(name) for name in _METRIC_COLUMNS},
+        "metric": metric,
+        "metric_value": None if metric is None else metrics.get(metric),
         "trial": int(tags["trial"]),
         "run_id": run.run_id,
         "status": tags.get("outcome"),
@@ -154,8 +165,11 @@ _METRIC_COLUMNS = (
 
 OF_A_ROW = Wanted(
     tags=frozenset(
-        {*_TAG_COLUMNS, CONFIG, "trial", "outcome", "epochs_done", "seed", "protocol", "place", "replicate_of"}
+        {
+            *(*_TAG_COLUMNS, CONFIG, "trial", "outcome", "epochs_done", "seed", "protocol", "place"),
+            *("metric", "replicate_of"),
+        }
     ),
-    metrics=frozenset({*_METRIC_COLUMNS, "epochs"}),
+    metrics=frozenset({*_METRIC_COLUMNS, "epochs", "val_loss", "train_loss", "train_accuracy"}),
 )
 """What `row_of` reads of a run."""

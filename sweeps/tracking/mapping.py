@@ -79,6 +79,7 @@ TAGS = (
     "came_from",
     "reduced",
     "measured_on",
+    "metric",
     "replicate_of",
     "reused_from",
     "error",
@@ -180,6 +181,8 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "epochs_done": str(len(record.epochs)),
         "protocol": str(record.protocol),
         **_rung_tags(record.rung),
+        # Of the others nothing is said: a record from before this tag is in step as it is.
+        "metric": None if record.metric == "val_accuracy" else record.metric,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,
         "error": record.error,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweeps.formatting import duration, number, percent, value_text
+from sweeps.formatting import duration, metric_cell, metric_heading, number, percent, value_text
 from sweeps.report.page.content import Content, mark_of_row
 from sweeps.report.page.scale import plain
 from sweeps.report.page.text import safe, scroll_box
@@ -67,6 +67,7 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
         "rank": _whole("rank"),
         "trial": lambda row: (_trial_button(row), float(row["trial"])),
         "status": lambda row: (safe(row["status"]), str(row["status"])),
+        **_metric_column(content),
         "val acc %": _accuracy,
         "± sd": _percent("val_std"),
         "runs": _whole("replicates"),
@@ -80,6 +81,14 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
         name = varied.name if varied.name not in columns else varied.path
         columns[name] = _configured(varied.path)
     return columns
+
+
+def _metric_column(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]:
+    """Return the column that rows are ranked by where that is another metric than the validation accuracy."""
+    metric = content.state.metric
+    if metric == "val_accuracy":
+        return {}
+    return {metric_heading(metric): _real("metric_value", lambda value: metric_cell(metric, value))}
 
 
 def _trial_button(row: Mapping[str, Any]) -> str:

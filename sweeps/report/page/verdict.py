@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.formatting import accuracy, describe, duration, percent, plural, value_text
+from sweeps.formatting import accuracy, describe, duration, metric_text, percent, plural, value_text
 from sweeps.report.page.clock import clock_of, lanes_of, spans_of
 from sweeps.report.page.content import Content
 from sweeps.report.page.text import sentence
@@ -33,8 +33,16 @@ def _search(content: Content) -> str:
     sure = _how_sure(first, ranked[1:], sweep=content.state.sweep)
     tested = first["test_accuracy"]
     sealed = "" if tested is None else f"; on the sealed test images it has {accuracy(tested)}"
-    value = accuracy(first["val_accuracy"])
-    return f"The best is {_named(content, first)} with {value} validation accuracy, {sure}{sealed}."
+    return f"The best is {_named(content, first)} with {_result(first)}, {sure}{sealed}."
+
+
+def _result(row: Mapping[str, Any]) -> str:
+    """Return what a row is ranked by, in words, and its validation accuracy."""
+    shown = "" if row["val_accuracy"] is None else f"{accuracy(row['val_accuracy'])} validation accuracy"
+    metric = row["metric"] or "val_accuracy"
+    if metric == "val_accuracy" or row["metric_value"] is None:
+        return shown
+    return f"{metric} {metric_text(metric, row['metric_value'])}" + (f" ({shown})" if shown else "")
 
 
 def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, sweep: str) -> str:
@@ -43,7 +51,7 @@ def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, 
         if first["ci_low"] is None
         else f" (95 % interval {percent(first['ci_low'])} to {percent(first['ci_high'])} %)"
     )
-    if first["search_accuracy"] is None:
+    if not first["confirmed"]:
         seeds = int(first["replicates"] or 1)
         of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "of one seed, the one that the search chose by"
         return f"{of}{interval}: not confirmed, `sweeps replicate {sweep}` would say whether it holds"
@@ -52,9 +60,9 @@ def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, 
         return f"{said}: a single one tells it apart from no other"
     alike = [row for row in others if row["rank"] == first["rank"]]
     if alike:
-        names = sentence(f"trial {row['trial']} ({accuracy(row['val_accuracy'])})" for row in alike[:3])
+        names = sentence(f"trial {row['trial']} ({_result(row)})" for row in alike[:3])
         return f"{said}, and cannot be told apart from {names}"
-    if not any(row["search_accuracy"] is not None for row in others):
+    if not any(row["confirmed"] for row in others):
         return f"{said}; no other was confirmed, so that nothing says it beats them"
     return f"{said}, and it is ahead of all others that were confirmed (Welch's t-test, Holm's procedure, 5 % level)"
 
@@ -104,8 +112,12 @@ def _way(content: Content) -> str:
     clock, lanes = clock_of(spans), lanes_of(spans)
     took = f", in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}" if spans else ""
     is_so_far = "So far it ran" if content.is_running else "It ran" if content.is_ladder else "It was found among"
-    confirming = Counter(record.outcome for record in content.replicates)
-    runs = f"; {plural(sum(confirming.values()), 'confirming run')} followed under new seeds" if confirming else ""
+    new = len(content.state.new_seeds())
+    runs = f"; {plural(new, 'confirming run')} followed under new seeds" if new else ""
+    if whole := len(content.replicates) - new:
+        runs += (
+            f"; {plural(whole, 'trial')} that the search had stopped {'was' if whole == 1 else 'were'} trained whole"
+        )
     what = (
         ""
         if content.is_ladder or not content.varied

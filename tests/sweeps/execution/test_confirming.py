@@ -113,12 +113,28 @@ def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path
     # Should one of these win, its first full length is the search's own seed, and no confirmation.
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         database.execute(
-            "UPDATE latest_metrics SET value = 0.9 WHERE key = 'val_accuracy' AND run_uuid IN "
+            "UPDATE latest_metrics SET value = 0.001 WHERE key = 'train_loss' AND run_uuid IN "
             "(SELECT run_uuid FROM tags WHERE key = 'replicate_of' AND value = ?)",
             [str(stopped[0].trial)],
         )
         database.commit()
     assert find_weights(MlflowReader(runs), "tiny", runs=runs).run == f"tiny-{stopped[0].trial:03d}-s1"
+
+
+def test_seeds_that_the_search_tried_confirm_nothing_and_top_counts_configurations(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    seeds = {"optimizer.lr": {"values": [0.01, 0.05]}, "seed": {"values": [0, 1, 2]}}
+
+    result = run(tmp_path, runs, cli, **(GRID | {"parameters": seeds}), replicates={"top": 2, "seeds": 2})
+
+    assert result.exit_code == 0, result.output
+    state = read_state(runs, "tiny")
+    assert {(r.config.optimizer.lr, r.config.seed) for r in state.replicates} == {
+        (rate, seed) for rate in (0.01, 0.05) for seed in (3, 4)
+    }
+    assert {r.reused_from for r in state.replicates} == {None}
+    assert list(sweeps.leaderboard("tiny", runs=runs)["replicates"]) == [2, 2]
 
 
 def test_an_interrupted_replicate_goes_on(tmp_path: Path, runs: Path, cli: Cli) -> None:

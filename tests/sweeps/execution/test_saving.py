@@ -29,7 +29,7 @@ from sweep_fakes import Cli, book, epoch, next_trial, own_net, tiny, write_yaml,
 import sweeps
 from cifar_core.data import CLASS_NAMES, load_training_images, training_fingerprint
 from sweeps.cli.main import sweeps as command
-from sweeps.execution.checkpoints import CleanUp, clean_up
+from sweeps.execution.checkpoints import CleanUp
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.spec import load_spec
 from sweeps.study import SweepCheckpoints, SweepFolder, read_state
@@ -103,28 +103,30 @@ class TestKeep:
 
         assert len(list(recorded_runs.glob("sweeps/tiny/checkpoints/*/state.pt"))) == kept
 
-    def test_of_a_search_by_loss_those_of_the_most_accurate_stay_too_the_largest_budget_first(
+    def test_they_are_those_of_the_best_configurations_by_the_searchs_metric_the_largest_budget_first(
         self, tmp_path: Path
     ) -> None:
         loss = {"name": "val_loss", "goal": "minimize"}
-        plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(metric=loss, keep={"best": 1}))))
-        ledger = book(tmp_path / "runs").open()
-        made = next_trial(ledger)
+        plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(metric=loss, keep={"best": 2}))))
+        made = next_trial(book(tmp_path / "runs").open())
+        ends = [(0.25, 2, "a"), (0.125, 2, "a"), (0.1875, 2, "b"), (0.1875, 2, "c"), (0.01, 1, "d"), (0.3, 2, "e")]
         records = [
             replace(
-                made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE,
-                epochs=(replace(epoch(1, accuracy), val_loss=loss),),
-                config=made.config.model_copy(update={"epochs": epochs}),
+                made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE, config_id=config_id,
+                epochs=(replace(epoch(1, 0.9 - loss), val_loss=loss),),
+                config=made.config.model_copy(update={"epochs": epochs, "seed": number}),
             )
-            for number, (loss, accuracy, epochs) in enumerate([(0.1, 0.3, 2), (0.2, 0.4, 2), (0.3, 0.9, 1), (1, 0, 2)])
+            for number, (loss, epochs, config_id) in enumerate(ends)
         ]  # fmt: skip
         folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in records:
             (folder.checkpoints / record.key).mkdir(parents=True)
+        cleaning = CleanUp(records[:-1], plan=plan, checkpoints=SweepCheckpoints(folder))
 
-        clean_up(records[-1], records=records, plan=plan, checkpoints=SweepCheckpoints(folder))
+        cleaning.on_change(records[-1])
 
-        assert [(folder.checkpoints / record.key).exists() for record in records] == [True, True, False, False]
+        # Both seeds of a, whose mean is 0.1875 too; of the three that are equal the two that began first.
+        assert [(folder.checkpoints / record.key).exists() for record in records] == [True] * 3 + [False] * 3
 
     def test_of_trials_that_end_one_after_the_other_the_best_keep_their_weights_those_of_earlier_starts_too(
         self, tmp_path: Path
@@ -132,9 +134,12 @@ class TestKeep:
         plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(keep={"best": 2}))))
         made = next_trial(book(tmp_path / "runs").open())
         ends = [
-            replace(made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE, epochs=(epoch(1, accuracy),))
+            replace(
+                made, key=f"{number:016x}", config_id=f"{number:016x}", number=number, outcome=Outcome.COMPLETE,
+                epochs=(epoch(1, accuracy),),
+            )
             for number, accuracy in enumerate([0.5, 0.2, 0.4, 0.1, 0.6, 0.3])
-        ]
+        ]  # fmt: skip
         folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in ends:
             (folder.checkpoints / record.key).mkdir(parents=True)

@@ -127,6 +127,29 @@ class TestRanks:
         assert list(frame["replicates"]) == [1, 1]
         assert ranks(query_leaderboard(reader, each_run=True)) == [(0, 1), (2, 1), (1, 2)]
 
+    def test_a_result_taken_over_stands_behind_the_one_that_was_trained_whichever_began_first(self) -> None:
+        for started in ("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z"):
+            taken = row(0, 0.8, run_id="taken", key="key", config_id="c", reused_from="run-1", started=started)
+            trained = row(1, 0.8, sweep="second", key="key", config_id="c", train_seconds=70.0)
+            (found,) = query_leaderboard(RowReader(taken, trained)).to_dict(orient="records")
+
+            assert (found["run_id"], found["train_seconds"], found["replicates"]) == ("run-1", 70.0, 1)
+
+    def test_a_search_by_a_loss_ranks_by_it_and_of_equal_ones_the_earlier(self) -> None:
+        def of(trial: int, accuracy: float, loss: float | None, **changes: Any) -> dict[str, Any]:
+            changes = {"train_seconds": 60.0 - trial, "key": f"{9 - trial}"} | changes
+            return row(trial, accuracy, metric="val_loss", metric_value=loss, **changes)
+
+        rows = [of(0, 0.9, 1.5), of(1, 0.5, 1.25), of(2, 0.6, 1.25), of(3, 0.7, math.inf), of(4, 0.7, None)]
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame)[:3] == [(1, 1), (2, 2), (0, 3)]
+        assert set(frame["rank"][3:]) == {pd.NA}
+        assert (frame.loc[0, "metric_value"], frame.loc[0, "val_accuracy"]) == (1.25, 0.5)
+        assert "is ranked by it" in " ".join(printed(frame).split())
+        (board,) = [line for line in printed(frame).splitlines() if "quick-001" in line]
+        assert "1.250" in board
+
     def test_a_configuration_ranks_by_the_mean_of_its_seeds_not_by_its_luckiest(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
         frame = query_leaderboard(RowReader(*rows, row(3, 0.40)))
@@ -184,7 +207,10 @@ class TestRanks:
         frame = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
 
         assert (frame.loc[0, "rank"], frame.loc[0, "status"], frame.loc[0, "replicates"]) == (1, "complete", 2)
-        assert (frame.loc[0, "val_accuracy"], frame.loc[0, "search_accuracy"]) == (pytest.approx(0.45), 0.5)
+        assert frame.loc[0, "val_accuracy"] == pytest.approx(0.45)
+        # 0.5 is of its full length, which the search never saw.
+        assert pd.isna(frame.loc[0, "search_accuracy"])
+        assert frame.loc[0, "confirmed"]
 
     def test_one_seed_shares_no_rank(self) -> None:
         alone = (row(0, 0.9), *replicates(0, 0.70), row(1, 0.9), *replicates(1, 0.69))

@@ -70,8 +70,25 @@ class TestWhatIsConfirmed:
         assert chosen(*(trial(index, 0.9, outcome=outcome) for index, outcome in enumerate(outcomes))) == []
         assert chosen(trial(0, outcome=Outcome.PRUNED)) == []
 
+    def test_a_configuration_under_several_seeds_is_one_and_stands_by_their_mean(self) -> None:
+        def of(number: int, config_id: str, *accuracies: float, **changes: Any) -> TrialRecord:
+            return trial(number, *accuracies, config_id=config_id, **changes)
+
+        a, b = of(0, "a", 0.9), of(1, "b", 0.6)
+        records = (a, b, of(2, "a", 0.1), of(3, "b", 0.5), of(4, "a", 0.2, outcome=Outcome.PRUNED), pruned(5, 0.1))
+
+        assert chosen(*records) == [1, 0, 5]
+        assert chosen(*records, top=2) == [1, 0]
+        stopped = (of(6, "c", 0.2, outcome=Outcome.PRUNED), of(7, "c", 0.2, 0.3, outcome=Outcome.PRUNED))
+        assert chosen(*stopped) == [7]
+
 
 class TestTheRunsThatConfirm:
+    def test_their_seeds_are_above_all_that_the_search_has_looked_at_or_may_yet(self) -> None:
+        found = replicates_of([trial(0, 0.5), trial(1, 0.4)], Replicates(top=2, seeds=2), looked_at=[0, 8, 3])
+
+        assert [(each.replicate_of, each.config.seed) for each in found] == [(0, 9), (1, 9), (0, 10), (1, 10)]
+
     def test_seeds_past_the_largest_one_are_refused(self) -> None:
         late = trial(0, 0.5)
         late = replace(late, config=late.config.model_copy(update={"seed": LAST_SEED - 1}))
