@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +176,14 @@ def escaped(name: str) -> str:
     """Return a file's name to print and to store: what is not UTF-8, or moves a cursor, as `\\xff` or `\\x1b`."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def listed(words: Iterable[str], *, most: int | None = None) -> str:
+    """Return words with commas and an `and` between them; of more than `most` the first ones and how many more."""
+    words = list(words)
+    if most is not None and len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def value_text(value: Any) -> str:

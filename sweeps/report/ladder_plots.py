@@ -51,9 +51,8 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     height = 1.35 + 0.62 * rows
     figure = Figure(figsize=(13, height), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.2, 0.85 / height, 0.3, 0.62 * rows / height))
-    accuracy = {(rung.rung, rung.reduced): rung.accuracy for rung in comparisons}
     for row, rung in enumerate(comparisons):
-        _draw_rung(axes, rung, row=row, before=accuracy.get((rung.parent or "", rung.reduced)))
+        _draw_rung(axes, rung, row=row)
         _write_rung(axes, rung, row=row)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
@@ -83,13 +82,14 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     return figure
 
 
-def _draw_rung(axes: Axes, rung: RungComparison, *, row: int, before: float | None) -> None:
+def _draw_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     if rung.accuracy is None:
         return
     colour, value = COLOURS[rung.finding], 100 * rung.accuracy
-    if before is not None:
-        axes.plot([100 * before, value], [row, row], color=GREY, linewidth=1, zorder=2)
-        axes.plot([100 * before], [row], color=GREY, marker="|", markersize=11, zorder=2)
+    if rung.before is not None:
+        before = 100 * rung.before
+        axes.plot([before, value], [row, row], color=GREY, linewidth=1, zorder=2)
+        axes.plot([before], [row], color=GREY, marker="|", markersize=11, zorder=2)
     if rung.ci_low is not None and rung.ci_high is not None:
         style = "solid" if rung.reduced is None else (0, (2, 1.2))
         ends = [100 * rung.ci_low, 100 * rung.ci_high]

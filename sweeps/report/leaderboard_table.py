@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.formatting import (
     accuracy,
     duration,
+    listed,
     metric_cell,
     metric_heading,
     number,
@@ -121,9 +122,11 @@ def remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]
         said.append(f"{hidden} of {hidden + shown} rows hidden")
     if left_out:
         said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
-    protocols = len(frame.loc[frame["rank"].notna(), ["protocol", "metric"]].drop_duplicates())
+    ranked = frame[frame["rank"].notna()]
+    protocols = len(ranked[["protocol", "metric"]].drop_duplicates())
+    tested = "; those by test accuracy stand last" if ranked["val_accuracy"].isna().nunique() > 1 else ""
     if protocols > 1:
-        said.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first")
+        said.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first{tested}")
     if metrics := sorted(set(frame.loc[frame["rank"].notna(), "metric"].dropna()) - {"val_accuracy"}):
         said.append(f"a search that looks at {' or '.join(metrics)} is ranked by it")
     if (frame["rank"].notna() & frame["val_accuracy"].isna() & frame["metric"].isna()).any():
@@ -140,12 +143,19 @@ def _confirmations(frame: pd.DataFrame) -> list[str]:
     """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
     best: list[dict[Any, Any]] = frame[frame["rank"] == 1].to_dict(orient="records")
     remarks = [_confirmation(row) for row in best if row["confirmed"] is True and _is_missing(row["replicate_of"])]
-    alike = [_trial(row) for row in best if not _is_missing(row["val_std"]) and _is_missing(row["replicate_of"])]
-    if len(alike) > 1 and len({row["protocol"] for row in best}) == 1:
-        remarks.append(
-            f"{' and '.join(alike)} cannot be told apart: they share the rank (Welch's t-test against the best mean, "
-            "Holm's procedure, 5 % level)"
-        )
+    groups: dict[str, list[dict[Any, Any]]] = {}
+    for row in best:
+        if _is_missing(row["replicate_of"]):
+            groups.setdefault(row["protocol"], []).append(row)
+    for rows in groups.values():
+        alike = list(dict.fromkeys(_trial(row) for row in rows))
+        if len(alike) > 1:
+            several = all((_real(row["replicates"]) or 1) > 1 for row in rows)
+            test = "Welch's t-test" if several else "a test of the shares of right answers"
+            remarks.append(
+                f"{listed(alike, most=6)} cannot be told apart: they share the rank ({test} against the best mean, "
+                "Holm's procedure, 5 % level)"
+            )
     return remarks
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.results.comparison import Finding, RungComparison, compare_rungs
+    from sweeps.results.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
     from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
     from sweeps.results.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS, compare_answers
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
@@ -29,6 +29,8 @@ __all__ = [
     "RungComparison",
     "RungRun",
     "RungRuns",
+    "alike_to_first",
+    "by_protocol",
     "compare_answers",
     "compare_rungs",
     "confirming_keys",
@@ -55,6 +57,8 @@ __getattr__, __dir__ = lazy_face(
         "Recipe": "rungs",
         "RungRun": "rungs",
         "RungRuns": "rungs",
+        "alike_to_first": "comparison",
+        "by_protocol": "comparison",
         "compare_answers": "pairs",
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",

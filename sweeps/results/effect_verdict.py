@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweeps.formatting import listed
 from sweeps.results.effect_data import LEAST_TRIALS, Stage
 from sweeps.results.effect_estimate import Estimate
 from sweeps.results.effect_levels import Factor
@@ -70,7 +71,7 @@ def judge(
         word: [label for label, share in zip(labels, side.mean(axis=0), strict=True) if share >= SURE]
         for word, side in (("better", gains > 0), ("worse", gains < 0))
     }
-    said = [f"{_listed(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in clear.items() if of]
+    said = [f"{listed(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in clear.items() if of]
     if said:
         return Ruling(verdict=f"{', '.join(said)} than the average, sure", is_sure=True)
     worst = int(gains.mean(axis=0).argmin())
@@ -123,7 +124,7 @@ def method_in_words(stages: Sequence[Stage], *, unit: str) -> str:
     if stages[0].epoch is not None:
         where = f"Trials are compared after epoch {stages[0].epoch}, the earliest at which one of them ended"
         later = [str(stage.epoch) for stage in stages[1:]]
-        where += f", and from there on in steps, after epoch {_listed(later)}." if later else "."
+        where += f", and from there on in steps, after epoch {listed(later)}." if later else "."
     return (
         f"{where} Effects come from a Bayesian analysis of variance (Gelman 2005): they add up, and each parameter has "
         "a variance of its own; intervals hold 95 % of the posterior, sure is 99 % of it, and trials are counted that "
@@ -142,10 +143,6 @@ def _bound(value: float, unit: str) -> str:
     """Return the first round amount that is not below the value."""
     step = 0.1 if unit == "points" else 0.01
     return _amount(max(math.ceil(value / step), 1) * step, unit)
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _amount(value: float, unit: str) -> str:

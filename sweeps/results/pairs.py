@@ -90,8 +90,8 @@ class PairComparison:
     """In points, under each common seed, where these are too few for a test."""
 
 
-def compare_with_parent(rung: RungRuns, recorded: Mapping[tuple[str, str | None], RungRuns]) -> PairComparison:
-    """Return how a rung compares to the one it comes from, by name and budget of `recorded`; recipes yet untested."""
+def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairComparison:
+    """Return how a rung compares to the one it comes from, under its budget; recipes yet untested."""
 
     def refused(reason: str) -> PairComparison:
         return PairComparison(words=lambda _points, _shown: reason)
@@ -100,9 +100,9 @@ def compare_with_parent(rung: RungRuns, recorded: Mapping[tuple[str, str | None]
         return refused(f"no result: {rung.status}")
     if rung.parent is None:
         return refused("nothing is left out" if rung.name == WHOLE else "the ladder starts here")
-    parent = recorded.get((rung.parent, rung.reduced))
+    parent = rung.parent_among(recorded)
     if parent is None:
-        there = any(name == rung.parent for name, _ in recorded)
+        there = any(each.name == rung.parent for each in recorded)
         return refused(f"not compared: {'different budgets' if there else f'{rung.parent} is not recorded here'}")
     if parent.measured_on is not rung.measured_on:
         return refused(f"not compared: {parent.name} was measured on {parent.measured_on} images")
@@ -143,13 +143,13 @@ def _recipes_compared(pairs: list[tuple[float, float]], *, seeds: int) -> PairCo
     )
 
 
-def with_recipes_tested(rungs: Sequence[RungRuns], comparisons: Sequence[PairComparison]) -> list[PairComparison]:
-    """Return the comparisons with a test of each that is of recipes."""
+def with_recipes_tested(budgets: Sequence[int], comparisons: Sequence[PairComparison]) -> list[PairComparison]:
+    """Return the comparisons, each under its budget, with a test of each that is of recipes."""
     tested = list(comparisons)
-    families: dict[str | None, list[int]] = {}
-    for index, (rung, comparison) in enumerate(zip(rungs, comparisons, strict=True)):
+    families: dict[int, list[int]] = {}
+    for index, (budget, comparison) in enumerate(zip(budgets, comparisons, strict=True)):
         if comparison.recipes:
-            families.setdefault(rung.reduced, []).append(index)
+            families.setdefault(budget, []).append(index)
     for family in families.values():
         spreads = [spread_of(comparisons[index].differences) for index in family]
         is_moderated = len(family) >= MODERATED_FROM

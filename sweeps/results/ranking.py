@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cifar_core.config import TEST_IMAGES
 from sweeps.formatting import is_accuracy
 from sweeps.identity import Protocol, replicate_group
-from sweeps.results.statistics import CONFIDENCE, holm_levels, student_interval, welch_test, wilson_interval
+from sweeps.results.rungs import RungRuns, budget_of, budgets_of
+from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.study import by_value
 from sweeps.trial_record import Outcome
 
@@ -50,6 +52,8 @@ class _Configuration:
 
     runs: list[Row]
     rank: int | None = None
+    p_holm: float | None = None
+    """Of the test against the first of its protocol; None of that one, and where nothing was tested."""
 
     @cached_property
     def complete(self) -> list[Row]:
@@ -91,6 +95,14 @@ class _Configuration:
         return _mean([_measured(row) for row in self.seeds])
 
     @property
+    def can_share(self) -> bool:
+        """Whether a test says which others it cannot be told apart from: no search chose it by these runs.
+
+        A single confirming seed tells nothing apart. A rung's single run does, as one network.
+        """
+        return len(self.confirming) > 1 or self.shown["rung"] is not None
+
+    @property
     def compared_with(self) -> tuple[str, str]:
         """What configurations have in common that rank against each other: images and budget, and a search's metric."""
         return self.shown["protocol"], _metric(self.shown)
@@ -109,13 +121,14 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     finite value count. Configurations without one follow without a rank.
 
     A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its
-    like: all that train on as many images stand in a protocol of their own, below the others, whatever their epochs,
-    since a rung may change these. That orders them and selects nothing: none of them is a search's best.
+    like: all that train on as many images under one budget stand in a protocol of their own, below the others, whatever
+    their epochs, since a rung may change these. That orders them and selects nothing: none of them is a search's best.
 
     Where a configuration was confirmed, by replicates under seeds that its search did not look at, mean and rank come
     from these alone, and `search_accuracy` is what the search saw. Confirmed configurations stand before all that are
-    not. Those that the data cannot tell apart from the best of them share its rank: Welch's t-test against the best,
-    at the 5 % level by Holm's procedure.
+    not. Those that the data cannot tell apart from the best of them share its rank, and so on with the rest: Welch's
+    t-test against the best, at the 5 % level by Holm's procedure (`p_holm`). So do rungs of a ladder; of single runs
+    the shares of right answers are tested.
 
     `replicates` is the number of seeds, `val_std` their sample standard deviation; `ci_low` to `ci_high` is Student's
     95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on the images that it is
@@ -126,7 +139,7 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for configuration in _ordered(frame):
         seeds = configuration.seeds
-        row = {**configuration.shown, "rank": configuration.rank, "replicate_of": None}
+        row = {**configuration.shown, "rank": configuration.rank, "p_holm": configuration.p_holm, "replicate_of": None}
         if seeds:
             row |= _interval(seeds)
             row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
@@ -167,12 +180,11 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
     for row in rows:
         group = (row["protocol"], _metric(row), _group_of(row))
         groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
-    protocols = {text: Protocol.parse(text) for text, *_ in groups}
-    budgets = {text: protocol.budget if protocol else 0 for text, protocol in protocols.items()}
+    budgets = {text: _budget(text) for text, *_ in groups}
 
     def place(configuration: _Configuration) -> tuple[Any, ...]:
         row = configuration.shown
-        protocol = (-budgets[row["protocol"]], *configuration.compared_with)
+        protocol = (budgets[row["protocol"]], *configuration.compared_with)
         if configuration.seeds:
             unconfirmed = not configuration.confirming
             return 0, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
@@ -188,23 +200,35 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
             ranked.append(configuration)
             configuration.rank = len(ranked)
     for ranked in places.values():
-        for configuration in _tied_with_the_best([each for each in ranked if each.confirming]):
-            configuration.rank = 1
+        _share_ranks([each for each in ranked if each.can_share])
     return sorted(ordered, key=lambda each: (*place(each)[:3], each.rank) if each.seeds else place(each)[:1])
 
 
-def _tied_with_the_best(confirmed: Sequence[_Configuration]) -> list[_Configuration]:
-    """Return the configurations that the data cannot tell apart from the first, which has the best mean.
+def _share_ranks(ranked: Sequence[_Configuration]) -> None:
+    """Give those that the data cannot tell apart from the first its rank, and go on with the rest of them."""
+    rest = list(ranked)
+    while len(rest) > 1:
+        first, *others = rest
+        groups = [[_measured(row) for row in each.seeds] for each in rest]
+        p_values = apart_from_first(groups, images=_images(first.shown) if is_accuracy(_metric(first.shown)) else None)
+        rest = []
+        for each, p_value in zip(others, p_values, strict=True):
+            if first is ranked[0]:
+                each.p_holm = p_value
+            if p_value > 1 - CONFIDENCE:
+                each.rank = first.rank
+            else:
+                rest.append(each)
 
-    One seed tells nothing apart, and shares nothing: such a configuration keeps its place.
-    """
-    if not confirmed or len(confirmed[0].confirming) < 2:
-        return []
-    confirmed = [each for each in confirmed if len(each.confirming) > 1]
-    first, *others = ([_measured(row) for row in each.confirming] for each in confirmed)
-    p_values = [welch_test(first, other) for other in others]
-    levels = holm_levels(p_values, alpha=1 - CONFIDENCE)
-    return [each for each, p_value, level in zip(confirmed[1:], p_values, levels, strict=True) if p_value > level]
+
+def _budget(protocol: str) -> tuple[float, ...]:
+    """Return what protocols are ordered by, the largest budget first; those of test images come last."""
+    if (parsed := Protocol.parse(protocol)) is not None:
+        return 0, -parsed.budget
+    if not protocol.startswith(TESTED_ON):
+        return 0, 0
+    train_images, *epochs = map(int, re.findall(r"\d+", protocol.removeprefix(TESTED_ON)))
+    return 1, -train_images, -(epochs[0] / epochs[1] if epochs else 1.0)
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:
@@ -212,20 +236,46 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     # A column at a time: ten thousand rows have half a million cells.
     columns = [values.astype(object).where(values.notna(), None).tolist() for _, values in frame.items()]
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
-    tested = {text: _tested_protocol(text) for text in {row["protocol"] for row in rows}}
-    for row in rows:
-        # A search by another metric is ranked by that, also where it sets no images aside.
-        if row["metric"] is None and (told := tested[row["protocol"]]) is not None:
-            row["protocol"] = told + (", under a reduced budget" if row["reduced"] else "")
+    # A search by another metric is ranked by that, also where it sets no images aside.
+    tested = [row for row in rows if row["metric"] is None and _is_tested_only(row["protocol"])]
+    for row, protocol in zip(tested, _tested_protocols(tested), strict=True):
+        row["protocol"] = protocol
     return rows
 
 
-def _tested_protocol(text: str) -> str | None:
-    """Return the protocol that runs without validation images are ranked under; None where there are some."""
+def _is_tested_only(text: str) -> bool:
     protocol = Protocol.parse(text)
-    if protocol is None or protocol.validation_images:
-        return None
-    return f"{TESTED_ON}, trained on {protocol.train_images}"
+    return protocol is not None and not protocol.validation_images
+
+
+def _tested_protocols(rows: Sequence[Row]) -> list[str]:
+    """Return the protocol that each run without validation images is ranked under."""
+    kinds = list(dict.fromkeys((row["sweep"], row["rung"], row["reduced"], row["protocol"]) for row in rows))
+    runs = [
+        RungRuns(
+            name=f"{sweep}/{rung}",
+            index=0,
+            parent=None,
+            change="",
+            reduced=reduced,
+            budget=budget_of(reduced, text),
+            runs=(),
+        )
+        for sweep, rung, reduced, text in kinds
+    ]
+    first: dict[int, RungRuns] = {}
+    names = {}
+    for kind, run, number in zip(kinds, runs, budgets_of(runs), strict=True):
+        budget = first.setdefault(number, run).budget
+        protocol = Protocol.parse(kind[3])
+        assert protocol is not None
+        name = f"{TESTED_ON}, trained on {protocol.train_images}"
+        if run.reduced is not None:
+            name += ", under a reduced budget"
+            if budget is not None and budget.share != 1:
+                name += f" (epochs as {budget.epochs} of {budget.full_epochs})"
+        names[kind] = name
+    return [names[row["sweep"], row["rung"], row["reduced"], row["protocol"]] for row in rows]
 
 
 def _counts(row: Row) -> bool:
@@ -264,9 +314,8 @@ def _interval(seeds: Sequence[Row]) -> Row:
     accuracies = [_accuracy(row) for row in seeds]
     if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
         return cells
-    protocol = Protocol.parse(seeds[0]["protocol"])
     is_tested = seeds[0]["val_accuracy"] is None
-    images = TEST_IMAGES if is_tested else protocol.validation_images if protocol is not None else 0
+    images = _images(seeds[0])
     if len(seeds) > 1:
         deviation, low, high = student_interval(accuracies)
         # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
@@ -275,6 +324,12 @@ def _interval(seeds: Sequence[Row]) -> Row:
         low, high = wilson_interval(accuracies[0], images=images)
         cells |= {"ci_low": low, "ci_high": high}
     return cells
+
+
+def _images(row: Row) -> int:
+    """Return how many images a run is ranked by; 0 where that is not known."""
+    protocol = Protocol.parse(row["protocol"])
+    return TEST_IMAGES if row["val_accuracy"] is None else protocol.validation_images if protocol is not None else 0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.identity import Protocol, replicate_group
-from sweeps.spec import changes_between, join_changes
+from sweeps.spec import BudgetRange, changes_between, join_changes
 from sweeps.trial_record import MeasuredOn, Outcome
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class RungRuns:
     """What differs from the parent, such as `data.batch_size 64 → 256`."""
     reduced: str | None
     """How the budget was cut, None for the full one."""
+    budget: BudgetRange | None = None
+    """The same in numbers; None where the record does not say."""
     measured_on: MeasuredOn = MeasuredOn.TEST
     recipe: Recipe = ("", None)
     """What is run: equal under all its seeds."""
@@ -74,6 +76,22 @@ class RungRuns:
     def measured(self) -> tuple[RungRun, ...]:
         """The runs that have numbers, by seed."""
         return tuple(sorted((r for r in self.runs if r.accuracy is not None), key=lambda run: run.seed))
+
+    def is_alike(self, other: RungRuns) -> bool:
+        """Return whether both can be of one budget: scaled alike, a step that changes epochs ends at other ones."""
+        if self.reduced == other.reduced:
+            return True
+        return self.budget is not None and other.budget is not None and self.budget.meets(other.budget)
+
+    def parent_among(self, rungs: Iterable[RungRuns]) -> RungRuns | None:
+        """Return the rung that this one comes from, as it ran under this budget; None where it did not."""
+        found = [each for each in rungs if each.name == self.parent and self.is_alike(each)]
+        return min(found, key=lambda each: (each.reduced != self.reduced, abs(each.share - self.share)), default=None)
+
+    @property
+    def share(self) -> float:
+        """Of the epochs of the full budget, as far as it is known."""
+        return 1.0 if self.budget is None else self.budget.share
 
     @property
     def status(self) -> str:
@@ -114,22 +132,49 @@ def read_rungs(
         newest = shown[name, reduced]
         # A ladder that was measured on other images under this name is another one, however alike its runs are.
         current = [row for row in rows if _group(row) == _group(newest) and _measured_on(row) is _measured_on(newest)]
-        parent = shown.get((newest["came_from"], reduced))
         rungs.append(
             RungRuns(
                 name=name,
                 recipe=_recipe(newest),
                 index=int(newest["place"] or 0),
                 parent=newest["came_from"],
-                change="" if parent is None else _change(reader, parent, newest),
+                change="",
                 reduced=reduced,
+                budget=budget_of(newest["reduced"], str(newest["protocol"])),
                 measured_on=_measured_on(newest),
                 split=_split(newest),
                 runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
                 left_out=len(rows) - len(current),
             )
         )
-    return sorted(rungs, key=lambda rung: (rung.index, rung.name, rung.reduced is not None, rung.reduced or ""))
+    rungs = [replace(rung, change=_change(reader, rung.parent_among(rungs), rung)) for rung in rungs]
+    return sorted(rungs, key=_place)
+
+
+def _place(rung: RungRuns) -> tuple[Any, ...]:
+    """Order rungs as their ladder has them, each under the full budget first, then under the largest one."""
+    size = 0 if rung.budget is None else rung.budget.train_size
+    return rung.index, rung.name, rung.reduced is not None, -rung.share, -size, rung.reduced or ""
+
+
+def budgets_of(rungs: Sequence[RungRuns]) -> list[int]:
+    """Return a number a rung, equal for those that ran under one budget; the full one is 0."""
+    groups: list[list[RungRuns]] = [[]]
+    numbers = []
+    for rung in rungs:
+        number = 0
+        if rung.reduced is not None:
+            number = next((n for n, group in enumerate(groups[1:], start=1) if _belongs(rung, group)), len(groups))
+        if number == len(groups):
+            groups.append([])
+        groups[number].append(rung)
+        numbers.append(number)
+    return numbers
+
+
+def _belongs(rung: RungRuns, group: Sequence[RungRuns]) -> bool:
+    # A rung that is there under two budgets tells them apart, however near they are.
+    return all(rung.is_alike(each) and rung.name != each.name for each in group)
 
 
 def recorded_elsewhere(
@@ -162,9 +207,19 @@ def _group(row: Mapping[str, Any]) -> tuple[str, str]:
     return replicate_group(config_id=row["config_id"], source=row["source"], model=model, key=row["key"])
 
 
-def _change(reader: RecordReader, parent: Mapping[str, Any], rung: Mapping[str, Any]) -> str:
+def budget_of(reduced: str | None, protocol: str) -> BudgetRange | None:
+    """Return the budgets that a recorded run can be of; None where its protocol or its cut cannot be read."""
+    parsed = Protocol.parse(protocol)
+    if parsed is None:
+        return None
+    return BudgetRange.of(reduced, epochs=parsed.epochs, train_images=parsed.train_images)
+
+
+def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> str:
+    if parent is None:
+        return ""
     try:
-        before, after = (reader.configuration(row["run_id"]) for row in (parent, rung))
+        before, after = (reader.configuration(each.runs[0].run_id) for each in (parent, rung))
     except RecordError:
         return "not readable: recorded by another version"
     return join_changes(changes_between(before, after))

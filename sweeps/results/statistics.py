@@ -129,6 +129,34 @@ def welch_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(2 * stdtr(freedom, -abs(difference) / math.sqrt(sum(parts))))
 
 
+def shares_test(first: float, second: float, *, images: int) -> float:
+    """Return the two-sided p-value of the z-test that two shares of right answers, each among `images`, are equal."""
+    pooled = (first + second) / 2
+    error = math.sqrt(2 * pooled * (1 - pooled) / images)
+    return 1.0 if not error else 2 * statistics.NormalDist().cdf(-abs(first - second) / error)
+
+
+def apart_from_first(groups: Sequence[Sequence[float]], *, images: int | None) -> list[float]:
+    """Return the Holm-adjusted p-value of each further group of accuracies that it is as good as the first.
+
+    Welch's t-test of the means; where a side has a single run, the two shares of right answers are tested, as those of
+    two networks.
+
+    Args:
+        groups: accuracies, one a seed.
+        images: that each accuracy is of; None where that is not known, so that single runs cannot be told apart.
+    """
+    first, *others = groups
+
+    def p_value(other: Sequence[float]) -> float:
+        if min(len(first), len(other)) > 1:
+            return welch_test(first, other)
+        means = (statistics.fmean(first), statistics.fmean(other))
+        return shares_test(*means, images=images) if images else 1.0
+
+    return holm([p_value(other) for other in others])
+
+
 def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
     """Return low and high end of Wilson's 95 % interval of a share of right answers among `images`.
 
@@ -178,12 +206,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
-    from statsmodels.stats.multitest import multipletests
-
-    if not p_values:
-        return []
-    _, adjusted, _, _ = multipletests(p_values, method="holm")
-    return [float(p_value) for p_value in adjusted]
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def holm_levels(p_values: Sequence[float], *, alpha: float) -> list[float]:

@@ -4,7 +4,7 @@ Nothing else knows how a file is written; nothing here trains, records or asks a
 """
 
 from sweeps.spec.ablation import WHOLE, ablation_of
-from sweeps.spec.budget import FULL_BUDGET, Budget
+from sweeps.spec.budget import FULL_BUDGET, Budget, BudgetRange
 from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FINAL, Ladder, Rung
@@ -27,6 +27,7 @@ __all__ = [
     "WHOLE",
     "Assignment",
     "Budget",
+    "BudgetRange",
     "Change",
     "EarlyTerminate",
     "FileKind",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from cifar_core.config import LAST_SEED, TrainingConfig
@@ -65,3 +66,49 @@ class Budget:
 
 
 FULL_BUDGET = Budget()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetRange:
+    """The budgets that a run can be of: its epochs are rounded, and a size that cuts nothing leaves no trace."""
+
+    epochs: int
+    """That it was trained for."""
+    full_epochs: int
+    train_size: int
+    """Training images."""
+    is_cut_to_size: bool
+    """Whether the full budget has more training images."""
+
+    @classmethod
+    def of(cls, reduced: str | None, *, epochs: int, train_images: int) -> BudgetRange | None:
+        """Return the range of a run of so many epochs and images; None for a text that `Budget.reduced` cannot give."""
+        parts = _REDUCED.fullmatch(reduced or "")
+        return parts and cls(
+            epochs=epochs,
+            full_epochs=int(parts["full"] or epochs),
+            train_size=train_images,
+            is_cut_to_size=parts["images"] is not None,
+        )
+
+    @property
+    def share(self) -> float:
+        """Of the epochs."""
+        return self.epochs / self.full_epochs
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        lowest = self.epochs - 0.5 if self.epochs > 1 else 0.0
+        return lowest / self.full_epochs - _ROUNDING, (self.epochs + 0.5) / self.full_epochs + _ROUNDING
+
+    def meets(self, other: BudgetRange) -> bool:
+        """Return whether both can be runs of one budget."""
+        (low, high), (other_low, other_high) = self._shares, other._shares
+        smallest, largest = sorted((self, other), key=lambda each: each.train_size)
+        # What is not cut has no more images than the budget gives.
+        fits = smallest.train_size == largest.train_size or not smallest.is_cut_to_size
+        return max(low, other_low) <= min(high, other_high) and fits
+
+
+_REDUCED = re.compile(r"(?:\d+ of (?P<full>\d+) epochs)?(?:, )?(?P<images>[\d,]+ training images)?")
+_ROUNDING = 1e-9

@@ -27,6 +27,7 @@ COLUMNS = (
     "ci_low",
     "ci_high",
     "search_accuracy",
+    "p_holm",
     "test_accuracy",
     "epochs",
     "train_seconds",
@@ -46,7 +47,7 @@ COLUMNS = (
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
 `metric` is what a search looked at, and `metric_value` its value after the last epoch. `rank`, `val_std`, `replicates`,
-`ci_low`, `ci_high`, `search_accuracy` and `confirmed` are empty until the leaderboard fills them.
+`ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the leaderboard fills them.
 """
 
 LAST_COLUMNS = (
@@ -69,6 +70,7 @@ REAL_NUMBERS = (
     "ci_low",
     "ci_high",
     "search_accuracy",
+    "p_holm",
     "test_accuracy",
     "train_seconds",
     "images_per_second",

@@ -17,12 +17,6 @@ def safe(text: object) -> str:
     return html.escape(_CONTROLS.sub("\ufffd", _ESCAPES.sub("", str(text))))
 
 
-def sentence(parts: Iterable[str]) -> str:
-    """Return words with commas between them, and `and` before the last."""
-    words = list(parts)
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
 def table(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sweeps.formatting import accuracy, duration, number, points
+from sweeps.formatting import accuracy, duration, number, plural, points
 from sweeps.identity import Protocol
 from sweeps.report.page.content import Content, mark_of_row
 from sweeps.report.page.scale import is_logarithmic, linear, logarithmic
 from sweeps.report.page.svg import Chart, figure, legend, steps
 from sweeps.report.page.text import safe
+from sweeps.results import by_protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,14 @@ def tradeoff_section(content: Content) -> str:
             ("star", "simplest within one standard error of the best"),
         ]
     )
-    return f'<p>{safe(_words(found, simplest))}</p>{keys}<div class="charts">{by_size}{by_time}</div>'
+    complete = sum(rung.accuracy is not None for rung in content.comparisons) or len(_ranked(content))
+    words = _words(found, simplest, others=complete - len(found))
+    return f'<p>{safe(words)}</p>{keys}<div class="charts">{by_size}{by_time}</div>'
 
 
 def of_rows(content: Content) -> list[Configuration]:
     """Return the ranked configurations of the leaderboard that share the protocol of the first."""
-    ranked = [row for row in content.rows or () if row["rank"] is not None and row["val_accuracy"] is not None]
+    ranked = _ranked(content)
     found = []
     for row in ranked:
         if row["protocol"] != ranked[0]["protocol"]:
@@ -79,24 +83,22 @@ def of_rows(content: Content) -> list[Configuration]:
     return found
 
 
+def _ranked(content: Content) -> list[Mapping[str, Any]]:
+    return [row for row in content.rows or () if row["rank"] is not None and row["val_accuracy"] is not None]
+
+
 def of_rungs(content: Content) -> list[Configuration]:
-    """Return the measured rungs of a ladder under its largest budget; of the others the numbers are not comparable."""
-    measured = [rung for rung in content.comparisons if rung.accuracy is not None]
-    full = [rung for rung in measured if rung.reduced is None] or measured
+    """Return the measured rungs of a ladder under the protocol that most of them have: no others compare."""
     return [
         Configuration(
             name=rung.rung,
             mark=f"r{rung.index}",
             accuracy=rung.accuracy or 0.0,
-            # An interval of 95 % reaches as many standard errors as its kind says; Wilson's is near 1.96.
-            error=None
-            if rung.ci_low is None or rung.ci_high is None or rung.seeds > 1
-            else (rung.ci_high - rung.ci_low) / 3.92,
+            error=rung.standard_error,
             parameters=rung.parameters_millions,
             seconds=rung.train_seconds,
         )
-        for rung in full
-        if rung.reduced == full[0].reduced
+        for rung in next(iter(by_protocol(content.comparisons)), [])
     ]
 
 
@@ -160,12 +162,17 @@ def _millions(parameters: float) -> str:
     return f"{number(parameters)} M"
 
 
-def _words(found: Sequence[Configuration], simplest: Configuration | None) -> str:
+def _words(found: Sequence[Configuration], simplest: Configuration | None, *, others: int) -> str:
+    left = f" Not weighed: {plural(others, 'configuration')} of other images or budgets." if others else ""
+    return _weighed(found, simplest) + left
+
+
+def _weighed(found: Sequence[Configuration], simplest: Configuration | None) -> str:
     best = max(found, key=lambda each: each.accuracy)
     if len(found) == 1:
-        return f"One configuration is complete, {best.name}: there is nothing to weigh it against."
+        return f"There is nothing to weigh {best.name} against: no other is complete on the same images and budget."
     if simplest is None or best.error is None:
-        return f"The best is {best.name} with {accuracy(best.accuracy)}; its standard error is not known."
+        return f"The highest is {best.name} with {accuracy(best.accuracy)}; its standard error is not known."
     error = f"one standard error, {points(100 * best.error).lstrip('+')} points"
     if simplest is best:
         return f"No simpler configuration lies within {error}, of the best, {best.name} with {accuracy(best.accuracy)}."

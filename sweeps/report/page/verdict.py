@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.formatting import accuracy, describe, duration, metric_text, percent, plural, value_text
+from sweeps.formatting import accuracy, describe, duration, listed, metric_text, percent, plural, value_text
 from sweeps.report.page.clock import clock_of, lanes_of, spans_of
 from sweeps.report.page.content import Content
-from sweeps.report.page.text import sentence
-from sweeps.results import Finding
+from sweeps.results import Finding, alike_to_first, by_protocol
 from sweeps.trial_record import Outcome
 
 _ENDS = {Outcome.PRUNED: "stopped early"}
@@ -60,11 +59,17 @@ def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, 
         return f"{said}: a single one tells it apart from no other"
     alike = [row for row in others if row["rank"] == first["rank"]]
     if alike:
-        names = sentence(f"trial {row['trial']} ({_result(row)})" for row in alike[:3])
+        names = listed((f"trial {row['trial']} ({_value(row)})" for row in alike), most=4)
         return f"{said}, and cannot be told apart from {names}"
     if not any(row["confirmed"] for row in others):
         return f"{said}; no other was confirmed, so that nothing says it beats them"
     return f"{said}, and it is ahead of all others that were confirmed (Welch's t-test, Holm's procedure, 5 % level)"
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    """Return what a row is ranked by, without its name."""
+    metric = row["metric"] or "val_accuracy"
+    return metric_text(metric, row["val_accuracy"] if metric == "val_accuracy" else row["metric_value"])
 
 
 def _named(content: Content, row: Mapping[str, Any]) -> str:
@@ -85,29 +90,32 @@ def _from_the_journal(content: Content) -> str:
 
 
 def _ladder(content: Content) -> str:
-    measured = [rung for rung in content.comparisons if rung.accuracy is not None]
-    if not measured:
+    groups = by_protocol(content.comparisons)
+    if not groups:
         return "No rung is measured yet."
-    top = max(measured, key=lambda rung: rung.accuracy or 0.0)
-    counts = Counter(rung.finding for rung in measured)
+    top, *_ = groups[0]
+    counts = Counter(rung.finding for rung in content.comparisons)
     compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN))
     interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
     steps = (
         f"of {plural(compared, 'step')} that could be compared {counts[Finding.HIGHER]} brought a gain that is shown, "
         f"{counts[Finding.LOWER]} a loss, and {counts[Finding.NOT_SHOWN]} neither"
         if compared
-        else "no step could be compared yet"
+        else "no step could be tested yet"
     )
-    seeds = plural(top.seeds, "seed")
+    budget = "" if top.reduced is None else " under a reduced budget"
+    among = f" of the {len(groups[0])} rungs that compare{budget}" if len(groups) > 1 and len(groups[0]) > 1 else ""
+    alike = [f"{rung.rung} ({accuracy(rung.accuracy)})" for rung in alike_to_first(groups[0])]
+    told = f", and cannot be told apart from {listed(alike, most=4)}" if alike else ""
     return (
-        f"The highest is {top.rung} with {accuracy(top.accuracy)} on the {top.measured_on} images, {seeds}{interval}; "
-        f"{steps}."
+        f"The highest mean{among} is that of {top.rung} with {accuracy(top.accuracy)} on the {top.measured_on} images, "
+        f"{plural(top.seeds, 'seed')}{interval}{told}; {steps}."
     )
 
 
 def _way(content: Content) -> str:
     counts = Counter(record.outcome for record in content.trials)
-    said = sentence(f"{count} {_ENDS.get(outcome, outcome.value)}" for outcome, count in counts.items())
+    said = listed(f"{count} {_ENDS.get(outcome, outcome.value)}" for outcome, count in counts.items())
     spans = spans_of(content.everything, now=content.now if content.is_running else None)
     clock, lanes = clock_of(spans), lanes_of(spans)
     took = f", in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}" if spans else ""

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
+from scipy.stats import ttest_ind
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
@@ -192,6 +193,23 @@ class TestRanks:
             in text
         )
 
+    def test_the_second_confirmed_one_is_told_apart_at_holms_next_level(self) -> None:
+        # Of two tests the smaller p is set against 0.025, the larger against 0.05: it is between them, and rejected.
+        best, middle, worst = (0.700, 0.702, 0.704), (0.690, 0.694, 0.697), (0.500, 0.502, 0.504)
+        rows = [
+            each
+            for trial, values in enumerate((best, middle, worst))
+            for each in (row(trial, 0.9), *replicates(trial, *values))
+        ]
+        assert 0.025 < ttest_ind(best, middle, equal_var=False).pvalue < 0.05
+
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(0, 1), (1, 2), (2, 3)]
+        assert frame["p_holm"][1] == pytest.approx(ttest_ind(best, middle, equal_var=False).pvalue)
+        assert frame["p_holm"][2] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
+        assert pd.isna(frame["p_holm"][0])
+
     def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
         rows = (
             row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
@@ -354,6 +372,51 @@ class TestLadders:
     def test_a_reduced_budget_is_not_ranked_with_the_full_one(self) -> None:
         rows = [rung("full", 0.5), rung("cut", 0.6, reduced="1 of 20 epochs", trial=1)]
         assert set(query_leaderboard(RowReader(*rows))["rank"]) == {1}
+
+    def test_budgets_of_test_images_come_by_their_size_and_each_is_ranked_alone(self) -> None:
+        rows = [
+            rung(f"{name}-{size}", 0.5, trial=number, protocol=protocol(train=size, validation=0, epochs=20), **cut)
+            for number, (name, size, cut) in enumerate(
+                (name, size, {"reduced": reduced} if reduced else {})
+                for size in (200, 2000, 20_000)
+                for name, reduced in (("half", "20 of 40 epochs"), ("fifth", "20 of 100 epochs"), ("full", None))
+            )
+        ]
+
+        board = query_leaderboard(RowReader(*rows))
+
+        assert board["rung"].tolist() == [
+            f"{name}-{size}" for size in (20_000, 2000, 200) for name in ("full", "half", "fifth")
+        ]
+        assert set(board["rank"]) == {1}
+
+    def test_rungs_that_were_scaled_alike_are_ranked_together(self) -> None:
+        rows = [
+            rung(f"of {full}", 0.5 + full / 100, trial=full, reduced=f"{done} of {full} epochs", epochs=done)
+            for done, full in ((5, 20), (8, 30), (1, 4))
+        ]
+        board = query_leaderboard(RowReader(*rows))
+        assert ranks(board) == [(30, 1), (20, 2), (4, 3)]
+        assert board["protocol"].nunique() == 1
+
+    def test_rungs_that_cannot_be_told_apart_share_a_rank_also_below_the_best(self) -> None:
+        accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
+        accuracies |= {"lower": (0.408, 0.401, 0.399)}
+        rows = [
+            rung(name, value, trial=10 * place + seed, seed=seed)
+            for place, (name, values) in enumerate(accuracies.items())
+            for seed, value in enumerate(values)
+        ]
+        board = query_leaderboard(RowReader(*rows))
+        assert list(zip(board["rung"], board["rank"], strict=True)) == [
+            ("bn", 1), ("deep", 1), ("low", 3), ("lower", 3),
+        ]  # fmt: skip
+        text = " ".join(printed(board).split())
+        assert "bn and deep cannot be told apart: they share the rank (Welch's t-test" in text
+
+    def test_rungs_of_one_run_share_a_rank_where_their_images_do_not_tell_them_apart(self) -> None:
+        rows = [rung(name, share, trial=n) for n, (name, share) in enumerate([("a", 0.65), ("b", 0.645), ("c", 0.55)])]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 1), (2, 3)]
 
     def test_a_test_accuracy_beside_a_validation_accuracy_ranks_nobody(self) -> None:
         rows = [row(0, 0.6, test_accuracy=0.5), row(1, 0.55, test_accuracy=0.7)]

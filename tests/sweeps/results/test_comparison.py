@@ -24,8 +24,8 @@ from statsmodels.stats.weightstats import DescrStatsW
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.report.ladder_cells import cells_of
-from sweeps.results.comparison import Finding, RungComparison, compare_rungs
-from sweeps.results.rungs import RungRun, RungRuns, read_rungs
+from sweeps.results.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
+from sweeps.results.rungs import RungRun, RungRuns, budgets_of, read_rungs
 from sweeps.results.statistics import (
     Spread,
     discordant_interval,
@@ -37,6 +37,7 @@ from sweeps.results.statistics import (
     spread_of,
     welch_test,
 )
+from sweeps.spec import Budget, BudgetRange
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
 
@@ -484,7 +485,112 @@ class FakeReader:
         return np.arange(100) < 50
 
 
+def cut_rung(name: str, budget: Budget, *, parent: str | None = None, right_: int = 600, **config: Any) -> RungRuns:
+    """Return a rung of three seeds as it runs under a budget."""
+    full = TrainingConfig.model_validate(config)
+    cut, reduced = budget.apply(full), budget.reduced(full)
+    ranges = BudgetRange.of(reduced, epochs=cut.epochs, train_images=cut.train_images())
+    runs = seeds(right_, right_ + 11, right_ + 5)
+    return RungRuns(name=name, index=0, parent=parent, change="", reduced=reduced, budget=ranges, runs=tuple(runs))
+
+
+class TestBudgets:
+    @pytest.mark.parametrize("scale", [0.1, 0.25, 0.3, 0.4, 0.5, 1.0])
+    @pytest.mark.parametrize("train_size", [None, 2000])
+    def test_a_step_that_changes_epochs_is_compared_as_both_were_scaled_alike(
+        self, scale: float, train_size: int | None
+    ) -> None:
+        budget = Budget(epochs_scale=scale, train_size=train_size)
+        ladder = [
+            cut_rung("long", budget, epochs=20),
+            *(
+                cut_rung(f"e{epochs}", budget, parent="long", right_=640, epochs=epochs)
+                for epochs in (1, 7, 10, 30, 40)
+            ),
+        ]
+        for step in compare_rungs(ladder)[1:]:
+            assert step.difference == pytest.approx(4.0)
+
+    def test_a_step_that_changes_the_size_is_compared_where_only_one_of_both_was_cut(self) -> None:
+        budget = Budget(train_size=2000)
+        small = cut_rung("small", budget, data={"train_size": 1000})
+        large = cut_rung("large", budget, parent="small", right_=640, data={"train_size": 5000})
+        assert (small.reduced, large.reduced) == (None, "2,000 training images")
+        assert compare_rungs([small, large])[1].difference == pytest.approx(4.0)
+
+    @pytest.mark.parametrize(
+        "other",
+        [Budget(), Budget(epochs_scale=0.5), Budget(epochs_scale=0.25, train_size=500), Budget(epochs_scale=0.1)],
+    )
+    def test_rungs_that_were_not_scaled_alike_are_not_compared(self, other: Budget) -> None:
+        before = cut_rung("a", other, epochs=20)
+        after = cut_rung("b", Budget(epochs_scale=0.25), parent="a", epochs=40)
+        assert compare_rungs([before, after])[1].verdict == "not compared: different budgets"
+
+    def test_of_two_budgets_of_a_parent_the_nearest_is_taken(self) -> None:
+        near, far = (cut_rung("a", Budget(epochs_scale=scale), epochs=8) for scale in (0.25, 0.4))
+        child = cut_rung("b", Budget(epochs_scale=0.25), parent="a", epochs=4)
+        assert child.parent_among([far, near]) is near
+        assert child.parent_among([near, far]) is near
+
+    def test_budgets_are_numbered_and_one_rung_stands_under_each_once(self) -> None:
+        ladder = [
+            cut_rung("a", Budget(), epochs=20),
+            *(cut_rung(name, Budget(epochs_scale=scale), epochs=epochs)
+              for scale in (0.25, 0.3) for name, epochs in (("a", 20), ("b", 100))),
+        ]  # fmt: skip
+        assert budgets_of(ladder) == [0, 1, 1, 2, 2]
+
+    def test_holm_counts_all_steps_of_one_budget_whatever_their_epochs(self) -> None:
+        budget = Budget(epochs_scale=0.25)
+        first = cut_rung("a", budget, epochs=20)
+        steps = [
+            replace(cut_rung(f"b{epochs}", budget, parent="a", epochs=epochs), runs=tuple(seeds(640, 652, 640)))
+            for epochs in (20, 40)
+        ]
+        _, *found = compare_rungs([first, *steps])
+        assert [each.p_holm for each in found] == pytest.approx([2 * (each.p_value or 0) for each in found])
+
+
+class TestHighest:
+    def test_the_highest_is_of_the_protocol_of_most_rungs(self) -> None:
+        budget = Budget(epochs_scale=0.25)
+        ladder = [
+            cut_rung("full", Budget(), right_=900),
+            *(cut_rung(f"cut{n}", budget, right_=600 + 40 * n) for n in range(3)),
+            cut_rung("fewer", budget, right_=800, data={"train_size": 500}),
+        ]
+        groups = by_protocol(compare_rungs(ladder))
+        assert [[each.rung for each in group] for group in groups] == [["cut2", "cut1", "cut0"], ["full"], ["fewer"]]
+        assert alike_to_first(groups[0]) == []
+
+    def test_those_that_cannot_be_told_apart_from_the_highest_are_named(self) -> None:
+        ladder = [rung("a", *seeds(640, 600, 620)), rung("b", *seeds(600, 630, 640)), rung("c", *seeds(500, 505, 510))]
+        ((first, *_),) = groups = by_protocol(compare_rungs(ladder))
+        assert (first.rung, [each.rung for each in alike_to_first(groups[0])]) == ("b", ["a"])
+
+    def test_single_runs_are_told_apart_by_their_shares_of_right_answers(self) -> None:
+        ladder = [rung("a", right(640)), rung("b", right(630)), rung("c", right(500))]
+        (group,) = by_protocol(compare_rungs(ladder))
+        assert [each.rung for each in alike_to_first(group)] == ["b"]
+
+    def test_the_standard_error_is_known_over_seeds_and_of_one_run(self) -> None:
+        several, one = compare_rungs([rung("a", *seeds(600, 610, 605, 640, 590)), rung("b", right(640))])
+        assert several.standard_error == pytest.approx(statistics.stdev([0.600, 0.610, 0.605, 0.640, 0.590]) / 5**0.5)
+        assert one.standard_error == pytest.approx((0.64 * 0.36 / 1000) ** 0.5)
+
+
 class TestReading:
+    def test_a_change_of_epochs_is_told_under_a_reduced_budget(self) -> None:
+        def cut(name: str, done: int, full: int, **values: Any) -> dict[str, Any]:
+            protocol = f"0 validation images of split 0, trained on 2000 for {done} epochs"
+            reduced = f"{done} of {full} epochs, 2,000 training images"
+            return row(name, reduced=reduced, protocol=protocol, epochs=done, **values)
+
+        second = cut("b", 10, 40, came_from="a", place=1, **{"data.batch_size": 256})
+        rungs = read_rungs(FakeReader(cut("a", 5, 20), second), sweep="ladder")
+        assert [rung.change for rung in rungs] == ["", "data.batch_size 64 → 256"]
+
     def test_rungs_come_in_order_with_what_changed(self) -> None:
         second = row("batch-256", place=1, came_from="baseline", **{"data.batch_size": 256})
         rungs = read_rungs(FakeReader(second, row("baseline"), row("baseline", seed=1)), sweep="ladder")
@@ -573,10 +679,17 @@ class TestReading:
         (rung,) = read_rungs(FakeReader(before, after), sweep="ladder")
         assert ([run.seed for run in rung.runs], rung.left_out) == ([1], 1)
 
-    def test_of_two_budgets_the_full_one_comes_first_then_by_their_words(self) -> None:
-        rows = [row("a", reduced=reduced) for reduced in ("9 of 10 epochs", None, "2 of 10 epochs")]
+    def test_of_several_budgets_the_full_one_comes_first_then_the_largest(self) -> None:
+        def cut(done: int, size: int, reduced: str | None) -> dict[str, Any]:
+            protocol = f"0 validation images of split 0, trained on {size} for {done} epochs"
+            return row("a", reduced=reduced, protocol=protocol)
+
+        texts = ["10 of 20 epochs", None, "2 of 20 epochs", "10 of 20 epochs, 900 training images"]
+        rows = [
+            cut(*of, text) for of, text in zip([(10, 50_000), (20, 50_000), (2, 50_000), (10, 900)], texts, strict=True)
+        ]
         assert [rung.reduced for rung in read_rungs(FakeReader(*rows), sweep="ladder")] == [
-            None, "2 of 10 epochs", "9 of 10 epochs",
+            None, "10 of 20 epochs", "10 of 20 epochs, 900 training images", "2 of 20 epochs",
         ]  # fmt: skip
 
     def test_a_run_that_does_not_say_its_place_stands_first(self) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,15 @@ from sweeps.report.page.clock import clock_of, lanes_of, spans_of
 from sweeps.report.page.content import Content
 from sweeps.report.page.curves import curves_section
 from sweeps.report.page.failures import failures_section, log_tail
+from sweeps.report.page.rungs import rungs_section
 from sweeps.report.page.scale import at_values, linear, logarithmic
 from sweeps.report.page.slices import slices_section
 from sweeps.report.page.template import page_of
 from sweeps.report.page.text import safe
 from sweeps.report.page.timeline import timeline_section
-from sweeps.report.page.tradeoff import Configuration, pareto, simplest_of
+from sweeps.report.page.tradeoff import Configuration, pareto, simplest_of, tradeoff_section
 from sweeps.report.page.verdict import verdict_of
+from sweeps.results import RungRun, RungRuns, compare_rungs
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\x1b[31m\x00\u202e"
@@ -152,6 +155,57 @@ class TestCases:
 
         assert "Steps and gains" in page
         assert 'id="leaderboard"' not in page
+
+
+def rung(name: str, index: int, *accuracies: float, parent: str | None = None, reduced: str | None = None) -> RungRuns:
+    runs = tuple(
+        RungRun(
+            seed=seed, run_id=f"{name}{seed}", status="complete", accuracy=share,
+            correct=np.arange(1000) < 1000 * share, parameters_millions=1.0 + index, train_seconds=10.0,
+        )
+        for seed, share in enumerate(accuracies)
+    )  # fmt: skip
+    return RungRuns(name=name, index=index, parent=parent, change="", reduced=reduced, runs=runs)
+
+
+def ladder_content(*rungs: RungRuns) -> Content:
+    label = RungLabel(name="base", index=0, parent=None)
+    return content_of([replace(trial(0), rung=label)], rows=None, comparisons=compare_rungs(rungs))
+
+
+class TestLadder:
+    def test_the_highest_is_of_one_budget_and_shares_its_place_with_what_cannot_be_told_apart(self) -> None:
+        content = ladder_content(
+            rung("whole", 0, 0.9),
+            rung("base", 1, 0.50, 0.51, 0.52, reduced="1 of 4 epochs"),
+            rung("bn", 2, 0.64, 0.60, 0.63, parent="base", reduced="1 of 4 epochs"),
+            rung("deep", 3, 0.62, 0.63, 0.60, parent="bn", reduced="1 of 4 epochs"),
+        )
+        verdict, _ = verdict_of(content)
+        assert "The highest mean of the 3 rungs that compare under a reduced budget is that of bn" in verdict
+        assert "cannot be told apart from deep (61.67 %)" in verdict
+        assert "base" not in verdict
+        assert "whole" not in verdict
+
+    def test_accuracy_and_cost_weigh_rungs_of_one_budget_and_know_their_standard_error(self) -> None:
+        seeds = (0.60, 0.61, 0.62, 0.60, 0.62)
+        content = ladder_content(
+            rung("whole", 0, 0.9), *(rung(f"r{n}", n, *seeds, reduced="1 of 4 epochs") for n in range(1, 5))
+        )
+        text = tradeoff_section(content)
+        assert "one standard error, 0.45 points" in text
+        assert "Not weighed: 1 configuration of other images or budgets." in text
+        assert "is not known" not in text
+        assert "whole" not in text
+
+    def test_below_three_seeds_no_step_is_called_a_gain_or_the_largest(self) -> None:
+        content = ladder_content(rung("base", 0, 0.50, 0.51), rung("bn", 1, 0.507, 0.47, parent="base"))
+        assert "no step could be tested yet" in verdict_of(content)[0]
+        section = rungs_section(content)
+        assert "+0.70, -4.00" in section
+        assert "largest step" not in section
+        assert "McNemar" not in section
+        assert "triangle" not in section
 
 
 class TestHostileText:
