@@ -20,7 +20,7 @@ from torch import nn
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.errors import CheckpointError
-from cifar_core.files import atomic_write, previous_file
+from cifar_core.files import atomic_write, make_way, previous_file, read_whole
 from cifar_core.models import build_model
 from cifar_core.results import EpochResult
 from cifar_core.seal import seal_of, unsealed
@@ -49,6 +49,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
     # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    make_way(path)
     with atomic_write(path) as file:
         file.write(buffer.getbuffer())
         file.write(seal_of(buffer.getbuffer()))
@@ -129,7 +130,7 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
     """Return what a file holds, its tensors on the CPU, and the configuration in it."""
     try:
         content: dict[str, Any] = torch.load(
-            io.BytesIO(unsealed(path.read_bytes())), map_location="cpu", weights_only=True
+            io.BytesIO(unsealed(read_whole(path))), map_location="cpu", weights_only=True
         )
         saved = TrainingConfig.model_validate_json(content["config"])
         version = content["format"]

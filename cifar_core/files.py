@@ -3,15 +3,78 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_log = logging.getLogger(__name__)
+
 MODE = 0o644
 """Of every file written here: what others may read. A temporary file is its owner's alone."""
+
+
+LARGEST_BYTES = 8_000_000_000
+"""Of a file that is read whole: what claims more (a damaged length, a sparse file) would use up the memory."""
+
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFIFO: "it is a pipe",
+    stat.S_IFSOCK: "it is a socket",
+    stat.S_IFCHR: "it is a device",
+    stat.S_IFBLK: "it is a device",
+}
+
+
+class NotAFileError(OSError):
+    """What lies under a name is no regular file. `strerror` says what it is."""
+
+
+def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
+    """Return what a regular file holds, None where nothing has its name. Never waits for a pipe or a device.
+
+    Args:
+        path: the file.
+        follow: whether a link counts as the file that it leads to.
+
+    Raises:
+        NotAFileError: it is a folder, a pipe, a device, a link that leads nowhere (or any link), or is far too large.
+        OSError: it cannot be read.
+    """
+    try:
+        # Not waiting: opening a pipe that nobody writes to would never return.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    except OSError as error:
+        if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise NotAFileError(error.errno, f"it is a link to {path.readlink()}", str(path)) from None
+        if error.errno == errno.ENXIO:
+            raise NotAFileError(error.errno, _KINDS[stat.S_IFSOCK], str(path)) from None
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+    with open(handle, "rb") as file:  # noqa: PTH123 (a Path opens no handle)
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise NotAFileError(errno.EINVAL, _KINDS.get(stat.S_IFMT(about.st_mode), "it is no file"), str(path))
+        if about.st_size > LARGEST_BYTES:
+            raise NotAFileError(errno.EFBIG, f"it has {about.st_size:,} bytes", str(path))
+        return file.read()
+
+
+def read_whole(path: Path) -> bytes:
+    """Return what a regular file holds; see `read_regular`.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is no regular file.
+    """
+    content = read_regular(path)
+    if content is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return content
 
 
 @contextmanager
@@ -42,7 +105,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if _is_special(path):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    path = path.resolve() if path.is_symlink() else path  # the link stays one
+    try:
+        path = path.resolve() if path.is_symlink() else path  # the link stays one
+    except RuntimeError:  # a link to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -61,6 +127,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _is_special(path: Path) -> bool:
     """Return whether a path is there and can be written to, and is no file that another one may take the place of."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def make_way(path: Path) -> Path | None:
+    """Move aside what lies in a file's place and is no file; return where it is then, None where nothing was.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    if not is_stray(path):
+        return None
+    aside = free_name(path)
+    path.rename(aside)
+    _log.warning("%s was no file: it is %s now", path, aside.name)
+    return aside
+
+
+def is_stray(path: Path) -> bool:
+    """Return whether something lies in a file's place that is no file, nor a link to one."""
+    return (path.is_symlink() and not path.exists()) or (path.exists() and not path.is_file())
+
+
+def free_name(path: Path) -> Path:
+    """Return a name beside a file that nothing has yet: `journal.log.damaged-1`."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists() or aside.is_symlink():
+        number += 1
+    return aside
 
 
 def previous_file(path: Path) -> Path:

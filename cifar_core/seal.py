@@ -52,6 +52,8 @@ def fault_of_seal(path: Path, *, whole: bool = True) -> str | None:
         whole: read all of it; False looks at its end alone, which a file that was cut off lacks.
     """
     try:
+        if not path.is_file():
+            return "it is no file"
         if whole:
             unsealed(path.read_bytes())
             return None

@@ -134,10 +134,12 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
 
 def write_board(runs: Path, summary: RunSummary) -> None:
     """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
+    from cifar_core.files import make_way
     from sweeps.report import query_leaderboard, to_csv
     from sweeps.tracking import MlflowReader
 
     board = runs / "leaderboard.csv"
+    make_way(board)
     if summary.has_changed or not board.exists():
         to_csv(query_leaderboard(MlflowReader(runs)), board)
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cifar_core.files import atomic_write
+from cifar_core.files import atomic_write, read_regular
 
 _PROC = Path("/proc")
 _STATE, _STARTED = 0, 19
@@ -43,8 +43,8 @@ class DriverMark:
         try:
             if path.stat().st_uid != os.getuid():
                 return None
-            return cls(**json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError):
+            return cls(**json.loads(read_regular(path) or b""))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def write(self, session: Path) -> None:

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from cifar_core.files import make_way
 from sweeps.formatting import PLAIN_WIDTH, make_console
 from sweeps.live import is_notebook
 
@@ -73,6 +74,7 @@ def redirect_output(log: Path) -> Iterator[None]:
     What the sweep itself shows goes to the copy of the terminal made before (`terminal_copy`).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    make_way(log)
     _flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("ab") as file:

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.errors import CheckpointError
+from cifar_core.files import make_way
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
@@ -154,6 +155,7 @@ class TrialSession:
     def _logging(self) -> Iterator[TextIO]:
         path = self._files.log
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_way(path)
         with contextlib.ExitStack() as taken:
             # Unbuffered: the last words of a process that dies are in it.
             log = taken.enter_context(io.TextIOWrapper(path.open("ab", buffering=0), "utf-8", write_through=True))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cifar_core.files import read_regular
 from sweeps.errors import StoreError
 from sweeps.storage.address import is_bucket
 from sweeps.storage.place import STUDY_STORAGE
@@ -171,7 +172,7 @@ def read_log(log: str, *, runs: Path) -> bytes | None:
         if is_bucket(log):
             bucket, name = bucket_of(log)
             return bucket.read(name)
-        return (runs / log).read_bytes()
+        return read_regular(runs / log)
     except (OSError, StoreError):
         return None
 

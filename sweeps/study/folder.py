@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from cifar_core.files import atomic_write
+from cifar_core.files import make_way
 from sweeps.commands import command_on
-from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError, is_disk_full
+from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError
 from sweeps.storage import LOCAL, Bucket, Place, is_bucket
+from sweeps.study.files import read_object, require_folder, store_error, write_file
 from sweeps.study.journal import JournalFile
 from sweeps.study.kept_place import KeptPlace
 
@@ -64,12 +65,16 @@ class SweepFolder:
     @property
     def place(self) -> Place:
         """Where the sweep is kept: as it was begun, else as it is asked for."""
-        return self._kept.find(has_journal=self.journal.exists())
+        return self._kept.find(has_journal=self._has_journal)
 
     @property
     def exists(self) -> bool:
         """Whether anything was begun here: there is a journal, or word of a study in a database."""
-        return self.journal.exists() or self._kept.is_noted
+        return self._has_journal or self._kept.is_noted
+
+    @property
+    def _has_journal(self) -> bool:
+        return JournalFile(self.journal).is_there
 
     @property
     def database(self) -> StudyDatabase | None:
@@ -115,8 +120,10 @@ class SweepFolder:
         """
         lock = filelock.FileLock(self._lock)
         with self._writing():
-            for folder in (self.path, self.checkpoints, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+            # What makes room needs neither.
+            for folder in (self.path, self.checkpoints, self.logs) if needs_room else (self.path,):
+                require_folder(folder)
+            make_way(self._lock)
             try:
                 # Longer than a look at who holds it takes, which holds it for that moment.
                 lock.acquire(timeout=LOOK_SECONDS)
@@ -125,8 +132,8 @@ class SweepFolder:
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "doing": doing}
         try:
             try:
-                with self._writing(), atomic_write(self._driver) as file:
-                    file.write(json.dumps(about).encode("utf-8"))
+                with self._writing():
+                    write_file(self._driver, json.dumps(about).encode("utf-8"))
             except DiskFullError:
                 if needs_room:
                     raise
@@ -183,8 +190,8 @@ class SweepFolder:
             self._lease.tell(**facts)
         about = self._about()
         if about is not None:
-            with contextlib.suppress(OSError), atomic_write(self._driver) as file:
-                file.write(json.dumps(about | facts).encode("utf-8"))
+            with contextlib.suppress(OSError):
+                write_file(self._driver, json.dumps(about | facts).encode("utf-8"))
 
     def forget_driver(self) -> None:
         """Take note that the driver ends in order; see `died`."""
@@ -206,11 +213,7 @@ class SweepFolder:
         try:
             yield
         except OSError as error:
-            if is_disk_full(error):
-                raise DiskFullError(self.path) from None
-            raise StoreError(
-                f"{self.path} cannot be written ({error.strerror}): choose another folder with --runs"
-            ) from None
+            raise store_error(self.path, error) from None
 
     def driver(self) -> dict[str, str | int | float] | None:
         """Return who runs the sweep now (pid, host, since), None where nobody does.
@@ -236,10 +239,12 @@ class SweepFolder:
     def _about(self) -> dict[str, str | int | float] | None:
         """Return what the last driver wrote of itself, None where it took it away or this is nothing of a driver's."""
         try:
-            about: dict[str, str | int | float] = json.loads(self._driver.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = read_object(self._driver) or {}
+        except StoreError:
             return None
-        return about if isinstance(about, dict) and {"pid", "host"} <= about.keys() else None
+        about = {name: value for name, value in found.items() if not isinstance(value, list | dict)}
+        is_whole = all(type(about.get(name)) is kind for name, kind in (("pid", int), ("host", str)))
+        return about if is_whole and isinstance(about.get("doing", ""), str) else None
 
     @property
     def died(self) -> bool:
@@ -271,7 +276,8 @@ class SweepFolder:
         with self._writing():
             journal.prepare()
             for left_over in self.path.glob("journal.log.lock*"):
-                left_over.unlink(missing_ok=True)
+                if not make_way(left_over):
+                    left_over.unlink(missing_ok=True)
             backend = WritingBackend(journal)
         try:
             return optuna.storages.JournalStorage(backend)

@@ -17,19 +17,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_core.files import atomic_write
+from cifar_core.files import NotAFileError, free_name, make_way, read_regular
 from sweeps.commands import command_on
 from sweeps.errors import DamagedJournalError, DiskFullError, StoreError, is_disk_full
+from sweeps.study.files import read_file, reason_of, write_file
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """The first line of a journal that is not what was written."""
+    """The first line of a journal that is not what was written, or that nothing of it is."""
 
     line: int
-    """Counted from 1."""
+    """Counted from 1; 0 where there is no line to name: it is empty, or no file."""
     lines: int
     """Of the whole journal."""
     reason: str
@@ -53,6 +54,11 @@ class JournalFile:
         """A copy of the journal as the last start found it. A journal only grows: it begins as its copy does."""
         return self.path.with_name(f"{self.path.name}.backup")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was begun: something has its name, or what lies beside it says that it was there."""
+        return self.path.exists() or self.path.is_symlink() or self._was_begun(self._known(), is_gone=True)
+
     def prepare(self) -> None:
         """Make the journal whole for a new driver: cut a torn end, take damaged lines from the backup, say so.
 
@@ -73,12 +79,14 @@ class JournalFile:
             _log.warning("%s was cut short: its last %d lines are lost, all before them are used", self.path, lost)
         self._sealed_bytes, self._sealed_lines = sum(map(len, lines)), len(lines)
         self._write_checksums(len(lines))
-        with atomic_write(self.backup) as file:
-            file.writelines(lines)
+        write_file(self.backup, b"".join(lines))
 
     def mend(self) -> None:
         """Cut what a crash left half written at the end: an append behind it would make the study unreadable."""
-        lines, known = self.lines(), self._known()
+        known = self._known()
+        if self._damage_of_all(known) is not None:
+            return
+        lines = self.lines()
         whole = lines[: _without_torn_end(lines, known)]
         if len(whole) < len(lines):
             with self.path.open("r+b") as file:
@@ -87,18 +95,19 @@ class JournalFile:
 
     def restore(self) -> list[int]:
         """Take damaged or missing lines from the backup where that makes the journal whole; return their numbers."""
-        if not (self.path.exists() and self.backup.exists()):
-            return []
-        content, before = self.path.read_bytes(), self.backup.read_bytes()
-        if self.damage() is None and len(content) >= len(before):
+        known = self._known()
+        is_lost = self._damage_of_all(known) is not None
+        content, before = b"" if is_lost else b"".join(self.lines()), self._copied()
+        if not before or (self.damage() is None and len(content) >= len(before)):
             return []
         lines = _split(before + content[len(before) :])
-        if _first_damage(lines, self._known()) is not None:
+        if _first_damage(lines, known) is not None:
             return []
-        pairs = itertools.zip_longest(lines, self.lines())
+        pairs = itertools.zip_longest(lines, _split(content))
         damaged = [number for number, (line, found) in enumerate(pairs, start=1) if line != found]
-        with atomic_write(self.path) as file:
-            file.writelines(lines)
+        if is_lost:
+            self._put_aside()
+        write_file(self.path, b"".join(lines))
         return damaged
 
     def damage(self) -> Damage | None:
@@ -109,6 +118,8 @@ class JournalFile:
         """Return the lines before the first damage, and the damage. Also while a driver writes."""
         # In this order: a line that is being written has no checksum yet.
         known = self._known()
+        if (lost := self._damage_of_all(known)) is not None:
+            return [], lost
         lines = self.lines()
         damage = _first_damage(lines, known)
         return lines[: damage.line - 1 if damage else _without_torn_end(lines, known)], damage
@@ -116,6 +127,12 @@ class JournalFile:
     def error(self, damage: Damage) -> DamagedJournalError:
         """Return the error for a damaged journal, with what to do about it."""
         repair = command_on("repair", self.path.parent.name, runs=self.path.parents[2])
+        if damage.line == 0:
+            can = "restores it from the copy of the last start" if self._copied() else "begins another one"
+            return DamagedJournalError(
+                f"{self.path} is damaged: {damage.reason}. Put back a copy of the file if you have one; else "
+                f"`{repair}` {can}, and what MLflow has recorded as complete is not trained again"
+            )
         return DamagedJournalError(
             f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}): put back a copy of the "
             "file if you have one, or go on from the lines before it with "
@@ -123,23 +140,30 @@ class JournalFile:
         )
 
     def cut(self, damage: Damage) -> Path:
-        """Keep the lines before the damage, and return where the damaged file is put."""
-        content, lines = self.path.read_bytes(), self.lines()
+        """Keep the lines before the damage, and return where the damaged file is put; its own name where it is gone."""
+        lines = [] if damage.line == 0 else self.lines()[: damage.line - 1]
+        aside = self._put_aside()
         # It could not help, and what it holds behind the cut is given up.
+        make_way(self.backup)
         self.backup.unlink(missing_ok=True)
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
-            number += 1
-        with atomic_write(aside) as file:
-            file.write(content)
-        with atomic_write(self.path) as file:
-            file.writelines(lines[: damage.line - 1])
-        self._write_checksums(damage.line - 1)
+        write_file(self.path, b"".join(lines))
+        self._write_checksums(len(lines))
+        return aside
+
+    def _put_aside(self) -> Path:
+        if not (self.path.exists() or self.path.is_symlink()):
+            return self.path
+        aside = free_name(self.path)
+        self.path.rename(aside)
         return aside
 
     def lines(self) -> Sequence[bytes]:
-        """Return its lines, each with its end; the last one may lack it."""
-        return _split(self.path.read_bytes()) if self.path.exists() else []
+        """Return its lines, each with its end; the last one may lack it.
+
+        Raises:
+            StoreError: it cannot be read, or is no file.
+        """
+        return _split(read_file(self.path) or b"")
 
     def undo(self, size: int, error: OSError) -> StoreError:
         """Take back what a failed append has left of itself, and return the error to raise."""
@@ -159,8 +183,10 @@ class JournalFile:
         entries = [_entry(self._sealed_lines + index, zlib.crc32(line)) for index, line in enumerate(added, start=1)]
         self._sealed_bytes += sum(map(len, added))
         self._sealed_lines += len(added)
-        size = self.checksums.stat().st_size if self.checksums.exists() else 0
+        size = 0
         try:
+            make_way(self.checksums)
+            size = self.checksums.stat().st_size if self.checksums.exists() else 0
             with self.checksums.open("ab") as file:
                 file.writelines(entries)
         except OSError:
@@ -169,13 +195,47 @@ class JournalFile:
 
     def _write_checksums(self, lines: int) -> None:
         """Forget the checksums of what follows so many lines."""
-        kept = [_entry(line, crc) for line, crc in sorted(self._known().items()) if line <= lines]
-        with atomic_write(self.checksums) as file:
-            file.writelines(kept)
+        kept = [_entry(line, crc) for line, crc in sorted(self._known().items()) if 0 < line <= lines]
+        write_file(self.checksums, b"".join([_BEGUN_ANEW] if lines == 0 else kept))
 
     def _known(self) -> Mapping[int, int]:
         """Return the checksum of each line that has one. An entry that is damaged itself counts for nothing."""
-        return dict(_entries(self.checksums.read_bytes())) if self.checksums.exists() else {}
+        try:
+            return dict(_entries(read_regular(self.checksums) or b""))
+        except OSError:
+            return {}
+
+    def _copied(self) -> bytes:
+        """Return what the backup holds, nothing where it cannot be had."""
+        try:
+            return read_regular(self.backup) or b""
+        except OSError:
+            return b""
+
+    def _damage_of_all(self, known: Mapping[int, int]) -> Damage | None:
+        """Return why nothing of the journal can be used: it is no file, or empty although something was begun.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            content = read_regular(self.path, follow=False)
+        except NotAFileError as error:
+            return Damage(line=0, lines=0, reason=f"{error.strerror}, not a file")
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {reason_of(error)}") from None
+        lines = _split(content or b"")
+        if _without_torn_end(lines, known) or not self._was_begun(known, is_gone=content is None):
+            return None
+        what = "it is gone" if content is None else "it is empty" if not content else "nothing in it can be read"
+        return Damage(line=0, lines=0, reason=f"{what}, and there was a sweep in it")
+
+    def _was_begun(self, known: Mapping[int, int], *, is_gone: bool) -> bool:
+        """Return whether the journal had lines: by its checksums and its copy, else by what its trials have left."""
+        if any(known) or self._copied():
+            return True
+        left = [] if is_gone or 0 in known else [self.path.with_name("checkpoints"), self.path.with_name("logs")]
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in left)
 
 
 def _without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:
@@ -209,7 +269,7 @@ def _fault(line: bytes, crc: int | None) -> str | None:
         return "it has no end"
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "it is not JSON"
     return None
 
@@ -233,3 +293,7 @@ def _entries(content: bytes) -> Iterator[tuple[int, int]]:
             continue
         if entry == _entry(line, crc):
             yield line, crc
+
+
+_BEGUN_ANEW = _entry(0, 0)
+"""The checksum of no line: the journal holds none, and that is as it should be."""

@@ -6,9 +6,9 @@ import json
 import socket
 from pathlib import Path
 
-from cifar_core.files import atomic_write
 from sweeps.errors import StoreError, SweepError
 from sweeps.storage import LOCAL, Bucket, Place, asked_place, is_bucket
+from sweeps.study.files import read_file, read_object, write_file
 
 
 class KeptPlace:
@@ -27,7 +27,7 @@ class KeptPlace:
 
     @property
     def is_noted(self) -> bool:
-        return self._file.exists()
+        return self._file.exists() or self._file.is_symlink()
 
     def find(self, *, has_journal: bool) -> Place:
         """Return where the sweep was begun, else where it is asked for.
@@ -40,17 +40,23 @@ class KeptPlace:
             SweepError: what the environment asks for is no place.
         """
         try:
-            noted = json.loads(self._file.read_text(encoding="utf-8"))
-            return Place(storage=noted["storage"], study_storage=noted["study_storage"])
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise StoreError(
-                f"{self._file} cannot be read ({error}): it says where {self._folder.name} is kept"
-            ) from None
+            noted = read_object(self._file)
+        except StoreError as error:
+            raise self._damaged(str(error)) from None
+        if noted is not None:
+            names = [noted.get(name, 0) for name in ("storage", "study_storage")]
+            if not all(name is None or (isinstance(name, str) and name) for name in names):
+                raise self._damaged(f"{self._file} is damaged: it names no storage")
+            return Place(storage=names[0], study_storage=names[1])
         if has_journal:
             return LOCAL
         return asked_place() if self._asked is None else self._asked
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            f"{what}. It says where {self._folder.name} is kept: put back a copy; or, if all of the sweep was in "
+            f"{self._folder}, delete {self._file.name}"
+        )
 
     def note(self, place: Place) -> None:
         """Note the place of a sweep that begins.
@@ -62,8 +68,7 @@ class KeptPlace:
         """
         if place.storage is not None:
             self._claim(place.storage, place.study_storage)
-        with atomic_write(self._file) as file:
-            file.write(json.dumps(vars(place)).encode("utf-8"))
+        write_file(self._file, json.dumps(vars(place)).encode("utf-8"))
 
     def _claim(self, storage: str, study_storage: str | None) -> None:
         """Take a storage: of one name there is one sweep in it, whoever else writes there."""
@@ -91,8 +96,8 @@ def _first_to_write(storage: str, name: str, text: str) -> str:
         bucket.write(name, text.encode("utf-8"))
         return text
     path = Path(storage) / name
-    if path.exists():
-        return path.read_text(encoding="utf-8", errors="replace")
-    with atomic_write(path) as file:
-        file.write(text.encode("utf-8"))
-    return text
+    found = read_file(path)
+    if found is None:
+        write_file(path, text.encode("utf-8"))
+        return text
+    return found.decode("utf-8", errors="replace")

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cifar_core.files import read_regular
 from sweeps.errors import DiskFullError, StoreError, is_disk_full
+from sweeps.study.files import read_file, reason_of
 
 LOOKS_FILE = "test_looks.jsonl"
 """Under the runs folder: a line a look."""
@@ -41,9 +43,10 @@ def note_look(runs: Path, *, sweep: str, keys: Sequence[str]) -> Look:
     look = Look(when=now, who=f"{_user()}@{socket.gethostname()}", sweep=sweep, runs=tuple(keys))
     path = runs / LOOKS_FILE
     try:
+        before = read_regular(path) or b""
         with path.open("a", encoding="utf-8") as file:
             # After a line that a crash has torn, a new one begins.
-            torn = path.stat().st_size and not path.read_bytes().endswith(b"\n")
+            torn = before and not before.endswith(b"\n")
             file.write(("\n" if torn else "") + json.dumps(asdict(look)) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -51,31 +54,35 @@ def note_look(runs: Path, *, sweep: str, keys: Sequence[str]) -> Look:
         if is_disk_full(error):
             raise DiskFullError(path) from None
         raise StoreError(
-            f"{path} cannot be written ({error.strerror}): without it no look at the test set is taken"
+            f"{path} cannot be written: {reason_of(error)}. Without it no look at the test set is taken"
         ) from None
     return look
 
 
 def read_looks(runs: Path, *, sweep: str | None = None) -> Iterator[Look]:
-    """Yield the looks that were taken, the oldest first; of one sweep, where it is named."""
-    path = runs / LOOKS_FILE
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    """Yield the looks that were taken, the oldest first; of one sweep, where it is named.
+
+    Raises:
+        StoreError: the log cannot be read.
+    """
+    for line in (read_file(runs / LOOKS_FILE) or b"").decode("utf-8", errors="replace").splitlines():
         try:
             fields = json.loads(line)
-            look = Look(**fields | {"runs": tuple(fields["runs"])})
-        except (ValueError, TypeError, KeyError):
+            look = Look(**fields | {"runs": tuple(map(str, fields["runs"]))})
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue  # half a line, of a crash
-        if sweep in (None, look.sweep):
+        if all(isinstance(text, str) for text in (look.when, look.who, look.sweep)) and sweep in (None, look.sweep):
             yield look
 
 
 def looks_in_words(runs: Path, sweep: str | None) -> list[str]:
     """Return how often the test set was opened, and the last time; a line for each sweep that it was opened for."""
     taken: dict[str, list[Look]] = {}
-    for look in read_looks(runs, sweep=sweep):
-        taken.setdefault(look.sweep, []).append(look)
+    try:
+        for look in read_looks(runs, sweep=sweep):
+            taken.setdefault(look.sweep, []).append(look)
+    except StoreError as error:
+        return [f"how often the test set was opened is not known: {error}"]
     return [
         f"the test set was opened {'once' if len(looks) == 1 else f'{len(looks)} times'} for {name}, last by "
         f"{looks[-1].who} at {looks[-1].when}"

@@ -158,9 +158,9 @@ def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJo
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if (database := folder.database) is not None:
         return database.reading(), None
-    if not folder.journal.exists():
-        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
     journal = JournalFile(folder.journal)
+    if not journal.is_there:
+        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
     storage, damage = read_storage(journal)
     return storage, None if damage is None else journal.error(damage)
 

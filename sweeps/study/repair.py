@@ -21,7 +21,14 @@ def repair_journal(folder: SweepFolder) -> Iterator[str]:
     if restored:
         yield f"taken from the copy of the last start: line {', '.join(map(str, restored))}"
     damage = read_storage(journal)[1]
-    if damage is not None:
+    if damage is not None and damage.line == 0:
+        aside = journal.cut(damage)
+        kept = "" if aside == journal.path else f"; what was there is {aside}"
+        yield (
+            f"{damage.reason}, and there is no copy of the last start: an empty one takes its place{kept}. The command "
+            "that began the sweep begins it again, and takes what MLflow has recorded as complete from there"
+        )
+    elif damage is not None:
         aside = journal.cut(damage)
         yield (
             f"line {damage.line} was damaged ({damage.reason}): cut there, {plural(damage.line - 1, 'line')} of "

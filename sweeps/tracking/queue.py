@@ -52,6 +52,8 @@ class LatestQueue(Generic[T]):
     def put(self, number: int, item: T) -> None:
         """Take the newest state of a number. Returns at once."""
         with self._changed:
+            # To the end: what a curve over all numbers is drawn from comes in the order in which it happened.
+            self._pending.pop(number, None)
             self._pending[number] = item
             self._given_up.discard(number)
             self._changed.notify_all()

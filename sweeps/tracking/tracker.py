@@ -149,7 +149,8 @@ class Tracker:
         Runs of this study that are RUNNING and that the ledger does not know are of a driver that died: they
         end as interrupted.
         """
-        records = list(records)
+        # In the order of their ends, as they came to whoever watched: the curve of the best so far has that order.
+        records = sorted(records, key=end_ms)
         for record in records:
             self.write(record)
         done = self.flush(timeout=timeout)

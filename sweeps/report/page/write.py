@@ -64,6 +64,8 @@ def write_report(
 
 def _check_place(path: Path) -> None:
     """Refuse to replace what is no page: a name may have been mistyped."""
+    if not path.is_file():  # nothing, or a pipe, which may be waited for in vain
+        return
     try:
         with path.open("rb") as file:
             begins = file.read(len(PAGE_BEGINS))
