@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         plan_of_sweep,
     )
     from sweeps.execution.ray_environment import ray_folder
+    from sweeps.execution.ray_processes import session_of
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
@@ -66,6 +67,7 @@ __all__ = [
     "ray_folder",
     "rerun",
     "run",
+    "session_of",
     "size_of_ladder",
     "size_of_sweep",
     "some_combinations",
@@ -110,6 +112,7 @@ __getattr__, __dir__ = lazy_face(
         "rerun": "reproduction",
         "ray_folder": "ray_environment",
         "run": "runner",
+        "session_of": "ray_processes",
         "some_combinations": "estimate",
         "stage": "output",
         "start_of": "driver_mark",

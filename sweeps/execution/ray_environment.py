@@ -20,6 +20,7 @@ import filelock
 
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.driver_mark import DriverMark, mark_file
+from sweeps.execution.ray_processes import guard_of
 from sweeps.machine import bypass_proxy_here
 
 _CONNECT_SECONDS = 5.0
@@ -160,7 +161,8 @@ def session_folder(runs: Path) -> Iterator[Path]:
             f"{parent} cannot be used ({error.strerror}): set RAY_TMPDIR to a folder of your own"
         ) from None
     try:
-        yield folder
+        with guard_of(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         mark_file(folder).unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,15 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sweeps.execution import DriverMark, namespace_of, start_of
+from sweeps.execution import DriverMark, namespace_of, session_of, start_of
 from sweeps.upkeep.finding import Finding, Result
 from sweeps.upkeep.inventory import Inventory
 
 _PROC = Path("/proc")
-_SESSION = re.compile(r"/.*/sweeps-ray-[0-9]+/[0-9]+-[0-9a-f]+(?=/)")
-"""What `sweeps.execution.ray_environment.session_folder` gives a driver's Ray."""
-_PROGRAM = re.compile(rb"/ray/(core|_private|autoscaler|dashboard)/[^\0]*(raylet|gcs_server|\.py)(\0|$)")
-"""Of Ray's own, where its title does not say so."""
 _END_SECONDS = 5.0
 
 
@@ -38,7 +33,7 @@ class LeftOver:
 def check_ray(inventory: Inventory) -> Result:
     """Look for processes of Ray that a driver of this runs folder started, and that outlive it.
 
-    Ray's own end within moments, its agents within a minute or two, and those that hang never.
+    The guard of a driver ends them (`guard_of`), unless it was killed too; earlier versions had none.
     """
     found = list(left_overs(inventory.runs))
     if not found:
@@ -68,9 +63,7 @@ def left_overs(runs: Path) -> Iterator[LeftOver]:
 
 def _left_over(pid: int, runs: Path) -> LeftOver | None:
     try:
-        if (_PROC / str(pid)).stat().st_uid != os.getuid() or not _is_of_ray(pid):
-            return None
-        started, session = start_of(pid), _session_of(pid)
+        started, session = start_of(pid), session_of(pid)
         name = (_PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
@@ -78,22 +71,6 @@ def _left_over(pid: int, runs: Path) -> LeftOver | None:
     if started is None or mark is None or mark.runs != str(runs.resolve()) or not mark.has_died:
         return None
     return LeftOver(pid=pid, started=started, mark=mark, name=name)
-
-
-def _is_of_ray(pid: int) -> bool:
-    """Return whether a process runs a program of Ray, and is no editor or pager that has a log of Ray's open."""
-    command = (_PROC / str(pid) / "cmdline").read_bytes()
-    return command.startswith(b"ray::") or _PROGRAM.search(b"\0".join(command.split(b"\0")[:4])) is not None
-
-
-def _session_of(pid: int) -> Path | None:
-    """Return the folder of the Ray that a process has a log, or anything else, open in; it may be deleted by now."""
-    for descriptor in (_PROC / str(pid) / "fd").iterdir():
-        with contextlib.suppress(OSError):
-            match = _SESSION.match(str(descriptor.readlink()))
-            if match is not None:
-                return Path(match[0])
-    return None
 
 
 def _end(runs: Path) -> str:
