@@ -156,6 +156,15 @@ def free_name(path: Path) -> Path:
     return aside
 
 
+def has_room(folder: Path, *, size: int = 1_000_000) -> bool:
+    """Return whether so many bytes can be written to a folder's disk; True where nothing can be written anyway."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            return file.write(bytes(size)) == size
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+
+
 def previous_file(path: Path) -> Path:
     """Return where the file is kept that another one has replaced: `state.previous.pt` beside `state.pt`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")

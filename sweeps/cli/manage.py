@@ -90,7 +90,7 @@ def stop(sweep: str, runs: Path) -> None:
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
     driver = folder.driver()
     if driver is None:
-        click.echo(f"{sweep} is not running")
+        click.echo(f"{sweep} is not running" + (f": {folder.last_seen}" if folder.last_seen else ""))
         return
     if driver["host"] != socket.gethostname():
         raise SweepError(f"{sweep} is run on {driver['host']}: stop it there")
@@ -125,6 +125,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
+    from cifar_core.files import has_room
     from sweeps.storage import LOCAL
     from sweeps.study import SweepCheckpoints, SweepFolder, delete_studies
 
@@ -139,7 +140,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     from sweeps.tracking import delete_sweep
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
-    with folder.locked(doing="deleted"):
+    with folder.locked(doing="deleted", needs_room=False):
         if not yes:
             elsewhere = " and ".join(filter(None, (place.study_storage, place.storage)))
             click.confirm(
@@ -147,13 +148,26 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
                 + (f", all of it in {elsewhere} too?" if elsewhere else "?"),
                 abort=True,
             )
+        if not has_room(folder.path):
+            # The record writes before it deletes. The journal goes last: the same command can be repeated.
+            for part in (folder.checkpoints, folder.logs):
+                shutil.rmtree(part, ignore_errors=True)
         deleted = delete_sweep(runs, sweep)
         remove_curves(runs, sweep)
         delete_studies(folder)
         if place.storage is not None:
             SweepCheckpoints(folder).remove_all()
-        shutil.rmtree(folder.path, ignore_errors=True)
+        _delete(folder.path)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
+
+
+def _delete(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise SweepError(
+            f"{error.filename or folder} cannot be deleted ({error.strerror}): see whose it is, then repeat the command"
+        ) from None
 
 
 @click.command()

@@ -19,14 +19,14 @@ from cifar_core.files import atomic_write
 from cifar_core.models import source_hash
 from cifar_core.results import EpochResult
 from cifar_core.seal import fault_of_seal
-from sweeps.errors import SweepError
+from sweeps.errors import DiskFullError, SweepError
 from sweeps.execution.job import Job, split_name
 from sweeps.git_state import git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment, local_gpus
 from sweeps.study import CHECKPOINT_FILE
 from sweeps.tracking import MlflowReader
-from sweeps.trial_record import Outcome
+from sweeps.trial_record import ErrorClass, Outcome
 
 SCRATCH = "reruns"
 """Folder under the runs folder: where a rerun that was interrupted goes on from."""
@@ -103,7 +103,8 @@ def rerun(
         on_epoch: hears of each epoch, the recorded one first.
 
     Raises:
-        SweepError: no epoch of it is recorded, or its network's file is another one now, or it is rerun just now.
+        SweepError: no epoch of it is recorded, or its network's file is another one now, or it is rerun just now, or
+            the machine cannot train it (a full disk, no memory).
         RecordError: the record cannot be read.
         DataUnavailableError: CIFAR-10 cannot be had.
     """
@@ -191,6 +192,11 @@ def _train(
     for before in recorded:
         report = session.step()
         facts = report.environment or facts
+        if report.outcome is Outcome.INTERRUPTED:
+            # The machine's doing: it says nothing of the run.
+            if report.error_class == ErrorClass.DISK_FULL:
+                raise DiskFullError(job.checkpoint)
+            raise SweepError(f"the machine did not train it again ({report.error}): the same command resumes")
         if report.epoch is None:
             return again, facts, report.error or str(report.outcome)
         again.append(report.epoch)

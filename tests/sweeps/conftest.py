@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,18 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
         return result
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 16 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", str(disk).encode(), b"tmpfs", 0, b"size=16m") != 0:
+        pytest.skip("only root mounts a file system")
+    yield disk
+    libc.umount2(str(disk).encode(), 2)
 
 
 @pytest.fixture(scope="session")

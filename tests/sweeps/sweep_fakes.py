@@ -221,3 +221,12 @@ def unpack_runs_of_0_1_0(folder: Path) -> Path:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(folder)
     return folder / "runs"
+
+
+def fill_disk(disk: Path) -> Path:
+    """Leave no room on a disk; return the file whose deletion gives it back."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler

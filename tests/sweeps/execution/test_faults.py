@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -115,18 +114,6 @@ class TestFaults:
     def test_anything_else_is_the_trials(self) -> None:
         fault = fault_of(ValueError("no"))
         assert (fault.outcome, fault.error_class, fault.error) == (Outcome.FAILED, "ValueError", "ValueError: no")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 16 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", str(disk).encode(), b"tmpfs", 0, b"size=16m") != 0:
-        pytest.skip("only root mounts a file system")
-    yield disk
-    libc.umount2(str(disk).encode(), 2)
 
 
 FILL = """

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_fakes import Cli, epoch, own_net, tiny, write_yaml
+from sweep_fakes import Cli, epoch, fill_disk, own_net, tiny, write_yaml
 
 import sweeps
 from sweeps.cli.main import sweeps as command
@@ -163,6 +163,20 @@ def test_an_interrupted_one_goes_on(trained: Path, cli: Cli, monkeypatch: pytest
 
     assert "bit for bit" in result.stdout
     assert not scratch.exists()
+
+
+def test_a_full_disk_is_no_other_result(trained: Path, small_disk: Path, cli: Cli) -> None:
+    runs = Path(shutil.copytree(trained, small_disk / "runs"))
+    filler = fill_disk(small_disk)
+
+    full = cli("rerun", "tiny-000", "--check", "--runs", runs)
+    filler.unlink()
+    after = cli("rerun", "tiny-000", "--check", "--runs", runs)
+
+    assert full.exit_code == 2
+    assert "is full" in full.stderr
+    assert "different" not in full.output
+    assert (after.exit_code, "bit for bit" in after.stdout) == (0, True)
 
 
 def test_a_network_that_was_edited_since_is_not_taken_for_it(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweep_fakes import Cli, book, snapshot, written
+from sweep_fakes import Cli, book, fill_disk, snapshot, written
 
 from cifar_core.files import atomic_write
 from sweeps.errors import SweepError
@@ -419,3 +419,15 @@ def test_the_model_of_a_deleted_sweep_goes_with_it_and_another_sweeps_stays(runs
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         for table in ("logged_models", "inputs", "input_tags"):
             assert (table, *database.execute(f"SELECT count(*) FROM {table}").fetchone()) == (table, 0)
+
+
+def test_rm_frees_room_on_a_disk_without_any(runs: Path, small_disk: Path, cli: Cli) -> None:
+    full = Path(shutil.copytree(runs, small_disk / "runs"))
+    fill_disk(small_disk)
+
+    said = cli("rm", "tiny", "--yes", "--runs", full)
+
+    assert said.exit_code == 0, said.output
+    assert not (full / "sweeps" / "tiny").exists()
+    assert shutil.disk_usage(full).free > 0
+    assert written(full) == []
