@@ -44,7 +44,8 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
                 said = counts
     print_status(state, console)
     if state.died:
-        click.echo(f"its driver was killed: the command that began {sweep} goes on from what is saved")
+        how = "is assumed dead" if state.last_seen else "was killed"
+        click.echo(f"its driver {how}: the command that began {sweep} goes on from what is saved")
 
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ import filelock
 from cifar_core.files import make_way
 from sweeps.commands import command_on
 from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError
+from sweeps.formatting import duration
 from sweeps.storage import LOCAL, Bucket, Place, is_bucket
 from sweeps.study.files import read_object, require_folder, store_error, write_file
 from sweeps.study.journal import JournalFile
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from sweeps.study.lease import Lease
 
 LOOK_SECONDS = 1.0
+BEAT_SECONDS = 15.0
+"""How often a driver renews the time of its note."""
+ASSUMED_DEAD_SECONDS = 120.0
+"""After so long without a sign a driver on another host, whose lock nobody here can see held, counts as dead."""
 CHECKPOINT_FILE = "state.pt"
 """In a run's own folder under `checkpoints`, which is called by its key."""
 
@@ -137,11 +144,27 @@ class SweepFolder:
             except DiskFullError:
                 if needs_room:
                     raise
-            with self._leased(about, on_loss=on_loss):
+            with self._beating(), self._leased(about, on_loss=on_loss):
                 yield
         finally:
             self.forget_driver()
             lock.release()
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Renew the time of the driver's note again and again, so that another host knows that it lives."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                with contextlib.suppress(OSError):
+                    os.utime(self._driver)
+
+        threading.Thread(target=beat, name=f"sign of life of {self.sweep}", daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
 
     @contextmanager
     def _leased(self, about: dict[str, Any], *, on_loss: Callable[[], None] | None) -> Iterator[None]:
@@ -224,17 +247,42 @@ class SweepFolder:
         if self._lease is None and (database := self.database) is not None:
             return database.driver(self.sweep)
         about = self._about()
-        if about is None:
+        if about is None or self._is_locked():
+            return about
+        is_here = about["host"] == socket.gethostname()
+        return None if is_here or self._silent_seconds() > ASSUMED_DEAD_SECONDS else about
+
+    @property
+    def last_seen(self) -> str | None:
+        """When and where a driver on another host gave its last sign, in words; None where none is assumed dead."""
+        about = self._about()
+        if about is None or about["host"] == socket.gethostname() or self.driver() is not None:
             return None
-        if about["host"] != socket.gethostname():
-            return about
-        probe = filelock.FileLock(self._lock)
+        return f"last seen {duration(self._silent_seconds())} ago on {about['host']}; assumed dead"
+
+    def _silent_seconds(self) -> float:
+        """Return how long ago the driver gave its last sign: a beat, or, of an older version, a line of the journal."""
+        signs = [0.0]
+        for path in (self._driver, self.journal):
+            with contextlib.suppress(OSError):
+                signs.append(path.stat().st_mtime)
+        return max(0.0, time.time() - max(signs))
+
+    def _is_locked(self) -> bool:
+        """Return whether a process holds the lock, as far as this machine can see. Nothing is written for that."""
         try:
-            probe.acquire(blocking=False)
-        except (filelock.Timeout, OSError):
-            return about
-        probe.release()
-        return None
+            handle = os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return False
+        finally:
+            os.close(handle)
+        return False
 
     def _about(self) -> dict[str, str | int | float] | None:
         """Return what the last driver wrote of itself, None where it took it away or this is nothing of a driver's."""

@@ -68,8 +68,8 @@ class JournalFile:
         self.mend()
         restored = self.restore()
         if restored:
-            numbers = ", ".join(map(str, restored[:5])) + (f" to {restored[-1]}" if len(restored) > 5 else "")
-            _log.warning("%s was damaged in line %s: taken from the copy of the last start", self.path, numbers)
+            numbers = numbers_in_words(restored)
+            _log.warning("%s was damaged in %s: taken from the copy of the last start", self.path, numbers)
         damage = self.damage()
         if damage is not None:
             raise self.error(damage)
@@ -236,6 +236,11 @@ class JournalFile:
             return True
         left = [] if is_gone or 0 in known else [self.path.with_name("checkpoints"), self.path.with_name("logs")]
         return any(folder.is_dir() and any(folder.iterdir()) for folder in left)
+
+
+def numbers_in_words(lines: Sequence[int]) -> str:
+    """Return which lines, the first five and the last: `line 3`, `line 1, 2, 3, 4, 5 to 69`."""
+    return f"line {', '.join(map(str, lines[:5]))}" + (f" to {lines[-1]}" if len(lines) > 5 else "")
 
 
 def _without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:

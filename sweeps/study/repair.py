@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sweeps.formatting import plural
 from sweeps.study.folder import SweepFolder
-from sweeps.study.journal import JournalFile
+from sweeps.study.journal import JournalFile, numbers_in_words
 from sweeps.study.storage import read_storage
 
 
@@ -19,7 +19,7 @@ def repair_journal(folder: SweepFolder) -> Iterator[str]:
     journal.mend()
     restored = journal.restore()
     if restored:
-        yield f"taken from the copy of the last start: line {', '.join(map(str, restored))}"
+        yield f"taken from the copy of the last start: {numbers_in_words(restored)}"
     damage = read_storage(journal)[1]
     if damage is not None and damage.line == 0:
         aside = journal.cut(damage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ class SweepState:
         limit: float | None = None,
         driver: str | None = None,
         died: bool = False,
+        last_seen: str | None = None,
         part: str = SEARCH,
         damage: str | None = None,
         replicates: Sequence[TrialRecord] = (),
@@ -63,6 +65,7 @@ class SweepState:
             limit: seconds that this start may take; None for any.
             driver: who runs it (`process 12 on host`), None where nobody does.
             died: whether the last driver ended without a farewell.
+            last_seen: of a driver on another host that is assumed dead, when and where it gave its last sign.
             part: what the driver trains: the search, or what confirms it.
             replicates: what confirms its best configurations; no part of its counts.
             damage: why these are not all of its trials, and what to do about it; None where they are.
@@ -74,6 +77,7 @@ class SweepState:
         self.target = target
         self.driver = driver
         self.died = died
+        self.last_seen = last_seen
         self.part = part
         self.damage = damage
         self.replicates = replicates
@@ -229,13 +233,14 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         part=str(about.get("part", SEARCH)),
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
         died=folder.died,
+        last_seen=None if driver else folder.last_seen,
         damage=None if studies.damage is None else str(studies.damage),
     )
 
 
 def _number(found: object, kind: type[Number]) -> Number | None:
     """Return a fact of the driver's, None where it tells none."""
-    return kind(found) if isinstance(found, int | float) else None
+    return kind(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
 
 def _end(record: TrialRecord) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import socket
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,6 @@ from sweeps.study import SweepFolder, read_all_studies, read_records, sweep_name
 from sweeps.tracking import RecordReview, record_fault
 from sweeps.trial_record import Outcome, TrialRecord
 
-_SURELY_GONE_SECONDS = 24 * 3600
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweepInventory:
@@ -25,6 +21,8 @@ class SweepInventory:
     folder: SweepFolder
     driver: Mapping[str, str | int | float] | None
     """Who holds it; None where nobody does."""
+    last_seen: str | None
+    """Of a driver on another host that is assumed dead, when and where it gave its last sign."""
     studies: Mapping[str, Sequence[TrialRecord]]
     """The trials of each of its studies, as far as its journal can be read."""
     strangers: Sequence[str]
@@ -145,19 +143,8 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
     return SweepInventory(
         folder=folder,
         driver=driver,
+        last_seen=None if driver is not None or is_held else folder.last_seen,
         studies=studies,
         strangers=strangers,
         damage=None if damage is None else str(damage),
     )
-
-
-def is_strangers_left_over(sweep: SweepInventory) -> bool:
-    """Return whether a driver is noted that is of another host and surely gone.
-
-    A lock that this host can take says little of another host; so nothing may have been written for a day, either.
-    """
-    if sweep.driver is None or sweep.driver["host"] == socket.gethostname():
-        return False
-    paths = (sweep.folder.path, sweep.folder.journal, *sweep.folder.logs.glob("*"))
-    newest = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
-    return time.time() - newest > _SURELY_GONE_SECONDS

@@ -9,7 +9,7 @@ from sweeps.formatting import plural
 from sweeps.storage import is_bucket
 from sweeps.study import repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
-from sweeps.upkeep.inventory import Inventory, SweepInventory, is_strangers_left_over
+from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 
 def check_drivers(inventory: Inventory) -> Result:
@@ -20,16 +20,11 @@ def check_drivers(inventory: Inventory) -> Result:
     """
     findings = []
     for sweep in inventory.sweeps:
-        if sweep.driver is None:
-            continue
-        if is_strangers_left_over(sweep):
-            text = (
-                f"{sweep.name} is said to be {sweep.holder}, but nothing was written for a day: if it was copied from "
-                f"there, or that machine is gone, `sweeps doctor --fix` forgets it"
-            )
-            findings.append(Finding(text=text, mend=partial(_forget_driver, sweep)))
-        else:
+        if sweep.driver is not None:
             findings.append(remark(f"{sweep.name} is being {sweep.holder}: left alone"))
+        elif seen := sweep.last_seen:
+            text = f"{sweep.name}: its driver was {seen}: the next start, or `sweeps doctor --fix`, forgets it"
+            findings.append(Finding(text=text, is_problem=False, mend=partial(_forget_driver, sweep)))
     held = len(inventory.sweeps) - len(inventory.idle)
     return Result(well=f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running", findings=findings)
 
@@ -38,7 +33,7 @@ def _forget_driver(sweep: SweepInventory) -> str:
     # As the next start does: it takes the lock and writes its own note over the old one.
     with sweep.folder.locked(doing="mended"):
         pass
-    return f"{sweep.name}: the note of {sweep.holder} is gone"
+    return f"{sweep.name}: the note of the driver that was {sweep.last_seen} is gone"
 
 
 def check_journals(inventory: Inventory) -> Result:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import filelock
+import pytest
 from sweep_fakes import Cli, book, next_trial, tiny, write_yaml
+
+from sweeps.study.folder import SweepFolder
 
 
 def test_rm_holds_the_sweep_while_its_question_is_open(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -60,3 +67,48 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
     assert said.exit_code == 2
     assert "has ended, but not in order" in said.output
     assert "is stopped" not in said.output
+
+
+class TestADriverOnAnotherHost:
+    @pytest.fixture
+    def note(self, runs: Path) -> Path:
+        """What a driver in a container leaves whose host name is another one each time."""
+        tiny = book(runs)
+        next_trial(tiny.open())
+        note = tiny.folder.path / "driver.json"
+        note.write_text(json.dumps({"pid": 1, "host": "box1", "since": time.time(), "doing": "run"}))
+        return note
+
+    def test_is_believed_while_it_gives_signs(self, note: Path, runs: Path, cli: Cli) -> None:
+        assert "run by process 1 on box1" in cli("list", "--runs", runs).output
+        stopped = cli("stop", "tiny", "--runs", runs)
+        assert (stopped.exit_code, "stop it there" in stopped.output) == (2, True)
+
+    def test_is_assumed_dead_after_minutes_without_one(self, note: Path, runs: Path, cli: Cli) -> None:
+        for path in (note, note.with_name("journal.log")):
+            os.utime(path, (time.time() - 300,) * 2)
+
+        for verb in ("list", "status", "watch", "stop"):
+            arguments = {"list": ("list",), "watch": ("status", "tiny", "--watch")}.get(verb, (verb, "tiny"))
+            said = cli(*arguments, "--runs", runs)
+            assert said.exit_code == 0
+            assert "last seen 5 min" in said.output
+            assert "on box1; assumed dead" in said.output
+            assert "run by" not in said.output
+
+    def test_gives_a_sign_again_and_again(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sweeps.study.folder.BEAT_SECONDS", 0.05)
+        folder = SweepFolder(runs, "tiny")
+        note = folder.path / "driver.json"
+        with folder.locked():
+            os.utime(note, (0, 0))
+            deadline = time.monotonic() + 10
+            while note.stat().st_mtime == 0:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    def test_is_alive_where_its_lock_is_seen_held(self, note: Path, runs: Path, cli: Cli) -> None:
+        with filelock.FileLock(note.with_name("driver.lock")):
+            os.utime(note, (0, 0))
+            os.utime(note.with_name("journal.log"), (0, 0))
+            assert "run by process 1 on box1" in cli("list", "--runs", runs).output

@@ -359,7 +359,7 @@ class TestDrivers:
 
         assert (doctor(runs)["problem"], doctor(runs)["note"]) == ([], [])
 
-    def test_one_of_another_host_is_believed_for_a_day(self, runs: Path, doctor: Doctor) -> None:
+    def test_one_of_another_host_is_believed_while_it_gives_signs(self, runs: Path, doctor: Doctor) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"
         note.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0, "doing": "run"}))
 
@@ -367,9 +367,10 @@ class TestDrivers:
         assert of(said["note"], "drivers") == ["tiny is being run by process 1 on elsewhere: left alone"]
         assert note.exists()
 
-        for path in (runs / "sweeps" / "tiny", *(runs / "sweeps" / "tiny").rglob("*")):
-            os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
-        assert "on elsewhere" in assert_mended(doctor, runs, "drivers")
+        for path in (note, note.with_name("journal.log")):
+            os.utime(path, (time.time() - 3600,) * 2)
+        assert "ago on elsewhere; assumed dead" in of(doctor(runs)["note"], "drivers")[0]
+        doctor(runs, "--fix")
         assert not note.exists()
 
 
