@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
@@ -150,12 +150,10 @@ class DataConfig(StrictModel):
     grown_at: float = Field(default=0.7, gt=0, le=1)
     """Share of the epochs after which images that start smaller have their 32 pixels."""
 
-    @model_validator(mode="before")
+    @field_validator("augmentation", mode="before")
     @classmethod
-    def _parse_augmentation(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and "augmentation" in values:
-            return {**values, "augmentation": parse_augmentation(values["augmentation"])}
-        return values
+    def _parse_augmentation(cls, value: Any) -> Any:
+        return parse_augmentation(value)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from cifar_core.errors import closest
+from cifar_core.validation import explain
 
 
 class _Op(BaseModel):
@@ -147,7 +148,14 @@ def _parse_op(entry: Any) -> AugmentationOp:
         raise ValueError(f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}")
     if not isinstance(arguments, Mapping):
         raise ValueError(f"operation {name!r} takes arguments by name, such as {{p: 0.5}}, not {arguments!r}")
-    return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]
+    for argument in arguments:
+        if argument not in OPERATIONS[name].model_fields:
+            known = [field for field in OPERATIONS[name].model_fields if field != "op"]
+            raise ValueError(f"{name}: unknown argument {argument!r}: {closest(str(argument), known)}")
+    try:
+        return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{name}: {line}" for line in explain(error))) from None
 
 
 def operations_of(augmentation: str | tuple[AugmentationOp, ...]) -> tuple[AugmentationOp, ...]:

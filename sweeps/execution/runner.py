@@ -67,7 +67,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
-        study = _open(plan, folder, sources=sources, reader=reader, new=options.new)
+        study = _open(plan, folder, sources=sources, reader=reader, new=options.new, console=console)
         start = SweepStart(
             plan,
             options,
@@ -114,7 +114,13 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
 
 
 def _open(
-    plan: RunPlan, folder: SweepFolder, *, sources: Mapping[str, str], reader: MlflowReader, new: bool
+    plan: RunPlan,
+    folder: SweepFolder,
+    *,
+    sources: Mapping[str, str],
+    reader: MlflowReader,
+    new: bool,
+    console: Console,
 ) -> optuna.Study:
     """Return the study that a plan's trials belong to."""
     for model, source in plan.trained_with.items():
@@ -134,6 +140,7 @@ def _open(
         # A run on a list is known by its key: one whose network's file has changed is simply another.
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
+        say=lambda line: print_sentence(console, line),
     )
     check_place(study, folder)
     resources = plan.resources.model_dump(mode="json")

@@ -5,6 +5,7 @@ Nothing else knows how a file is written; nothing here trains, records or asks a
 
 from sweeps.spec.ablation import WHOLE, ablation_of
 from sweeps.spec.budget import FULL_BUDGET, Budget, BudgetRange
+from sweeps.spec.definition import canonical_definition, definition_changes, holds, space_of
 from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FINAL, Ladder, Rung
@@ -43,13 +44,16 @@ __all__ = [
     "Starter",
     "SweepSpec",
     "ablation_of",
+    "canonical_definition",
     "changes_between",
     "check_name",
     "config_in_file",
     "configuration_fields",
+    "definition_changes",
     "file_schema",
     "flatten",
     "has_width",
+    "holds",
     "is_file_name",
     "is_ladder",
     "join_changes",
@@ -61,6 +65,7 @@ __all__ = [
     "schema_file",
     "schema_text",
     "single_config",
+    "space_of",
     "starter_ladder_text",
     "starter_text",
     "suggest",

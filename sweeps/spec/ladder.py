@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
 from cifar_core.config import TRAIN_IMAGES, TrainingConfig
 from cifar_core.errors import closest
 from sweeps.errors import SweepError
 from sweeps.spec.difference import Change, changes_between
 from sweeps.spec.settings import Limits, Resources
+from sweeps.spec.space_check import rising_rate
+from sweeps.spec.yaml_file import dump_yaml, load_yaml
 from sweeps.storage import LOCAL, Place
 from sweeps.trial_record import MeasuredOn
 
@@ -75,6 +75,9 @@ class Ladder:
             same = next((other.name for other in self.rungs[:index] if other.config.is_same_run(rung.config)), None)
             if same is not None:
                 said.append(f"rung {rung.name} is the very run that {same} is, and is not run: nothing of it differs")
+            rate, lowest = rung.config.optimizer.lr, rung.config.schedule.min_lr
+            if rung.config.schedule.name == "cosine" and lowest > rate:
+                said.append(rising_rate(f"rung {rung.name}: schedule.min_lr", lowest, rate))
         return said
 
     def final(self) -> Ladder:
@@ -113,7 +116,7 @@ class Ladder:
 
 def _final_text(ladder: Ladder) -> str:
     """Return the file of a ladder's last measurement: it runs the same where the file that was chosen is not."""
-    content = yaml.safe_load(ladder.text)
+    content = load_yaml(ladder.text)
     left = TRAIN_IMAGES - ladder.rungs[0].config.data.validation_size
     for block in (content.get("base", {}), *content["rungs"]):
         block.get("data", {}).pop("validation_size", None)
@@ -122,7 +125,7 @@ def _final_text(ladder: Ladder) -> str:
         if sizes.get("train_size") == left:
             del sizes["train_size"]
     content |= {"name": f"{ladder.name}{FINAL}", "evaluate": "test"}
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return dump_yaml(content)
 
 
 def _without_validation(config: TrainingConfig) -> TrainingConfig:

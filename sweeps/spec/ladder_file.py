@@ -17,8 +17,8 @@ from sweeps.spec.budget import MAX_SEEDS
 from sweeps.spec.difference import changes_between
 from sweeps.spec.ladder import FINAL, Ladder, Rung
 from sweeps.spec.scale import Scale
-from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Resources, check_name, validated
-from sweeps.spec.yaml_file import merge, read_yaml
+from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Resources, check_name, checked
+from sweeps.spec.yaml_file import Document, merge, read_yaml
 from sweeps.trial_record import MeasuredOn
 
 OWN_KEYS = ("name", "from", "note")
@@ -62,6 +62,16 @@ class LadderFile(FileOfConfigurations):
         return check_name(value)
 
     @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        # A part of a base alone may be wrong where the base that it is a part of is right.
+        if self.extends is None:
+            try:
+                TrainingConfig.model_validate(merge({}, self.base))
+            except ValidationError as error:
+                raise ValueError("\n".join(f"base.{line}" for line in explain(error))) from None
+        return self
+
+    @model_validator(mode="after")
     def _check_rungs(self) -> Self:
         if not self.rungs and ("rungs" in self.model_fields_set or self.extends is None):
             raise ValueError(
@@ -93,11 +103,16 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
     """
     (first, file), *more = _files(path, overrides)
     rungs = _rungs(file, first)
+    last = first
     for extending, own in more:
-        file, taken = own.over(file), len(file.rungs)
+        taken, last = len(file.rungs), extending
+        try:
+            file = own.over(file)
+        except ValidationError as error:
+            raise SpecError(extending.path, extending.located("\n".join(explain(error)).split("\n"))) from None
         rungs = _rungs(file, extending, taken=taken)
     if file.evaluate == "validation":
-        _check_validation(file, rungs, path)
+        _check_validation(file, rungs, last)
     return Ladder(
         name=file.name,
         description=file.description,
@@ -107,7 +122,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         seeds=file.seeds,
         measured_on=MeasuredOn(file.evaluate),
         text=file.to_yaml(),
-        files=(first, *(extending for extending, _ in more)),
+        files=(first.path, *(extending.path for extending, _ in more)),
         tensorboard=file.tensorboard,
         notify=file.notify,
         place=file.place,
@@ -118,7 +133,7 @@ def _aside(rung: Rung) -> tuple[int, int]:
     return rung.config.data.validation_size, rung.config.data.split_seed
 
 
-def _check_validation(file: LadderFile, rungs: Sequence[Rung], path: Path) -> None:
+def _check_validation(file: LadderFile, rungs: Sequence[Rung], content: Document) -> None:
     """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
     errors = []
     without = [rung.name for rung in rungs if not rung.config.data.validation_size]
@@ -137,54 +152,77 @@ def _check_validation(file: LadderFile, rungs: Sequence[Rung], path: Path) -> No
     if len(file.name) + len(FINAL) > MAX_NAME:
         errors.append(f"name: with {FINAL} behind it, of the last measurement, it has more than {MAX_NAME} characters")
     if errors:
-        raise SpecError(path, errors)
+        raise SpecError(content.path, content.located(errors))
 
 
-def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Path, LadderFile]]:
-    """Return a ladder's file and those that it extends, each with its path, the one that extends none first.
+def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Document, LadderFile]]:
+    """Return a ladder's file and those that it extends, each as it is written too, the one that extends none first.
 
     Raises:
         SpecError: one of them is missing, is no ladder, has wrong keys, or extends one that extends it.
     """
-    found: list[tuple[Path, LadderFile]] = []
+    found: list[tuple[Document, LadderFile]] = []
     content = read_yaml(path, overrides=overrides)
     while True:
         if "parameters" in content:
             if not found:
-                raise SpecError(path, ["is a sweep, not a ladder: run it with `sweeps run`"])
-            raise SpecError(found[0][0], [f"extends: {path} is a sweep; only a ladder can be extended"])
-        file = validated(LadderFile, content, path)
-        found.insert(0, (path, file))
-        if file.extends is None:
+                place = content.place_of("parameters")
+                raise SpecError(path, [f"{place}: is a sweep, not a ladder: run it with `sweeps run`"])
+            raise _wrong_extension(found[0][0], f"{path} is a sweep; only a ladder can be extended")
+        found.insert(0, (content, _validated(content)))
+        extends = found[0][1].extends
+        if extends is None:
             return found
-        other = path.parent / file.extends
+        other = path.parent / extends
         if not other.is_file():
             near = ", ".join(sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name))
             hint = f"; beside it there are {near}" if near else ""
-            raise SpecError(path, [f"extends: {file.extends!r} is no file, looked for as {other}{hint}"])
-        if any(other.samefile(before) for before, _ in found):
-            way = " → ".join(str(before) for before, _ in reversed(found))
-            raise SpecError(path, [f"extends: {file.extends!r} leads back to where it came from: {way} → {other}"])
+            raise _wrong_extension(content, f"{extends!r} is no file, looked for as {other}{hint}")
+        if any(other.samefile(before.path) for before, _ in found):
+            way = " → ".join(str(before.path) for before, _ in reversed(found))
+            raise _wrong_extension(content, f"{extends!r} leads back to where it came from: {way} → {other}")
         path, content = other, read_yaml(other)
 
 
-def _rungs(file: LadderFile, path: Path, *, taken: int = 0) -> tuple[Rung, ...]:
+def _wrong_extension(content: Document, what: str) -> SpecError:
+    return SpecError(content.path, content.located([f"extends: {what}"]))
+
+
+def _validated(content: Document) -> LadderFile:
+    errors, file = checked(LadderFile, content)
+    if errors or file is None:
+        if file is not None and file.extends is None:
+            # Of what is left the rungs can be looked at too: every mistake at once.
+            errors += _resolved(file)[1]
+        raise SpecError(content.path, content.located(errors))
+    return file
+
+
+def _rungs(file: LadderFile, content: Document, *, taken: int = 0) -> tuple[Rung, ...]:
     """Return a ladder's rungs, resolved and scaled.
 
     Args:
         file: with what it takes over from others.
-        path: of the file, for errors.
+        content: the file as it is written, for errors.
         taken: how many of its rungs, the first ones, are another file's.
 
     Raises:
         SpecError: with every error found.
     """
+    rungs, errors = _resolved(file, taken=taken)
+    if errors:
+        raise SpecError(content.path, content.located(errors))
+    return tuple(rungs)
+
+
+def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str]]:
+    """Return a ladder's rungs, resolved and scaled, and what is wrong with them."""
     errors: list[str] = []
     trees: dict[str, dict[str, Any]] = {}
     full: dict[str, TrainingConfig] = {}
     rungs: list[Rung] = []
     for index, entry in enumerate(file.rungs):
-        where = f"rungs[{index - taken}]" if index >= taken else f"rungs[{index}] of the file that it extends"
+        where = f"rungs[{index - taken}]" if index >= taken else f"extends: its rungs[{index}]"
         try:
             name, parent = _name_and_parent(entry, where, list(full))
         except ValueError as error:
@@ -195,7 +233,7 @@ def _rungs(file: LadderFile, path: Path, *, taken: int = 0) -> tuple[Rung, ...]:
         try:
             config = TrainingConfig.model_validate(tree)
         except ValidationError as error:
-            errors += [f"{where} ({name}): {line}" for line in explain(error)]
+            errors += [f"{where}.{line} (rung {name})" for line in explain(error)]
             continue
         trees[name], full[name] = tree, config
         rungs.append(
@@ -210,9 +248,7 @@ def _rungs(file: LadderFile, path: Path, *, taken: int = 0) -> tuple[Rung, ...]:
         )
     if not errors:
         rungs, errors = _scaled(rungs, file.scale)
-    if errors:
-        raise SpecError(path, errors)
-    return tuple(rungs)
+    return rungs, errors
 
 
 def _scaled(rungs: Sequence[Rung], scale: Scale) -> tuple[list[Rung], list[str]]:

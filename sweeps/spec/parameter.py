@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -48,9 +49,7 @@ class Parameter(StrictModel):
         if self.values is not None:
             if not self.values:
                 raise ValueError("values is empty: list at least one")
-            labels = [json.dumps(value, sort_keys=True) for value in self.values]
-            twice = sorted({label for label in labels if labels.count(label) > 1})
-            if twice:
+            if twice := repeated(self.values):
                 raise ValueError(f"values lists {', '.join(twice)} twice")
         if ways[2]:
             if self.min is None or self.max is None:
@@ -65,6 +64,22 @@ class Parameter(StrictModel):
         if self.distribution is not None and ranged != ways[2]:
             raise ValueError(f"distribution {self.distribution!r} does not go with the other keys given")
         return self
+
+    def step_errors(self) -> list[str]:
+        """Return what is wrong with the step q: older versions passed over it."""
+        if self.min is None or self.max is None:
+            return [] if self.q is None else ["q is the step of a range from min to max: leave it out"]
+        errors = []
+        if self.distribution == "int_uniform" and not (is_whole(self.min) and is_whole(self.max)):
+            errors.append(f"int_uniform is of whole numbers, and this range is from {self.min} to {self.max}")
+        if self.q is not None and self.distribution in ("uniform", "log_uniform_values"):
+            errors.append(
+                f"q is the step of q_uniform, and {self.distribution} has none: leave q out, or write "
+                "distribution: q_uniform"
+            )
+        elif self.q is not None and self.min < self.max < self.min + self.q:
+            errors.append(f"the step q {self.q} leads past max {self.max}: only min {self.min} would ever be drawn")
+        return errors
 
     @property
     def conditions(self) -> dict[str, tuple[Any, ...]]:
@@ -86,6 +101,27 @@ class Parameter(StrictModel):
         return () if self.is_range else (self.value,)
 
 
+def is_whole(number: float) -> bool:
+    """Return whether a number has no fraction, as 1000 and 1e3."""
+    return isinstance(number, int) or number.is_integer()
+
+
 def label(value: Any) -> Scalar:
     """Return a value as Optuna stores it: its categories are scalars, a list of widths is stored as its JSON."""
     return value if isinstance(value, Scalar) else json.dumps(value, sort_keys=True)
+
+
+def identity_of(value: Any) -> tuple[bool, Scalar]:
+    """Return what a value is told apart by: 1 and 1.0 are one value, true is another."""
+    return isinstance(value, bool), label(value)
+
+
+def repeated(values: Iterable[Any]) -> list[str]:
+    """Return the values that stand twice, as JSON."""
+    seen: set[tuple[bool, Scalar]] = set()
+    twice: dict[str, None] = {}
+    for value in values:
+        if identity_of(value) in seen:
+            twice[json.dumps(value, sort_keys=True)] = None
+        seen.add(identity_of(value))
+    return list(twice)

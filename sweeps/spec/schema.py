@@ -81,7 +81,7 @@ def _sweep_schema() -> Schema:
     schema["allOf"] = [
         {"if": is_grid, "else": {"required": ["run_cap"], "properties": {"run_cap": {"type": "integer"}}}},
         {
-            "if": _searches("epochs"),
+            "if": {"anyOf": [_varies("epochs"), _varies("seed")]},
             "then": {"properties": {"early_terminate": {"properties": {"type": {"const": "none"}}}}},
         },
         {"if": by_training, "else": {"anyOf": [_sets_aside_images(), _searches("data.validation_size")]}},
@@ -91,6 +91,12 @@ def _sweep_schema() -> Schema:
 
 def _searches(path: str) -> Schema:
     return {"required": ["parameters"], "properties": {"parameters": {"required": [path]}}}
+
+
+def _varies(path: str) -> Schema:
+    several = {"required": ["values"], "properties": {"values": {"type": "array", "minItems": 2}}}
+    varies = {"required": [path], "properties": {path: {"anyOf": [several, {"required": ["min"]}]}}}
+    return {"required": ["parameters"], "properties": {"parameters": varies}}
 
 
 def _sets_aside_images() -> Schema:
@@ -188,12 +194,11 @@ def _named(description: str) -> Schema:
 
 
 def _goal_of(metric: str, goal: str) -> Schema:
-    """Return that a metric has its goal; maximize may be left out."""
+    """Return that a metric has its goal, which may be left out."""
     chosen: Schema = {"properties": {"name": {"const": metric}}}
     if metric != Metric().name:
         chosen["required"] = ["name"]
-    then: Schema = {"properties": {"goal": {"const": goal}}}
-    return {"if": chosen, "then": then if goal == Metric().goal else {**then, "required": ["goal"]}}
+    return {"if": chosen, "then": {"properties": {"goal": {"const": goal}}}}
 
 
 def _parameters(fields: Mapping[str, Schema], description: str) -> Schema:
@@ -253,11 +258,12 @@ def _ways_to_vary(*, ranged: bool) -> Schema:
         return {"oneOf": [{"required": ["values"]}, {"required": ["value"]}]}
     return {
         "oneOf": [{"required": ["values"]}, {"required": ["value"]}, {"required": ["min"]}],
-        "dependencies": {"min": ["max"], "max": ["min"]},
+        "dependencies": {"min": ["max"], "max": ["min"], "q": ["min"]},
         "allOf": [
             {"if": drawn(*_RANGES), "then": {"required": ["min"]}},
             {"if": drawn(*_LISTS), "then": {"not": {"required": ["min"]}}},
             {"if": drawn("q_uniform"), "then": {"required": ["q"]}},
+            {"if": drawn("uniform", "log_uniform_values"), "then": {"properties": {"q": False}}},
             {"if": drawn("log_uniform_values"), "then": {"properties": {"min": {"exclusiveMinimum": 0}}}},
         ],
     }

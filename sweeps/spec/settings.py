@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import StrictModel, explain
 from sweeps.errors import SpecError
+from sweeps.spec.yaml_file import Document, dump_yaml, key_of
 from sweeps.storage import Place, check_storage, check_study_storage
 
 Spec = TypeVar("Spec", bound=StrictModel)
@@ -107,11 +108,11 @@ class FileOfConfigurations(StrictModel):
         Without `notify`: it goes into the record, and the addresses may be secret.
         """
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"notify"})
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        return dump_yaml(content)
 
     @classmethod
     def _advice(cls, name: str) -> str:
-        paths = _paths_of(name)
+        paths = paths_of(name)
         if len(paths) == 1:
             return f"did you mean 'base.{paths[0]}'?"
         if paths:
@@ -119,7 +120,7 @@ class FileOfConfigurations(StrictModel):
         return super()._advice(name)
 
 
-def _paths_of(name: str) -> list[str]:
+def paths_of(name: str) -> list[str]:
     """Return the paths of a training configuration that a key may stand for: `lr` for `optimizer.lr`."""
     found = []
     for block, field in TrainingConfig.model_fields.items():
@@ -136,7 +137,16 @@ class Metric(StrictModel):
     name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
     """What is compared: an accuracy, or a loss."""
     goal: Literal["maximize", "minimize"] = "maximize"
-    """maximize for an accuracy, minimize for a loss."""
+    """maximize for an accuracy, minimize for a loss: left out, the name decides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _goal_of_name(cls, values: Any) -> Any:
+        if isinstance(values, str) and values in METRICS:
+            raise ValueError(f"takes keys with values: write metric: {{name: {values}}}")
+        if isinstance(values, Mapping) and "goal" not in values and values.get("name") in METRICS:
+            return {**values, "goal": METRICS[values["name"]]}
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -226,18 +236,103 @@ class Keep(StrictModel):
     """Complete trials, the best first by the metric."""
 
 
-def validated(kind: type[Spec], content: dict[str, Any], path: Path) -> Spec:
-    """Return a file's content as a record, or raise a `SpecError` that names every error."""
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        errors = []
-        for line in explain(error):
-            key, colon, rest = line.partition(": ")
-            parts = rest.split("\n") if colon else line.split("\n")
-            prefix = f"{key}." if colon and key == "base" else ""
-            if len(parts) == 1 and not prefix:
-                errors.append(line)
-            else:
-                errors += [f"{prefix}{part}" for part in parts]
-        raise SpecError(path, errors) from None
+def validated(kind: type[Spec], content: Document) -> Spec:
+    """Return a file's content as a record.
+
+    Raises:
+        SpecError: with every mistake found, each behind its line.
+    """
+    errors, spec = checked(kind, content)
+    if errors or spec is None:
+        raise SpecError(content.path, content.located(errors))
+    return spec
+
+
+def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None]:
+    """Return every mistake of a file, `key: what is wrong`, and the record of what is left without them.
+
+    What depends on a value is looked at only where the value itself is right: what is wrong is taken out and the rest
+    is looked at again. The record is None where nothing can be made of the rest.
+    """
+    errors = [f"{key}: {mistake}" if key else mistake for key, mistake in content.mistakes.items()]
+    wrong = list(content.mistakes)
+    rest = deepcopy(dict(content))
+    for attempt in range(_ATTEMPTS):
+        try:
+            return errors, kind.model_validate(rest)
+        except ValidationError as error:
+            found = [line for line in _lines(error) if not _is_known(line, wrong, follows=attempt > 0)]
+            errors += found
+            keys = [key_of(line) for line in _lines(error)]
+            wrong += keys
+            # The last one first: an entry that is taken out of a list moves those behind it.
+            taken_out = [_take_out(rest, key) for key in reversed(keys)]
+            if not any(taken_out):
+                break
+            wrong += [key for key in taken_out if key]
+    return errors, None
+
+
+_ATTEMPTS = 6
+_STANDING_IN = {"name": "unnamed", "parameters": {}, "run_cap": 1}
+"""What stands for a required key while the rest of its file is looked at."""
+
+
+def _lines(error: ValidationError) -> list[str]:
+    """Return what is wrong with a file, a line each; what a key's own check lists is below that key."""
+    lines = []
+    for text in explain(error):
+        first, *others = text.split("\n")
+        key, _, rest = first.partition(": ")
+        if key in ("base", "parameters") and _names_a_key(rest):
+            lines += [f"{key}.{part}" for part in (rest, *others)]
+        else:
+            lines += [first, *(part if _names_a_key(part) else f"{key}: {part}" for part in others)]
+    return lines
+
+
+def _names_a_key(line: str) -> bool:
+    return re.match(r"[\w.\[\]:/-]+: ", line) is not None
+
+
+def _is_known(line: str, wrong: Sequence[str], *, follows: bool) -> bool:
+    """Return whether an error says again, or only follows from, what is known to be wrong."""
+    key = key_of(line)
+    if any(key == each or key.startswith(f"{each}.") for each in wrong if each):
+        return True
+    telling = [each for each in wrong if "." in each or each in ("method", "extends")]
+    names = [re.sub(r"\.values\.\d+$|\.(min|max|value)$", "", each) for each in telling]
+    names += [name.removeprefix("parameters.") for name in names]
+    return follows and any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line) for name in names)
+
+
+def _take_out(content: Any, key: str) -> str:
+    """Take what a dotted key leads to out of a file's content, or the least that holds it; return the key of that."""
+    above, inner, rest = _deepest(content, key)
+    if above is None:
+        if key in _STANDING_IN:
+            content[key] = _STANDING_IN[key]
+            return key
+        return ""
+    del above[inner]
+    return key.removesuffix(rest).removesuffix(".")
+
+
+def _deepest(content: Any, key: str) -> tuple[Any, Any, str]:
+    """Return what holds the last part of a dotted key that there is, that part, and the parts behind it."""
+    above, inner, below = None, None, content
+    while key:
+        if isinstance(below, list):
+            index = key.partition(".")[0]
+            name = index if index.isdigit() and int(index) < len(below) else None
+        else:
+            names = below if isinstance(below, dict) else ()
+            name = max((name for name in names if key == name or key.startswith(f"{name}.")), key=len, default=None)
+        if name is None:
+            break
+        is_whole = inner == "parameters"
+        above, inner = below, int(name) if isinstance(below, list) else name
+        below, key = above[inner], key.removeprefix(name).removeprefix(".")
+        if is_whole:  # what is left of a parameter would be wrong in another way
+            break
+    return above, inner, key

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from cifar_core.config import TrainingConfig
 from sweeps.spec.distributions import distribution_of, suggest
-from sweeps.spec.parameter import Assignment, Parameter, Scalar, label
-from sweeps.spec.space_check import SpaceError, grid_errors, parameter_errors
+from sweeps.spec.parameter import Assignment, Parameter, Scalar, identity_of, label
+from sweeps.spec.space_check import SpaceError, checked, grid_errors, value_at
 from sweeps.spec.yaml_file import merge
 
 if TYPE_CHECKING:
@@ -24,13 +24,29 @@ MAX_COMBINATIONS = 100_000
 """A grid larger than this is surely a mistake, and listing it would take the memory."""
 
 
+_DIGITS = 12
+"""Significant digits of a value that is counted in steps: 0.1 + 2 × 0.1 is 0.3, as a person would write it."""
+
+_DESCRIBED = 20
+"""Listed values that are shown."""
+
+
 class SearchSpace:
     """Parameters in the order in which they can be suggested: conditions before what depends on them."""
 
     def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any]) -> None:
+        """Take what a file says, each value as its field has it: `'1000'` for a number of images is 1000.
+
+        Raises:
+            SpaceError: it makes no sense; lists every error.
+        """
         self.base = dict(base)
+        self._tree = merge({}, self.base)
         self.parameters = _in_dependency_order(parameters)
-        errors = [error for path in self.parameters for error in parameter_errors(self, path)]
+        errors = []
+        for path in self.parameters:
+            self.parameters[path], found = checked(self, path)
+            errors += found
         if errors:
             raise SpaceError(errors)
 
@@ -58,16 +74,57 @@ class SearchSpace:
             return False
         return True
 
+    def point_of(self, config: TrainingConfig) -> Assignment | None:
+        """Return the active values by which a configuration would be a point of this space; None where one is not."""
+        assignment: Assignment = {}
+        for path, parameter in self.parameters.items():
+            if not self._is_active(parameter, assignment):
+                continue
+            try:
+                field = value_at(config, path)
+            except (AttributeError, KeyError):
+                return None
+            if parameter.min is not None and parameter.max is not None:
+                values = (
+                    [field] if parameter.min <= field <= parameter.max and self.nearest(path, field) == field else []
+                )
+            else:
+                values = [choice for choice in parameter.choices if self._means(path, choice, field, assignment)]
+            if not values:
+                return None
+            assignment[path] = values[0]
+        return assignment
+
+    def _means(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
+        """Return whether a listed value is what a field of a configuration holds."""
+        if isinstance(choice, Scalar):
+            return identity_of(choice) == identity_of(field) if isinstance(field, Scalar) else False
+        try:
+            return bool(value_at(self.config({**assignment, path: choice}), path) == field)
+        except ValidationError:
+            return False
+
     def _merged(self, assignment: Assignment) -> dict[str, Any]:
         # A searched model or schedule does not reset its block: base holds what all of them share.
-        tree = merge({}, self.base)
+        tree, own = {**self._tree, **self._blocks}, set[str]()
         for path, value in assignment.items():
+            block, written, prefix = tree, self._tree, ""
             *parents, last = path.split(".")
-            block = tree
             for parent in parents:
-                block = block.setdefault(parent, {})
+                prefix, written = f"{prefix}{parent}.", written.get(parent) or {}
+                if prefix not in own:
+                    # A copy of what is changed alone: a space of many values makes as many trees.
+                    block[parent] = dict(written)
+                    own.add(prefix)
+                block = block[parent]
             block[last] = value
         return tree
+
+    @cached_property
+    def _blocks(self) -> dict[str, Any]:
+        """The base's blocks as records: what is validated once is not validated with each assignment."""
+        config = TrainingConfig.model_validate(self._tree)
+        return {name: getattr(config, name) for name, block in self._tree.items() if isinstance(block, dict)}
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -83,10 +140,20 @@ class SearchSpace:
 
     def decode(self, path: str, stored: Any) -> Any:
         """Return a value as `TrainingConfig` takes it from how Optuna stores it."""
-        for value in self.parameters[path].choices:
-            if label(value) == stored and type(label(value)) is type(stored):
-                return value
+        parameter = self.parameters[path]
+        if not parameter.is_range:
+            return self._choices[path].get(identity_of(stored), stored)
+        if parameter.q is not None and isinstance(stored, float):
+            return _rounded(stored)
         return stored
+
+    @cached_property
+    def _choices(self) -> dict[str, dict[tuple[bool, Scalar], Any]]:
+        """Each parameter's listed values by how Optuna stores them."""
+        return {
+            path: {identity_of(value): value for value in parameter.choices}
+            for path, parameter in self.parameters.items()
+        }
 
     def assignments(self) -> Iterator[Assignment]:
         """Enumerate the active combinations in the file's order, the last parameter fastest; each once.
@@ -129,8 +196,27 @@ class SearchSpace:
             return range(int(parameter.min), int(parameter.max) + 1, int(parameter.q or 1))
         if parameter.q:
             count = math.floor((parameter.max - parameter.min) / parameter.q + 1e-9) + 1
-            return [round(parameter.min + step * parameter.q, 12) for step in range(count)]
+            # More than can be listed are counted: nobody asks for their values.
+            listed = min(count, MAX_COMBINATIONS + 1)
+            return [_rounded(parameter.min + step * parameter.q) for step in range(listed)]
         return None
+
+    def nearest(self, path: str, value: float) -> float:
+        """Return the value of a range that is nearest to a number within it: itself where it is not off its steps."""
+        parameter = self.parameters[path]
+        step = parameter.q or (1 if path in self._integers else None)
+        if parameter.min is None or parameter.max is None or step is None:
+            return value
+        count = min(round((value - parameter.min) / step), math.floor((parameter.max - parameter.min) / step + 1e-9))
+        near = parameter.min + count * step
+        return value if math.isclose(near, value, rel_tol=1e-9) else near if isinstance(near, int) else _rounded(near)
+
+    def is_constant(self, path: str) -> bool:
+        """Return whether a field has the same value in every trial."""
+        if path not in self.parameters:
+            return True
+        values = self.finite_values(path)
+        return values is not None and len(values) == 1 and not self.parameters[path].when
 
     def min_value(self, path: str) -> Any:
         """Return the smallest value that a field takes anywhere in the space."""
@@ -164,7 +250,9 @@ class SearchSpace:
                 step = f", step {parameter.q}" if parameter.q else ""
                 text = f"{parameter.min} to {parameter.max} ({kind}{scale}{step})"
             else:
-                text = " | ".join(map(str, parameter.choices))
+                text = " | ".join(map(str, parameter.choices[:_DESCRIBED]))
+                if len(parameter.choices) > _DESCRIBED:
+                    text += f" | … ({len(parameter.choices):,} values)"
             when = " and ".join(
                 f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
             )
@@ -177,15 +265,16 @@ class SearchSpace:
     @cached_property
     def _integers(self) -> set[str]:
         """Ranges that hold whole numbers only."""
-        return {path for path, parameter in self.parameters.items() if parameter.is_range and self._is_integer(path)}
+        return {path for path, parameter in self.parameters.items() if parameter.is_range and self.is_integer(path)}
 
-    def _is_integer(self, path: str) -> bool:
+    def is_integer(self, path: str) -> bool:
+        """Return whether a range holds whole numbers only."""
         parameter = self.parameters[path]
-        whole = all(isinstance(bound, int) for bound in (parameter.min, parameter.max))
         if parameter.distribution == "int_uniform":
             return True
-        if not whole or isinstance(parameter.q, float):
-            return False
+        if path.startswith("model.options."):
+            # No field says what an option is: what is written does.
+            return all(isinstance(number, int) for number in (parameter.min, parameter.max, parameter.q or 1))
         # The field decides: 0 to 1 is a range of numbers for dropout, 1 to 4 one of integers for step_size.
         probe = self._merged({path: (parameter.min or 0) + 0.5})
         try:
@@ -195,12 +284,8 @@ class SearchSpace:
         return False
 
 
-def value_at(config: TrainingConfig, path: str) -> Any:
-    """Return the value under a dotted path."""
-    value: Any = config
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
 
 
 def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:

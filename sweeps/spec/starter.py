@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from sweeps.spec.schema import FileKind, configuration_fields, schema_file
+from sweeps.spec.yaml_file import flow_text
 
 _COMMENT_AT = 50
 """Column of the comments; a longer line has its own two spaces behind it."""
@@ -239,7 +238,7 @@ def _flow(value: Any) -> str:
     """Return a value in one line of YAML."""
     # Through JSON: tuples are lists there.
     plain = json.loads(json.dumps(value))
-    return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10**6).removesuffix("\n...\n").strip()
+    return flow_text(plain)
 
 
 def _aligned(lines: Sequence[Line]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -32,6 +33,7 @@ from sweeps.spec.space_check import (
     assignment_errors,
     combination_errors,
     grid_errors,
+    shape_error,
     split_errors,
     warnings,
 )
@@ -81,7 +83,16 @@ class SweepSpec(FileOfConfigurations):
         try:
             TrainingConfig.model_validate(value)
         except ValidationError as error:
-            raise ValueError("\n".join(explain(error))) from None
+            raise ValueError("\n".join(map(_with_search, explain(error)))) from None
+        return value
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _check_shape(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            errors = [f"{path}: {error}" for path, content in value.items() if (error := shape_error(path, content))]
+            if errors:
+                raise ValueError("\n".join(errors))
         return value
 
     @model_validator(mode="after")
@@ -95,21 +106,37 @@ class SweepSpec(FileOfConfigurations):
         if self.method == "grid":
             errors += grid_errors(space) or self._too_large(space)
         elif self.run_cap is None:
-            errors.append(f"run_cap: a {self.method} search needs a number of trials, such as run_cap: 24")
+            errors.append(f"run_cap: method {self.method} needs a number of trials, such as run_cap: 24")
         if self.metric.name.startswith("val_") and space.min_value("data.validation_size") == 0:
-            errors.append(f"metric.name: {self.metric.name} needs base.data.validation_size above 0, such as 2000")
-        if self.early_terminate.type != "none" and "epochs" in self.parameters:
+            where = "parameters" if "data.validation_size" in self.parameters else "base"
+            errors.append(
+                f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs images that are set "
+                "aside: write base.data.validation_size above 0, such as 2000"
+            )
+        if self.early_terminate.type != "none":
+            errors += self._stopping_errors(space)
+        for index, start in enumerate(self.start_with):
+            found = [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
+            found = found or [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
+            errors += found
+        if errors:
+            raise ValueError("\n".join(errors))
+        return self
+
+    def _stopping_errors(self, space: SearchSpace) -> list[str]:
+        """Return what cannot be searched where trials are stopped early."""
+        errors = []
+        if not space.is_constant("epochs"):
             errors.append(
                 "parameters.epochs: cannot be searched together with early_terminate, which compares trials epoch "
                 "by epoch: set early_terminate.type to none or epochs in base"
             )
-        for index, start in enumerate(self.start_with):
-            errors += [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
-            if not errors:
-                errors += [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
-        if errors:
-            raise ValueError("\n".join(errors))
-        return self
+        if not space.is_constant("seed"):
+            errors.append(
+                "parameters.seed: cannot be searched together with early_terminate, which would stop unlucky seeds: "
+                "`replicates: {top: 3, seeds: 3}` is for that, or set early_terminate.type to none"
+            )
+        return errors
 
     def _too_large(self, space: SearchSpace) -> list[str]:
         if space.cardinality is not None:
@@ -122,7 +149,31 @@ class SweepSpec(FileOfConfigurations):
 
     def warnings(self) -> list[str]:
         """Return what is allowed and yet probably not meant."""
-        return warnings(self.space)
+        return [*warnings(self.space), *self._without_effect()]
+
+    def _without_effect(self) -> list[str]:
+        """Return which keys never act."""
+        found, early = [], self.early_terminate
+        epochs = self.space.max_value("epochs")
+        if early.type != "none" and early.min_epochs >= epochs:
+            found.append(
+                f"early_terminate.min_epochs: {early.min_epochs} with epochs {epochs}: no trial is ever stopped early"
+            )
+        if early.type == "median" and self.run_cap is not None and self.run_cap <= MEDIAN_NEEDS:
+            found.append(
+                f"early_terminate.type: median compares with {MEDIAN_NEEDS} complete trials, and run_cap is "
+                f"{self.run_cap}: no trial is ever stopped early"
+            )
+        if self.start_with and self.method == "grid":
+            found.append("start_with: has no effect in a grid, which tries every combination in order")
+        elif self.run_cap is not None and len(self.start_with) > self.run_cap:
+            found.append(f"start_with: lists {len(self.start_with)}, of which run_cap {self.run_cap} leaves the first")
+        if self.method != "grid" and not self.space.is_constant("seed"):
+            found.append(
+                f"parameters.seed: a {self.method} search takes the luckiest seed for the best configuration: "
+                "`replicates: {top: 3, seeds: 3}` is for that; in a grid, seeds are averaged"
+            )
+        return found
 
     def definition(self) -> dict[str, Any]:
         """Return what makes its study this one and no other: space, base and metric, as flat JSON values."""
@@ -137,6 +188,19 @@ class SweepSpec(FileOfConfigurations):
         return definition
 
 
+MEDIAN_NEEDS = 5
+"""Complete trials before which Optuna's median pruner stops none."""
+
+
+def _with_search(error: str) -> str:
+    """Return an error of `base`, with where a list of values belongs."""
+    key, _, rest = error.partition(": ")
+    listed = re.search(r"\(got (\[.*\])\)", rest)
+    if listed is None or "one value, not a list" not in rest:
+        return error
+    return f"{error}; to search over them write `{key}: {{values: {listed[1]}}}` under parameters"
+
+
 def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
     """Return the sweep that a YAML file describes.
 
@@ -149,5 +213,6 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     content = read_yaml(path, overrides=overrides)
     if is_ladder(content):
-        raise SpecError(path, ["is a ladder, not a sweep: run it with `sweeps ladder`"])
-    return validated(SweepSpec, content, path)
+        key = "rungs" if "rungs" in content else "extends"
+        raise SpecError(path, [f"{content.place_of(key)}: is a ladder, not a sweep: run it with `sweeps ladder`"])
+    return validated(SweepSpec, content)

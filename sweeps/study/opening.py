@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.study._frozen import FrozenStudy
 
+from cifar_core.config import TrainingConfig
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
+from sweeps.formatting import plural
 from sweeps.identity import (
     RecordedTrial,
     generation,
@@ -21,11 +24,11 @@ from sweeps.identity import (
     name_of_replicates,
     study_name,
 )
-from sweeps.spec import Metric
+from sweeps.spec import Metric, definition_changes, holds, space_of
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage
-from sweeps.study.stored_trials import FIRST_NUMBER
+from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER
 
 SOURCES = "sources"
 """Attribute of a study: each network of the user's own to the hash of its file. Versions before 0.4.0 wrote none."""
@@ -40,6 +43,7 @@ def open_study(
     new: bool,
     sources: Mapping[str, str] | None = None,
     recorded: Callable[[], Iterable[RecordedTrial]] = tuple,
+    say: Callable[[str], None] = lambda line: None,
 ) -> optuna.Study:
     """Return the sweep's study, created if need be; to be called under the folder's lock.
 
@@ -52,27 +56,38 @@ def open_study(
         sources: of each network of the user's own, the hash of its file: a search over another file's is another one.
         recorded: the trials that the record holds of this sweep. A study of which it has some and the journal has none
             was lost with its folder: the one that begins now is another, and its numbers go on.
+        say: tells a person that `new` begins nothing, since nothing has changed.
 
     Raises:
         StudyChangedError: there is one with another definition or other networks, and `new` is False.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
-    base = study_name(folder.sweep, definition)
     stored = {study.study_name: study for study in _searches(storage, folder)}
+    base = _begun_as(stored.values(), storage, folder, definition) or study_name(folder.sweep, definition)
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
-        raise _changed(
-            folder, "with another space, base or metric", _differences(latest, definition), definition=definition
-        )
+        changes = [
+            *_differences(latest, definition),
+            *_what_stays(_last_opened(stored.values()), storage, definition),
+        ]
+        raise _changed(folder, "with another space, base or metric", changes, definition=definition)
     number = max(known, default=None)
     if number is not None:
         differences = _other_networks(stored[known[number]], storage, sources or {})
         if differences and not new:
             raise _changed(folder, "with another state of a network's file", differences, definition=definition)
-        if differences:
+        kinds = _other_kinds(stored[known[number]], storage, definition)
+        if kinds and not new:
+            raise _changed(folder, "by a version that drew values in another way", kinds, definition=definition)
+        if differences or kinds:
             number += 1
+        elif new:
+            say(
+                f"--new does nothing: {folder.sweep} was begun with this space, base and metric, and is resumed; to "
+                f"begin anew give the file another name, or remove its runs with `sweeps rm {folder.sweep}`"
+            )
     if number is None:
         lost = [generation(trial.study, of=base) for trial in recorded()]
         number = max((found + 1 for found in lost if found is not None), default=0)
@@ -85,6 +100,69 @@ def open_study(
     )
     _describe(study, storage, folder, definition=definition, metric=metric, sources=sources or {}, recorded=recorded)
     return study
+
+
+def _begun_as(
+    stored: Iterable[FrozenStudy],
+    storage: optuna.storages.BaseStorage,
+    folder: SweepFolder,
+    definition: Mapping[str, Any],
+) -> str | None:
+    """Return the name of the study that was begun with this definition, or with one that searches the same.
+
+    A definition may be written in many ways: 0 and 0.0, a default or nothing. The study keeps the name that it has.
+    """
+    exact = study_name(folder.sweep, definition)
+    if any(generation(study.study_name, of=exact) is not None for study in stored):
+        return exact
+    for study in sorted(stored, key=_opened, reverse=True):
+        begun = json.loads(study.user_attrs.get("definition", "{}"))
+        if begun and not definition_changes(begun, definition) and not _other_kinds(study, storage, definition):
+            return study_name(folder.sweep, begun)
+    return None
+
+
+def _other_kinds(
+    summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]
+) -> list[str]:
+    """Return which parameters a study's trials hold in a way that Optuna does not go on with."""
+    space = space_of(definition)
+    if space is None:
+        return []
+    found: dict[str, BaseDistribution] = {}
+    for trial in optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False):
+        found |= trial.distributions
+    return [
+        f"parameters.{path}: a version before this one drew it as {found[path]}"
+        for path, distribution in space.distributions.items()
+        if path in found and not _goes_on(found[path], distribution)
+    ]
+
+
+def _goes_on(before: BaseDistribution, after: BaseDistribution) -> bool:
+    try:
+        check_distribution_compatibility(before, after)
+    except ValueError:
+        return False
+    return True
+
+
+def _what_stays(summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]) -> list[str]:
+    """Return in words what becomes of a study's trials where another one begins under its name."""
+    space = space_of(definition)
+    trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
+    configs = [
+        TrainingConfig.model_validate_json(trial.user_attrs["config"])
+        for trial in trials
+        if "config" in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
+    ]
+    if space is None or not configs:
+        return []
+    inside = sum(holds(space, config) for config in configs)
+    taken = f"; {inside} of them lie in the new space, and a complete one is taken over there, not trained again"
+    return [
+        f"its {plural(len(configs), 'trial')} stay in the record{taken if inside else ', outside of the new space'}"
+    ]
 
 
 def _describe(
@@ -269,15 +347,16 @@ def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJo
 
 
 def _last_opened(stored: Iterable[FrozenStudy]) -> FrozenStudy:
-    return max(stored, key=lambda study: float(study.user_attrs.get("opened", 0.0)))
+    return max(stored, key=_opened)
+
+
+def _opened(study: FrozenStudy) -> float:
+    return float(study.user_attrs.get("opened", 0.0))
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    was, now = {**_OF_A_LADDER, **before}, {**_OF_A_LADDER, **after}
-    return [
-        f"{path}: was {json.dumps(was.get(path))}, is {json.dumps(now.get(path))}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
+    return definition_changes({**_OF_A_LADDER, **before}, {**_OF_A_LADDER, **after}) or [
+        "values are stored in another way than this version stores them"
     ]
 
 

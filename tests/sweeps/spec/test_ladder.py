@@ -244,15 +244,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "name for a rung:")),
     "unknown field": (
         ladder_file({"name": "a", "epoch": 3}),
-        ("rungs[0] (a)", "unknown key 'epoch'", "did you mean 'epochs'?"),
+        ("rungs[0].", "(rung a)", "unknown key 'epoch'", "did you mean 'epochs'?"),
     ),
     "unknown field in a block": (
         ladder_file({"name": "a", "model": {"nmae": "vgg"}}),
-        ("rungs[0] (a)", "model", "unknown key 'nmae'", "did you mean 'name'?"),
+        ("rungs[0].", "(rung a)", "model", "unknown key 'nmae'", "did you mean 'name'?"),
     ),
     "impossible value": (
         ladder_file({"name": "a", "optimizer": {"lr": -1}}),
-        ("rungs[0] (a)", "optimizer.lr", "greater than 0", "-1"),
+        ("rungs[0].", "(rung a)", "optimizer.lr", "greater than 0", "-1"),
     ),
     "no rungs": (ladder_file(), ("rungs: is empty",)),
     "unknown key": (ladder_file({"name": "a"}, run_cap=3), ("unknown key 'run_cap'",)),
@@ -283,8 +283,8 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as raised:
         load_ladder(path)
 
-    assert [error.partition(":")[0] for error in raised.value.errors] == [
-        "rungs[0].from", "rungs[1] (a)", "rungs[2].name",
+    assert [error.split(": ")[:2] for error in raised.value.errors] == [
+        ["line 6", "rungs[0].from"], ["line 8", "rungs[1].epochs"], ["line 9", "rungs[2].name"],
     ]  # fmt: skip
 
 

@@ -221,17 +221,23 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a rung of the other's name": ({"rungs": [{"name": "first"}]}, ("rungs[0].name", "'first' stands twice")),
     "a base that breaks the other's rungs": (
         {"base": {"data": {"validation_size": 30_000}}, "rungs": [{"name": "x", "data": {"train_size": 30_000}}]},
-        ("rungs[0] (x)", "train_size + validation_size"),
+        ("rungs[0].data", "train_size + validation_size", "(rung x)"),
     ),
-    "a base that is none": ({"base": {"epochs": 0}}, ("rungs[0] of the file that it extends (first)", "epochs")),
+    "a base that is none": ({"base": {"epochs": 0}}, ("base.epochs", "greater than or equal to 1")),
     "rungs that are none": ({"rungs": []}, ("rungs: is empty",)),
     "a file that is no text": ({"extends": 3}, ("extends", "3")),
     "a file that is missing": ({"extends": "steps.yaml"}, ("extends: 'steps.yaml' is no file", "other.yaml")),
     "a folder": ({"extends": "."}, ("extends: '.' is no file",)),
     "itself": ({"extends": "small.yaml"}, ("extends: 'small.yaml' leads back",)),
-    "one that extends it": ({"extends": "back.yaml"}, ("back.yaml: extends: 'small.yaml' leads back", "→")),
-    "a sweep": ({"extends": "sweep.yaml"}, ("small.yaml: extends:", "is a sweep; only a ladder can be extended")),
-    "a file with a mistake of its own": ({"extends": "bad.yaml"}, ("bad.yaml: rungs[0] (z)", "unknown key 'epoch'")),
+    "one that extends it": ({"extends": "back.yaml"}, ("back.yaml: line 2: extends: 'small.yaml' leads back", "→")),
+    "a sweep": (
+        {"extends": "sweep.yaml"},
+        ("small.yaml: line 2: extends:", "is a sweep; only a ladder"),
+    ),
+    "a file with a mistake of its own": (
+        {"extends": "bad.yaml"},
+        ("bad.yaml: line 6: rungs[0].epoch", "unknown key 'epoch'", "(rung z)"),
+    ),
     "neither rungs nor a file": ({"extends": None}, ("rungs: is empty", "extends")),
 }
 SEEN_BY_A_SCHEMA = {

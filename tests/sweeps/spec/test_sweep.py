@@ -217,9 +217,9 @@ TEXTS = {
     "not YAML": ("name: [tiny\nmethod: bayes", "line 2, column 7: not YAML"),
     "a key twice": ("name: a\nname: b", "line 2, column 1: not YAML: the key 'name' stands twice"),
     "a parameter twice": ("parameters:\n  a: {value: 1}\n  a: {value: 2}", "the key 'a' stands twice"),
-    "a list": ("- name: a", "holds list, not keys with values"),
-    "nothing": ("", "holds NoneType"),
-    "code": ("name: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    "a list": ("- name: a", "line 1: holds a list, not keys with values"),
+    "nothing": ("", "line 1: holds nothing"),
+    "code": ("name: !!python/object/apply:os.getcwd []", "the tag !!python/object/apply:os.getcwd has no meaning here"),
 }
 
 
@@ -268,7 +268,7 @@ OVERRIDES = {
     "unknown key": ("run_cpa=3", "did you mean 'run_cap'?"),
     "wrong value": ("run_cap=many", "run_cap"),
     "not YAML": ("run_cap=[3", "--set run_cap"),
-    "unknown field": ("base.optimizer.lrr=3", "base.optimizer: unknown key 'lrr'"),
+    "unknown field": ("base.optimizer.lrr=3", "base.optimizer.lrr: unknown key 'lrr'"),
     "half a parameter": ("parameters.optimizer.lr.min=3", "parameters.optimizer.lr.min"),
 }
 

@@ -47,14 +47,14 @@ def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
 
 
 def test_what_is_no_mapping_of_text_is_told_with_its_place(tmp_path: Path) -> None:
-    assert errors_of(written(tmp_path, "- 1\n")) == ["holds list, not keys with values such as `name: quick`"]
+    assert errors_of(written(tmp_path, "- 1\n")) == ["line 1: holds a list, not keys with values such as `name: quick`"]
     assert errors_of(written(tmp_path, b"a: \xff")) == [
         "cannot be read as text: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"
     ]
     assert errors_of(written(tmp_path, "a: 1\nb: 2\na: 3\n")) == [
         "line 3, column 1: not YAML: the key 'a' stands twice"
     ]
-    assert errors_of(written(tmp_path, "a: \x07"))[0].startswith("not YAML: unacceptable character #x0007")
+    assert errors_of(written(tmp_path, "a: \x07"))[0].startswith("line 1: not YAML: special characters are not allowed")
 
 
 def test_a_wrong_override_is_told_as_one_of_the_command_line(tmp_path: Path) -> None:

@@ -113,6 +113,80 @@ def test_another_definition_is_refused_key_by_key(start: Start) -> None:
     assert len(optuna.get_all_study_names(start.folder.open_study_storage())) == 1
 
 
+SPACE = {"base.epochs": 2, "parameters.optimizer.weight_decay": {"values": [0, 0.1]}, "metric.name": "val_accuracy"}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"parameters.optimizer.weight_decay": {"values": [0.0, "0.1"]}},
+        {"parameters.optimizer.weight_decay": {"values": [0, 0.1], "distribution": "categorical", "when": {}}},
+        {"base.schedule.name": "constant", "base.optimizer.momentum": 0, "base.seed": 0, "base.data.train_size": None},
+        {"base.epochs": 2.0},
+    ],
+)
+def test_what_searches_the_same_is_resumed_under_the_name_that_it_has(start: Start, same: dict[str, Any]) -> None:
+    add_trial(start(SPACE))
+
+    study = start({**SPACE, **same})
+
+    assert (study.study_name, len(study.trials)) == (study_name("tiny", SPACE), 1)
+
+
+def test_a_wider_list_or_range_says_what_is_added_and_which_trials_stay(start: Start) -> None:
+    space = {**SPACE, "parameters.optimizer.lr": {"min": 0.01, "max": 0.1}}
+    study = start(space)
+    for lr, decay in ((0.05, 0.0), (0.02, 0.1)):
+        add_trial(
+            study,
+            config=TrainingConfig.model_validate({"epochs": 2, "optimizer": {"lr": lr, "weight_decay": decay}}),
+        )
+    wider = {
+        "parameters.optimizer.weight_decay": {"values": [0, 0.2]},
+        "parameters.optimizer.lr": {"min": 0.001, "max": 0.1},
+    }
+
+    with pytest.raises(StudyChangedError) as refused:
+        start({**space, **wider})
+
+    assert str(refused.value).splitlines()[1:] == [
+        "  parameters.optimizer.lr: was 0.01 to 0.1, is 0.001 to 0.1",
+        "  parameters.optimizer.weight_decay: 0.2 added and 0.1 taken away",
+        "  its 2 trials stay in the record; 1 of them lie in the new space, and a complete one is taken over there, "
+        "not trained again",
+        "give the file another name, undo the change, or begin anew under this name with --new",
+    ]
+
+
+def test_what_an_older_version_drew_as_fractions_is_no_search_of_whole_numbers(start: Start) -> None:
+    space = {"base.model.name": "nets:Tiny", "parameters.model.options.depth": {"min": 1, "max": 4}}
+    study = start(space)
+    trial = study.ask()
+    trial.suggest_float("model.options.depth", 1, 4)
+
+    with pytest.raises(StudyChangedError, match=r"parameters\.model\.options\.depth: .*FloatDistribution"):
+        start(space)
+
+    assert start(space, new=True).study_name == f"{study.study_name}.2"
+
+
+def test_new_says_that_it_does_nothing_where_nothing_has_changed(start: Start) -> None:
+    said: list[str] = []
+    for definition in (SPACE, SPACE, {**SPACE, "base.epochs": 3}):
+        open_study(
+            start.folder,
+            definition=definition,
+            metric=Metric(),
+            pruner=optuna.pruners.NopPruner(),
+            new=True,
+            say=said.append,
+        )
+
+    assert len(said) == 1
+    assert said[0].startswith("--new does nothing: tiny was begun with this space")
+    assert "sweeps rm tiny" in said[0]
+
+
 def test_with_new_another_definition_is_another_study_whose_numbers_go_on(start: Start) -> None:
     for _ in range(3):
         add_trial(start())
