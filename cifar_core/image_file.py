@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import time
+import urllib.error
+import urllib.request
 import warnings
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +22,12 @@ SIZE = 32
 MAX_PIXELS = 50_000_000
 """Of a file. A small one may claim to hold more, and fill the memory when it is unpacked (a decompression bomb)."""
 
+MAX_BYTES = 50_000_000
+"""Of an image that is fetched."""
+FETCH_SECONDS = 30.0
+
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
-"""A path, a file's bytes, an open file, an image of Pillow, or an array of H×W×3 uint8."""
+"""A path or an http(s) URL, a file's bytes, an open file, an image of Pillow, or an array of H×W×3 uint8."""
 
 
 def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
@@ -53,9 +62,55 @@ def _opened(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
         return source
     if isinstance(source, bytes):
         source = io.BytesIO(source)
+    if isinstance(source, str) and "://" in source and not Path(source).exists():
+        source = io.BytesIO(_fetched(source))
     # Read whole, so that no file stays open: the decoder works when the pixels are asked for.
     content = Path(source).read_bytes() if isinstance(source, str | Path) else source.read()
     return Image.open(io.BytesIO(content))
+
+
+def _fetched(url: str) -> bytes:
+    """Return what a server sends for a URL.
+
+    Raises:
+        ImageError: it sends nothing, something that says it is no image, or too much of it.
+    """
+    scheme, _, host = url.partition("://")
+    if scheme.lower() not in ("http", "https") or not host:
+        raise ImageError("only http:// and https:// are fetched: download it first")
+    request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "cifar-sweeps"})
+    ends, content = time.monotonic() + FETCH_SECONDS, bytearray()
+    try:
+        with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:
+            kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
+            if kind.startswith("text/") or kind in ("application/json", "application/xhtml+xml"):
+                raise ImageError(f"the server sends {kind}, which is no image: give the address of the image itself")
+            if int(answer.headers.get("Content-Length") or 0) > MAX_BYTES:
+                raise _too_many_bytes()
+            while piece := answer.read(65536):
+                content += piece
+                if len(content) > MAX_BYTES:
+                    raise _too_many_bytes()
+                if time.monotonic() > ends:
+                    raise TimeoutError(f"not whole after {FETCH_SECONDS:g} s")
+    except urllib.error.HTTPError as error:
+        raise ImageError(f"the server answers {error.code} ({error.reason}){_by_proxy(url)}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ImageError(f"cannot be fetched: {reason or type(error).__name__}{_by_proxy(url)}") from None
+    return bytes(content)
+
+
+def _too_many_bytes() -> ImageError:
+    return ImageError(f"is larger than {MAX_BYTES // 1_000_000} MB: make it smaller first")
+
+
+def _by_proxy(url: str) -> str:
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy is None or urllib.request.proxy_bypass(parts.hostname or ""):
+        return ""
+    return f" through the proxy {urlsplit(proxy).hostname or proxy} ({parts.scheme.upper()}_PROXY)"
 
 
 def _check_size(image: Image.Image) -> None:

@@ -146,16 +146,26 @@ def _parse_op(entry: Any) -> AugmentationOp:
         name, arguments = entry, {}
     if not isinstance(name, str) or name not in OPERATIONS:
         raise ValueError(f"unknown operation {name!r} in augmentation: {closest(str(name), list(OPERATIONS))}")
+    known = [field for field in OPERATIONS[name].model_fields if field != "op"]
     if not isinstance(arguments, Mapping):
-        raise ValueError(f"operation {name!r} takes arguments by name, such as {{p: 0.5}}, not {arguments!r}")
+        raise ValueError(
+            f"operation {name!r} takes "
+            + (f"arguments by name, such as {{{known[0]}: ...}}" if known else "no arguments")
+            + f", not {arguments!r}"
+        )
     for argument in arguments:
-        if argument not in OPERATIONS[name].model_fields:
-            known = [field for field in OPERATIONS[name].model_fields if field != "op"]
-            raise ValueError(f"{name}: unknown argument {argument!r}: {closest(str(argument), known)}")
+        if argument not in known:
+            raise ValueError(f"{name}: unknown argument {argument!r}: {_meant(str(argument), known)}")
     try:
         return TypeAdapter(OPERATIONS[name]).validate_python(dict(arguments))  # type: ignore[return-value]
     except ValidationError as error:
         raise ValueError("; ".join(f"{name}: {line}" for line in explain(error))) from None
+
+
+def _meant(argument: str, known: Sequence[str]) -> str:
+    if len(known) == 1:
+        return f"did you mean {known[0]!r}?"
+    return closest(argument, known) if known else "it takes none"
 
 
 def operations_of(augmentation: str | tuple[AugmentationOp, ...]) -> tuple[AugmentationOp, ...]:

@@ -10,6 +10,7 @@ import click
 
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 from sweeps.errors import SweepError
+from sweeps.formatting import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,21 +172,16 @@ def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]
 
     if not (name.isascii() and name.isdecimal()):
         if out is not None and out.resolve() == Path(name).resolve():
-            raise SweepError(f"--out would write over the image {_printable(name)}: name another file")
+            raise SweepError(f"--out would write over the image {escaped(name)}: name another file")
         try:
-            return read_image(name), _printable(Path(name).name)
+            return read_image(name), escaped(Path(name).name)
         except ImageError as error:
-            raise ImageError(f"{_printable(name)}: {error}") from error
+            raise ImageError(f"{escaped(name)}: {error}") from error
     training, _ = load_training_images()
     number = int(name[:12])
     if number >= len(training):
         raise SweepError(f"there is no training image {name}: they are numbered from 0 to {len(training) - 1:,}")
     return training.images_NHWC[number], f"{CLASS_NAMES[int(training.labels_N[number])]} {number}"
-
-
-def _printable(name: str) -> str:
-    """Return a file's name without what would move a terminal's cursor or colour its text."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws: int) -> list[Step]:

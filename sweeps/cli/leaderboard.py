@@ -163,24 +163,28 @@ def _folder(values: tuple[str, ...]) -> Path:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", metavar="SWEEP|RUN")
 @runs_option
 def show(run: str, runs: Path) -> None:
-    """Show one run: configuration, result, curve, where its log is.
+    """Show a sweep (its file, space, counts, best), or one run: configuration, result, curve, where its log is.
 
     RUN is what a table shows (quick-003), SWEEP/TRIAL, a rung's name, or the beginning of an MLflow run id or of a key.
 
     \b
     Example:
+      sweeps show quick
       sweeps show quick/3
       sweeps show quick-003
     """
     from sweeps.cli.terminal import console
-    from sweeps.report import find_run, print_run
-    from sweeps.study import looks_in_words
+    from sweeps.report import find_run, print_run, print_sweep
+    from sweeps.study import looks_in_words, sweep_names
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
+    if run in sweep_names(runs):
+        print_sweep(run, reader, console(), runs=runs)
+        return
     row = find_run(reader, run)
     print_run(row, reader, console(), runs=runs)
     if row["test_accuracy"] is not None and row["replicate_of"] is not None:

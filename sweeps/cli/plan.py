@@ -119,11 +119,14 @@ def _plan_ladder(file: Path, overrides: tuple[str, ...], part: LadderPart, conso
 
     ladder, budget = part.ladder, part.budget
     configs = {rung.name: budget.apply(rung.config) for rung in part.rungs}
+    config_of = {rung.name: rung.config for rung in ladder.rungs}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("rung", "from", "what it changes", "epochs"):
         table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
     for rung in part.rungs:
-        changes = [str(change) for change in rung.changes if change.path != "epochs"] or ["longer or shorter"]
+        changes = [str(change) for change in rung.changes if change.path != "epochs"]
+        if rung.parent is not None and any(change.path == "epochs" for change in rung.changes):
+            changes.append(f"epochs {budget.apply(config_of[rung.parent]).epochs} → {configs[rung.name].epochs}")
         table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(configs[rung.name].epochs))
     print_sentence(console, f"{ladder.name}: {ladder.description}")
     console.print(table)

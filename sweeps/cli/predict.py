@@ -6,6 +6,7 @@ import csv
 import glob
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.options import FILE, runs_option
+from sweeps.formatting import escaped
 
 if TYPE_CHECKING:
     from cifar_core import Prediction
@@ -34,11 +36,13 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     """Say what a trained network takes images for.
 
     RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. IMAGE is a file of any kind and size,
-    a folder, a pattern such as 'photos/*.jpg', or - for standard input. What cannot be read is named and left out.
+    a web address (http, https), a folder with all below it, a pattern such as 'photos/*.jpg', or - for standard input.
+    What cannot be read is named and left out. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
 
     \b
     Example:
       sweeps predict quick cat.jpg photos/
+      sweeps predict quick https://example.org/cat.jpg
     """
     sources = [source for image in images for source in _sources(image)]
     if not sources:
@@ -48,14 +52,14 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     from sweeps.tracking import MlflowReader
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
-    found = dict(_predicted(Classifier.load(weights.path), sources))
+    found = [(escaped(source), seen) for source, seen in _predicted(Classifier.load(weights.path), sources)]
     rows = [
         {"image": source, "class": label, "probability": probability}
-        for source, prediction in found.items()
+        for source, prediction in found
         for label, probability in list(prediction.probabilities.items())[:top]
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
     if csv_file is not None:
         _write_csv(rows, csv_file)
     elif not as_json and found:
@@ -72,8 +76,9 @@ def _sources(image: str) -> list[str]:
     path = Path(image)
     if path.is_dir():
         known = Image.registered_extensions()
-        return sorted(str(file) for file in path.iterdir() if file.is_file() and file.suffix.lower() in known)
-    if image == STANDARD_INPUT or path.exists() or not glob.has_magic(image):
+        files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+        return sorted(str(file) for file in files if file.suffix.lower() in known and file.is_file())
+    if "://" in image or image == STANDARD_INPUT or path.exists() or not glob.has_magic(image):
         return [image]
     found = glob.glob(image, recursive=True)  # noqa: PTH207 (a Path takes no pattern that begins at the root)
     return sorted(file for file in found if Path(file).is_file())
@@ -84,18 +89,19 @@ def _predicted(model: Any, sources: Sequence[str]) -> Iterator[tuple[str, Predic
     from cifar_core.errors import ImageError
     from cifar_core.image_file import read_image
 
+    given = sys.stdin.buffer.read() if STANDARD_INPUT in sources else b""
     for begin in range(0, len(sources), MANY):
-        pixels = {}
+        read = []
         for source in sources[begin : begin + MANY]:
             try:
-                pixels[source] = read_image(sys.stdin.buffer if source == STANDARD_INPUT else source)
+                read.append((source, read_image(given if source == STANDARD_INPUT else source)))
             except ImageError as error:
-                click.echo(f"{source}: {error}", err=True)
-        if pixels:
-            yield from zip(pixels, model.predict_many(pixels.values()), strict=True)
+                click.echo(f"{escaped(source)}: {error}", err=True)
+        if read:
+            yield from zip((s for s, _ in read), model.predict_many(pixels for _, pixels in read), strict=True)
 
 
-def _print_table(found: dict[str, Prediction], *, run: str, top: int) -> None:
+def _print_table(found: Sequence[tuple[str, Prediction]], *, run: str, top: int) -> None:
     from rich.table import Table
 
     from sweeps.cli.terminal import console
@@ -105,7 +111,7 @@ def _print_table(found: dict[str, Prediction], *, run: str, top: int) -> None:
     for place in range(1, top + 1):
         table.add_column("class" if place == 1 else f"{place}.", no_wrap=True)
         table.add_column("%", justify="right", no_wrap=True)
-    for source, prediction in found.items():
+    for source, prediction in found:
         cells = [
             cell
             for label, probability in list(prediction.probabilities.items())[:top]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sweeps.report.page.write import report_path, write_report
     from sweeps.report.queries import query
     from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
+    from sweeps.report.show_sweep import print_sweep
     from sweeps.report.status import headline, print_status
     from sweeps.report.views import BoardView, ByValueView, ColumnsView, View
     from sweeps.report.weights import Weights, find_weights
@@ -52,6 +53,7 @@ __all__ = [
     "print_leaderboard",
     "print_run",
     "print_status",
+    "print_sweep",
     "query",
     "query_leaderboard",
     "report_path",
@@ -90,6 +92,7 @@ __getattr__, __dir__ = lazy_face(
         "print_confusion": "show",
         "print_run": "show",
         "print_status": "status",
+        "print_sweep": "show_sweep",
         "query": "queries",
         "spoken_columns": "columns",
         "query_leaderboard": "leaderboard",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import (
@@ -41,7 +41,8 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
     is no terminal it is plain text of `PLAIN_WIDTH`.
     """
     shown = frame if limit is None else frame.head(limit)
-    columns, left_out = columns_that_fit(board_cells(frame, shown), width=screen_width(console))
+    cells = board_cells(frame, shown)
+    columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=2, first=_telling(cells))
     print_columns(columns, console, left=LEFT, dim=[_is_missing(rank) for rank in shown["rank"]])
     rows_in_all = max(len(frame), frame.attrs.get(ROWS_IN_ALL, 0))
     for line in remarks(frame, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
@@ -50,6 +51,8 @@ def print_leaderboard(frame: pd.DataFrame, console: Console, *, limit: int | Non
 
 LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions")
+_BESIDE = ("val_std", "replicates", "search_accuracy", "epochs", *_COSTS)
+"""What gives way, on a narrow screen, to the parameters that vary."""
 
 
 def board_cells(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
@@ -58,6 +61,16 @@ def board_cells(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]
     # What varies is what a table of results is read for; what little room is left is for what it cost.
     costs = {name: results.pop(name) for name in (HEADINGS[cost] for cost in _COSTS) if name in results}
     return results | _varying(frame, shown) | costs
+
+
+def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the headings that come first on a narrow screen: of what a row is, how good, and what varies."""
+    beside = {HEADINGS.get(name, name) for name in _BESIDE}
+    if len(set(cells["status"])) <= 1:
+        beside.add("status")
+    if all(cells.get(HEADINGS["val_accuracy"], [""])):
+        beside.add(HEADINGS["test_accuracy"])
+    return [heading for heading in cells if heading not in beside]
 
 
 def _results(frame: pd.DataFrame) -> dict[str, list[str]]:

@@ -18,25 +18,26 @@ Columns = Mapping[str, Sequence[str]]
 """Heading to one cell a row."""
 
 
-def columns_that_fit(columns: Columns, *, width: int, at_least: int = 0) -> tuple[dict[str, Sequence[str]], list[str]]:
+def columns_that_fit(
+    columns: Columns, *, width: int, at_least: int = 0, first: Sequence[str] = ()
+) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Return the columns that fit side by side, in order, and the headings of the others.
 
     Args:
-        columns: the most important first.
+        columns: in the order in which they are shown.
         width: of the screen, in characters.
-        at_least: so many of the first ones are kept whether they fit or not.
+        at_least: so many are kept whether they fit or not.
+        first: headings of the most important ones, which get their room before the others.
     """
-    fitting: dict[str, Sequence[str]] = {}
-    left_out: list[str] = []
+    fitting: set[str] = set()
     used = 0
-    for heading, cells in columns.items():
-        needed = column_width(heading, cells) + (GAP if fitting else 0)
+    for heading in dict.fromkeys([*first, *columns]):
+        needed = column_width(heading, columns[heading]) + (GAP if fitting else 0)
         if used + needed <= width or len(fitting) < at_least:
-            fitting[heading] = cells
+            fitting.add(heading)
             used += needed
-        else:
-            left_out.append(heading)
-    return fitting, left_out
+    shown = {heading: cells for heading, cells in columns.items() if heading in fitting}
+    return shown, [heading for heading in columns if heading not in fitting]
 
 
 def column_width(heading: str, cells: Sequence[str]) -> int:

@@ -145,6 +145,13 @@ class MlflowReader:
         found = self._store.runs({"kind": "trial", "sweep": sweep})
         return [RecordedTrial(study=run.tags.get("study", ""), trial=int(run.tags["trial"])) for run in found]
 
+    def file_of(self, sweep: str) -> str | None:
+        """Return the file of a sweep as it was run last; None where the record holds none."""
+        found = sorted(self._store.runs({"kind": "sweep", "sweep": sweep}), key=lambda run: run.start_ms)
+        contents = [self._store.artifact(run.run_id, f"{sweep}.yaml") for run in found]
+        kept = [content.decode("utf-8", "replace") for content in contents if content is not None]
+        return kept[-1] if kept else None
+
     def holds(self, records: Iterable[TrialRecord], *, study: str) -> bool:
         """Return whether the record holds these trials of a study whole, and no other that is not ended."""
         parents = self._store.runs({"kind": "sweep", "study": study})

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy import stats
 from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import functional as reference
 
 from cifar_core.augment import NORMALIZATIONS, augment, normalize
+from cifar_core.config import DataConfig
 from cifar_core.data import load_cifar10
 from cifar_core.recipes import (
     RECIPES,
@@ -477,3 +481,21 @@ def test_any_valid_list_of_operations_gives_finite_images_of_32_by_32(
     )
     assert batch_NCHW.shape == (count, 3, SIZE, SIZE)
     assert batch_NCHW.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ({"pad": {"padding": 2}}, "pad: unknown argument 'padding': did you mean 'pixels'"),
+        ({"crop": {"pad": 2}}, "crop: unknown argument 'pad': did you mean 'padding'"),
+        ({"normalize": {"mean": 1}}, "normalize: unknown argument 'mean': it takes none"),
+        ({"flip": {"p": 2}}, "flip: p: Input should be less than or equal to 1"),
+    ],
+)
+def test_a_wrong_argument_is_told_its_operation_and_the_argument_that_is_meant(
+    operation: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)) as caught:
+        DataConfig(augmentation=["normalize", operation])  # type: ignore[arg-type]
+
+    assert caught.value.errors()[0]["loc"] == ("augmentation",)

@@ -322,6 +322,15 @@ class TestLeaderboard:
 
 
 class TestShow:
+    def test_a_sweep_is_shown_with_its_file_space_counts_and_best(self, trained: Path, cli: Cli) -> None:
+        text = cli("show", "tiny", "--runs", trained).stdout
+
+        assert "2 complete" in text
+        assert "  run_cap: 2" in text.partition("its file, as it was run:")[2]
+        assert re.search(r"^optimizer\.lr +0\.01 \| 0\.02 \| 0\.03 \| 0\.05$", text, re.MULTILINE)
+        assert "data.train_size 300" in text
+        assert re.search(r"best in the search: trial \d \(optimizer\.lr 0\.0", text)
+
     def test_a_run_is_found_by_the_name_that_tables_show_and_its_log_is_named(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny-000", "--runs", trained)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
+import http.server
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from cifar_core.data import CLASS_NAMES, load_training_images
 from cifar_core.errors import CifarError
 from sweeps.cli.main import sweeps as command
 from sweeps.errors import SweepError
+from sweeps.machine import bypass_proxy_here
 
 RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
 
@@ -83,6 +88,44 @@ def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path
     assert f"{pictures / 'bad.png'}: cannot be read as an image: its format is none that is known" in result.stderr
     assert f"{pictures / 'none.png'}: cannot be read as an image: No such file" in result.stderr
     assert "2 of 4 images were left out" in result.stderr
+
+
+def test_a_folder_is_descended_and_an_image_given_twice_counts_twice(trained: Path, pictures: Path, cli: Cli) -> None:
+    deep = pictures / "a" / "b"
+    deep.mkdir(parents=True)
+    shutil.copy(pictures / "0.png", deep / "photo [final].png")
+    shutil.copy(pictures / "0.png", os.fsencode(deep) + b"/\xff.png")
+
+    result = cli("predict", "tiny", pictures, pictures / "0.png", "--runs", trained, "--json", "--top", 1)
+
+    names = [Path(row["image"]).name for row in json.loads(result.stdout)]
+    assert names == ["0.png", "1.png", "photo [final].png", r"\xff.png", "0.png"]
+    table = cli("predict", "tiny", deep, "--runs", trained, "--top", 1).stdout
+    assert "".join(line.split("  ")[0] for line in table.splitlines()).count("[final].png") == 1
+
+
+def test_a_web_address_is_fetched_past_the_proxy_of_the_environment(
+    trained: Path, pictures: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    bypass_proxy_here()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(pictures))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        asked = [f"{host}/0.png", f"{host}/none.png", f"{host}/notes.txt", "ftp://x/0.png"]
+        result = cli("predict", "tiny", *asked, "--runs", trained, "--json", "--top", 1)
+        server.shutdown()
+
+    assert [row["image"] for row in json.loads(result.stdout)] == [f"{host}/0.png"]
+    for words in (
+        "none.png: the server answers 404",
+        "notes.txt: the server sends text/plain",
+        "only http:// and https",
+    ):
+        assert words in result.stderr
 
 
 def test_csv_has_a_row_a_class(trained: Path, pictures: Path, tmp_path: Path, cli: Cli) -> None:

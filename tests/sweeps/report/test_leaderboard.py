@@ -547,6 +547,23 @@ class TestOutput:
         assert "90.00 (88.61–91.24)" in text
         assert "lr" not in text.splitlines()[0].split()
 
+    def test_what_varies_comes_before_what_is_empty_or_alike(self) -> None:
+        rows = [row(i, 0.5, **{"optimizer.lr": 0.1 * i, "data.batch_size": 32 * i, "model.width": i}) for i in (1, 2)]
+        frame = query_leaderboard(RowReader(*rows, *replicates(1, 0.5, 0.51, 0.52)))
+        text = printed(frame, force_terminal=True, width=80, color_system=None)
+        shown = text.splitlines()[0].split()
+        assert {"lr", "batch_size", "width"} <= set(shown), text
+        assert "search acc %" in text.partition("columns that do not fit: ")[2]
+
+    def test_rungs_without_validation_have_numbers_beside_a_search(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8), rung("deep", 0.7123)))
+        text = printed(frame, force_terminal=True, width=80)
+        assert "71.23" in next(line for line in text.splitlines() if "deep" in line)
+
+    def test_a_screen_of_one_column_is_no_error(self) -> None:
+        text = printed(query_leaderboard(RowReader(row(0, 0.9))), force_terminal=True, width=1, color_system=None)
+        assert text.split()[:2] == ["rank", "trial"]
+
     def test_the_table_of_a_terminal_has_its_unranked_rows_dim(self) -> None:
         frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.5, status="pruned")))
         text = printed(frame, force_terminal=True, width=100, color_system="standard")
