@@ -21,7 +21,8 @@ from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.errors import CheckpointError
 from cifar_core.files import atomic_write, make_way, previous_file, read_whole
-from cifar_core.models import build_model
+from cifar_core.models import build_model, require_source
+from cifar_core.models.registry import is_import_path
 from cifar_core.results import EpochResult
 from cifar_core.seal import seal_of, unsealed
 from cifar_core.training import TrainingState, start
@@ -45,6 +46,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         "schedule": state.schedule.state_dict(),
         "scaler": state.scaler.state_dict(),
         **({} if state.averaging is None else {"averaging": state.averaging.state_dict()}),
+        **({} if state.source is None else {"source": dict(state.source)}),
     }
     # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
     buffer = io.BytesIO()
@@ -81,8 +83,10 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
 
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
+        SourceChangedError: the network's code is another one now.
     """
     content, saved = _read(path)
+    require_source(saved.model, content.get("source"), of=f"the weights in {path}")
     try:
         train_size = content["train_size"]
         history = [EpochResult.from_dict(entry) for entry in json.loads(content["history"])]
@@ -111,11 +115,14 @@ def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, Tra
     train in is no obstacle.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or its network is another one now.
+        CheckpointError: the file is missing or damaged.
+        SourceChangedError: the network's code is another one now.
         DeviceError: CUDA is asked for and not there.
         ModelError: a network of one's own cannot be built.
     """
     content, config = _read(path)
+    if is_import_path(config.model.name):
+        require_source(config.model, content.get("source"), of=f"the weights in {path}")
     place = resolve_device(device)
     with seeded(config.seed, place):
         network = build_model(config.model.model_copy(update={"weights": None}))

@@ -54,6 +54,10 @@ class ModelError(CifarError):
     """A model cannot be built from its configuration."""
 
 
+class SourceChangedError(ModelError):
+    """The code of a user's own network is not the code that is meant. Names the files that differ."""
+
+
 class DeviceError(CifarError):
     """The device asked for is not there, or cannot do what the configuration asks of it."""
 

@@ -7,7 +7,7 @@ computes what it would have computed without the stop, and no generator's state 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ from cifar_core.device import (
 )
 from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
-from cifar_core.models import build_model
+from cifar_core.models import build_model, source_of
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
 from cifar_core.recipes import AugmentationOp, Flip, operations_of
 from cifar_core.results import Confusion, EpochResult
@@ -58,6 +58,8 @@ class TrainingState:
     schedule: Schedule
     scaler: torch.amp.GradScaler
     averaging: Lookahead | None
+    source: Mapping[str, str] | None = None
+    """Files of the user's own that the network was built from, with their hashes (`cifar_core.models.Source`)."""
     history: list[EpochResult] = field(default_factory=list)
     """The epochs trained so far, first to last."""
 
@@ -106,6 +108,8 @@ def start(
     place = resolve_device(device)
     if config.precision == "float16" and place.type != "cuda":
         raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
+    # Before: building refuses a file that says something else by then.
+    source = source_of(config.model)
     with seeded(config.seed, place):
         model = build_model(config.model)
     layout = memory_layout(config, place, memory_format)
@@ -124,6 +128,7 @@ def start(
         schedule=schedule,
         scaler=scaler,
         averaging=Lookahead(model, steps=config.epochs * steps) if config.averaging == "lookahead" else None,
+        source=None if source is None else source.files,
     )
 
 

@@ -218,6 +218,7 @@ def retrain(
     plan = plan_of_retraining(
         reader.configuration(row["run_id"]),
         run=name_of_run(row),
+        sweep=row["sweep"],
         source=row["source"],
         epochs=epochs,
         train_size=train_size,

@@ -24,6 +24,10 @@ class StudyChangedError(SweepError):
     """A sweep of this name was begun with another space, base or metric."""
 
 
+class CodeChangedError(SweepError):
+    """A recorded run was trained with other code of the user's own network than there is now."""
+
+
 class SweepBusyError(SweepError):
     """Another driver runs this sweep."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_core.config import TRAIN_IMAGES, TrainingConfig
+from cifar_core.config import TRAIN_IMAGES, ModelConfig, TrainingConfig
 from cifar_core.models.registry import is_import_path
 
 _SENTENCE = re.compile(r"(\d+) validation images of split (\d+), trained on (all|\d+) for (\d+) epochs?")
@@ -81,24 +81,24 @@ class Identity:
     config_id: str
     """Of the configuration without its seed; 16 hexadecimal digits."""
     source: str | None
-    """Hash of the file of a user's own network; None for a built-in one."""
+    """Hash of the files of a user's own that take part: its network's code, weights to begin with; else None."""
 
 
 class Identifier:
     """Gives configurations their identity, for the images and the networks of one's own as they are now."""
 
-    def __init__(self, *, data_fingerprint: str, sources: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, data_fingerprint: str, source_of: Callable[[ModelConfig], str | None] | None = None) -> None:
         """Take note of what a configuration does not say.
 
         Args:
             data_fingerprint: of the training images.
-            sources: `module:Class` to the hash of its file.
+            source_of: gives the hash of a network's source (`cifar_core.models.Sources`); None for no source.
         """
         self._data_fingerprint = data_fingerprint
-        self._sources = dict(sources or {})
+        self._source_of = source_of
 
     def __call__(self, config: TrainingConfig) -> Identity:
-        source = self._sources.get(config.model.name)
+        source = None if self._source_of is None else self._source_of(config.model)
         return Identity(
             key=config.key(data_fingerprint=self._data_fingerprint, source_hash=source),
             config_id=config.config_id(),

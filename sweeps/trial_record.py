@@ -40,6 +40,8 @@ class ErrorClass(StrEnum):
     """What keeps its checkpoints does not answer, or refuses."""
     PROCESS_DIED = "process_died"
     """Its process or its node went away."""
+    CODE_CHANGED = "code_changed"
+    """The user's own code is not what the sweep was started with."""
     OTHER_VERSIONS = "other_versions"
     """The node that it came to has other software than the driver."""
     EXITED = "exited"
@@ -85,7 +87,7 @@ class TrialRecord:
     config_id: str
     """Identity of the configuration without its seed."""
     source: str | None = None
-    """Hash of the file of a user's own network; None for a built-in one, and where version 0.1.0 recorded none."""
+    """As `sweeps.identity.Identity`; None too where version 0.1.0 recorded none."""
     config: TrainingConfig
     outcome: Outcome
     epochs: tuple[EpochResult, ...] = ()

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
-from importlib.machinery import ModuleSpec
-from pathlib import Path
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.errors import ModelError, closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
+from cifar_core.models.source import (
+    Code,
+    Source,
+    Sources,
+    changed_files,
+    code_of,
+    file_digest,
+    hash_of_files,
+    importing,
+    parse_name,
+    require_source,
+    source_hash,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cifar_core.config import ModelConfig
 
-__all__ = ["build_model", "source_hash"]
+__all__ = [
+    "Source",
+    "Sources",
+    "build_model",
+    "changed_files",
+    "file_digest",
+    "hash_of_files",
+    "require_source",
+    "source_hash",
+    "source_of",
+]
+
+_USERS_ERRORS = (Exception, SystemExit)
+"""What a user's code may raise: `sys.exit` in it is an error of the network, and no end of this process."""
 
 
 def build_model(config: ModelConfig, *, num_classes: int = 10) -> nn.Module:
@@ -41,98 +64,49 @@ def build_model(config: ModelConfig, *, num_classes: int = 10) -> nn.Module:
     return model
 
 
-def source_hash(config: ModelConfig) -> str | None:
-    """Return the hash of the file of a network of your own, 16 hexadecimal digits; None for a built-in one.
-
-    It covers that one file, not what the file imports.
-
-    Raises:
-        ModelError: the module cannot be found.
-    """
-    if not is_import_path(config.name):
-        return None
-    module_name, _ = _parse(config.name)
-    origin = _find_module(module_name, name=config.name).origin
-    if origin is None or not Path(origin).is_file():
-        raise ModelError(f"model {config.name!r}: {module_name!r} has no source file: write a .py file")
-    return hashlib.sha256(Path(origin).read_bytes()).hexdigest()[:16]
-
-
 def _build_own_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
-    from torch import nn
-
-    module_name, class_name = _parse(config.name)
-    _find_module(module_name, name=config.name)
+    code = code_of(config.name)
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
+        with importing(code) as module:
+            model = _construct(_class(module, config.name), config=config, num_classes=num_classes, code=code)
+            _check_registered(model, name=config.name)
+            _check_output(model, name=config.name, num_classes=num_classes, code=code)
+    except ModelError:
+        raise
+    except _USERS_ERRORS as error:
         raise ModelError(
-            f"model {config.name!r}: importing {module_name!r} raised {_described(error)}; "
-            f"try `python -c 'import {module_name}'`"
+            f"model {config.name!r}: importing {code.entry!r} raised {_described(error, code)}; "
+            f"try `python -c 'import {code.entry}'`"
         ) from error
-    model_class = getattr(module, class_name, None)
-    if model_class is None:
-        raise ModelError(f"model {config.name!r}: {_missing_class(module, class_name)}")
-    if not callable(model_class):
-        raise ModelError(
-            f"model {config.name!r}: {class_name} is a {type(model_class).__name__}; "
-            "name a class that inherits from torch.nn.Module"
-        )
-    model = _construct(model_class, config=config, num_classes=num_classes)
-    if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"model {config.name!r}: {class_name}() gives a {type(model).__name__}, not a torch.nn.Module; "
-            "let the class inherit from torch.nn.Module"
-        )
-    _check_output(model, name=config.name, num_classes=num_classes)
     return model
 
 
-def _parse(name: str) -> tuple[str, str]:
-    module_name, _, class_name = name.partition(":")
-    if not module_name or not class_name:
-        raise ModelError(f"model {name!r}: write your own network as 'module:Class', such as 'my_nets:Tiny'")
-    return module_name, class_name
-
-
-def _find_module(module_name: str, *, name: str) -> ModuleSpec:
-    spec = _spec(module_name, name=name)
-    folder = str(Path.cwd())
-    if spec is None and folder not in sys.path:
-        # A console script has its own folder on the path, not the one that the user stands in. That folder
-        # stays on it, since the module may import its neighbours later.
-        sys.path.append(folder)
-        importlib.invalidate_caches()
-        spec = _spec(module_name, name=name)
-    if spec is None:
+def _class(module: ModuleType, name: str) -> Any:
+    _, class_name = parse_name(name)
+    model_class = getattr(module, class_name, None)
+    if model_class is None:
+        raise ModelError(f"model {name!r}: {_missing_class(module, class_name)}")
+    if not callable(model_class):
         raise ModelError(
-            f"model {name!r}: there is no module {module_name!r}; start in the folder that holds it "
-            f"(this is {folder}), or install its package"
+            f"model {name!r}: {class_name} is a {type(model_class).__name__}; "
+            "name a class that inherits from torch.nn.Module"
         )
-    return spec
-
-
-def _spec(module_name: str, *, name: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            return None
-        raise ModelError(f"model {name!r}: importing its package raised {_described(error)}") from error
-    except Exception as error:
-        raise ModelError(f"model {name!r}: importing its package raised {_described(error)}") from error
+    return model_class
 
 
 def _missing_class(module: ModuleType, class_name: str) -> str:
     from torch import nn
 
     known = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Module)]
+    imported = f"{module.__name__!r} ({module.__file__})"
     if not known:
-        return f"{module.__name__!r} has no class {class_name!r}, nor any other torch.nn.Module"
-    return f"{module.__name__!r} has no class {class_name!r}: {closest(class_name, known)}"
+        return f"{imported} has no class {class_name!r}, nor any other torch.nn.Module"
+    return f"{imported} has no class {class_name!r}: {closest(class_name, known)}"
 
 
-def _construct(model_class: Any, *, config: ModelConfig, num_classes: int) -> object:
+def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code: Code) -> nn.Module:
+    from torch import nn
+
     name, options = config.name, config.arguments()
     if "num_classes" in options:
         raise ModelError(f"model {name!r}: leave num_classes out of model.options, it is {num_classes}")
@@ -156,16 +130,55 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int) -> ob
         raise ModelError(f"model {name!r}: its constructor says: {error}: see model.options") from error
     try:
         constructed: object = model_class(**arguments)
-    except Exception as error:
+    except _USERS_ERRORS as error:
         given = ", ".join(f"{option}={value!r}" for option, value in arguments.items())
         raise ModelError(
-            f"model {name!r}: its constructor refused ({given}) with {_described(error)}; "
+            f"model {name!r}: its constructor refused ({given}) with {_described(error, code)}; "
             "change model.options or the constructor"
         ) from error
+    if not isinstance(constructed, nn.Module):
+        raise ModelError(
+            f"model {name!r}: {parse_name(name)[1]}() gives a {type(constructed).__name__}, not a torch.nn.Module; "
+            "let the class inherit from torch.nn.Module"
+        )
     return constructed
 
 
-def _check_output(model: nn.Module, *, name: str, num_classes: int) -> None:
+def _check_registered(model: nn.Module, *, name: str) -> None:
+    """Refuse layers that torch does not know of: they are never trained, and their weights are never kept."""
+    known = {id(part) for part in [*model.modules(), *model.parameters()]}
+    for path, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute.startswith("_") and attribute in _TORCHS:
+                continue
+            hidden = next((part for part in _parts_in(value) if id(part) not in known), None)
+            if hidden is not None:
+                where = f"{path}.{attribute}" if path else attribute
+                raise ModelError(
+                    f"model {name!r}: {where} is a {type(value).__name__} that holds a {type(hidden).__name__} that "
+                    "torch does not know of, so that it would not be trained: use torch.nn.ModuleList or "
+                    "torch.nn.ModuleDict for layers, torch.nn.ParameterList for parameters"
+                )
+
+
+_TORCHS = ("_modules", "_parameters", "_buffers")
+
+
+def _parts_in(value: object, *, depth: int = 3) -> Iterator[nn.Module | nn.Parameter]:
+    """Yield the layers and parameters in a list, a tuple or a dictionary, and in such ones within it."""
+    from torch import nn
+
+    inside = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(inside, list | tuple | set) or not depth:
+        return
+    for part in inside:
+        if isinstance(part, nn.Module | nn.Parameter):
+            yield part
+        else:
+            yield from _parts_in(part, depth=depth - 1)
+
+
+def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) -> None:
     import torch
 
     images_NCHW = torch.ones(2, 3, 32, 32)
@@ -175,9 +188,11 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int) -> None:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             output = model(images_NCHW)
-        except Exception as error:
+        except ModelError:
+            raise
+        except _USERS_ERRORS as error:
             raise ModelError(
-                f"model {name!r}: {batch} raised {_described(error)}; let forward take N×3×32×32 images"
+                f"model {name!r}: {batch} raised {_described(error, code)}; let forward take N×3×32×32 images"
             ) from error
     model.train()
     wanted = (images_NCHW.shape[0], num_classes)
@@ -188,5 +203,7 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int) -> None:
         )
 
 
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _described(error: BaseException, code: Code) -> str:
+    said = f"sys.exit({error})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    hidden = [f"{yours} is not what is imported, {pythons} is: rename it" for yours, pythons in code.shadowed.items()]
+    return f"{said} ({'; '.join(hidden)})" if hidden else said

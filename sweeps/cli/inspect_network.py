@@ -50,7 +50,7 @@ def summary(
     from sweeps.report import network_behind
     from sweeps.tracking import MlflowReader
 
-    found = network_behind(MlflowReader(runs), name, overrides=overrides)
+    found = network_behind(MlflowReader(runs), name, runs=runs, overrides=overrides)
     layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
     totals = _totals(layers, batch=batch)
     if as_json:
@@ -269,7 +269,7 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
     from sweeps.report import network_behind
     from sweeps.tracking import MlflowReader
 
-    found = network_behind(MlflowReader(runs), model, overrides=overrides)
+    found = network_behind(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):
         network = build_model(found.config.model.model_copy(update={"weights": None}))
     return Classifier(network, found.config), f"an untrained {found.name}", False

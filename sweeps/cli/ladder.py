@@ -218,15 +218,18 @@ def ablate(
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, write_board
-        from sweeps.report import find_run
+        from sweeps.report import find_run, name_of_run
         from sweeps.spec import ablation_of
+        from sweeps.study import require_same_code
         from sweeps.tracking import MlflowReader
         from sweeps.trial_record import MeasuredOn
 
         reader = MlflowReader(runs)
         row = find_run(reader, run)
+        config = reader.configuration(row["run_id"])
+        require_same_code(config.model, row["source"], run=name_of_run(row), sweep=runs / "sweeps" / str(row["sweep"]))
     ladder = ablation_of(
-        reader.configuration(row["run_id"]),
+        config,
         run=f"{row['sweep']}/{row['trial']}",
         key=row["key"],
         measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),

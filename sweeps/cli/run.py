@@ -202,7 +202,7 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
         )
     if summary.unwritten:
         click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
-    if summary.stopped_by in ("disk full", "storage away"):
+    if summary.stopped_by in ("disk full", "storage away", "code changed"):
         click.echo(f"error: {summary.details}", err=True)
         return 2
     for record in failed:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from cifar_core.config import ModelConfig
 from sweeps.execution.stopping import Stopping
 from sweeps.formatting import log_path, plural
 from sweeps.trial_record import ErrorClass, Outcome, TrialRecord
@@ -21,7 +22,7 @@ class FailureWatch:
         stopping: Stopping,
         *,
         models: Sequence[str],
-        sources: Mapping[str, str],
+        source_of: Callable[[ModelConfig], str | None],
         runs: Path,
         earlier: Iterable[TrialRecord],
     ) -> None:
@@ -30,7 +31,7 @@ class FailureWatch:
         Args:
             stopping: what is asked for the end.
             models: every network that the sweep may train: while one was not tried there is hope.
-            sources: hash of the file, of each network that is the user's own.
+            source_of: gives the hash of a network's source.
             runs: the folder that the records' logs are named from.
             earlier: trials of earlier starts; one that did not fail gives hope, unless its network was another.
         """
@@ -38,7 +39,7 @@ class FailureWatch:
         self._runs = runs
         self._untried = set(models)
         self._failures: dict[int, TrialRecord] = {}
-        self._hope = any(_gives_hope(r) and r.source == sources.get(r.config.model.name) for r in earlier)
+        self._hope = any(_gives_hope(r) and r.source == source_of(r.config.model) for r in earlier)
 
     def on_change(self, record: TrialRecord) -> None:
         """Take note of a trial's change."""
@@ -48,6 +49,9 @@ class FailureWatch:
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.STORAGE_AWAY:
             words = f"{record.name}: {record.error}; everything that is kept stays: the same command goes on from there"
             self._stopping.because("storage away", words)
+        if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.CODE_CHANGED:
+            words = f"{record.name}: {record.error}. What was trained is saved, and no trial begins with other code"
+            self._stopping.because("code changed", words)
         if not record.outcome.is_final:
             return
         self._untried.discard(record.config.model.name)

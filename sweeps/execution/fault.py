@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from cifar_core.errors import DivergedError
+from cifar_core.errors import DivergedError, SourceChangedError
 from sweeps.errors import StorageAwayError, SupersededError, is_disk_full
 from sweeps.trial_record import ErrorClass, Outcome
 
@@ -53,6 +53,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
     if isinstance(error, StorageAwayError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_AWAY)
+    if isinstance(error, SourceChangedError):
+        return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.CODE_CHANGED)
     if _is_out_of_memory(error):
         return Fault(outcome=Outcome.INTERRUPTED, error=words, error_class=ErrorClass.OUT_OF_MEMORY)
     error_class = type(error).__name__

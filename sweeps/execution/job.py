@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,8 +36,15 @@ class Job:
     """Of one GPU's memory; below 1 where several trials share it."""
     attempt: int = 0
     """Grows with each time that the trial is handed out: of two workers that both believe it theirs, the later one."""
+    source: str | None = None
+    """As JSON: the files of a user's own that it is trained with, with their hashes (`cifar_core.models.Source`)."""
     curves: str | None = None
     """Folder of the trial's curves for TensorBoard; None for none."""
+
+    @property
+    def source_files(self) -> dict[str, str] | None:
+        """Return what `source` says."""
+        return None if self.source is None else json.loads(self.source)
 
     def training_config(self) -> TrainingConfig:
         return TrainingConfig.model_validate_json(self.config)

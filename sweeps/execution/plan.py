@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from cifar_core.config import DataConfig, TrainingConfig
+from cifar_core.config import DataConfig, ModelConfig, TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SweepError
+from sweeps.identity import trial_name
 from sweeps.spec import (
     FINAL,
     FULL_BUDGET,
@@ -27,6 +28,7 @@ from sweeps.spec import (
     Resources,
     SearchSpace,
     SweepSpec,
+    flatten,
 )
 from sweeps.storage import LOCAL, Place
 from sweeps.study import (
@@ -53,6 +55,18 @@ STORAGE = "storage"
 RESOURCES = "resources"
 CLUSTER = "ray_address"
 """Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedWith:
+    """A recorded run, and the code of its network."""
+
+    run: str
+    """What people call it."""
+    sweep: str
+    model: ModelConfig
+    source: str | None
+    """As `sweeps.identity.Identity`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +103,10 @@ class RunPlan:
     """Of the last measurement of a ladder that was chosen: what the test images are opened for, which is noted."""
     replicates: bool = False
     """Whether it confirms the best of a search, in a study beside the search's."""
-    trained_with: Mapping[str, str | None] = field(default_factory=dict)
-    """Each network of recorded runs that are trained again, to the source they had: another one is another network."""
+    trained_with: Sequence[TrainedWith] = ()
+    """The recorded runs that are trained again: other code of their networks would be another network."""
+    files: Sequence[str] = ()
+    """What its configurations say where a file may be named: weights to begin with, options of the user's own."""
     tensorboard: bool = False
     """Whether the file asks for TensorBoard's curves of each trial."""
     notify: Sequence[str] = ()
@@ -127,6 +143,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         epochs=spec.space.max_value("epochs"),
         data=_splits(spec.space),
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
+        files=_named_files(spec),
         proposer=lambda key_of: proposer_of(spec),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
@@ -135,6 +152,20 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         notify=spec.notify,
         place=spec.place,
     )
+
+
+def _named_files(spec: SweepSpec) -> list[str]:
+    values = flatten(spec.base) | {path: parameter.choices for path, parameter in spec.space.parameters.items()}
+    said = [value for path, value in values.items() if path == "model.weights" or path.startswith("model.options")]
+    return list(dict.fromkeys(text for value in said for text in _texts_in(value)))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(part)
 
 
 def _splits(space: SearchSpace) -> list[DataConfig]:
@@ -251,7 +282,15 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
         command=f"sweeps replicate {folder.sweep} --top {wanted.top} --seeds {wanted.seeds}",
         replicates=True,
-        trained_with={record.config.model.name: record.source for record in chosen},
+        trained_with=[
+            TrainedWith(
+                run=trial_name(folder.sweep, record.trial),
+                sweep=folder.sweep,
+                model=record.config.model,
+                source=record.source,
+            )
+            for record in chosen
+        ],
     )
 
 
@@ -260,14 +299,21 @@ RETRAINED = "retrained"
 
 
 def plan_of_retraining(
-    config: TrainingConfig, *, run: str, source: str | None, epochs: int | None, train_size: int | Literal["all"] | None
+    config: TrainingConfig,
+    *,
+    run: str,
+    sweep: str,
+    source: str | None,
+    epochs: int | None,
+    train_size: int | Literal["all"] | None,
 ) -> RunPlan:
     """Return a recorded run's configuration at another budget, as the runner takes it.
 
     Args:
         config: the run's.
         run: what people call it.
-        source: of a user's own network: the hash of the file it was trained with.
+        sweep: that it is of.
+        source: as `sweeps.identity.Identity`.
         epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
         train_size: training images, or `all` that validation leaves; None keeps the run's.
 
@@ -302,5 +348,5 @@ def plan_of_retraining(
         models=[wanted.model.name],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
         command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {wanted.train_images()}",
-        trained_with={wanted.model.name: source},
+        trained_with=[TrainedWith(run=run, sweep=sweep, model=wanted.model, source=source)],
     )

@@ -16,7 +16,7 @@ import filelock
 from cifar_core.config import TrainingConfig
 from cifar_core.data import load_training_images, split_train_validation, training_fingerprint
 from cifar_core.files import atomic_write
-from cifar_core.models import source_hash
+from cifar_core.models import source_hash, source_of
 from cifar_core.results import EpochResult
 from cifar_core.seal import fault_of_seal
 from sweeps.errors import DiskFullError, SweepError
@@ -24,7 +24,7 @@ from sweeps.execution.job import Job, split_name
 from sweeps.git_state import git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment, local_gpus
-from sweeps.study import CHECKPOINT_FILE
+from sweeps.study import CHECKPOINT_FILE, require_same_code
 from sweeps.tracking import MlflowReader
 from sweeps.trial_record import ErrorClass, Outcome
 
@@ -113,7 +113,7 @@ def rerun(
     config, recorded = reader.configuration(run_id), reader.curve(run_id)
     if not recorded:
         raise SweepError("no epoch of it is recorded: there is nothing to compare with")
-    _check_identity(config, key=key, source=row["source"])
+    _check_identity(config, row, runs=runs)
     before = reader.environment(run_id)
     now = environment(git_state())
     with _scratch(runs, key, now) as scratch:
@@ -130,14 +130,11 @@ def rerun(
         return Rerun(**{**vars(found), "brought_weights": True})
 
 
-def _check_identity(config: TrainingConfig, *, key: str, source: object) -> None:
-    now = source_hash(config.model)
-    if now != source:
-        raise SweepError(
-            f"{config.model.name} is not what was trained any more: bring back the file as it was, then rerun"
-        )
-    sources = {} if now is None else {config.model.name: now}
-    if Identifier(data_fingerprint=training_fingerprint(), sources=sources)(config).key != key:
+def _check_identity(config: TrainingConfig, row: Mapping[str, object], *, runs: Path) -> None:
+    source = None if row["source"] is None else str(row["source"])
+    sweep = str(row["sweep"])
+    require_same_code(config.model, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
+    if Identifier(data_fingerprint=training_fingerprint(), source_of=source_hash)(config).key != row["key"]:
         raise SweepError(
             "the training images here are not those it was trained on, or it is of a version that counted otherwise: "
             "`sweeps data` says which images are here"
@@ -164,6 +161,8 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
+    # As it was just found to be the recorded one's: what changes while it trains is noticed.
+    source = source_of(config.model)
     on_gpu = recorded.get("device", "").startswith("cuda") and local_gpus() > 0
     return Job(
         number=0,
@@ -172,6 +171,7 @@ def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> 
         log=str(scratch / "rerun.log"),
         cpus=int(recorded.get("threads", "1")),
         device="cuda" if on_gpu else "cpu",
+        source=None if source is None else json.dumps(dict(source.files)),
         gpu_share=1.0 if on_gpu else 0.0,
     )
 

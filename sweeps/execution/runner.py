@@ -11,10 +11,10 @@ from typing import NoReturn
 import optuna
 from rich.console import Console
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import ModelConfig
 from cifar_core.data import load_training_images, training_fingerprint
 from cifar_core.errors import ModelError
-from cifar_core.models import source_hash
+from cifar_core.models import Sources, file_digest
 from cifar_core.models.registry import is_import_path
 from sweeps.errors import SweepError
 from sweeps.execution.description import describe_run
@@ -33,7 +33,7 @@ from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.notify import Notifier, parse_targets
 from sweeps.storage import Place, asked_place
-from sweeps.study import SweepFolder, make_pruner, open_replicates, open_study
+from sweeps.study import SweepFolder, make_pruner, open_replicates, open_study, require_same_code
 from sweeps.tensorboard import require_tensorboard
 from sweeps.tracking import Aim, CompleteResults, MlflowReader, Tracker
 
@@ -56,9 +56,12 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
         require_folder(folder, "TensorBoard's curves")
-    sources = _sources(plan)
+    sources = Sources()
+    begun_with = _begun_with(plan, sources)
+    for trained in plan.trained_with:
+        require_same_code(trained.model, trained.source, run=trained.run, sweep=folder.path.with_name(trained.sweep))
     fingerprint = training_fingerprint()
-    identify = Identifier(data_fingerprint=fingerprint, sources=sources)
+    identify = Identifier(data_fingerprint=fingerprint, source_of=sources.hash_of)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
         stopping = Stopping(limit=plan.limits.timeout, console=console)
@@ -67,7 +70,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
-        study = _open(plan, folder, sources=sources, reader=reader, new=options.new, console=console)
+        study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
         start = SweepStart(
             plan,
             options,
@@ -117,18 +120,12 @@ def _open(
     plan: RunPlan,
     folder: SweepFolder,
     *,
-    sources: Mapping[str, str],
+    sources: Mapping[str, Mapping[str, str]],
     reader: MlflowReader,
     new: bool,
     console: Console,
 ) -> optuna.Study:
     """Return the study that a plan's trials belong to."""
-    for model, source in plan.trained_with.items():
-        if source != sources.get(model):
-            raise SweepError(
-                f"{model} is not what the search trained any more: undo the change of its file, or search anew "
-                "with --new"
-            )
     if plan.replicates:
         return open_replicates(folder)
     study = open_study(
@@ -165,16 +162,21 @@ def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
     return {name: text for name, text in files.items() if text}
 
 
-def _sources(plan: RunPlan) -> dict[str, str]:
-    """Return the source hash of each network of the user's own, which also shows that it can be imported."""
-    hashes = {}
-    for name in plan.models:
-        if is_import_path(name):
-            config = TrainingConfig.model_validate({"model": {"name": name}})
-            try:
-                found = source_hash(config.model)
-            except ModelError as error:
-                raise SweepError(f"model.name: {error}") from None
-            assert found is not None
-            hashes[name] = found
-    return hashes
+def _begun_with(plan: RunPlan, sources: Sources) -> dict[str, Mapping[str, str]]:
+    """Return the files of a user's own that a plan names, its networks' code among them, with their hashes.
+
+    Raises:
+        SweepError: a network's module cannot be found, or is no Python.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    try:
+        for name in filter(is_import_path, plan.models):
+            source = sources.of(ModelConfig(name=name))
+            assert source is not None, "a network of the user's own has a file"
+            found[name] = source.files
+    except ModelError as error:
+        raise SweepError(f"model.name: {error}") from None
+    for name in plan.files:
+        if digest := file_digest(name):
+            found[name] = {name: digest}
+    return found

@@ -17,6 +17,7 @@ from sweeps.study import (
     open_replicates,
     read_records,
     read_studies,
+    require_same_code,
     store_test,
 )
 from sweeps.tracking import MlflowReader, Tracker
@@ -84,6 +85,7 @@ def _measure(
 ) -> list[TrialRecord]:
     checkpoints = SweepCheckpoints(folder)
     for record in untested:
+        require_same_code(record.config.model, record.source, run=f"{folder.sweep}, {record.name}", sweep=folder.path)
         if not bring_weights(record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
                 f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "

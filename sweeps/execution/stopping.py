@@ -15,7 +15,7 @@ from typing import Literal
 
 from rich.console import Console
 
-StopReason = Literal["signal", "timeout", "disk full", "storage away", "failing"]
+StopReason = Literal["signal", "timeout", "disk full", "storage away", "code changed", "failing"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,8 @@ import optuna
 from rich.console import Console
 
 from cifar_core.data import LabelledImages, split_train_validation
+from cifar_core.models import Sources
+from cifar_core.models.registry import is_import_path
 from sweeps.errors import DiskFullError
 from sweeps.execution.backend import Backend
 from sweeps.execution.checkpoints import CleanUp
@@ -32,7 +35,7 @@ from sweeps.formatting import duration, print_sentence, relative_to
 from sweeps.identity import Identifier
 from sweeps.notify import Notifier
 from sweeps.storage import is_bucket
-from sweeps.study import Ledger, SweepCheckpoints, SweepFolder, SweepState, note_look
+from sweeps.study import Ledger, SweepCheckpoints, SweepFolder, SweepState, keep_code, note_look
 from sweeps.tensorboard import trial_folder
 from sweeps.tracking import CompleteResults, Tracker
 from sweeps.trial_record import Outcome, TrialRecord
@@ -46,7 +49,7 @@ class SweepStart:
         plan: RunPlan,
         options: RunOptions,
         *,
-        sources: Mapping[str, str],
+        sources: Sources,
         folder: SweepFolder,
         study: optuna.Study,
         identify: Identifier,
@@ -172,7 +175,7 @@ class SweepStart:
                 watch = FailureWatch(
                     self._stopping,
                     models=plan.models,
-                    sources=self._sources,
+                    source_of=self._sources.hash_of,
                     runs=folder.runs,
                     earlier=ledger.records,
                 )
@@ -242,7 +245,7 @@ class SweepStart:
                     log=log,
                     on_loss=on_loss,
                     image_bytes=image_bytes,
-                    networks=tuple(self._sources),
+                    networks=tuple(filter(is_import_path, plan.models)),
                     storage=folder.place.storage,
                     say=lambda line: print_sentence(self._console, f"warning: {line}"),
                 )
@@ -251,6 +254,9 @@ class SweepStart:
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder
+        source = self._sources.of(record.config.model)
+        if source is not None:
+            keep_code(folder.path, source)
         log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
         ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
@@ -262,6 +268,7 @@ class SweepStart:
             cpus=slots.cpus,
             device=slots.device,
             gpu_share=slots.gpus,
+            source=None if source is None else json.dumps(dict(source.files)),
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from cifar_core.config import DataConfig
 from cifar_core.data import LabelledImages
-from cifar_core.errors import CheckpointError
+from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.results import TestResult
 from sweeps.errors import StoreError
 from sweeps.execution.trial_files import local_checkpoint
@@ -107,7 +107,7 @@ def bring_weights(key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
     # Weights that cannot be had now are as those that are gone: the run is trained again.
     with contextlib.suppress(StoreError):
         for found in find_checkpoints(runs, key):
-            with contextlib.suppress(CheckpointError):
+            with contextlib.suppress(CheckpointError, SourceChangedError):
                 state = load_checkpoint(found, device="cpu")
                 if state.epoch < state.config.epochs:
                     continue

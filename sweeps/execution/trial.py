@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TextIO
 
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
-from cifar_core.errors import CheckpointError
+from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.files import make_way
+from cifar_core.models import changed_files, require_source
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
@@ -101,7 +102,9 @@ class TrialSession:
             torch.cuda.set_per_process_memory_fraction(self._job.gpu_share)
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._files.fetch()
-        self._state = self._load_or_start(log)
+        state = self._load_or_start(log)
+        self._require_source(state)
+        self._state = state
         known = list(self._state.history)
         # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
         self._epochs = iter(known)
@@ -111,7 +114,14 @@ class TrialSession:
             on_step = self._curves.on_step
         self._training = train(self._config, self._images, self._validation, state=self._state, on_step=on_step)
 
+    def _require_source(self, state: TrainingState) -> None:
+        """Refuse a network of other code than the sweep was started with, which the trial's key stands for."""
+        expected = self._job.source_files
+        if expected is not None and (changes := changed_files(expected, state.source)):
+            raise SourceChangedError(f"the code of {self._config.model.name} has changed: {', '.join(changes)}")
+
     def _load_or_start(self, log: TextIO) -> TrainingState:
+        require_source(self._config.model, self._job.source_files, of="the sweep as it was started")
         for path in usable_checkpoints(self._checkpoint):
             try:
                 state = load_checkpoint(path, config=self._config, device=self._job.device)

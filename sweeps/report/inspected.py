@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,6 +17,7 @@ from sweeps.errors import SweepError
 from sweeps.report.show import find_run, name_of_run
 from sweeps.report.weights import runs_behind
 from sweeps.spec import config_in_file, is_file_name, single_config
+from sweeps.study import require_same_code
 
 if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
@@ -29,23 +31,24 @@ class Inspected:
     config: TrainingConfig
 
 
-def network_behind(reader: RecordReader, name: str, *, overrides: Sequence[str] = ()) -> Inspected:
+def network_behind(reader: RecordReader, name: str, *, runs: Path, overrides: Sequence[str] = ()) -> Inspected:
     """Return the configuration of a network.
 
     Args:
         reader: of the record.
         name: a model of this project, one's own as `module:Class`; a file, of a ladder as `FILE:RUNG`; or a run, or a
             sweep for its best.
+        runs: the runs folder.
         overrides: `path=value`, such as `model.width=16`.
 
     Raises:
-        SweepError: there is nothing of this name, or an override is wrong.
+        SweepError: there is nothing of this name, an override is wrong, or the code of a recorded run has changed.
     """
     if name in ARCHITECTURES or (is_import_path(name) and not is_file_name(name)):
         return Inspected(name=name, config=single_config({"model": {"name": name}}, overrides=overrides))
     if is_file_name(name):
         return Inspected(name=name, config=config_in_file(name, block="model.", overrides=overrides))
-    return _recorded(reader, name, overrides=overrides, what=f"no model ({closest(name, ARCHITECTURES)})")
+    return _recorded(reader, name, overrides=overrides, what=f"no model ({closest(name, ARCHITECTURES)})", code_in=runs)
 
 
 def augmentation_behind(
@@ -84,10 +87,17 @@ def _operations(name: str) -> Any:
         raise SweepError(f"{name!r} is not a list of operations such as '[normalize, flip, crop]'") from None
 
 
-def _recorded(reader: RecordReader, name: str, *, overrides: Sequence[str], what: str) -> Inspected:
+def _recorded(
+    reader: RecordReader, name: str, *, overrides: Sequence[str], what: str, code_in: Path | None = None
+) -> Inspected:
     try:
         row = find_run(reader, name) if reader.runs(sweep=name).empty else runs_behind(reader, name)[0]
     except SweepError as error:
         raise SweepError(f"{name!r} is {what}, no file of a sweep or ladder; and in the record: {error}") from None
-    config = single_config(reader.configuration(row["run_id"]), overrides=overrides)
+    recorded = reader.configuration(row["run_id"])
+    if code_in is not None:
+        require_same_code(
+            recorded.model, row["source"], run=name_of_run(row), sweep=code_in / "sweeps" / str(row["sweep"])
+        )
+    config = single_config(recorded, overrides=overrides)
     return Inspected(name=name_of_run(row), config=config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.errors import SweepError
 from sweeps.report.show import find_run, name_of_run
 from sweeps.results import confirming_keys, rank_configurations
-from sweeps.study import find_checkpoints
+from sweeps.study import find_checkpoints, require_same_code
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -43,9 +43,14 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
         runs: the runs folder.
 
     Raises:
-        SweepError: there is no such run, it did not come to its end, or its weights are gone; says what to do.
+        SweepError: there is no such run, it did not come to its end, its weights are gone, or its network's code is
+            another one now; says what to do.
     """
     rows = runs_behind(reader, name)
+    config = reader.configuration(rows[0]["run_id"])
+    require_same_code(
+        config.model, _source(rows[0]), run=name_of_run(rows[0]), sweep=runs / "sweeps" / str(rows[0]["sweep"])
+    )
     for row in rows:
         for path in find_checkpoints(runs, row["key"]):
             return Weights(

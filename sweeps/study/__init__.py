@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sweeps.study.best import Standings, best_first, by_value, configuration_of, final_value
     from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
+    from sweeps.study.kept_code import keep_code, require_same_code
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
     from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
     from sweeps.study.opening import (
@@ -61,6 +62,7 @@ __all__ = [
     "final_value",
     "find_checkpoints",
     "is_of_a_ladder",
+    "keep_code",
     "looks_in_words",
     "make_pruner",
     "note_look",
@@ -75,6 +77,7 @@ __all__ = [
     "read_study",
     "repair_journal",
     "replicates_of",
+    "require_same_code",
     "searched_of",
     "store_test",
     "sweep_names",
@@ -110,6 +113,7 @@ __getattr__, __dir__ = lazy_face(
         "final_value": "best",
         "find_checkpoints": "checkpoints",
         "is_of_a_ladder": "opening",
+        "keep_code": "kept_code",
         "looks_in_words": "looks",
         "make_pruner": "pruners",
         "note_look": "looks",
@@ -124,6 +128,7 @@ __getattr__, __dir__ = lazy_face(
         "read_study": "opening",
         "repair_journal": "repair",
         "replicates_of": "replicates",
+        "require_same_code": "kept_code",
         "searched_of": "searched",
         "store_test": "stored_trials",
         "sweep_names": "state",

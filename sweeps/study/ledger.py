@@ -25,6 +25,7 @@ from sweeps.study.stored_trials import (
     FINISHED,
     KEY,
     OUTCOME,
+    RETRY_OF,
     SPENT,
     RecordsOf,
     close_lost_trials,
@@ -43,6 +44,9 @@ class RecordedResults(Protocol):
     """Finds complete results by key, so that nothing that is recorded is trained again."""
 
     def complete_result(self, key: str) -> CompleteResult | None: ...
+
+
+_CODE_CHANGED = "its code has changed since it was begun"
 
 
 class Exhausted:
@@ -104,21 +108,20 @@ class Ledger:
                 if not frozen.state.is_finished():
                     self._study.tell(frozen.number, state=TrialState.FAIL)
                 continue
-            self._hold(self._with_source(self._records_of.record(frozen.number, attributes)))
+            self._hold(self._records_of.record(frozen.number, attributes), retry_of=attributes.get(RETRY_OF))
             if frozen.state == TrialState.RUNNING:
                 self._take_up(frozen)
-        if retry_failed:
-            self._to_retry = [r.number for r in self.records if r.outcome is Outcome.FAILED]
-
-    def _with_source(self, record: TrialRecord) -> TrialRecord:
-        """Return a record of version 0.1.0, which kept no source, with the one that its key proves."""
-        identity = self._identify(record.config)
-        return replace(record, source=identity.source) if identity.key == record.key else record
+        failed = [record for record in self.records if record.outcome is Outcome.FAILED]
+        self._to_retry = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
 
     def _take_up(self, frozen: FrozenTrial) -> None:
         trial = reopen(frozen, study=self._study)
         record = self._records[frozen.number]
         self._live[frozen.number] = trial
+        if OUTCOME not in frozen.user_attrs and self._identify(record.config).key != record.key:
+            # Nothing is ever trained half with other code: it is entered anew, as what it is now.
+            self.finish(frozen.number, Outcome.FAILED, error=_CODE_CHANGED, error_class=ErrorClass.CODE_CHANGED)
+            return
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
                 self._truth.report(trial, epoch)
@@ -130,11 +133,12 @@ class Ledger:
         else:
             self._begun.add(frozen.number, error_class=record.error_class)
 
-    def _hold(self, record: TrialRecord) -> None:
-        """Keep a record; one of the same key is of a former attempt, which failed."""
-        before = self._by_key.get(record.key)
-        if before is not None:
-            del self._records[before]
+    def _hold(self, record: TrialRecord, *, retry_of: int | None = None) -> None:
+        """Keep a record in place of one that failed: of the same key, or of the key before its code was mended."""
+        for before in {self._by_key.get(record.key), retry_of} - {None}:
+            assert before is not None
+            if (replaced := self._records.pop(before, None)) is not None:
+                self._by_key.pop(replaced.key)
         self._records[record.number] = record
         self._by_key[record.key] = record.number
 
@@ -319,18 +323,24 @@ class Ledger:
         for path, distribution in failed.distributions.items():
             suggest(trial, path, distribution)
         proposal = Proposal(trial=trial, config=before.config, rung=before.rung, replicate_of=before.replicate_of)
-        return self._enter(proposal, Identity(key=before.key, config_id=before.config_id, source=before.source))
+        # What it is now: the code that failed may have been mended.
+        return self._enter(proposal, self._identify(before.config), retry_of=number)
 
-    def _enter(self, proposal: Proposal, identity: Identity) -> TrialRecord:
+    def _enter(self, proposal: Proposal, identity: Identity, *, retry_of: int | None = None) -> TrialRecord:
         trial = proposal.trial
         attributes = entry_attributes(
-            proposal.config, identity, proposal.rung, started=time.time(), replicate_of=proposal.replicate_of
+            proposal.config,
+            identity,
+            proposal.rung,
+            started=time.time(),
+            replicate_of=proposal.replicate_of,
+            retry_of=retry_of,
         )
         with together(self._study):
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
         record = replace(self._records_of.record(trial.number, attributes), outcome=Outcome.RUNNING)
-        self._hold(record)
+        self._hold(record, retry_of=retry_of)
         self._live[record.number] = trial
         self._on_change(record)
         return record

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.study._frozen import FrozenStudy
 
 from cifar_core.config import TrainingConfig
+from cifar_core.models import changed_files, hash_of_files
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
 from sweeps.formatting import plural
 from sweeps.identity import (
@@ -28,10 +29,12 @@ from sweeps.spec import Metric, definition_changes, holds, space_of
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage
-from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER
+from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER, OUTCOME, epoch_attribute
+from sweeps.trial_record import Outcome
 
 SOURCES = "sources"
-"""Attribute of a study: each network of the user's own to the hash of its file. Versions before 0.4.0 wrote none."""
+"""Attribute of a study: each network of the user's own, and each file that its configurations name, to the files that
+take part, with their hashes. Versions before 0.4.0 wrote none."""
 
 
 def open_study(
@@ -41,7 +44,7 @@ def open_study(
     metric: Metric,
     pruner: optuna.pruners.BasePruner,
     new: bool,
-    sources: Mapping[str, str] | None = None,
+    sources: Mapping[str, Mapping[str, str]] | None = None,
     recorded: Callable[[], Iterable[RecordedTrial]] = tuple,
     say: Callable[[str], None] = lambda line: None,
 ) -> optuna.Study:
@@ -53,7 +56,8 @@ def open_study(
         metric: what the search looks at.
         pruner: is asked after each epoch.
         new: begin another study where the sweep has one with another definition, or other networks.
-        sources: of each network of the user's own, the hash of its file: a search over another file's is another one.
+        sources: of each network of the user's own, the files that take part, with their hashes. Where trials were
+            trained with others, a search with these is another one; where all of them failed, it is the same, mended.
         recorded: the trials that the record holds of this sweep. A study of which it has some and the journal has none
             was lost with its folder: the one that begins now is another, and its numbers go on.
         say: tells a person that `new` begins nothing, since nothing has changed.
@@ -75,9 +79,10 @@ def open_study(
         raise _changed(folder, "with another space, base or metric", changes, definition=definition)
     number = max(known, default=None)
     if number is not None:
-        differences = _other_networks(stored[known[number]], storage, sources or {})
+        differences = _other_networks(stored[known[number]], storage, sources or {}, only_trained=not new)
         if differences and not new:
-            raise _changed(folder, "with another state of a network's file", differences, definition=definition)
+            kept = f"; the code of then is kept under {folder.path / 'code'}"
+            raise _changed(folder, "with other code", differences, definition=definition, more=kept)
         kinds = _other_kinds(stored[known[number]], storage, definition)
         if kinds and not new:
             raise _changed(folder, "by a version that drew values in another way", kinds, definition=definition)
@@ -172,12 +177,14 @@ def _describe(
     *,
     definition: Mapping[str, Any],
     metric: Metric,
-    sources: Mapping[str, str],
+    sources: Mapping[str, Mapping[str, str]],
     recorded: Callable[[], Iterable[RecordedTrial]],
 ) -> None:
     """Note with a study what it is; a driver that died before the last note has it done by the next one."""
-    attributes: dict[str, Any] = {"definition": json.dumps(definition), "metric": metric.name, SOURCES: dict(sources)}
+    attributes: dict[str, Any] = {"definition": json.dumps(definition), "metric": metric.name}
     known = study.user_attrs
+    if (now := {name: dict(files) for name, files in sources.items()}) != known.get(SOURCES):
+        study.set_user_attr(SOURCES, now)
     if FIRST_NUMBER not in known and not study.get_trials(deepcopy=False):
         others = [
             optuna.load_study(study_name=name, storage=storage)
@@ -244,24 +251,58 @@ def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJo
 
 
 def _other_networks(
-    summary: FrozenStudy, storage: optuna.storages.BaseStorage, sources: Mapping[str, str]
+    summary: FrozenStudy,
+    storage: optuna.storages.BaseStorage,
+    sources: Mapping[str, Mapping[str, str]],
+    *,
+    only_trained: bool,
 ) -> list[str]:
-    """Return in words which networks' files have changed since a study was begun."""
+    """Return in words what of the user's code has changed since a study was begun.
+
+    Args:
+        summary: of the study.
+        storage: that holds it.
+        sources: as they are now.
+        only_trained: leave out what no trial has a result of, with which others would be mixed.
+    """
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    trials = [trial.user_attrs for trial in study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
     begun = summary.user_attrs.get(SOURCES)
     if begun is None:
         # Of version 0.3.0 or before: each trial says what it was trained with.
-        trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
-        pairs = [(trial.user_attrs.get("config"), trial.user_attrs.get("source")) for trial in trials]
-        begun = {json.loads(config)["model"]["name"]: source for config, source in pairs if config and source}
-    return [
-        f"{model}: its file was {begun[model]}, is {sources[model]}"
-        for model in sorted(begun.keys() & sources.keys())
-        if begun[model] != sources[model]
-    ]
+        begun = {_model(of)["name"]: of["source"] for of in trials if "source" in of}
+    said = []
+    for name in sorted(begun.keys() & sources.keys()):
+        has_results = any(name in (_model(of)["name"], *_texts(_model(of))) for of in trials if _has_result(of))
+        if has_results or not only_trained:
+            said += [f"{name}: {change}" for change in _changes(begun[name], sources[name])]
+    return said
+
+
+def _changes(before: Mapping[str, str] | str, now: Mapping[str, str]) -> list[str]:
+    if isinstance(before, str):
+        return [] if before == hash_of_files(now) else [f"its code was {before}, is {hash_of_files(now)}"]
+    return changed_files(before, now)
+
+
+def _has_result(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a trial was trained, if only for an epoch; of one that failed nothing is compared."""
+    outcome = attributes.get(OUTCOME)
+    return outcome != Outcome.FAILED and (outcome is not None or epoch_attribute(1) in attributes)
+
+
+def _model(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    model: dict[str, Any] = json.loads(attributes["config"])["model"]
+    return model
+
+
+def _texts(model: Mapping[str, Any]) -> list[Any]:
+    """Return what in a configuration of a network may name a file."""
+    return [model.get("weights"), *(model.get("options") or {}).values()]
 
 
 def _changed(
-    folder: SweepFolder, how: str, changes: Iterable[str], *, definition: Mapping[str, Any]
+    folder: SweepFolder, how: str, changes: Iterable[str], *, definition: Mapping[str, Any], more: str = ""
 ) -> StudyChangedError:
     lines = "\n".join(f"  {line}" for line in changes)
     # The verb that runs a ladder has no --new.
@@ -273,6 +314,7 @@ def _changed(
             if is_ladder
             else "give the file another name, undo the change, or begin anew under this name with --new"
         )
+        + more
     )
 
 

@@ -21,6 +21,8 @@ KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finish
 FIRST_NUMBER = "first_number"
 """Attribute of a study: how many trials the sweep's earlier ones have. Versions before 0.4.0 wrote none."""
 REPLICATE_OF = "replicate_of"
+RETRY_OF = "retry_of"
+"""The number of the trial that this one takes the place of: it failed, or its code has changed."""
 SPENT = "spent"
 """Attribute of a search's study: after how many trials its finite space held nothing more that is possible."""
 _EPOCH = "epoch:"
@@ -46,6 +48,7 @@ def entry_attributes(
     *,
     started: float,
     replicate_of: int | None = None,
+    retry_of: int | None = None,
 ) -> dict[str, Any]:
     """Return what is stored of a trial when it is entered, in order: one that has a key is whole."""
     attributes = {
@@ -55,6 +58,7 @@ def entry_attributes(
         "started": started,
         **({} if rung is None else {name: getattr(rung, field) for field, name in _RUNG.items()}),
         REPLICATE_OF: replicate_of,
+        RETRY_OF: retry_of,
         KEY: identity.key,
     }
     return {name: value for name, value in attributes.items() if value is not None}
@@ -160,7 +164,11 @@ def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
             newest.pop(frozen.user_attrs[KEY], None)
             newest[frozen.user_attrs[KEY]] = frozen
     records = RecordsOf(study, sweep=sweep)
+    # Also where its key is another one by now, since the code of its network was mended.
+    replaced = {frozen.user_attrs.get(RETRY_OF) for frozen in newest.values()}
     for frozen in newest.values():
+        if frozen.number in replaced:
+            continue
         yield records.record(frozen.number, frozen.user_attrs)
 
 

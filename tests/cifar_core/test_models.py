@@ -598,6 +598,7 @@ def test_an_import_that_fails_inside_the_module_is_not_called_missing(
     write_module: Callable[[str, str], None], path: str, name: str
 ) -> None:
     write_module(path, "import no_such_library\n")
+    write_module("broken_package/nets.py", "")
     with pytest.raises(ModelError, match=r"raised ModuleNotFoundError: No module named 'no_such_library'"):
         build_model(ModelConfig(name=name))
 
@@ -616,7 +617,7 @@ def test_the_source_hash_follows_the_file_and_does_not_run_it(
     write_module("my_nets.py", "raise RuntimeError")
     first = source_hash(config)
     assert first == source_hash(config)
-    write_module("my_nets.py", "raise RuntimeError  # changed")
+    write_module("my_nets.py", "raise ValueError")
     assert first != source_hash(config)
     assert first is not None
     assert len(first) == 16

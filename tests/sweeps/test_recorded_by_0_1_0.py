@@ -221,20 +221,17 @@ class TestGoingOn:
         assert started is not None
         assert trials(runs) == as_now(before, sweep=started[1])
 
-    def test_networks_whose_source_is_not_known_are_no_replicates_until_a_start_proves_it(
-        self, runs: Path, start: Start, cli: Cli
-    ) -> None:
+    def test_networks_whose_source_is_not_known_are_no_replicates(self, runs: Path, start: Start, cli: Cli) -> None:
         def replicates() -> dict[str, list[int]]:
             rows = json.loads(cli("leaderboard", "--runs", runs, "--json").stdout)
             return {sweep: [r["replicates"] for r in rows if r["sweep"] == sweep] for sweep in ("own", "own-edited")}
 
         assert replicates() == {"own": [1, 1], "own-edited": [1, 1]}
 
-        start("run", "../own.yaml", folder="own")
-        assert replicates() == {"own": [2], "own-edited": [1, 1]}
+        result = start("run", "../own.yaml", folder="own")
 
-        start("run", "../own.yaml", "--set", "name=own-edited", folder="own-edited")
-        assert replicates() == {"own": [2], "own-edited": [2]}
+        assert "nothing was trained" in result.stdout
+        assert replicates() == {"own": [1, 1], "own-edited": [1, 1]}
 
     @pytest.mark.parametrize(("sweep", "known"), [("unfinished", 2), ("stopped", 3)])
     def test_an_interrupted_trial_goes_on_from_its_checkpoint(
@@ -265,17 +262,15 @@ class TestGoingOn:
         assert result.exit_code == 1
         assert trials(runs) == before
 
-    def test_a_failed_trial_that_is_mended_ends_in_the_same_run(self, runs: Path, start: Start) -> None:
-        (run_id,) = (row["run_id"] for row in BEFORE if row["sweep"] == "failing")
+    def test_a_failed_trial_that_is_tried_again_is_of_the_code_as_it_is_now(self, runs: Path, start: Start) -> None:
         (runs.parent / "files" / "scale.txt").write_text("1", encoding="utf-8")
 
         result = start("run", "failing.yaml", "--retry-failed")
 
         assert result.exit_code == 0, result.output
-        assert [(run.status, run.tags["outcome"]) for run in written(runs, sweep="failing")] == [
-            ("FINISHED", "complete")
-        ]
-        assert set(dict(curve(runs, run_id, metric="val_accuracy"))) == {1, 2}
+        failed, complete = written(runs, sweep="failing")
+        assert [run.tags["outcome"] for run in (failed, complete)] == ["failed", "complete"]
+        assert set(dict(curve(runs, complete.run_id, metric="val_accuracy"))) == {1, 2}
 
     def test_a_larger_budget_adds_trials_and_leaves_the_others_as_they_are(self, runs: Path, start: Start) -> None:
         before = trials(runs)
@@ -295,12 +290,13 @@ class TestGoingOn:
         taken = {run.tags["key"]: run.tags.get("reused_from") for run in written(runs, sweep="other")}
         assert taken == source
 
-    def test_results_of_an_own_network_are_taken_over_for_the_same_source_only(self, runs: Path, start: Start) -> None:
+    def test_results_of_an_own_network_are_not_taken_over_since_only_its_first_file_was_hashed(
+        self, runs: Path, start: Start
+    ) -> None:
         result = start("run", "../own.yaml", "--set", "name=other", folder="own-edited")
 
         assert result.exit_code == 0, result.output
-        edited = {row["run_id"] for row in BEFORE if row["sweep"] == "own-edited"}
-        assert {run.tags.get("reused_from") for run in written(runs, sweep="other")} == edited
+        assert {run.tags.get("reused_from") for run in written(runs, sweep="other")} == {None}
 
     def test_an_ablation_of_a_pruned_trial_has_all_the_epochs_of_its_file(self, runs: Path, start: Start) -> None:
         pruned = next(row for row in BEFORE if row["status"] == "pruned" and row["model.name"] == "simple")

@@ -156,12 +156,12 @@ def test_a_network_that_was_edited_since_the_search_is_not_taken_for_it(
     base = own_net(tmp_path, module="net_edited_since", hook="pass")
     run(tmp_path, runs, cli, base=base, run_cap=1)
     with (tmp_path / "net_edited_since.py").open("a", encoding="utf-8") as file:
-        file.write("# another state\n")
+        file.write("STATE = 2\n")
 
     result = cli("replicate", "tiny", "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 2
-    assert "net_edited_since:Net is not what the search trained any more" in result.stderr
+    assert "tiny-000 was trained with another net_edited_since:Net: net_edited_since.py has changed" in result.stderr
     assert confirming(runs) == []
 
 

@@ -187,12 +187,12 @@ def test_a_network_that_was_edited_since_is_not_taken_for_it(
     content = tiny(base=base, run_cap=1)
     assert cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline").exit_code == 0
     module = tmp_path / "net_to_edit.py"
-    module.write_text(module.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    module.write_text(module.read_text(encoding="utf-8") + "\nEDITED = 1\n", encoding="utf-8")
 
     result = cli("rerun", "tiny-000", "--runs", recorded_runs)
 
     assert result.exit_code == 2
-    assert "is not what was trained any more: bring back the file as it was" in result.stderr
+    assert "net_to_edit.py has changed. Put the code back as it was" in result.stderr
 
 
 @given(

@@ -52,7 +52,7 @@ def test_the_same_again_trains_nothing_and_another_budget_is_another_run(searche
 def test_all_images_are_those_that_validation_leaves() -> None:
     config = TrainingConfig.model_validate({"epochs": 2, "data": {"train_size": 300, "validation_size": 2000}})
 
-    plan = plan_of_retraining(config, run="a", source=None, epochs=None, train_size="all")
+    plan = plan_of_retraining(config, run="a", sweep="b", source=None, epochs=None, train_size="all")
 
     assert [data.train_size for data in plan.data] == [None]
     assert plan.epochs == 2
@@ -85,7 +85,7 @@ def test_an_edited_network_is_not_taken_for_the_one_that_was_searched(
     base = own_net(tmp_path, module="net_retrained", hook="pass")
     cli("run", write_yaml(tmp_path, tiny(base=base, run_cap=1)), "--runs", recorded_runs, "--backend", "inline")
     with (tmp_path / "net_retrained.py").open("a", encoding="utf-8") as file:
-        file.write("# another state\n")
+        file.write("STATE = 2\n")
 
-    with pytest.raises(SweepError, match="net_retrained:Net is not what the search trained any more"):
+    with pytest.raises(SweepError, match=r"trained with another net_retrained:Net: net_retrained\.py has changed"):
         sweeps.retrain("tiny-000", epochs=9, runs=recorded_runs, backend="inline")

@@ -426,11 +426,11 @@ class TestWhatBeganAnew:
         base = own_net(tmp_path, module="net_edited", hook="pass")
         source = tmp_path / "net_edited.py"
         assert start(base=base, run_cap=1).exit_code == 0
-        source.write_text(source.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+        source.write_text(source.read_text(encoding="utf-8") + "EDITED = 1\n", encoding="utf-8")
 
         refused = start(base=base, run_cap=1)
         assert refused.exit_code == 2
-        assert re.search(r"net_edited:\w+: its file was \w{16}, is \w{16}", refused.stderr)
+        assert re.search(r"net_edited:\w+: net_edited\.py has changed", refused.stderr)
 
         assert start("--new", base=base, run_cap=1).exit_code == 0
         rows = json.loads(cli("leaderboard", "--runs", runs, "--json").stdout)

@@ -13,11 +13,13 @@ import pytest
 from sweep_fakes import IDENTIFY
 
 from cifar_core.config import TrainingConfig
+from cifar_core.models import hash_of_files
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.identity import RecordedTrial, study_name
 from sweeps.spec import Metric
 from sweeps.study import SweepFolder, open_study, read_studies, read_study
 from sweeps.study.stored_trials import entry_attributes, read_records
+from sweeps.trial_record import Outcome
 
 DEFINITION = {"base.epochs": 2, "method": "random"}
 
@@ -33,7 +35,7 @@ class Start:
         definition: Mapping[str, Any] = DEFINITION,
         *,
         new: bool = False,
-        sources: Mapping[str, str] | None = None,
+        sources: Mapping[str, Mapping[str, str]] | None = None,
         recorded: Iterable[RecordedTrial] = (),
         metric: Metric | None = None,
     ) -> optuna.Study:
@@ -55,28 +57,44 @@ def start(runs: Path) -> Start:
     return Start(folder=folder)
 
 
-def add_trial(study: optuna.Study, *, config: TrainingConfig | None = None, source: str | None = None) -> None:
+OWN = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
+
+
+def code(digest: str) -> dict[str, str]:
+    """Return the files of a network's code, which differ by what is given."""
+    return {"nets.py": digest}
+
+
+def add_trial(
+    study: optuna.Study,
+    *,
+    config: TrainingConfig | None = None,
+    source: str | None = None,
+    outcome: Outcome | None = Outcome.COMPLETE,
+) -> None:
     config = config or TrainingConfig()
     trial = study.ask()
     identity = IDENTIFY(config)
     attributes = entry_attributes(config, identity, None, started=0.0) | ({} if source is None else {"source": source})
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
-    study.tell(trial, 0.5)
+    if outcome is not None:
+        trial.set_user_attr("outcome", outcome.value)
+        study.tell(trial, 0.5)
 
 
 NAME = study_name("tiny", DEFINITION)
 
 
 def test_the_first_start_notes_what_the_study_is(start: Start) -> None:
-    study = start(metric=Metric(name="val_loss", goal="minimize"), sources={"nets:Tiny": "1"})
+    study = start(metric=Metric(name="val_loss", goal="minimize"), sources={"nets:Tiny": code("1")})
 
     read = read_study(start.folder)
 
     assert (study.study_name, read.study_name) == (NAME, NAME)
     assert read.direction is optuna.study.StudyDirection.MINIMIZE
     assert json.loads(read.user_attrs["definition"]) == DEFINITION
-    assert (read.user_attrs["metric"], read.user_attrs["sources"]) == ("val_loss", {"nets:Tiny": "1"})
+    assert (read.user_attrs["metric"], read.user_attrs["sources"]) == ("val_loss", {"nets:Tiny": {"nets.py": "1"}})
     assert read.user_attrs["first_number"] == 0
     assert read.user_attrs["opened"] > 1e9
 
@@ -222,35 +240,55 @@ def test_back_at_an_earlier_definition_its_study_goes_on_unasked(start: Start) -
 
 
 class TestAnEditedNetwork:
-    def test_it_is_refused_with_both_states_of_the_file(self, start: Start) -> None:
-        start(sources={"nets:Tiny": "1", "nets:Same": "7"})
+    def test_it_is_refused_where_trials_were_trained_and_the_files_are_named(self, start: Start) -> None:
+        before = code("1") | {"blocks.py": "5"}
+        add_trial(start(sources={"nets:Tiny": before, "nets:Same": code("7")}), config=OWN)
 
         with pytest.raises(StudyChangedError) as refused:
-            start(sources={"nets:Tiny": "2", "nets:Same": "7", "nets:More": "9"})
+            start(sources={"nets:Tiny": before | {"blocks.py": "6"}, "nets:Same": code("7"), "nets:More": code("9")})
 
-        assert "was begun with another state of a network's file" in str(refused.value)
-        assert str(refused.value).splitlines()[1:-1] == ["  nets:Tiny: its file was 1, is 2"]
+        assert str(refused.value).splitlines()[1:-1] == ["  nets:Tiny: blocks.py has changed"]
+        assert "/code" in str(refused.value)
+
+    @pytest.mark.parametrize("outcome", [Outcome.FAILED, None], ids=["failed", "begun"])
+    def test_mended_after_nothing_was_trained_it_is_the_same_study(self, start: Start, outcome: Outcome | None) -> None:
+        add_trial(start(sources={"nets:Tiny": code("1")}), config=OWN, outcome=outcome)
+
+        study = start(sources={"nets:Tiny": code("2")})
+
+        assert (study.study_name, study.user_attrs["sources"]) == (NAME, {"nets:Tiny": {"nets.py": "2"}})
+
+    def test_trials_of_other_networks_do_not_keep_it_from_being_mended(self, start: Start) -> None:
+        add_trial(start(sources={"nets:Tiny": code("1")}))
+
+        assert start(sources={"nets:Tiny": code("2")}).study_name == NAME
+
+    def test_a_file_that_its_trials_name_is_part_of_it(self, start: Start) -> None:
+        model = {"name": "torchvision_vgg16", "weights": "w.pt"}
+        add_trial(start(sources={"w.pt": {"w.pt": "1"}}), config=TrainingConfig.model_validate({"model": model}))
+
+        with pytest.raises(StudyChangedError, match=r"w\.pt has changed"):
+            start(sources={"w.pt": {"w.pt": "2"}})
 
     def test_with_new_it_is_the_next_study_of_the_name_whose_numbers_go_on(self, start: Start) -> None:
-        add_trial(start(sources={"nets:Tiny": "1"}))
+        add_trial(start(sources={"nets:Tiny": code("1")}))
 
-        second = start(sources={"nets:Tiny": "2"}, new=True)
+        second = start(sources={"nets:Tiny": code("2")}, new=True)
         add_trial(second)
-        third = start(sources={"nets:Tiny": "3"}, new=True)
+        third = start(sources={"nets:Tiny": code("3")}, new=True)
 
         assert [second.study_name, third.study_name] == [f"{NAME}.2", f"{NAME}.3"]
         assert (second.user_attrs["first_number"], third.user_attrs["first_number"]) == (1, 2)
-        assert start(sources={"nets:Tiny": "3"}).study_name == f"{NAME}.3"
+        assert start(sources={"nets:Tiny": code("3")}).study_name == f"{NAME}.3"
 
     def test_a_study_of_an_older_version_is_judged_by_what_its_trials_were_trained_with(self, start: Start) -> None:
-        config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
         study = optuna.create_study(storage=start.folder.open_study_storage(), study_name=NAME, direction="maximize")
-        add_trial(study, config=config, source="1")
+        add_trial(study, config=OWN, source=hash_of_files(code("1")))
         add_trial(study)
 
-        with pytest.raises(StudyChangedError, match="nets:Tiny: its file was 1, is 2"):
-            start(sources={"nets:Tiny": "2"})
-        assert start(sources={"nets:Tiny": "1"}).study_name == NAME
+        with pytest.raises(StudyChangedError, match="nets:Tiny: its code was"):
+            start(sources={"nets:Tiny": code("2")})
+        assert start(sources={"nets:Tiny": code("1")}).study_name == NAME
 
 
 class TestALostFolder:
