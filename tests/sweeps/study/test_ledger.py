@@ -23,9 +23,11 @@ from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
 from cifar_core.config import TrainingConfig
 from cifar_core.results import TestResult
 from sweeps.identity import Identity
+from sweeps.study.folder import SweepFolder
 from sweeps.study.ledger import EXHAUSTED, Ledger
 from sweeps.study.opening import read_study
 from sweeps.study.proposers import Candidate, ListProposer, Proposal
+from sweeps.study.stored_trials import read_records
 from sweeps.trial_record import CompleteResult, ErrorClass, Outcome, Report, RungLabel, TrialRecord
 
 FOUR = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}}
@@ -555,23 +557,35 @@ class TestWhatTheMachineStopped:
 
 
 class TestTheSourceOfANetwork:
-    def of(self, runs: Path, *, source: str | None, now: str | None) -> str | None:
-        """Return the source in the record of a trial that was entered with one, read when the file has another."""
+    def opened(self, runs: Path, *, outcome: Outcome | None) -> tuple[TrialRecord, Ledger]:
+        """Return a trial of the code that was, and the ledger of a start with the code that is."""
         tiny = grid(runs)
 
-        def identify(found: str | None) -> Callable[[TrainingConfig], Identity]:
-            return lambda config: replace(IDENTIFY(config), key=f"{IDENTIFY(config).key}-{found or now}", source=found)
+        def identify(source: str) -> Callable[[TrainingConfig], Identity]:
+            return lambda config: replace(IDENTIFY(config), key=f"{IDENTIFY(config).key}-{source}", source=source)
 
-        tiny.options["identify"] = identify(source)
-        next_trial(tiny.open())
-        tiny.options["identify"] = identify(now)
-        return tiny.open().records[0].source
+        tiny.options["identify"] = identify("before")
+        first = next_trial(tiny.open()) if outcome is None else train(tiny.open(), outcome=outcome)
+        tiny.options["identify"] = identify("now")
+        return first, tiny.open(retry_failed=True)
 
-    def test_it_is_kept_with_the_trial_whatever_the_file_is_now(self, runs: Path) -> None:
-        assert self.of(runs, source="1", now="2") == "1"
+    def test_a_trained_trial_keeps_the_one_it_was_trained_with(self, runs: Path) -> None:
+        first, ledger = self.opened(runs, outcome=Outcome.DIVERGED)
 
-    def test_a_trial_without_one_gets_the_one_that_its_key_proves(self, runs: Path) -> None:
-        assert self.of(runs, source=None, now="2") == "2"
+        assert ledger.records == [first]
+        assert first.source == "before"
+
+    @pytest.mark.parametrize("outcome", [None, Outcome.FAILED], ids=["begun", "failed"])
+    def test_what_has_no_result_is_entered_anew_as_what_it_is_now(self, runs: Path, outcome: Outcome | None) -> None:
+        first, ledger = self.opened(runs, outcome=outcome)
+
+        again = next_trial(ledger)
+
+        assert (again.config, again.source) == (first.config, "now")
+        assert again.number != first.number
+        assert [record.key for record in ledger.records] == [again.key]
+        study = read_study(SweepFolder(runs, "tiny"))
+        assert [record.key for record in read_records(study, sweep="tiny")] == [again.key]
 
 
 class TestRetryingWhatFailed:
