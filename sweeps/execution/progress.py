@@ -10,9 +10,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.formatting import OUTCOME_STYLES, describe, duration, log_path, metric_text
+from sweeps.formatting import OUTCOME_STYLES, accuracy, describe, duration, log_path, metric_text
 from sweeps.live import NotebookScreen, Screen, Watcher, is_notebook
-from sweeps.study import SweepState
+from sweeps.study import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 PLAIN_SECONDS = 30
@@ -32,8 +32,10 @@ def headline(state: SweepState) -> str:
     if best is not None:
         value = metric_text(state.metric, state.value(best))
         parts.append(f"best {state.metric} {value} ({best.name}, {describe(best.config)})")
+    if state.measuring is not None:
+        parts.append(str(state.measuring))
     left = state.seconds_left()
-    if left is not None and state.done != state.target:
+    if left is not None and (state.measuring is not None or state.done != state.target):
         parts.append(f"about {duration(left)} left")
     return ", ".join(parts)
 
@@ -62,10 +64,23 @@ class PlainProgress:
         self._last = time.monotonic()
 
     def update(self, record: TrialRecord) -> None:
-        if self._state.enter(record):
+        before = self._state.measuring
+        ended = self._state.enter(record)
+        if ended:
             self._print(trial_line(record, self._state))
-        elif time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
+        if record.test is not None and before is not None:
+            self._print(self._measured_line(record, before))
+        elif self._state.measuring is not None and before is None:
+            self._print(str(self._state.measuring))
+        elif not ended and time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
             self._print(headline(self._state))
+
+    def _measured_line(self, record: TrialRecord, before: Measuring) -> str:
+        assert record.test is not None
+        seed = f", seed {record.config.seed}"
+        # The last one ends the phase.
+        now = self._state.measuring or Measuring(done=before.of, of=before.of)
+        return f"{now} ({record.name}{seed}: {accuracy(record.test.accuracy)})"
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)

@@ -56,8 +56,8 @@ class SharedImages:
         task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
         result = task.remote(checkpoint, slots, test, self.for_trials)
 
-        def measurement(wait: bool) -> TestResult | None:
-            ready, _ = ray.wait([result], timeout=None if wait else 0)
+        def measurement() -> TestResult | None:
+            ready, _ = ray.wait([result], timeout=0)
             return ray.get(result) if ready else None
 
         return measurement
@@ -70,7 +70,7 @@ class SharedImages:
         return self._test
 
 
-def _raise(error: Exception, wait: bool) -> TestResult | None:
+def _raise(error: Exception) -> TestResult | None:
     """Say what kept a measurement from being begun when it is asked for: it costs no other."""
     raise error
 

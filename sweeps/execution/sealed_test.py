@@ -93,8 +93,9 @@ def _measure(
             )
     note_look(folder.runs, sweep=folder.sweep, keys=[record.key for record in untested])
     study = open_replicates(folder)
-    measured = []
+    measured: list[TrialRecord] = []
     for record in untested:
+        folder.tell(measured=len(measured), to_measure=len(untested))
         on_measure(record)
         file = checkpoints.file(record.key)
         assert file is not None, "brought above"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Measurement = Callable[[bool], TestResult | None]
-"""Gives the result, or None while there is none yet; waits for it where it is called with True. Raises as measuring."""
+Measurement = Callable[[], TestResult | None]
+"""Gives the result, or None while there is none yet. Raises as measuring."""
 
+LOOK_SECONDS = 0.1
+"""Between two looks at measurements that are under way."""
 
 SplitOf = Callable[[DataConfig], tuple[LabelledImages, LabelledImages | None]]
 """Gives the training and validation images that a configuration means."""
@@ -155,10 +158,12 @@ class TestStep:
         if kind is None and not self._stopping():
             for record in self._ledger.records:
                 self.on_change(record)
-            self._collect(wait=True)
+            while self._begun and not self._stopping():
+                self._collect()
+                time.sleep(LOOK_SECONDS if self._begun else 0.0)
 
     def on_change(self, record: TrialRecord) -> None:
-        self._collect(wait=False)
+        self._collect()
         if self._stopping():
             return
         if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
@@ -171,14 +176,14 @@ class TestStep:
             self._asked.add(record.number)
             self._begun[record.number] = self._measure(checkpoint)
 
-    def _collect(self, *, wait: bool) -> None:
+    def _collect(self) -> None:
         """Enter what is measured by now. One that cannot be costs its own result, and no other's."""
         for number in list(self._begun):
             if number not in self._begun:  # taken meanwhile: each entry is a change, which comes here again
                 continue
             measurement = self._begun.pop(number)
             try:
-                measured = measurement(wait)
+                measured = measurement()
             except Exception as error:
                 _log.warning(
                     "trial %d could not be measured on the test images (%s): the same command tries it again",

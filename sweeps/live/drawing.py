@@ -70,7 +70,9 @@ def _header(seen: Seen, width: int) -> list[str]:
     """Return the sweep and its budget; the best trial. Parts that do not fit go on below, uncut as far as can be."""
     of = "" if seen.target is None else f" of {seen.target}"
     parts = [f"{seen.title}: {seen.done}{of} trials done"]
-    if seen.slots is not None:
+    if seen.measuring is not None:
+        parts.append(str(seen.measuring))
+    elif seen.slots is not None:
         parts.append(f"{min(len(seen.running), seen.slots)} of {seen.slots} slots busy")
     parts.append(duration(seen.elapsed) + ("" if seen.limit is None else f" of {duration(seen.limit)}"))
     if seen.left is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.formatting import describe, short_names, short_value
-from sweeps.study import SweepState
+from sweeps.study import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 NETWORK = "model.name"
@@ -51,6 +51,8 @@ class Seen:
     maximize: bool
     done: int
     target: int | None
+    measuring: Measuring | None = None
+    """What is left to do, once all trials have ended."""
     slots: int | None
     """Trials that can train at once; None where nobody says."""
     elapsed: float
@@ -93,16 +95,17 @@ class Watcher:
             (record for record in records if record.outcome.is_final),
             key=lambda record: (record.finished or 0.0, record.number),
         )
-        best = state.best()
+        best, measuring = state.best(), state.measuring
         return Seen(
             title=state.title,
             metric=state.metric,
             maximize=state.maximize,
             done=state.done,
             target=state.target,
+            measuring=measuring,
             slots=state.slots,
             elapsed=max(0.0, now - state.began),
-            left=None if state.done == state.target else state.seconds_left(now),
+            left=None if measuring is None and state.done == state.target else state.seconds_left(now),
             limit=state.limit,
             best=None if best is None else self._seen(best, now),
             running=tuple(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sweeps.study.repair import repair_journal
     from sweeps.study.replicates import can_be_confirmed, candidates_to_confirm, replicates_of
     from sweeps.study.searched import Searched, SearchedParameter, searched_of
-    from sweeps.study.state import SweepState, read_state, sweep_names
+    from sweeps.study.state import Measuring, SweepState, read_state, sweep_names
     from sweeps.study.stored_trials import read_records, store_test
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Ledger",
     "ListProposer",
     "Look",
+    "Measuring",
     "Proposer",
     "RecordedResults",
     "Searched",
@@ -94,6 +95,7 @@ __getattr__, __dir__ = lazy_face(
         "Ledger": "ledger",
         "ListProposer": "proposers",
         "Look": "looks",
+        "Measuring": "state",
         "Proposer": "proposers",
         "RecordedResults": "ledger",
         "Searched": "searched",

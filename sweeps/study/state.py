@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sweeps.study.best import Standings, configuration_of, final_value
 from sweeps.study.folder import SweepFolder
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.trial_record import MeasuredOn, Outcome, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
@@ -22,6 +22,17 @@ SEARCH, REPLICATES = "search", "replicates"
 """What a driver trains."""
 
 Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """How far the measuring on the test images is, after training."""
+
+    done: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"measuring on the test images: {self.done} of {self.of}"
 
 
 class SweepState:
@@ -44,6 +55,8 @@ class SweepState:
         began: float | None = None,
         limit: float | None = None,
         driver: str | None = None,
+        doing: str = "run",
+        measuring: Measuring | None = None,
         died: bool = False,
         last_seen: str | None = None,
         part: str = SEARCH,
@@ -64,6 +77,8 @@ class SweepState:
             began: Unix time of the start that is under way; now where None.
             limit: seconds that this start may take; None for any.
             driver: who runs it (`process 12 on host`), None where nobody does.
+            doing: what the driver does with it: "run", "finalized", "deleted".
+            measuring: what a driver tells of it; None where the records say it.
             died: whether the last driver ended without a farewell.
             last_seen: of a driver on another host that is assumed dead, when and where it gave its last sign.
             part: what the driver trains: the search, or what confirms it.
@@ -76,6 +91,8 @@ class SweepState:
         self.runs = runs
         self.target = target
         self.driver = driver
+        self.doing = doing
+        self._measuring = measuring
         self.died = died
         self.last_seen = last_seen
         self.part = part
@@ -87,6 +104,9 @@ class SweepState:
         self._records: dict[int, TrialRecord] = {}
         self._standings = Standings(metric=metric, maximize=maximize)
         self._counts: Counter[Outcome] = Counter()
+        self._measurable: set[int] = set()
+        self._measured: set[int] = set()
+        self._phase: tuple[float, int] | None = None
         for record in records:
             self.enter(record)
         self.began = time.time() if began is None else began
@@ -115,7 +135,30 @@ class SweepState:
         self._counts[record.outcome] += 1
         if record.rung is None:
             self._standings.enter(record)
+        self._note_measuring(record)
         return record.outcome.is_final and (before is None or not before.outcome.is_final)
+
+    def _note_measuring(self, record: TrialRecord) -> None:
+        if record.rung is None or record.rung.measured_on is not MeasuredOn.TEST:
+            return
+        if record.outcome is Outcome.COMPLETE:
+            self._measurable.add(record.number)
+        if record.test is not None:
+            self._measured.add(record.number)
+        if self.measuring is None:
+            self._phase = None
+        elif self._phase is None:
+            self._phase = time.time(), len(self._measured)
+
+    @property
+    def measuring(self) -> Measuring | None:
+        """How far it is with the test images where nothing else is left to do; None where that is not so."""
+        if self._measuring is not None:
+            return self._measuring
+        is_trained = self.target is not None and self.done >= max(self.target, len(self._records))
+        if not is_trained or len(self._measured) == len(self._measurable):
+            return None
+        return Measuring(done=len(self._measured), of=len(self._measurable))
 
     def count_slots(self, slots: int, *, now: float | None = None) -> None:
         """Take note that there are more slots from now on, or fewer."""
@@ -172,6 +215,8 @@ class SweepState:
             began=self.began,
             limit=self.limit,
             driver=self.driver,
+            doing=self.doing,
+            measuring=self._measuring,
             part=self.part,
         )
 
@@ -183,13 +228,22 @@ class SweepState:
 
     def seconds_left(self, now: float | None = None) -> float | None:
         """Return the estimated seconds to the end, None before enough has finished since this start."""
+        now = time.time() if now is None else now
+        if (measuring := self.measuring) is not None:
+            return self._measuring_left(measuring, now)
         fresh = self.done - self._done_before
         if self.target is None or fresh < max(2, self.slots or 1):
             return None
-        now = time.time() if now is None else now
         slots = self.slots or 1
         spent = self._slot_seconds + (now - self._slots_since) * slots
         return spent / fresh * (self.target - self.done) / slots
+
+    def _measuring_left(self, measuring: Measuring, now: float) -> float | None:
+        if self._phase is None:
+            return None
+        since, before = self._phase
+        fresh = measuring.done - before
+        return None if fresh < 1 else (now - since) / fresh * (measuring.of - measuring.done)
 
     def last_change(self) -> float | None:
         """Return the Unix time of the last epoch or end, None where nothing happened yet."""
@@ -232,10 +286,18 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         limit=_number(about.get("limit"), float),
         part=str(about.get("part", SEARCH)),
         driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
+        doing=str(about.get("doing", "run")),
+        measuring=_measuring(about),
         died=folder.died,
         last_seen=None if driver else folder.last_seen,
         damage=None if studies.damage is None else str(studies.damage),
     )
+
+
+def _measuring(about: Mapping[str, object]) -> Measuring | None:
+    """Return what a driver that only measures, as `sweeps finalize` does, tells of it."""
+    done, of = _number(about.get("measured"), int), _number(about.get("to_measure"), int)
+    return None if done is None or of is None else Measuring(done=done, of=of)
 
 
 def _number(found: object, kind: type[Number]) -> Number | None:

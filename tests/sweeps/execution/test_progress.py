@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
+from cifar_core.results import TestResult
 from sweeps.execution.progress import LiveProgress, PlainProgress, headline, show_progress, trial_line
 from sweeps.spec import SearchSpace
 from sweeps.study import SweepState
@@ -83,6 +84,24 @@ def test_a_ladders_runs_of_one_rung_are_told_apart_by_their_seed(record: TrialRe
 
     assert trial_line(complete(run), state()).endswith(", seed 7)")
     assert "seed" not in trial_line(complete(record), state())
+
+
+def test_measuring_on_the_test_images_is_counted_line_by_line(record: TrialRecord) -> None:
+    output = io.StringIO()
+    rung = RungLabel(name="baseline", index=0, parent=None)
+    runs = [replace(complete(record, number=number), rung=rung) for number in range(2)]
+    progress = PlainProgress(Console(file=output, width=100), state(target=2))
+
+    for run in runs:
+        progress.update(run)
+    for run in runs:
+        progress.update(replace(run, test=TestResult(loss=1.0, correct=b"\xf0", count=8)))
+
+    assert output.getvalue().splitlines()[2:] == [
+        "measuring on the test images: 0 of 2",
+        "measuring on the test images: 1 of 2 (baseline, seed 0: 50.00 %)",
+        "measuring on the test images: 2 of 2 (baseline, seed 0: 50.00 %)",
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -363,6 +363,28 @@ class TestTheSealedTestSet:
         assert refused.exit_code == 2
         assert "nothing is chosen by that: name one of its runs" in refused.stderr
 
+    def test_another_terminal_sees_how_far_the_measuring_is(
+        self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        measure = test_set.measure_on_test
+
+        def watched(checkpoint: str, **options: Any) -> TestResult:
+            seen.append(cli("status", "steps", "--runs", runs).stdout.splitlines()[-1])
+            return measure(checkpoint, **options)
+
+        monkeypatch.setattr(inline_backend, "measure_on_test", watched)
+        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+        path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
+
+        result = cli("ladder", path, "--runs", runs, "--backend", "inline")
+
+        assert "measuring on the test images: 1 of 2" in seen[-1]
+        assert "measuring" not in seen[0], "b was being trained"
+        assert "measuring on the test images: 2 of 2" in result.stdout
+        assert "measuring" not in cli("status", "steps", "--runs", runs).stdout
+
     def test_a_rung_that_cannot_be_measured_costs_no_other_and_is_measured_at_the_next_start(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -17,6 +17,7 @@ import sweeps
 from cifar_core import load_checkpoint
 from cifar_core.data import LabelledImages
 from cifar_core.evaluation import evaluate
+from cifar_core.results import TestResult
 from sweeps.errors import RecordError
 from sweeps.execution import sealed_test
 from sweeps.study import LOOKS_FILE, note_look, read_looks, read_state
@@ -213,3 +214,21 @@ def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> None:
     assert looks_in_words(tmp_path, "a")[0].startswith("the test set was opened once for a, last by ")
     assert looks_in_words(tmp_path, "c") == []
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["sweep"] == "b"
+
+
+def test_another_terminal_sees_that_it_is_finalized_and_how_far(
+    runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search()
+    seen: list[str] = []
+    measure = sealed_test.measure_on_test
+
+    def watched(checkpoint: str, **options: Any) -> TestResult:
+        seen.append(cli("list", "--runs", runs).stdout)
+        return measure(checkpoint, **options)
+
+    monkeypatch.setattr(sealed_test, "measure_on_test", watched)
+    assert cli("finalize", "tiny", "--runs", runs).exit_code == 0
+
+    assert [line.partition(" by ")[0] for line in seen] == ["tiny: finalized"] * 2
+    assert ["measuring on the test images: 0 of 2" in seen[0], "1 of 2" in seen[1]] == [True, True]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from sweeps.live import Seen, SeenTrial, draw
+from sweeps.study import Measuring
 from sweeps.trial_record import Outcome
 
 ENDS = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.FAILED]
@@ -64,6 +65,13 @@ def test_80_by_20_shows_budget_slots_best_time_left_each_running_trial_and_how_t
         "trial 49   2/7   50.00 %  ▁█       pruned       resnet, lr 0.0102, flip-crop",
         "trial 48   2/7   50.00 %  ▁█       diverged     resnet, lr 0.0102, flip-crop",
     ]
+
+
+def test_measuring_on_the_test_images_takes_the_place_of_idle_slots() -> None:
+    header = " ".join(lines(seen(running=0, measuring=Measuring(done=12, of=28), left=20.0))[:2])
+
+    assert "measuring on the test images: 12 of 28, 3 min 12 s of 10 min, about 20 s left" in header
+    assert "slots" not in header
 
 
 @pytest.mark.parametrize("slots", [16, 64])

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.config import TrainingConfig
-from sweeps.study import SweepState, best_first, read_state, sweep_names
-from sweeps.trial_record import Outcome, Report, TrialRecord
+from cifar_core.results import TestResult
+from sweeps.study import Measuring, SweepState, best_first, read_state, sweep_names
+from sweeps.trial_record import MeasuredOn, Outcome, Report, RungLabel, TrialRecord
 
 
 def trial(number: int, *accuracies: float, outcome: Outcome = Outcome.COMPLETE, **changes: Any) -> TrialRecord:
@@ -191,3 +192,39 @@ def test_the_sweeps_of_a_folder_are_those_with_a_journal(runs: Path) -> None:
     (runs / "sweeps" / "empty").mkdir()
 
     assert sweep_names(runs) == ["a", "b"]
+
+
+TEST = TestResult(loss=1.0, correct=b"\xff", count=8)
+
+
+def rung(number: int, **changes: Any) -> TrialRecord:
+    return trial(number, 0.5, **{"rung": RungLabel(name=f"r{number}", index=number, parent=None)} | changes)
+
+
+def test_what_is_trained_and_not_all_measured_is_being_measured() -> None:
+    found = state(rung(0, test=TEST), rung(1), target=3)
+    assert found.measuring is None, "one is still to be trained"
+
+    found.enter(rung(2))
+    assert found.measuring == Measuring(done=1, of=3)
+    assert found.seconds_left() is None
+
+    found.enter(rung(1, test=TEST))
+    left = found.seconds_left(time.time() + 10)
+    assert left == pytest.approx(10, abs=1), "one was measured in ten seconds, one is left"
+
+    found.enter(rung(2, test=TEST))
+    assert found.measuring is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        trial(0, 0.5),
+        rung(0, rung=RungLabel(name="r", index=0, parent=None, measured_on=MeasuredOn.VALIDATION)),
+        rung(0, outcome=Outcome.FAILED),
+    ],
+    ids=["a search", "a ladder compared on validation images", "a failed run"],
+)
+def test_what_is_not_measured_on_test_images_has_no_such_phase(record: TrialRecord) -> None:
+    assert state(record, target=1).measuring is None
