@@ -228,7 +228,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def describe(config: TrainingConfig) -> str:
-    """Return a configuration's most telling values in a few words: `resnet 16, batch 32, lr 0.0129`."""
+    """Return a configuration's most telling values in a few words: `resnet, width 16, batch 32, lr 0.0129`."""
     width = config.model.arguments().get("width")
-    model = config.model.name if width is None else f"{config.model.name} {width}"
+    model = config.model.name if width is None else f"{config.model.name}, width {width}"
     return f"{model}, batch {config.data.batch_size}, lr {number(config.optimizer.lr)}"

@@ -20,7 +20,8 @@ GAP = 2
 SPARKS, ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=*#"
 SPARK_WIDTH = 10
 """Characters of a curve: longer ones show their last epochs."""
-LEAST_WORDS = 12
+BAR_WIDTH = 6
+LEAST_WORDS, LEAST_OF_RUNG = 20, 12
 """Characters below which there is no room for what distinguishes a trial."""
 _VALUE_WIDTH, _FATE_WIDTH = len("100.00 %"), len("10 min 00 s")
 LEAST_ENDED = 3
@@ -37,24 +38,28 @@ def draw(seen: Seen, *, width: int, height: int, unicode: bool = True) -> Text:
         unicode: whether the terminal shows more than ASCII.
     """
     header = _header(seen, width)[: max(1, height)]
-    room = height - len(header)
+    shown = [Text(line, style="bold" if index == 0 else "") for index, line in enumerate(header)]
     blanks = 0 if height < 12 else 1
+    room = height - len(header) - blanks - 1  # the line of headings
     # The newest ended trials keep a few lines, where there are any.
     kept = min(LEAST_ENDED, len(seen.ended), max(0, room // 3 - blanks))
-    running, hidden = _that_fit(seen.running, room - blanks - (kept + blanks if kept else 0))
-    room -= len(running) + (1 if hidden else 0) + (blanks if running else 0)
-    ended = seen.ended[: max(0, room - blanks)]
-    curves = _Curves(seen, unicode=unicode)
-    lines = _aligned([_cells(trial, seen, curves) for trial in (*running, *ended)], width, unicode=unicode)
+    running, hidden = _that_fit(seen.running, room - (kept + blanks if kept else 0))
+    room -= len(running) + (1 if hidden else 0)
+    ended = seen.ended[: max(0, room - (blanks if running else 0))]
+    trials = (*running, *ended)
+    if not trials:
+        return Text("\n", no_wrap=True, overflow="crop").join(shown)
+    columns = _columns(trials, seen, _Curves(seen, unicode=unicode), unicode=unicode)
+    # A rung's name says what differs.
+    least = LEAST_OF_RUNG if seen.is_ladder else LEAST_WORDS
+    headings, *lines = _aligned(columns, width, least=least, unicode=unicode)
     styled = [Text(line) for line in lines]
-    for line, trial in zip(styled, (*running, *ended), strict=True):
+    for line, trial in zip(styled, trials, strict=True):
         line.stylize(OUTCOME_STYLES[trial.outcome] if trial.outcome is not Outcome.RUNNING else "")
-    shown = [Text(line, style="bold" if index == 0 else "") for index, line in enumerate(header)]
-    if running:
-        shown += [Text("")] * blanks + styled[: len(running)]
-        shown += [Text(_cut(f"and {hidden} more", width, unicode=unicode))] if hidden else []
-    if ended:
-        shown += [Text("")] * blanks + styled[len(running) :]
+    shown += [*[Text("")] * blanks, Text(headings, style="dim")]
+    shown += styled[: len(running)]
+    shown += [Text(_cut(f"and {hidden} more", width, unicode=unicode))] if hidden else []
+    shown += [*[Text("")] * (blanks if running and ended else 0), *styled[len(running) :]]
     return Text("\n", no_wrap=True, overflow="crop").join(shown[: max(1, height)])
 
 
@@ -119,36 +124,57 @@ def _is_real(value: float | None) -> TypeIs[float]:
     return value is not None and math.isfinite(value)
 
 
-def _cells(trial: SeenTrial, seen: Seen, curves: _Curves) -> tuple[str, ...]:
-    """Return a trial's columns, the last of which may be cut."""
-    is_running = trial.outcome is Outcome.RUNNING
-    value = metric_text(seen.metric, trial.value) if _is_real(trial.value) else ""
+def _columns(trials: Sequence[SeenTrial], seen: Seen, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
+    """Return heading to cells, a row a trial; those that no trial fills are left out. The last one may be cut."""
+    longest = max(each.epochs for each in (*seen.running, *seen.ended))
     # As wide as they may become: columns that jump cannot be read.
-    return (
-        trial.name,
-        f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1),
-        value.rjust(_VALUE_WIDTH),
-        curves.of(trial).ljust(min(SPARK_WIDTH, max(each.epochs for each in (*seen.running, *seen.ended)))),
-        (duration(trial.seconds) if is_running else trial.outcome.value).ljust(_FATE_WIDTH),
-        trial.words,
-    )
+    columns = {
+        "rung" if seen.is_ladder else "trial": [trial.name for trial in trials],
+        "seed": ["" if trial.seed is None else str(trial.seed) for trial in trials],
+        EPOCHS: [f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1) for trial in trials],
+        WITHIN: [_bar(trial.within, unicode=unicode) for trial in trials],
+        _spoken(seen.metric).rjust(_VALUE_WIDTH): [
+            (metric_text(seen.metric, trial.value) if _is_real(trial.value) else "").rjust(_VALUE_WIDTH)
+            for trial in trials
+        ],
+        CURVE: [curves.of(trial).ljust(min(SPARK_WIDTH, longest)) for trial in trials],
+        FATE: [_fate(trial).ljust(_FATE_WIDTH) for trial in trials],
+        WORDS: [trial.words for trial in trials],
+    }
+    return {heading: cells for heading, cells in columns.items() if heading == WORDS or any(map(str.strip, cells))}
 
 
-def _aligned(rows: Sequence[Sequence[str]], width: int, *, unicode: bool) -> list[str]:
-    """Return rows with their columns below one another; what there is no room for is left out from the middle."""
-    if not rows:
-        return []
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    *fixed, words = columns
-    chosen = [column for column in fixed if any(column)]
-    order = [fixed[3], fixed[4], fixed[1]]  # the curve goes first, then time or fate, then epochs
-    while len(chosen) > 2 and _width_of(chosen) + GAP + LEAST_WORDS > width and order:
-        gone = order.pop(0)
-        chosen = [column for column in chosen if column is not gone]
-    widths = [max(map(cell_len, column)) for column in chosen]
+EPOCHS, WITHIN, CURVE, FATE, WORDS = "epochs", "epoch", "curve", "time/end", "configuration"
+
+
+def _spoken(metric: str) -> str:
+    return metric.replace("accuracy", "acc").replace("_", " ")
+
+
+def _fate(trial: SeenTrial) -> str:
+    return duration(trial.seconds) if trial.outcome is Outcome.RUNNING else trial.outcome.value
+
+
+def _bar(share: float | None, *, unicode: bool) -> str:
+    """Return how much of an epoch has passed; nothing where nobody knows."""
+    if share is None:
+        return ""
+    done, left = ("━", "┄") if unicode else ("#", "-")
+    filled = round(share * BAR_WIDTH)
+    return done * filled + left * (BAR_WIDTH - filled)
+
+
+def _aligned(columns: dict[str, list[str]], width: int, *, least: int, unicode: bool) -> list[str]:
+    """Return the headings and the rows below one another; what there is no room for is left out from the middle."""
+    words = columns[WORDS]
+    fixed = {heading: [heading, *cells] for heading, cells in columns.items() if heading != WORDS}
+    for heading in (CURVE, WITHIN, FATE, EPOCHS):
+        if len(fixed) > 2 and _width_of(list(fixed.values())) + GAP + least > width:
+            fixed.pop(heading, None)
+    widths = [max(map(cell_len, column)) for column in fixed.values()]
     lines = []
-    for index, text in enumerate(words):
-        cells = [set_cell_size(column[index], size) for column, size in zip(chosen, widths, strict=True)]
+    for index, text in enumerate([WORDS if any(words) else "", *words]):
+        cells = [set_cell_size(column[index], size) for column, size in zip(fixed.values(), widths, strict=True)]
         lines.append(_cut((" " * GAP).join([*cells, text]).rstrip(), width, unicode=unicode))
     return lines
 

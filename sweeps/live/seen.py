@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.formatting import describe, short_names, short_value
+from sweeps.formatting import short_names, short_value
+from sweeps.spec import changes_between
 from sweeps.study import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -18,8 +19,14 @@ FIRST = (NETWORK, "model.width", "optimizer.lr", "data.batch_size", "data.augmen
 
 LONGEST_CURVE = 20
 
-BARE = frozenset({NETWORK, "model.width", "data.augmentation", "optimizer.name", "schedule.name"})
-"""Parameters whose values say by themselves what they are of."""
+BARE = frozenset({NETWORK, "data.augmentation", "optimizer.name", "schedule.name"})
+"""Parameters whose values say by themselves what they are of; a number never does."""
+
+SEED = "seed"
+ALWAYS = (NETWORK, "model.width", "data.batch_size", "optimizer.lr")
+"""What is said of every trial, after what distinguishes it."""
+ALMOST = 0.95
+"""Of an epoch: what is shown of one that takes longer than expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +36,13 @@ class SeenTrial:
     name: str
     outcome: Outcome
     words: str
-    """What distinguishes it from the others, in a few words."""
+    """What distinguishes it from the others, in a few words; after it what they share."""
+    seed: int | None = None
+    """Of a trial that is told apart from others by it."""
     epochs_done: int
     epochs: int
+    within: float | None = None
+    """Share of the epoch under way, as far as the epochs before it let expect; None where there is none to go by."""
     curve: tuple[float | None, ...]
     """The metric after each of its last epochs, at most `LONGEST_CURVE` of them."""
     seconds: float
@@ -47,6 +58,7 @@ class Seen:
     """A sweep at a moment."""
 
     title: str
+    is_ladder: bool = False
     metric: str
     maximize: bool
     done: int
@@ -79,6 +91,8 @@ class Watcher:
         self._told_apart: set[int] = set()
         self._telling: tuple[str, ...] = ()
         self._words: dict[int, str] = {}
+        self._epoch_seconds: dict[str, float] = {}
+        """Of the last epoch that ended of each network."""
 
     def look(self, *, now: float | None = None) -> Seen:
         """Return what is seen now.
@@ -98,6 +112,7 @@ class Watcher:
         best, measuring = state.best(), state.measuring
         return Seen(
             title=state.title,
+            is_ladder=any(record.rung is not None for record in records[:1]),
             metric=state.metric,
             maximize=state.maximize,
             done=state.done,
@@ -115,16 +130,23 @@ class Watcher:
         )
 
     def _seen(self, record: TrialRecord, now: float) -> SeenTrial:
-        if record.number not in self._words:
-            self._words[record.number] = self._words_of(record)
+        words = self._words.get(record.number)
+        if words is None:
+            words, is_settled = self._words_of(record)
+            if is_settled:
+                self._words[record.number] = words
+        if record.epochs:
+            self._epoch_seconds[record.config.model.name] = record.epochs[-1].seconds
         last = record.epochs[-1].finished_at if record.epochs else record.started
         end = now if record.outcome is Outcome.RUNNING else record.finished or last
         return SeenTrial(
             name=record.name,
             outcome=record.outcome,
-            words=self._words[record.number],
+            words=words,
             epochs_done=len(record.epochs),
+            seed=record.config.seed if self._shows_seed(record) else None,
             epochs=record.config.epochs,
+            within=self._within(record, since=max(last, self.state.began), now=now),
             curve=tuple(getattr(epoch, self.state.metric) for epoch in record.epochs[-LONGEST_CURVE:]),
             seconds=max(0.0, end - record.started),
         )
@@ -141,16 +163,43 @@ class Watcher:
         if telling != self._telling:
             self._telling, self._words = telling, {}
 
-    def _words_of(self, record: TrialRecord) -> str:
-        if not self._telling:
-            return describe(record.config)
+    def _shows_seed(self, record: TrialRecord) -> bool:
+        return SEED in self._telling and record.replicate_of is None  # whose name has it
+
+    def _within(self, record: TrialRecord, *, since: float, now: float) -> float | None:
+        """Return how much of the epoch under way has passed, by the time that the one before took."""
+        expected = self._epoch_seconds.get(record.config.model.name)
+        if record.outcome is not Outcome.RUNNING or not expected:
+            return None
+        return min(max(0.0, now - since) / expected, ALMOST)
+
+    def _words_of(self, record: TrialRecord) -> tuple[str, bool]:
+        """Return what is said of a trial, and whether that stays so: a rung may begin before the one it changes."""
+        telling = tuple(path for path in self._telling if path != SEED)
+        before = self._parent_of(record)
+        if before is not None:
+            changed = {change.path for change in changes_between(before.config, record.config)}
+            telling = tuple(path for path in telling if path in changed)
+        paths = tuple(dict.fromkeys((*telling, *ALWAYS)))
         values = record.config.dotted()
-        words = []
-        for name, path in zip(short_names(self._telling), self._telling, strict=True):
-            value = values.get(path)
-            if value is not None:
-                words.append(short_value(value) if path in BARE else f"{name} {short_value(value)}")
-        return ", ".join(words)
+        words = ", ".join(
+            _said(path, name, values[path])
+            for name, path in zip(short_names(paths), paths, strict=True)
+            if values.get(path) is not None
+        )
+        return words, before is not None or record.rung is None or record.rung.parent is None
+
+    def _parent_of(self, record: TrialRecord) -> TrialRecord | None:
+        """Return a run of the rung that a ladder's run is a change of; None where there is none yet."""
+        if record.rung is None or record.rung.parent is None:
+            return None
+        named = (each for each in self.state.records if each.rung and each.rung.name == record.rung.parent)
+        return next(named, None)
+
+
+def _said(path: str, name: str, value: Any) -> str:
+    text = short_value(value)
+    return text if path in BARE and text != "none" else f"{name} {text}"
 
 
 class Differences:

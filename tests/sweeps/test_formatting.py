@@ -107,7 +107,7 @@ def test_augmentations_of_the_same_operations_are_told_apart_by_what_is_not_thei
 def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> None:
     config = TrainingConfig.model_validate({"model": {"name": "resnet", "width": 16}, "optimizer": {"lr": 0.0129}})
 
-    assert formatting.describe(config) == "resnet 16, batch 64, lr 0.0129"
+    assert formatting.describe(config) == "resnet, width 16, batch 64, lr 0.0129"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def complete(record: TrialRecord, *, number: int = 0, accuracy: float = 0.5) -> 
 def test_the_headline_names_the_best_complete_trial_in_percent(record: TrialRecord) -> None:
     found = headline(state(complete(record, accuracy=0.5), complete(record, number=1, accuracy=0.6)))
 
-    assert found.startswith("2 of 4 trials done, best val_accuracy 60.00 % (trial 1, simple 4, batch 32, lr ")
+    assert found.startswith("2 of 4 trials done, best val_accuracy 60.00 % (trial 1, simple, width 4, batch 32, lr ")
 
 
 def test_a_metric_that_is_minimized_has_its_smallest_value_as_best(record: TrialRecord) -> None:
@@ -74,7 +74,7 @@ def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None
     progress.update(complete(record))
 
     (line,) = output.getvalue().splitlines()
-    assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple 4, batch 32, lr ")
+    assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple, width 4, batch 32, lr ")
 
 
 def test_a_ladders_runs_of_one_rung_are_told_apart_by_their_seed(record: TrialRecord) -> None:

@@ -53,18 +53,33 @@ def lines(what: Seen, *, width: int = 80, height: int = 20, unicode: bool = True
 
 
 def test_80_by_20_shows_budget_slots_best_time_left_each_running_trial_and_how_the_last_ones_ended() -> None:
-    assert lines(seen()) == [
+    shown = seen()
+    first, second = (replace(each, within=share) for each, share in zip(shown.running, (0.5, None), strict=True))
+
+    assert lines(replace(shown, running=(first, second))) == [
         "quick: 3 of 20 trials done, 2 of 2 slots busy, 3 min 12 s of 10 min,",
         "about 4 min 00 s left",
         "best val_accuracy 50.00 %: trial 1, resnet, lr 0.0102, flip-crop",
         "",
-        "trial 100  2/7   50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, flip-crop",
-        "trial 101  2/7   50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, flip-crop",
+        "trial      epochs  epoch    val acc  curve    time/end     configuration",
+        "trial 100  2/7     ━━━┄┄┄   50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, f…",
+        "trial 101  2/7              50.00 %  ▁█       1 min 15 s   resnet, lr 0.0102, f…",
         "",
-        "trial 50   2/7   50.00 %  ▁█       complete     resnet, lr 0.0102, flip-crop",
-        "trial 49   2/7   50.00 %  ▁█       pruned       resnet, lr 0.0102, flip-crop",
-        "trial 48   2/7   50.00 %  ▁█       diverged     resnet, lr 0.0102, flip-crop",
+        "trial 50   2/7              50.00 %  ▁█       complete     resnet, lr 0.0102, f…",
+        "trial 49   2/7              50.00 %  ▁█       pruned       resnet, lr 0.0102, f…",
+        "trial 48   2/7              50.00 %  ▁█       diverged     resnet, lr 0.0102, f…",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 78, 118])
+def test_a_ladders_seed_and_the_name_of_its_rung_are_never_cut(width: int) -> None:
+    rung = replace(trial(1), name="augment-flip-erase", seed=12345, within=0.9)
+
+    ladder = replace(seen(running=0, ended=0), is_ladder=True, running=(rung,))
+    heading, line = lines(ladder, width=width)[-2:]
+
+    assert heading.split()[:2] == ["rung", "seed"]
+    assert line.split()[:2] == ["augment-flip-erase", "12345"]
 
 
 def test_measuring_on_the_test_images_takes_the_place_of_idle_slots() -> None:

@@ -74,8 +74,8 @@ def test_columns_that_a_screen_has_no_room_for_are_named(rung: TrialRecord) -> N
 def test_a_long_configuration_wraps(trial: TrialRecord) -> None:
     lines = printed(trial, width=64)
 
-    assert lines[1].endswith("simple 4, batch")
-    assert lines[2].strip().startswith("32, lr")
+    assert lines[1].endswith("simple, width 4,")
+    assert lines[2].strip().startswith("batch 32, lr")
 
 
 def test_the_sum_breaks_between_words_on_a_terminal_and_is_one_line_in_a_file(trial: TrialRecord) -> None:
