@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         run,
     )
     from sweeps.errors import SweepError
+    from sweeps.execution import Interrupted
     from sweeps.sweep import Sweep, SweepResult
 
 __all__ = [
+    "Interrupted",
     "Sweep",
     "SweepError",
     "SweepResult",
@@ -50,6 +52,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Interrupted": "execution",
         "Sweep": "sweep",
         "SweepError": "errors",
         "SweepResult": "sweep",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cifar_core import Classifier, ExportedModel
     from cifar_core.export_formats import FormatName
-    from sweeps.execution import BackendName, RunSummary
+    from sweeps.execution import BackendName, RunOptions, RunPlan, RunSummary
     from sweeps.results import Effects
 
 
@@ -58,7 +58,7 @@ def run(
 ) -> RunSummary:
     """Train what is missing of a sweep or a ladder, and return how it stands.
 
-    Running it again goes on where it stopped; what is recorded is not trained again.
+    Running it again resumes it where it stopped; what is recorded is not trained again.
 
     Args:
         what: from `load_spec` or `load_ladder`.
@@ -79,9 +79,9 @@ def run(
         SweepError: nothing was started; the message says what to do.
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
+        Interrupted: a signal ended it, such as Jupyter's Stop. It is a `KeyboardInterrupt`, so that `Run all` stops.
     """
-    from sweeps.execution import RunOptions, plan_of_ladder, plan_of_sweep
-    from sweeps.execution import run as carry_out
+    from sweeps.execution import Interrupted, RunOptions, plan_of_ladder, plan_of_sweep
     from sweeps.study import can_be_confirmed
 
     if isinstance(what, spec.Ladder):
@@ -101,25 +101,39 @@ def run(
         tensorboard=tensorboard,
         notify=notify,
     )
-    summary = carry_out(plan, options)
+    summary = _carry_out(plan, options)
     if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
     if not any(map(can_be_confirmed, summary.records)):
         return summary
     limits = what.limits.less(summary.seconds)
-    confirmed = replicate(
-        what.name,
-        top=what.replicates.top,
-        seeds=what.replicates.seeds,
-        runs=runs,
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard or what.tensorboard,
-        notify=[*what.notify, *notify],
-        limits=limits,
-    )
+    try:
+        confirmed = replicate(
+            what.name,
+            top=what.replicates.top,
+            seeds=what.replicates.seeds,
+            runs=runs,
+            backend=backend,
+            address=address,
+            retry_failed=retry_failed,
+            tensorboard=tensorboard or what.tensorboard,
+            notify=[*what.notify, *notify],
+            limits=limits,
+        )
+    except Interrupted as stop:
+        raise Interrupted(replace(summary, confirmed=stop.summary)) from None
     return replace(summary, confirmed=confirmed)
+
+
+def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
+    """Run a plan. One that a signal ends raises: a cell that ended well would let `Run all` continue."""
+    from sweeps.execution import Interrupted
+    from sweeps.execution import run as carry_out
+
+    summary = carry_out(plan, options)
+    if summary.stopped_by == "signal":
+        raise Interrupted(summary)
+    return summary
 
 
 def replicate(
@@ -156,9 +170,9 @@ def replicate(
         SweepError: nothing was started; the message says what to do.
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
+        Interrupted: as for `run`.
     """
     from sweeps.execution import RunOptions, plan_of_replicates
-    from sweeps.execution import run as carry_out
     from sweeps.study import SweepFolder
     from sweeps.winner import log_winner
 
@@ -172,7 +186,7 @@ def replicate(
         tensorboard=tensorboard,
         notify=notify,
     )
-    summary = carry_out(plan, options)
+    summary = _carry_out(plan, options)
     return summary if summary.stopped_by else replace(summary, model=log_winner(sweep, runs=Path(runs)))
 
 
@@ -207,9 +221,9 @@ def retrain(
         SweepError: nothing was started; the message says what to do.
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
+        Interrupted: as for `run`.
     """
     from sweeps.execution import RunOptions, plan_of_retraining
-    from sweeps.execution import run as carry_out
     from sweeps.report import find_run, name_of_run
     from sweeps.tracking import MlflowReader
 
@@ -231,7 +245,7 @@ def retrain(
         tensorboard=tensorboard,
         notify=notify,
     )
-    return carry_out(plan, options)
+    return _carry_out(plan, options)
 
 
 def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "auto") -> Classifier:

@@ -9,24 +9,31 @@ from typing import TYPE_CHECKING
 
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
+from sweeps.report import CompactBoardView, Printed, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from cifar_core import Classifier
     from sweeps.execution import BackendName, RunSummary
 
 
-class Sweep:
-    """A sweep from a file, to be run and looked at from Python.
+class Sweep(Printed):
+    """A sweep from a file, to be run and looked at from Python. It shows what it searches, and how its last run ended.
+
+    Attributes:
+        spec: all that its file says: name, space, base, budget.
+        result: of its last `run` in this process, also of one that was interrupted; None before.
 
     Example:
         >>> Sweep.from_file("experiments/quick.yaml").run()  # shows itself as a table in a notebook
     """
 
     def __init__(self, definition: spec.SweepSpec) -> None:
-        """Take a sweep's definition, which says all of it: name, space, base, budget."""
+        """Take a sweep's definition."""
         self.spec = definition
+        self.result: SweepResult | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Sweep:
@@ -46,47 +53,104 @@ class Sweep:
     ) -> SweepResult:
         """Train what is missing, confirm the best where the file asks for it, and return what came out.
 
-        Arguments and errors are those of the function `run`.
+        Arguments and errors are those of the function `run`; what an interrupted one came to is in `result`.
         """
-        summary = api.run(
-            self.spec,
-            runs=runs,
-            backend=backend,
-            address=address,
-            new=new,
-            retry_failed=retry_failed,
-            tensorboard=tensorboard,
-            notify=notify,
-        )
+        from sweeps.execution import Interrupted
+
+        try:
+            summary = api.run(
+                self.spec,
+                runs=runs,
+                backend=backend,
+                address=address,
+                new=new,
+                retry_failed=retry_failed,
+                tensorboard=tensorboard,
+                notify=notify,
+            )
+        except Interrupted as stop:
+            self.result = self._result(stop.summary, runs=Path(runs))
+            raise
+        self.result = self._result(summary, runs=Path(runs))
+        return self.result
+
+    def _result(self, summary: RunSummary, *, runs: Path) -> SweepResult:
+        name = self.spec.name
         # A start that was stopped before its first trial has left no sweep of this name.
-        board = api.leaderboard(self.spec.name, runs=runs) if summary.records else api.leaderboard(runs=runs).iloc[:0]
-        return SweepResult(name=self.spec.name, runs=Path(runs), summary=summary, leaderboard=board)
+        board = api.leaderboard(name, runs=runs) if summary.records else api.leaderboard(runs=runs).iloc[:0]
+        said = verdict(name, board, runs=runs) if summary.records else []
+        return SweepResult(name=name, runs=runs, summary=summary, leaderboard=board, verdict=tuple(said))
+
+    def print_to(self, console: Console) -> None:
+        """Print its name, its space, its budget, and how its last run ended."""
+        from sweeps.formatting import plural, print_sentence
+        from sweeps.report import space_table
+
+        about, cap = self.spec, self.spec.run_cap
+        print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
+        console.print(space_table(about.space))
+        size = about.space.cardinality
+        most = [] if cap is None else [f"at most {plural(cap, 'trial')}"]
+        most += [] if size is None else [plural(size, "combination")]
+        print_sentence(
+            console, ", ".join([f"{about.method} search", *most, f"{about.metric.goal} {about.metric.name}"])
+        )
+        if self.result is not None:
+            print_sentence(console, self.result.ending)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class SweepResult:
-    """What a sweep has come to. In a notebook it is shown as its leaderboard."""
+class SweepResult(Printed):
+    """What a sweep has come to. It shows itself as one compact table with the verdict below it."""
 
     name: str
     runs: Path
     summary: RunSummary
     leaderboard: pd.DataFrame
     """One row a configuration, ranked, as it was at the end; see the function `leaderboard`."""
+    verdict: tuple[str, ...] = ()
+    """What won and how sure that is, and how it was found: two sentences."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal ended the run before its end; the same call resumes it."""
+        return "signal" in (self.summary.stopped_by, self.summary.confirmed and self.summary.confirmed.stopped_by)
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in a sentence."""
+        from sweeps.formatting import plural
+        from sweeps.trial_record import Outcome
+
+        whole, part = self.summary, self.summary.confirmed or self.summary
+        what = "replicate" if whole.confirmed else "trial"
+        done = sum(record.outcome.is_final for record in part.records)
+        if part.stopped_by is None:
+            failed = whole.count(Outcome.FAILED)
+            return f"{self.name}: {plural(len(whole.records), 'trial')} done" + (f", {failed} failed" if failed else "")
+        how = "interrupted" if self.is_interrupted else f"stopped ({part.stopped_by})"
+        of = f"{done} of {plural(len(part.records), what)} that were begun"
+        return f"{self.name}: {how} after {of}; run it again to resume"
 
     def best_model(self, *, device: str = "auto") -> Classifier:
         """Return the network of the first rank, ready to predict; see `load_model`."""
         return api.load_model(self.name, runs=self.runs, device=device)
 
-    def __repr__(self) -> str:
-        import io
+    def print_to(self, console: Console) -> None:
+        """Print the table and the verdict."""
+        from sweeps.formatting import print_sentence
 
-        from sweeps.formatting import PLAIN_WIDTH, make_console
-        from sweeps.report import print_leaderboard
-
-        text = io.StringIO()
-        print_leaderboard(self.leaderboard, make_console(text, width=PLAIN_WIDTH, force_jupyter=False), limit=30)
-        return f"{self.name}\n{text.getvalue()}"
+        self._view.show(console)
+        for line in self._said:
+            print_sentence(console, line)
 
     def _repr_html_(self) -> str:
-        shown = self.leaderboard.dropna(axis=1, how="all").drop(columns=["run_id", "key", "config_id"])
-        return str(shown.head(30).to_html(index=False, escape=True))
+        return self._view.html(below=self._said)
+
+    @property
+    def _view(self) -> CompactBoardView:
+        return CompactBoardView(self.leaderboard)
+
+    @property
+    def _said(self) -> list[str]:
+        return [self.ending, *self.verdict]

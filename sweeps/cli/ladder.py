@@ -103,10 +103,11 @@ def ladder(
         )
         return
 
-    from sweeps.cli.run import after_the_run, finish, write_board
+    from sweeps.cli.run import after_the_run, finish, summary_of, write_board
     from sweeps.study import looks_in_words
 
-    summary = run(
+    summary = summary_of(
+        run,
         loaded,
         runs=runs,
         backend=backend,
@@ -217,7 +218,7 @@ def ablate(
     budget = Budget(seeds=seeds)
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
-        from sweeps.cli.run import after_the_run, finish, write_board
+        from sweeps.cli.run import after_the_run, finish, summary_of, write_board
         from sweeps.report import find_run, name_of_run
         from sweeps.spec import ablation_of
         from sweeps.study import require_same_code
@@ -234,7 +235,8 @@ def ablate(
         key=row["key"],
         measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),
     )
-    summary = run_ladder(
+    summary = summary_of(
+        run_ladder,
         ladder,
         runs=runs,
         backend=backend,

@@ -52,13 +52,14 @@ def replicate(
     Example:
       sweeps replicate quick --top 3 --seeds 3
     """
-    from sweeps.cli.run import finish, show_result
+    from sweeps.cli.run import finish, show_result, summary_of
     from sweeps.execution import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps.api import replicate as replicate_best
 
-    summary = replicate_best(
+    summary = summary_of(
+        replicate_best,
         sweep,
         top=top,
         seeds=seeds,

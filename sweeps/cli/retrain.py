@@ -61,13 +61,14 @@ def retrain(
     Example:
       sweeps retrain quick-003 --epochs 30 --train-size all
     """
-    from sweeps.cli.run import finish, show_result
+    from sweeps.cli.run import finish, show_result, summary_of
     from sweeps.execution import RETRAINED, stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import retrain as retrain_run
 
-    summary = retrain_run(
+    summary = summary_of(
+        retrain_run,
         run,
         epochs=epochs,
         train_size=train_size,

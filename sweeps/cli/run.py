@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
@@ -99,7 +99,8 @@ def run(
             notifies=bool(notify or spec.notify),
         )
         return
-    summary = run_spec(
+    summary = summary_of(
+        run_spec,
         spec,
         runs=runs,
         backend=backend,
@@ -113,6 +114,19 @@ def run(
     )
     show_result(runs, spec.name, summary)
     finish(summary, spec.name, runs=runs)
+
+
+P = ParamSpec("P")
+
+
+def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs) -> RunSummary:
+    """Return how a run went, also one that a signal ended: the exit code says so."""
+    from sweeps.execution import Interrupted
+
+    try:
+        return call(*args, **options)
+    except Interrupted as stop:
+        return stop.summary
 
 
 def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sweeps.execution.sealed_test import Finalized, finalize
     from sweeps.execution.sizing import SIZES, size_of_ladder, size_of_sweep, starter_configurations
     from sweeps.execution.slots import Slots, local_slots
-    from sweeps.execution.start import BackendName, RunOptions, RunSummary
+    from sweeps.execution.start import BackendName, Interrupted, RunOptions, RunSummary
 
 __all__ = [
     "RETRAINED",
@@ -46,6 +46,7 @@ __all__ = [
     "BackendName",
     "DriverMark",
     "Finalized",
+    "Interrupted",
     "JobRequest",
     "Probe",
     "Rerun",
@@ -94,6 +95,7 @@ __getattr__, __dir__ = lazy_face(
         "starter_configurations": "sizing",
         "RETRAINED": "plan",
         "Rerun": "reproduction",
+        "Interrupted": "start",
         "RunOptions": "start",
         "RunPlan": "plan",
         "RunSummary": "start",

@@ -127,7 +127,6 @@ class NotebookProgress:
 
     def update(self, record: TrialRecord) -> None:
         self._state.enter(record)
-        self._screen.changed()
 
 
 def redraws(console: Console) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweeps.execution.stopping import StopReason
+from sweeps.formatting import plural
 from sweeps.trial_record import Outcome, TrialRecord
 
 BackendName = Literal["ray", "inline"]
@@ -71,3 +72,24 @@ class RunSummary:
 
     def count(self, outcome: Outcome) -> int:
         return sum(record.outcome is outcome for record in self.records)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal (Jupyter's Stop, Ctrl-C, `sweeps stop`) ended a run. What it trained is saved; the same call resumes it.
+
+    Attributes:
+        summary: how far it came.
+    """
+
+    def __init__(self, summary: RunSummary) -> None:
+        self.summary = summary
+        part = summary.confirmed or summary
+        done = sum(record.outcome.is_final for record in part.records)
+        super().__init__(
+            f"{plural(done, 'trial')} ended, {part.count(Outcome.INTERRUPTED)} interrupted. Every finished epoch is "
+            "saved: run the same call again to resume."
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints: the line alone, since nothing went wrong."""
+        return [f"{type(self).__name__}: {self}"]

@@ -1,18 +1,19 @@
-"""A running sweep below a notebook's cell, redrawn in place."""
+"""A running sweep below a notebook's cell, redrawn in place twice a second."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import html
 import sys
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from sweeps.live.drawing import draw
 from sweeps.live.seen import Seen
 
-LEAST_SECONDS = 0.5
+SECONDS = 0.5
 """Between two drawings."""
 
 WIDTH, HEIGHT = 100, 24
@@ -27,30 +28,34 @@ def is_notebook() -> bool:
 
 
 class NotebookScreen:
-    """Draws what `look` returns whenever it is told of a change, at most twice a second."""
+    """Draws what `look` returns twice a second, on a thread of its own: the cell's trains, or waits for Ray."""
 
     def __init__(self, look: Callable[[], Seen]) -> None:
         self._look = look
-        self._last = 0.0
         self._handle: Any = None
+        self._is_left = threading.Event()
+        # With the cell's context: IPython finds in it which cell an output belongs to.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=lambda: context.run(self._redraw), daemon=True)
 
     def __enter__(self) -> NotebookScreen:
         from IPython.display import display
 
         self._handle = display(self._picture(), display_id=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._is_left.set()
+        self._thread.join()
         self._draw()
 
-    def changed(self) -> None:
-        """Draw anew, unless that was done just now."""
-        if time.monotonic() - self._last >= LEAST_SECONDS:
-            self._last = time.monotonic()
+    def _redraw(self) -> None:
+        while not self._is_left.wait(SECONDS):
             self._draw()
 
     def _draw(self) -> None:
-        # A page that was closed takes no picture: the sweep goes on.
+        # The state may change while it is looked at, and a page that was closed takes no picture.
         with contextlib.suppress(Exception):
             self._handle.update(self._picture())
 

@@ -20,21 +20,25 @@ if TYPE_CHECKING:
     from sweeps.report.leaderboard import query_leaderboard, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
     from sweeps.report.mistakes import Mistake, Mistakes, find_mistakes
-    from sweeps.report.page.write import report_path, write_report
+    from sweeps.report.page.write import report_path, verdict, write_report
+    from sweeps.report.printed import Printed, preformatted
     from sweeps.report.queries import query
     from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
     from sweeps.report.show_sweep import print_sweep
     from sweeps.report.status import headline, print_status
-    from sweeps.report.views import BoardView, ByValueView, ColumnsView, View
+    from sweeps.report.tables import space_table
+    from sweeps.report.views import BoardView, ByValueView, ColumnsView, CompactBoardView, View
     from sweeps.report.weights import Weights, find_weights
 
 __all__ = [
     "BoardView",
     "ByValueView",
     "ColumnsView",
+    "CompactBoardView",
     "Inspected",
     "Mistake",
     "Mistakes",
+    "Printed",
     "View",
     "Weights",
     "augmentation_behind",
@@ -46,6 +50,7 @@ __all__ = [
     "headline",
     "name_of_run",
     "network_behind",
+    "preformatted",
     "print_comparison",
     "print_confusion",
     "print_effects",
@@ -57,9 +62,11 @@ __all__ = [
     "query",
     "query_leaderboard",
     "report_path",
+    "space_table",
     "spoken_columns",
     "to_csv",
     "to_json",
+    "verdict",
     "why_empty",
     "write_ladder",
     "write_report",
@@ -68,6 +75,11 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "preformatted": "printed",
+        "space_table": "tables",
+        "verdict": "page.write",
+        "Printed": "printed",
+        "CompactBoardView": "views",
         "Inspected": "inspected",
         "Mistake": "mistakes",
         "Mistakes": "mistakes",

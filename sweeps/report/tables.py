@@ -10,6 +10,9 @@ from sweeps.formatting import PLAIN_WIDTH
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+
+    from sweeps.spec import SearchSpace
 
 GAP = 2
 """Blanks between two columns."""
@@ -73,6 +76,21 @@ def print_columns(
     _print_lines([heading], console, style="bold")
     for is_dim, rows in itertools.groupby(zip(lines, dim or [False] * len(lines), strict=True), key=lambda row: row[1]):
         _print_lines([line for line, _ in rows], console, style="dim" if is_dim else None)
+
+
+def space_table(space: SearchSpace) -> Table:
+    """Return what each parameter of a search may be; the third column only where one has a condition."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = space.describe()
+    headings = ("parameter", "may be", "active when")[: 3 if any(when for _, _, when in rows) else 2]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row[: len(headings)]))
+    return table
 
 
 def _print_lines(lines: Sequence[str], console: Console, *, style: str | None) -> None:

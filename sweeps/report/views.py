@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
+from sweeps.formatting import plural, print_sentence
 from sweeps.report.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
 from sweeps.report.by_value import by_value
-from sweeps.report.columns import column_named
+from sweeps.report.columns import HEADINGS, column_named
 from sweeps.report.exports import csv_text, html_table, markdown, to_csv, to_json, to_parquet, to_text
 from sweeps.report.leaderboard_table import LEFT, ROWS_IN_ALL, board_cells, print_leaderboard, remarks
+from sweeps.report.tables import columns_that_fit, print_columns, screen_width
+from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +85,38 @@ class BoardView(View):
 
     def show(self, console: Console) -> None:
         print_leaderboard(self.frame, console)
+
+
+class CompactBoardView(BoardView):
+    """The leaderboard in few columns: configurations, the mean with its interval, runs, what varies."""
+
+    _LEFT_OUT = frozenset(
+        {"val_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"},
+    )
+    _MOST_ROWS = 20
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        cells, left = super().cells()
+        hidden = {HEADINGS.get(column, column) for column in self._LEFT_OUT}
+        if set(cells["status"]) <= {Outcome.COMPLETE.value}:
+            hidden.add("status")
+        return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left
+
+    def remarks(self) -> list[str]:
+        hidden = len(self.frame) - self._MOST_ROWS
+        return [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
+
+    def show(self, console: Console) -> None:
+        cells, left = self.cells()
+        columns, _ = columns_that_fit(cells, width=screen_width(console), at_least=1)
+        print_columns(columns, console, left=left)
+        for line in self.remarks():
+            print_sentence(console, line)
+
+    def html(self, *, below: Sequence[str]) -> str:
+        """Return it as a table of HTML, with sentences below it."""
+        cells, left = self.cells()
+        return html_table(cells, left=sorted(left), remarks=[*self.remarks(), *below])
 
 
 class ColumnsView(View):

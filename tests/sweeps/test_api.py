@@ -31,13 +31,29 @@ def test_a_sweep_from_a_file_shows_what_it_came_to(tmp_path: Path, recorded_runs
     result = sweep.run(runs=recorded_runs, backend="inline")
 
     assert (sweep.spec.run_cap, result.summary.trained) == (1, 1)
-    assert repr(result).startswith("tiny\nrank  trial")
-    assert "tiny-000" in repr(result)
+    header, row, *said = repr(result).splitlines()
+    assert header.split() == ["rank", "trial", "val", "acc", "%"]
+    assert row.split()[:2] == ["1", "tiny-000"]
+    assert said[0] == "tiny: 1 trial done"
+    assert said[1].startswith("The best is trial 0 (simple, width 4")
     html = result._repr_html_()
     assert html.startswith("<table")
-    assert "val_accuracy" in html
+    assert html.count("<th ") == 3, "not every column of the record"
+    assert "The best is trial 0" in html
+    assert not result.is_interrupted
     assert result.leaderboard.equals(sweeps.leaderboard("tiny", runs=recorded_runs))
     assert result.best_model(device="cpu").config.optimizer.lr == result.leaderboard["optimizer.lr"].iloc[0]
+
+
+def test_a_sweep_shows_its_space_before_it_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel sets it
+    sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, tiny()))
+    shown = repr(sweep)
+
+    assert shown.splitlines()[0] == "tiny"
+    assert "optimizer.lr  0.01 | 0.02 | 0.03 | 0.05" in shown
+    assert "optimizer.lr" in sweep._repr_html_()
+    assert "random search, at most 2 trials, 4 combinations, maximize val_accuracy" in shown
 
 
 def test_a_ladder_is_loaded_and_run_from_python(tmp_path: Path, recorded_runs: Path) -> None:

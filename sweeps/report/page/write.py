@@ -13,6 +13,7 @@ from sweeps.machine import machine_and_versions
 from sweeps.report.leaderboard import query_leaderboard
 from sweeps.report.page.content import Content
 from sweeps.report.page.template import page_of
+from sweeps.report.page.verdict import verdict_of
 from sweeps.results import Effects, Recipe, RungRuns, compare_rungs, read_effects, read_rungs
 from sweeps.study import SweepState, read_state
 
@@ -114,6 +115,18 @@ def read_content(
         environment=machine_and_versions(),
         now=time.time() if now is None else now,
     )
+
+
+def verdict(sweep: str, board: pd.DataFrame, *, runs: Path) -> list[str]:
+    """Return what won a search and how sure that is, and how it was found: two sentences.
+
+    Args:
+        sweep: its name.
+        board: its leaderboard, a row a configuration.
+        runs: the runs folder.
+    """
+    state = read_state(runs, sweep)
+    return verdict_of(Content(state=state, rows=rows_of(board), environment={}, now=time.time()))
 
 
 def _effects(state: SweepState) -> tuple[Effects | None, str]:

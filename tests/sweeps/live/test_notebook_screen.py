@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
+import threading
+import time
 import types
 from typing import Any
 
@@ -13,8 +16,7 @@ from test_drawing import seen
 
 from sweeps.execution.output import terminal_copy
 from sweeps.execution.progress import redraws, show_progress
-from sweeps.live import NotebookScreen, is_notebook
-from sweeps.live.notebook import LEAST_SECONDS
+from sweeps.live import NotebookScreen, Seen, is_notebook
 from sweeps.study import SweepState
 
 
@@ -46,19 +48,35 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     return place
 
 
-def test_a_notebook_shows_the_view_in_one_place_and_not_more_often_than_twice_a_second(
+def test_a_notebook_redraws_the_view_in_one_place_twice_a_second_without_being_told_of_a_change(
     shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("sweeps.live.notebook.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sweeps.live.notebook.SECONDS", 0.02)
+    looks, threads = itertools.count(1), threading.active_count()
 
-    with NotebookScreen(lambda: seen(title="<quick>")) as screen:
-        for _ in range(10):
-            screen.changed()
-            clock[0] += LEAST_SECONDS / 5
+    with NotebookScreen(lambda: seen(title="<quick>", elapsed=float(next(looks)))):
+        deadline = time.monotonic() + 10
+        while len(shown.contents) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
 
-    assert len(shown.contents) == 1 + 2 + 1, "at the beginning, twice in a second, at the end"
+    assert len(shown.contents) == len(set(shown.contents)) >= 5, "the time goes on, and the end is shown"
     assert "&lt;quick&gt;: 3 of 20 trials done" in shown.contents[-1]
+    assert threading.active_count() == threads
+
+
+def test_what_cannot_be_drawn_in_a_notebook_harms_no_sweep(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.live.notebook.SECONDS", 0.02)
+    looks = itertools.count()
+
+    def look() -> Seen:
+        if next(looks):
+            raise RuntimeError("dictionary changed size during iteration")
+        return seen()
+
+    with NotebookScreen(look):
+        time.sleep(0.1)
+
+    assert len(shown.contents) == 1
 
 
 def test_a_sweep_in_a_notebook_is_shown_so_and_elsewhere_in_lines(shown: Shown) -> None:

@@ -1,0 +1,37 @@
+"""Results that print themselves: in a Python shell and a notebook as their verb does on the command line."""
+
+from __future__ import annotations
+
+import html
+import io
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from sweeps.formatting import PLAIN_WIDTH, make_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_STYLE = "margin:0;line-height:1.35;font-family:ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
+
+
+class Printed(ABC):
+    """Has `print_to` alone; the rest follows."""
+
+    @abstractmethod
+    def print_to(self, console: Console) -> None:
+        """Print it."""
+
+    def __repr__(self) -> str:
+        text = io.StringIO()
+        # No terminal, whatever rich guesses: a notebook's kernel says that colours are wanted.
+        self.print_to(make_console(text, width=PLAIN_WIDTH, force_terminal=False, force_jupyter=False))
+        return "\n".join(line.rstrip() for line in text.getvalue().rstrip().split("\n"))
+
+    def _repr_html_(self) -> str:
+        return preformatted(repr(self))
+
+
+def preformatted(text: str) -> str:
+    """Return text as HTML that keeps its columns, in whatever page."""
+    return f'<pre style="{_STYLE}">{html.escape(text)}</pre>'
