@@ -31,27 +31,40 @@ if TYPE_CHECKING:
     from sweeps.errors import SweepError
     from sweeps.execution import Interrupted
     from sweeps.sweep import Sweep, SweepResult
+    from sweeps.verbs import compare, finalize, ladder, report, show, status
 
 __all__ = [
     "Interrupted",
     "Sweep",
     "SweepError",
     "SweepResult",
+    "compare",
     "effects",
     "export_model",
+    "finalize",
+    "ladder",
     "leaderboard",
     "load_ladder",
     "load_model",
     "load_spec",
     "query",
     "replicate",
+    "report",
     "retrain",
     "run",
+    "show",
+    "status",
 ]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "compare": "verbs",
+        "finalize": "verbs",
+        "ladder": "verbs",
+        "report": "verbs",
+        "show": "verbs",
+        "status": "verbs",
         "Interrupted": "execution",
         "Sweep": "sweep",
         "SweepError": "errors",

@@ -23,8 +23,6 @@ def compare(first: str, second: str, runs: Path) -> None:
       sweeps compare quick-003 quick-007
     """
     from sweeps.cli.terminal import console
-    from sweeps.report import find_run, print_comparison
-    from sweeps.tracking import MlflowReader
+    from sweeps.verbs import compare as compared
 
-    reader = MlflowReader(runs)
-    print_comparison(find_run(reader, first), find_run(reader, second), reader, console())
+    compared(first, second, runs=runs).print_to(console())

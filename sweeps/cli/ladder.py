@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from sweeps.cli.ladder_part import PartOptions, part_options, read_part
+from sweeps.cli.ladder_part import part_options
 from sweeps.cli.options import (
     FILE,
     address_option,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sweeps.execution import BackendName
     from sweeps.results import Recipe
-    from sweeps.spec import Budget, Ladder
+    from sweeps.spec import Ladder, PartOptions
 
 
 @click.command()
@@ -76,6 +76,7 @@ def ladder(
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps.api import run
+        from sweeps.spec import read_part
 
         part = read_part(file, overrides, **options)
     loaded = part.ladder
@@ -104,7 +105,7 @@ def ladder(
         return
 
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-    from sweeps.study import looks_in_words
+    from sweeps.verbs import recipes_of
 
     summary = summary_of(
         run,
@@ -124,9 +125,8 @@ def ladder(
     # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
     later = [*part.words, "--runs", str(runs), *(["--address", address] if address else []), "--backend", backend]
     with after_the_run("the ladder", command_line("ladder", file, overrides, later)):
-        show_ladder(runs, loaded.name, meant=recipes_of(loaded, part.budget))
-        for line in looks_in_words(runs, loaded.name) if loaded.is_final else ():
-            click.echo(line)
+        meant = recipes_of(loaded, part.budget)
+        show_ladder(runs, loaded.name, meant=meant, is_final=loaded.is_final)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
 
@@ -144,41 +144,21 @@ def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> N
         )
 
 
-def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
-    """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too.
-
-    Of the full budget and of this one; what a rung was under others is not known any more.
-    """
-    from cifar_core.models import source_hash
-    from sweeps.spec import FULL_BUDGET
-
-    meant: dict[tuple[str, str | None], Recipe] = {}
-    for rung in ladder.rungs:
-        for each in (FULL_BUDGET, budget):
-            config = each.apply(rung.config)
-            meant[rung.name, each.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
-    return meant
-
-
-def show_ladder(runs: Path, name: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
+def show_ladder(
+    runs: Path, name: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None, is_final: bool = False
+) -> None:
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.machine import machine_and_versions
-    from sweeps.report import print_ladder, write_ladder
-    from sweeps.results import compare_rungs, read_rungs, recorded_elsewhere
-    from sweeps.tracking import MlflowReader
+    from sweeps.report import write_ladder
+    from sweeps.verbs import read_ladder
 
-    rungs = read_rungs(MlflowReader(runs), sweep=name, meant=meant)
-    comparisons = compare_rungs(rungs)
-    print_ladder(comparisons, console())
-    known = {rung for rung, _ in meant or ()}
-    if gone := list(dict.fromkeys(rung.name for rung in rungs if meant and rung.name not in known)):
-        click.echo(f"recorded, and not in the file any more: {', '.join(gone)}")
-    for rung, others in recorded_elsewhere(rungs, meant or {}).items():
-        click.echo(f"{rung}: runs of it are recorded as {' and '.join(others)}, and shown there")
+    found = read_ladder(name, runs=runs, meant=meant, is_final=is_final)
+    found.print_to(console())
     folder = runs / "sweeps" / name
-    for path in write_ladder(comparisons, rungs, title=name, environment=machine_and_versions(), folder=folder):
+    environment = machine_and_versions()
+    for path in write_ladder(found.comparisons, found.rungs, title=name, environment=environment, folder=folder):
         click.echo(f"written: {path}")
     write_page(runs, name, meant=meant)
 

@@ -177,19 +177,9 @@ def show(run: str, runs: Path) -> None:
       sweeps show quick-003
     """
     from sweeps.cli.terminal import console
-    from sweeps.report import find_run, print_run, print_sweep
-    from sweeps.study import looks_in_words, sweep_names
-    from sweeps.tracking import MlflowReader
+    from sweeps.verbs import show as shown
 
-    reader = MlflowReader(runs)
-    if run in sweep_names(runs):
-        print_sweep(run, reader, console(), runs=runs)
-        return
-    row = find_run(reader, run)
-    print_run(row, reader, console(), runs=runs)
-    if row["test_accuracy"] is not None and row["replicate_of"] is not None:
-        for line in looks_in_words(runs, row["sweep"]):
-            click.echo(line)
+    shown(run, runs=runs).print_to(console())
 
 
 @click.command()

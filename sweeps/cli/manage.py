@@ -63,13 +63,12 @@ def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
     """
     from sweeps.cli.terminal import console
     from sweeps.cli.watch import watch as watch_sweep
-    from sweeps.report import print_status
-    from sweeps.study import read_state
+    from sweeps.verbs import status as status_of
 
     if watch:
         watch_sweep(runs, sweep, console(), seconds=every)
     else:
-        print_status(read_state(runs, sweep), console())
+        status_of(sweep, runs=runs).print_to(console())
 
 
 @click.command()

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from sweeps.cli.ladder_part import PartOptions, part_options, read_part, words_of
+from sweeps.cli.ladder_part import part_options
 from sweeps.cli.options import FILE, command_line, echo_warnings, set_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.cli.ladder_part import LadderPart
-    from sweeps.spec import Resources
+    from sweeps.spec import LadderPart, PartOptions, Resources
 
 
 @click.command()
@@ -37,7 +36,7 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
       sweeps plan experiments/search.yaml --set run_cap=50
     """
     from sweeps.cli.terminal import console
-    from sweeps.spec import is_ladder, read_yaml
+    from sweeps.spec import is_ladder, read_part, read_yaml, words_of
 
     if is_ladder(read_yaml(file, overrides=overrides)):
         part = read_part(file, overrides, **options)

@@ -32,10 +32,9 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
       sweeps report quick --open
       sweeps report ladder --out ladder.html
     """
-    from sweeps.report import write_report
-    from sweeps.tracking import MlflowReader
+    from sweeps.verbs import report as write_page_of
 
-    path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, out=out)
+    path = write_page_of(sweep, out=out, runs=runs)
     click.echo(f"written: {path}")
     if opens:
         import webbrowser

@@ -160,7 +160,7 @@ def _bar(share: float | None, *, unicode: bool) -> str:
     if share is None:
         return ""
     done, left = ("━", "┄") if unicode else ("#", "-")
-    filled = round(share * BAR_WIDTH)
+    filled = int(share * BAR_WIDTH)
     return done * filled + left * (BAR_WIDTH - filled)
 
 

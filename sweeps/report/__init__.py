@@ -5,7 +5,10 @@ Everything here reads; nothing here trains or changes a record.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from cifar_core.lazy import lazy_face
 
@@ -116,3 +119,13 @@ __getattr__, __dir__ = lazy_face(
         "write_report": "page.write",
     },
 )
+
+
+class _PackageAndVerb(ModuleType):
+    """A package hides the function of its name: called, it is the verb `sweeps.report`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return importlib.import_module("sweeps.verbs").report(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _PackageAndVerb

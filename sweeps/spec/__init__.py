@@ -10,6 +10,7 @@ from sweeps.spec.difference import Change, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FINAL, Ladder, Rung
 from sweeps.spec.ladder_file import is_ladder, load_ladder
+from sweeps.spec.ladder_part import LadderPart, PartOptions, read_part, words_of
 from sweeps.spec.parameter import Assignment, Parameter, label
 from sweeps.spec.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
 from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name, parse_duration
@@ -33,9 +34,11 @@ __all__ = [
     "EarlyTerminate",
     "FileKind",
     "Ladder",
+    "LadderPart",
     "Limits",
     "Metric",
     "Parameter",
+    "PartOptions",
     "Replicates",
     "Resources",
     "Rung",
@@ -61,6 +64,7 @@ __all__ = [
     "load_ladder",
     "load_spec",
     "parse_duration",
+    "read_part",
     "read_yaml",
     "schema_file",
     "schema_text",
@@ -69,4 +73,5 @@ __all__ = [
     "starter_ladder_text",
     "starter_text",
     "suggest",
+    "words_of",
 ]

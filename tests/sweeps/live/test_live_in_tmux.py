@@ -87,9 +87,11 @@ def test_a_sweep_redraws_itself_is_watched_from_another_window_fits_when_it_narr
 
     terminal.start("watch", "status", "tiny", "--runs", recorded_runs, "--watch", "--every", "0.3")
     watched = terminal.wait("watch", is_live)
-    header, trial = (next(line for line in watched if line.startswith(start)) for start in ("tiny: ", "trial "))
+    header, trial = (next(line for line in watched if line.startswith(start)) for start in ("tiny: ", "trial 0"))
     assert header.startswith(lines[0].partition(",")[0])
-    shown = next(line for line in lines if line.startswith("trial "))
+    shown = next(line for line in lines if line.startswith("trial 0"))
+    assert any(line.split()[:3] == ["trial", "epochs", "epoch"] for line in lines), "headings"
+    assert {*shown} & {*"━┄"}, "a bar within the epoch"
     assert trial.rpartition("  ")[2] == shown.rpartition("  ")[2], "the same words of the same trial"
 
     terminal.tmux("select-window", "-t", "live:run")  # the others are told of their size when they are looked at

@@ -1,0 +1,125 @@
+"""The verbs as functions: what they return, that it shows itself as the verb does, and that the verb calls them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweep_fakes import Cli, tiny, write_yaml
+
+import sweeps
+from sweeps import verbs
+
+FUNCTIONS = ("show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A runs folder with a search of two trials, of which the best is confirmed under two seeds."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "runs").mkdir()
+    (folder / "runs" / "mlflow.db").write_bytes(empty_store.read_bytes())
+    path = write_yaml(folder, tiny(replicates={"top": 1, "seeds": 2}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        sweeps.Sweep.from_file(path).run(runs=folder / "runs", backend="inline")
+    return folder / "runs"
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def plain(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def test_status_has_a_row_a_trial_and_prints_as_the_verb(searched: Path, cli: Cli) -> None:
+    found = sweeps.status("tiny", runs=searched)
+
+    assert list(found.trials["status"]) == ["complete"] * 4
+    assert list(found.trials["name"])[:2] == ["trial 0", "trial 1"]
+    assert (found.state.driver, found.state.done) == (None, 2)
+    said = plain(cli("status", "tiny", "--runs", searched).stdout)
+    assert [line.partition("; last epoch")[0] for line in plain(repr(found))] == [
+        line.partition("; last epoch")[0] for line in said
+    ]
+    assert found._repr_html_().startswith("<pre")
+
+
+def test_a_run_is_shown_with_its_configuration_and_curve(searched: Path, cli: Cli) -> None:
+    found = sweeps.show("tiny/0", runs=searched)
+
+    assert isinstance(found, verbs.ShownRun)
+    assert (found.values["trial"], found.config.epochs) == (0, 2)
+    assert list(found.curve["epoch"]) == [1, 2]
+    assert found.curve["val_accuracy"].iloc[-1] == found.values["val_accuracy"]
+    assert plain(repr(found)) == plain(cli("show", "tiny/0", "--runs", searched).stdout)
+
+
+def test_a_sweep_is_shown_with_its_status_and_leaderboard(searched: Path, cli: Cli) -> None:
+    found = sweeps.show("tiny", runs=searched)
+
+    assert isinstance(found, verbs.ShownSweep)
+    assert (found.status.state.done, len(found.leaderboard)) == (2, 2)
+    said = plain(cli("show", "tiny", "--runs", searched).stdout)
+    assert [line.partition("; last epoch")[0] for line in plain(repr(found))] == [
+        line.partition("; last epoch")[0] for line in said
+    ]
+
+
+def test_two_runs_are_compared(searched: Path, cli: Cli) -> None:
+    found = sweeps.compare("tiny/0", "tiny/1", runs=searched)
+
+    assert list(found.changes["path"]) == ["optimizer.lr"]
+    assert list(found.changes.iloc[0])[1:] == list(found.rows["optimizer.lr"])
+    assert plain(repr(found)) == plain(cli("compare", "tiny/0", "tiny/1", "--runs", searched).stdout)
+
+
+def test_finalize_measures_once_and_returns_means_with_their_interval(searched: Path) -> None:
+    first, again = (sweeps.finalize("tiny", runs=searched) for _ in range(2))
+
+    row = first.configurations.iloc[0]
+    assert (first.measured, again.measured, row["runs"]) == (2, 0, 2)
+    assert row["ci_low"] < row["test_accuracy"] < row["ci_high"]
+    assert again.configurations.equals(first.configurations)
+    assert "nothing was measured" in repr(again)
+    assert len(first.looks) == len(again.looks) > 0
+
+
+def test_a_report_is_written_whether_or_not_its_package_was_used_before(searched: Path, tmp_path: Path) -> None:
+    page = sweeps.report("tiny", out=tmp_path / "page.html", runs=searched)
+
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    code = "import sweeps, sweeps.report; sweeps.report; from sweeps.report import View; print(callable(sweeps.report))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_a_ladder_is_run_and_its_steps_are_rows(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+    base = {"epochs": 2, "model": {"width": 4}, "data": {"train_size": 300}}
+    rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+    path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
+
+    found = sweeps.ladder(path, epochs_scale=0.5, runs=recorded_runs, backend="inline")
+
+    assert list(found.steps["rung"]) == ["a", "b"]
+    assert found.steps["accuracy"].between(0, 1).all()
+    assert found.summary is not None
+    assert [record.config.epochs for record in found.summary.records] == [1, 1]
+    said = cli("ladder", path, "--epochs-scale", 0.5, "--runs", recorded_runs, "--backend", "inline").stdout
+    assert repr(found) in "\n".join(plain(said))
+    with pytest.raises(sweeps.SweepError, match="nowhere"):
+        sweeps.ladder(path, rungs=["nowhere"], runs=recorded_runs, backend="inline")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_function_is_documented_with_its_errors(name: str) -> None:
+    said = getattr(sweeps, name).__doc__ or ""
+
+    assert "Raises:" in said
+    assert name in ("leaderboard", "effects") or "Example:" in said
+    assert name in ("leaderboard", "effects", "report") or getattr(verbs, name) is getattr(sweeps, name)
