@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -85,44 +85,94 @@ def confusion_matrix(
     return png_bytes(figure)
 
 
+@runtime_checkable
+class Frame(Protocol):
+    """A DataFrame of pandas, as far as a picture needs it."""
+
+    @property
+    def columns(self) -> Any: ...
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
 def learning_curve(
-    epochs: Sequence[int],
+    epochs: Sequence[int] | Frame,
     *,
-    train_loss: Values,
-    train_accuracy: Values,
+    train_loss: Values = (),
+    train_accuracy: Values = (),
     val_loss: Values = (),
     val_accuracy: Values = (),
-    title: str,
+    title: str = "",
     subtitle: str = "",
 ) -> bytes:
     """Return loss and accuracy of one run against the epoch, on training images and, where there are any, validation.
 
     Args:
-        epochs: their numbers, in order.
+        epochs: their numbers, in order; or a table of one run with the columns `epoch` and the four below, of which
+            it may lack some, such as an answer of `sweeps.query` or `sweeps.show(...).curve`.
         train_loss: mean cross-entropy of each epoch, in nats. A value that is None or not finite leaves a gap.
         train_accuracy: of each epoch, a share.
         val_loss: as `train_loss`; empty where nothing was set aside.
         val_accuracy: as `train_accuracy`, as `val_loss`.
-        title: of which run.
+        title: of which run; of a table with a column `trial` that one where empty.
         subtitle: what it trained.
+
+    Raises:
+        ValueError: there is not a value an epoch; or a table holds several runs, or nothing to draw.
+
+    Example:
+        >>> learning_curve(sweeps.query("select * from epochs where trial = 'quick-003'"))
     """
-    train = [_finite(epochs, values) for values in (train_loss, train_accuracy)]
-    val = [_finite(epochs, values) if len(values) else None for values in (val_loss, val_accuracy)]
+    if isinstance(epochs, Frame):
+        return _curve_of_frame(epochs, title=title, subtitle=subtitle)
+    curves = [_finite(epochs, each) if len(each) else None for each in (train_loss, val_loss)]
+    shares = [_finite(epochs, each) if len(each) else None for each in (train_accuracy, val_accuracy)]
+    both = [(curves, 1, "mean cross-entropy, nats"), (shares, 100, "accuracy, %")]
+    panels = [panel for panel in both if any(each is not None for each in panel[0])] or both
     width, top = picture_width(_CURVES_WIDTH - MARGIN, title, subtitle), heading_height(title, subtitle)
     height = top + 300
     figure = new_figure(width, height)
     bottom, plot_height = 46 / height, (height - top - 46 - 24) / height
-    left, right = (
-        figure.add_axes((x * _CURVES_WIDTH / width, bottom, 0.39 * _CURVES_WIDTH / width, plot_height))
-        for x in (0.06, 0.55)
-    )
-    _draw_curve(left, epochs, train[0], val[0], factor=1, heading="mean cross-entropy, nats")
-    _draw_curve(right, epochs, train[1], val[1], factor=100, heading="accuracy, %")
-    fuller = left if len(left.lines) >= len(right.lines) else right
+    drawn = []
+    for x, ((train, val), factor, heading) in zip((0.06, 0.55), panels, strict=False):
+        axes = figure.add_axes((x * _CURVES_WIDTH / width, bottom, 0.39 * _CURVES_WIDTH / width, plot_height))
+        _draw_curve(axes, epochs, train, val, factor=factor, heading=heading)
+        drawn.append(axes)
+    fuller = max(drawn, key=lambda axes: len(axes.lines))
     if fuller.lines:
         fuller.legend(frameon=False, fontsize=SMALL_SIZE, loc="best")
     write_heading(figure, title, subtitle)
     return png_bytes(figure)
+
+
+_CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+def _curve_of_frame(frame: Frame, *, title: str, subtitle: str) -> bytes:
+    columns = list(map(str, frame.columns))
+    if "epoch" not in columns or not set(_CURVES) & set(columns):
+        raise ValueError(
+            f"a table with a column epoch and one of {', '.join(_CURVES)} is drawn; this one has {', '.join(columns)}"
+        )
+    numbers_E = frame["epoch"].to_numpy(dtype=np.int64)
+    if not len(numbers_E):
+        raise ValueError("the table has no epoch: no run is called so, or it has trained none yet")
+    repeated = [int(epoch) for epoch, count in zip(*np.unique(numbers_E, return_counts=True), strict=True) if count > 1]
+    if repeated:
+        raise ValueError(
+            f"epoch {repeated[0]} is there more than once: draw one run, such as where trial = 'quick-003' and seed = 0"
+        )
+    order_E = np.argsort(numbers_E)
+    names = list(dict.fromkeys(map(str, frame["trial"]))) if "trial" in columns else []
+    values = {
+        name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[order_E] for name in _CURVES if name in columns
+    }
+    given = {name: list(each) for name, each in values.items() if np.isfinite(each).any() or name.startswith("train")}
+    return learning_curve(
+        [int(epoch) for epoch in numbers_E[order_E]],
+        **given,
+        title=title or (f"{names[0]}, epoch by epoch" if len(names) == 1 else "Learning curve"),
+        subtitle=subtitle,
+    )
 
 
 def _finite(epochs: Sequence[int], values: Values) -> npt.NDArray[np.float64]:
@@ -136,7 +186,7 @@ def _finite(epochs: Sequence[int], values: Values) -> npt.NDArray[np.float64]:
 def _draw_curve(
     axes: Axes,
     epochs: Sequence[int],
-    train_E: npt.NDArray[np.float64],
+    train_E: npt.NDArray[np.float64] | None,
     val_E: npt.NDArray[np.float64] | None,
     *,
     factor: int,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -202,3 +203,34 @@ def test_a_page_holds_its_picture_says_what_is_on_it_and_asks_nobody() -> None:
     assert not re.search(r"(https?:)?//(?!\w{0,3}=)", re.sub(r'src="[^"]*"', "", text))
     assert "prefers-color-scheme: dark" in text
     assert ("td", {"class": "number"}) in page.tags
+
+
+def table_of(**columns: Any) -> pd.DataFrame:
+    values = {"epoch": [3, 1, 2], "train_loss": [1.0, 2.0, 1.5], "train_accuracy": [0.6, 0.3, 0.5]}
+    return pd.DataFrame(values | columns)
+
+
+def test_a_table_of_one_run_is_drawn_as_its_columns_are_whatever_the_order_of_its_rows() -> None:
+    ordered = {"train_loss": [2.0, 1.5, 1.0], "train_accuracy": [0.3, 0.5, 0.6]}
+    expected = pictures.learning_curve([1, 2, 3], **ordered, title="quick-003, epoch by epoch")
+
+    assert pictures.learning_curve(table_of(trial="quick-003", val_accuracy=[None] * 3)) == expected
+    nullable = table_of(trial="quick-003").convert_dtypes()
+    assert pictures.learning_curve(nullable) == expected
+    one_panel = pictures.learning_curve(pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.1, None]}))
+    assert one_panel.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pd.DataFrame({"trial": ["quick-003"], "val_accuracy": [0.5]}), "a column epoch"),
+        (pd.DataFrame({"epoch": [1], "accuracy": [0.5]}), "val_accuracy is drawn; this one has epoch, accuracy"),
+        (table_of(epoch=[1, 2, 1]), "epoch 1 is there more than once"),
+        (table_of().iloc[:0], "has no epoch"),
+    ],
+    ids=["no epochs", "no curve", "several runs", "no row"],
+)
+def test_a_table_that_is_no_curve_is_refused(table: pd.DataFrame, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        pictures.learning_curve(table)
