@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from sweeps.errors import SweepError
     from sweeps.execution import Interrupted
+    from sweeps.planning import plan
     from sweeps.sweep import Sweep, SweepResult
     from sweeps.verbs import compare, finalize, ladder, report, show, status
 
@@ -47,6 +48,7 @@ __all__ = [
     "load_ladder",
     "load_model",
     "load_spec",
+    "plan",
     "query",
     "replicate",
     "report",
@@ -65,6 +67,7 @@ __getattr__, __dir__ = lazy_face(
         "report": "verbs",
         "show": "verbs",
         "status": "verbs",
+        "plan": "planning",
         "Interrupted": "execution",
         "Sweep": "sweep",
         "SweepError": "errors",

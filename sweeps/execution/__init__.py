@@ -12,6 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.execution.driver_mark import DriverMark, namespace_of, start_of
     from sweeps.execution.estimate import (
+        Estimate,
         Probe,
         check_networks,
         estimate_cost,
@@ -45,6 +46,7 @@ __all__ = [
     "Agreement",
     "BackendName",
     "DriverMark",
+    "Estimate",
     "Finalized",
     "Interrupted",
     "JobRequest",
@@ -95,6 +97,7 @@ __getattr__, __dir__ = lazy_face(
         "starter_configurations": "sizing",
         "RETRAINED": "plan",
         "Rerun": "reproduction",
+        "Estimate": "estimate",
         "Interrupted": "start",
         "RunOptions": "start",
         "RunPlan": "plan",

@@ -11,8 +11,9 @@ from sweep_fakes import Cli, tiny, write_yaml
 
 import sweeps
 from sweeps import verbs
+from sweeps.planning import SweepPlan
 
-FUNCTIONS = ("show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
+FUNCTIONS = ("plan", "show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +119,40 @@ def test_a_ladder_is_run_and_its_steps_are_rows(tmp_path: Path, recorded_runs: P
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_is_documented_with_its_errors(name: str) -> None:
-    said = getattr(sweeps, name).__doc__ or ""
+    said = getattr(verbs, name, getattr(sweeps, name)).__doc__ or ""
 
     assert "Raises:" in said
     assert name in ("leaderboard", "effects") or "Example:" in said
-    assert name in ("leaderboard", "effects", "report") or getattr(verbs, name) is getattr(sweeps, name)
+    assert name in ("leaderboard", "effects", "report", "plan") or getattr(verbs, name) is getattr(sweeps, name)
+
+
+def test_a_sweep_is_planned_as_the_verb_prints_it(tmp_path: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, tiny(replicates={"top": 1, "seeds": 2}))
+
+    found = sweeps.plan(path, overrides=["run_cap=1"], probe=False)
+    probed = sweeps.plan(path)
+
+    assert isinstance(found, SweepPlan)
+    assert (found.trials, found.seconds) == (1, None)
+    assert list(found.configurations.columns) == ["optimizer.lr"]
+    assert probed.seconds is not None
+    assert probed.seconds > 0
+    said = cli("plan", path, "--set", "run_cap=1", "--no-probe").stdout
+    assert plain(said)[:-2] == plain(repr(found))
+    assert said.splitlines()[-1].strip() == f"sweeps run {path} --set run_cap=1"
+
+
+def test_a_part_of_a_ladder_is_planned_and_a_ladders_option_is_refused_for_a_sweep(tmp_path: Path, cli: Cli) -> None:
+    base = {"epochs": 2, "model": {"width": 4}, "data": {"train_size": 300, "validation_size": 100}}
+    rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+    path = write_yaml(tmp_path, {"name": "steps", "evaluate": "validation", "base": base, "rungs": rungs})
+
+    found = sweeps.plan(path, rungs=["b"], seeds=2, epochs_scale=0.5, probe=False)
+
+    assert list(found.configurations["rung"]) == ["b"]
+    assert list(found.configurations["epochs"]) == [1]
+    said = cli("plan", path, "--rungs", "b", "--seeds", 2, "--epochs-scale", 0.5, "--no-probe").stdout
+    assert plain(said)[:-4] == plain(repr(found))
+    assert f"sweeps ladder {path} --final --rungs b --seeds 2" in said
+    with pytest.raises(sweeps.SweepError, match="--seeds is of ladders"):
+        sweeps.plan(write_yaml(tmp_path, tiny(), name="sweep.yaml"), seeds=2)

@@ -33,7 +33,7 @@ def state(*records: TrialRecord, target: int | None = 4) -> SweepState:
 
 def complete(record: TrialRecord, *, number: int = 0, accuracy: float = 0.5) -> TrialRecord:
     epochs = (epoch(1, 0.25), epoch(2, accuracy))
-    return replace(record, number=number, outcome=Outcome.COMPLETE, epochs=epochs)
+    return replace(record, number=number, config_id=f"c{number}", outcome=Outcome.COMPLETE, epochs=epochs)
 
 
 def test_the_headline_names_the_best_complete_trial_in_percent(record: TrialRecord) -> None:
