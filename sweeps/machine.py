@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import importlib.util
 import os
 import platform
+import re
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
@@ -111,12 +117,76 @@ def is_surely_dead(pid: int, *, of_kernel: str) -> bool:
 
 
 def local_gpus() -> int:
-    """Return how many GPUs this process may use, without waiting for torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
-    devices = Path("/proc/driver/nvidia/gpus")
-    return len(list(devices.iterdir())) if devices.is_dir() else 0
+    """Return how many GPUs a trial on this machine can use, as CUDA counts them, without waiting for torch."""
+    return _gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
+
+
+def why_no_gpu() -> str:
+    """Return why `local_gpus` is 0, or less than this machine has."""
+    return _gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))[1]
+
+
+_CUDA = "libcuda.so.1"
+_ASK_CUDA = """
+import ctypes, sys
+cuda, count, version = ctypes.CDLL(sys.argv[1]), ctypes.c_int(0), ctypes.c_int(0)
+cuda.cuDriverGetVersion(ctypes.byref(version))
+fault = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+print(0 if fault else count.value, version.value // 1000)
+"""
+_ASK_SECONDS = 60
+
+
+@functools.cache
+def _gpus(visible: str | None) -> tuple[int, str]:
+    """Return how many GPUs CUDA counts, and why not more.
+
+    Args:
+        visible: CUDA_VISIBLE_DEVICES. CUDA itself reads it: numbers, names of GPUs and of their parts, beginnings of
+            names, what ends the list, and what is there twice.
+    """
+    if visible is not None and not visible.strip():
+        return 0, "CUDA_VISIBLE_DEVICES is empty"
+    try:
+        ctypes.CDLL(_CUDA)
+    except OSError:
+        return 0, "there is no NVIDIA driver here"
+    built = _cuda_of_torch()
+    if built is None:
+        return 0, "torch is installed without CUDA"
+    count, driver = _asked_of_cuda()
+    if count and driver < built:
+        return 0, f"the NVIDIA driver knows CUDA {driver}, and torch is built for CUDA {built}: renew the driver"
+    if count or visible is None:
+        return count, "CUDA finds no GPU"
+    return 0, f"CUDA_VISIBLE_DEVICES is {visible!r}, and CUDA finds no GPU by that"
+
+
+def _asked_of_cuda() -> tuple[int, int]:
+    """Return how many GPUs there are for this environment, and which CUDA the driver knows.
+
+    Asked in a process of its own: CUDA keeps what it found, and cannot be used in processes that are forked later.
+    """
+    try:
+        command = [sys.executable, "-I", "-S", "-c", _ASK_CUDA, _CUDA]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=True)
+        count, driver = map(int, asked.stdout.split())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0, 0
+    return count, driver
+
+
+def _cuda_of_torch() -> int | None:
+    """Return the CUDA that torch is built for, as 12; None where it is built for none, or is not installed."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^cuda\b[^=]*= *['\"](\d+)", text, flags=re.MULTILINE)
+    return None if found is None else int(found[1])
 
 
 def pin_to_leased_cores(count: int) -> list[int]:

@@ -23,7 +23,7 @@ from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.ray_environment import prepare_environment
-from sweeps.execution.slots import require_custom
+from sweeps.execution.slots import gpu_warning, require_custom, require_gpu
 from sweeps.execution.start import RunOptions, RunSummary
 from sweeps.execution.stopping import Stopping
 from sweeps.execution.sweep_start import SweepStart
@@ -52,7 +52,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_place(flag=flag, file=plan.place))
     folder.require(asked_place(flag=flag, file=plan.place, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
-    require_custom(plan.resources, address=None if options.backend == "inline" else options.ray_address)
+    address = None if options.backend == "inline" else options.ray_address
+    require_custom(plan.resources, address=address)
+    require_gpu(plan.resources, address=address)
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
         require_folder(folder, "TensorBoard's curves")
@@ -64,6 +66,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     identify = Identifier(data_fingerprint=fingerprint, source_of=sources.hash_of)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
+        if warning := gpu_warning(plan.resources, address=address):
+            print_sentence(console, f"warning: {warning}")
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
         # First: a sweep that has begun keeps its place.

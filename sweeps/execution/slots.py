@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sweeps.errors import SweepError
 from sweeps.formatting import plural
-from sweeps.machine import core_count, local_gpus
+from sweeps.machine import core_count, local_gpus, why_no_gpu
 from sweeps.spec import Limits, Resources
 
 CPU, GPU = "CPU", "GPU"
@@ -69,6 +70,7 @@ def slots_of(resources: Resources, limits: Limits, nodes: Sequence[Amounts]) -> 
 
 def local_slots(resources: Resources, limits: Limits) -> Slots:
     """Return the slots of this machine without starting Ray; custom resources, which it does not have, left out."""
+    require_gpu(resources, address=None)
     local = resources.model_copy(update={"custom": {}})
     return slots_of(local, limits, [{CPU: core_count(), GPU: local_gpus()}])
 
@@ -86,6 +88,28 @@ def require_custom(resources: Resources, *, address: str | None) -> None:
             f"a Ray cluster (--address HOST:PORT) whose nodes do, each begun with "
             f"`ray start --resources='{{{offers}}}'`, or leave it out"
         )
+
+
+def require_gpu(resources: Resources, *, address: str | None) -> None:
+    """Check that this machine has the GPU that a trial asks for, before anything is begun.
+
+    Raises:
+        SweepError: it has none that CUDA counts; says why.
+    """
+    asked = resources.gpus_per_trial
+    if address is None and asked not in ("auto", 0) and not local_gpus():
+        raise SweepError(
+            f"resources.gpus_per_trial is {asked:g}, and no trial would find a GPU: {why_no_gpu()}; write 0 or auto to "
+            "train on CPU cores"
+        )
+
+
+def gpu_warning(resources: Resources, *, address: str | None) -> str | None:
+    """Return why trials train on CPU cores although the environment names GPUs; None where that is not so."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip() not in ("", "-1", "NoDevFiles")
+    if address is not None or resources.gpus_per_trial != "auto" or not named or local_gpus():
+        return None
+    return f"CUDA_VISIBLE_DEVICES names a GPU, and trials train on CPU cores: {why_no_gpu()}"
 
 
 def fitting(holds: Amounts, node: Amounts) -> int:

@@ -169,7 +169,7 @@ def _file(record: type[SweepSpec | LadderFile], *, title: str, description: str)
         "description": f"{limits['timeout']['description']} Such as 2h, 1h30m, 90s or a number of seconds.",
         "anyOf": [texts, {"type": "number", "exclusiveMinimum": 0}, {"type": "null"}],
     }
-    gpus = [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "minimum": 0}]
+    gpus = [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 1}]
     properties["resources"]["properties"]["gpus_per_trial"]["anyOf"] = gpus
     amounts = [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}]
     properties["resources"]["properties"]["custom"] |= {

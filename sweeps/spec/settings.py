@@ -184,6 +184,8 @@ class Resources(StrictModel):
     @field_validator("gpus_per_trial")
     @classmethod
     def _check_gpus(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value > 1:
+            raise ValueError(f"a trial trains on one GPU, not on {value:g}: write 1, a fraction to share one, or auto")
         if isinstance(value, float) and value:
             _check_amount(value, "GPUs")
         return value

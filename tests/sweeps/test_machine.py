@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,86 @@ def test_no_proxy_stands_before_this_machine(
     machine.bypass_proxy_here()
 
     assert os.environ.get("no_proxy") == expected
+
+
+FAKE_CUDA = """
+#include <stdlib.h>
+#include <string.h>
+int cuDriverGetVersion(int *version) { *version = atoi(getenv("FAKE_DRIVER")) * 1000 + 40; return 0; }
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGetCount(int *count) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    *count = visible == NULL ? 4 : strcmp(visible, "0,-1,1") == 0 ? 1 : 0;
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def fake_cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library in place of the NVIDIA driver's: no GPU is needed, and none is tested."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("cuda")
+    (folder / "cuda.c").write_text(FAKE_CUDA, encoding="ascii")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "cuda.so", folder / "cuda.c"], check=True)
+    return folder / "cuda.so"
+
+
+class TestGpus:
+    @pytest.fixture(autouse=True)
+    def asked_anew(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        machine._gpus.cache_clear()
+        yield
+        machine._gpus.cache_clear()
+
+    @pytest.mark.parametrize(
+        "visible",
+        [None, "", "NoDevFiles", "-1", "0", "0,0", "0,-1,1", "7", "GPU-1a2b", "MIG-1a2b", "GPU-1a2b3c4d-0000", " "],
+    )
+    def test_there_is_none_without_a_driver_whatever_the_environment_names(
+        self, visible: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(machine, "_CUDA", "no-such-library.so")
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+        assert machine.local_gpus() == 0
+        assert machine.why_no_gpu()
+
+    @pytest.mark.parametrize(
+        ("visible", "built", "driver", "count", "why"),
+        [
+            (None, 12, 12, 4, ""),
+            ("0,-1,1", 12, 12, 1, ""),
+            ("0,0", 12, 12, 0, "'0,0', and CUDA finds no GPU by that"),
+            (None, 12, 11, 0, "the NVIDIA driver knows CUDA 11, and torch is built for CUDA 12"),
+            (None, None, 12, 0, "torch is installed without CUDA"),
+        ],
+    )
+    def test_cuda_counts_them_and_the_reason_for_none_is_said(
+        self,
+        visible: str | None,
+        built: int | None,
+        driver: int,
+        count: int,
+        why: str,
+        fake_cuda: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(machine, "_CUDA", str(fake_cuda))
+        monkeypatch.setattr(machine, "_cuda_of_torch", lambda: built)
+        monkeypatch.setenv("FAKE_DRIVER", str(driver))
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+        assert machine.local_gpus() == count
+        assert why in machine.why_no_gpu()
+
+    def test_what_torch_is_built_for_is_read_without_it(self) -> None:
+        import torch
+
+        cuda = torch.version.cuda
+        assert machine._cuda_of_torch() == (None if cuda is None else int(cuda.partition(".")[0]))

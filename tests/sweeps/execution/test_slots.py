@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SweepError
 from sweeps.execution import inline_backend
@@ -39,7 +41,6 @@ def slots_on(nodes: Sequence[Mapping[str, float]], limits: Limits = UNBOUND, **r
         ({"cpus": 16, "gpus": 4}, 4, "cuda"),
         ({"cpus": 2, "gpus": 4}, 2, "cuda"),
         ({"cpus": 16, "gpus": 2, "each": 0.5}, 4, "cuda"),
-        ({"cpus": 16, "gpus": 4, "each": 2}, 2, "cuda"),
         ({"cpus": 16, "gpus": 4, "each": 1}, 4, "cuda"),
         # Two trials of 0.4 fit on each of two GPUs; the 0.2 that both leave are no fifth one.
         ({"cpus": 16, "gpus": 2, "each": 0.4}, 4, "cuda"),
@@ -65,9 +66,7 @@ def test_a_gpu_is_never_shared_beyond_its_whole(gpus: int, each: float) -> None:
     assert on_each * (each - 1e-4) < 1 < (on_each + 1) * each + 1e-5
 
 
-@pytest.mark.parametrize(
-    "machine", [{"cpus": 1, "cores": 2}, {"cpus": 4, "each": 1}, {"cpus": 4, "gpus": 1, "each": 2}]
-)
+@pytest.mark.parametrize("machine", [{"cpus": 1, "cores": 2}, {"cpus": 4, "each": 1}, {"cpus": 4, "each": 0.5}])
 def test_a_trial_that_needs_more_than_there_is_is_refused(machine: dict[str, float]) -> None:
     with pytest.raises(SweepError, match="lower resources"):
         slots(**machine)  # type: ignore[arg-type]
@@ -86,7 +85,7 @@ BARE: list[dict[str, float]] = [{"CPU": 1}, {"CPU": 1}, {"CPU": 4, "GPU": 2, "fa
         ({}, 2),
         ({"gpus_per_trial": 0.5}, 4),
         ({"gpus_per_trial": 0.6}, 2),
-        ({"gpus_per_trial": 2}, 1),
+        ({"gpus_per_trial": 1}, 2),
         ({"gpus_per_trial": 0, "custom": {"fast": 1}}, 3),
         ({"gpus_per_trial": 0.5, "custom": {"fast": 2}}, 1),
         ({"gpus_per_trial": 0, "custom": {"fast": 0.5}}, 4),
@@ -102,7 +101,7 @@ def test_a_head_node_without_a_core_is_no_slot() -> None:
 
 CPUS, GPUS, FAST = range(7), range(3), (0, 0.5, 1, 2)
 """What a node may have."""
-CORES_EACH, GPUS_EACH, FAST_EACH = (1, 2), (0, 0.29, 1 / 3, 0.4, 0.5, 0.6, 1, 2), (0, 0.5, 1)
+CORES_EACH, GPUS_EACH, FAST_EACH = (1, 2), (0, 0.29, 1 / 3, 0.4, 0.5, 0.6, 1), (0, 0.5, 1)
 """What a trial may hold."""
 
 
@@ -215,6 +214,20 @@ def test_custom_resources_need_a_cluster_that_offers_them() -> None:
     require_custom(Resources(), address=None)
     with pytest.raises(SweepError, match=r"--resources='\{\"fast\": 2\}'"):
         require_custom(resources, address=None)
+
+
+@pytest.mark.parametrize("backend", ["inline", "ray"])
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_begun(
+    backend: str, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    path = write_yaml(tmp_path, tiny(resources={"gpus_per_trial": 1}))
+
+    for verb in (("run", path, "--runs", runs, "--backend", backend), ("plan", path, "--no-probe")):
+        result = cli(*verb)
+        assert result.exit_code == 2
+        assert "gpus_per_trial is 1, and no trial would find a GPU: CUDA_VISIBLE_DEVICES is empty" in result.stderr
+    assert not runs.exists()
 
 
 def test_the_slots_of_this_machine_leave_custom_resources_out() -> None:

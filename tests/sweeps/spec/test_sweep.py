@@ -177,7 +177,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         tiny(resources={"custom": {"fast": 1.5}}),
         ("1.5 fast", "a fraction below 1 or a whole number"),
     ),
-    "one and a half GPUs": (tiny(resources={"gpus_per_trial": 1.5}), ("1.5 GPUs", "a fraction below 1")),
+    "one and a half GPUs": (
+        tiny(resources={"gpus_per_trial": 1.5}),
+        ("one GPU, not on 1.5", "a fraction"),
+    ),
+    "two GPUs": (tiny(resources={"gpus_per_trial": 2}), ("one GPU, not on 2", "write 1")),
     "unknown placement": (tiny(resources={"placement": "wide"}), ("resources.placement", "'spread' or 'pack'")),
     "a ladder": (tiny(rungs=[]), ("is a ladder", "sweeps ladder")),
 }
