@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sweeps.errors import LeaderboardError
-from sweeps.formatting import short_names
+from sweeps.formatting import plural, short_names
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
 HEADINGS = {
@@ -22,6 +23,19 @@ HEADINGS = {
 
 _ALSO = {"acc": "val_accuracy", "accuracy": "val_accuracy", "sd": "val_std", "std": "val_std", "n": "replicates"}
 
+
+def status_text(row: Mapping[Any, Any]) -> str:
+    """Return how a row's run ended, and of a complete one that it, or so many of its runs, did not learn."""
+    import pandas as pd
+
+    count, runs, seed = (None if pd.isna(row[name]) else int(row[name]) for name in _OF_STATUS)
+    if not count:
+        return str(row["status"])
+    is_whole = seed is not None or count >= (runs or 1)
+    return "did not learn" if is_whole else f"{plural(count, 'run')} did not learn"
+
+
+_OF_STATUS = ("did_not_learn", "replicates", "seed")
 CLOSEST = 3
 """Names that an unknown one may stand for, as many as a person reads."""
 

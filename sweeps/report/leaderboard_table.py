@@ -18,7 +18,7 @@ from sweeps.formatting import (
     short_names,
     short_value,
 )
-from sweeps.report.columns import HEADINGS
+from sweeps.report.columns import HEADINGS, status_text
 from sweeps.report.show import name_of_run
 from sweeps.report.tables import columns_that_fit, print_columns, screen_width
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
@@ -76,13 +76,13 @@ def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
 def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return header to cells of what a run did; a column without a value in any row is left out."""
     # Without the configuration: a row of ten thousand takes longer to make than to print.
-    read = [name for name in (*COLUMNS, "replicate_of") if name in frame]
+    read = [name for name in (*COLUMNS, "replicate_of", "did_not_learn") if name in frame]
     rows: list[dict[Any, Any]] = frame[read].to_dict(orient="records")
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "rank": lambda row: _count(row["rank"]),
         # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
         "trial": _with_sweep if frame["sweep"].nunique() > 1 else _trial,
-        "status": lambda row: str(row["status"]),
+        "status": status_text,
         "metric_value": _metric_value,
         "val_accuracy": _accuracy,
         "val_std": lambda row: percent(_real(row["val_std"])),

@@ -15,6 +15,7 @@ from cifar_core.data import CLASS_NAMES
 from sweeps.errors import SweepError
 from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent, plural
 from sweeps.identity import trial_name
+from sweeps.report.columns import status_text
 
 if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
@@ -99,8 +100,8 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
     values.add_column(no_wrap=True)
     values.add_column(overflow="fold")
     for name, value in row.items():
-        if value is not None and value != "" and name != "log":
-            values.add_row(name, _text(name, value))
+        if value is not None and value != "" and name not in ("log", "did_not_learn"):
+            values.add_row(name, status_text(row) if name == "status" else _text(name, value))
     console.print(values)
     trained_on = _machine(reader.environment(row["run_id"]))
     if trained_on:

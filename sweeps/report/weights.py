@@ -78,12 +78,12 @@ def _best_of(recorded: pd.DataFrame, sweep: str) -> list[dict[str, Any]]:
     import pandas as pd
 
     best = rank_configurations(recorded).iloc[0].to_dict()
-    if not pd.isna(best["rank"]) and pd.isna(best["val_accuracy"]):
+    if not pd.isna(best["test_accuracy"]) and pd.isna(best["val_accuracy"]):
         raise SweepError(
             f"{sweep} is ordered by its test accuracy, and nothing is chosen by that: name one of its runs, such as "
             f"{name_of_run(best)}"
         )
-    if pd.isna(best["rank"]):
+    if pd.isna(best["rank"]) and best["status"] != Outcome.COMPLETE:
         raise SweepError(
             f"no run of {sweep} has a rank (yet): `sweeps leaderboard {sweep}` lists them, name one of them"
         )

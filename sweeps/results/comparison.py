@@ -60,6 +60,8 @@ class RungComparison:
     """Of the accuracy, as a share: over the seeds, or of one run over its images."""
     before: float | None
     """Accuracy of the parent under this budget."""
+    has_learned: bool
+    """Whether any run did: what did not is compared with nothing."""
     difference: float | None
     """To the parent, in points (100 × the difference of two shares); as its interval, which excludes 0 exactly where
     the difference is shown: it is of the level at which Holm's procedure decided, 95 % for a single comparison."""
@@ -114,7 +116,7 @@ def _finished(
     comparison: PairComparison,
     decided: tuple[float, float] | None,
 ) -> RungComparison:
-    runs, difference = rung.measured, comparison.difference
+    runs, difference = rung.shown, comparison.difference
     accuracies = tuple(run.accuracy for run in runs if run.accuracy is not None)
     images = runs[0].images if runs else None
     low, high, kind = _accuracy_interval(accuracies, images=images)
@@ -143,7 +145,8 @@ def _finished(
         ci_high=high,
         ci_kind=kind,
         standard_error=_standard_error(accuracies, images=images),
-        before=None if parent is None else _mean(run.accuracy for run in parent.measured),
+        before=None if parent is None or not rung.measured else _mean(run.accuracy for run in parent.measured),
+        has_learned=bool(rung.measured),
         difference=difference,
         difference_low=None if ends is None else ends[0],
         difference_high=None if ends is None else ends[1],
@@ -183,7 +186,7 @@ def by_protocol(comparisons: Iterable[RungComparison]) -> list[list[RungComparis
     """Return the measured rungs of each protocol, the highest mean first; the protocol of most rungs comes first."""
     groups: dict[tuple[Any, ...], list[RungComparison]] = {}
     for each in comparisons:
-        if each.accuracy is not None:
+        if each.has_learned:
             groups.setdefault(each.protocol, []).append(each)
     found = [sorted(group, key=lambda each: each.accuracy or 0.0, reverse=True) for group in groups.values()]
     return sorted(found, key=len, reverse=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cifar_core.results import CLASSES, has_learned
 from sweeps.trial_record import Outcome, TrialRecord
 
 LEAST_TRIALS = 6
@@ -98,14 +99,26 @@ def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> b
 
 
 def _curve(record: TrialRecord, metric: str, *, scale: float) -> list[float]:
-    """Return the metric after each epoch from the first, up to where it is no longer a number."""
+    """Return the metric after each epoch from the first, up to where it is no longer a number.
+
+    Where a network cannot be told from chance it has the value of a guess: what differs among such ones is noise.
+    """
+    of, _, kind = metric.rpartition("_")
+    images = record.config.data.validation_size if of == "val" else record.config.train_images()
+    guess = 1 / CLASSES if kind == "accuracy" else math.log(CLASSES)
     curve: list[float] = []
     for epoch in record.epochs:
-        value = getattr(epoch, metric)
+        value, accuracy = getattr(epoch, metric), getattr(epoch, f"{of}_accuracy")
         if value is None or not math.isfinite(value):
             break
-        curve.append(scale * float(value))
+        learned = accuracy is None or not 0 <= accuracy <= 1 or has_learned(accuracy, images=images)
+        curve.append(scale * (float(value) if learned else guess))
     return curve
+
+
+def is_guess(value: float, *, unit: str) -> bool:
+    """Return whether a value is that of networks that cannot be told from chance."""
+    return value == (100 / CLASSES if unit == "points" else math.log(CLASSES))
 
 
 def _stage(epoch: int | None, reached: dict[int, float], lost: set[int], *, maximize: bool) -> Stage | None:

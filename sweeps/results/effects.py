@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.formatting import is_accuracy
-from sweeps.results.effect_data import LEAST_TRIALS, Stage, schedule_acted, stages_of
+from sweeps.results.effect_data import LEAST_TRIALS, Stage, is_guess, schedule_acted, stages_of
 from sweeps.results.effect_estimate import Estimate, estimate
 from sweeps.results.effect_levels import Factor, factors_of
 from sweeps.results.effect_verdict import judge, method_in_words
@@ -157,7 +157,8 @@ def _problem(records: Sequence[TrialRecord], stages: Sequence[Stage], metric: st
     if not stages and any(record.outcome.is_final for record in records):
         return f"no trial has a {metric} to compare"
     if stages and len(stages[0].trials) >= LEAST_TRIALS:
-        return f"all trials have the same {metric}"
+        guessed = is_guess(float(stages[0].values[0]), unit="points" if is_accuracy(metric) else "nats")
+        return "no trial had learned by then" if guessed else f"all trials have the same {metric}"
     return None
 
 

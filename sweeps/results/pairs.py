@@ -34,6 +34,7 @@ RECIPE_SEEDS = 3
 """Common seeds that a statement about recipes takes at the least."""
 MODERATED_FROM = 8
 """Comparisons of a ladder from which it is known what spread is typical of them."""
+DID_NOT_LEARN = "did not learn: right no more often than chance, or one answer for all"
 _NO_SPREAD = 1e-9
 _SHOWN = f"shown at the {100 * ALPHA:.0f} % level"
 
@@ -97,7 +98,7 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
         return PairComparison(words=lambda _points, _shown: reason)
 
     if not rung.measured:
-        return refused(f"no result: {rung.status}")
+        return refused(DID_NOT_LEARN if rung.shown else f"no result: {rung.status}")
     if rung.parent is None:
         return refused("nothing is left out" if rung.name == WHOLE else "the ladder starts here")
     parent = rung.parent_among(recorded)
@@ -108,6 +109,8 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
         return refused(f"not compared: {parent.name} was measured on {parent.measured_on} images")
     if parent.split != rung.split:
         return refused(f"not compared: {parent.name} was measured on other validation images")
+    if not parent.measured and parent.shown:
+        return refused(f"not compared: {parent.name} did not learn")
     if not parent.measured:
         return refused(f"not compared: {parent.name} has no result ({parent.status})")
     if len({of.measured[0].images for of in (rung, parent)} - {None}) > 1:

@@ -68,10 +68,21 @@ class _Configuration:
         looked_at = {row["seed"] for row in self.runs if row["replicate_of"] is None}
         return [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in looked_at]
 
-    @property
+    @cached_property
     def seeds(self) -> list[Row]:
-        """The runs that its mean and its rank come from."""
-        return self.confirming or self.complete
+        """The runs that its mean and its rank come from: of those that count the ones that learned, where any did."""
+        counting = self.confirming or self.complete
+        return [row for row in counting if not row["did_not_learn"]] or counting
+
+    @property
+    def did_not_learn(self) -> int:
+        """Its complete runs that cannot be told from chance."""
+        return sum(row["did_not_learn"] or 0 for row in self.complete)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it has a result to compare: one that teaches nothing under some seed is compared with nothing."""
+        return bool(self.seeds) and not self.did_not_learn
 
     @property
     def search_accuracy(self) -> float | None:
@@ -118,7 +129,8 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     A configuration is ranked by the mean over its seeds of its search's metric (the validation accuracy where none is
     named) in their last epoch, counted from 1 within one evaluation protocol; the protocol with the largest budget
     comes first. Of equal ones the earlier trial stands first, as in `sweeps.study.best`. Only complete runs with a
-    finite value count. Configurations without one follow without a rank.
+    finite value count. Configurations without one follow without a rank, and so do those of which a run did not learn
+    (`did_not_learn` runs, see `has_learned`); their means are of the runs that did.
 
     A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its
     like: all that train on as many images under one budget stand in a protocol of their own, below the others, whatever
@@ -145,6 +157,7 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
             row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
+            row["did_not_learn"] = configuration.did_not_learn
             row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
     return _as_table(rows, like=frame)
@@ -186,22 +199,23 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
         row = configuration.shown
         protocol = (budgets[row["protocol"]], *configuration.compared_with)
         if configuration.seeds:
-            unconfirmed = not configuration.confirming
-            return 0, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
+            unconfirmed, did_not_learn = not configuration.confirming, not configuration.is_ranked
+            return did_not_learn, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
-        return 1, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
+        return 2, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
 
     ordered = sorted(groups.values(), key=place)
     places: dict[tuple[str, str], list[_Configuration]] = {}
     for configuration in ordered:
-        if configuration.seeds:
+        if configuration.is_ranked:
             ranked = places.setdefault(configuration.compared_with, [])
             ranked.append(configuration)
             configuration.rank = len(ranked)
     for ranked in places.values():
         _share_ranks([each for each in ranked if each.can_share])
-    return sorted(ordered, key=lambda each: (*place(each)[:3], each.rank) if each.seeds else place(each)[:1])
+    # A rank that is shared stands where the first of them stands; what has none stays where it is.
+    return sorted(ordered, key=lambda each: (*place(each)[:3], each.rank) if each.is_ranked else place(each)[:1])
 
 
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:

@@ -41,6 +41,8 @@ class RungRun:
     parameters_millions: float | None = None
     train_seconds: float | None = None
     images_per_second: float | None = None
+    did_not_learn: bool = False
+    """Whether its accuracy cannot be told from chance: such a run is compared with nothing."""
 
     @property
     def images(self) -> int | None:
@@ -74,8 +76,17 @@ class RungRuns:
 
     @property
     def measured(self) -> tuple[RungRun, ...]:
-        """The runs that have numbers, by seed."""
-        return tuple(sorted((r for r in self.runs if r.accuracy is not None), key=lambda run: run.seed))
+        """The runs that have numbers and learned, by seed."""
+        return tuple(run for run in self._with_numbers if not run.did_not_learn)
+
+    @property
+    def shown(self) -> tuple[RungRun, ...]:
+        """The runs whose numbers are shown: where none learned, these."""
+        return self.measured or self._with_numbers
+
+    @property
+    def _with_numbers(self) -> tuple[RungRun, ...]:
+        return tuple(sorted((run for run in self.runs if run.accuracy is not None), key=lambda run: run.seed))
 
     def is_alike(self, other: RungRuns) -> bool:
         """Return whether both can be of one budget: scaled alike, a step that changes epochs ends at other ones."""
@@ -226,6 +237,8 @@ def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> st
 
 
 def _state(run: RungRun, measured_on: MeasuredOn) -> str:
+    if run.did_not_learn:
+        return "did not learn"
     if run.status != Outcome.COMPLETE or run.accuracy is not None:
         return run.status
     return "complete but not tested" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
@@ -261,6 +274,7 @@ def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
         parameters_millions=row["parameters_millions"],
         train_seconds=row["train_seconds"],
         images_per_second=row["images_per_second"],
+        did_not_learn=bool(row["did_not_learn"]),
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import TEST_IMAGES, TrainingConfig
 from cifar_core.models.registry import is_import_path
-from sweeps.tracking.mapping import CONFIG, parse_param, recorded_protocol
+from cifar_core.results import as_confusion, has_learned
+from sweeps.identity import Protocol
+from sweeps.tracking.mapping import CONFIG, CONFUSION, VAL_CONFUSION, parse_param, recorded_protocol
 from sweeps.tracking.recorded_run import RecordedRun, Wanted
+from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +63,12 @@ LAST_COLUMNS = (
     "came_from",
     "measured_on",
     "replicate_of",
+    "did_not_learn",
     "error",
     "log",
 )
 
-WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place", "replicate_of")
+WHOLE_NUMBERS = ("rank", "trial", "replicates", "epochs", "seed", "place", "replicate_of", "did_not_learn")
 REAL_NUMBERS = (
     "val_accuracy",
     "val_std",
@@ -144,7 +149,20 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
         "protocol": tags.get("protocol", "") if protocol is None else str(protocol),
         "place": int(tags["place"]) if "place" in tags else None,
         "replicate_of": int(tags["replicate_of"]) if "replicate_of" in tags else None,
+        "did_not_learn": _did_not_learn(run, protocol),
     }
+
+
+def _did_not_learn(run: RecordedRun, protocol: Protocol | None) -> int | None:
+    """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one."""
+    is_tested = "test_accuracy" in run.metrics
+    accuracy = run.metrics.get("test_accuracy" if is_tested else "val_accuracy")
+    if accuracy is None or not 0 <= accuracy <= 1 or run.tags.get("outcome") != Outcome.COMPLETE:
+        return None
+    confusion = as_confusion(json.loads(run.tags.get(CONFUSION if is_tested else VAL_CONFUSION, "null")))
+    known = TEST_IMAGES if is_tested else 0 if protocol is None else protocol.validation_images
+    images = known if confusion is None else sum(map(sum, confusion))
+    return int(not has_learned(accuracy, images=images, confusion=confusion))
 
 
 def _path_in_file(name: str, params: Mapping[str, str]) -> str:
@@ -169,7 +187,7 @@ OF_A_ROW = Wanted(
     tags=frozenset(
         {
             *(*_TAG_COLUMNS, CONFIG, "trial", "outcome", "epochs_done", "seed", "protocol", "place"),
-            *("metric", "replicate_of"),
+            *("metric", "replicate_of", CONFUSION, VAL_CONFUSION),
         }
     ),
     metrics=frozenset({*_METRIC_COLUMNS, "epochs", "val_loss", "train_loss", "train_accuracy"}),

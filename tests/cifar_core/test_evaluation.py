@@ -10,7 +10,7 @@ from torch.nn import functional
 from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
 from cifar_core.data import LabelledImages, load_training_images
-from cifar_core.evaluation import evaluate, probabilities
+from cifar_core.evaluation import confusion, evaluate, probabilities
 
 
 def small_network() -> nn.Module:
@@ -32,6 +32,11 @@ def shifted(inputs_NCHW: Tensor, pixels: int) -> Tensor:
     whole = np.pad(inputs_NCHW.numpy(), [(0, 0), (0, 0), (1, 1), (1, 1)], mode="reflect")
     start = 1 + pixels
     return torch.from_numpy(whole[..., start : start + 32, start : start + 32].copy())
+
+
+def test_a_row_of_the_confusion_matrix_is_a_class_and_a_column_what_it_was_taken_for() -> None:
+    found = confusion(np.array([0, 0, 0, 1, 2]), np.array([1, 1, 0, 1, 0]), classes=3)
+    assert found == ((1, 2, 0), (0, 1, 0), (1, 0, 0))
 
 
 def test_logits_are_averaged_over_the_mirrored_and_the_shifted_views() -> None:

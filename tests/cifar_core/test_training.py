@@ -694,3 +694,12 @@ class TestCheckpoint:
 
         assert loaded.config == state.config
         assert loaded.history == state.history
+
+
+def test_a_row_of_the_validation_confusion_is_a_class(images: tuple[LabelledImages, LabelledImages]) -> None:
+    train_images, validation = images
+    *_, last = train(config(epochs=1), train_images, validation)
+    assert last.val_confusion is not None
+    counts = np.array(last.val_confusion)
+    assert counts.sum(axis=1).tolist() == np.bincount(validation.labels_N, minlength=10).tolist()
+    assert counts.sum(axis=0).tolist() != counts.sum(axis=1).tolist()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweeps.formatting import duration, metric_cell, metric_heading, number, percent, value_text
+from sweeps.report.columns import status_text
 from sweeps.report.page.content import Content, mark_of_row
 from sweeps.report.page.scale import plain
 from sweeps.report.page.text import safe, scroll_box
@@ -66,7 +67,7 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
     columns: dict[str, Callable[[Mapping[str, Any]], Cell]] = {
         "rank": _whole("rank"),
         "trial": lambda row: (_trial_button(row), float(row["trial"])),
-        "status": lambda row: (safe(row["status"]), str(row["status"])),
+        "status": lambda row: (safe(status_text(row)), status_text(row)),
         **_metric_column(content),
         "val acc %": _accuracy,
         "± sd": _percent("val_std"),

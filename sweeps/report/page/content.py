@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,6 +23,8 @@ MANY = 300
 FEW_VALUES = 6
 LEAST_APART = 0.1
 """Of an axis, between two values of a few whose names stand under it."""
+LEAST_POINTS, LEAST_NATS = 4.0, 0.1
+"""Of an accuracy and of a loss that an axis spans: less is hardly a difference."""
 SHARED = 2 / 3
 """Share of the trials that must have reached an epoch for it to be the one at which all are compared."""
 
@@ -123,6 +125,10 @@ class Content:
     def in_words(self, value: float) -> str:
         """Return what `value` gave, for a sentence."""
         return metric_text(self.metric, value / 100 if is_accuracy(self.metric) else value)
+
+    def axis(self, values: Iterable[float]) -> Scale:
+        """Return a scale of what `value` gives."""
+        return linear(values, least=LEAST_POINTS if is_accuracy(self.metric) else LEAST_NATS)
 
     def is_better(self, value: float, other: float) -> bool:
         return value > other if self.maximize else value < other

@@ -39,7 +39,7 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     epochs = [epoch for curve in curves.values() for epoch, _ in curve]
     chart = Chart(
         x=linear(epochs, whole=True),
-        y=linear(values),
+        y=content.axis(values),
         x_label="epoch",
         y_label=content.metric_label,
         height=300,

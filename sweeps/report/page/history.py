@@ -54,7 +54,7 @@ def _chart(
     says: str,
 ) -> str:
     values = {record.number: value for record in shown if (value := content.value(record)) is not None}
-    chart = Chart(x=x, y=linear(values.values()), x_label=label, y_label=content.metric_label)
+    chart = Chart(x=x, y=content.axis(values.values()), x_label=label, y_label=content.metric_label)
     best: list[tuple[float, float]] = []
     for record in sorted(shown, key=place):
         value = values[record.number]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweeps.formatting import truncated
 from sweeps.report.page.content import Content, Varied, mark_of
-from sweeps.report.page.scale import Scale, linear
+from sweeps.report.page.scale import Scale
 from sweeps.report.page.svg import figure, frame, legend, line, num, text
 from sweeps.report.page.text import safe
 from sweeps.trial_record import TrialRecord
@@ -25,7 +25,7 @@ def parallel_section(content: Content) -> str:
     parameters = content.varied[:SHOWN]
     if len(values) < 2 or not parameters:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
-    result = linear(values.values())
+    result = content.axis(values.values())
     order = sorted(values, key=lambda number: values[number], reverse=not content.maximize)
     band = {number: min(BANDS - 1, BANDS * place // len(order)) for place, number in enumerate(order)}
     records = {record.number: record for record in content.trials}

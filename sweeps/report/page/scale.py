@@ -26,7 +26,9 @@ class Scale:
         return 0.5 if high <= low else (value - low) / (high - low)
 
 
-def linear(values: Iterable[float], *, zero: bool = False, whole: bool = False, count: int = 5) -> Scale:
+def linear(
+    values: Iterable[float], *, zero: bool = False, whole: bool = False, count: int = 5, least: float = 0.0
+) -> Scale:
     """Return a linear scale that holds all values, with room around them.
 
     Args:
@@ -34,6 +36,7 @@ def linear(values: Iterable[float], *, zero: bool = False, whole: bool = False, 
         zero: begin at 0.
         whole: ticks at whole numbers only, and no room around.
         count: ticks, about.
+        least: it spans so much, so that a difference of no account does not look like one.
     """
     found = list(values) or [0.0, 1.0]
     low, high = min(found), max(found)
@@ -45,6 +48,10 @@ def linear(values: Iterable[float], *, zero: bool = False, whole: bool = False, 
     else:
         room = (0.03 if whole else 0.04) * (high - low)
         low, high = (low if zero else low - room), high + room
+    if (missing := least - (high - low)) > 0:
+        # Not below 0, where no value is.
+        low = min(low, max(low - missing / 2, 0.0))
+        high = low + least
     step = _step(high - low, count)
     if whole:
         step = max(1.0, step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from sweeps.report.page.content import Content, Varied, mark_of
-from sweeps.report.page.scale import linear, plain
+from sweeps.report.page.scale import plain
 from sweeps.report.page.surface import surfaces
 from sweeps.report.page.svg import SHAPES, Chart, figure, outcome_legend, shape
 from sweeps.report.page.text import safe
@@ -51,7 +51,12 @@ def _slice(content: Content, varied: Varied, values: dict[int, float]) -> str:
         return ""
     label = varied.name + (" (logarithmic)" if varied.is_numeric and varied.scale.log else "")
     chart = Chart(
-        x=varied.scale, y=linear(values.values()), x_label=label, y_label=content.metric_label, height=230, width=340
+        x=varied.scale,
+        y=content.axis(values.values()),
+        x_label=label,
+        y_label=content.metric_label,
+        height=230,
+        width=340,
     )
     groups: dict[float, list[float]] = {}
     is_crowded = _is_grouped(varied) and len(shown) > CROWDED

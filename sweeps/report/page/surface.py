@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
 from sweeps.formatting import plural, truncated
 from sweeps.report.page.content import Content, Varied, mark_of
-from sweeps.report.page.scale import Scale, categories, plain
+from sweeps.report.page.scale import categories, plain
 from sweeps.report.page.svg import Chart, figure, num, shape, text
 from sweeps.report.page.text import safe
 
@@ -48,7 +47,10 @@ def _contour(content: Content, across: Varied, up: Varied, values: Mapping[int, 
     if len(both) < LEAST:
         return ""
     points = [(across.scale.place(_at(across, n)), up.scale.place(_at(up, n)), values[n]) for n in both]
-    estimate, widths = _smooth(points)
+    widths = _bandwidths(points)
+    cells = [((x + 0.5) / COLUMNS, (y + 0.5) / ROWS) for y in range(ROWS) for x in range(COLUMNS)]
+    drawn = _smooth(points, widths, at=cells)
+    estimate = [drawn[row * COLUMNS : (row + 1) * COLUMNS] for row in range(ROWS)]
     seen = [value for row in estimate for value in row if value is not None]
     low, high = min(seen), max(seen)
     chart = Chart(x=across.scale, y=up.scale, x_label=_label(across), y_label=_label(up), grid=False, left=54)
@@ -66,13 +68,11 @@ def _contour(content: Content, across: Varied, up: Varied, values: Mapping[int, 
     for number in both:
         x, y = chart.at(_at(across, number), _at(up, number))
         chart.add(shape("dot", x, y, trial=mark_of(records[number]), tip=content.tip(records[number]), kind="on-map"))
-    best = max(seen) if content.maximize else min(seen)
-    spot = next((x, y) for y, row in enumerate(estimate) for x, value in enumerate(row) if value == best)
-    where = (
-        f"{across.name} {_value_at(across.scale, (spot[0] + 0.5) / COLUMNS):.3g} and {up.name} "
-        f"{_value_at(up.scale, (spot[1] + 0.5) / ROWS):.3g}"
-    )
-    says = f"The estimate is best near {where}, with {content.in_words(best)}."
+    # Of what was tried: between two values of a list there is none.
+    tried = dict(zip(both, _smooth(points, widths, at=[point[:2] for point in points]), strict=True))
+    best = (max if content.maximize else min)(tried, key=lambda number: tried[number] or 0.0)
+    where = f"{across.name} {across.text(best)} and {up.name} {up.text(best)}"
+    says = f"Of what was tried the estimate is best at {where}, with {content.in_words(tried[best] or 0.0)}."
     steps = [low + (high - low) * k / BANDS for k in range(BANDS + 1)]
     key = "".join(
         f'<li><span class="swatch b{band}"></span>{content.in_words(steps[band])}</li>' for band in range(BANDS)
@@ -88,28 +88,30 @@ def _contour(content: Content, across: Varied, up: Varied, values: Mapping[int, 
     )
 
 
-def _smooth(points: Sequence[tuple[float, float, float]]) -> tuple[list[list[float | None]], tuple[float, float]]:
-    """Return the weighted mean in the middle of each cell, rows upwards, and the two bandwidths as shares of the axes.
+def _bandwidths(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+    """Return the two bandwidths as shares of the axes. Source: Scott, Multivariate Density Estimation (1992)."""
+    import numpy as np
 
-    Source: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142; Scott, Multivariate Density
-    Estimation (1992), for the bandwidth.
+    spread = np.array(points)[:, :2].std(axis=0, ddof=1)
+    across, up = np.maximum(spread * len(points) ** (-1 / 6), 0.05)
+    return float(across), float(up)
+
+
+def _smooth(
+    points: Sequence[tuple[float, float, float]], widths: tuple[float, float], *, at: Sequence[tuple[float, float]]
+) -> list[float | None]:
+    """Return the weighted mean at each place; None where no trial is near.
+
+    Source: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142.
     """
     import numpy as np
 
     found = np.array(points)
-    spread = found[:, :2].std(axis=0, ddof=1)
-    widths = np.maximum(spread * len(found) ** (-1 / 6), 0.05)
-    xs, ys = (np.arange(COLUMNS) + 0.5) / COLUMNS, (np.arange(ROWS) + 0.5) / ROWS
-    dx = ((xs[:, None] - found[None, :, 0]) / widths[0]) ** 2
-    dy = ((ys[:, None] - found[None, :, 1]) / widths[1]) ** 2
-    squared = dy[:, None, :] + dx[None, :, :]
+    squared = (((np.array(at)[:, None, :] - found[None, :, :2]) / widths) ** 2).sum(axis=2)
     weights = np.exp(-squared / 2)
-    means = (weights * found[:, 2]).sum(axis=2) / np.maximum(weights.sum(axis=2), 1e-300)
-    is_near = squared.min(axis=2) <= REACH**2
-    rows = [
-        [float(v) if near else None for v, near in zip(*pair, strict=True)] for pair in zip(means, is_near, strict=True)
-    ]
-    return rows, (float(widths[0]), float(widths[1]))
+    means = (weights * found[:, 2]).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
+    is_near = squared.min(axis=1) <= REACH**2
+    return [float(mean) if near else None for mean, near in zip(means, is_near, strict=True)]
 
 
 def _stretches(row: Sequence[float | None], *, low: float, high: float) -> list[tuple[int, int, int]]:
@@ -194,12 +196,6 @@ def _at(varied: Varied, number: int) -> float:
 
 def _band(value: float, *, low: float, high: float) -> int:
     return 0 if high <= low else min(BANDS - 1, int(BANDS * (value - low) / (high - low)))
-
-
-def _value_at(scale: Scale, place: float) -> float:
-    if scale.log:
-        return scale.low * math.exp(place * math.log(scale.high / scale.low))
-    return scale.low + place * (scale.high - scale.low)
 
 
 def _label(varied: Varied) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.formatting import accuracy, duration, number, plural, points
 from sweeps.identity import Protocol
-from sweeps.report.page.content import Content, mark_of_row
+from sweeps.report.page.content import LEAST_POINTS, Content, mark_of_row
 from sweeps.report.page.scale import is_logarithmic, linear, logarithmic
 from sweeps.report.page.svg import Chart, figure, legend, steps
 from sweeps.report.page.text import safe
@@ -48,7 +48,7 @@ def tradeoff_section(content: Content) -> str:
             ("star", "simplest within one standard error of the best"),
         ]
     )
-    complete = sum(rung.accuracy is not None for rung in content.comparisons) or len(_ranked(content))
+    complete = sum(rung.has_learned for rung in content.comparisons) or len(_ranked(content))
     words = _words(found, simplest, others=complete - len(found))
     return f'<p>{safe(words)}</p>{keys}<div class="charts">{by_size}{by_time}</div>'
 
@@ -140,7 +140,7 @@ def _chart(
     log = is_logarithmic(costs)
     chart = Chart(
         x=logarithmic(costs) if log else linear(costs),
-        y=linear([100 * each.accuracy for each, _ in shown]),
+        y=linear([100 * each.accuracy for each, _ in shown], least=LEAST_POINTS),
         x_label=label + (" (logarithmic)" if log else ""),
         y_label="accuracy %",
         height=280,

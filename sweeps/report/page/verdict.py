@@ -26,6 +26,8 @@ def _search(content: Content) -> str:
     if content.rows is None:
         return _from_the_journal(content)
     ranked = [row for row in content.rows if row["rank"] is not None]
+    if not ranked and any(row["did_not_learn"] for row in content.rows):
+        return "No complete trial learned: each is right no more often than chance, or has one answer for all."
     if not ranked:
         return _from_the_journal(content)
     first = ranked[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from rich.text import Text
 from scipy.stats import ttest_ind
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
+from cifar_core.results import Confusion, EpochResult
 from sweeps.errors import LeaderboardError
 from sweeps.identity import Protocol
 from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
 from sweeps.report.columns import column_named
 from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
-from sweeps.tracking.frame import frame_of
+from sweeps.tracking.frame import frame_of, row_of
+from sweeps.tracking.mapping import params_of, tags_of
+from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -209,6 +212,23 @@ class TestRanks:
         assert frame["p_holm"][1] == pytest.approx(ttest_ind(best, middle, equal_var=False).pvalue)
         assert frame["p_holm"][2] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
         assert pd.isna(frame["p_holm"][0])
+
+    def test_what_did_not_learn_has_no_rank_and_is_marked(self) -> None:
+        rows = [row(0, 0.11, did_not_learn=1), row(1, 0.5, did_not_learn=0), row(2, 0.10, did_not_learn=1)]
+
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(1, 1), (0, None), (2, None)]
+        assert printed(frame).count("did not learn") == 2
+
+    def test_a_configuration_of_which_one_run_did_not_learn_has_no_rank(self) -> None:
+        mixed = replicates(0, 0.60, 0.62, 0.1)
+        mixed[2]["did_not_learn"] = 1
+        frame = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)))
+
+        assert ranks(frame) == [(1, 1), (0, None)]
+        assert frame["val_accuracy"][1] == pytest.approx(0.61)
+        assert "1 run did not learn" in printed(frame)
 
     def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
         rows = (
@@ -598,6 +618,33 @@ def printed(frame: pd.DataFrame, *, limit: int | None = None, **console: Any) ->
     output = io.StringIO()
     print_leaderboard(frame, Console(file=output, **console), limit=limit)
     return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "confusion", "did_not_learn"),
+    [
+        (0.105, None, 1),
+        (0.6, None, 0),
+        (0.6, tuple((200,) + (0,) * 9 for _ in range(10)), 1),
+        (0.13, tuple((30,) * 10 if k else (60,) * 10 for k in range(10)), 1),
+    ],
+)
+def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
+    accuracy: float, confusion: Confusion | None, did_not_learn: int
+) -> None:
+    record = _record(0, width=8, accuracy=accuracy)
+    record = replace(record, epochs=(*record.epochs[:-1], replace(record.epochs[-1], val_confusion=confusion)))
+    run = RecordedRun(
+        run_id="r",
+        name="r",
+        status="FINISHED",
+        start_ms=0,
+        end_ms=None,
+        tags=tags_of(record),
+        params=params_of(record.config.resolved()),
+        metrics={"val_accuracy": accuracy},
+    )
+    assert row_of(run)["did_not_learn"] == did_not_learn
 
 
 def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(

@@ -552,6 +552,43 @@ class TestBudgets:
         assert [each.p_holm for each in found] == pytest.approx([2 * (each.p_value or 0) for each in found])
 
 
+class TestDidNotLearn:
+    def test_a_rung_at_chance_is_marked_and_compared_with_nothing(self) -> None:
+        lost = [replace(run, did_not_learn=True) for run in seeds(100, 104, 101)]
+        ladder = [
+            rung("a", *seeds(600, 610, 605)),
+            rung("lost", *lost, parent="a"),
+            rung("next", *seeds(640, 652, 652), parent="lost"),
+            rung("lost too", *lost, parent="lost"),
+        ]
+        found = compare_rungs(ladder)
+        assert [each.verdict.partition(":")[0] for each in found[1:]] == [
+            "did not learn",
+            "not compared",
+            "did not learn",
+        ]
+        assert found[2].verdict == "not compared: lost did not learn"
+        assert [each.status for each in found] == ["complete", "3 did not learn", "complete", "3 did not learn"]
+        assert all((each.difference, each.p_value, each.test, each.before) == (None,) * 4 for each in found[1:])
+        assert found[1].accuracy == pytest.approx(0.10166, abs=1e-4)
+        assert [each.rung for each in by_protocol(found)[0]] == ["next", "a"]
+
+    def test_one_seed_that_did_not_learn_is_left_out_of_mean_and_difference(self) -> None:
+        after = [*seeds(640, 652, 652), replace(right(100, seed=3), did_not_learn=True)]
+        gain = step(seeds(600, 610, 605, 600), after)
+        assert gain.difference == pytest.approx(4.3)
+        assert gain.accuracy == pytest.approx(0.648)
+        assert (gain.seeds, gain.status) == (3, "3 complete, 1 did not learn")
+
+    def test_single_runs_are_not_compared_by_their_images_either(self) -> None:
+        assert step([right(600)], [replace(right(104), did_not_learn=True)]).p_value is None
+        assert step([replace(right(100), did_not_learn=True)], [right(104)]).p_value is None
+
+    def test_it_is_read_from_the_record(self) -> None:
+        (rung,) = read_rungs(FakeReader(row("a", accuracy=0.1, did_not_learn=1)), sweep="ladder")
+        assert (rung.status, rung.measured) == ("did not learn", ())
+
+
 class TestHighest:
     def test_the_highest_is_of_the_protocol_of_most_rungs(self) -> None:
         budget = Budget(epochs_scale=0.25)

@@ -198,6 +198,11 @@ class TestLadder:
         assert "is not known" not in text
         assert "whole" not in text
 
+    def test_a_tenth_of_a_point_does_not_fill_the_height(self) -> None:
+        section = tradeoff_section(ladder_content(rung("a", 0, 0.640), rung("b", 1, 0.641)))
+        ticks = {float(text) for text in re.findall(r"<text[^>]*>(6\d(?:\.\d+)?)</text>", section)}
+        assert max(ticks) - min(ticks) >= 3
+
     def test_below_three_seeds_no_step_is_called_a_gain_or_the_largest(self) -> None:
         content = ladder_content(rung("base", 0, 0.50, 0.51), rung("bn", 1, 0.507, 0.47, parent="base"))
         assert "no step could be tested yet" in verdict_of(content)[0]
@@ -380,6 +385,30 @@ class TestComparisons:
         assert "no room" in said
 
 
+class TestContour:
+    @pytest.mark.parametrize("maximize", [True, False])
+    def test_the_best_that_it_names_was_tried(self, maximize: bool) -> None:
+        # The highest estimate lies between 64 and 128, where there is no batch size.
+        sizes = (32, 64, 128, 256)
+        records = [
+            trial(
+                number,
+                accuracies=(0.3, 0.4, 0.5 + 0.01 * (sizes[number % 4] in (64, 128)) + 0.001 * number),
+                config={"data": {"batch_size": sizes[number % 4]}, "optimizer": {"lr": 0.01 * 1.3**number}},
+            )
+            for number in range(12)
+        ]
+        content = content_of(records, maximize=maximize)
+
+        section = slices_section(content)
+
+        (batch, lr) = re.findall(
+            r"estimate is best at (?:batch_size|lr) (\S+) and (?:batch_size|lr) (\S+), with", section
+        )[0]
+        tried = {value for varied in content.varied for value in map(varied.text, varied.values)}
+        assert {batch, lr} <= tried
+
+
 class TestScales:
     @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=20))
     def test_a_linear_scale_holds_its_values_and_its_ticks(self, values: list[float]) -> None:
@@ -388,6 +417,14 @@ class TestScales:
         assert all(-1e-6 <= scale.place(value) <= 1 + 1e-6 for value in values)
         assert all(-1e-6 <= scale.place(tick) <= 1 + 1e-6 for tick, _ in scale.ticks)
         assert len(scale.ticks) <= 12
+
+    @pytest.mark.parametrize("values", [[64.0, 64.1], [0.1, 0.2], [99.9, 100.0], [10.0, 90.0]])
+    def test_a_linear_scale_spans_its_least(self, values: list[float]) -> None:
+        scale = linear(values, least=4.0)
+
+        assert scale.high - scale.low >= 4.0 - 1e-9
+        assert scale.low >= 0
+        assert scale.low <= min(values) <= max(values) <= scale.high
 
     @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=20))
     def test_a_logarithmic_scale_holds_its_values_and_its_ticks(self, values: list[float]) -> None:
