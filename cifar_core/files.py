@@ -14,6 +14,9 @@ from typing import BinaryIO
 
 _log = logging.getLogger(__name__)
 
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What keeps one from writing where others may, or nobody."""
+
 MODE = 0o644
 """Of every file written here: what others may read. A temporary file is its owner's alone."""
 
@@ -154,6 +157,12 @@ def free_name(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists() or aside.is_symlink():
         number += 1
     return aside
+
+
+def can_be_made(path: Path) -> bool:
+    """Return whether something could be written there, with the folders on its way."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)) and (there == path or there.is_dir())
 
 
 def has_room(folder: Path, *, size: int = 1_000_000) -> bool:

@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +37,34 @@ def bypass_proxy_here() -> None:
         if "*" not in hosts:
             # Both names: what reads the one does not read the other.
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *_HERE]))
+
+
+def ensure_home() -> None:
+    """Give this process and its children a home folder where they have none (cron, `docker run -u 12345`).
+
+    One that is there and cannot be written stays, for credentials may lie in it; not the root, which is Docker's answer
+    for a user without one.
+    """
+    try:
+        home = Path.home()
+        if os.environ.get("HOME") != "" and home.is_dir() and (home != Path("/") or os.access(home, os.W_OK)):
+            return
+    except (RuntimeError, OSError):  # no HOME, and a user without an entry in the list of users
+        pass
+    folder = private_temporary_folder("home")
+    if folder is not None:
+        os.environ["HOME"] = str(folder)
+
+
+def private_temporary_folder(name: str) -> Path | None:
+    """Return this user's own folder for temporary files under a name; None where there cannot be one."""
+    folder = Path(tempfile.gettempdir()) / f"sweeps-{name}-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        is_own = folder.lstat().st_uid == os.getuid() and not folder.is_symlink() and folder.is_dir()
+    except OSError:
+        return None
+    return folder if is_own else None
 
 
 def allowed_cores() -> list[int]:

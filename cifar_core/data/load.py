@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -12,12 +14,21 @@ from cifar_core.data.progress import Reporter
 from cifar_core.data.sources import SOURCES, SourceName
 from cifar_core.data.store import FetchReport, Store
 from cifar_core.errors import closest
+from cifar_core.files import can_be_made
 
 
 def default_directory() -> Path:
-    """Return the folder of the data: `CIFAR10_DIR` if set, else `cifar10` in the user's cache folder."""
-    chosen = os.environ.get("CIFAR10_DIR")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cifar10", appauthor=False)
+    """Return the folder of the data: `CIFAR10_DIR` if set, else `cifar10` in the user's cache folder.
+
+    A user without a home folder, or with one that cannot be written, has it among the temporary files.
+    """
+    with contextlib.suppress(RuntimeError):  # nobody knows a home folder
+        if chosen := os.environ.get("CIFAR10_DIR"):
+            return Path(chosen).expanduser()
+        usual = platformdirs.user_cache_path("cifar10", appauthor=False)
+        if usual.is_dir() or can_be_made(usual):
+            return usual
+    return Path(tempfile.gettempdir()) / f"cifar10-{os.getuid()}"
 
 
 def load_cifar10(directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True) -> Cifar10:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cifar_core.errors import CifarError
+from cifar_core.files import READ_ONLY
 from sweeps.cli.compare import compare
 from sweeps.cli.completion import ASKED, answer_shell, completion
 from sweeps.cli.data import data
@@ -34,11 +35,15 @@ from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
 from sweeps.cli.schema import schema
 from sweeps.cli.terminal import prepare_streams
-from sweeps.errors import SweepError
-from sweeps.machine import bypass_proxy_here
+from sweeps.errors import SweepError, is_disk_full
+from sweeps.machine import bypass_proxy_here, ensure_home
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
+_OF_THE_MACHINE = (
+    *READ_ONLY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.ESTALE
+)  # fmt: skip
+"""What a disk or a folder refuses, and no fault of this program."""
 
 
 class Verbs(OrderedGroup):
@@ -55,9 +60,13 @@ class Verbs(OrderedGroup):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if is_disk_full(error):
+                said = f"the disk that is written to is full ({error.strerror}): make room"
+            elif error.errno in _OF_THE_MACHINE and error.filename is not None:
+                said = f"{error.filename} cannot be used ({error.strerror}): see whose it is, or name another place"
+            else:
                 raise
-            click.echo(f"error: the disk that is written to is full ({error.strerror}): make room", err=True)
+            click.echo(f"error: {said}", err=True)
             ctx.exit(WRONG_USAGE)
 
 
@@ -91,4 +100,5 @@ def main() -> None:
         sys.exit(answer_shell(sweeps))
     prepare_streams()
     bypass_proxy_here()
+    ensure_home()
     sys.exit(sweeps(prog_name="sweeps"))

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import filelock
 
+from cifar_core.files import can_be_made
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.driver_mark import DriverMark, mark_file
 from sweeps.execution.ray_processes import guard_of
-from sweeps.machine import bypass_proxy_here
+from sweeps.machine import bypass_proxy_here, ensure_home, private_temporary_folder
 
 _CONNECT_SECONDS = 5.0
 _SURELY_DEAD_SECONDS = 24 * 3600
@@ -54,6 +55,7 @@ def prepare_environment(*, address: str | None) -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     bypass_proxy_here()
+    ensure_home()
     if address is None:
         os.environ[_ON_LOOPBACK] = "0"
         if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not _token_is_given():
@@ -76,10 +78,16 @@ def _token_is_given() -> bool:
 def ensure_private_token() -> None:
     """Make the token file where there is none, and let nobody else read it: Ray itself leaves it readable by all.
 
+    Where the home folder cannot be written it is in one for temporary files, and Ray is told so.
+
     Raises:
         SweepError: it cannot be written.
     """
     path = token_file()
+    elsewhere = private_temporary_folder("token")
+    if elsewhere is not None and not path.exists() and not can_be_made(path):
+        path = elsewhere / path.name
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):

@@ -192,3 +192,39 @@ class TestGpus:
 
         cuda = torch.version.cuda
         assert machine._cuda_of_torch() == (None if cuda is None else int(cuda.partition(".")[0]))
+
+
+class TestHome:
+    @pytest.mark.parametrize("home", ["/nonexistent", "", None, "/"])
+    def test_a_user_without_one_has_one_of_their_own(
+        self, home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+        monkeypatch.setattr("os.access", lambda *_: False)
+        monkeypatch.setattr("pwd.getpwuid", _no_entry)
+        monkeypatch.setenv("HOME", home or "")
+        if home is None:
+            monkeypatch.delenv("HOME")
+
+        machine.ensure_home()
+
+        assert Path.home() == tmp_path / f"sweeps-home-{os.getuid()}"
+        assert stat.S_IMODE(Path.home().stat().st_mode) == 0o700
+
+    def test_one_that_cannot_be_written_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.access", lambda *_: False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+
+        machine.ensure_home()
+
+        assert Path.home() == tmp_path
+
+    def test_another_users_link_is_not_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+        (tmp_path / f"sweeps-home-{os.getuid()}").symlink_to("/")
+
+        assert machine.private_temporary_folder("home") is None
+
+
+def _no_entry(number: int) -> None:
+    raise KeyError(number)
