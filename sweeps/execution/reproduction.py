@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,7 @@ import filelock
 
 from cifar_core.config import TrainingConfig
 from cifar_core.data import load_training_images, split_train_validation, training_fingerprint
-from cifar_core.files import atomic_write
+from cifar_core.files import READ_ONLY, atomic_write, make_way
 from cifar_core.models import source_hash, source_of
 from cifar_core.results import EpochResult
 from cifar_core.seal import fault_of_seal
@@ -24,7 +25,7 @@ from sweeps.execution.job import Job, split_name
 from sweeps.git_state import git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment, local_gpus
-from sweeps.study import CHECKPOINT_FILE, require_same_code
+from sweeps.study import CHECKPOINT_FILE, require_same_code, store_error
 from sweeps.tracking import MlflowReader
 from sweeps.trial_record import ErrorClass, Outcome
 
@@ -124,9 +125,14 @@ def rerun(
         complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
         if not complete or (home.exists() and fault_of_seal(home) is None):
             return found
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(home) as file:
-            file.write((scratch / CHECKPOINT_FILE).read_bytes())
+        try:
+            make_way(home)
+            with atomic_write(home) as file:
+                file.write((scratch / CHECKPOINT_FILE).read_bytes())
+        except OSError as error:
+            if error.errno in READ_ONLY:
+                return found
+            raise store_error(home, error) from None
         return Rerun(**{**vars(found), "brought_weights": True})
 
 
@@ -147,7 +153,16 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
     # Under other software an interrupted one is no beginning of this one.
     software = hashlib.sha256(json.dumps(dict(now), sort_keys=True).encode("utf-8")).hexdigest()[:8]
     folder = runs.resolve() / SCRATCH / f"{key}-{software}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise store_error(folder, error) from None
+        # A record that is only looked at: nothing can be kept for another try.
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere)
+        return
+    make_way(folder / "rerun.lock")
     lock = filelock.FileLock(folder / "rerun.lock")
     try:
         lock.acquire(blocking=False)

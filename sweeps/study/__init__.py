@@ -12,6 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.study.best import Standings, best_first, by_value, configuration_of, final_value
     from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
+    from sweeps.study.files import store_error
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.kept_code import keep_code, require_same_code
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
@@ -80,6 +81,7 @@ __all__ = [
     "replicates_of",
     "require_same_code",
     "searched_of",
+    "store_error",
     "store_test",
     "sweep_names",
 ]
@@ -132,6 +134,7 @@ __getattr__, __dir__ = lazy_face(
         "replicates_of": "replicates",
         "require_same_code": "kept_code",
         "searched_of": "searched",
+        "store_error": "files",
         "store_test": "stored_trials",
         "sweep_names": "state",
     },
