@@ -499,6 +499,26 @@ class TestTheSweepsOwnRun:
         assert parent.data.metrics["trials_ended"] == 4
         assert parent.info.end_time == milliseconds(STARTED + 30)
 
+    def test_has_the_curve_of_the_ends_after_a_crash_too(self, runs: Path, sweep: str) -> None:
+        aim = Aim("val_accuracy", maximize=True)
+        # Of two slots the second trial was the faster one; the driver died before the record heard of it.
+        ends = [(0.16, 20), (0.28, 10), (0.5, 30)]
+        records = [
+            replace(
+                record_of(sweep, number, key=f"{number} of {sweep}", finished=STARTED + seconds),
+                epochs=(epoch_of(1, val_accuracy=accuracy),),
+            )
+            for number, (accuracy, seconds) in enumerate(ends)
+        ]
+        for known in (records[:2], records):
+            with Tracker(
+                runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim
+            ) as tracker:
+                tracker.reconcile(known)
+
+        (parent,) = found(runs, sweep, kind="sweep")
+        assert history(runs, parent.info.run_id, "best_val_accuracy") == [(1, 0.28), (2, 0.28), (3, 0.5)]
+
     def test_counts_a_trial_once_that_was_tried_again_under_another_number(self, runs: Path, sweep: str) -> None:
         key = f"first of {sweep}"
         failed = record_of(sweep, 0, key=key, outcome=Outcome.FAILED, finished=STARTED + 1)
