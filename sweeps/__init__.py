@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         retrain,
         run,
     )
+    from sweeps.cli import inspect_picture as inspect
     from sweeps.errors import SweepError
     from sweeps.execution import Interrupted
     from sweeps.planning import plan
@@ -43,6 +44,7 @@ __all__ = [
     "effects",
     "export_model",
     "finalize",
+    "inspect",
     "ladder",
     "leaderboard",
     "load_ladder",
@@ -68,6 +70,7 @@ __getattr__, __dir__ = lazy_face(
         "show": "verbs",
         "status": "verbs",
         "plan": "planning",
+        "inspect": "cli.inspect_call",
         "Interrupted": "execution",
         "Sweep": "sweep",
         "SweepError": "errors",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.terminal_picture import PROTOCOLS, Protocol, show_picture
 from sweeps.errors import SweepError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "inspect"
 """Under the runs folder: the pictures that nobody has given a place."""
@@ -47,7 +52,7 @@ def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return out(show(runs_option(command)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Picture:
     """A picture with what a page says beside it."""
 
@@ -63,6 +68,33 @@ class Picture:
     headings: tuple[str, ...] = ()
     rows: Sequence[Sequence[str]] = ()
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """What a page shows below the picture, as text."""
+        import pandas as pd
+
+        return pd.DataFrame([list(row) for row in self.rows], columns=list(self.headings))
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.alt}"
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+
+_collecting: ContextVar[tuple[list[Picture], bool] | None] = ContextVar("collecting", default=None)
+
+
+@contextmanager
+def collected(*, writes: bool) -> Iterator[list[Picture]]:
+    """Give the pictures that are delivered within the block; `writes`: to their files too."""
+    pictures: list[Picture] = []
+    token = _collecting.set((pictures, writes))
+    try:
+        yield pictures
+    finally:
+        _collecting.reset(token)
+
 
 def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["auto"], runs: Path) -> None:
     """Write a picture, show it where the terminal can, and say where the file is.
@@ -72,6 +104,12 @@ def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["aut
     """
     from cifar_core.files import atomic_write
     from sweeps.pictures import picture_page
+
+    collecting = _collecting.get()
+    if collecting is not None:
+        collecting[0].append(picture)
+        if not collecting[1]:
+            return
 
     path = runs / FOLDER / f"{file_name(picture.name)}.png" if out is None else out
     content = picture.png
@@ -91,7 +129,8 @@ def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["aut
         raise SweepError(
             f"{path} cannot be written ({error.strerror or error}): name another file with --out"
         ) from None
-    show_picture(picture.png, protocol=show, tiles=picture.tiles)
+    if collecting is None:
+        show_picture(picture.png, protocol=show, tiles=picture.tiles)
     click.echo(str(path))
 
 

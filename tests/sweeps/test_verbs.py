@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep_fakes import Cli, tiny, write_yaml
@@ -13,7 +14,7 @@ import sweeps
 from sweeps import verbs
 from sweeps.planning import SweepPlan
 
-FUNCTIONS = ("plan", "show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
+FUNCTIONS = ("inspect", "plan", "show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,9 @@ def test_each_function_is_documented_with_its_errors(name: str) -> None:
 
     assert "Raises:" in said
     assert name in ("leaderboard", "effects") or "Example:" in said
-    assert name in ("leaderboard", "effects", "report", "plan") or getattr(verbs, name) is getattr(sweeps, name)
+    assert name in ("leaderboard", "effects", "report", "plan", "inspect") or getattr(verbs, name) is getattr(
+        sweeps, name
+    )
 
 
 def test_a_sweep_is_planned_as_the_verb_prints_it(tmp_path: Path, cli: Cli) -> None:
@@ -156,3 +159,32 @@ def test_a_part_of_a_ladder_is_planned_and_a_ladders_option_is_refused_for_a_swe
     assert f"sweeps ladder {path} --final --rungs b --seeds 2" in said
     with pytest.raises(sweeps.SweepError, match="--seeds is of ladders"):
         sweeps.plan(write_yaml(tmp_path, tiny(), name="sweep.yaml"), seeds=2)
+
+
+def test_a_picture_of_inspect_is_returned_with_its_table_and_written_where_a_file_is_named(tmp_path: Path) -> None:
+    shown = sweeps.inspect("summary", "simple", set=["model.width=4"], runs=tmp_path / "runs")
+
+    assert shown is not None
+    assert shown._repr_png_().startswith(b"\x89PNG")
+    assert list(shown.table["layer"])[0] == "features.0"
+    assert repr(shown).startswith("The layers of simple")
+    assert not list(tmp_path.iterdir())
+
+    sweeps.inspect("summary", "simple", out=tmp_path / "page.html", runs=tmp_path / "runs")
+    assert (tmp_path / "page.html").read_bytes().lower().startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (["imges"], {}, "did you mean 'images'"),
+        (["images"], {"count": 99}, "99 is not in the range"),
+        (["images"], {"colour": 3}, "--colour"),
+        (["augment", "nothing"], {}, "no augmentation"),
+        (["images"], {"out": "a.txt"}, "neither with .png"),
+    ],
+    ids=["subject", "range", "option", "name", "file"],
+)
+def test_what_cannot_be_inspected_is_refused_in_words(names: list[str], options: dict[str, Any], said: str) -> None:
+    with pytest.raises(sweeps.SweepError, match=said):
+        sweeps.inspect(*names, **options)

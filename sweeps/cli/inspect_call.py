@@ -1,0 +1,69 @@
+"""`sweeps.inspect`: the pictures of `sweeps inspect` from Python, by the same commands and the same checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sweeps.cli.inspect import inspect as subjects
+from sweeps.cli.picture_output import Picture, collected
+from sweeps.commands import DEFAULT_RUNS
+from sweeps.errors import SweepError
+
+
+def inspect(
+    subject: str,
+    *names: str | int | Path,
+    out: str | Path | None = None,
+    runs: str | Path = DEFAULT_RUNS,
+    **options: Any,
+) -> Picture | None:
+    """Return a picture of the images, of an augmentation, of a network or of its mistakes; a notebook shows it.
+
+    Args:
+        subject: a verb of `sweeps inspect`: `images`, `augment`, `summary`, `activations` or `mistakes`.
+        names: what its command line names, in that order.
+        out: also write the picture to this file, a PNG or an HTML page.
+        runs: the runs folder.
+        options: those of the command line with `_` for `-`; a flag is True, one that may be repeated takes a list.
+
+    Returns:
+        The picture, with its PNG and its table; None where there is nothing to show, as of a run without mistakes.
+
+    Raises:
+        SweepError: there is no such subject, name or option, or a value that it does not take.
+
+    Example:
+        >>> sweeps.inspect("images", seed=1)
+        >>> sweeps.inspect("summary", "resnet", set=["model.width=16"]).table
+        >>> sweeps.inspect("activations", "quick", "cat.jpg")
+        >>> sweeps.inspect("mistakes", "quick", validation=True, count=12)
+    """
+    # Written only where a file is named; a command such as `summary` draws nothing unless one is.
+    place = "inspect.png" if out is None else str(out)
+    words = [subject, "--out", place, "--runs", str(runs), *_typed(options), "--", *map(str, names)]
+    with collected(writes=out is not None) as pictures:
+        try:
+            subjects.main(words, prog_name="sweeps.inspect", standalone_mode=False)
+        except click.ClickException as error:
+            raise SweepError(error.format_message()) from None
+        except SystemExit:  # the command line's exit code of a picture with a warning
+            pass
+    return pictures[-1] if pictures else None
+
+
+def _typed(options: dict[str, Any]) -> list[str]:
+    """Return options as they are typed; None and False leave one out."""
+    words: list[str] = []
+    for name, value in options.items():
+        option = f"--{name.strip('_').replace('_', '-')}"
+        if value is None or value is False:
+            continue
+        if value is True:
+            words.append(option)
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [f"{option}={each}"]
+    return words
