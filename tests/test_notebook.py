@@ -19,11 +19,14 @@ def test_every_block_of_the_page_runs_in_order(tmp_path: Path) -> None:
         [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
 
-    assert len(blocks) == 6
+    assert len(blocks) == 9
     assert done.returncode == 0, done.stderr
     *_, predicted, first, second = done.stdout.strip().splitlines()
     assert re.fullmatch(r"[a-z]+ \d+%", predicted)
     assert re.fullmatch(r"1 \d+\.\d% [\d,]+ images/s", first)
     assert second.startswith("2 ")
     assert "notebook-00" in done.stdout
+    assert "bayes search, at most 3 trials" in done.stdout, "the sweep shows its space"
+    assert "The best is trial" in done.stdout, "the result ends with its verdict"
     assert (tmp_path / "runs" / "mlflow.db").exists()
+    assert (tmp_path / "runs" / "reports" / "notebook.html").exists()
