@@ -53,14 +53,17 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
         sweep: its name.
         meant: of a ladder: what its file means by each rung; see `sweeps.results.read_rungs`.
     """
+    from sweeps.execution import stage, terminal_copy
     from sweeps.run_pictures import log_pictures
 
-    log_pictures(sweep, runs=runs)
     try:
-        from sweeps.report import write_report
-        from sweeps.tracking import MlflowReader
+        with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):
+            from sweeps.report import write_report
+            from sweeps.tracking import MlflowReader
 
-        click.echo(f"report: {write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)}")
+            log_pictures(sweep, runs=runs)
+            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)
+        click.echo(f"report: {path}")
     except Exception as error:  # whatever it is: the run itself is done and saved
         click.echo(
             f"the page could not be written ({error}); `{command_on('report', sweep, runs=runs)}` tries again", err=True
