@@ -106,6 +106,6 @@ def test_where_colours_are_wanted_there_is_not_yet_a_terminal(
 
     with terminal_copy() as console:
         assert not redraws(console)
-        console.print("[bold]a line")
+        console.print("a line", style="bold")
 
     assert capfd.readouterr().out == "a line\n"
