@@ -77,6 +77,8 @@ def _header(seen: Seen, width: int) -> list[str]:
     parts = [f"{seen.title}: {seen.done}{of} trials done"]
     if seen.measuring is not None:
         parts.append(str(seen.measuring))
+    elif not seen.running and seen.done != seen.target:
+        parts.append("starting trials")
     elif seen.slots is not None:
         parts.append(f"{min(len(seen.running), seen.slots)} of {seen.slots} slots busy")
     parts.append(duration(seen.elapsed) + ("" if seen.limit is None else f" of {duration(seen.limit)}"))

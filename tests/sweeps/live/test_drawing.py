@@ -89,6 +89,11 @@ def test_measuring_on_the_test_images_takes_the_place_of_idle_slots() -> None:
     assert "slots" not in header
 
 
+def test_before_the_first_trial_is_placed_it_says_that_trials_are_being_started() -> None:
+    assert lines(seen(running=0, ended=0))[0] == "quick: 0 of 20 trials done, starting trials, 3 min 12 s of 10 min,"
+    assert "20 of 20 trials done, 0 of 2 slots busy" in lines(seen(running=0, done=20))[0]
+
+
 @pytest.mark.parametrize("slots", [16, 64])
 def test_more_slots_than_lines_are_counted_and_the_last_ended_ones_stay_in_sight(slots: int) -> None:
     shown = lines(seen(running=slots, ended=30))
