@@ -74,3 +74,48 @@ def test_without_a_repository_or_without_git_nothing_is_said(tmp_path: Path, mon
     assert git_state(tmp_path) == GitState()
     monkeypatch.setenv("PATH", "")
     assert git_state(Path(__file__).parent) == GitState()
+
+
+def test_what_git_cannot_compare_is_said_and_the_commit_recorded(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (repository / ".gitattributes").write_text("*.bin filter=lfs diff=lfs\n", encoding="utf-8")
+    (repository / "data.bin").write_bytes(b"1")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "data")
+    git(repository, "config", "filter.lfs.clean", "there-is-no-git-lfs")
+    git(repository, "config", "filter.lfs.required", "true")
+    (repository / "data.bin").write_bytes(b"22")
+
+    state = git_state(repository)
+
+    assert state.commit == git(repository, "rev-parse", "HEAD")[:12]
+    assert state.name.endswith("-dirty")
+    assert "lfs" in state.diff
+    assert state.commit in caplog.text
+    assert "lfs" in caplog.text
+
+
+def test_a_diff_that_takes_too_long_is_too_large(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = repository / "slow.sh"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n", encoding="utf-8")
+    slow.chmod(0o755)
+    git(repository, "config", "filter.slow.clean", str(slow))
+    (repository / ".gitattributes").write_text("*.py filter=slow\n", encoding="utf-8")
+    (repository / "net.py").write_text("width = 9\n", encoding="utf-8")
+    monkeypatch.setattr(module, "GIT_SECONDS", 0.5)
+
+    state = git_state(repository)
+
+    assert state.commit
+    assert "too large" in state.diff
+    assert "too large" in caplog.text
+
+
+def test_a_repository_that_git_refuses_is_not_passed_over(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (repository / ".git" / "HEAD").write_text("nonsense\n", encoding="utf-8")
+
+    assert git_state(repository) == GitState()
+    assert "no commit is recorded" in caplog.text
