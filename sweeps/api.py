@@ -83,6 +83,7 @@ def run(
     """
     from sweeps.execution import Interrupted, RunOptions, plan_of_ladder, plan_of_sweep
     from sweeps.study import can_be_confirmed
+    from sweeps.tracking import is_given_up
 
     if isinstance(what, spec.Ladder):
         plan = plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
@@ -104,6 +105,8 @@ def run(
     summary = _carry_out(plan, options)
     if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
+    if is_given_up(options.runs):
+        return summary  # the same command confirms once the record answers
     if not any(map(can_be_confirmed, summary.records)):
         return summary
     limits = what.limits.less(summary.seconds)
@@ -126,10 +129,15 @@ def run(
 
 
 def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
-    """Run a plan. One that a signal ends raises: a cell that ended well would let `Run all` continue."""
+    """Run a plan over a record that is there: one that was lost or damaged is written anew first.
+
+    One that a signal ends raises: a cell that ended well would let `Run all` continue.
+    """
     from sweeps.execution import Interrupted
     from sweeps.execution import run as carry_out
+    from sweeps.upkeep import rebuild_record
 
+    rebuild_record(options.runs)
     summary = carry_out(plan, options)
     if summary.stopped_by == "signal":
         raise Interrupted(summary)
@@ -174,6 +182,7 @@ def replicate(
     """
     from sweeps.execution import RunOptions, plan_of_replicates
     from sweeps.study import SweepFolder
+    from sweeps.tracking import is_given_up
     from sweeps.winner import log_winner
 
     wanted = spec.Replicates(top=top, seeds=seeds)
@@ -187,7 +196,9 @@ def replicate(
         notify=notify,
     )
     summary = _carry_out(plan, options)
-    return summary if summary.stopped_by else replace(summary, model=log_winner(sweep, runs=Path(runs)))
+    if summary.stopped_by or is_given_up(options.runs):
+        return summary
+    return replace(summary, model=log_winner(sweep, runs=Path(runs)))
 
 
 def retrain(

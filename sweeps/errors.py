@@ -70,6 +70,10 @@ class RecordError(SweepError):
     """The record cannot be opened, written or read. The message names the store and what to do."""
 
 
+class DamagedRecordError(RecordError):
+    """The record's file is none any more: it is moved aside and written anew from the journals."""
+
+
 class LeaderboardError(SweepError):
     """A filter, a sort order or a limit of the leaderboard that cannot be used. Names the closest known columns."""
 

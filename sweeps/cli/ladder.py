@@ -124,7 +124,7 @@ def ladder(
     )
     # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
     later = [*part.words, "--runs", str(runs), *(["--address", address] if address else []), "--backend", backend]
-    with after_the_run("the ladder", command_line("ladder", file, overrides, later)):
+    with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
         meant = recipes_of(loaded, part.budget)
         show_ladder(runs, loaded.name, meant=meant, is_final=loaded.is_final)
         write_board(runs, summary)
@@ -227,7 +227,7 @@ def ablate(
         budget=budget,
     )
     later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
-    with after_the_run("the comparison", later):
+    with after_the_run("the comparison", later, runs=runs):
         show_ladder(runs, ladder.name)
         write_board(runs, summary)
     finish(summary, ladder.name, runs=runs)

@@ -137,6 +137,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     place = folder.place
     from sweeps.tensorboard import remove_curves
     from sweeps.tracking import delete_sweep
+    from sweeps.upkeep import keep_weights_of_others, own_runs, rewrite_board
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted", needs_room=False):
@@ -147,16 +148,19 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
                 + (f", all of it in {elsewhere} too?" if elsewhere else "?"),
                 abort=True,
             )
+        keep_weights_of_others(folder)
+        own = own_runs(folder)
         if not has_room(folder.path):
             # The record writes before it deletes. The journal goes last: the same command can be repeated.
             for part in (folder.checkpoints, folder.logs):
                 shutil.rmtree(part, ignore_errors=True)
-        deleted = delete_sweep(runs, sweep)
+        deleted = delete_sweep(runs, sweep, own)
         remove_curves(runs, sweep)
         delete_studies(folder)
         if place.storage is not None:
             SweepCheckpoints(folder).remove_all()
         _delete(folder.path)
+    rewrite_board(runs)
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
 

@@ -55,7 +55,10 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
     """
     from sweeps.execution import stage, terminal_copy
     from sweeps.run_pictures import log_pictures
+    from sweeps.tracking import is_given_up
 
+    if is_given_up(runs):
+        return
     try:
         with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):
             from sweeps.report import write_report

@@ -136,10 +136,12 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.report import print_leaderboard, query_leaderboard, report_path
-    from sweeps.tracking import MlflowReader
+    from sweeps.tracking import MlflowReader, is_given_up
 
+    if is_given_up(runs):
+        return  # which was said
     reader = MlflowReader(runs)
-    with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs)):
+    with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs), runs=runs):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
         write_board(runs, summary)
     if summary.has_changed or not report_path(runs, sweep).exists():
@@ -159,16 +161,22 @@ def write_board(runs: Path, summary: RunSummary) -> None:
 
 
 @contextlib.contextmanager
-def after_the_run(what: str, later: str) -> Iterator[None]:
+def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
     """Show what came out: a record or a disk that is away by then must not hide how the run went.
 
     Args:
         what: what is shown, in words.
         later: the command that shows it later.
+        runs: the runs folder.
     """
+    from sweeps.tracking import is_given_up
+
+    was_said = is_given_up(runs)
     try:
         yield
     except (RecordError, OSError) as error:
+        if was_said:
+            return
         click.echo(f"{what} cannot be shown or written now: {error}", err=True)
         click.echo(f"`{later}` does it later", err=True)
 
@@ -214,8 +222,6 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
             "more that is possible and was not tried yet; widen the space, or lower run_cap",
             err=True,
         )
-    if summary.unwritten:
-        click.echo(f"{summary.unwritten} trials are not in MLflow yet; they are written at the next start", err=True)
     if summary.stopped_by in ("disk full", "storage away", "code changed"):
         click.echo(f"error: {summary.details}", err=True)
         return 2

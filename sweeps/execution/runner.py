@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
@@ -35,7 +36,7 @@ from sweeps.notify import Notifier, parse_targets
 from sweeps.storage import Place, asked_place
 from sweeps.study import SweepFolder, make_pruner, open_replicates, open_study, require_same_code
 from sweeps.tensorboard import require_tensorboard
-from sweeps.tracking import Aim, CompleteResults, MlflowReader, Tracker
+from sweeps.tracking import OWNER, Aim, CompleteResults, MlflowReader, Tracker, note_owner
 
 
 def run(plan: RunPlan, options: RunOptions) -> RunSummary:
@@ -75,6 +76,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
+        owner = _owner_of(study)
+        note_owner(folder.runs, plan.name, owner)
         start = SweepStart(
             plan,
             options,
@@ -112,6 +115,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     files=_files(plan, git),
                     dataset=fingerprint,
                     command=plan.command,
+                    owner=owner,
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
@@ -148,6 +152,13 @@ def _open(
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)
     return study
+
+
+def _owner_of(study: optuna.Study) -> str:
+    """Return the id by which the study's runs are known in a record that other runs folders write too."""
+    if OWNER not in study.user_attrs:
+        study.set_user_attr(OWNER, uuid.uuid4().hex)
+    return str(study.user_attrs[OWNER])
 
 
 def _end_without_lease(console: Console, sweep: str) -> NoReturn:

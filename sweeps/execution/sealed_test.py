@@ -20,7 +20,7 @@ from sweeps.study import (
     require_same_code,
     store_test,
 )
-from sweeps.tracking import MlflowReader, Tracker
+from sweeps.tracking import OWNER, MlflowReader, Tracker
 from sweeps.trial_record import TrialRecord
 
 
@@ -75,7 +75,7 @@ def finalize(
             records |= {record.key: record for record in measured}
         # Also what an earlier call measured and could not write: killed in between, or the record was away.
         if not reader.holds(records.values(), study=study.study_name):
-            _record(folder, records, study=study.study_name)
+            _record(folder, records, study=study.study_name, owner=study.user_attrs.get(OWNER))
     done = [Finalized(records=tuple(records[record.key] for record in group)) for group in wanted]
     return done, len(untested)
 
@@ -105,7 +105,7 @@ def _measure(
     return measured
 
 
-def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str) -> None:
+def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str, owner: str | None) -> None:
     with Tracker(
         runs=folder.runs,
         sweep=folder.sweep,
@@ -114,5 +114,6 @@ def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str)
         # Neither commit nor versions of this process: it trains nothing.
         environment={},
         title=f"{folder.sweep} replicates",
+        owner=owner,
     ) as tracker:
         tracker.reconcile(records.values())

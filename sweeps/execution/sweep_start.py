@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import optuna
 from rich.console import Console
@@ -123,8 +123,8 @@ class SweepStart:
                 self._stopping.because("disk full", str(error))
             finally:
                 self._ledger.interrupt()
-        tracker.describe(describe_run(self._plan, self.records))
-        tracker.close("KILLED" if self._stopping.reason else "FINISHED")
+        status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
+        tracker.close(status, description=describe_run(self._plan, self.records))
         return self.summary(unwritten=tracker.unwritten)
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:

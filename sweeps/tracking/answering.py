@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from sweeps.errors import RecordError
 from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.recorded_run import open_store
-from sweeps.tracking.store import is_absent, is_server, redact, sqlite_file, store_uri
+from sweeps.tracking.sqlite_store import is_damaged, require_whole
+from sweeps.tracking.store import is_absent, is_own, is_server, redact, sqlite_file, store_uri
+from sweeps.tracking.waiting import patience_with
 
 ANSWER_SECONDS = 5.0
 
@@ -25,12 +27,31 @@ def record_fault(runs: Path) -> str | None:
     uri = store_uri(runs)
     if is_server(uri):
         return _server_fault(uri)
-    if sqlite_file(uri) is not None and not is_absent(uri):
+    path = sqlite_file(uri)
+    if path is not None and not is_absent(uri):
         try:
+            require_whole(path, thorough=True)
             open_store(runs)
         except RecordError as error:
             return str(error)
     return None
+
+
+def is_record_damaged(runs: Path) -> bool:
+    """Return whether the record in use is a file that is damaged, which can be written anew from the journals."""
+    uri = store_uri(runs)
+    path = sqlite_file(uri)
+    return path is not None and not is_absent(uri) and is_damaged(path)
+
+
+def is_lost(runs: Path) -> bool:
+    """Return whether the runs folder's own record is the one in use, and is not there."""
+    return is_own(runs) and is_absent(store_uri(runs))
+
+
+def is_given_up(runs: Path) -> bool:
+    """Return whether the record in use has not answered at the end of a run, which was said then."""
+    return patience_with(store_uri(runs)).has_ended
 
 
 def record_in_words(runs: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sweeps.identity import trial_name
@@ -18,6 +18,7 @@ from sweeps.tracking.mapping import (
     tags_of,
 )
 from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.trial_run import TrialRun, understand
 from sweeps.trial_record import Outcome, TrialRecord
 
 SAID_AT_CREATION = (CONFIG, "protocol")
@@ -36,6 +37,8 @@ class ChildRun:
     params: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
     """Names that were there when the run was found."""
+    is_misread: bool = False
+    """One of its tags was edited so that nobody can read it: all of them are written anew."""
     written: TrialRecord | None = None
     """The last record that this process wrote whole."""
 
@@ -50,6 +53,7 @@ class ChildRun:
             tags=dict(run.tags),
             params=set(run.params),
             metrics=set(run.metrics),
+            is_misread=not isinstance(run, TrialRun) and not isinstance(understand(run), TrialRun),
         )
 
     def holds(self, record: TrialRecord) -> bool:
@@ -117,7 +121,7 @@ class ChildRun:
         """Return the tags to set. A default, such as the driver's git_sha, never changes what is there."""
         wanted = {name: value for name, value in defaults.items() if name not in self.tags} | tags_of(record)
         changed = {name: value for name, value in wanted.items() if self.tags.get(name) != value}
-        return {name: value for name, value in changed.items() if name not in SAID_AT_CREATION}
+        return {name: value for name, value in changed.items() if self.is_misread or name not in SAID_AT_CREATION}
 
     def outdated_tags(self, record: TrialRecord) -> list[str]:
         """Return our tags that no longer hold, such as the error of a former attempt."""
@@ -130,6 +134,17 @@ def end_ms(record: TrialRecord) -> int:
     """Return when a trial that does not run ended, as MLflow writes a time."""
     last = record.epochs[-1].finished_at if record.epochs else record.started
     return milliseconds(last if record.finished is None else record.finished)
+
+
+def record_of(run: RecordedRun, records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the trial that a run with edited tags is of: known by its key, else by its name and when it began."""
+    records = list(records)
+    if by_key := [record for record in records if record.key == run.tags.get("key")]:
+        return by_key[0]
+    by_name = [record for record in records if run_name(record) == run.name]
+    by_start = [record for record in records if milliseconds(record.started) == run.start_ms]
+    both = [record for record in by_name if record in by_start]
+    return next((found[0] for found in (both, by_name, by_start) if len(found) == 1), None)
 
 
 def run_name(record: TrialRecord) -> str:

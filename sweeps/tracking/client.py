@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.mapping import MetricPoint
-from sweeps.tracking.store import record_error, redact
+from sweeps.tracking.store import is_server, record_error, redact
+from sweeps.tracking.waiting import patient_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +31,9 @@ def connect(uri: str) -> MlflowClient:
 
     # It prints a stack trace of every failed statement, which is raised and told once here.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=uri)
+    # As it warns of an error code that it does not know: what a proxy, or a login page, answers is told once, too.
+    logging.getLogger("mlflow.exceptions").setLevel(logging.ERROR)
+    return patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
 
 
 def _set_environment() -> None:
@@ -54,9 +57,16 @@ def store_errors(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError, LookupError) as error:
+        if not is_server(uri) and isinstance(error, LookupError):
+            raise  # of this project: no store answers so
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise record_error(uri, reason=lines[0].replace(uri, redact(uri))) from error
+        raise record_error(uri, reason=_short(lines[0].replace(uri, redact(uri)))) from error
+
+
+def _short(reason: str) -> str:
+    """Return a reason that fits a line or two: a server may answer with a page of HTML."""
+    return reason if len(reason) <= 300 else f"{reason[:300]}..."
 
 
 def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> Iterator[Run]:

@@ -26,7 +26,9 @@ class ClientStore:
         self._uri = uri
         self._client: MlflowClient | None = None
 
-    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
+    def runs(
+        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+    ) -> list[RecordedRun]:
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in tags.items())
         with self._reading() as client:
             experiment = client.get_experiment_by_name(experiment_name())

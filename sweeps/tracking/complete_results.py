@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
-from sweeps.tracking.mapping import NOT_FINITE, read_not_finite, recorded_config
+from sweeps.tracking.mapping import recorded_config
 from sweeps.tracking.reader import MlflowReader
-from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.trial_run import TrialRun
 from sweeps.trial_record import CompleteResult
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class CompleteResults:
     def __init__(self, reader: MlflowReader) -> None:
         """List nothing yet: a start with nothing to do asks for none of them."""
         self._reader = reader
-        self._runs: dict[str, RecordedRun] | None = None
+        self._runs: dict[str, TrialRun] | None = None
         self._is_away = False
 
-    def list_now(self) -> dict[str, RecordedRun]:
+    def list_now(self) -> dict[str, TrialRun]:
         """List them as they are now.
 
         Raises:
@@ -53,24 +53,24 @@ class CompleteResults:
             _log.warning("what is recorded cannot be taken over any more, and is trained again: %s", error)
             return None
 
-    def _read(self, run: RecordedRun) -> CompleteResult:
+    def _read(self, run: TrialRun) -> CompleteResult:
         run_id, metrics = run.run_id, run.metrics
         millions = metrics.get("parameters_millions")
         correct = self._reader.correctness(run_id) if "test_accuracy" in metrics else None
         test = None
         if correct is not None:
-            loss = metrics.get("test_loss", read_not_finite(run.tags.get(NOT_FINITE)).get(("test_loss", 0)))
+            loss = metrics.get("test_loss", run.not_finite.get(("test_loss", 0)))
             if loss is None:
                 raise ValueError("its test_loss is missing")
-            confusion = self._reader.confusion(run_id)
-            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct), confusion=confusion)
+            test = TestResult(loss=loss, correct=_packed(correct), count=len(correct), confusion=run.confusion)
         epochs = tuple(self._reader.curve(run_id))
         config = recorded_config(run.tags, run.params)
         if config is not None and len(epochs) != config.epochs:
             raise ValueError(f"{len(epochs)} of its {config.epochs} epochs can be read")
         return CompleteResult(
             run_id=run_id,
-            study=run.tags.get("study"),
+            # Of another runs folder's study of this name it is a result taken over, as any other's.
+            study=run.study if self._reader.is_ours(run) else None,
             epochs=epochs,
             parameters=None if millions is None else round(millions * 1e6),
             test=test,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sweeps.errors import RecordError
 from sweeps.tracking.sqlite_store import artifacts_now, holds_known_tables, opened
-from sweeps.tracking.store import is_absent, own_file
+from sweeps.tracking.store import is_absent, own_file, uri_of_file
 
 _OF_A_RUN = ("latest_metrics", "metrics", "params", "tags")
 """Tables whose rows go with their run; the database itself sees to the others."""
@@ -42,7 +42,7 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
         RecordError: the file cannot be read, or its tables are of another version of MLflow.
     """
     file = own_file(runs)
-    if is_absent(f"sqlite:///{file}"):
+    if is_absent(uri_of_file(file)):
         return None
     with opened(file) as database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
@@ -57,7 +57,7 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
         return None
     if not holds_known_tables(file):
         raise RecordError(
-            f"{file} is of another version of MLflow: `mlflow gc --backend-store-uri sqlite:///{file}` frees its "
+            f"{file} is of another version of MLflow: `mlflow gc --backend-store-uri {uri_of_file(file)}` frees its "
             "deleted runs"
         )
     places = [artifacts_now(file, uri=uri, location=location) for _, uri, location in [*found, *models]]

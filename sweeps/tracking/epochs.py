@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.results import EpochResult
-from sweeps.tracking.mapping import EPOCH_METRICS, NOT_FINITE
-from sweeps.tracking.recorded_run import EpochPoints, RecordedRun, Wanted
+from sweeps.tracking.mapping import EPOCH_METRICS
+from sweeps.tracking.recorded_run import EpochPoints, Wanted
+from sweeps.tracking.trial_run import TrialRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,16 +17,14 @@ if TYPE_CHECKING:
 EPOCH_COLUMNS = ("sweep", "rung", "trial", "replicate_of", "seed", "run_id", "epoch", *EPOCH_METRICS, "finished")
 """Of whom, which epoch, its metrics as MLflow calls them, and when it ended."""
 
-OF_AN_EPOCH = Wanted(
-    tags=frozenset({"sweep", "rung", "trial", "replicate_of", "seed", NOT_FINITE}), params=False, metrics=frozenset()
-)
+OF_AN_EPOCH = Wanted(tags=frozenset({"rung"}), params=False, metrics=frozenset())
 
 _OPTIONAL = ("val_loss", "val_accuracy")
 """Missing where a run has no validation images."""
 
 
 def epochs_table(
-    runs: Sequence[RecordedRun], points: Iterable[EpochPoints], *, curve: Callable[[RecordedRun], list[EpochResult]]
+    runs: Sequence[TrialRun], points: Iterable[EpochPoints], *, curve: Callable[[TrialRun], list[EpochResult]]
 ) -> pa.Table:
     """Return the epochs of runs, in the order of the runs: NULL where nothing was measured, NaN where that was NaN.
 
@@ -47,19 +46,10 @@ def epochs_table(
 
 
 def _rows(
-    run: RecordedRun, points: list[EpochPoints], curve: Callable[[RecordedRun], list[EpochResult]]
+    run: TrialRun, points: list[EpochPoints], curve: Callable[[TrialRun], list[EpochResult]]
 ) -> Iterator[tuple[Any, ...]]:
-    tags = run.tags
-    replicate_of = tags.get("replicate_of")
-    about = (
-        tags.get("sweep"),
-        tags.get("rung"),
-        int(tags["trial"]),
-        None if replicate_of is None else int(replicate_of),
-        int(tags["seed"]),
-        run.run_id,
-    )
-    if NOT_FINITE not in tags and _is_one_attempt(points):
+    about = (run.sweep, run.tags.get("rung"), run.trial, run.replicate_of, run.seed, run.run_id)
+    if not run.not_finite and _is_one_attempt(points):
         for point in points:
             yield *about, point.epoch, *point.values, point.timestamp_ms
         return

@@ -10,6 +10,7 @@ from sweeps.tracking.parent_run import log_files
 from sweeps.tracking.recorded_run import open_store
 from sweeps.tracking.sqlite_store import follow_a_move
 from sweeps.tracking.store import sqlite_file, store_uri
+from sweeps.tracking.trial_run import own_trials
 
 
 class RunFiles:
@@ -22,8 +23,7 @@ class RunFiles:
             RecordError: where the record cannot be read.
         """
         self._uri = store_uri(runs)
-        found = open_store(runs).runs({"sweep": sweep, "kind": "trial"})
-        self._runs = {run.tags["key"]: run for run in found}
+        self._runs = {run.key: run for run in own_trials(runs, open_store(runs), sweep=sweep)}
 
     def run_without(self, key: str, *, tag: str) -> str | None:
         """Return the id of the run of a trial that has no such tag; None where it has, or there is none."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TEST_IMAGES, TrainingConfig
 from cifar_core.models.registry import is_import_path
-from cifar_core.results import as_confusion, has_learned
+from cifar_core.results import has_learned
 from sweeps.identity import Protocol
-from sweeps.tracking.mapping import CONFIG, CONFUSION, VAL_CONFUSION, parse_param, recorded_protocol
-from sweeps.tracking.recorded_run import RecordedRun, Wanted
+from sweeps.tracking.mapping import CONFIG, parse_param, recorded_protocol
+from sweeps.tracking.recorded_run import Wanted
+from sweeps.tracking.trial_run import TrialRun
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -125,12 +125,11 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
     return list(blocks).index(block), fields.index(field) if field in fields else len(fields), name
 
 
-def row_of(run: RecordedRun) -> dict[str, Any]:
+def row_of(run: TrialRun) -> dict[str, Any]:
     """Return a trial's run as a row."""
     tags, metrics = run.tags, run.metrics
     params = {_path_in_file(name, run.params): parse_param(text) for name, text in run.params.items()}
     taken = {*COLUMNS, *LAST_COLUMNS}
-    done = tags.get("epochs_done", metrics.get("epochs"))
     started = datetime.fromtimestamp(run.start_ms / 1000, UTC)
     protocol = recorded_protocol(tags, run.params)
     # A ladder orders its rungs, it does not search.
@@ -140,26 +139,26 @@ def row_of(run: RecordedRun) -> dict[str, Any]:
         **{name: metrics.get(name) for name in _METRIC_COLUMNS},
         "metric": metric,
         "metric_value": None if metric is None else metrics.get(metric),
-        "trial": int(tags["trial"]),
+        "trial": run.trial,
         "run_id": run.run_id,
-        "status": tags.get("outcome"),
-        "epochs": None if done is None else int(done),
-        "seed": int(tags["seed"]),
+        "status": run.outcome.value,
+        "epochs": run.epochs,
+        "seed": run.seed,
         "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "protocol": tags.get("protocol", "") if protocol is None else str(protocol),
-        "place": int(tags["place"]) if "place" in tags else None,
-        "replicate_of": int(tags["replicate_of"]) if "replicate_of" in tags else None,
+        "place": run.place,
+        "replicate_of": run.replicate_of,
         "did_not_learn": _did_not_learn(run, protocol),
     }
 
 
-def _did_not_learn(run: RecordedRun, protocol: Protocol | None) -> int | None:
+def _did_not_learn(run: TrialRun, protocol: Protocol | None) -> int | None:
     """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one."""
     is_tested = "test_accuracy" in run.metrics
     accuracy = run.metrics.get("test_accuracy" if is_tested else "val_accuracy")
-    if accuracy is None or not 0 <= accuracy <= 1 or run.tags.get("outcome") != Outcome.COMPLETE:
+    if accuracy is None or not 0 <= accuracy <= 1 or run.outcome is not Outcome.COMPLETE:
         return None
-    confusion = as_confusion(json.loads(run.tags.get(CONFUSION if is_tested else VAL_CONFUSION, "null")))
+    confusion = run.confusion if is_tested else run.val_confusion
     known = TEST_IMAGES if is_tested else 0 if protocol is None else protocol.validation_images
     images = known if confusion is None else sum(map(sum, confusion))
     return int(not has_learned(accuracy, images=images, confusion=confusion))
@@ -184,12 +183,7 @@ _METRIC_COLUMNS = (
 )  # fmt: skip
 
 OF_A_ROW = Wanted(
-    tags=frozenset(
-        {
-            *(*_TAG_COLUMNS, CONFIG, "trial", "outcome", "epochs_done", "seed", "protocol", "place"),
-            *("metric", "replicate_of", CONFUSION, VAL_CONFUSION),
-        }
-    ),
+    tags=frozenset({*_TAG_COLUMNS, CONFIG, "protocol", "metric"}),
     metrics=frozenset({*_METRIC_COLUMNS, "epochs", "val_loss", "train_loss", "train_accuracy"}),
 )
 """What `row_of` reads of a run."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sweeps.tracking.client import connect
 from sweeps.tracking.parent_run import open_experiment
-from sweeps.tracking.schema import ensure_tables
-from sweeps.tracking.sqlite_store import follow_a_move
-from sweeps.tracking.store import sqlite_file
+from sweeps.tracking.schema import ensure_tables, set_damaged_aside
+from sweeps.tracking.sqlite_store import follow_a_move, is_damaged
+from sweeps.tracking.store import is_absent, record_error, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +35,24 @@ def open_to_write(uri: str, runs: Path) -> tuple[MlflowClient, str]:
             follow_a_move(path)
         client = connect(uri)
         return client, open_experiment(client, uri, runs)
+
+
+def set_damaged_record_aside(runs: Path) -> Path | None:
+    """Move the record in use aside where it is a damaged file, and return where it is now; None where it is not.
+
+    Raises:
+        RecordError: it cannot be looked at, or not moved.
+    """
+    uri = store_uri(runs)
+    path = sqlite_file(uri)
+    # Looked at first without the lock, which takes MLflow, whose import takes seconds.
+    if path is None or is_absent(uri) or not is_damaged(path):
+        return None
+    try:
+        with _alone(uri):
+            return set_damaged_aside(path)
+    except OSError as error:
+        raise record_error(uri, reason=str(error)) from error
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from sweeps.formatting import truncated
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import MAX_TAG
+from sweeps.tracking.ownership import OWNER
 from sweeps.tracking.store import experiment_name, is_server, quoted, redact
 from sweeps.tracking.sweep_progress import ENDED
 
@@ -43,18 +44,35 @@ class ParentRun:
     """Of how many trials it told the end when it was found."""
 
     @classmethod
-    def open(cls, client: MlflowClient, experiment_id: str, *, sweep: str, study: str, title: str) -> ParentRun:
-        """Return a study's own run, RUNNING from now on; it is created where there is none."""
+    def open(
+        cls, client: MlflowClient, experiment_id: str, *, sweep: str, study: str, title: str, owner: str | None = None
+    ) -> ParentRun:
+        """Return a study's own run, RUNNING from now on; it is created where there is none.
+
+        Args:
+            client: of the store.
+            experiment_id: of the experiment in use.
+            sweep: its name.
+            study: the study's.
+            title: what a new run is called.
+            owner: the study's id: the run of another study of this name is left alone.
+        """
         identity = {"kind": "sweep", "sweep": sweep, "study": study}
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
-        found = next(search_runs(client, experiment_id, where), None)
+        owners = (owner, None)  # its own before one of before there were owners
+        candidates = [run for run in search_runs(client, experiment_id, where) if run.data.tags.get(OWNER) in owners]
+        found = min(candidates, key=lambda run: owners.index(run.data.tags.get(OWNER)), default=None)
+        identity |= {} if owner is None else {OWNER: owner}
         if found is None:
             created = client.create_run(experiment_id, tags=identity, run_name=title)
             return cls(client=client, run_id=str(created.info.run_id), started_ms=created.info.start_time)
         client.update_run(found.info.run_id, status="RUNNING")
+        if owner is not None and OWNER not in found.data.tags:
+            client.set_tag(found.info.run_id, OWNER, owner)
         first = found.data.tags.get(DESCRIPTION, "").partition("\n\n")[0]
         winner = f"{first}\n\n" if first.startswith(WINNER) else ""
-        ended = int(found.data.metrics.get(ENDED, 0))
+        told = found.data.metrics.get(ENDED, 0.0)
+        ended = int(told) if 0 <= told < 1e9 else 0  # anything, where somebody has edited it
         started = found.info.start_time
         return cls(client=client, run_id=str(found.info.run_id), winner=winner, ended=ended, started_ms=started)
 

@@ -42,6 +42,7 @@ class LatestQueue(Generic[T]):
         self._given_up: set[int] = set()
         self._in_flight: dict[int, T] = {}
         self._failures = 0
+        self._last_failure = ""
         self._closing = False
         self._hurry = False
         self._changed = threading.Condition()
@@ -73,6 +74,12 @@ class LatestQueue(Generic[T]):
     def _is_idle(self) -> bool:
         return not self._pending and not self._in_flight
 
+    @property
+    def failure(self) -> str | None:
+        """Why something was kept at the end; None where all was written, or given up for good."""
+        with self._changed:
+            return None if self._is_idle() else self._last_failure or "it does not answer"
+
     def close(self, *, timeout: float) -> int:
         """Write what can be written within `timeout` seconds, end the thread; return how many were not."""
         self.flush(timeout=timeout)
@@ -94,6 +101,7 @@ class LatestQueue(Generic[T]):
                 _log.warning("%s: %s (kept, and tried again)", self._name, failure)
             is_away = True
             with self._changed:
+                self._last_failure = str(failure)
                 self._failures += 1
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._closing or self._hurry, timeout=pause)

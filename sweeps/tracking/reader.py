@@ -5,31 +5,29 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import Confusion, EpochResult, as_confusion
+from cifar_core.results import Confusion, EpochResult
 from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.epochs import OF_AN_EPOCH, epochs_table
 from sweeps.tracking.frame import OF_A_ROW, frame_of, row_of
 from sweeps.tracking.mapping import (
-    CONFUSION,
     CORRECT_FILE,
     EPOCH_METRICS,
     LOGGED_MODEL,
-    NOT_FINITE,
     TAGS,
-    VAL_CONFUSION,
-    read_not_finite,
     recorded_config,
 )
-from sweeps.tracking.recorded_run import RecordedRun, RunStore, open_store
+from sweeps.tracking.ownership import Ownership, OwnRuns
+from sweeps.tracking.recorded_run import ALL, RunStore, Wanted, open_store
+from sweeps.tracking.store import is_own
+from sweeps.tracking.trial_run import TrialRun, own_trials, read_trials, sorted_runs, understand
 from sweeps.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -86,15 +84,15 @@ class MlflowReader:
         return open_store(self._runs)
 
     def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        return frame_of(row_of(run) for run in self._store.runs(_trials_of(sweep), wanted=OF_A_ROW))
+        return frame_of(row_of(run) for run in self._trials(sweep=sweep, wanted=OF_A_ROW))
 
     def epochs(self, *, sweep: str | None = None) -> pa.Table:
-        runs = self._store.runs(_trials_of(sweep), wanted=OF_AN_EPOCH)
+        runs = self._trials(sweep=sweep, wanted=OF_AN_EPOCH)
         points = self._store.epochs([run.run_id for run in runs])
-        return epochs_table(runs, points, curve=lambda run: self.curve(run.run_id))
+        return epochs_table(runs, points, curve=self._curve)
 
     def configuration(self, run_id: str) -> TrainingConfig:
-        run = self._store.run(run_id)
+        run = self._run(run_id)
         config = recorded_config(run.tags, run.params)
         if config is None:
             raise RecordError(
@@ -103,20 +101,22 @@ class MlflowReader:
         return config
 
     def curve(self, run_id: str) -> list[EpochResult]:
-        run = self._store.run(run_id)
+        return self._curve(self._run(run_id))
+
+    def _curve(self, run: TrialRun) -> list[EpochResult]:
         fields: dict[int, dict[str, Any]] = {}
-        for point in sorted(self._store.history(run_id), key=lambda point: point.timestamp_ms):
+        for point in sorted(self._store.history(run.run_id), key=lambda point: point.timestamp_ms):
             if point.name not in EPOCH_METRICS:
                 continue
             # A later attempt at an epoch stands for it.
             values = fields.setdefault(point.step, {"finished_at": 0.0})
             values[EPOCH_METRICS[point.name]] = point.value
             values["finished_at"] = max(values["finished_at"], point.timestamp_ms / 1000)
-        for (name, step), value in read_not_finite(run.tags.get(NOT_FINITE)).items():
+        for (name, step), value in run.not_finite.items():
             if step in fields and name in EPOCH_METRICS:
                 fields[step].setdefault(EPOCH_METRICS[name], value)
         curve = _one_attempt(fields)
-        last = _confusion(run, VAL_CONFUSION)
+        last = run.val_confusion
         return curve if last is None else [*curve[:-1], *(replace(epoch, val_confusion=last) for epoch in curve[-1:])]
 
     def correctness(self, run_id: str) -> np.ndarray | None:
@@ -129,21 +129,22 @@ class MlflowReader:
         return correct
 
     def confusion(self, run_id: str, *, of: Literal["test", "validation"] = "test") -> Confusion | None:
-        return _confusion(self._store.run(run_id), CONFUSION if of == "test" else VAL_CONFUSION)
+        run = self._run(run_id)
+        return run.confusion if of == "test" else run.val_confusion
 
     def environment(self, run_id: str) -> dict[str, str]:
-        tags = self._store.run(run_id).tags
+        tags = self._run(run_id).tags
         return {name: value for name, value in tags.items() if name not in TAGS and not name.startswith("mlflow.")}
 
     def logged_model(self, run_id: str) -> str | None:
-        uri = self._store.run(run_id).tags.get(LOGGED_MODEL)
+        uri = self._run(run_id).tags.get(LOGGED_MODEL)
         # Somebody may have deleted it.
         return uri if uri is not None and self._store.has_model(uri.removeprefix("models:/")) else None
 
     def trials(self, *, sweep: str) -> list[RecordedTrial]:
-        """Return the trials of a sweep, of all its studies."""
-        found = self._store.runs({"kind": "trial", "sweep": sweep})
-        return [RecordedTrial(study=run.tags.get("study", ""), trial=int(run.tags["trial"])) for run in found]
+        """Return the trials of a sweep, of all its studies in this runs folder."""
+        ours = filter(self._ownership.is_ours, read_trials(self._store, sweep=sweep))
+        return [RecordedTrial(study=run.study, trial=run.trial) for run in ours]
 
     def file_of(self, sweep: str) -> str | None:
         """Return the file of a sweep as it was run last; None where the record holds none."""
@@ -154,29 +155,40 @@ class MlflowReader:
 
     def holds(self, records: Iterable[TrialRecord], *, study: str) -> bool:
         """Return whether the record holds these trials of a study whole, and no other that is not ended."""
-        parents = self._store.runs({"kind": "sweep", "study": study})
-        children = {run.tags["key"]: ChildRun.of(run) for run in self._store.runs({"kind": "trial", "study": study})}
-        if [run.status for run in parents] != ["FINISHED"]:
+        runs = [run for run in self._store.runs({"study": study}) if self._ownership.takes(run)]
+        trials, unreadable = sorted_runs(runs)
+        children = {run.key: ChildRun.of(run) for run in trials}
+        if unreadable or [run.status for run in runs if run.tags.get("kind") == "sweep"] != ["FINISHED"]:
             return False
         return all(record.key in children and children.pop(record.key).holds(record) for record in records) and not any(
             child.status == "RUNNING" for child in children.values()
         )
 
-    def complete_runs(self) -> dict[str, RecordedRun]:
+    def complete_runs(self) -> dict[str, TrialRun]:
         """Return the complete run of each key: the first that was trained, else the first that took its result over."""
-        found: dict[str, RecordedRun] = {}
-        runs = self._store.runs({"kind": "trial", "outcome": "complete"})
+        found: dict[str, TrialRun] = {}
+        runs, _ = sorted_runs(self._store.runs({"kind": "trial", "outcome": "complete"}))
         for run in sorted(runs, key=lambda run: ("reused_from" in run.tags, run.start_ms, run.run_id)):
-            found.setdefault(run.tags["key"], run)
+            found.setdefault(run.key, run)
         return found
 
+    def is_ours(self, run: TrialRun) -> bool:
+        """Return whether a run is of this runs folder."""
+        return self._ownership.is_ours(run)
 
-def _trials_of(sweep: str | None) -> dict[str, str]:
-    return {"kind": "trial"} | ({} if sweep is None else {"sweep": sweep})
+    def _trials(self, *, sweep: str | None, wanted: Wanted = ALL) -> list[TrialRun]:
+        return own_trials(self._runs, self._store, sweep=sweep, wanted=wanted)
 
+    @property
+    def _ownership(self) -> Ownership:
+        return Ownership(self._runs)  # each time anew: a start notes whose it is
 
-def _confusion(run: RecordedRun, tag: str) -> Confusion | None:
-    return as_confusion(json.loads(run.tags.get(tag, "null")))
+    def _run(self, run_id: str) -> TrialRun:
+        found = understand(self._store.run(run_id))
+        if isinstance(found, TrialRun):
+            return found
+        fault = f"run {run_id} is no trial" if found is None else str(found)
+        raise RecordError(f"{fault}; `sweeps doctor --fix` writes it anew from the journal")
 
 
 def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
@@ -192,13 +204,20 @@ def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
     return curve
 
 
-def delete_sweep(runs: Path, sweep: str) -> int:
-    """Mark all runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
+def delete_sweep(runs: Path, sweep: str, own: OwnRuns) -> int:
+    """Mark the runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
+
+    On a server another runs folder's sweep of this name stays.
+
+    Args:
+        runs: the runs folder.
+        sweep: its name.
+        own: what its journals know of them.
 
     Raises:
         RecordError: where the store cannot be reached or written.
     """
     store = open_store(runs)
-    found = store.runs({"sweep": sweep})
+    found = [run for run in store.runs({"sweep": sweep}) if is_own(runs) or own.has(run)]
     store.delete([run.run_id for run in found])
     return len(found)

@@ -57,8 +57,16 @@ class EpochPoints:
 class RunStore(Protocol):
     """Reads one store's runs, those of the experiment in use. Each method raises `RecordError` where it cannot."""
 
-    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
-        """Return every run that has all of these tags."""
+    def runs(
+        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+    ) -> list[RecordedRun]:
+        """Return every run that has all of these tags.
+
+        Args:
+            tags: name to value.
+            wanted: what is read of each run.
+            or_without: also every trial that lacks this tag, where the store can find it so.
+        """
         ...
 
     def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
@@ -101,13 +109,20 @@ def store_at(uri: str) -> RunStore:
     A SQLite file of the tables that are known here is read directly, in milliseconds; any other store through
     MLflow's client, whose import alone takes seconds.
     """
-    from sweeps.tracking.sqlite_store import NoStore, SqliteStore, holds_known_tables, is_begun
+    from sweeps.tracking.sqlite_store import NoStore, SqliteStore, holds_known_tables, is_begun, require_whole
 
     path = sqlite_file(uri)
-    if is_absent(uri) or (path is not None and not is_begun(path)):
+    if is_absent(uri):
         return NoStore(uri)
-    if path is not None and holds_known_tables(path):
-        return SqliteStore(path)
+    if path is not None:
+        require_whole(path)
+        if not is_begun(path):
+            return NoStore(uri)
+        if holds_known_tables(path):
+            return SqliteStore(path)
+        from sweeps.tracking.schema import require_known_version
+
+        require_known_version(path)
     from sweeps.tracking.client_store import ClientStore
 
     return ClientStore(uri)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.client import connect, store_errors
 from sweeps.tracking.mapping import STATUS_OF
+from sweeps.tracking.ownership import Ownership
 from sweeps.tracking.recorded_run import RecordedRun, open_store
 from sweeps.tracking.store import is_own, store_uri
 from sweeps.tracking.tracker import Tracker
+from sweeps.tracking.trial_run import UnreadableRun, sorted_runs
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -23,11 +25,25 @@ class RecordReview:
         Raises:
             RecordError: it cannot be read.
         """
-        store = open_store(runs)
         self.is_own = is_own(runs)
         """Whether only drivers of this runs folder write it."""
-        self._trials = store.runs({"kind": "trial"})
-        self._parents = store.runs({"kind": "sweep"})
+        ownership = Ownership(runs)
+        found = [run for run in open_store(runs).runs({}) if ownership.takes(run)]
+        self._trials, self._unreadable = sorted_runs(found)
+        self._parents = [run for run in found if run.tags.get("kind") == "sweep"]
+
+    def unreadable(self, *, sweep: str, studies: Collection[str] = ()) -> Sequence[UnreadableRun]:
+        """Return the runs of a sweep, or of its studies, that cannot be understood."""
+        return [
+            each
+            for each in self._unreadable
+            if each.run.tags.get("sweep") == sweep or each.run.tags.get("study") in studies
+        ]
+
+    @property
+    def all_unreadable(self) -> Sequence[UnreadableRun]:
+        """The runs of any sweep that cannot be understood."""
+        return self._unreadable
 
     @property
     def sweeps(self) -> set[str]:
@@ -37,17 +53,15 @@ class RecordReview:
     @property
     def complete_keys(self) -> set[str]:
         """The keys of the runs that came to their end."""
-        return {run.tags["key"] for run in self._trials if run.tags.get("outcome") == Outcome.COMPLETE}
+        return {run.key for run in self._trials if run.outcome is Outcome.COMPLETE}
 
     def unfinished_keys(self, *, sweep: str) -> set[str]:
         """Return the keys of a sweep's trials that it knows no end of."""
-        ends = {outcome.value for outcome in Outcome if outcome.is_final}
-        trials = (run for run in self._trials if run.tags.get("sweep") == sweep)
-        return {run.tags["key"] for run in trials if run.tags.get("outcome") not in ends}
+        return {run.key for run in self._trials if run.sweep == sweep and not run.outcome.is_final}
 
     def trials(self, *, sweep: str) -> int:
         """Return how many trials of a sweep it holds."""
-        return sum(run.tags.get("sweep") == sweep for run in self._trials)
+        return sum(run.sweep == sweep for run in self._trials)
 
     def open_runs(self, *, sweep: str) -> Sequence[RecordedRun]:
         """Return a sweep's runs that are not ended, its own runs among them."""
@@ -56,7 +70,7 @@ class RecordReview:
 
     def out_of_step(self, records: Iterable[TrialRecord], *, study: str) -> Sequence[TrialRecord]:
         """Return the trials of a study, none of which is being trained, that it lacks or says something else of."""
-        children = {run.tags["key"]: ChildRun.of(run) for run in self._trials if run.tags.get("study") == study}
+        children = {run.key: ChildRun.of(run) for run in self._trials if run.study == study}
         return [
             record for record in records if record.key not in children or not children[record.key].is_in_step(record)
         ]
@@ -77,7 +91,14 @@ class RecordReview:
 
 
 def bring_level(
-    runs: Path, records: Sequence[TrialRecord], *, sweep: str, study: str, title: str, review: RecordReview
+    runs: Path,
+    records: Sequence[TrialRecord],
+    *,
+    sweep: str,
+    study: str,
+    title: str,
+    review: RecordReview,
+    owner: str | None = None,
 ) -> None:
     """Write what the record lacks of a study that nobody runs, as the next start would, and end what it left open.
 
@@ -88,6 +109,7 @@ def bring_level(
         study: the study's.
         title: what the study's own run is called where there is none yet.
         review: what the record held before.
+        owner: the study's id; None of a study from before there was one.
 
     Raises:
         RecordError: it cannot be written.
@@ -96,7 +118,14 @@ def bring_level(
     # Neither commit nor versions of this process: it trains nothing.
     # What was the best of it, the next start tells, which knows by which metric.
     tracker = Tracker(
-        runs=runs, sweep=sweep, study=study, description=None, environment={}, title=title, tells_progress=False
+        runs=runs,
+        sweep=sweep,
+        study=study,
+        description=None,
+        environment={},
+        title=title,
+        tells_progress=False,
+        owner=owner,
     ).open()
     try:
         tracker.reconcile(records)

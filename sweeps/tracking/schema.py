@@ -10,11 +10,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sweeps.errors import RecordError
+from sweeps.errors import DamagedRecordError, RecordError
 from sweeps.tracking.client import connect
-from sweeps.tracking.store import is_absent, sqlite_file
+from sweeps.tracking.sqlite_store import KNOWN_TABLES, opened, require_whole
+from sweeps.tracking.store import is_absent, sqlite_file, uri_of_file
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +37,15 @@ def ensure_tables(uri: str) -> None:
         with _new_store(path) as fresh:
             fresh.replace(path)
         return
+    try:
+        require_whole(path)
+    except DamagedRecordError as error:
+        _set_aside(path, error)
+        with _new_store(path) as fresh:
+            fresh.replace(path)
+        return
     if _holds_runs(path):
+        require_known_version(path)
         return
     # A driver of version 0.2.0 or before may have died while MLflow made the tables.
     with _new_store(path) as fresh:
@@ -46,6 +57,28 @@ def ensure_tables(uri: str) -> None:
     _log.warning("%s had only some of its tables and no run in them: it is made anew, the old file is %s", path, aside)
 
 
+def set_damaged_aside(path: Path) -> Path | None:
+    """Move a record that is damaged aside, and return where it is now; None where it is whole by now.
+
+    To be called by one process at a time.
+    """
+    try:
+        require_whole(path, thorough=True)
+    except DamagedRecordError as error:
+        return _set_aside(path, error)
+    return None
+
+
+def _set_aside(path: Path, error: DamagedRecordError) -> Path:
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now():%Y%m%d-%H%M%S}")
+    path.replace(aside)
+    for end in ("-journal", "-wal", "-shm"):  # of the old file: in a new one SQLite would play them back
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
+    _log.warning("%s; the damaged one is kept as %s", str(error).partition(":")[0], aside)
+    return aside
+
+
 @contextlib.contextmanager
 def _new_store(path: Path) -> Iterator[Path]:
     """Give a whole, empty store in a file beside another, which goes unless it is moved away."""
@@ -53,11 +86,50 @@ def _new_store(path: Path) -> Iterator[Path]:
     for left_over in path.parent.glob(f"{path.name}.new-*"):
         left_over.unlink(missing_ok=True)
     try:
-        connect(f"sqlite:///{fresh}").search_experiments(max_results=1)
+        connect(uri_of_file(fresh)).search_experiments(max_results=1)
         yield fresh
     finally:
         for left in (fresh, *path.parent.glob(f"{fresh.name}-*")):
             left.unlink(missing_ok=True)
+
+
+def require_known_version(path: Path) -> None:
+    """Refuse the tables of a newer MLflow, which this one cannot read.
+
+    Raises:
+        RecordError: names the version to install, where the record says it.
+    """
+    revision = _version(path)
+    if revision is None or revision in KNOWN_TABLES:
+        return
+    import mlflow
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db import utils
+
+    configuration: Any = utils._get_alembic_config  # which has no types
+    try:
+        ScriptDirectory.from_config(configuration(uri_of_file(path))).get_revision(str(revision))
+    except CommandError:
+        written_by = _newest_version_in(path)
+        wanted = "--upgrade mlflow" if written_by is None else f"mlflow=={written_by}"
+        raise RecordError(
+            f"{path} was last written by a newer MLflow than the {mlflow.__version__} that is installed (its tables "
+            f"have revision {revision}): `pip install {wanted}`"
+        ) from None
+
+
+def _newest_version_in(path: Path) -> str | None:
+    """Return the newest version of MLflow that a run says it was recorded with, where it is newer than this one."""
+    import mlflow
+    from packaging.version import InvalidVersion, Version
+
+    newest = Version(mlflow.__version__)
+    with opened(path) as database:
+        for (text,) in database.execute("SELECT DISTINCT value FROM tags WHERE key = 'mlflow'"):
+            with contextlib.suppress(InvalidVersion, TypeError):
+                newest = max(newest, Version(text))
+    return None if newest == Version(mlflow.__version__) else str(newest)
 
 
 def _holds_runs(path: Path) -> bool:
@@ -70,13 +142,11 @@ def _version(path: Path) -> object:
 
 
 def _ask(path: Path, query: str) -> object:
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
+    with opened(path) as database:
+        try:
             row = database.execute(query).fetchone()
-            return None if row is None else row[0]
-    except sqlite3.DatabaseError as error:
-        if "no such table" in str(error):
-            return None
-        raise RecordError(
-            f"{path} cannot be read ({error}): if it is no MLflow database, move it away or set MLFLOW_TRACKING_URI"
-        ) from error
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return None
+            raise
+        return None if row is None else row[0]

@@ -6,6 +6,7 @@ Only of the version of its tables that is known here; `open_store` takes MLflow'
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from sweeps.errors import RecordError
+from sweeps.errors import DamagedRecordError, RecordError
 from sweeps.tracking.mapping import EPOCH_METRICS, MetricPoint
 from sweeps.tracking.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
 from sweeps.tracking.store import experiment_name, redact
@@ -23,11 +24,17 @@ from sweeps.tracking.store import experiment_name, redact
 KNOWN_TABLES = frozenset({"dc11669786a5"})
 """Revisions of MLflow's tables that this module was tried on: those of MLflow 3.17."""
 
+_TABLES = frozenset({"experiments", "runs", "tags", "params", "metrics", "latest_metrics"})
+"""Without which nothing can be read."""
+
 _WAIT_SECONDS = 20.0
 """For a driver that writes just now: MLflow's transactions are short."""
 
 _MODEL_READY = 2
 """The status of a logged model that is whole."""
+
+_NUMBERS = "typeof(value) IN ('real', 'integer') AND typeof(step) = 'integer' AND typeof(timestamp) = 'integer'"
+"""Of a row that is none an epoch lacks a value, as of one that a crash left half written."""
 
 _MANY_RUNS = 1000
 """From here on most of a record is read."""
@@ -39,7 +46,9 @@ class NoStore:
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
-    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
+    def runs(
+        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+    ) -> list[RecordedRun]:
         return []
 
     def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
@@ -70,9 +79,17 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def runs(self, tags: Mapping[str, str], *, wanted: Wanted = ALL) -> list[RecordedRun]:
-        having = "".join(" AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)" for _ in tags)
+    def runs(
+        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+    ) -> list[RecordedRun]:
+        each = ["run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)" for _ in tags]
+        having = " AND ".join(each) or "TRUE"
         arguments = [text for tag in tags.items() for text in tag]
+        if or_without is not None:
+            having += """ OR run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'config_id')
+                AND run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = ?)"""
+            arguments.append(or_without)
+        having = f" AND ({having})"
         with opened(self._path) as database:
             return _runs(database, having, arguments, wanted=wanted)
 
@@ -81,7 +98,8 @@ class SqliteStore:
         keys = ", ".join("?" * len(EPOCH_METRICS))
         query = f"""
             SELECT run_uuid, step, max(timestamp), count(*) = count(DISTINCT key), {values} FROM metrics
-            WHERE step > 0 AND NOT is_nan AND key IN ({keys}) AND run_uuid IN (SELECT value FROM json_each(?))
+            WHERE step > 0 AND NOT is_nan AND {_NUMBERS} AND key IN ({keys})
+            AND run_uuid IN (SELECT value FROM json_each(?))
             GROUP BY run_uuid, step ORDER BY run_uuid, step
         """
         with opened(self._path) as database:
@@ -99,7 +117,10 @@ class SqliteStore:
         return found[0]
 
     def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
-        query = "SELECT key, value, step, timestamp FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY timestamp"
+        query = f"""
+            SELECT key, value, step, timestamp FROM metrics
+            WHERE run_uuid = ? AND NOT is_nan AND {_NUMBERS} ORDER BY timestamp
+        """
         with opened(self._path) as database:
             return [
                 MetricPoint(name=name, value=value, step=step, timestamp_ms=timestamp)
@@ -169,12 +190,69 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(
             sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         ) as database:
+            # A tag that is no text any more is one that cannot be understood, not the end of a command.
+            database.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
             database.execute("BEGIN")
             yield database
     except sqlite3.DatabaseError as error:
-        raise RecordError(
-            f"{path} cannot be read ({error}): if it is no MLflow database, move it away or set MLFLOW_TRACKING_URI"
-        ) from error
+        raise _read_error(path, error) from error
+
+
+def _read_error(path: Path, error: sqlite3.DatabaseError) -> RecordError:
+    code = getattr(error, "sqlite_errorcode", None)
+    is_broken = code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if is_broken or "no such table" in str(error) or "no such column" in str(error):
+        return damaged(path, reason=str(error))
+    if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return RecordError(f"{path} is being written by another process for {_WAIT_SECONDS:g} s and more: try again")
+    return RecordError(f"{path} cannot be read ({error}): check that it may be read and written, and the disk's room")
+
+
+def damaged(path: Path, *, reason: str) -> DamagedRecordError:
+    """Return the error for a file that holds no record any more, with what to do."""
+    return DamagedRecordError(
+        f"{path} is damaged ({reason}): `sweeps doctor --fix`, and the next `sweeps run`, move it aside and write the "
+        "record anew from the journals"
+    )
+
+
+def require_whole(path: Path, *, thorough: bool = False) -> None:
+    """Refuse what is at a record's place and is no whole database.
+
+    Args:
+        path: something is there.
+        thorough: read every page of it.
+
+    Raises:
+        DamagedRecordError: it is none.
+        RecordError: it cannot be read now.
+    """
+    if not path.is_file():
+        raise damaged(path, reason="it is no file")
+    if not path.stat().st_size:
+        raise damaged(path, reason="it is empty, 0 bytes")
+    with opened(path) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        # MLflow's own tables may be half made just now; where runs could be, all that belongs to them is.
+        if missing := _TABLES - tables if "alembic_version" in tables and _version_in(database) else None:
+            raise damaged(path, reason=f"it has no table {', '.join(sorted(missing))}")
+        if thorough and (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise damaged(path, reason=found)
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether what is at a record's place is surely no whole database."""
+    try:
+        require_whole(path, thorough=True)
+    except DamagedRecordError:
+        return True
+    except RecordError:  # it is being written, or may not be read: nothing is known
+        return False
+    return False
+
+
+def _version_in(database: sqlite3.Connection) -> object:
+    return database.execute("SELECT version_num FROM alembic_version").fetchone()
 
 
 def is_begun(path: Path) -> bool:

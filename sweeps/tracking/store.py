@@ -3,16 +3,64 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from sweeps.errors import RecordError
 
 EXPERIMENT = "cifar10"
 
+_SERVERS = ("http", "https")
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_ADVICE = (
+    "set it to a server (http://HOST:5000), to a file (sqlite:///FOLDER/mlflow.db) or to a database "
+    "(postgresql://...), or unset it to record in the runs folder"
+)
+
 
 def store_uri(runs: Path) -> str:
-    """Return where the record is: `MLFLOW_TRACKING_URI`, or the SQLite file in the runs folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own_file(runs)}"
+    """Return where the record is: `MLFLOW_TRACKING_URI`, or the SQLite file in the runs folder.
+
+    Raises:
+        RecordError: the variable holds no address of a store.
+    """
+    said = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not said:
+        return uri_of_file(own_file(runs))
+    if fault := _address_fault(said):
+        raise RecordError(f"MLFLOW_TRACKING_URI is {redact(said)!r}: {fault}; {_ADVICE}")
+    scheme, separator, rest = said.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
+def uri_of_file(path: Path) -> str:
+    """Return the address of a SQLite store. In an address a question mark ends the path, and `%20` is a blank."""
+    return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
+
+
+def _address_fault(uri: str) -> str | None:
+    """Return why an address names no store, None where it may be one."""
+    scheme, separator, rest = uri.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    if not separator and kind.startswith("sqlite:"):
+        return "the address of a SQLite file has three slashes, sqlite:///mlflow.db"
+    if kind == "file" or (not separator and not kind.startswith("databricks")):
+        return "MLflow keeps no record in a folder any more"
+    if kind in _SERVERS:
+        try:
+            return None if urlsplit(uri).hostname and urlsplit(uri).port != 0 else "it names no host"
+        except ValueError as error:
+            return f"it is no web address ({error})"
+    if kind == "sqlite":
+        path = sqlite_file(uri)
+        if path is None:
+            return "it names no file" if rest in ("", "/", "/:memory:") else "a SQLite file has three slashes"
+        return f"{path} is a folder" if path.is_dir() else None
+    plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
+    if kind in (*_DATABASES, *plugins) or kind.startswith("databricks"):
+        return None
+    return f"{scheme}:// is no kind of store that MLflow knows"
 
 
 def own_file(runs: Path) -> Path:
@@ -22,7 +70,7 @@ def own_file(runs: Path) -> Path:
 
 def is_own(runs: Path) -> bool:
     """Return whether the record in use is the runs folder's own, which only its own drivers write."""
-    return sqlite_file(store_uri(runs)) == own_file(runs)
+    return (path := sqlite_file(store_uri(runs))) is not None and path.resolve() == own_file(runs)
 
 
 def experiment_name() -> str:
@@ -32,18 +80,24 @@ def experiment_name() -> str:
 
 def is_server(uri: str) -> bool:
     """Return whether the store is an MLflow server, which knows itself where artifacts go."""
-    return uri.startswith(("http://", "https://"))
+    return uri.partition("://")[0].lower() in _SERVERS
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Return the file of a SQLite store, None for any other store."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    """Return the file of a SQLite store, None for any other store, and for one in memory."""
+    scheme, _, rest = uri.partition(":///")
+    if scheme.lower().partition("+")[0] != "sqlite":
+        return None
+    name = unquote(rest.partition("?")[0])
+    if name.startswith("file:"):  # SQLite's own form of an address, which may have a query of its own
+        name = unquote(name.removeprefix("file:").partition("?")[0])
+    return None if name in ("", ":memory:") else Path(name)
 
 
 def is_absent(uri: str) -> bool:
-    """Return whether the store is a file that is not there, or empty: opening it would create it."""
+    """Return whether the store is a file that is not there: opening it would create it."""
     path = sqlite_file(uri)
-    return path is not None and not (path.is_file() and path.stat().st_size)
+    return path is not None and not os.path.lexists(path)
 
 
 def redact(uri: str) -> str:

@@ -17,9 +17,11 @@ from sweeps.errors import RecordError, SweepError
 from sweeps.tracking.client import log_batch, store_errors
 from sweeps.tracking.mapping import LOGGED_MODEL
 from sweeps.tracking.opening import open_to_write
+from sweeps.tracking.ownership import OWNER
 from sweeps.tracking.parent_run import log_files
 from sweeps.tracking.recorded_run import RecordedRun, open_store, store_at
 from sweeps.tracking.store import is_absent, redact, sqlite_file, store_uri
+from sweeps.tracking.trial_run import TrialRun, sorted_runs
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -33,11 +35,9 @@ IMPORTED_STATE = "imported_state"
 """Tag: how the run stood when it was taken over. One that stands otherwise has gone on here."""
 
 _PARENT = "mlflow.parentRunId"
-_OURS = {IMPORTED_FROM, IMPORTED_RECORD, IMPORTED_STATE}
+_OURS = {IMPORTED_FROM, IMPORTED_RECORD, IMPORTED_STATE, OWNER}
 _NOT_TAKEN = {LOGGED_MODEL, "mlflow.log-model.history", _PARENT, "mlflow.runName", *_OURS}
 """Tags that mean nothing elsewhere, or something else: a model that stays behind, the id of a run there, its name."""
-_NEEDED = ("sweep", "study", "trial", "seed", "key", "outcome")
-"""Tags without which a trial cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +86,12 @@ class TakeOver:
         self._there = store_at(uri)
 
     @cached_property
-    def _found(self) -> tuple[list[RecordedRun], list[RecordedRun], int]:
+    def _found(self) -> tuple[list[RecordedRun], list[TrialRun], int]:
         """The sweeps' own runs there, the trials, and how many runs are neither and say that they are."""
         runs = self._there.runs({})
         parents = [run for run in runs if run.tags.get("kind") == "sweep" and "sweep" in run.tags]
-        trials = [run for run in runs if run.tags.get("kind") == "trial"]
-        whole = [run for run in trials if _is_whole(run)]
-        return parents, whole, len(trials) - len(whole)
+        trials, unreadable = sorted_runs(runs)
+        return parents, trials, len(unreadable)
 
     def names(self, only: Sequence[str] = (), *, check: Callable[[str], str] = str) -> dict[str, str]:
         """Return the sweeps that would be taken over, each with the name it has here.
@@ -249,14 +248,6 @@ def _place(uri: str) -> str:
     """Return a store's address in one form."""
     path = sqlite_file(uri)
     return uri.rstrip("/") if path is None else str(path.resolve())
-
-
-def _is_whole(run: RecordedRun) -> bool:
-    """Return whether a trial says what a reader needs, as this project writes it."""
-    if any(tag not in run.tags for tag in _NEEDED):
-        return False
-    is_known = run.tags["outcome"] in {outcome.value for outcome in Outcome}
-    return is_known and run.tags["trial"].isdigit() and run.tags["seed"].isdigit()
 
 
 def _state(status: str, tags: Mapping[str, str], run: RecordedRun) -> str:

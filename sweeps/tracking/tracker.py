@@ -19,7 +19,9 @@ import numpy as np
 
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
-from sweeps.tracking.child_run import ChildRun, end_ms, run_name
+from sweeps.formatting import plural
+from sweeps.identity import is_study_of
+from sweeps.tracking.child_run import ChildRun, end_ms, record_of, run_name
 from sweeps.tracking.client import log_batch, search_runs, store_errors
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import (
@@ -32,6 +34,7 @@ from sweeps.tracking.mapping import (
     tags_of,
 )
 from sweeps.tracking.opening import open_to_write
+from sweeps.tracking.ownership import OWNER
 from sweeps.tracking.parent_run import ParentRun, log_files
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.recorded_run import RecordedRun, open_store
@@ -39,6 +42,8 @@ from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
 from sweeps.tracking.store import is_own, quoted, redact, store_uri
 from sweeps.tracking.sweep_progress import Aim, SweepProgress
 from sweeps.tracking.system_metrics import SystemMetrics
+from sweeps.tracking.trial_run import TrialRun, UnreadableRun, understand
+from sweeps.tracking.waiting import patience_with
 from sweeps.trial_record import Outcome, TrialRecord
 
 _log = logging.getLogger(__name__)
@@ -67,6 +72,7 @@ class Tracker:
         command: str = "",
         aim: Aim | None = None,
         tells_progress: bool = True,
+        owner: str | None = None,
     ) -> None:
         """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
 
@@ -82,6 +88,7 @@ class Tracker:
             command: what begins it, which MLflow shows as the source of its runs.
             aim: what a search looks at; None where nothing is searched.
             tells_progress: whether the sweep's own run tells how many trials ended, and the best so far.
+            owner: the study's id, by which its runs are told from another runs folder's; None tags none.
         """
         self._runs = runs
         self._sweep = sweep
@@ -94,9 +101,11 @@ class Tracker:
         self._environment = environment_tags(environment) | client_tags(environment, command=command)
         self._aim = aim
         self._tells_progress = tells_progress
+        self._owner = {} if owner is None else {OWNER: owner}
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
         self._doubtful: set[str] = set()
+        self._astray: list[RecordedRun] = []
         self._points: list[MetricPoint] = []
         self._system_metrics = SystemMetrics()
         self._queue: LatestQueue[TrialRecord] | None = None
@@ -109,10 +118,16 @@ class Tracker:
         Raises:
             RecordError: where the store cannot be reached or written.
         """
+        patience_with(self._uri).begin_work()
         with store_errors(self._uri):
             self._client, self._experiment_id = open_to_write(self._uri, self._runs)
             self._parent = ParentRun.open(
-                self._client, self._experiment_id, sweep=self._sweep, study=self._study, title=self._title
+                self._client,
+                self._experiment_id,
+                sweep=self._sweep,
+                study=self._study,
+                title=self._title,
+                owner=self._owner.get(OWNER),
             )
             self._progress = SweepProgress(self._aim, written=self._parent.ended)
             self._parent.write(tags=self._environment, description=self._description)
@@ -151,12 +166,13 @@ class Tracker:
         """
         # In the order of their ends, as they came to whoever watched: the curve of the best so far has that order.
         records = sorted(records, key=end_ms)
+        self._find_astray(records)
         for record in records:
             self.write(record)
         done = self.flush(timeout=timeout)
         known = {record.key for record in records}
         for key, child in list(self._children.items()):
-            if key not in known and child.status == "RUNNING":
+            if key not in known and child.status == "RUNNING" and self._is_surely_own(child.tags):
                 with self._survive("a run that the ledger does not know stays RUNNING"):
                     self._client.set_tag(child.run_id, "outcome", Outcome.INTERRUPTED.value)
                     self._client.set_terminated(child.run_id, STATUS_OF[Outcome.INTERRUPTED])
@@ -164,26 +180,39 @@ class Tracker:
                     child.status = STATUS_OF[Outcome.INTERRUPTED]
         return done
 
-    def close(self, status: Literal["FINISHED", "KILLED", "FAILED"] = "FINISHED", *, timeout: float = 30.0) -> None:
-        """Write what is left, at most `timeout` seconds, and end the sweep's run. See `unwritten` then."""
+    def close(
+        self, status: Literal["FINISHED", "KILLED", "FAILED"] = "FINISHED", *, description: str | None = None
+    ) -> None:
+        """Write what is left and end the sweep's run, in `waiting.END_SECONDS` at most. See `unwritten` then.
+
+        Args:
+            status: how the sweep ended, in MLflow's words.
+            description: what has come of it, in Markdown; None leaves what its run says.
+        """
         if self._queue is None:
             return
-        self.unwritten = self._queue.close(timeout=timeout)
+        patience = patience_with(self._uri)
+        self.unwritten = self._queue.close(timeout=patience.begin_end())
+        reason = self._queue.failure
         self._queue = None
-        self._system_metrics.end()
-        with self._survive("the sweep's own run stays RUNNING"):
-            self._parent.end(self._progress.status(status), end_ms=self._progress.last_end_ms)
-        if self.unwritten:
+        if reason is None:
+            self._system_metrics.end()
+            try:
+                with store_errors(self._uri):
+                    if description is not None:
+                        self._parent.write(description=description)
+                    self._parent.end(self._progress.status(status), end_ms=self._progress.last_end_ms)
+            except RecordError as error:
+                reason = str(error)
+        if reason is not None:
+            patience.give_up()
+        if reason is not None or self.unwritten:
             _log.warning(
-                "%d trials are not recorded in %s yet: they are in the ledger, and written at the next start",
-                self.unwritten,
+                "%s could not be written to the record at %s (%s): nothing is lost, the next start writes it",
+                plural(self.unwritten, "trial") if self.unwritten else "how the sweep ended",
                 redact(self._uri),
+                reason or "it was refused",
             )
-
-    def describe(self, description: str) -> None:
-        """Let the sweep's own run say what has come of it, in Markdown."""
-        with self._survive("the sweep's own run has its former description"):
-            self._parent.write(description=description)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -207,8 +236,42 @@ class Tracker:
     def _find_children(self) -> None:
         # Of this study alone: the runs of another one of this name stay as they are. Not through MLflow's client where
         # that is not needed: ten thousand runs would be pages of many seconds each.
-        for run in open_store(self._runs).runs({"kind": "trial", "study": self._study}):
-            self._adopt(run)
+        store = open_store(self._runs)
+        of_study = [run for run in store.runs({"study": self._study}) if self._may_be_own(run.tags)]
+        of_sweep = [run for run in store.runs({"sweep": self._sweep}, or_without="sweep") if self._may_be_own(run.tags)]
+        self._astray = [
+            run
+            for run in of_sweep
+            if (study := run.tags.get("study", "")) != self._study and not is_study_of(study, sweep=self._sweep)
+        ]
+        for run in of_study:
+            found = understand(run)
+            if isinstance(found, TrialRun):
+                self._adopt(found)
+            elif run.tags.get("kind") != "sweep":
+                self._astray.append(run)
+
+    def _find_astray(self, records: Iterable[TrialRecord]) -> None:
+        """Give the runs whose tags were edited back to their trials; what tags do not mend is written anew."""
+        for run in self._astray:
+            if run.tags.get("kind") == "sweep":
+                continue
+            found = understand(run)
+            of_it = record_of(run, records)
+            if of_it is None:
+                continue
+            if of_it.key not in self._children and (not isinstance(found, UnreadableRun) or found.is_of_a_tag):
+                self._children[of_it.key] = ChildRun.of(run)
+            elif isinstance(found, UnreadableRun):
+                with self._survive(f"run {run.run_id}, which cannot be read, stays"):
+                    self._client.delete_run(run.run_id)
+        self._astray = []
+
+    def _may_be_own(self, tags: Mapping[str, str]) -> bool:
+        return is_own(self._runs) or tags.get(OWNER) in (None, self._owner.get(OWNER))
+
+    def _is_surely_own(self, tags: Mapping[str, str]) -> bool:
+        return is_own(self._runs) or OWNER in tags or not self._owner
 
     def _end_what_others_left(self) -> None:
         """End the runs of this sweep's other studies that a killed driver left RUNNING: nobody else will."""
@@ -218,9 +281,9 @@ class Tracker:
                 self._client.set_tag(run.info.run_id, "outcome", Outcome.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, STATUS_OF[Outcome.INTERRUPTED])
 
-    def _adopt(self, run: RecordedRun) -> None:
+    def _adopt(self, run: TrialRun) -> None:
         found = ChildRun.of(run)
-        key = found.tags["key"]
+        key = run.key
         other = self._children.setdefault(key, found)
         if other.run_id != found.run_id:
             # Two drivers at once: the run that holds more stays.
@@ -297,7 +360,7 @@ class Tracker:
             self._log_files(child, record, filed)
 
     def _parent_tag(self) -> dict[str, str]:
-        return {"mlflow.parentRunId": self._parent.run_id}
+        return {"mlflow.parentRunId": self._parent.run_id} | self._owner
 
     def _set_status(self, child: ChildRun, record: TrialRecord) -> None:
         name, status = run_name(record), STATUS_OF[record.outcome]

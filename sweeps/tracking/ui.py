@@ -115,7 +115,7 @@ def serve(
 
 def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
     """Return the address of a sweep's runs, with the columns that tell them apart; store how they are shown."""
-    found = open_store(runs).runs({"kind": "sweep"})
+    found = [run for run in open_store(runs).runs({"kind": "sweep"}) if "sweep" in run.tags]
     newest = max(found, key=lambda run: run.start_ms, default=None)
     if sweep is not None and sweep not in {run.tags["sweep"] for run in found}:
         names = sorted({run.tags["sweep"] for run in found})

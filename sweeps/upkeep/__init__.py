@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sweeps.upkeep.collect import Collection, find_garbage, free, held_garbage
     from sweeps.upkeep.doctor import Line, Verdict, examine
     from sweeps.upkeep.garbage import Garbage, Kind, total
+    from sweeps.upkeep.record import rebuild_record
+    from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
     from sweeps.upkeep.take_over import import_record
 
 __all__ = [
@@ -27,6 +29,10 @@ __all__ = [
     "free",
     "held_garbage",
     "import_record",
+    "keep_weights_of_others",
+    "own_runs",
+    "rebuild_record",
+    "rewrite_board",
     "total",
 ]
 
@@ -43,6 +49,10 @@ __getattr__, __dir__ = lazy_face(
         "free": "collect",
         "held_garbage": "collect",
         "import_record": "take_over",
+        "keep_weights_of_others": "removing",
+        "own_runs": "removing",
+        "rebuild_record": "record",
+        "rewrite_board": "removing",
         "total": "garbage",
     },
 )

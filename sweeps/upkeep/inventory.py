@@ -10,7 +10,7 @@ from pathlib import Path
 from sweeps.errors import DamagedJournalError, RecordError, StoreError, SweepError
 from sweeps.identity import is_study_of
 from sweeps.study import SweepFolder, read_all_studies, read_records, sweep_names
-from sweeps.tracking import RecordReview, record_fault
+from sweeps.tracking import OWNER, RecordReview, record_fault
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -29,6 +29,8 @@ class SweepInventory:
     """Studies in its journal that belong to another sweep, whose folder this one is a copy of."""
     damage: str | None
     """Of its journal, and what to do about it; None where it is whole."""
+    owners: Mapping[str, str]
+    """The id of each of its studies that has one: by it the record knows their runs."""
 
     @property
     def name(self) -> str:
@@ -130,10 +132,13 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         driver = {"pid": 0, "host": "unknown"}
     studies: dict[str, Sequence[TrialRecord]] = {}
     strangers: list[str] = []
+    owners: dict[str, str] = {}
     try:
         stored, damage = read_all_studies(folder)
         for study in stored:
             studies[study.study_name] = list(read_records(study, sweep=folder.sweep))
+            if OWNER in study.user_attrs:
+                owners[study.study_name] = str(study.user_attrs[OWNER])
             if not is_study_of(study.study_name, sweep=folder.sweep):
                 strangers.append(study.study_name)
     except DamagedJournalError as error:
@@ -147,4 +152,5 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         studies=studies,
         strangers=strangers,
         damage=None if damage is None else str(damage),
+        owners=owners,
     )

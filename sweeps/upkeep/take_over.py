@@ -17,7 +17,7 @@ from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.spec import check_name
 from sweeps.storage import LOCAL
 from sweeps.study import SweepFolder
-from sweeps.tracking import TakenOver, TakeOver
+from sweeps.tracking import TakenOver, TakeOver, uri_of_file
 
 _CREATES_A_STUDY = 0
 """The operation of Optuna's journal that names a study."""
@@ -49,7 +49,7 @@ def import_record(
     folder = None if "://" in source else _runs_folder(Path(source))
     if folder == runs:
         raise SweepError(f"{source} is the runs folder in use here: name another one")
-    taken = TakeOver(source if folder is None else f"sqlite:///{folder / 'mlflow.db'}", runs=runs, prefix=prefix)
+    taken = TakeOver(source if folder is None else uri_of_file(folder / "mlflow.db"), runs=runs, prefix=prefix)
     names = taken.names(only, check=check_name)
     if not names:
         raise SweepError("there is no sweep to take over: the record holds no trial")

@@ -16,7 +16,9 @@ from mlflow.tracking._tracking_service.client import utils as mlflow_utils
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.errors import RecordError
+from sweeps.tracking import sqlite_store
 from sweeps.tracking.client_store import ClientStore
+from sweeps.tracking.ownership import OwnRuns
 from sweeps.tracking.reader import MlflowReader, delete_sweep
 from sweeps.tracking.recorded_run import RunStore, open_store
 from sweeps.tracking.sqlite_store import NoStore, SqliteStore, follow_a_move
@@ -100,16 +102,26 @@ def test_a_run_its_curve_and_its_file_are_the_same_as_by_mlflows_client(written:
 def test_what_is_deleted_directly_is_deleted_for_mlflow(runs: Path) -> None:
     _, client = both(runs)
 
-    assert delete_sweep(runs, "s") == 4
+    assert delete_sweep(runs, "s", OwnRuns(owners=(), keys=())) == 4
     assert client.runs({}) == []
 
 
-def test_tables_of_another_version_are_read_by_mlflows_client(runs: Path) -> None:
-    with sqlite3.connect(runs / "mlflow.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = 'of a later MLflow'")
-    database.close()
+def test_tables_that_are_not_known_here_are_read_by_mlflows_client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "KNOWN_TABLES", frozenset())
 
     assert isinstance(open_store(runs), ClientStore)
+
+
+def test_tables_of_a_newer_mlflow_are_one_sentence_with_the_version(runs: Path, written: Path) -> None:
+    with sqlite3.connect(runs / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'abcdef123456'")
+        database.execute("INSERT INTO tags SELECT 'mlflow', '99.1.0', run_uuid FROM runs LIMIT 1")
+    database.close()
+
+    with pytest.raises(RecordError, match=r"pip install mlflow==99\.1\.0"):
+        MlflowReader(runs).runs()
+    with pytest.raises(RecordError, match=r"pip install mlflow==99\.1\.0"):
+        write(runs, record(0))
 
 
 def test_a_store_without_an_experiment_of_ours_holds_nothing(tmp_path: Path) -> None:

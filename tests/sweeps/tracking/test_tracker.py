@@ -25,6 +25,7 @@ from sweeps.errors import RecordError
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.complete_results import CompleteResults
 from sweeps.tracking.mapping import epoch_metrics, milliseconds, params_of, parse_param, tags_of
+from sweeps.tracking.ownership import OwnRuns
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.reader import MlflowReader, delete_sweep
 from sweeps.tracking.review import RecordReview, bring_level
@@ -55,6 +56,9 @@ def sweep(request: pytest.FixtureRequest) -> str:
 
 def tracker_of(runs: Path, sweep: str, **environment: str) -> Tracker:
     return Tracker(runs=runs, sweep=sweep, study=f"{sweep}-1f", description="a test", environment=environment)
+
+
+NOTHING_KNOWN = OwnRuns(owners=(), keys=())
 
 
 def epoch_of(epoch: int, **changes: Any) -> EpochResult:
@@ -424,7 +428,7 @@ class TestContent:
         assert math.isnan(curve[1].train_loss)
 
     def test_more_values_than_a_batch_takes_are_all_written(self, runs: Path, sweep: str) -> None:
-        epochs = tuple(epoch_of(epoch) for epoch in range(1, 201))
+        epochs = tuple(epoch_of(epoch, val_accuracy=epoch / 200) for epoch in range(1, 201))
         environment = {f"fact_{number}": "x" for number in range(150)}
         with tracker_of(runs, sweep) as tracker:
             tracker.write(dataclasses.replace(record_of(sweep, environment=environment), epochs=epochs))
@@ -636,7 +640,7 @@ class TestStore:
         tracker = tracker_of(runs, sweep).open()
         with away(runs):
             tracker.write(record_of(sweep))
-            tracker.close(timeout=0.5)
+            tracker.close()
         assert tracker.unwritten == 1
         assert found(runs, sweep) == []
         with tracker_of(runs, sweep) as tracker:
@@ -659,7 +663,7 @@ class TestStore:
             with tracker_of(runs, name) as tracker:
                 tracker.write(record_of(name, 0))
                 tracker.write(record_of(name, 1))
-        assert delete_sweep(runs, sweep) == 3
+        assert delete_sweep(runs, sweep, NOTHING_KNOWN) == 3
         assert found(runs, sweep) == []
         assert len(MlflowReader(runs).runs(sweep=f"{sweep}-2")) == 2
 
@@ -674,7 +678,7 @@ class TestStore:
         reader = MlflowReader(tmp_path / "runs")
         assert reader.runs().empty
         assert CompleteResults(reader).complete_result("any") is None
-        assert delete_sweep(tmp_path / "runs", "s") == 0
+        assert delete_sweep(tmp_path / "runs", "s", NOTHING_KNOWN) == 0
         assert list(tmp_path.iterdir()) == []
 
     def test_importing_the_modules_takes_neither_mlflow_nor_pandas_nor_torch(self) -> None:

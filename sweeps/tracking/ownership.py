@@ -1,0 +1,91 @@
+"""Whose a run is: on a server two runs folders may each have a sweep of one name.
+
+Each study has an id of its own. It is a tag of all its runs, and a line of the file `owner` in the sweep's folder:
+readers open no study.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.store import is_own
+
+OWNER = "owner"
+"""Tag: the id of the study that a run is of. Versions before 0.6.0 wrote none."""
+
+
+def note_owner(runs: Path, sweep: str, owner: str) -> None:
+    """Note that a study is of a sweep of this runs folder."""
+    if owner in noted_owners(runs, sweep):
+        return
+    file = _file(runs, sweep)
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="ascii") as lines:
+            lines.write(f"{owner}\n")
+
+
+def _file(runs: Path, sweep: str) -> Path:
+    return runs / "sweeps" / sweep / "owner"
+
+
+def noted_owners(runs: Path, sweep: str) -> frozenset[str]:
+    """Return the ids of a sweep's studies as they are noted; none of a folder from before there were any."""
+    file = _file(runs, sweep)
+    try:
+        return frozenset(file.read_text(encoding="ascii").split()) if file.is_file() else frozenset()
+    except (OSError, ValueError):  # damaged: as a folder from before there were owners
+        return frozenset()
+
+
+class Ownership:
+    """Tells the runs of a runs folder's sweeps from another folder's of the same name."""
+
+    def __init__(self, runs: Path) -> None:
+        # A record of its own is written by nobody else.
+        self._is_own = is_own(runs)
+        self._owners = functools.cache(functools.partial(noted_owners, runs))
+
+    def takes(self, run: RecordedRun) -> bool:
+        """Return whether a run is to be counted here: False for another folder's, of a sweep that is here too."""
+        owner = run.tags.get(OWNER)
+        if self._is_own or owner is None or not _is_name(run.tags.get("sweep", "")):
+            return True
+        owners: frozenset[str] = self._owners(run.tags["sweep"])
+        return not owners or owner in owners
+
+    def is_ours(self, run: RecordedRun) -> bool:
+        """Return whether a run says that it is of this runs folder, or nothing that speaks against it."""
+        owner = run.tags.get(OWNER)
+        if self._is_own or owner is None:
+            return True
+        return _is_name(run.tags.get("sweep", "")) and owner in self._owners(run.tags["sweep"])
+
+
+def _is_name(sweep: str) -> bool:
+    """Return whether a tag can be the name of a folder, and leads nowhere else."""
+    return bool(sweep) and "/" not in sweep and "\0" not in sweep and sweep not in (".", "..") and len(sweep) < 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRuns:
+    """What a sweep's journals know of its runs."""
+
+    owners: Collection[str]
+    """Of its studies."""
+    keys: Collection[tuple[str, str]]
+    """Study and key of each of its trials: by them a run is known that says no owner."""
+
+    def has(self, run: RecordedRun) -> bool:
+        """Return whether a run is of these studies."""
+        if OWNER in run.tags:
+            return run.tags[OWNER] in self.owners
+        study, key = run.tags.get("study", ""), run.tags.get("key")
+        if key is not None:
+            return (study, key) in self.keys
+        return study in {name for name, _ in self.keys}

@@ -1,0 +1,183 @@
+"""What other people and tools make of a recorded run: it is read, or named and left out, and nothing ends by it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_tracker import STARTED, record_of, tracker_of
+
+from sweeps.errors import RecordError
+from sweeps.tracking import CompleteResults, MlflowReader, RecordReview, RunFiles, trial_run
+from sweeps.tracking.mapping import TAGS
+from sweeps.trial_record import Outcome, TrialRecord
+
+TEXTS = st.one_of(
+    st.none(),
+    st.text(max_size=30),
+    st.sampled_from(
+        ["", " ", "zero", "-1", "1.5", "²", "9" * 30, "NaN", "null", "[]", "[[1]]", "{}", "[1, 2]", "trial"]
+    ),
+    st.sampled_from([outcome.value for outcome in Outcome]),
+)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is said of runs that are left out, each once."""
+    said: list[str] = []
+    monkeypatch.setattr(trial_run, "_name", said.append)
+    return said
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A record of two complete trials, one of them tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        runs = tmp_path_factory.mktemp("whole")
+        shutil.copy(empty_store, runs / "mlflow.db")
+        with tracker_of(runs, "tiny") as tracker:
+            for record in two_trials():
+                tracker.write(record)
+    return runs
+
+
+def two_trials() -> list[TrialRecord]:
+    return [record_of("tiny"), record_of("tiny", 1, started=STARTED + 60)]
+
+
+def edit(runs: Path, statement: str, *values: object) -> None:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
+        database.execute(statement, values)
+
+
+def first_run(runs: Path) -> str:
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        query = "SELECT run_uuid FROM tags WHERE key = 'trial' AND value = '0'"
+        return str(database.execute(query).fetchone()[0])
+
+
+def set_tag(runs: Path, run_id: str, tag: str, value: str | None) -> None:
+    edit(runs, "DELETE FROM tags WHERE run_uuid = ? AND key = ?", run_id, tag)
+    if value is not None:
+        edit(runs, "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", tag, value, run_id)
+
+
+def read_everything(runs: Path) -> set[str]:
+    """Read a record in every way; return the ids of the runs that are in its table."""
+    reader = MlflowReader(runs)
+    frame = reader.runs()
+    reader.epochs()
+    reader.trials(sweep="tiny")
+    reader.holds([], study="tiny-1")
+    recorded = CompleteResults(reader)
+    for key in frame["key"]:
+        recorded.complete_result(key)
+    RunFiles(runs, sweep="tiny")
+    review = RecordReview(runs)
+    assert review.unfinished_keys(sweep="tiny") is not None
+    for run_id in frame["run_id"]:
+        with contextlib.suppress(RecordError):  # a configuration of another version
+            reader.configuration(run_id)
+        reader.curve(run_id)
+        reader.confusion(run_id)
+        reader.environment(run_id)
+    return set(frame["run_id"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tag=st.sampled_from([*TAGS, "epochs_done", "place"]), text=TEXTS)
+def test_a_run_with_any_tag_edited_is_read_or_named(
+    tag: str, text: str | None, whole: Path, told: list[str], tmp_path: Path
+) -> None:
+    told.clear()
+    shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
+    run_id = first_run(tmp_path)
+    set_tag(tmp_path, run_id, tag, text)
+
+    listed = read_everything(tmp_path)
+
+    named = [line for line in told if run_id in line]
+    assert (run_id in listed) != bool(named), (tag, text, told)
+    assert len(listed) == (1 if named else 2)
+    if named:
+        assert tag in named[0]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("trial", "zero"), ("seed", "x"), ("outcome", "splendid"), ("key", None), ("kind", None), ("sweep", None),
+        ("val_confusion", "not JSON"), ("val_confusion", "[[1, 2]]"), ("not_finite", "[[1]]"), ("config", "[]"),
+    ],
+)  # fmt: skip
+def test_each_of_these_is_left_out_and_named_with_its_value(
+    tag: str, text: str | None, whole: Path, told: list[str], tmp_path: Path
+) -> None:
+    shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
+    run_id = first_run(tmp_path)
+    set_tag(tmp_path, run_id, tag, text)
+
+    assert run_id not in set(MlflowReader(tmp_path).runs(sweep="tiny")["run_id"])
+    (line,) = told
+    assert run_id in line
+    assert tag in line
+    assert ("missing" if text is None else text) in line
+
+
+@pytest.mark.parametrize("value", ["many", 1e308, 7.5])
+def test_a_metric_that_is_no_share_is_named(value: object, whole: Path, told: list[str], tmp_path: Path) -> None:
+    shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
+    run_id = first_run(tmp_path)
+    edit(tmp_path, "UPDATE latest_metrics SET value = ? WHERE run_uuid = ? AND key = 'val_accuracy'", value, run_id)
+
+    assert run_id not in read_everything(tmp_path)
+    assert "val_accuracy" in told[0]
+    assert str(value) in told[0]
+
+
+def test_bytes_that_are_no_text_are_read_as_something_else(whole: Path, told: list[str], tmp_path: Path) -> None:
+    shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
+    run_id = first_run(tmp_path)
+    edit(tmp_path, "UPDATE tags SET value = CAST(x'ff00fe' AS TEXT) WHERE run_uuid = ? AND key = 'trial'", run_id)
+    edit(tmp_path, "UPDATE params SET value = CAST(x'ff' AS TEXT) WHERE run_uuid = ?", run_id)
+
+    assert run_id not in read_everything(tmp_path)
+    assert "trial" in told[0]
+
+
+def test_the_journal_gives_a_run_its_tags_back_under_its_id(whole: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs)
+    run_id = first_run(runs)
+    for tag, text in (("trial", "zero"), ("key", None), ("kind", None), ("config", "{")):
+        set_tag(runs, run_id, tag, text)
+    records = two_trials()
+
+    with tracker_of(runs, "tiny") as tracker:
+        tracker.reconcile(records)
+
+    frame = MlflowReader(runs).runs(sweep="tiny")
+    assert sorted(frame["trial"]) == [0, 1]
+    assert run_id in set(frame["run_id"])
+    assert MlflowReader(runs).configuration(run_id) == records[0].config
+
+
+def test_a_wrong_metric_is_written_anew_as_one_run(whole: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs)
+    edit(runs, "UPDATE latest_metrics SET value = 7 WHERE run_uuid = ? AND key = 'val_accuracy'", first_run(runs))
+    records = two_trials()
+
+    with tracker_of(runs, "tiny") as tracker:
+        tracker.reconcile(records)
+
+    frame = MlflowReader(runs).runs(sweep="tiny").sort_values("trial")
+    assert list(frame["trial"]) == [0, 1]
+    assert list(frame["val_accuracy"]) == [record.epochs[-1].val_accuracy for record in records]
