@@ -13,7 +13,7 @@ from sweeps.errors import RecordError
 from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.recorded_run import open_store
 from sweeps.tracking.sqlite_store import is_damaged, require_whole
-from sweeps.tracking.store import is_absent, is_own, is_server, redact, sqlite_file, store_uri
+from sweeps.tracking.store import is_absent, is_own, is_server, own_file, redact, sqlite_file, store_uri
 from sweeps.tracking.waiting import patience_with
 
 ANSWER_SECONDS = 5.0
@@ -38,10 +38,9 @@ def record_fault(runs: Path) -> str | None:
 
 
 def is_record_damaged(runs: Path) -> bool:
-    """Return whether the record in use is a file that is damaged, which can be written anew from the journals."""
+    """Return whether the record in use is the runs folder's own, and damaged: it can be written anew."""
     uri = store_uri(runs)
-    path = sqlite_file(uri)
-    return path is not None and not is_absent(uri) and is_damaged(path)
+    return is_own(runs) and not is_absent(uri) and is_damaged(own_file(runs))
 
 
 def is_lost(runs: Path) -> bool:

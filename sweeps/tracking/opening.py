@@ -12,7 +12,7 @@ from sweeps.tracking.client import connect
 from sweeps.tracking.parent_run import open_experiment
 from sweeps.tracking.schema import ensure_tables, set_damaged_aside
 from sweeps.tracking.sqlite_store import follow_a_move, is_damaged
-from sweeps.tracking.store import is_absent, record_error, sqlite_file, store_uri
+from sweeps.tracking.store import is_absent, is_own, record_error, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,9 +28,11 @@ def open_to_write(uri: str, runs: Path) -> tuple[MlflowClient, str]:
     Raises:
         RecordError: the experiment was deleted. What MLflow and the file system raise is for `store_errors`.
     """
+    path = sqlite_file(uri)
     with _alone(uri):
+        if path is not None and is_own(runs) and not is_absent(uri):
+            set_damaged_aside(path)
         ensure_tables(uri)
-        path = sqlite_file(uri)
         if path is not None:
             follow_a_move(path)
         client = connect(uri)
@@ -38,7 +40,9 @@ def open_to_write(uri: str, runs: Path) -> tuple[MlflowClient, str]:
 
 
 def set_damaged_record_aside(runs: Path) -> Path | None:
-    """Move the record in use aside where it is a damaged file, and return where it is now; None where it is not.
+    """Move the runs folder's own record aside where it is damaged, and return where it is now; None where it is not.
+
+    A file that somebody else has named may be something else of theirs, and is left alone.
 
     Raises:
         RecordError: it cannot be looked at, or not moved.
@@ -46,7 +50,7 @@ def set_damaged_record_aside(runs: Path) -> Path | None:
     uri = store_uri(runs)
     path = sqlite_file(uri)
     # Looked at first without the lock, which takes MLflow, whose import takes seconds.
-    if path is None or is_absent(uri) or not is_damaged(path):
+    if path is None or not is_own(runs) or is_absent(uri) or not is_damaged(path):
         return None
     try:
         with _alone(uri):

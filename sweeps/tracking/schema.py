@@ -37,13 +37,7 @@ def ensure_tables(uri: str) -> None:
         with _new_store(path) as fresh:
             fresh.replace(path)
         return
-    try:
-        require_whole(path)
-    except DamagedRecordError as error:
-        _set_aside(path, error)
-        with _new_store(path) as fresh:
-            fresh.replace(path)
-        return
+    require_whole(path)
     if _holds_runs(path):
         require_known_version(path)
         return
@@ -64,18 +58,15 @@ def set_damaged_aside(path: Path) -> Path | None:
     """
     try:
         require_whole(path, thorough=True)
-    except DamagedRecordError as error:
-        return _set_aside(path, error)
-    return None
-
-
-def _set_aside(path: Path, error: DamagedRecordError) -> Path:
+        return None
+    except DamagedRecordError:
+        pass
     aside = path.with_name(f"{path.name}.damaged-{datetime.now():%Y%m%d-%H%M%S}")
     path.replace(aside)
     for end in ("-journal", "-wal", "-shm"):  # of the old file: in a new one SQLite would play them back
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
-    _log.warning("%s; the damaged one is kept as %s", str(error).partition(":")[0], aside)
+    _log.warning("%s was damaged: it is kept as %s, and written anew from the journals", path, aside)
     return aside
 
 

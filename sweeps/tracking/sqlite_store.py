@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 import time
 from collections import defaultdict
@@ -210,10 +211,11 @@ def _read_error(path: Path, error: sqlite3.DatabaseError) -> RecordError:
 
 def damaged(path: Path, *, reason: str) -> DamagedRecordError:
     """Return the error for a file that holds no record any more, with what to do."""
-    return DamagedRecordError(
-        f"{path} is damaged ({reason}): `sweeps doctor --fix`, and the next `sweeps run`, move it aside and write the "
-        "record anew from the journals"
-    )
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        advice = "if it is no MLflow database, set MLFLOW_TRACKING_URI to another; else move it away"
+    else:
+        advice = "`sweeps doctor --fix`, and the next `sweeps run`, move it aside"
+    return DamagedRecordError(f"{path} is damaged ({reason}): {advice}, and the journals give the record anew")
 
 
 def require_whole(path: Path, *, thorough: bool = False) -> None:

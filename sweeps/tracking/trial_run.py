@@ -25,7 +25,7 @@ from sweeps.trial_record import MeasuredOn, Outcome
 
 _log = logging.getLogger(__name__)
 
-_NAMED = 3
+_NAMED = 20
 """Runs that a reader names one by one; `sweeps doctor` names them all."""
 _LATEST_MS = 253_402_300_799_000
 """The year 9999: no later time can be shown."""
@@ -70,8 +70,8 @@ class UnreadableRun:
         return self.what.startswith("tag ")
 
     def __str__(self) -> str:
-        value = "is missing" if self.value is None else f"is {_short(self.value)}"
-        return f"run {self.run.run_id} ({self.run.name}): its {self.what} {value}, not {self.expected}"
+        said = "is missing" if self.value is None else f"is {_short(self.value)}, not {self.expected}"
+        return f"run {self.run.run_id} ({self.run.name}): its {self.what} {said}"
 
 
 def _whole(text: str) -> int:
@@ -199,7 +199,7 @@ def read_trials(store: RunStore, *, sweep: str | None = None, wanted: Wanted = A
     for each in unreadable[:_NAMED]:
         _name(str(each))
     if len(unreadable) > _NAMED:
-        _name(f"{len(unreadable) - _NAMED} more runs cannot be read")
+        _name(f"{len(unreadable) - _NAMED} more runs that cannot be read")
     return trials
 
 

@@ -610,12 +610,30 @@ class TestStore:
         with pytest.raises(RecordError, match=r"file/runs/mlflow\.db cannot be used.*MLFLOW_TRACKING_URI"):
             tracker_of(tmp_path / "file" / "runs", "s").open()
 
-    def test_a_file_that_is_no_database_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "mlflow.db").write_text("not a database, but long enough to be taken for one" * 100)
-        with pytest.raises(RecordError, match="cannot be read"):
+    def test_a_named_file_that_is_no_database_is_refused_and_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = "not a database, but long enough to be taken for one" * 100
+        (tmp_path / "notes.db").write_text(text)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'notes.db'}")
+        with pytest.raises(RecordError, match=r"damaged.*move it away"):
             tracker_of(tmp_path, "s").open()
-        with pytest.raises(RecordError, match="cannot be read"):
+        with pytest.raises(RecordError, match="damaged"):
             MlflowReader(tmp_path).runs()
+        assert (tmp_path / "notes.db").read_text() == text
+
+    @pytest.mark.parametrize("content", [b"", b"no database" * 1000], ids=["of 0 bytes", "of something else"])
+    def test_a_folders_own_damaged_file_is_named_moved_aside_and_written_anew(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
+        (tmp_path / "mlflow.db").write_bytes(content)
+        with pytest.raises(RecordError, match=r"mlflow\.db is damaged .*doctor --fix"):
+            MlflowReader(tmp_path).runs()
+        with tracker_of(tmp_path, "s") as tracker:
+            assert tracker.reconcile([record_of("s")])
+        assert list(MlflowReader(tmp_path).runs()["trial"]) == [0]
+        (aside,) = tmp_path.glob("mlflow.db.damaged-*")
+        assert aside.read_bytes() == content
 
     def test_a_server_that_is_away_is_told_in_seconds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
