@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cifar_core.evaluation import evaluate
     from cifar_core.export import ExportedModel, Origin, export_checkpoint
     from cifar_core.inspection import FeatureMap, Layer, feature_maps, layer_table
+    from cifar_core.layer_expression import layer_of, layer_output
     from cifar_core.models import build_model
     from cifar_core.predict import Classifier, Prediction
     from cifar_core.results import EpochResult, TestResult
@@ -54,6 +55,8 @@ __all__ = [
     "evaluate",
     "export_checkpoint",
     "feature_maps",
+    "layer_of",
+    "layer_output",
     "layer_table",
     "load_checkpoint",
     "load_cifar10",
@@ -84,6 +87,8 @@ __getattr__, __dir__ = lazy_face(
         "evaluate": "evaluation",
         "export_checkpoint": "export",
         "feature_maps": "inspection",
+        "layer_of": "layer_expression",
+        "layer_output": "layer_expression",
         "layer_table": "inspection",
         "load_checkpoint": "checkpoint",
         "load_cifar10": "data",

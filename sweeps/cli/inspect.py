@@ -6,7 +6,7 @@ import click
 
 from sweeps.cli.inspect_data import augment, images
 from sweeps.cli.inspect_mistakes import mistakes
-from sweeps.cli.inspect_network import activations, summary
+from sweeps.cli.inspect_network import activations, layer, summary
 from sweeps.cli.ordered_group import OrderedGroup
 
 
@@ -21,10 +21,11 @@ def inspect() -> None:
     Example:
       sweeps inspect images
       sweeps inspect augment flip-erase-crop --draws 3
+      sweeps inspect layer 'Conv2d(3, 6, 3)' 7
       sweeps inspect summary resnet --set model.width=16
       sweeps inspect activations quick cat.jpg
       sweeps inspect mistakes quick --validation
     """
 
 
-inspect.add_section("What there is to look at", images, augment, summary, activations, mistakes)
+inspect.add_section("What there is to look at", images, augment, layer, summary, activations, mistakes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -26,27 +26,37 @@ MOST_ROWS = 60
 @click.command()
 @click.option("--count", type=click.IntRange(1, 30), default=8, show_default=True, help="Images of each class.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which ones.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "test"]),
+    default="train",
+    show_default=True,
+    help="test: to look at alone; no search or trial is given these images.",
+)
 @picture_options
-def images(count: int, seed: int, out: Path | None, show: Any, runs: Path) -> None:
-    """Show the ten classes: examples from the training images, and how many there are.
+def images(count: int, seed: int, split: Literal["train", "test"], out: Path | None, show: Any, runs: Path) -> None:
+    """Show the ten classes: examples from the training images or the test images, and how many there are.
 
     \b
     Example:
       sweeps inspect images --seed 1
+      sweeps inspect images --split test
     """
     import numpy as np
 
-    from cifar_core.data import CLASS_NAMES, load_training_images
+    from cifar_core.data import CLASS_NAMES, load_test_images, load_training_images
     from sweeps.pictures import image_grid
 
-    training, _ = load_training_images()
+    # Nothing is measured on them, so that this is no look at the test set in the sense of `test_looks.jsonl`.
+    of = load_test_images() if split == "test" else load_training_images()[0]
+    what = "test images" if split == "test" else "training images"
     rng = np.random.default_rng(seed)
-    chosen = [rng.choice(np.flatnonzero(training.labels_N == k), count, replace=False) for k in range(len(CLASS_NAMES))]
-    counts = np.bincount(training.labels_N, minlength=len(CLASS_NAMES)).tolist()
+    chosen = [rng.choice(np.flatnonzero(of.labels_N == k), count, replace=False) for k in range(len(CLASS_NAMES))]
+    counts = np.bincount(of.labels_N, minlength=len(CLASS_NAMES)).tolist()
     title = "CIFAR-10: the ten classes"
-    subtitle = f"{count} of each among the {len(training):,} training images, drawn with seed {seed}"
+    subtitle = f"{count} of each among the {len(of):,} {what}, drawn with seed {seed}"
     png = image_grid(
-        [list(training.images_NHWC[indices]) for indices in chosen],
+        [list(of.images_NHWC[indices]) for indices in chosen],
         labels=CLASS_NAMES,
         title=title,
         subtitle=subtitle,
@@ -58,12 +68,12 @@ def images(count: int, seed: int, out: Path | None, show: Any, runs: Path) -> No
     ]
     picture = Picture(
         png=png,
-        name="images" if seed == 0 else f"images-seed-{seed}",
+        name=("images" if split == "train" else "images-test") + (f"-seed-{seed}" if seed else ""),
         title=title,
         alt=f"A grid of small photographs, a row for each of {', '.join(CLASS_NAMES)}: {subtitle}.",
-        tiles=[(name, training.images_NHWC[indices[0]]) for name, indices in zip(CLASS_NAMES, chosen, strict=True)],
+        tiles=[(name, of.images_NHWC[indices[0]]) for name, indices in zip(CLASS_NAMES, chosen, strict=True)],
         notes=(f"{subtitle}.",),
-        headings=("class", "training images", "numbers of those shown"),
+        headings=("class", what, "numbers of those shown"),
         rows=rows,
     )
     deliver(picture, out=out, show=show, runs=runs)
@@ -97,24 +107,33 @@ def augment(
     """Show what each operation of an augmentation does to the same images, step by step.
 
     RECIPE is none, flip, flip-crop, flip-erase-crop, pad-flip-gray-crop, or a list: '[normalize, flip, {crop: {padding:
-    2}}]'. RUN is named as in `sweeps show`; of a ladder's FILE a rung is named as FILE:RUNG. What an operation left as
-    it was is drawn pale. After normalize its mean and deviation are taken back for the eye: 0 is the mean colour.
+    2}}]'; or transforms of torchvision: 'Resize(16), ColorJitter(hue=0.2), rotation'. RUN is named as in `sweeps show`;
+    of a ladder's FILE a rung is named as FILE:RUNG. What an operation left as it was is drawn pale. After normalize its
+    mean and deviation are taken back for the eye: 0 is the mean colour.
 
     \b
     Example:
       sweeps inspect augment flip-erase-crop --draws 3 --seed 1
+      sweeps inspect augment 'ColorJitter(brightness=0.5), RandomRotation(30)'
     """
     from sweeps.pictures import augmentation_steps
     from sweeps.report import augmentation_behind
     from sweeps.tracking import MlflowReader
 
-    found = augmentation_behind(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
     if len(labels) * draws > MOST_ROWS:
         raise SweepError(f"{len(labels)} images × {draws} draws are more than {MOST_ROWS} rows: lower one of them")
-    steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
-    title = f"What {found.name} does to images"
-    subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: left as it was"
+    if _names_transforms(name):
+        if normalization or overrides:
+            raise click.UsageError("--normalization and --set are for recipes, runs and files; write Normalize(...)")
+        steps = _transform_steps(name, pixels_NHWC, seed=seed, draws=draws)
+        called, subtitle = " ".join(name.split()), f"transforms of torchvision, seed {seed}; pale: left as it was"
+    else:
+        found = augmentation_behind(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
+        steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
+        called = found.name
+        subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: left as it was"
+    title = f"What {called} does to images"
     png = augmentation_steps(
         steps,
         title=title,
@@ -125,7 +144,7 @@ def augment(
     operations = ", then ".join(step.name for step in steps[1:])
     picture = Picture(
         png=png,
-        name=f"augment-{found.name}" + (f"-seed-{seed}" if seed else ""),
+        name=f"augment-{called}" + (f"-seed-{seed}" if seed else ""),
         title=title,
         alt=f"A row for each image and a column for each step: the image, then {operations}. {subtitle}.",
         tiles=[(step.name, step.images[row]) for row in range(0, len(labels) * draws, draws) for step in steps],
@@ -218,6 +237,31 @@ def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws:
         note = "\n".join([*arguments, f"{stacked.min():.2f} to {stacked.max():.2f}"])
         steps.append(Step(name=title, images=list(images), note=note, unchanged=same))
         before = stacked
+    return steps
+
+
+def _names_transforms(name: str) -> bool:
+    from cifar_core.recipes import RECIPES
+
+    if name in RECIPES or name.startswith("[") or "/" in name or name.endswith((".yaml", ".yml")):
+        return False
+    from cifar_core.torchvision_steps import is_transforms
+
+    return is_transforms(name)
+
+
+def _transform_steps(text: str, pixels_NHWC: np.ndarray, *, seed: int, draws: int) -> list[Step]:
+    import numpy as np
+
+    from cifar_core.torchvision_steps import transform_in_steps
+    from sweeps.pictures import Step
+
+    steps, before = [], None
+    for step in transform_in_steps(pixels_NHWC, text=text, seed=seed, draws=draws):
+        same = [] if before is None else [np.array_equal(*pair) for pair in zip(step.images, before, strict=True)]
+        note = "\n".join([*step.arguments.split(", "), f"{step.least:.2f} to {step.greatest:.2f}"]).strip()
+        steps.append(Step(name=step.name, images=step.images, note=note, unchanged=same))
+        before = step.images
     return steps
 
 

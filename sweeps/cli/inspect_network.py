@@ -13,6 +13,7 @@ import click
 from sweeps.cli.inspect_data import image_named
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 from sweeps.errors import SweepError
+from sweeps.formatting import truncated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sweeps.report import Inspected
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
+LAYER_TILE = 96
+"""Pixels of a map's side in the picture of one layer."""
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change the network: model.width=16; repeatable."
 )
@@ -249,6 +252,87 @@ def activations(
         ],
     )
     click.echo(said)
+    deliver(picture, out=out, show=show, runs=runs)
+
+
+@click.command()
+@click.argument("expression", metavar="LAYER")
+@click.argument("image")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of its weights.")
+@click.option("--channels", type=click.IntRange(1, 32), default=8, show_default=True, help="Shown, at most.")
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "cifar10", "imagenet"]),
+    default="none",
+    show_default=True,
+    help="Before the layer; none gives it values from 0 to 1.",
+)
+@click.option(
+    "--training", is_flag=True, help="As in training: Dropout drops, BatchNorm2d takes the image's statistics."
+)
+@picture_options
+def layer(
+    expression: str,
+    image: str,
+    seed: int,
+    channels: int,
+    normalization: str,
+    training: bool,
+    out: Path | None,
+    show: Any,
+    runs: Path,
+) -> None:
+    """Show what one layer does to an image: a convolution, transposed too, a pooling, an activation, several of them.
+
+    LAYER is written as in Python: any class of torch.nn with its arguments, or one of your own file as 'nets:Block(3)'.
+    Its weights are as it is made. IMAGE is a file of any kind and size, a web address, or the number of a training
+    image, 0 to 49999.
+
+    \b
+    Example:
+      sweeps inspect layer 'Conv2d(3, 6, 3)' 7
+      sweeps inspect layer 'Sequential(Conv2d(3, 6, 5), ReLU(), MaxPool2d(2))' cat.jpg
+      sweeps inspect layer 'ConvTranspose2d(3, 6, 4, stride=2)' 7
+    """
+    import torch
+
+    from cifar_core import layer_of, layer_output
+    from cifar_core.device import seeded
+    from sweeps import pictures
+
+    pixels_HWC, label = image_named(image, out=out)
+    with seeded(seed, torch.device("cpu")):
+        module = layer_of(expression)
+        given_CHW = layer_output(torch.nn.Identity(), pixels_HWC, normalization=normalization)
+        made_CHW = layer_output(module, pixels_HWC, normalization=normalization, training=training)
+    written = " ".join(expression.split())
+    shapes = ["×".join(map(str, values.shape)) for values in (given_CHW, made_CHW)]
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    said = f"{shapes[0]} to {shapes[1]}" + (f", {parameters:,} untrained weights of seed {seed}" if parameters else "")
+    title = f"What {written} does to {label}"
+    name = truncated(written, 40)
+    png = pictures.feature_maps(
+        [("red, green, blue", given_CHW), (name, made_CHW)],
+        image=pixels_HWC,
+        title=title,
+        subtitle=said,
+        channels=channels,
+        tile=LAYER_TILE,
+    )
+    picture = Picture(
+        png=png,
+        name=f"layer-{written}-{Path(label).stem}" + (f"-seed-{seed}" if seed else ""),
+        title=title,
+        alt=f"The image {label}, its three channels, and what {written} makes of them: {shapes[1]}.",
+        tiles=[(label, pixels_HWC), (name, _liveliest(made_CHW))],
+        notes=(f"{said}.",),
+        headings=("values", "channels × height × width", "least", "greatest"),
+        rows=[
+            (what, shape, f"{values.min():.3g}", f"{values.max():.3g}")
+            for what, shape, values in zip(("image", written), shapes, (given_CHW, made_CHW), strict=True)
+        ],
+    )
+    click.echo(f"{written}: {said}, {made_CHW.min():.3g} to {made_CHW.max():.3g}")
     deliver(picture, out=out, show=show, runs=runs)
 
 

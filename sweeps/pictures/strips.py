@@ -97,6 +97,7 @@ def feature_maps(
     title: str,
     subtitle: str = "",
     channels: int = 10,
+    tile: int = MAP_TILE,
 ) -> bytes:
     """Return a row for each layer: its name, its shape, the range of its values and its first channels.
 
@@ -108,9 +109,10 @@ def feature_maps(
         title: of which network.
         subtitle: what it takes the image for.
         channels: at most so many of each layer.
+        tile: pixels of a map's side.
     """
     named = [(name, values[:channels], _about(values, channels)) for name, values in layers]
-    step = MAP_TILE + TILE_GAP
+    step = tile + TILE_GAP
     beside = MARGIN + max([_bold(name) for name, _, _ in named] + [_small(about) for _, _, about in named]) + 14
     heading, columns = heading_height(title, subtitle), max(len(values) for _, values, _ in named)
     top = heading + ORIGINAL_TILE + 14
@@ -122,8 +124,8 @@ def feature_maps(
     for row, (name, maps_CHW, about) in enumerate(named):
         y = top + row * step
         for channel, map_HWC in enumerate(map_colours(maps_CHW)):
-            sheet.lay(map_HWC, beside + channel * step, y, size=MAP_TILE)
-        middle = y + MAP_TILE / 2
+            sheet.lay(map_HWC, beside + channel * step, y, size=tile)
+        middle = y + tile / 2
         write_text(figure, MARGIN, middle - 12, name, vertical="center", weight="bold", size=TEXT_SIZE)
         write_text(figure, MARGIN, middle + 9, about, vertical="center", size=SMALL_SIZE, colour=GREY)
     write_heading(figure, title, subtitle)
