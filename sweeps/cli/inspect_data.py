@@ -256,9 +256,10 @@ def _transform_steps(text: str, pixels_NHWC: np.ndarray, *, seed: int, draws: in
     from cifar_core.torchvision_steps import transform_in_steps
     from sweeps.pictures import Step
 
-    steps, before = [], None
+    steps: list[Step] = []
+    before: Sequence[np.ndarray] = ()
     for step in transform_in_steps(pixels_NHWC, text=text, seed=seed, draws=draws):
-        same = [] if before is None else [np.array_equal(*pair) for pair in zip(step.images, before, strict=True)]
+        same = [np.array_equal(now, then) for now, then in zip(step.images, before, strict=False)]
         note = "\n".join([*step.arguments.split(", "), f"{step.least:.2f} to {step.greatest:.2f}"]).strip()
         steps.append(Step(name=step.name, images=step.images, note=note, unchanged=same))
         before = step.images

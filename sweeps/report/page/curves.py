@@ -12,6 +12,8 @@ from sweeps.report.page.text import safe, table
 from sweeps.trial_record import Outcome, TrialRecord
 
 NAMED_UP_TO, NAME_HEIGHT = 14, 14.0
+COLOURS = 8
+"""Of a ladder's rungs, one after the other; the style sheet's `c0` and on."""
 OPEN_UP_TO = 30
 """Rows that a table shows without being asked."""
 
@@ -34,7 +36,12 @@ def curves_section(content: Content) -> str:
 def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     curves = {record.number: _curve(content, record) for record in records}
     named = [record for record in records if curves[record.number] and _is_named(content, record)]
-    named = named if len(named) <= NAMED_UP_TO else []
+    names = {_short_name(record): curves[record.number][-1] for record in named}
+    if content.is_ladder and len(names) > NAMED_UP_TO:  # the seeds of a rung have one colour, and one name
+        names = {truncated(_rung_of(record), 14): curves[record.number][-1] for record in named}
+    elif len(names) > NAMED_UP_TO:
+        names = {}
+    rungs = list(dict.fromkeys(_rung_of(record) for record in records)) if content.is_ladder else []
     values = [value for curve in curves.values() for _, value in curve]
     epochs = [epoch for curve in curves.values() for epoch, _ in curve]
     chart = Chart(
@@ -42,8 +49,8 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
         y=content.axis(values),
         x_label="epoch",
         y_label=content.metric_label,
-        height=300,
-        right=92 if named else 14,
+        height=max(300.0, 80 + NAME_HEIGHT * len(names)),
+        right=92 if names else 14,
     )
     # Whole ones on top.
     for record in sorted(records, key=lambda record: (record.outcome is Outcome.COMPLETE, record.number)):
@@ -51,10 +58,13 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
         if not points:
             continue
         kind = "whole" if record.outcome is Outcome.COMPLETE else "cut"
-        chart.line(points, kind=kind, trial=mark_of(record), tip=content.tip(record))
+        own = f"c{rungs.index(_rung_of(record)) % COLOURS}" if rungs else ""
+        chart.line(points, kind=f"{kind} {own}".strip(), trial=mark_of(record), tip=content.tip(record))
         mark = SHAPES[record.outcome] if record.replicate_of is None else REPLICATE
-        chart.mark(mark, *points[-1], trial=mark_of(record), tip=content.tip(record))
-    _write_names(chart, {_short_name(record): curves[record.number][-1] for record in named})
+        chart.mark(mark, *points[-1], trial=mark_of(record), tip=content.tip(record), kind=own)
+    colours = {_rung_of(record): f"c{rungs.index(_rung_of(record)) % COLOURS}" for record in named} if rungs else {}
+    of_name = {name: colours[_rung_of(record)] for record in named if rungs for name in _names_of(record)}
+    _write_names(chart, names, colours=of_name)
     whole = sum(record.outcome is Outcome.COMPLETE for record in records)
     trained, length = sum(len(r.epochs) for r in records), sum(r.config.epochs for r in records)
     says = f"{whole} of {len(records)} came to their last epoch; {trained} of {length} epochs were trained."
@@ -73,7 +83,16 @@ def _short_name(record: TrialRecord) -> str:
     return truncated(f"{name} s{record.config.seed}" if record.rung is not None and record.config.seed else name, 14)
 
 
-def _write_names(chart: Chart, ends: Mapping[str, tuple[float, float]]) -> None:
+def _names_of(record: TrialRecord) -> tuple[str, str]:
+    """Return what a curve may be called: its run, or its rung."""
+    return _short_name(record), truncated(_rung_of(record), 14)
+
+
+def _rung_of(record: TrialRecord) -> str:
+    return record.name if record.rung is None else record.rung.name
+
+
+def _write_names(chart: Chart, ends: Mapping[str, tuple[float, float]], *, colours: Mapping[str, str]) -> None:
     """Write the names of curves at the right, each at the height of its end as far as there is room."""
     places = sorted((chart.at(*end)[1], chart.at(*end)[0], name) for name, end in ends.items())
     level = chart.top - NAME_HEIGHT
@@ -82,7 +101,7 @@ def _write_names(chart: Chart, ends: Mapping[str, tuple[float, float]]) -> None:
         level = min(max(y, level + NAME_HEIGHT), lowest - NAME_HEIGHT * (len(places) - 1 - place))
         right = chart.width - chart.right
         chart.add(f'<path class="leader" d="M{num(x + 5)} {num(y)}L{num(right + 2)} {num(level)}"/>')
-        chart.add(text(name, right + 5, level + 4))
+        chart.add(text(name, right + 5, level + 4, kind=colours.get(name, "")))
 
 
 def _curve(content: Content, record: TrialRecord) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from sweeps.report.page.svg import figure, frame, legend, line, num, text
 from sweeps.report.page.text import safe
 from sweeps.trial_record import TrialRecord
 
-WIDTH, LEFT, RIGHT, ROW = 460.0, 14.0, 14.0, 52.0
+WIDTH, LEFT, RIGHT, ROW = 460.0, 14.0, 14.0, 76.0
 BANDS = 4
 _WORDS = ("worst quarter", "third quarter", "second quarter", "best quarter")
 SHOWN = 12
@@ -36,7 +36,7 @@ def parallel_section(content: Content) -> str:
     )
     words = _finding(content, parameters, order[-max(1, len(order) // BANDS) :])
     picture = frame(
-        lines + axes, width=WIDTH, height=ROW * (len(parameters) + 1) + 8, label=f"Parallel coordinates. {words}"
+        lines + axes, width=WIDTH, height=ROW * len(parameters) + 50, label=f"Parallel coordinates. {words}"
     )
     caption = (
         f"{safe(words)} Each line is a trial, from the values it was given to its {safe(content.metric)} after epoch "

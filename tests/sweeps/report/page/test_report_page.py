@@ -174,6 +174,14 @@ def ladder_content(*rungs: RungRuns) -> Content:
 
 
 class TestLadder:
+    def test_each_rung_has_a_colour_and_a_name_however_many_runs_there_are(self) -> None:
+        labels = [RungLabel(name=f"rung-{index}", index=index, parent=None) for index in range(6)]
+        runs = [replace(trial(3 * rung.index + seed), rung=rung) for rung in labels for seed in range(3)]
+        said = curves_section(content_of(runs))
+
+        assert [said.count(f'class="line whole c{index}"') for index in range(6)] == [3] * 6
+        assert all(f'class="c{index}">rung-{index}</text>' in said for index in range(6))
+
     def test_the_highest_is_of_one_budget_and_shares_its_place_with_what_cannot_be_told_apart(self) -> None:
         content = ladder_content(
             rung("whole", 0, 0.9),
