@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -26,6 +26,8 @@ class Plan(Printed):
 
     slots: Slots
     """Trials that train at once on this machine, and what each holds."""
+    remarks: Sequence[str] = ()
+    """What of it cannot train, and what looks wrong in a network."""
 
     @property
     @abstractmethod
@@ -80,7 +82,7 @@ class SweepPlan(Plan):
 
     @property
     def warnings(self) -> Sequence[str]:
-        return self.sweep.warnings()
+        return [*self.sweep.warnings(), *self.remarks]
 
     @property
     def _confirming_seconds(self) -> float | None:
@@ -156,7 +158,7 @@ class LadderPlan(Plan):
 
     @property
     def warnings(self) -> Sequence[str]:
-        return self.part.ladder.warnings()
+        return [*self.part.ladder.warnings(), *self.remarks]
 
     @property
     def _seeds(self) -> int:
@@ -278,30 +280,40 @@ def plan_of_file(
 
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
-    from sweeps.execution import check_networks, estimate_cost, local_slots, preview, some_combinations, trial_count
+    from sweeps.execution import estimate_cost, local_slots, preview, rehearse_all, some_combinations, trial_count
 
     about = spec.load_spec(file, overrides=overrides)
     first = preview(about)
     if not first:
         raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
-    check_networks([*first, *some_combinations(about)])
+    rehearsed = rehearse_all([*first, *some_combinations(about)], apart=False)
+    remarks = rehearsed.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
     cost = None
     if probe:
-        cost = estimate_cost(first, trials=trials, early=about.early_terminate, slots=slots.count, threads=slots.cpus)
-    return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost)
+        able = [config for config in first if rehearsed.can_train(config)] or [
+            config for config, rehearsal in rehearsed.found if rehearsal.fault is None
+        ]
+        cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, threads=slots.cpus)
+    return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
 
 def _ladder_plan(part: spec.LadderPart, *, probe: bool) -> LadderPlan:
-    from sweeps.execution import Probe, check_networks, local_slots
+    from sweeps.execution import Probe, local_slots, rehearse_all
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
     configs = unprobed.configs
-    check_networks(list(configs.values()))
+    rehearsed = rehearse_all(list(configs.values()), apart=False)
+    remarks = rehearsed.remarks()
     if not probe:
-        return unprobed
+        return replace(unprobed, remarks=remarks)
     timed = Probe(threads=slots.cpus)
     return LadderPlan(
-        part=part, slots=slots, seconds_of={name: timed.seconds(config) for name, config in configs.items()}
+        part=part,
+        slots=slots,
+        remarks=remarks,
+        seconds_of={
+            name: timed.seconds(config) if rehearsed.can_train(config) else 0.0 for name, config in configs.items()
+        },
     )

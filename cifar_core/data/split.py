@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cifar_core.config import TRAIN_IMAGES, DataConfig
-from cifar_core.data.images import LabelledImages
+from cifar_core.data.images import CLASS_NAMES, LabelledImages
 from cifar_core.errors import DataMismatchError
 
 
@@ -37,7 +37,7 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
 
     Raises:
         DataMismatchError: there is nothing to train on; or `train_size` or `validation_size` says another number;
-            or the images to train on are more than validation leaves.
+            or the images to train on are more than validation leaves; or a label is of no class.
     """
     train_size, validation_size = len(train), 0 if validation is None else len(validation)
     left = TRAIN_IMAGES - data.validation_size
@@ -49,6 +49,12 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
         raise _mismatch(
             f"data.validation_size is {data.validation_size}, but there are {validation_size} images to validate on"
         )
+    for part in (train, validation):
+        if part is not None and len(part) and not 0 <= part.labels_N.min() <= part.labels_N.max() < len(CLASS_NAMES):
+            raise DataMismatchError(
+                f"labels go from {part.labels_N.min()} to {part.labels_N.max()}, and a network tells "
+                f"{len(CLASS_NAMES)} classes apart: number the classes from 0 to {len(CLASS_NAMES) - 1}"
+            )
     if train_size > left:
         raise _mismatch(
             f"data.validation_size {data.validation_size} leaves {left} images to train on, but there are {train_size}"

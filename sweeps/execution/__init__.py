@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sweeps.execution.estimate import (
         Estimate,
         Probe,
-        check_networks,
         estimate_cost,
         makespan,
         preview,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     )
     from sweeps.execution.ray_environment import ray_folder
     from sweeps.execution.ray_processes import session_of
+    from sweeps.execution.rehearsals import Rehearsals, check_networks, rehearse_all
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
@@ -51,6 +51,7 @@ __all__ = [
     "Interrupted",
     "JobRequest",
     "Probe",
+    "Rehearsals",
     "Rerun",
     "RunOptions",
     "RunPlan",
@@ -68,6 +69,7 @@ __all__ = [
     "plan_of_sweep",
     "preview",
     "ray_folder",
+    "rehearse_all",
     "rerun",
     "run",
     "session_of",
@@ -103,7 +105,9 @@ __getattr__, __dir__ = lazy_face(
         "RunPlan": "plan",
         "RunSummary": "start",
         "Slots": "slots",
-        "check_networks": "estimate",
+        "check_networks": "rehearsals",
+        "Rehearsals": "rehearsals",
+        "rehearse_all": "rehearsals",
         "estimate_cost": "estimate",
         "finalize": "sealed_test",
         "local_slots": "slots",

@@ -7,10 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cifar_core.config import ModelConfig, TrainingConfig
-from cifar_core.errors import ModelError
-from cifar_core.models.registry import is_import_path
-from sweeps.errors import SweepError
+from cifar_core.config import TrainingConfig
 from sweeps.spec import EarlyTerminate, SweepSpec
 from sweeps.study import expected_epochs, proposer_of
 
@@ -106,23 +103,6 @@ def makespan(seconds: Sequence[float], *, slots: int) -> float:
     for run in sorted(seconds, reverse=True):
         ends[ends.index(min(ends))] += run
     return max(ends)
-
-
-def check_networks(configs: Sequence[TrainingConfig]) -> None:
-    """Build every network of a user's own, so that one that cannot be built is refused before it is run.
-
-    Raises:
-        SweepError: one cannot be built; names it, and why.
-    """
-    from cifar_core.models import build_model
-
-    for model in dict.fromkeys(config.model.model_dump_json() for config in configs):
-        chosen = ModelConfig.model_validate_json(model)
-        if is_import_path(chosen.name):
-            try:
-                build_model(chosen)
-            except ModelError as error:
-                raise SweepError(f"model.name: {error}") from None
 
 
 class Probe:

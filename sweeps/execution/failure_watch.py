@@ -25,6 +25,7 @@ class FailureWatch:
         source_of: Callable[[ModelConfig], str | None],
         runs: Path,
         earlier: Iterable[TrialRecord],
+        is_explained: Callable[[TrialRecord], bool] = lambda record: False,
     ) -> None:
         """Listen from now on.
 
@@ -33,11 +34,13 @@ class FailureWatch:
             models: every network that the sweep may train: while one was not tried there is hope.
             source_of: gives the hash of a network's source.
             runs: the folder that the records' logs are named from.
+            is_explained: whether a failure says nothing of other trials, which are known to train.
             earlier: trials of earlier starts; one that did not fail gives hope, unless its network was another.
         """
         self._stopping = stopping
         self._runs = runs
         self._untried = set(models)
+        self._is_explained = is_explained
         self._failures: dict[int, TrialRecord] = {}
         self._hope = any(_gives_hope(r) and r.source == source_of(r.config.model) for r in earlier)
 
@@ -57,7 +60,7 @@ class FailureWatch:
         self._untried.discard(record.config.model.name)
         if _gives_hope(record):
             self._hope = True
-        elif not self._hope:
+        elif not self._hope and not self._is_explained(record):
             self._failures[record.number] = record
             self._judge(record)
 

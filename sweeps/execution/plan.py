@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cifar_core.config import DataConfig, ModelConfig, TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SweepError
+from sweeps.execution.estimate import preview, some_combinations
 from sweeps.identity import trial_name
 from sweeps.spec import (
     FINAL,
@@ -89,6 +90,8 @@ class RunPlan:
     models: Sequence[str]
     """Every network's name."""
     proposer: Callable[[KeyOf], Proposer]
+    first: Callable[[], Sequence[TrainingConfig]] = tuple
+    """Some of its configurations, the first ones among them; none where all of them were trained before."""
     command: str
     """What begins it, or goes on with it."""
     file: str = ""
@@ -144,6 +147,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         data=_splits(spec.space),
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
         files=_named_files(spec),
+        first=lambda: [*preview(spec), *some_combinations(spec)],
         proposer=lambda key_of: proposer_of(spec),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
@@ -225,6 +229,7 @@ def plan_of_ladder(
         epochs=max(candidate.config.epochs for candidate in candidates),
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
+        first=lambda: [candidate.config for candidate in candidates],
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
         command=f"sweeps ladder {ladder.name.removesuffix(FINAL)}.yaml --final"
         if ladder.is_final
@@ -346,6 +351,7 @@ def plan_of_retraining(
         epochs=wanted.epochs,
         data=[wanted.data],
         models=[wanted.model.name],
+        first=lambda: [wanted],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
         command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {wanted.train_images()}",
         trained_with=[TrainedWith(run=run, sweep=sweep, model=wanted.model, source=source)],

@@ -24,6 +24,7 @@ from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
 from sweeps.execution.plan import RESOURCES, RunPlan
 from sweeps.execution.ray_environment import prepare_environment
+from sweeps.execution.rehearsals import Rehearsals, rehearse_all
 from sweeps.execution.slots import gpu_warning, require_custom, require_gpu
 from sweeps.execution.start import RunOptions, RunSummary
 from sweeps.execution.stopping import Stopping
@@ -100,6 +101,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         else:
             prepare_environment(address=options.ray_address)
             tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
+        rehearsals = _rehearse(plan, apart=options.backend != "inline", console=console)
         images, _ = load_training_images()
         with stage(console, "opening the record"):
             start.recorded.list_now()
@@ -119,7 +121,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
-        summary = start.carry_out(images, tracker, notifier)
+        summary = start.carry_out(images, tracker, notifier, rehearsals=rehearsals)
         notifier.ends(summary.stopped_by, summary.details)
         return summary
 
@@ -159,6 +161,19 @@ def _owner_of(study: optuna.Study) -> str:
     if OWNER not in study.user_attrs:
         study.set_user_attr(OWNER, uuid.uuid4().hex)
     return str(study.user_attrs[OWNER])
+
+
+def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
+    """Say which of a plan's first configurations cannot train, before any of them is begun.
+
+    Raises:
+        SweepError: none of them can.
+    """
+    with stage(console, "trying its networks on a few images"):
+        found = rehearse_all(plan.first(), apart=apart)
+    for remark in found.remarks():
+        print_sentence(console, f"warning: {remark}")
+    return found
 
 
 def _end_without_lease(console: Console, sweep: str) -> NoReturn:

@@ -26,6 +26,7 @@ from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.output import stage
 from sweeps.execution.plan import RunPlan
 from sweeps.execution.progress import headline, redraws, show_progress
+from sweeps.execution.rehearsals import Rehearsals
 from sweeps.execution.slot_watch import SlotWatch
 from sweeps.execution.slots import Slots
 from sweeps.execution.start import RunOptions, RunSummary
@@ -112,8 +113,10 @@ class SweepStart:
             limit=plan.limits.timeout,
         )
 
-    def carry_out(self, images: LabelledImages, tracker: Tracker, notifier: Notifier) -> RunSummary:
-        self._tracker, self._notifier = tracker, notifier
+    def carry_out(
+        self, images: LabelledImages, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals
+    ) -> RunSummary:
+        self._tracker, self._notifier, self._rehearsals = tracker, notifier, rehearsals
         tracker.reconcile(self.records)
         if not self.is_done and self._stopping.reason is None:
             try:
@@ -178,6 +181,7 @@ class SweepStart:
                     source_of=self._sources.hash_of,
                     runs=folder.runs,
                     earlier=ledger.records,
+                    is_explained=self._rehearsals.explains,
                 )
                 cleaning = CleanUp(ledger.records, plan=plan, checkpoints=self._checkpoints)
                 self._listeners = [

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SweepError
 from sweeps.execution import estimate
-from sweeps.execution.estimate import Probe, check_networks, estimate_cost, makespan, seconds_per_image
+from sweeps.execution.estimate import Probe, estimate_cost, makespan, seconds_per_image
+from sweeps.execution.rehearsals import check_networks
 from sweeps.spec import EarlyTerminate
 from sweeps.study import expected_epochs
 

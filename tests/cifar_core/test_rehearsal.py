@@ -1,0 +1,142 @@
+"""What would fail at a run's start is found before, and named; what looks wrong is warned of."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cifar_core.config import TrainingConfig
+from cifar_core.rehearsal import Rehearsal, rehearse
+
+NETS = """
+import sys
+from torch import nn
+
+class Good(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.first = nn.Linear(3072, 8)
+        self.norm = nn.Identity()
+        self.head = nn.Linear(8, num_classes)
+
+    def features(self, images):
+        return self.norm(self.first(images.flatten(1)))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+class Pair(Good):
+    def forward(self, images):
+        logits = super().forward(images)
+        return (logits, logits) if self.training else logits
+
+class Detached(Good):
+    def forward(self, images):
+        return super().forward(images).detach()
+
+class Unreached(Good):
+    def features(self, images):
+        return super().features(images).detach()
+
+class Softmax(Good):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+class LogSoftmax(Good):
+    def forward(self, images):
+        return super().forward(images).log_softmax(1)
+
+class Normed(Good):
+    def __init__(self, num_classes=10):
+        super().__init__(num_classes)
+        self.norm = nn.BatchNorm1d(8)
+
+class Empty(nn.Flatten):
+    def forward(self, images):
+        return super().forward(images)[:, :10]
+
+class Exits(Good):
+    def forward(self, images):
+        if self.training:
+            sys.exit(3)
+        return super().forward(images)
+"""
+
+
+@pytest.fixture
+def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rehearsed_nets", raising=False)
+    (tmp_path / "rehearsed_nets.py").write_text(NETS, encoding="utf-8")
+
+    def of(network: str, *, train_size: int = 64, batch_size: int = 32, **more: Any) -> Rehearsal:
+        name = network if network in ("simple", "torchvision_vgg16") else f"rehearsed_nets:{network}"
+        data = {"train_size": train_size, "batch_size": batch_size}
+        content = {"model": {"name": name} | more.pop("model", {}), "data": data, "epochs": 1, **more}
+        return rehearse(TrainingConfig.model_validate(content))
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("Pair", "in training its forward gives a tuple"),
+        ("Detached", "has no gradient"),
+        ("Empty", "empty parameter list"),
+        ("Exits", "sys.exit(3)"),
+        ("Missing", "no class 'Missing'"),
+    ],
+)
+def test_a_network_that_cannot_train_is_found_before(rehearsed: Any, network: str, words: str) -> None:
+    found = rehearsed(network)
+
+    assert words in found.fault
+    assert f"rehearsed_nets:{network}" in found.fault
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("Softmax", "outputs look like those of a softmax"),
+        ("Unreached", "no gradient reaches first.weight"),
+    ],
+)
+def test_what_looks_wrong_and_trains_is_warned_of(rehearsed: Any, network: str, words: str) -> None:
+    found = rehearsed(network)
+
+    assert found.fault is None
+    assert words in found.warnings[0]
+
+
+@pytest.mark.parametrize("network", ["Good", "LogSoftmax", "Normed"])
+def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(rehearsed: Any, network: str) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+
+    assert rehearsed(network) == Rehearsal()
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_last_batch_of_one_image_is_named_where_it_cannot_be_trained(rehearsed: Any) -> None:
+    assert (
+        "the last batch of an epoch holds 1 image (65 images in batches of 32)"
+        in rehearsed("Normed", train_size=65).fault
+    )
+    assert rehearsed("Good", train_size=65) == Rehearsal()
+
+
+def test_too_few_steps_of_one_cycle_are_named(rehearsed: Any) -> None:
+    schedule = {"name": "one_cycle", "warmup": 0.5}
+
+    assert "one_cycle has too few steps" in rehearsed("simple", train_size=32, schedule=schedule).fault
+    assert rehearsed("simple", train_size=64, schedule=schedule).fault is None
+
+
+def test_weights_that_are_no_file_are_named(rehearsed: Any) -> None:
+    assert "'nowhere.pt' is no file here" in rehearsed("torchvision_vgg16", model={"weights": "nowhere.pt"}).fault
