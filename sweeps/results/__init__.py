@@ -12,13 +12,21 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.results.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
     from sweeps.results.effects import Effects, Level, ParameterEffect, effects_of, read_effects
-    from sweeps.results.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS, compare_answers
+    from sweeps.results.pairs import (
+        ALPHA,
+        DID_NOT_LEARN,
+        MODERATED_FROM,
+        RECIPE_SEEDS,
+        compare_answers,
+        compare_recipes,
+    )
     from sweeps.results.ranking import confirming_keys, rank_configurations, rank_runs
     from sweeps.results.rungs import Recipe, RungRun, RungRuns, read_rungs, recorded_elsewhere
     from sweeps.results.statistics import mean_and_interval
 
 __all__ = [
     "ALPHA",
+    "DID_NOT_LEARN",
     "MODERATED_FROM",
     "RECIPE_SEEDS",
     "Effects",
@@ -32,6 +40,7 @@ __all__ = [
     "alike_to_first",
     "by_protocol",
     "compare_answers",
+    "compare_recipes",
     "compare_rungs",
     "confirming_keys",
     "effects_of",
@@ -60,6 +69,8 @@ __getattr__, __dir__ = lazy_face(
         "alike_to_first": "comparison",
         "by_protocol": "comparison",
         "compare_answers": "pairs",
+        "compare_recipes": "pairs",
+        "DID_NOT_LEARN": "pairs",
         "compare_rungs": "comparison",
         "confirming_keys": "ranking",
         "effects_of": "effects",

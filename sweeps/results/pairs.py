@@ -8,6 +8,7 @@ would not be a test of anything. Of all others the difference under each common 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from sweeps.results.statistics import (
     paired_t_interval,
     paired_t_test,
     spread_of,
+    welch_interval,
+    welch_test,
 )
 from sweeps.spec import WHOLE
 
@@ -67,6 +70,50 @@ def compare_answers(first: np.ndarray, second: np.ndarray) -> AnswersCompared:
         high=None if ends is None else 100 * ends[1],
         p_value=mcnemar(only_first, only_second=only_second),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipesCompared:
+    """The accuracies of two recipes over their seeds, differences in points."""
+
+    difference: float
+    """Of the first one's mean to the second one's."""
+    low: float | None
+    """End of its 95 % interval; None where nothing is tested, as the p-value."""
+    high: float | None
+    p_value: float | None
+    test: str | None
+    """None below `RECIPE_SEEDS` seeds of each, and where no seed differs from another."""
+    by_seed: Mapping[int, float]
+    """Under each common seed."""
+
+
+def compare_recipes(first: Mapping[int, float], second: Mapping[int, float], *, paired: bool) -> RecipesCompared:
+    """Return how two recipes compare by their accuracies, seed to share: a single test, unadjusted.
+
+    Args:
+        first: its accuracies.
+        second: those of the other one.
+        paired: take the differences seed by seed, as a ladder does; Welch's t-test of the means, as a board, if not.
+    """
+    ours, theirs = ({seed: 100 * share for seed, share in each.items()} for each in (first, second))
+    by_seed = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+    values = list(by_seed.values())
+    difference = statistics.fmean(values if paired and values else ours.values())
+    difference -= 0.0 if paired and values else statistics.fmean(theirs.values())
+    p_value, ends, test = None, None, None
+    if paired and len(values) >= RECIPE_SEEDS and max(values) - min(values) >= _NO_SPREAD:
+        p_value, ends = (
+            paired_t_test(values, spread_of(values)),
+            paired_t_interval(values, spread_of(values), alpha=ALPHA),
+        )
+        test = f"paired t over {len(values)} seeds"
+    elif not paired and min(len(ours), len(theirs)) >= RECIPE_SEEDS:
+        sides = list(ours.values()), list(theirs.values())
+        if ends := welch_interval(*sides):
+            p_value, test = welch_test(*sides), f"Welch's t-test over {len(ours)} and {len(theirs)} seeds"
+    low, high = ends or (None, None)
+    return RecipesCompared(difference=difference, low=low, high=high, p_value=p_value, test=test, by_seed=by_seed)
 
 
 def _right_alone(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:

@@ -116,17 +116,35 @@ def welch_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """
     from scipy.special import stdtr
 
-    if min(len(ours), len(theirs)) < 2:
+    if (spread := _welch(ours, theirs)) is None:
         return 1.0
+    # Not of `scipy.stats`, which takes a second to import.
+    difference = statistics.fmean(ours) - statistics.fmean(theirs)
+    return float(2 * stdtr(spread.degrees, -abs(difference) / math.sqrt(spread.variance)))
+
+
+def welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the first mean's difference to the second; None where `welch_test` cannot say."""
+    from scipy.special import stdtrit
+
+    if (spread := _welch(ours, theirs)) is None:
+        return None
+    difference = statistics.fmean(ours) - statistics.fmean(theirs)
+    reach = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * math.sqrt(spread.variance)
+    return difference - reach, difference + reach
+
+
+def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
+    """Return the variance of the difference of two means."""
+    if min(len(ours), len(theirs)) < 2:
+        return None
     parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
     if not sum(parts):
-        return 1.0
-    difference = math.fsum(ours) / len(ours) - math.fsum(theirs) / len(theirs)
-    freedom = sum(parts) ** 2 / sum(
+        return None
+    degrees = sum(parts) ** 2 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True)
     )
-    # Not of `scipy.stats`, which takes a second to import.
-    return float(2 * stdtr(freedom, -abs(difference) / math.sqrt(sum(parts))))
+    return Spread(sum(parts), degrees)
 
 
 def shares_test(first: float, second: float, *, images: int) -> float:

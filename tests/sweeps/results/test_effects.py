@@ -206,10 +206,28 @@ def test_of_a_loss_the_least_is_best_and_one_explosion_does_not_rule() -> None:
 
 
 def test_where_all_trials_are_alike_it_says_so() -> None:
-    effects = effects_of(valued([0.1] * 20), searched=one(["a", "b"] * 10, choices=("a", "b")))
+    effects = effects_of(valued([0.5] * 20), searched=one(["a", "b"] * 10, choices=("a", "b")))
 
     assert effects.parameters[0].verdict == "all trials have the same val_accuracy"
     assert effects.more_trials is None
+
+
+def test_differences_among_networks_at_chance_are_no_effect() -> None:
+    # Of 2,000 images 10 and 10.4 % are chance, however surely the two values go with them.
+    data = RECORDS[0].config.data.model_copy(update={"validation_size": 2000})
+    config = RECORDS[0].config.model_copy(update={"data": data})
+    records = [replace(record, config=config) for record in valued([0.100, 0.104] * 10)]
+
+    effects = effects_of(records, searched=one(["a", "b"] * 10, choices=("a", "b")))
+
+    assert effects.parameters[0].verdict == "no trial had learned by then"
+    assert not effects.parameters[0].is_sure
+
+
+def test_a_value_that_teaches_nothing_is_worse_than_one_that_does() -> None:
+    effects = effects_of(valued([0.102, 0.60, 0.098, 0.61] * 6), searched=one(["a", "b"] * 12, choices=("a", "b")))
+
+    assert effects.parameters[0].verdict == "b is best, sure"
 
 
 def test_a_schedule_that_has_not_acted_is_not_judged() -> None:
