@@ -15,6 +15,7 @@ HEADINGS = {
     "val_std": "± sd",
     "replicates": "runs",
     "search_accuracy": "search acc %",
+    "p_holm": "p (Holm)",
     "test_accuracy": "test acc %",
     "train_seconds": "time",
     "parameters_millions": "params M",

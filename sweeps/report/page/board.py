@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweeps.formatting import duration, metric_cell, metric_heading, number, percent, value_text
+from sweeps.formatting import duration, metric_cell, metric_heading, number, p_value, percent, value_text
 from sweeps.report.columns import status_text
 from sweeps.report.page.content import Content, mark_of_row
 from sweeps.report.page.scale import plain
@@ -37,7 +37,8 @@ def board_section(content: Content) -> str:
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
     return f"""<p>One row a configuration, ranked by the mean of its seeds; in brackets the 95 % interval. Those that
-were confirmed under new seeds stand first. A trial's name highlights it in every chart.</p>
+were confirmed under new seeds stand first, each with the p-value of Welch's t-test against the best of them. A trial's
+name highlights it in every chart.</p>
 <form class="controls" id="filter-form" role="search" hidden>
 <label for="filter">Filter</label>
 <input id="filter" type="search" autocomplete="off" spellcheck="false" aria-describedby="filter-help">
@@ -72,6 +73,7 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
         "val acc %": _accuracy,
         "± sd": _percent("val_std"),
         "runs": _whole("replicates"),
+        "p (Holm)": _real("p_holm", p_value),
         "search acc %": _percent("search_accuracy"),
         "test acc %": _percent("test_accuracy"),
         "epochs": _whole("epochs"),
