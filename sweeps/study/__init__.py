@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.kept_code import keep_code, require_same_code
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
-    from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks
+    from sweeps.study.looks import LOOKS_FILE, Look, looks_in_words, note_look, read_looks, take_over_looks
     from sweeps.study.opening import (
         Studies,
         delete_studies,
@@ -84,6 +84,7 @@ __all__ = [
     "store_error",
     "store_test",
     "sweep_names",
+    "take_over_looks",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -126,6 +127,7 @@ __getattr__, __dir__ = lazy_face(
         "proposer_of": "proposers",
         "read_all_studies": "opening",
         "read_looks": "looks",
+        "take_over_looks": "looks",
         "read_records": "stored_trials",
         "read_state": "state",
         "read_studies": "opening",

@@ -6,8 +6,8 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,13 +41,37 @@ def note_look(runs: Path, *, sweep: str, keys: Sequence[str]) -> Look:
     """
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     look = Look(when=now, who=f"{_user()}@{socket.gethostname()}", sweep=sweep, runs=tuple(keys))
+    _append(runs, [look])
+    return look
+
+
+def take_over_looks(source: Path, *, runs: Path, names: Mapping[str, str]) -> None:
+    """Add the looks of another runs folder that are not here: how often the test set was opened goes with a sweep.
+
+    Args:
+        source: the other runs folder.
+        runs: the one here.
+        names: of each sweep that is taken over: its name there, and here.
+
+    Raises:
+        DiskFullError: there is no room for the lines.
+        StoreError: one of the logs cannot be read or written.
+    """
+    known = set(read_looks(runs))
+    theirs = (replace(look, sweep=names[look.sweep]) for look in read_looks(source) if look.sweep in names)
+    _append(runs, [look for look in theirs if look not in known])
+
+
+def _append(runs: Path, looks: Sequence[Look]) -> None:
     path = runs / LOOKS_FILE
+    if not looks:
+        return
     try:
         before = read_regular(path) or b""
         with path.open("a", encoding="utf-8") as file:
             # After a line that a crash has torn, a new one begins.
             torn = before and not before.endswith(b"\n")
-            file.write(("\n" if torn else "") + json.dumps(asdict(look)) + "\n")
+            file.write(("\n" if torn else "") + "".join(json.dumps(asdict(look)) + "\n" for look in looks))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -56,7 +80,6 @@ def note_look(runs: Path, *, sweep: str, keys: Sequence[str]) -> Look:
         raise StoreError(
             f"{path} cannot be written: {reason_of(error)}. Without it no look at the test set is taken"
         ) from None
-    return look
 
 
 def read_looks(runs: Path, *, sweep: str | None = None) -> Iterator[Look]:

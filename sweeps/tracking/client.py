@@ -6,11 +6,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.mapping import MetricPoint
-from sweeps.tracking.store import is_server, record_error, redact
+from sweeps.tracking.store import is_server, record_error, redact, sqlite_file
 from sweeps.tracking.waiting import patient_client
 
 if TYPE_CHECKING:
@@ -33,7 +34,17 @@ def connect(uri: str) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # As it warns of an error code that it does not know: what a proxy, or a login page, answers is told once, too.
     logging.getLogger("mlflow.exceptions").setLevel(logging.ERROR)
-    return patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
+    client = patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
+    _remove_stray_folder(uri)
+    return client
+
+
+def _remove_stray_folder(uri: str) -> None:
+    """Remove the empty folder that MLflow makes for a SQLite file in a folder called `a?b`: by the name `a%3Fb`."""
+    path, said = sqlite_file(uri), Path(uri.partition(":///")[2].partition("?")[0]).parent
+    if path is not None and said != path.parent:
+        with contextlib.suppress(OSError):
+            said.rmdir()
 
 
 def _set_environment() -> None:

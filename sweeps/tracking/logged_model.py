@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
-from sweeps.formatting import truncated
-from sweeps.tracking.client import connect, search_runs, store_errors
-from sweeps.tracking.mapping import LOGGED_MODEL, MAX_TAG, params_of
-from sweeps.tracking.parent_run import DESCRIPTION, WINNER
+from sweeps.tracking.client import connect, log_batch, search_runs, store_errors
+from sweeps.tracking.client_store import recorded_run
+from sweeps.tracking.mapping import LOGGED_MODEL, params_of
+from sweeps.tracking.ownership import Ownership
+from sweeps.tracking.parent_run import DESCRIPTION, SAID, WINNER, description_tags
 from sweeps.tracking.store import experiment_name, quoted, store_uri
 
 if TYPE_CHECKING:
@@ -167,8 +168,11 @@ def say_winner(runs: Path, sweep: str, sentence: str) -> None:
         if experiment is None:
             return
         where = f"tags.kind = 'sweep' and tags.sweep = {quoted(sweep)}"
+        ownership = Ownership(runs)
         for run in search_runs(client, experiment.experiment_id, where):
-            before = run.data.tags.get(DESCRIPTION, "")
+            if not ownership.takes(recorded_run(run)):
+                continue
+            before = run.data.tags.get(SAID) or run.data.tags.get(DESCRIPTION, "")
             first, _, rest = before.partition("\n\n")
             kept = rest if first.startswith(WINNER) else before
-            client.set_tag(run.info.run_id, DESCRIPTION, truncated(f"{WINNER}{sentence}\n\n{kept}", MAX_TAG))
+            log_batch(client, run.info.run_id, tags=description_tags(run.data.tags, f"{WINNER}{sentence}\n\n{kept}"))

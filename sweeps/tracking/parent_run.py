@@ -30,14 +30,40 @@ WINNER = "**Winner**: "
 """What the description of a sweep begins with once it has one."""
 
 
+SAID = "described"
+"""Tag: what of the description this project wrote last. All else of it is a person's."""
+
+_LEAST_ROOM = 200
+"""Characters of a description that are worth writing beside a person's."""
+
+
+def description_tags(tags: Mapping[str, str], text: str) -> dict[str, str]:
+    """Return the tags that say a run's description anew, beside what a person has written there.
+
+    Args:
+        tags: of the run, as they are now.
+        text: the description, in Markdown.
+    """
+    shown, before = tags.get(DESCRIPTION, ""), tags.get(SAID)
+    if before is None and shown.endswith("```"):
+        before = shown  # of a version that did not note it: it ends with the sweep's file
+    if before and before in shown:
+        start, _, end = shown.partition(before)
+    else:
+        start, end = (f"{shown.rstrip()}\n\n" if shown.strip() else ""), ""
+    room = MAX_TAG - len(start) - len(end)
+    if room < _LEAST_ROOM:
+        return {}
+    said = truncated(text, room)
+    return {DESCRIPTION: f"{start}{said}{end}", SAID: said}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParentRun:
     """The run of a sweep, or of its replicates."""
 
     client: MlflowClient
     run_id: str
-    winner: str = ""
-    """What its description begins with where a winner is known."""
     started_ms: int = 0
     """When it was created, Unix time in milliseconds."""
     ended: int = 0
@@ -69,12 +95,10 @@ class ParentRun:
         client.update_run(found.info.run_id, status="RUNNING")
         if owner is not None and OWNER not in found.data.tags:
             client.set_tag(found.info.run_id, OWNER, owner)
-        first = found.data.tags.get(DESCRIPTION, "").partition("\n\n")[0]
-        winner = f"{first}\n\n" if first.startswith(WINNER) else ""
         told = found.data.metrics.get(ENDED, 0.0)
         ended = int(told) if 0 <= told < 1e9 else 0  # anything, where somebody has edited it
         started = found.info.start_time
-        return cls(client=client, run_id=str(found.info.run_id), winner=winner, ended=ended, started_ms=started)
+        return cls(client=client, run_id=str(found.info.run_id), ended=ended, started_ms=started)
 
     def write(self, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> None:
         """Write what the run says of itself, in place of what it said before.
@@ -85,7 +109,12 @@ class ParentRun:
         """
         from mlflow.entities import RunTag
 
-        said = {} if description is None else {DESCRIPTION: truncated(self.winner + description, MAX_TAG)}
+        said = {}
+        if description is not None:
+            before = self.client.get_run(self.run_id).data.tags
+            first = (before.get(SAID) or before.get(DESCRIPTION, "")).partition("\n\n")[0]
+            winner = f"{first}\n\n" if first.startswith(WINNER) else ""
+            said = description_tags(before, winner + description)
         labels = [RunTag(name, value) for name, value in ({**(tags or {}), **said}).items()]
         self.client.log_batch(self.run_id, tags=labels)
 

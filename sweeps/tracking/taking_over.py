@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.errors import RecordError, SweepError
+from sweeps.formatting import truncated
 from sweeps.tracking.client import log_batch, store_errors
-from sweeps.tracking.mapping import LOGGED_MODEL
+from sweeps.tracking.mapping import LOGGED_MODEL, MAX_TAG
 from sweeps.tracking.opening import open_to_write
 from sweeps.tracking.ownership import OWNER
-from sweeps.tracking.parent_run import log_files
+from sweeps.tracking.parent_run import DESCRIPTION, SAID, log_files
 from sweeps.tracking.recorded_run import RecordedRun, open_store, store_at
 from sweeps.tracking.store import is_absent, redact, sqlite_file, store_uri
 from sweeps.tracking.trial_run import TrialRun, sorted_runs
@@ -227,6 +228,9 @@ class _Writer:
         name = run.name
         if "rung" not in run.tags and name.startswith(there):
             name = here + name.removeprefix(there)
+        if before is not None and (note := _note_here(before)):
+            said = tags.get(DESCRIPTION, "")
+            tags[DESCRIPTION] = truncated(said if note in said else f"{note}\n\n{said}".rstrip(), MAX_TAG)
         kind = tags.pop("kind")
         with store_errors(self._of._here_uri):
             if before is not None:
@@ -248,6 +252,11 @@ def _place(uri: str) -> str:
     """Return a store's address in one form."""
     path = sqlite_file(uri)
     return uri.rstrip("/") if path is None else str(path.resolve())
+
+
+def _note_here(run: RecordedRun) -> str:
+    """Return what a person has written here in the description of a run that was taken over."""
+    return run.tags.get(DESCRIPTION, "").replace(run.tags.get(SAID, ""), "").strip()
 
 
 def _state(status: str, tags: Mapping[str, str], run: RecordedRun) -> str:

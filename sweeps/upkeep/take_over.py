@@ -16,7 +16,7 @@ from cifar_core.files import atomic_write
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.spec import check_name
 from sweeps.storage import LOCAL
-from sweeps.study import SweepFolder
+from sweeps.study import SweepFolder, take_over_looks
 from sweeps.tracking import TakenOver, TakeOver, uri_of_file
 
 _CREATES_A_STUDY = 0
@@ -61,6 +61,8 @@ def import_record(
         done = taken.carry_out(names, ended=ended, on_run=on_run)
         for copy in copies:
             copy.carry_out()
+        if folder is not None:
+            take_over_looks(folder, runs=runs, names=names)
     return done
 
 

@@ -30,6 +30,7 @@ from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.tracker import Tracker
+from sweeps.tracking.trial_run import sorted_runs
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -644,7 +645,8 @@ def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
         params=params_of(record.config.resolved()),
         metrics={"val_accuracy": accuracy},
     )
-    assert row_of(run)["did_not_learn"] == did_not_learn
+    (trial,), _ = sorted_runs([run])
+    assert row_of(trial)["did_not_learn"] == did_not_learn
 
 
 def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(

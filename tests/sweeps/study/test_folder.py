@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from sweep_fakes import book, epoch, next_trial
 
 from sweeps.errors import StoreError, StudyChangedError, SweepBusyError
 from sweeps.study.folder import SweepFolder
+from sweeps.study.looks import note_look, read_looks, take_over_looks
 from sweeps.study.opening import read_study
 from sweeps.trial_record import Report
 
@@ -190,3 +192,16 @@ class TestAChangedFile:
 
         assert study.user_attrs["metric"] == "train_loss"
         assert study.direction is optuna.study.StudyDirection.MINIMIZE
+
+
+def test_looks_at_the_test_set_come_along_once_under_the_sweeps_name_here(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    look = note_look(there, sweep="quick", keys=["k"])
+    note_look(there, sweep="other", keys=["o"])
+
+    for _ in range(2):
+        take_over_looks(there, runs=here, names={"quick": "ada-quick"})
+
+    assert list(read_looks(here)) == [dataclasses.replace(look, sweep="ada-quick")]

@@ -17,6 +17,7 @@ from sweeps.study import SweepState
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.trial_run import sorted_runs
 from sweeps.trial_record import Outcome, TrialRecord
 
 START = 1_800_000_000.0
@@ -88,7 +89,7 @@ def content_of(records: Sequence[TrialRecord], *, now: float = START + 10_000, *
 
 
 def board_of(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    return rows_of(rank_configurations(frame_of(row_of(_run(record)) for record in records)))
+    return rows_of(rank_configurations(frame_of(row_of(run) for run in sorted_runs(map(_run, records))[0])))
 
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
