@@ -150,9 +150,8 @@ _CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 def _curve_of_frame(frame: Frame, *, title: str, subtitle: str) -> bytes:
     columns = list(map(str, frame.columns))
     if "epoch" not in columns or not set(_CURVES) & set(columns):
-        raise ValueError(
-            f"a table with a column epoch and one of {', '.join(_CURVES)} is drawn; this one has {', '.join(columns)}"
-        )
+        shown = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
+        raise ValueError(f"a table with a column epoch and one of {', '.join(_CURVES)} is drawn; this one has {shown}")
     numbers_E = frame["epoch"].to_numpy(dtype=np.int64)
     if not len(numbers_E):
         raise ValueError("the table has no epoch: no run is called so, or it has trained none yet")
