@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ def inspect(
     # Written only where a file is named; a command such as `summary` draws nothing unless one is.
     place = "inspect.png" if out is None else str(out)
     words = [subject, "--out", place, "--runs", str(runs), *_typed(options), "--", *map(str, names)]
-    with collected(writes=out is not None) as pictures:
+    # What the command prints is in the picture's notes and table; warnings, on the other stream, stay.
+    with collected(writes=out is not None) as pictures, contextlib.redirect_stdout(io.StringIO()):
         try:
             subjects.main(words, prog_name="sweeps.inspect", standalone_mode=False)
         except click.ClickException as error:

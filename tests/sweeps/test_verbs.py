@@ -158,7 +158,9 @@ def test_a_part_of_a_ladder_is_planned_and_a_ladders_option_is_refused_for_a_swe
         sweeps.plan(write_yaml(tmp_path, tiny(), name="sweep.yaml"), seeds=2)
 
 
-def test_a_picture_of_inspect_is_returned_with_its_table_and_written_where_a_file_is_named(tmp_path: Path) -> None:
+def test_a_picture_of_inspect_is_returned_with_its_table_and_written_where_a_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = sweeps.inspect("summary", "simple", set=["model.width=4"], runs=tmp_path / "runs")
 
     assert shown is not None
@@ -166,6 +168,7 @@ def test_a_picture_of_inspect_is_returned_with_its_table_and_written_where_a_fil
     assert shown.table["layer"].iloc[0] == "features.0"
     assert repr(shown).startswith("The layers of simple")
     assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().out == ""
 
     sweeps.inspect("summary", "simple", out=tmp_path / "page.html", runs=tmp_path / "runs")
     assert (tmp_path / "page.html").read_bytes().lower().startswith(b"<!doctype html>")
