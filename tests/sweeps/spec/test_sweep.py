@@ -266,6 +266,172 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
     assert len(raised.value.errors) == 2
 
 
+FILE = """name: tiny
+method: random
+run_cap: 4
+base:
+  epochs: 2
+  data: {train_size: 300, validation_size: 200}
+parameters:
+  optimizer.lr: {values: [0.1, 0.2]}
+"""
+
+LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
+    "empty base": (("base:\n  epochs: 2\n  data: {train_size: 300, validation_size: 200}", "base:"), "4: base",
+                   ("empty",)),
+    "a date for a name": (("name: tiny", "name: 2024-06-01"), "1: name", ("date", "'2024-06-01' (in quotes)")),
+    "a padded name": (("name: tiny", "name: 007"), "1: name", ("'007' (in quotes)",)),
+    "a number for a name": (("name: tiny", "name: 1e5"), "1: name", ("a text", "in quotes")),
+    "one value for a list": (("values: [0.1, 0.2]", "values: 0.1"), "8: parameters.optimizer.lr.values",
+                           ("write [0.1]",)),
+    "a list alone": (
+        ("{values: [0.1, 0.2]}", "[0.1, 0.2]"),
+        "8: parameters.optimizer.lr", ("write optimizer.lr: {values: [0.1, 0.2]}",),
+    ),
+    "a value alone": (("{values: [0.1, 0.2]}", "0.1"), "8: parameters.optimizer.lr", ("{value: 0.1}",)),
+    "nested options": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "options: {layers: [32, 64]}"),
+        "8: parameters.options", ("write model.options.layers: {values: [32, 64]}",),
+    ),
+    "a list for an option": (
+        ("epochs: 2", "model: {name: 'a:B', options: {layers: [32, 64]}}"),
+        "5: base.model.options.layers", ("one value, not a list", "`model.options.layers: {values: [32, 64]}`"),
+    ),
+    "a list in the base": (
+        ("epochs: 2", "optimizer: {lr: [0.1, 0.2]}"),
+        "5: base.optimizer.lr", ("`optimizer.lr: {values: [0.1, 0.2]}` under parameters",),
+    ),
+    "a constant in the base": (("epochs: 2", "epochs: {value: 4}"), "5: base.epochs", ("write 4 alone",)),
+    "padded": (("run_cap: 4", "run_cap: 010"), "3: run_cap", ("write 10",)),
+    "sixties": (("epochs: 2", "epochs: 1:30"), "5: base.epochs", ("write 90", "1m30s")),
+    "half a step": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "epochs: {min: 1, max: 11, q: 2.5}"), "8: parameters.epochs.q", ("2.5",)
+    ),
+    "a step of a logarithm": (
+        ("{values: [0.1, 0.2]}", "{min: 0.1, max: 1, distribution: log_uniform_values, q: 0.1}"),
+        "8: parameters.optimizer.lr", ("q is the step of q_uniform",),
+    ),
+    "a step of a list": (("0.2]}", "0.2], q: 0.1}"), "8: parameters.optimizer.lr", ("q is the step of a range",)),
+    "a step past the end": (
+        ("{values: [0.1, 0.2]}", "{min: 0.1, max: 0.2, q: 0.5}"), "8: parameters.optimizer.lr", ("only min 0.1",)
+    ),
+    "values of mixed types": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "epochs: {values: ['3', many]}"),
+        "8: parameters.epochs.values[1]", ("'many'",),
+    ),
+    "one value in two ways": (("[0.1, 0.2]", "[1e-3, 0.001]"), "8: parameters.optimizer.lr", ("0.001 twice",)),
+    "one value in two types": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "data.train_size: {values: ['1000', 1000]}"),
+        "8: parameters.data.train_size.values", ("'1000' and 1000 are one value",),
+    ),
+    "a field without its block": (("optimizer.lr", "lr"), "8: parameters.lr", ("did you mean 'optimizer.lr'?",)),
+    "an argument of an operation": (
+        ("train_size: 300,", "augmentation: [normalize, {pad: {pixel: 4}}],"),
+        "6: base.data.augmentation", ("pad", "'pixel'", "did you mean 'pixels'?"),
+    ),
+    "seeds with early stopping": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "seed: {values: [0, 1]}\nearly_terminate: {type: asha}"),
+        "8: parameters.seed", ("replicates: {top: 3, seeds: 3}",),
+    ),
+    "a start off the steps": (
+        ("optimizer.lr: {values: [0.1, 0.2]}", "epochs: {min: 1, max: 9, q: 2}\nstart_with: [{epochs: 4}]"),
+        "9: start_with[0].epochs", ("between two steps", "the nearest is 5"),
+    ),
+    "a start of an inactive parameter": (
+        ("[0.1, 0.2]}", "[0.1, 0.2]}\n  epochs: {values: [1, 2], when: {optimizer.lr: 0.2}}\n"
+         "start_with: [{optimizer.lr: 0.1, epochs: 1}]"),
+        "10: start_with[0].epochs", ("only where optimizer.lr is 0.2", "here it is 0.1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tmp_path: Path) -> None:
+    (before, after), place, words = LINES[case]
+    assert before in FILE
+    path = tmp_path / "sweep.yaml"
+    path.write_text(FILE.replace(before, after), encoding="utf-8")
+
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+
+    (error,) = raised.value.errors
+    assert error.startswith(f"line {place}: ")
+    assert [word for word in words if word not in error] == []
+
+
+def test_mistakes_of_every_kind_are_named_in_one_message_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = FILE.replace("tiny", "007").replace("random", "radnom").replace("run_cap: 4", "run_cap: many")
+    text = text.replace("epochs: 2", "epochs: 0\n  optimizer: {lrr: 1, lr: -1}")
+    text += "  model.nmae: {values: [x]}\n  data.batch_size: [1, 2]\nstart_with: [{foo: 1}, {bar: 2}]\nmore: 1\n"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+
+    assert [error.split(": ")[0:2] for error in raised.value.errors] == [
+        ["line 1", "name"], ["line 2", "method"], ["line 3", "run_cap"], ["line 5", "base.epochs"],
+        ["line 6", "base.optimizer.lrr"], ["line 6", "base.optimizer.lr"],
+        ["line 10", "parameters.model.nmae.values[0]"],
+        ["line 11", "parameters.data.batch_size"], ["line 12", "start_with[0].foo"], ["line 12", "start_with[1].bar"],
+        ["line 13", "more"],
+    ]  # fmt: skip
+
+
+def test_a_number_is_one_everywhere_and_each_value_is_as_its_field_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = FILE.replace("[0.1, 0.2]", "[1e-3, '0.01', 1]").replace("epochs: 2", "optimizer: {weight_decay: 5e-4}")
+    text += "  data.train_size: {values: ['1000', 2e3]}\n  model.width: {min: 1e1, max: '20', q: 5.0}\n"
+    path.write_text(text + "start_with: [{optimizer.lr: 1e-3, data.train_size: '2000'}]\n", encoding="utf-8")
+
+    space = load_spec(path, overrides=["base.optimizer.momentum=9e-1"]).space
+
+    assert space.parameters["optimizer.lr"].values == (0.001, 0.01, 1.0)
+    assert space.base["optimizer"] == {"weight_decay": 0.0005, "momentum": 0.9}
+    for path_of, values in {"data.train_size": [1000, 2000], "model.width": [10, 15, 20]}.items():
+        found = list(space.finite_values(path_of) or ())
+        assert [(value, type(value)) for value in found] == [(value, int) for value in values]
+
+
+def test_a_constant_goes_with_early_stopping_and_whole_bounds_of_an_option_with_whole_numbers() -> None:
+    early = {"type": "asha"}
+    constant = SweepSpec.model_validate(tiny(early_terminate=early, parameters={"epochs": {"value": 4}}))
+    base = tiny()["base"] | {"model": {"name": "nets:Tiny"}}
+    option = SweepSpec.model_validate(tiny(base=base, parameters={"model.options.depth": {"min": 1, "max": 4}}))
+
+    assert constant.space.config({"epochs": 4}).epochs == 4
+    assert list(option.space.finite_values("model.options.depth") or ()) == [1, 2, 3, 4]
+
+
+def test_the_goal_of_a_metric_follows_from_its_name() -> None:
+    assert SweepSpec.model_validate(tiny(metric={"name": "val_loss"})).metric.goal == "minimize"
+    assert SweepSpec.model_validate(tiny(metric={"name": "train_accuracy"})).metric.goal == "maximize"
+
+
+NEVER: dict[str, tuple[dict[str, Any], str]] = {
+    "early stopping after the end": (tiny(early_terminate={"type": "hyperband", "min_epochs": 2}), "no trial is ever"),
+    "a median of too few": (tiny(early_terminate={"type": "median"}, run_cap=5), "5 complete trials"),
+    "a rising rate": (
+        with_base(schedule={"name": "cosine", "min_lr": 0.04}), "0.04 is above optimizer.lr 0.01"
+    ),
+    "a start in a grid": (tiny(method="grid", start_with=[{"optimizer.lr": 0.01}]), "no effect in a grid"),
+    "more starts than trials": (
+        tiny(run_cap=1, start_with=[{"optimizer.lr": 0.01}, {"optimizer.lr": 0.02}]), "lists 2"
+    ),
+    "the luckiest seed": (tiny(parameters={"seed": {"values": [0, 1]}}), "in a grid, seeds are averaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NEVER)
+def test_what_never_acts_is_a_warning(case: str) -> None:
+    content, words = NEVER[case]
+
+    (warning,) = SweepSpec.model_validate(content).warnings()
+
+    assert words in warning
+
+
 OVERRIDES = {
     "no value": ("run_cap", "'run_cap' is not path=value"),
     "no path": ("=3", "'=3' is not path=value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.errors import SpecError
-from sweeps.spec.yaml_file import flatten, merge, read_yaml, set_path
+from sweeps.spec.yaml_file import dump_yaml, flatten, merge, read_yaml, set_path
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -29,6 +30,67 @@ def test_nested_blocks_and_lists_are_read_whole(tmp_path: Path) -> None:
     path = written(tmp_path, "a: {b: [1, {c: [2, 3]}]}\nd: {e: {f: ä}}\n")
 
     assert read_yaml(path) == {"a": {"b": [1, {"c": [2, 3]}]}, "d": {"e": {"f": "ä"}}}
+
+
+def test_a_merge_key_may_be_overridden_and_a_key_may_not_stand_twice(tmp_path: Path) -> None:
+    text = "a: &range {min: 0.1, max: 1}\nb: {<<: *range, max: 0.5}\nc: {<<: [{q: 1}, *range, {q: 2}], min: 0}\n"
+
+    read = read_yaml(written(tmp_path, text))
+
+    assert (read["b"], read["c"]) == ({"min": 0.1, "max": 0.5}, {"min": 0, "max": 1, "q": 1})
+    assert "line 1, column 11: not YAML: the key 'b' stands twice" in errors_of(written(tmp_path, "a: {b: 1, b: 2}"))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 0.001), ("1E5", 1e5), ("-2e+3", -2000.0), (".5", 0.5), ("1.", 1.0), ("0x10", 16), ("1_000", 1000),
+     ("'1e-3'", "1e-3"), ("!!str 010", "010"), ("0", 0), ("0.10", 0.1), ("1e", "1e"), ("0o10", "0o10"), ("on", True)],
+)  # fmt: skip
+def test_plain_text_is_a_number_where_yaml_1_2_says_so(text: str, value: Any, tmp_path: Path) -> None:
+    found = read_yaml(written(tmp_path, f"a: {text}\n"), overrides=[f"b={text}"])
+
+    assert [(each, type(each)) for each in found.values()] == [(value, type(value))] * 2
+    assert found.mistakes == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("010", "for 8 in others: write 10, or '010' (in quotes)"), ("007", "write 7, or '007'"), ("08", "write 8"),
+     ("1:30", "write 90, a duration such as 1h30m or 1m30s, or '1:30'"), ("2024-06-01", "is a date"),
+     ("1:02:03", "such as 1h2m3s"), ("!!binary aGk=", "!!binary"), ("!!set {b}", "!!set has no meaning"),
+     ("9" * 5000, "cannot be read")],
+)  # fmt: skip
+def test_what_readers_of_yaml_disagree_on_is_named_with_what_to_write(text: str, words: str, tmp_path: Path) -> None:
+    found = read_yaml(written(tmp_path, f"b: 1\na: {text}\n"), overrides=[f"c={text}"])
+
+    assert list(found.mistakes) == ["a", "c"]
+    assert words in found.mistakes["a"]
+    assert len(found.mistakes["a"]) < 300
+    assert [found.place_of(key) for key in ("a", "a.x", "b", "c.d", "z")] == [
+        "line 2", "line 2", "line 1", "--set c", "line 1",
+    ]  # fmt: skip
+
+
+def test_an_anchor_that_holds_itself_or_fills_the_memory_is_refused(tmp_path: Path) -> None:
+    many = "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(9))
+
+    assert "an anchor that holds itself" in errors_of(written(tmp_path, "a: &a [*a]\n"))[0]
+    assert "more than 2,000,000 values" in errors_of(written(tmp_path, f"a0: &a0 [1]\n{many}\n"))[0]
+    assert "nested too deeply" in errors_of(written(tmp_path, "[" * 5000))[0]
+
+
+# PyYAML itself does not bring every control character through a file.
+TEXT = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=8)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
+SCALARS |= st.sampled_from(["010", "1e-3", "1:30", "2024-06-01", "no", "<<", "=", "0x1"])
+
+
+@given(st.dictionaries(TEXT | st.sampled_from(["010", "no", "<<", "1e3"]), SCALARS | st.lists(SCALARS)))
+def test_what_is_written_is_read_again(content: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        read = read_yaml(written(Path(folder), dump_yaml(content)))
+
+    assert (dict(read), read.mistakes) == (content, {})
 
 
 def test_an_override_takes_the_text_after_the_first_equals_sign(tmp_path: Path) -> None:
