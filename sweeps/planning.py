@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 from sweeps import spec
 from sweeps.errors import SweepError
 from sweeps.report import Printed, space_table
+from sweeps.trial_record import MeasuredOn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ class LadderPlan(Plan):
 
     part: spec.LadderPart
     seconds_of: Mapping[str, float] | None
-    """About how long a run of each rung takes on one slot."""
+    """About how long a run of each rung takes on one slot, with what is measured on the test images."""
 
     @property
     def configs(self) -> dict[str, TrainingConfig]:
@@ -159,6 +160,10 @@ class LadderPlan(Plan):
     @property
     def warnings(self) -> Sequence[str]:
         return [*self.part.ladder.warnings(), *self.remarks]
+
+    @property
+    def _tests(self) -> str:
+        return " and the test images" if self.part.ladder.measured_on is MeasuredOn.TEST else ""
 
     @property
     def _seeds(self) -> int:
@@ -177,18 +182,17 @@ class LadderPlan(Plan):
 
     @property
     def seconds(self) -> float | None:
-        from sweeps.execution import makespan
+        from sweeps.execution import whole_seconds
 
         if self.seconds_of is None:
             return None
-        return makespan([self.seconds_of[name] for name, _ in self._runs], slots=self.slots.count)
+        return whole_seconds([self.seconds_of[name] for name, _ in self._runs], slots=self.slots.count)
 
     def print_to(self, console: Console) -> None:
         """Print the rungs, what each changes, runs, slots, time."""
         from rich.table import Table
 
         from sweeps.formatting import duration, plural, print_sentence
-        from sweeps.trial_record import MeasuredOn
 
         ladder, budget, part = self.part.ladder, self.part.budget, self.part
         configs, seeds, runs = self.configs, self._seeds, self._runs
@@ -213,7 +217,7 @@ class LadderPlan(Plan):
             print_sentence(
                 console,
                 f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()}, from train steps "
-                "timed here",
+                f"timed here, the start{self._tests} counted",
             )
             each = " a run" if seeds > 1 else ""
             for name, longest in sorted(of_rungs.items(), key=lambda item: -item[1])[:3]:
@@ -309,11 +313,15 @@ def _ladder_plan(part: spec.LadderPart, *, probe: bool) -> LadderPlan:
     if not probe:
         return replace(unprobed, remarks=remarks)
     timed = Probe(threads=slots.cpus)
+    is_tested = part.ladder.measured_on is MeasuredOn.TEST
     return LadderPlan(
         part=part,
         slots=slots,
         remarks=remarks,
         seconds_of={
-            name: timed.seconds(config) if rehearsed.can_train(config) else 0.0 for name, config in configs.items()
+            name: timed.seconds(config) + (timed.test_seconds(config) if is_tested else 0.0)
+            if rehearsed.can_train(config)
+            else 0.0
+            for name, config in configs.items()
         },
     )

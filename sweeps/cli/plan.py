@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpack[PartOptions]) -> None:
     """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
 
-    The estimate comes from train steps timed here, on random images, for the first configurations. Of a ladder it
-    takes the options that `sweeps ladder` takes to run a part of it.
+    The estimate comes from train steps and evaluations timed here, on random images, for the first configurations; the
+    start and what is measured on the test images are counted. Of a ladder it takes the options that `sweeps ladder` takes to run a part of it.
 
     \b
     Example:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
         Estimate,
         Probe,
         estimate_cost,
-        makespan,
         preview,
         some_combinations,
         trial_count,
+        whole_seconds,
     )
     from sweeps.execution.job_submission import JobRequest, submit_job
     from sweeps.execution.output import stage, terminal_copy
@@ -61,7 +61,6 @@ __all__ = [
     "estimate_cost",
     "finalize",
     "local_slots",
-    "makespan",
     "namespace_of",
     "plan_of_ladder",
     "plan_of_replicates",
@@ -82,6 +81,7 @@ __all__ = [
     "submit_job",
     "terminal_copy",
     "trial_count",
+    "whole_seconds",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -111,7 +111,6 @@ __getattr__, __dir__ = lazy_face(
         "estimate_cost": "estimate",
         "finalize": "sealed_test",
         "local_slots": "slots",
-        "makespan": "estimate",
         "namespace_of": "driver_mark",
         "plan_of_ladder": "plan",
         "plan_of_replicates": "plan",
@@ -128,5 +127,6 @@ __getattr__, __dir__ = lazy_face(
         "submit_job": "job_submission",
         "terminal_copy": "output",
         "trial_count": "estimate",
+        "whole_seconds": "estimate",
     },
 )

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import TEST_IMAGES, TrainingConfig
 from sweeps.spec import EarlyTerminate, SweepSpec
 from sweeps.study import expected_epochs, proposer_of
 
 PREVIEW = 10
 """First configurations shown. TPE draws as many at random before it looks at results, so these are what will run."""
 
+LISTED = 1000
+"""Combinations of a space that are looked at one by one."""
+
 PROBE_SECONDS = 20.0
-PROBE_BATCH = 32
+PROBE_BATCH = 128
+"""Images of a timed step at most: what larger ones take is no less an image."""
 PROBE_STEPS = 3
+
+START_SECONDS = 15.0
+"""Until the first trial trains: Ray and torch start, the images are read, the record is opened."""
+RUN_SECONDS = 1.0
+"""Of a run beside its epochs: a worker is told of it, the network is built, the result is recorded."""
+EPOCH_SECONDS = 0.15
+"""Of an epoch beside its images: a checkpoint and a report."""
+TEST_SECONDS = 1.0
+"""Of measuring on the test images beside them: the weights are read, a slot is waited for."""
+BESIDE = 1.15
+"""How many times slower a slot is where others work beside it: they share memory and caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +45,7 @@ class Estimate:
     max_trial_epochs: int
     """The same if nothing is stopped early."""
     seconds: float
-    """On all slots, start-up and evaluation not counted."""
+    """On all slots, from the start to the end."""
     full_run_seconds: float
     """Of one run that nothing stops, on one slot."""
     probed: int
@@ -60,13 +76,16 @@ def some_combinations(spec: SweepSpec) -> list[TrainingConfig]:
     """Return the configurations of a finite space, a thousand at most: what could be proposed beyond the first few."""
     if spec.space.cardinality is None:
         return []
-    listed = itertools.islice(spec.space.assignments(), 1000)
+    listed = itertools.islice(spec.space.assignments(), LISTED)
     return [spec.space.config(assignment) for assignment in listed if spec.space.allows(assignment)]
 
 
 def trial_count(spec: SweepSpec) -> int:
-    """Return the trials the sweep ends with: `run_cap`, or fewer where the space has fewer combinations."""
+    """Return the trials the sweep ends with: `run_cap`, or fewer where the space has fewer different runs."""
     combinations = spec.space.cardinality
+    if combinations is not None and combinations <= LISTED:
+        # Of two combinations that differ in what is not used there, one is trained; an impossible one is not.
+        combinations = len({(config.config_id(), config.seed) for config in some_combinations(spec)})
     bounds = [bound for bound in (spec.run_cap, combinations) if bound is not None]
     return min(bounds)
 
@@ -87,12 +106,14 @@ def estimate_cost(
     full = [config.epochs for config in configs]
     kept = [expected_epochs(config.epochs, early) for config in configs]
     share = sum(kept) / sum(full)
+    each = sum(seconds) / len(seconds)
+    together = makespan([each * share] * trials, slots=slots) if trials <= LISTED else each * share * trials / slots
     return Estimate(
         trials=trials,
         trial_epochs=sum(kept) / len(kept) * trials,
         max_trial_epochs=round(sum(full) / len(full) * trials),
-        seconds=sum(seconds) / len(seconds) * trials * share / slots,
-        full_run_seconds=sum(seconds) / len(seconds),
+        seconds=START_SECONDS + together * beside(slots),
+        full_run_seconds=each * beside(slots),
         probed=probe.networks,
     )
 
@@ -101,12 +122,31 @@ def makespan(seconds: Sequence[float], *, slots: int) -> float:
     """Return how long runs take together that begin longest first, each on the slot that is free first."""
     ends = [0.0] * slots
     for run in sorted(seconds, reverse=True):
-        ends[ends.index(min(ends))] += run
+        heapq.heapreplace(ends, ends[0] + run)
     return max(ends)
 
 
+def beside(slots: int) -> float:
+    """Return how many times longer work takes on each of so many slots than on one alone."""
+    return BESIDE if slots > 1 else 1.0
+
+
+def whole_seconds(runs: Sequence[float], *, slots: int) -> float:
+    """Return how long runs take together from the start to the end, each given as what it takes on a slot alone."""
+    return START_SECONDS + makespan(runs, slots=slots) * beside(slots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """Seconds that a network takes for one image, on one slot with nothing beside it."""
+
+    train: float
+    """Forward, backward, the optimizer's share of a step, and what is done to the image before."""
+    evaluate: float
+
+
 class Probe:
-    """Times train steps of each network once."""
+    """Times train steps and an evaluation of each network once."""
 
     def __init__(self, *, threads: int = 1, device: str = "auto") -> None:
         """Time nothing yet.
@@ -117,54 +157,78 @@ class Probe:
         """
         self._threads = threads
         self._device = device
-        self._timed: dict[str, float] = {}
+        self._timed: dict[str, Timed] = {}
 
     @property
     def networks(self) -> int:
         """Networks timed so far."""
-        return len(self._timed)
+        return len({kind.partition("\n")[0] for kind in self._timed})
 
     def knows(self, config: TrainingConfig) -> bool:
-        """Return whether a configuration's network was timed already."""
+        """Return whether a configuration's steps were timed already."""
         return self._kind(config) in self._timed
 
     def seconds(self, config: TrainingConfig) -> float:
-        """Return the seconds that a whole run takes on one slot, evaluation not counted."""
+        """Return the seconds of a whole run on one slot: its epochs, each with its evaluation and checkpoint."""
+        timed = self._of(config)
+        # Images that start smaller grow, and were timed as small as they are in the first epoch.
+        grown = sum((config.image_size(epoch) / config.image_size(1)) ** 2 for epoch in range(1, config.epochs + 1))
+        evaluated = config.data.validation_size * config.epochs * timed.evaluate
+        return RUN_SECONDS + EPOCH_SECONDS * config.epochs + config.train_images() * grown * timed.train + evaluated
+
+    def test_seconds(self, config: TrainingConfig) -> float:
+        """Return the seconds that measuring a run on the test images takes on one slot."""
+        return TEST_SECONDS + TEST_IMAGES * self._of(config).evaluate
+
+    def _of(self, config: TrainingConfig) -> Timed:
         kind = self._kind(config)
         if kind not in self._timed:
-            self._timed[kind] = seconds_per_image(config, threads=self._threads, device=self._device)
-        return self._timed[kind] * config.train_images() * config.epochs
+            self._timed[kind] = time_images(config, threads=self._threads, device=self._device)
+        return self._timed[kind]
 
     @staticmethod
     def _kind(config: TrainingConfig) -> str:
-        return f"{config.model.model_dump_json()} {config.precision}"
+        data = config.data
+        batch = min(data.batch_size, PROBE_BATCH)
+        step = [config.precision, batch, data.augmentation, data.start_size, config.test_time_augmentation]
+        return f"{config.model.model_dump_json()}\n{step} {config.optimizer.name} {config.averaging}"
 
 
-def seconds_per_image(config: TrainingConfig, *, threads: int = 1, device: str = "auto") -> float:
-    """Time some train steps on random images, and return the seconds that one image takes."""
+def time_images(config: TrainingConfig, *, threads: int = 1, device: str = "auto") -> Timed:
+    """Time some train steps and an evaluation on random images."""
     import numpy as np
     import torch
 
     from cifar_core.data import LabelledImages
     from cifar_core.device import on_device
+    from cifar_core.evaluation import evaluate
     from cifar_core.training import start, train_steps
 
+    size = min(config.data.batch_size, PROBE_BATCH)
     generator = np.random.default_rng(0)
-    count = PROBE_BATCH * (PROBE_STEPS + 1)
+    count = size * (PROBE_STEPS + 1)
     images = LabelledImages(
         images_NHWC=generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
         labels_N=generator.integers(0, 10, count),
     )
-    batch = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": PROBE_BATCH})})
+    batch = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": size})})
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         state = start(batch, train_size=count, device=device)
-        steps = train_steps(state, on_device(images, state.device))
+        # On a CPU the time that was computed, which whatever else runs at the moment does not stretch.
+        clock, share = (time.process_time, threads) if state.device.type == "cpu" else (time.perf_counter, 1)
+        here = on_device(images, state.device)
+        steps = train_steps(state, here)
         next(steps).loss.item()
-        began = time.perf_counter()
+        began = clock()
         for step in steps:
             step.loss.item()
-        return (time.perf_counter() - began) / (PROBE_BATCH * PROBE_STEPS)
+        trained = (clock() - began) / share
+        evaluate(state.model, here, config=batch)
+        began = clock()
+        evaluate(state.model, here, config=batch)
+        evaluated = (clock() - began) / share
+        return Timed(train=trained / (size * PROBE_STEPS), evaluate=evaluated / count)
     finally:
         torch.set_num_threads(before)

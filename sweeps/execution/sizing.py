@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cifar_core.config import TrainingConfig
-from sweeps.execution.estimate import makespan
+from sweeps.execution.estimate import START_SECONDS, makespan
 from sweeps.spec import EarlyTerminate, Size, Starter, has_width
 from sweeps.study import expected_epochs
 
@@ -27,12 +27,9 @@ WANTED_TRIALS = 16
 
 MOST_TRIALS = 100
 FEWEST_TRIALS = 2
-USED_SHARE = 0.65
-"""Of the time, what train steps take as `Probe` times them: the rest is evaluation, waiting, and that trials beside
-each other are slower than the probe alone."""
-
-START_SECONDS = 15.0
-"""Until the first trial trains: Ray and torch start, the images are read."""
+USED_SHARE = 0.8
+"""Of the time, what runs take as `Probe` times them: the rest is waiting, and that trials beside each other are slower
+than the probe alone."""
 
 Seconds = Callable[[TrainingConfig], float]
 """What a whole run takes on one slot, as `Probe.seconds` measures it."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SweepError
 from sweeps.execution import estimate
-from sweeps.execution.estimate import Probe, estimate_cost, makespan, seconds_per_image
+from sweeps.execution.estimate import Probe, estimate_cost, makespan, time_images, whole_seconds
 from sweeps.execution.rehearsals import check_networks
 from sweeps.spec import EarlyTerminate
 from sweeps.study import expected_epochs
@@ -20,7 +20,11 @@ from sweeps.study import expected_epochs
 
 @pytest.fixture
 def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "seconds_per_image", lambda config, *, threads, device: 0.001)
+    timed = estimate.Timed(train=0.001, evaluate=0.0005)
+    monkeypatch.setattr(estimate, "time_images", lambda config, *, threads, device: timed)
+    for constant in ("START_SECONDS", "RUN_SECONDS", "EPOCH_SECONDS", "TEST_SECONDS"):
+        monkeypatch.setattr(estimate, constant, 0.0)
+    monkeypatch.setattr(estimate, "BESIDE", 1.0)
 
 
 def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingConfig:
@@ -56,9 +60,31 @@ class TestCost:
         assert probe.knows(config(1))
         assert probe.networks == 2
 
+    def test_a_run_evaluates_each_epoch_and_grows_its_images(self) -> None:
+        data = {"train_size": 1000, "validation_size": 500, "start_size": 16, "grown_at": 1.0}
+        grown = TrainingConfig.model_validate({"epochs": 2, "data": data, "model": {"name": "lean"}})
+
+        # 16 pixels, then 24: more than twice the work. Two evaluations of 500 images.
+        assert Probe().seconds(grown) == pytest.approx(1.0 + 2.25 + 0.5)
+
+    def test_measuring_on_the_test_images_takes_an_evaluation_of_ten_thousand(self) -> None:
+        assert Probe().test_seconds(config(2)) == pytest.approx(5.0)
+
+
+def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
+    # A hundred images: nothing but what comes with each run.
+    run, probe = config(1, train_size=100, width=4), Probe()
+
+    assert probe.seconds(run) > estimate.RUN_SECONDS + estimate.EPOCH_SECONDS
+    assert probe.test_seconds(run) > estimate.TEST_SECONDS
+    assert whole_seconds([4.0, 2.0, 2.0], slots=1) == pytest.approx(estimate.START_SECONDS + 8.0)
+    assert whole_seconds([4.0, 2.0, 2.0], slots=2) == pytest.approx(estimate.START_SECONDS + 4.0 * estimate.BESIDE)
+
 
 def test_a_real_step_takes_a_time() -> None:
-    assert 0 < seconds_per_image(config(1, width=4)) < 1
+    timed = time_images(config(1, width=4))
+
+    assert 0 < timed.evaluate < timed.train < 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

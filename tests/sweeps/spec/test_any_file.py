@@ -15,29 +15,8 @@ from sweeps.execution import preview, trial_count
 from sweeps.spec import canonical_definition, holds, load_spec
 
 ODD = [
-    "1e-3",
-    "0",
-    "-1",
-    "2.5",
-    "'3'",
-    "010",
-    "1:30",
-    "2024-06-01",
-    "~",
-    "no",
-    ".nan",
-    "1e400",
-    "99999999999999999999",
-    "x",
-    "''",
-    "<<",
-] + [
-    "[1, 2]",
-    "[]",
-    "{value: 3}",
-    "{}",
-    "{a: {b: 1}}",
-    "!!set {a}",
+    *("1e-3", "0", "-1", "2.5", "'3'", "010", "1:30", "2024-06-01", "~", "no", ".nan", "1e400", "9" * 20, "x", "''"),
+    *("<<", "[1, 2]", "[]", "{value: 3}", "{}", "{a: {b: 1}}", "!!set {a}"),
 ]
 FIELDS = {
     "model.name": "simple resnet vgg",
