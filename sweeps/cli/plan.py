@@ -25,7 +25,8 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
 
     The estimate comes from train steps and evaluations timed here, on random images, for the first configurations; the
-    start and what is measured on the test images are counted. Of a ladder it takes the options that `sweeps ladder` takes to run a part of it.
+    start, and what is measured on the test images, are counted. Of a ladder it takes the options that `sweeps ladder`
+    takes to run a part of it.
 
     \b
     Example:
