@@ -204,7 +204,11 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
         click.echo(f"the winner is a model in MLflow: {summary.model}")
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
-        click.echo("the timeout is reached; all is saved: the same command goes on from here")
+        ended = "" if summary.trained else "; no epoch ended in that time: raise it, or make an epoch smaller"
+        click.echo(
+            f"the timeout is reached (limits.timeout, after {duration(summary.seconds)}){ended}. Every epoch so far is "
+            "saved: run the same command again to resume"
+        )
     elif summary.trained:
         click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
     elif summary.begun:

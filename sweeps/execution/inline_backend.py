@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from sweeps.execution.job import Job, Splits
 from sweeps.execution.slots import Slots
 from sweeps.execution.test_set import Measurement, measure_on_test
-from sweeps.execution.trial import TrialSession
+from sweeps.execution.trial import TrainingStopped, TrialSession
 from sweeps.machine import local_gpus
 from sweeps.spec import Resources
 from sweeps.study import Exhausted, Ledger
@@ -17,7 +18,14 @@ from sweeps.trial_record import TrialRecord
 class InlineBackend:
     """One trial after the other in this process, so that a debugger steps into the training."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Train nothing yet.
+
+        Args:
+            resources: of a trial.
+            is_late: whether the time is over: an epoch may take longer than there is. A signal lets the epoch end.
+        """
+        self._is_late = is_late
         self._cpus = resources.cpus_per_trial
         self._takes_gpu = resources.gpus_per_trial != 0 and local_gpus() > 0
 
@@ -36,10 +44,10 @@ class InlineBackend:
             proposed = ledger.next_trial()
             if proposed is None or isinstance(proposed, Exhausted):
                 return
-            session = TrialSession(job_of(proposed), splits, takes_output=False)
-            while not stopping():
-                if ledger.report(proposed.number, session.step()):
-                    break
+            session = TrialSession(job_of(proposed), splits, takes_output=False, is_late=self._is_late)
+            with contextlib.suppress(TrainingStopped):
+                while not stopping() and not ledger.report(proposed.number, session.step()):
+                    pass
 
     def measure(self, checkpoint: str) -> Measurement:
         """Measure when the result is asked for: there is one slot, this process."""

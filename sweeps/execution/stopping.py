@@ -49,6 +49,10 @@ class Stopping:
             self.reason = "timeout"
         return self.reason is not None
 
+    def is_late(self) -> bool:
+        """Return whether the time is over."""
+        return self() and self.reason == "timeout"
+
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Leave the block at the second signal; what it did so far is kept."""

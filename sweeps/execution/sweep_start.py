@@ -233,7 +233,7 @@ class SweepStart:
         if options.backend == "inline":
             with stage(self._console, "loading PyTorch"):
                 from sweeps.execution.inline_backend import InlineBackend
-            yield InlineBackend(plan.resources)
+            yield InlineBackend(plan.resources, is_late=self._stopping.is_late)
             return
         address, folder = options.ray_address, self._folder
         log = folder.path / "ray.log"

@@ -11,7 +11,7 @@ import io
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +21,7 @@ from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.files import make_way
 from cifar_core.models import changed_files, require_source
 from cifar_core.results import EpochResult
-from cifar_core.training import TrainingState, start, train
+from cifar_core.training import StepResult, TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.trial_files import files_of
@@ -31,17 +31,25 @@ from sweeps.tensorboard import TrialCurves
 from sweeps.trial_record import Outcome, Report
 
 
+class TrainingStopped(BaseException):
+    """Training ended within an epoch, since the time is over; the next start trains that epoch again."""
+
+
 class TrialSession:
     """A trial from its first epoch, or its last checkpoint, to its end; one `step` an epoch."""
 
-    def __init__(self, job: Job, splits: Splits, *, takes_output: bool = True) -> None:
+    def __init__(
+        self, job: Job, splits: Splits, *, takes_output: bool = True, is_late: Callable[[], bool] = lambda: False
+    ) -> None:
         """Prepare nothing yet.
 
         Args:
             job: what to train.
             splits: the images, for each way of splitting.
             takes_output: send to the log what the training prints; not where a debugger talks to a person.
+            is_late: whether to stop within the epoch, asked after each step where nobody ends this process.
         """
+        self._is_late = is_late
         self._job = job
         self._config = job.training_config()
         self._images, self._validation = splits[split_name(self._config.data)]
@@ -55,7 +63,11 @@ class TrialSession:
         self._storage_warning: str | None = None
 
     def step(self) -> Report:
-        """Train one epoch and say how it went. Never raises what the training raised: it says it."""
+        """Train one epoch and say how it went. Never raises what the training raised: it says it.
+
+        Raises:
+            TrainingStopped: it was to stop before the epoch's end.
+        """
         try:
             with self._logging() as log:
                 report = self._with_warning(self._step(log), log)
@@ -73,7 +85,7 @@ class TrialSession:
                 if self._state is None:
                     self._begin(log)
                 return self._next_epoch(log)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TrainingStopped):
             raise
         except BaseException as error:  # sys.exit too: a model must not end a worker, or the sweep itself
             fault = fault_of(error)
@@ -108,11 +120,15 @@ class TrialSession:
         known = list(self._state.history)
         # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
         self._epochs = iter(known)
-        on_step = None
         if self._curves is not None:
             self._curves.begin(self._state, self._images)
-            on_step = self._curves.on_step
-        self._training = train(self._config, self._images, self._validation, state=self._state, on_step=on_step)
+        self._training = train(self._config, self._images, self._validation, state=self._state, on_step=self._on_step)
+
+    def _on_step(self, step: StepResult) -> None:
+        if self._is_late():
+            raise TrainingStopped
+        if self._curves is not None:
+            self._curves.on_step(step)
 
     def _require_source(self, state: TrainingState) -> None:
         """Refuse a network of other code than the sweep was started with, which the trial's key stands for."""

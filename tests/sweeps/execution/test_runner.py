@@ -203,18 +203,18 @@ def test_a_signal_ends_with_130_after_the_epoch_and_the_next_start_goes_on(
     assert outcomes(runs) == [("FINISHED", "complete")] * 2
 
 
-def test_a_timeout_stops_after_the_epoch_and_the_next_start_goes_on(
+def test_a_timeout_stops_within_the_epoch_and_the_next_start_resumes_after_the_last_whole_one(
     runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny()["base"] | {"epochs": 4}
     with monkeypatch.context() as clock:
-        # Looked at once for the deadline, once before each trial and before each epoch.
+        # Looked at for the deadline, before each trial and epoch, and after each of an epoch's ten steps.
         ticks = count()
         clock.setattr("sweeps.execution.stopping.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        result = start(base=base, limits={"timeout": 3.5})
+        result = start(base=base, limits={"timeout": 26.5})
 
     assert result.exit_code == 0
-    assert "the timeout is reached" in result.stdout
+    assert "the timeout is reached (limits.timeout, after" in result.stdout
     assert outcomes(runs) == [("KILLED", "interrupted")]
     assert [len(record.epochs) for record in records(runs)] == [2]
     start(base=base, limits={"timeout": "1h"})
@@ -582,7 +582,7 @@ def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, st
     result = start(name="other", limits={"timeout": 0.001})
 
     assert result.exit_code == 0, result.output
-    assert "the timeout is reached" in result.stdout
+    assert "no epoch ended in that time" in result.stdout
     assert "no run of a sweep" not in result.output
 
 
