@@ -109,13 +109,18 @@ class Document(dict[str, Any]):
         """Return errors `key: what is wrong`, each behind the line of its key, in the order of the lines."""
         found = [(self.place_of(key_of(error)), error) for error in dict.fromkeys(errors)]
         found.sort(key=lambda pair: int(pair[0].removeprefix("line ")) if pair[0].startswith("line ") else 0)
-        return [f"{place}: {error}" for place, error in found]
+        return [f"{place}: {_without(place.removeprefix('--set '), error)}" for place, error in found]
 
     def place_of(self, key: str) -> str:
         """Return where a dotted key stands, or what it would stand in."""
         while key and key not in self._places:
             key = key.rpartition(".")[0]
         return self._places.get(key, "line 1")
+
+
+def _without(key: str, error: str) -> str:
+    """Return an error without its key, where that is what `--set` was given."""
+    return error.removeprefix(f"{key}: ")
 
 
 _KEY = re.compile(r"[\w.:/\[\] -]*?(?=\s\(|: |$)")
