@@ -132,7 +132,7 @@ def _columns(trials: Sequence[SeenTrial], seen: Seen, curves: _Curves, *, unicod
     # As wide as they may become: columns that jump cannot be read.
     columns = {
         "rung" if seen.is_ladder else "trial": [trial.name for trial in trials],
-        "seed": ["" if trial.seed is None else str(trial.seed) for trial in trials],
+        SEED: ["" if trial.seed is None else str(trial.seed) for trial in trials],
         EPOCHS: [f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1) for trial in trials],
         WITHIN: [_bar(trial.within, unicode=unicode) for trial in trials],
         _spoken(seen.metric).rjust(_VALUE_WIDTH): [
@@ -143,10 +143,12 @@ def _columns(trials: Sequence[SeenTrial], seen: Seen, curves: _Curves, *, unicod
         FATE: [_fate(trial).ljust(_FATE_WIDTH) for trial in trials],
         WORDS: [trial.words for trial in trials],
     }
-    return {heading: cells for heading, cells in columns.items() if heading == WORDS or any(map(str.strip, cells))}
+    # What an epoch will fill is there before it: columns that come and go cannot be read either.
+    left_out = {SEED: not any(columns[SEED]), WITHIN: not seen.running}
+    return {heading: cells for heading, cells in columns.items() if not left_out.get(heading)}
 
 
-EPOCHS, WITHIN, CURVE, FATE, WORDS = "epochs", "epoch", "curve", "time/end", "configuration"
+SEED, EPOCHS, WITHIN, CURVE, FATE, WORDS = "seed", "epochs", "epoch", "curve", "time/end", "configuration"
 
 
 def _spoken(metric: str) -> str:
@@ -158,9 +160,9 @@ def _fate(trial: SeenTrial) -> str:
 
 
 def _bar(share: float | None, *, unicode: bool) -> str:
-    """Return how much of an epoch has passed; nothing where nobody knows."""
+    """Return how much of an epoch has passed; blanks where nobody knows."""
     if share is None:
-        return ""
+        return " " * BAR_WIDTH
     done, left = ("━", "┄") if unicode else ("#", "-")
     filled = int(share * BAR_WIDTH)
     return done * filled + left * (BAR_WIDTH - filled)

@@ -124,13 +124,17 @@ def test_without_unicode_everything_is_ascii() -> None:
     assert "\n".join(lines(found, unicode=False)).isascii()
 
 
-def test_columns_stay_where_they_are_while_trials_go_on() -> None:
-    early = lines(replace(seen(), running=(trial(1, curve=()),)))
-    late = lines(replace(seen(), running=(trial(1, curve=(0.1,) * 7),)))
+@pytest.mark.parametrize("ended", [0, 3])
+def test_columns_stay_where_they_are_while_trials_go_on(ended: int) -> None:
+    early = lines(replace(seen(ended=ended), running=(trial(1, curve=()),)))
+    late = lines(replace(seen(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), within=0.5),)))
 
-    assert {line.index("resnet") for line in early[4:] if "resnet" in line} == {
-        line.index("resnet") for line in late[4:] if "resnet" in line
-    }
+    def places(shown: list[str]) -> set[int]:
+        return {line.index("resnet") for line in shown if line.startswith("trial ") and "resnet" in line}
+
+    assert places(early) == places(late)
+    headings = [next(line for line in shown if line.startswith("trial  ")) for shown in (early, late)]
+    assert headings[0] == headings[1]
 
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
