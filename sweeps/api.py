@@ -218,7 +218,7 @@ def retrain(
     The new run says which one it came from. What was trained so already is not trained again.
 
     Args:
-        run: `quick-003`, `quick/3`, or the beginning of a run id.
+        run: `quick-003` or `quick/3` for a configuration, `quick-003-s1` or the beginning of a run id for a run.
         epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
         train_size: training images, or `all` that validation leaves; None keeps the run's.
         runs: the runs folder.
@@ -235,16 +235,16 @@ def retrain(
         Interrupted: as for `run`.
     """
     from sweeps.execution import RunOptions, plan_of_retraining
-    from sweeps.report import find_run, name_of_run
+    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(Path(runs))
-    row = find_run(reader, run)
+    named = find_named(reader, run)
     plan = plan_of_retraining(
-        reader.configuration(row["run_id"]),
-        run=name_of_run(row),
-        sweep=row["sweep"],
-        source=row["source"],
+        reader.configuration(named.own["run_id"]),
+        run=named.name,
+        sweep=named.own["sweep"],
+        source=named.own["source"],
         epochs=epochs,
         train_size=train_size,
     )
@@ -265,7 +265,8 @@ def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "aut
     Normalisation, image size and class names come with it.
 
     Args:
-        name: a sweep, for its best configuration; or a run: `quick-003`, `quick/3`, or the beginning of a run id.
+        name: a sweep, for its best configuration; a configuration: `quick-003`, `ladder/deep`, of which a run that
+            confirms it is taken; or a run: `quick-003-s1`, or the beginning of a run id.
         runs: the runs folder.
         device: where to compute; `auto` is a GPU where there is one, whatever the network was trained on.
 

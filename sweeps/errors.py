@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,14 @@ class SweepBusyError(SweepError):
 
 class NoSuchSweepError(SweepError):
     """There is no sweep of this name under the runs folder."""
+
+    @classmethod
+    def under(cls, runs: Path, name: str) -> NoSuchSweepError:
+        """Return the error for a name; where it is that of a trial it says which sweep to name."""
+        part_of = re.fullmatch(r"(.+)-\d+(-s\d+)?", name)
+        if part_of and (runs / "sweeps" / part_of[1]).is_dir():
+            return cls(f"{name!r} is no sweep, but a part of one: name the sweep, {part_of[1]}")
+        return cls(f"no sweep {name!r} under {runs}: `sweeps list` shows what there is")
 
 
 class StoreError(SweepError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cifar_core import TrainingConfig
     from sweeps.execution import BackendName, Finalized, RunSummary
+    from sweeps.report import Named
     from sweeps.results import Recipe, RungComparison, RungRuns
     from sweeps.study import SweepState
     from sweeps.trial_record import TrialRecord
@@ -360,11 +361,15 @@ def _summed(records: Sequence[TrialRecord]) -> list[list[int]] | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ShownRun(Printed):
-    """One recorded run."""
+    """One recorded run, or a configuration with its runs."""
 
-    values: Mapping[str, Any]
-    """Its row of the leaderboard: results and configuration, under the names of its columns."""
+    named: Named
     runs: Path
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The row of the record of the run that stands for it: results and configuration, by the names of columns."""
+        return self.named.row
 
     @property
     def config(self) -> TrainingConfig:
@@ -385,12 +390,12 @@ class ShownRun(Printed):
     def print_to(self, console: Console) -> None:
         """Print its values, where it ran, what it takes for what, and its curve."""
         from sweeps.formatting import print_sentence
-        from sweeps.report import print_run
+        from sweeps.report import print_named
         from sweeps.study import looks_in_words
         from sweeps.tracking import MlflowReader
 
         row = dict(self.values)
-        print_run(row, MlflowReader(self.runs), console, runs=self.runs)
+        print_named(self.named, MlflowReader(self.runs), console, runs=self.runs)
         if row["test_accuracy"] is not None and row["replicate_of"] is not None:
             for line in looks_in_words(self.runs, row["sweep"]):
                 print_sentence(console, line)
@@ -422,11 +427,11 @@ class ShownSweep(Printed):
 
 
 def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun:
-    """Return a sweep (file, space, counts, best), or one recorded run: configuration, result, curve.
+    """Return a sweep (file, space, counts, best), a configuration with its runs, or one run.
 
     Args:
-        name: of a sweep or a ladder; or a run as a table shows it (`quick-003`), SWEEP/TRIAL, a rung's name, or the
-            beginning of a run id or of a key.
+        name: of a sweep or a ladder; of a configuration (`quick-003`, `quick/3`, `ladder/deep`); or of a run
+            (`quick-003-s1`, or the beginning of a run id or of a key).
         runs: the runs folder.
 
     Raises:
@@ -436,30 +441,31 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
     Example:
         >>> sweeps.show("quick-003").curve[["epoch", "val_accuracy"]]
     """
-    from sweeps.report import find_run
+    from sweeps.report import find_named, named_sweep
     from sweeps.study import sweep_names
     from sweeps.tracking import MlflowReader
 
-    if name in sweep_names(Path(runs)):
-        return ShownSweep(name=name, runs=Path(runs))
-    return ShownRun(values=find_run(MlflowReader(Path(runs)), name), runs=Path(runs))
+    reader = MlflowReader(Path(runs))
+    sweep = named_sweep(reader, name, sweeps=sweep_names(Path(runs)))
+    if sweep is not None:
+        return ShownSweep(name=sweep, runs=Path(runs))
+    return ShownRun(named=find_named(reader, name), runs=Path(runs))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Comparison(Printed):
     """Two recorded runs side by side."""
 
-    first: Mapping[str, Any]
-    """Its row of the leaderboard."""
-    second: Mapping[str, Any]
+    first: Named
+    second: Named
     runs: Path
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The two rows of the leaderboard."""
+        """The two rows of the record; of a configuration that of the run that stands for it."""
         import pandas as pd
 
-        return pd.DataFrame([dict(self.first), dict(self.second)])
+        return pd.DataFrame([self.first.row, self.second.row])
 
     @property
     def changes(self) -> pd.DataFrame:
@@ -469,7 +475,7 @@ class Comparison(Printed):
         from sweeps.tracking import MlflowReader
 
         reader = MlflowReader(self.runs)
-        before, after = (reader.configuration(row["run_id"]) for row in (self.first, self.second))
+        before, after = (reader.configuration(named.own["run_id"]) for named in (self.first, self.second))
         rows = [(each.path, each.before, each.after) for each in spec.changes_between(before, after)]
         return pd.DataFrame(rows, columns=["path", "before", "after"])
 
@@ -478,7 +484,7 @@ class Comparison(Printed):
         from sweeps.report import print_comparison
         from sweeps.tracking import MlflowReader
 
-        print_comparison(dict(self.first), dict(self.second), MlflowReader(self.runs), console)
+        print_comparison(self.first, self.second, MlflowReader(self.runs), console)
 
 
 def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comparison:
@@ -496,8 +502,8 @@ def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comp
     Example:
         >>> sweeps.compare("quick-003", "quick-007").changes
     """
-    from sweeps.report import find_run
+    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(Path(runs))
-    return Comparison(first=find_run(reader, first), second=find_run(reader, second), runs=Path(runs))
+    return Comparison(first=find_named(reader, first), second=find_named(reader, second), runs=Path(runs))

@@ -183,11 +183,11 @@ def _asked(read: Any) -> Any:
 
 
 def _recorded(run: str, runs: Path) -> Any:
-    from sweeps.report import find_run
+    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
 
     reader = MlflowReader(runs)
-    config = reader.configuration(find_run(reader, run)["run_id"])
+    config = reader.configuration(find_named(reader, run).own["run_id"])
     if not config.data.validation_size:
         raise SweepError(f"{run} set no validation images aside, so that no search can compare with it")
     return config

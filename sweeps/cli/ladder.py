@@ -199,19 +199,20 @@ def ablate(
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-        from sweeps.report import find_run, name_of_run
+        from sweeps.report import find_named
         from sweeps.spec import ablation_of
         from sweeps.study import require_same_code
         from sweeps.tracking import MlflowReader
         from sweeps.trial_record import MeasuredOn
 
         reader = MlflowReader(runs)
-        row = find_run(reader, run)
+        named = find_named(reader, run)
+        row = named.own
         config = reader.configuration(row["run_id"])
-        require_same_code(config.model, row["source"], run=name_of_run(row), sweep=runs / "sweeps" / str(row["sweep"]))
+        require_same_code(config.model, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
     ladder = ablation_of(
         config,
-        run=f"{row['sweep']}/{row['trial']}",
+        run=named.name,
         key=row["key"],
         measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),
     )

@@ -166,15 +166,17 @@ def _folder(values: tuple[str, ...]) -> Path:
 @click.argument("run", metavar="SWEEP|RUN")
 @runs_option
 def show(run: str, runs: Path) -> None:
-    """Show a sweep (its file, space, counts, best), or one run: configuration, result, curve, where its log is.
+    """Show a sweep (its file, space, counts, best), a configuration with its runs, or one run: result, curve, log.
 
-    RUN is what a table shows (quick-003), SWEEP/TRIAL, a rung's name, or the beginning of an MLflow run id or of a key.
+    quick-003 (or quick/3) and ladder/deep are configurations: their mean, and the weights of a run that confirms them;
+    quick-003-s1 and ladder/deep-s1, or the beginning of an MLflow run id or of a key, are runs. A sweep's name is its
+    best configuration. Every verb takes these names.
 
     \b
     Example:
       sweeps show quick
       sweeps show quick/3
-      sweeps show quick-003
+      sweeps show quick-003-s1
     """
     from sweeps.cli.terminal import console
     from sweeps.verbs import show as shown

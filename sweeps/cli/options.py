@@ -24,6 +24,9 @@ class SweepName(click.ParamType[str]):
         try:
             return check_name(value)
         except ValueError as error:
+            sweep, _, part = str(value).partition("/")
+            if part and part.strip("./") and sweep not in ("", ".", ".."):
+                raise SweepError(f"{value!r} is no sweep, but a part of one: name the sweep, {sweep}") from None
             raise SweepError(str(error)) from None
 
 

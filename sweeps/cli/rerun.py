@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     """Train a recorded run again from its record alone, and say whether that gives the same.
 
-    RUN is named as in `sweeps show`. Every loss and accuracy of every epoch is compared: bit for bit, within the
-    tolerance, or different; and what differs around them: versions, device, threads, commit. It trains in this process,
-    with the recorded number of threads, as many epochs as are recorded. Weights that a search did not keep come back
-    this way.
+    RUN is named as in `sweeps show`; of a configuration the run that stands for it is trained. Every loss and accuracy
+    of every epoch is compared: bit for bit, within the tolerance, or different; and what differs around them: versions,
+    device, threads, commit. It trains in this process, with the recorded number of threads, as many epochs as are
+    recorded. Weights that a search did not keep come back this way.
 
     \b
     Example:
@@ -41,11 +41,11 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     """
     from sweeps.execution import Agreement
     from sweeps.execution import rerun as train_again
-    from sweeps.report import find_run, name_of_run
+    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
 
-    row = find_run(MlflowReader(runs), run)
-    name = name_of_run(row)
+    named = find_named(MlflowReader(runs), run)
+    row, name = named.row, named.run_name(named.row)
     click.echo(f"training {name} again; Ctrl-C interrupts, and the same command goes on")
     try:
         found = train_again(runs, row, on_epoch=_print_epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sweeps.execution.plan import RunPlan
-from sweeps.study import Standings, SweepCheckpoints, configuration_of
+from sweeps.study import Group, Standings, SweepCheckpoints, configuration_of
 from sweeps.trial_record import Outcome, TrialRecord
 
 
@@ -45,8 +45,16 @@ class CleanUp:
 
     def _not_kept(self) -> list[TrialRecord]:
         """Return the trials that are not of the best configurations whose weights are there."""
-        if self._plan.keep_best is None:
+        best, standings = self._plan.keep_best, self._standings
+        if best is None:
             return []
-        placed = {configuration_of(record) for record in self._may_stay.values() if self._standings.has(record)}
-        kept = sorted(placed, key=self._standings.place)[: self._plan.keep_best]
+        seeds = {group: len(standings.trials(group)) for group in map(configuration_of, self._may_stay.values())}
+        places = {group: standings.place(group) for group in seeds if seeds[group]}
+
+        def stays(group: Group) -> bool:
+            # The mean of fewer seeds moves yet, and puts nobody out.
+            ahead = [other for other in places if places[other] < places[group] and seeds[other] >= seeds[group]]
+            return len(ahead) < best
+
+        kept = set(filter(stays, places))
         return [record for record in self._may_stay.values() if configuration_of(record) not in kept]

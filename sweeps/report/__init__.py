@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from sweeps.report.leaderboard import query_leaderboard, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
     from sweeps.report.mistakes import Mistake, Mistakes, find_mistakes
+    from sweeps.report.names import Named, find_named, name_of_run, named_sweep
     from sweeps.report.page.write import report_path, verdict, write_report
     from sweeps.report.printed import Printed, preformatted
     from sweeps.report.queries import query
-    from sweeps.report.show import find_run, name_of_run, print_confusion, print_run
+    from sweeps.report.show import print_confusion, print_named, print_run
     from sweeps.report.show_sweep import print_sweep
     from sweeps.report.status import headline, print_status
     from sweeps.report.tables import space_table
@@ -41,6 +42,7 @@ __all__ = [
     "Inspected",
     "Mistake",
     "Mistakes",
+    "Named",
     "Printed",
     "View",
     "Weights",
@@ -48,10 +50,11 @@ __all__ = [
     "effects_to_csv",
     "effects_to_json",
     "find_mistakes",
-    "find_run",
+    "find_named",
     "find_weights",
     "headline",
     "name_of_run",
+    "named_sweep",
     "network_behind",
     "preformatted",
     "print_comparison",
@@ -59,6 +62,7 @@ __all__ = [
     "print_effects",
     "print_ladder",
     "print_leaderboard",
+    "print_named",
     "print_run",
     "print_status",
     "print_sweep",
@@ -86,6 +90,7 @@ __getattr__, __dir__ = lazy_face(
         "Inspected": "inspected",
         "Mistake": "mistakes",
         "Mistakes": "mistakes",
+        "Named": "names",
         "BoardView": "views",
         "ByValueView": "views",
         "ColumnsView": "views",
@@ -96,15 +101,17 @@ __getattr__, __dir__ = lazy_face(
         "augmentation_behind": "inspected",
         "find_mistakes": "mistakes",
         "network_behind": "inspected",
-        "find_run": "show",
+        "find_named": "names",
         "find_weights": "weights",
         "headline": "status",
         "print_effects": "effects_table",
         "print_ladder": "ladder_table",
         "print_leaderboard": "leaderboard_table",
         "print_comparison": "compare",
-        "name_of_run": "show",
+        "name_of_run": "names",
+        "named_sweep": "names",
         "print_confusion": "show",
+        "print_named": "show",
         "print_run": "show",
         "print_status": "status",
         "print_sweep": "show_sweep",

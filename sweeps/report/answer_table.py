@@ -8,7 +8,7 @@ from sweeps.formatting import is_accuracy, percent, plural, print_sentence, trun
 from sweeps.report.by_value import HOW
 from sweeps.report.columns import HEADINGS
 from sweeps.report.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
-from sweeps.report.show import name_of_run
+from sweeps.report.names import name_of_run
 from sweeps.report.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from cifar_core.data import CLASS_NAMES
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.formatting import accuracy, duration, loss, number, p_in_words, percent, points, print_sentence, value_text
-from sweeps.report.show import name_of_run
+from sweeps.report.names import Named
 from sweeps.results import compare_answers
 from sweeps.spec import changes_between
 
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def print_comparison(first: Row, second: Row, reader: RecordReader, console: Console) -> None:
+def print_comparison(ours: Named, theirs: Named, reader: RecordReader, console: Console) -> None:
     """Print what two runs differ in, their results, their curves, and a test where both saw the same test images."""
-    names = [name_of_run(first), name_of_run(second)]
+    first, second = ours.row, theirs.row
+    names = [named.run_name(named.row) for named in (ours, theirs)]
     if names[0] == names[1]:
         names = [row["run_id"][:8] for row in (first, second)]
+    for named in (ours, theirs):
+        if len(named.rows) > 1:
+            runs = ", ".join(map(named.run_name, named.rows))
+            print_sentence(console, f"{named.name}: a configuration with {len(named.rows)} runs: {runs}")
     _print_configurations(first, second, reader, console, names=names)
     _print_results(first, second, console, names=names)
     _print_classes(first, second, reader, console, names=names)

@@ -14,8 +14,7 @@ from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.recipes import RECIPES
 from sweeps.errors import SweepError
-from sweeps.report.show import find_run, name_of_run
-from sweeps.report.weights import runs_behind
+from sweeps.report.names import find_named
 from sweeps.spec import config_in_file, is_file_name, single_config
 from sweeps.study import require_same_code
 
@@ -91,13 +90,12 @@ def _recorded(
     reader: RecordReader, name: str, *, overrides: Sequence[str], what: str, code_in: Path | None = None
 ) -> Inspected:
     try:
-        row = find_run(reader, name) if reader.runs(sweep=name).empty else runs_behind(reader, name)[0]
+        named = find_named(reader, name)
     except SweepError as error:
         raise SweepError(f"{name!r} is {what}, no file of a sweep or ladder; and in the record: {error}") from None
-    recorded = reader.configuration(row["run_id"])
+    own = named.own
+    recorded = reader.configuration(own["run_id"])
     if code_in is not None:
-        require_same_code(
-            recorded.model, row["source"], run=name_of_run(row), sweep=code_in / "sweeps" / str(row["sweep"])
-        )
+        require_same_code(recorded.model, own["source"], run=named.name, sweep=code_in / "sweeps" / str(own["sweep"]))
     config = single_config(recorded, overrides=overrides)
-    return Inspected(name=name_of_run(row), config=config)
+    return Inspected(name=named.name, config=config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,8 @@ from sweeps.errors import LeaderboardError
 from sweeps.formatting import is_accuracy
 from sweeps.report.columns import column_named
 from sweeps.report.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
+from sweeps.report.names import name_of_run
 from sweeps.report.queries import matching
-from sweeps.report.show import name_of_run
 from sweeps.results import rank_configurations, rank_runs
 from sweeps.tracking import RecordReader
 
@@ -81,7 +82,9 @@ def _check_sweep(reader: RecordReader, sweep: str) -> None:
     """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
     names = sorted(set(reader.runs()["sweep"]))
     if names:
-        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {closest(sweep, names)}")
+        part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
+        hint = f"it is a part of one, name the sweep, {part_of[-1]}" if part_of else closest(sweep, names)
+        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
 def why_empty(board: pd.DataFrame) -> str | None:

@@ -19,7 +19,7 @@ from sweeps.formatting import (
     short_value,
 )
 from sweeps.report.columns import HEADINGS, status_text
-from sweeps.report.show import name_of_run
+from sweeps.report.names import name_of_run
 from sweeps.report.tables import columns_that_fit, print_columns, screen_width
 from sweeps.tracking import COLUMNS, LAST_COLUMNS
 

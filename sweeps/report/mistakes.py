@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sweeps.errors import SweepError
 from sweeps.formatting import accuracy, plural
-from sweeps.report.show import find_run, name_of_run
+from sweeps.report.names import find_named
 from sweeps.report.weights import Weights, find_weights
 
 if TYPE_CHECKING:
@@ -63,15 +63,11 @@ class Mistakes:
         return 1 - len(self.found) / self.images
 
 
-def _tested_in_its_place(reader: RecordReader, name: str) -> list[str]:
-    """Return the runs under other seeds that were tested of a search's run; none where it is a sweep that is named."""
-    try:
-        run = find_run(reader, name)
-    except SweepError:
-        return []
-    frame = reader.runs(sweep=run["sweep"])
-    frame = frame[(frame["replicate_of"] == run["trial"]) & frame["test_accuracy"].notna()]
-    return [name_of_run(row) for row in frame.to_dict(orient="records")]
+def _tested_in_its_place(reader: RecordReader, weights: Weights) -> list[str]:
+    """Return the runs of the same configuration under other seeds that were tested."""
+    row = find_named(reader, weights.run_id).row
+    named = find_named(reader, f"{row['sweep']}/{row['rung'] or row['trial']}")
+    return [named.run_name(each) for each in named.rows if each["test_accuracy"] is not None]
 
 
 def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured = "test") -> Mistakes:
@@ -88,7 +84,7 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     """
     weights = find_weights(reader, name, runs=runs)
     if of == "test" and weights.test_accuracy is None:
-        tested = _tested_in_its_place(reader, name)
+        tested = _tested_in_its_place(reader, weights)
         way = (
             f"its confirming runs were: name {' or '.join(tested)}"
             if tested

@@ -1,9 +1,7 @@
-"""One recorded run in full."""
+"""A configuration with its runs, or one recorded run in full."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,90 +10,69 @@ from rich.console import Console
 from rich.table import Table
 
 from cifar_core.data import CLASS_NAMES
-from sweeps.errors import SweepError
-from sweeps.formatting import accuracy, duration, is_accuracy, log_path, loss, number, percent, plural
-from sweeps.identity import trial_name
+from sweeps.commands import command_on
+from sweeps.formatting import (
+    accuracy,
+    duration,
+    is_accuracy,
+    log_path,
+    loss,
+    metric_text,
+    number,
+    percent,
+    plural,
+    print_sentence,
+)
 from sweeps.report.columns import status_text
+from sweeps.report.names import Named, group_of
+from sweeps.results import rank_configurations
+from sweeps.tracking import COLUMNS, LAST_COLUMNS
 
 if TYPE_CHECKING:
     from sweeps.tracking import RecordReader
 
 
-_SHOWN_OF_A_RUN = 8
-"""Characters of a run id that tables and messages show."""
+def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:
+    """Print a configuration: its result, its runs by the names that show each in full, its values; or one run."""
+    if len(named.rows) == 1:
+        print_run(named.row, reader, console, runs=runs)
+        return
+    print_sentence(console, f"{named.name}: a configuration with {len(named.rows)} runs; {_result(named, reader)}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("run", "seed", "status", "epochs", "val acc %", "test acc %", "time", ""):
+        table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
+    for row in named.rows:
+        cells = [percent(row["val_accuracy"]), percent(row["test_accuracy"]), duration(row["train_seconds"] or 0.0)]
+        what = "confirms" if row in named.confirming else "of the search" if row["replicate_of"] is None else ""
+        what = what if row["rung"] is None else ""
+        table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)
+    console.print(table)
+    print_values({name: value for name, value in named.own.items() if name not in {*COLUMNS, *LAST_COLUMNS}}, console)
+    run = named.run_name(named.row)
+    print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
 
 
-def find_run(reader: RecordReader, name: str) -> dict[str, Any]:
-    """Return the row of the run that a person means.
-
-    Args:
-        reader: of the record.
-        name: as tables show it (`quick-003`), SWEEP/TRIAL, a rung's name, or the beginning of a run id or a key.
-
-    Raises:
-        SweepError: no run, or several, are called so.
-    """
-    found: list[dict[str, Any]] = []
-    for sweep, trial in _named(name):
-        # Of one sweep: what others hold is not read.
-        rows = _rows(reader, sweep=sweep)
-        found += [row for row in rows if trial in (row["rung"], _number(row))]
-    rows = [] if found else _rows(reader)
-    found = found or [row for row in rows if row["rung"] == name]
-    if not found and name.isdigit() and len(name) < _SHOWN_OF_A_RUN:
-        # The beginning of a run id by chance, and a trial's number on purpose.
-        meant = [name_of_run(row) for row in rows if str(row["trial"]) == name and row["replicate_of"] is None]
-        hint = f": {' or '.join(meant[:3])}?" if meant else ", such as quick/3"
-        raise SweepError(f"{name} is a number that a trial of every sweep has: name it with its sweep{hint}")
-    found = found or [row for row in rows if name and (row["run_id"].startswith(name) or row["key"].startswith(name))]
-    if not found:
-        names = [f"{row['sweep']}/{_number(row) if row['rung'] is None else row['rung']}" for row in rows]
-        near = difflib.get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise SweepError(
-            f"no run {name!r}: {hint}`sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3"
-        )
-    if len(found) > 1:
-        each = ", ".join(f"{row['sweep']}/{_number(row)} (run {row['run_id'][:_SHOWN_OF_A_RUN]})" for row in found)
-        raise SweepError(f"{name!r} may be any of {each}: name one of them, or the beginning of its run")
-    return found[0]
+def _result(named: Named, reader: RecordReader) -> str:
+    """Return the rank and the mean of a configuration, as the leaderboard of its sweep has them."""
+    board = rank_configurations(reader.runs(sweep=named.own["sweep"]))
+    board = board.astype(object).where(board.notna(), None)
+    rows: list[dict[Any, Any]] = board.to_dict(orient="records")
+    row = next(row for row in rows if group_of(row) == group_of(named.own))
+    if row["rank"] is None:
+        return "it has no rank (yet)"
+    column = "test_accuracy" if row["val_accuracy"] is None else "val_accuracy"
+    value = f"{column} {accuracy(row[column])}" if row[column] is not None else ""
+    if row["metric"] not in (None, "val_accuracy"):
+        value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], row['metric_value'])}", value)))
+    seeds = plural(int(row["replicates"]), "new seed" if row["confirmed"] else "seed")
+    said = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
+    if row["ci_low"] is not None:
+        said += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
+    return said + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
 
 
-def _named(name: str) -> list[tuple[str, str]]:
-    """Return what a name may be of, as sweep and trial: `quick/3`, `quick-003`, `quick-003-s1` of a replicate."""
-    number = re.fullmatch(r"(.+)[-/]0*(\d+)(-s\d+)?", name)
-    sweep, mark, rung = name.rpartition("/")
-    found = [(number[1], number[2] + (number[3] or ""))] if number else []
-    if mark and sweep:
-        found.append((sweep, rung))
-    return list(dict.fromkeys(found))
-
-
-def name_of_run(row: dict[Any, Any]) -> str:
-    """Return what people call a run, as tables show it: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep`."""
-    import pandas as pd
-
-    if not pd.isna(row["rung"]):
-        return f"{row['sweep']}/{row['rung']}"
-    seed = None if pd.isna(row["replicate_of"]) else int(row["seed"])
-    return trial_name(row["sweep"], int(row["trial"]), replicate_seed=seed)
-
-
-def _number(row: dict[str, Any]) -> str:
-    """Return the number of a run in its sweep, with a replicate's seed: `3`, `3-s1`."""
-    return f"{row['trial']}" + ("" if row["replicate_of"] is None else f"-s{row['seed']}")
-
-
-def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    frame = reader.runs(sweep=sweep)
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{str(column): None if value is pd.NA else value for column, value in row.items()} for row in rows]
-
-
-def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
-    """Print a run's values, where it ran and where its log is, then its curve."""
+def print_values(row: Mapping[str, Any], console: Console) -> None:
+    """Print what has a value, a line each."""
     values = Table(box=None, show_header=False, pad_edge=False)
     values.add_column(no_wrap=True)
     values.add_column(overflow="fold")
@@ -103,6 +80,11 @@ def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, ru
         if value is not None and value != "" and name not in ("log", "did_not_learn"):
             values.add_row(name, status_text(row) if name == "status" else _text(name, value))
     console.print(values)
+
+
+def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
+    """Print a run's values, where it ran and where its log is, then its curve."""
+    print_values(row, console)
     trained_on = _machine(reader.environment(row["run_id"]))
     if trained_on:
         console.print(f"trained on: {trained_on}", markup=False, soft_wrap=True)

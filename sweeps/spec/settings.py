@@ -235,7 +235,7 @@ class Keep(StrictModel):
     """Which weights of a search stay on the disk; of ladders, replicates and retrained runs all do."""
 
     best: Literal["all"] | Annotated[int, Field(ge=0)] = 3
-    """Complete trials, the best first by the metric."""
+    """Configurations, the best first; see `sweeps.study.best`."""
 
 
 def validated(kind: type[Spec], content: Document) -> Spec:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.study.best import Standings, best_first, by_value, configuration_of, final_value
+    from sweeps.study.best import Group, Standings, best_first, by_value, configuration_of, final_value
     from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
     from sweeps.study.files import store_error
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
@@ -41,6 +41,7 @@ __all__ = [
     "LOOKS_FILE",
     "Candidate",
     "Exhausted",
+    "Group",
     "Ledger",
     "ListProposer",
     "Look",
@@ -94,6 +95,7 @@ __getattr__, __dir__ = lazy_face(
         "Candidate": "proposers",
         "EXHAUSTED": "ledger",
         "Exhausted": "ledger",
+        "Group": "best",
         "LOOKS_FILE": "looks",
         "Ledger": "ledger",
         "ListProposer": "proposers",

@@ -74,12 +74,8 @@ class Standings:
         return math.fsum(values) / len(values)
 
     def trials(self, group: Group) -> list[TrialRecord]:
-        """Return the complete trials of a configuration, the earliest first."""
-        return [self._trials[group][number] for number in sorted(self._trials[group])]
-
-    def has(self, record: TrialRecord) -> bool:
-        """Return whether a trial's configuration has a place."""
-        return configuration_of(record) in self._trials
+        """Return the complete trials of a configuration, the earliest first; none of one without a place."""
+        return [record for _, record in sorted(self._trials.get(group, {}).items())]
 
     def first(self) -> Group | None:
         """Return the best configuration, None before one is complete."""

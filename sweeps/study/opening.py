@@ -245,7 +245,7 @@ def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJo
         return database.reading(), None
     journal = JournalFile(folder.journal)
     if not journal.is_there:
-        raise NoSuchSweepError(f"no sweep {folder.sweep!r} under {folder.runs}: `sweeps list` shows what there is")
+        raise NoSuchSweepError.under(folder.runs, folder.sweep)
     storage, damage = read_storage(journal)
     return storage, None if damage is None else journal.error(damage)
 
