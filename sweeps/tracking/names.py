@@ -14,6 +14,7 @@ _WAIT_SECONDS = 0.1
 _QUERY = """
     SELECT (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'sweep'),
            (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'rung'),
+           (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'seed'),
            runs.name
     FROM runs JOIN tags AS kinds USING (run_uuid)
     WHERE runs.lifecycle_stage = 'active' AND kinds.key = 'kind' AND kinds.value = 'trial'
@@ -22,7 +23,7 @@ _QUERY = """
 
 
 def names_of_runs(runs: Path) -> list[str]:
-    """Return what tables call each recorded run, in order: `quick-003`, `quick-003-s1`, `ladder/deep`.
+    """Return what each recorded run is called, in order: `quick-003`, `quick-003-s1`, `ladder/deep`, `ladder/deep-s0`.
 
     Nothing where the record is no SQLite file, or cannot be read at once.
     """
@@ -36,5 +37,6 @@ def names_of_runs(runs: Path) -> list[str]:
             found = database.execute(_QUERY).fetchall()
     except sqlite3.Error:
         return []
-    names = [f"{sweep}/{rung}" if rung else str(name) for sweep, rung, name in found]
+    names = [f"{sweep}/{rung}" if rung else str(name) for sweep, rung, _, name in found]
+    names += [f"{sweep}/{rung}-s{seed}" for sweep, rung, seed, _ in found if rung]
     return list(dict.fromkeys(names))
