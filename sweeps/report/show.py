@@ -17,6 +17,8 @@ from sweeps.formatting import (
     is_accuracy,
     log_path,
     loss,
+    metric_cell,
+    metric_heading,
     metric_text,
     number,
     percent,
@@ -39,10 +41,13 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
         return
     print_sentence(console, f"{named.name}: a configuration with {len(named.rows)} runs; {_result(named, reader)}")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("run", "seed", "status", "epochs", "val acc %", "test acc %", "time", ""):
+    metric = named.own["metric"] or "val_accuracy"
+    values = [] if metric == "val_accuracy" else [metric_heading(metric)]
+    for heading in ("run", "seed", "status", "epochs", *values, "val acc %", "test acc %", "time", ""):
         table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
     for row in named.rows:
-        cells = [percent(row["val_accuracy"]), percent(row["test_accuracy"]), duration(row["train_seconds"] or 0.0)]
+        cells = [metric_cell(metric, row["metric_value"]) for _ in values]
+        cells += [percent(row["val_accuracy"]), percent(row["test_accuracy"]), duration(row["train_seconds"] or 0.0)]
         what = "confirms" if row in named.confirming else "of the search" if row["replicate_of"] is None else ""
         what = what if row["rung"] is None else ""
         table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)

@@ -34,11 +34,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_runs_are_told_by_what_they_differ_in(trained: Path, cli: Cli) -> None:
-    result = cli("compare", "tiny-000", "tiny/1", "--runs", trained)
+    result = cli("compare", "tiny-000-s0", "tiny/1-s0", "--runs", trained)
 
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[:2] == [["differs", "in", "tiny-000", "tiny-001"], ["optimizer.lr", "0.01", "0.05"]]
+    assert lines[:2] == [["differs", "in", "tiny-000-s0", "tiny-001-s0"], ["optimizer.lr", "0.01", "0.05"]]
     assert ["status", "complete", "complete"] in lines
     assert [line[0] for line in lines if line[:1] in (["1"], ["2"])] == ["1", "2"]
     assert "they were not both tested on the same test images" in result.stdout
@@ -62,7 +62,7 @@ def test_two_tested_runs_are_compared_image_by_image(trained: Path, cli: Cli) ->
 
 
 def test_seeds_of_one_configuration_differ_in_nothing_else(trained: Path, cli: Cli) -> None:
-    result = cli("compare", "tiny-000", "tiny-000-s1", "--runs", trained)
+    result = cli("compare", "tiny-000-s0", "tiny-000-s1", "--runs", trained)
 
     assert "seeds: 0 and 1" in result.stdout
     assert "one configuration" in result.stdout

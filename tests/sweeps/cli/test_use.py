@@ -183,7 +183,7 @@ def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, picture
     shutil.rmtree(runs / "sweeps" / "tiny" / "checkpoints")
 
     with pytest.raises(
-        SweepError, match=r"the weights of tiny-00\d-s1 are not under .*`sweeps rerun tiny-00\d-s1` trains"
+        SweepError, match=r"the weights of tiny-00\d-s1 are not under .*`sweeps rerun tiny-00\d-s1 --runs \S+` trains"
     ):
         sweeps.load_model("tiny", runs=runs)
 
