@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from cifar_core.results import has_learned
 from sweeps.identity import replicate_group
 from sweeps.trial_record import Outcome, TrialRecord
 
 Group = tuple[str, str]
 """What the trials of one configuration have in common; see `sweeps.identity.replicate_group`."""
-Place = tuple[int, str, float, int]
+Place = tuple[bool, int, str, float, int]
 """Sorts the best configuration first."""
 
 
@@ -30,6 +31,16 @@ def configuration_of(record: TrialRecord) -> Group:
     )
 
 
+def learned(record: TrialRecord) -> bool:
+    """Return whether a complete trial can be told from chance on its validation images; see `has_learned`."""
+    last, images = record.epochs[-1], record.protocol.validation_images
+    accuracy = last.val_accuracy
+    if accuracy is None or not 0 <= accuracy <= 1:
+        return True
+    counted = images if last.val_confusion is None else sum(map(sum, last.val_confusion))
+    return has_learned(accuracy, images=counted, confusion=last.val_confusion)
+
+
 def by_value(value: float, *, maximize: bool, trial: int) -> tuple[float, int]:
     """Return what configurations of one budget are ordered by, the best first: their mean, then their first trial."""
     return (-value if maximize else value), trial
@@ -41,6 +52,7 @@ class Standings:
     def __init__(self, *, metric: str, maximize: bool, records: Iterable[TrialRecord] = ()) -> None:
         self._metric, self._maximize = metric, maximize
         self._trials: dict[Group, dict[int, TrialRecord]] = {}
+        self._unlearned: dict[Group, set[int]] = {}
         self._first: tuple[Place, Group] | None = None
         for record in records:
             self.enter(record)
@@ -52,6 +64,8 @@ class Standings:
             return
         group = configuration_of(record)
         self._trials.setdefault(group, {})[record.number] = record
+        if not learned(record):
+            self._unlearned.setdefault(group, set()).add(record.number)
         at = self.place(group)
         if self._first is None or at <= self._first[0]:
             self._first = (at, group)
@@ -59,18 +73,24 @@ class Standings:
             self._first = min((self.place(each), each) for each in self._trials)
 
     def place(self, group: Group) -> Place:
-        """Return where a configuration stands: the largest budget first, then by the mean of its seeds."""
+        """Return where a configuration stands: the largest budget first, then by the mean of its seeds.
+
+        One that learned nothing under some seed stands behind all others, as on the leaderboard.
+        """
         trials = self.trials(group)
         protocol = trials[0].protocol
         return (
+            group in self._unlearned,
             -protocol.budget,
             str(protocol),
             *by_value(self.mean(group), maximize=self._maximize, trial=trials[0].trial),
         )
 
     def mean(self, group: Group) -> float:
-        """Return the mean of the metric over the seeds of a configuration."""
-        values = [final_value(record, self._metric) or 0.0 for record in self._trials[group].values()]
+        """Return the mean of the metric over the seeds of a configuration, over those that learned where any did."""
+        trials, unlearned = self._trials[group], self._unlearned.get(group, set())
+        numbers = [number for number in trials if number not in unlearned] or list(trials)
+        values = [final_value(trials[number], self._metric) or 0.0 for number in numbers]
         return math.fsum(values) / len(values)
 
     def trials(self, group: Group) -> list[TrialRecord]:
