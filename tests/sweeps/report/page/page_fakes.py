@@ -17,7 +17,7 @@ from sweeps.study import SweepState
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.recorded_run import RecordedRun
-from sweeps.tracking.trial_run import sorted_runs
+from sweeps.tracking.trial_run import TrialRun, sorted_runs, understand
 from sweeps.trial_record import Outcome, TrialRecord
 
 START = 1_800_000_000.0
@@ -127,7 +127,7 @@ def many(count: int) -> list[TrialRecord]:
     return records
 
 
-def _run(record: TrialRecord) -> RecordedRun:
+def _run(record: TrialRecord) -> TrialRun:
     metrics = {"train_seconds": record.train_seconds, "images_per_second": 100.0}
     if record.parameters is not None:
         metrics["parameters_millions"] = record.parameters / 1e6
@@ -135,13 +135,17 @@ def _run(record: TrialRecord) -> RecordedRun:
         metrics |= {"val_accuracy": record.epochs[-1].val_accuracy}
     if record.test is not None:
         metrics["test_accuracy"] = record.test.accuracy
-    return RecordedRun(
-        run_id=record.key,
-        name=record.name,
-        status="FINISHED",
-        start_ms=round(record.started * 1000),
-        end_ms=None,
-        tags=tags_of(record),
-        params=params_of(record.config.resolved()),
-        metrics=metrics,
+    found = understand(
+        RecordedRun(
+            run_id=record.key,
+            name=record.name,
+            status="FINISHED",
+            start_ms=round(record.started * 1000),
+            end_ms=None,
+            tags=tags_of(record),
+            params=params_of(record.config.resolved()),
+            metrics=metrics,
+        )
     )
+    assert isinstance(found, TrialRun)
+    return found
