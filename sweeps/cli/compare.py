@@ -16,7 +16,7 @@ from sweeps.cli.options import runs_option
 def compare(first: str, second: str, runs: Path) -> None:
     """Show two runs side by side: what they differ in, results, curves, and a test where both were tested.
 
-    A RUN is named as in `sweeps show`; of a configuration the run that stands for it is taken, and the others are told.
+    A RUN is named as in `sweeps show`; two configurations are compared by the means of their seeds.
 
     \b
     Example:

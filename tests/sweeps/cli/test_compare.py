@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind, ttest_rel
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.cli.main import sweeps
+from sweeps.formatting import p_in_words, points
+from sweeps.report.compare import _recipes
+from sweeps.report.names import Named
 from sweeps.results import compare_answers
 from sweeps.tracking import MlflowReader
 
@@ -21,9 +26,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folder of a search of two, both confirmed by one seed, and tested."""
     folder = tmp_path_factory.mktemp("compare")
     content = tiny(
-        method="grid", run_cap=None, parameters={"optimizer.lr": {"values": [0.01, 0.05]}},
+        method="grid", run_cap=None, parameters={"optimizer.lr": {"values": [0.005, 0.01]}},
         replicates={"top": 2, "seeds": 1},
     )  # fmt: skip
+    # Enough for networks that learn: what does not is compared with nothing.
+    content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4}
     for arguments in (
         ["run", str(write_yaml(folder, content)), "--backend", "inline"],
         ["finalize", "tiny", "--top", "2"],
@@ -38,7 +45,7 @@ def test_two_runs_are_told_by_what_they_differ_in(trained: Path, cli: Cli) -> No
 
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[:2] == [["differs", "in", "tiny-000-s0", "tiny-001-s0"], ["optimizer.lr", "0.01", "0.05"]]
+    assert lines[:2] == [["differs", "in", "tiny-000-s0", "tiny-001-s0"], ["optimizer.lr", "0.005", "0.01"]]
     assert ["status", "complete", "complete"] in lines
     assert [line[0] for line in lines if line[:1] in (["1"], ["2"])] == ["1", "2"]
     assert "they were not both tested on the same test images" in result.stdout
@@ -89,3 +96,61 @@ def test_the_difference_is_that_of_the_accuracies_and_turns_its_sign(pairs: list
     assert there.p_value == pytest.approx(back.p_value)
     if there.low is not None and there.high is not None:
         assert there.low - 1e-9 <= there.difference <= there.high + 1e-9
+
+
+def configuration(name: str, *accuracies: float, rung: str | None = None, **changes: Any) -> Named:
+    rows = tuple(
+        {
+            "run_id": f"{name}{seed}", "seed": seed, "status": "complete", "val_accuracy": accuracy, "rung": rung,
+            "test_accuracy": None, "protocol": "p", "replicate_of": 0, "did_not_learn": 0,
+        } | changes
+        for seed, accuracy in enumerate(accuracies, start=1)
+    )  # fmt: skip
+    return Named(name=name, rows=rows, own=rows[0])
+
+
+class TestConfigurations:
+    def test_means_difference_interval_and_p_are_welchs(self) -> None:
+        ours, theirs = (0.60, 0.61, 0.62), (0.65, 0.66, 0.70)
+
+        means, difference = _recipes(configuration("a", *ours), configuration("b", *theirs))
+
+        reference = ttest_ind(theirs, ours, equal_var=False)
+        ends = reference.confidence_interval()
+        assert "a 61.00 % (3 seeds, 95 % interval 58.52 to 63.48 %); b 67.00 % (3 seeds" in means
+        assert (
+            f"b to a: +6.00 points (95 % interval {points(100 * ends.low)} to {points(100 * ends.high)}" in difference
+        )
+        assert f"Welch's t-test over 3 and 3 seeds, {p_in_words(reference.pvalue)}" in difference
+        assert difference.endswith("shown at the 5 % level")
+
+    def test_rungs_are_compared_seed_by_seed_as_their_ladder_does(self) -> None:
+        ours, theirs = (0.60, 0.65, 0.62), (0.64, 0.69, 0.665)
+
+        _, difference = _recipes(configuration("a", *ours, rung="a"), configuration("b", *theirs, rung="b"))
+
+        assert f"paired t over 3 seeds, {p_in_words(ttest_rel(theirs, ours).pvalue)}" in difference
+
+    @pytest.mark.parametrize("rung", [None, "r"])
+    def test_below_three_seeds_nothing_is_tested(self, rung: str | None) -> None:
+        sides = configuration("a", 0.60, 0.61, rung=rung), configuration("b", 0.607, 0.57, 0.6, rung=rung)
+
+        _, difference = _recipes(*sides)
+
+        assert difference == "b to a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of both needed"
+
+    def test_what_did_not_learn_and_other_protocols_are_not_compared(self) -> None:
+        one = configuration("a", 0.6, 0.61, 0.62)
+        assert _recipes(one, configuration("b", 0.1, 0.1, did_not_learn=1)) == [
+            "b has no complete run that learned: it is compared with nothing"
+        ]
+        assert "do not compare" in _recipes(one, configuration("b", 0.7, 0.71, 0.72, protocol="q"))[1]
+
+
+def test_the_compared_runs_that_did_not_learn_are_marked(trained: Path, cli: Cli) -> None:
+    result = cli("compare", "tiny-000-s1", "tiny-001-s1", "--runs", trained)
+
+    rows = MlflowReader(trained).runs(sweep="tiny")
+    assert (rows[rows["replicate_of"].notna()]["did_not_learn"] == 1).all() == (
+        "compared with nothing" in result.stdout
+    )
