@@ -169,7 +169,8 @@ def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
     Raises:
         SweepError: none of them can.
     """
-    with stage(console, "trying its networks on a few images"):
+    own = any(map(is_import_path, plan.models))
+    with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
         found = rehearse_all(plan.first(), apart=apart)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")
