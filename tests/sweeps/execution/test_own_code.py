@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sweep_fakes import Cli, outcomes, tiny, write_yaml, written
 
 import sweeps
+from cifar_core.config import TrainingConfig
+from cifar_core.data import LabelledImages, split_train_validation
 from cifar_core.errors import CifarError
+from cifar_core.models import source_of
 from sweeps.errors import SweepError
+from sweeps.execution.job import Job, split_name
+from sweeps.execution.trial import TrialSession
+from sweeps.trial_record import ErrorClass, Outcome
 
 NETS = """
 from pathlib import Path
@@ -170,3 +178,36 @@ def test_a_file_that_an_option_names_is_part_of_the_run(project: Project) -> Non
     assert "w.pt has changed" in result.stderr
     assert project.run("--new", model=model, run_cap=1).exit_code == 0
     assert len({run.tags["key"] for run in written(project.runs)}) == 2
+
+
+def test_a_trial_that_another_worker_resumes_after_an_edit_is_put_back_and_its_checkpoint_stays(
+    project: Project, tmp_path: Path
+) -> None:
+    config = TrainingConfig.model_validate(tiny()["base"] | {"model": {"name": f"{project.name}:Net"}})
+    images = LabelledImages(np.zeros((500, 32, 32, 3), np.uint8), np.arange(500) % 10)
+    splits = {split_name(config.data): split_train_validation(images, config.data)}
+    source = source_of(config.model)
+    assert source is not None
+    job = Job(
+        number=0,
+        config=config.model_dump_json(),
+        checkpoint=str(tmp_path / "checkpoint"),
+        log=str(tmp_path / "trial.log"),
+        cpus=1,
+        device="cpu",
+        source=json.dumps(dict(source.files)),
+    )
+    (tmp_path / "checkpoint").mkdir()
+    assert TrialSession(job, splits, takes_output=False).step().epoch is not None
+    kept = (tmp_path / "checkpoint" / "state.pt").read_bytes()
+    project.part.write_text(SIGMOID, encoding="utf-8")
+
+    report = TrialSession(job, splits, takes_output=False).step()
+
+    assert (report.epoch, report.outcome, report.error_class) == (None, Outcome.INTERRUPTED, ErrorClass.CODE_CHANGED)
+    assert f"{project.part.name} has changed" in (report.error or "")
+    assert (tmp_path / "checkpoint" / "state.pt").read_bytes() == kept
+
+    project.part.write_text(RELU, encoding="utf-8")
+    again = TrialSession(job, splits, takes_output=False)
+    assert [again.step().epoch.epoch, again.step().outcome] == [1, Outcome.COMPLETE]  # type: ignore[union-attr]
