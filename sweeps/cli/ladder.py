@@ -150,15 +150,13 @@ def show_ladder(
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.machine import machine_and_versions
     from sweeps.report import write_ladder
     from sweeps.verbs import read_ladder
 
     found = read_ladder(name, runs=runs, meant=meant, is_final=is_final)
     found.print_to(console())
     folder = runs / "sweeps" / name
-    environment = machine_and_versions()
-    for path in write_ladder(found.comparisons, found.rungs, title=name, environment=environment, folder=folder):
+    for path in write_ladder(found.comparisons, found.rungs, folder=folder):
         click.echo(f"written: {path}")
     write_page(runs, name, meant=meant)
 

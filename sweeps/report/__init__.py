@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sweeps.report.effects_table import effects_to_csv, effects_to_json, print_effects
     from sweeps.report.exports import to_csv, to_json
     from sweeps.report.inspected import Inspected, augmentation_behind, network_behind
-    from sweeps.report.ladder_page import write_ladder
+    from sweeps.report.ladder_files import write_ladder
     from sweeps.report.ladder_table import print_ladder
     from sweeps.report.leaderboard import query_leaderboard, why_empty
     from sweeps.report.leaderboard_table import print_leaderboard
@@ -122,7 +122,7 @@ __getattr__, __dir__ = lazy_face(
         "to_csv": "exports",
         "to_json": "exports",
         "why_empty": "leaderboard",
-        "write_ladder": "ladder_page",
+        "write_ladder": "ladder_files",
         "write_report": "page.write",
     },
 )

@@ -10,7 +10,7 @@ from sweeps.report.page.content import Content
 from sweeps.report.page.scale import linear
 from sweeps.report.page.svg import figure, frame, legend, num, shape, text
 from sweeps.report.page.text import safe, table
-from sweeps.results import Finding, RungComparison
+from sweeps.results import ALPHA, MODERATED_FROM, RECIPE_SEEDS, Finding, RungComparison
 
 WIDTH, LEFT, ROW = 460.0, 132.0, 26.0
 _MARKS = {Finding.HIGHER: "triangle", Finding.LOWER: "diamond", Finding.NOT_SHOWN: "ring", Finding.NOT_COMPARED: "bar"}
@@ -20,6 +20,36 @@ _WORDS = {
     Finding.NOT_SHOWN: "no difference that can be shown",
     Finding.NOT_COMPARED: "not tested, one mark a seed",
 }
+
+_READING = {
+    "95 % interval of one run (Wilson)": (
+        "As many other images of the same kind would give this one network another accuracy; Wilson's interval says "
+        "where it may lie. It says nothing of what the same recipe gives under another seed."
+    ),
+    "95 % interval over seeds (t)": (
+        "The mean over the seeds, with Student's t interval: where the recipe's mean may lie, trained under any seed. "
+        "It is wide with few seeds."
+    ),
+    "One run each (McNemar)": (
+        "Two networks answer the same images, and only those count that one alone gets right: McNemar's exact test "
+        "asks whether a fair coin would split them so. It compares these two networks, not the two recipes; the "
+        "interval of their difference is the exact one of Clopper and Pearson, of the same images."
+    ),
+    f"{RECIPE_SEEDS} seeds or more (paired t)": (
+        "The difference is taken seed by seed, and the t-test asks whether its mean could be nothing. "
+        "Only this compares two recipes."
+    ),
+    f"{MODERATED_FROM} comparisons or more (moderated t)": (
+        "Three differences know their own spread badly. Where a ladder has many steps, each one's variance is drawn "
+        "towards what is typical of all of them (Smyth 2004), which counts at most as much as its own."
+    ),
+    "p (Holm)": (
+        "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "
+        f"the number asked, and a difference counts as shown at {ALPHA} or less. "
+        f"{INTERVALS_AND_P} It is of 95 % where one comparison was made, and wider where more were."
+    ),
+}
+"""What each method means, in words for who has not met it."""
 
 
 def rungs_section(content: Content) -> str:
@@ -33,12 +63,14 @@ def rungs_section(content: Content) -> str:
         origin = f"<small>from {cells['from']}</small>" if rung.parent is not None else ""
         budget = f'<small class="note">{cells["budget"]}</small>' if rung.reduced is not None else ""
         change = f"<small>{cells['change']}</small>" if rung.change else ""
-        test = f"<small>{cells['test']}</small>" if rung.test else ""
+        unadjusted = f", p {cells['p_value']} before Holm" if rung.p_value is not None else ""
+        test = f"<small>{cells['test']}{unadjusted}</small>" if rung.test else ""
+        kind = f"<small>{cells['interval']}</small>" if rung.ci_kind else ""
         rows.append(
             (
                 f'<button type="button" class="pick" aria-pressed="false" data-pick="r{rung.index}" '
                 f'title="highlight in every chart">{cells["rung"]}</button>{origin}{budget}',
-                f"{cells[ACCURACY]}<small>{safe(accuracy_interval(rung))}</small>",
+                f"{cells[ACCURACY]}<small>{safe(accuracy_interval(rung))}</small>{kind}",
                 f"{safe(difference_text(rung))}<small>{safe(difference_interval(rung))}</small>",
                 cells["p_holm"],
                 f"{cells['verdict']}{test}{change}",
@@ -46,6 +78,7 @@ def rungs_section(content: Content) -> str:
                 cells["status"],
                 cells["parameters_millions"],
                 cells["train_seconds"],
+                cells["images_per_second"],
             )
         )
     heads = (
@@ -58,15 +91,24 @@ def rungs_section(content: Content) -> str:
         "status",
         "params M",
         "seconds",
+        "images/s",
     )
     shown = table(
         heads,
         rows,
         caption=f"{words.heading}: each {words.row} against {words.compared_with}",
-        numbers=(1, 2, 3, 5, 7, 8),
+        numbers=(1, 2, 3, 5, 7, 8, 9),
         trials=[f"r{rung.index}" for rung in content.comparisons],
     )
-    return f"{_chart(content)}{shown}<p>{safe(INTERVALS_AND_P)}</p>"
+    cut = sorted({rung.reduced for rung in content.comparisons if rung.reduced is not None})
+    warnings = "".join(
+        f'<p class="note">Reduced budget: {safe(text)}. These {words.row}s are not what the full {words.whole} '
+        "gives.</p>"
+        for text in cut
+    )
+    reading = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _READING.items())
+    methods = f'<details><summary>How to read it</summary><dl class="reading">{reading}</dl></details>'
+    return f"{warnings}{_chart(content)}{shown}<p>{safe(INTERVALS_AND_P)}</p>{methods}"
 
 
 def _chart(content: Content) -> str:

@@ -25,7 +25,7 @@ def table(
     numbers: Sequence[int] = (),
     trials: Sequence[str] = (),
 ) -> str:
-    """Return a table that scrolls in its own box; the first cell of each row heads it.
+    """Return a table whose rows fold on a narrow screen; the first cell of each row heads it.
 
     Args:
         heads: plain text.
@@ -37,11 +37,14 @@ def table(
     head = "".join(f'<th scope="col"{_aligned(index, numbers)}>{safe(name)}</th>' for index, name in enumerate(heads))
     body = []
     for index, (first, *rest) in enumerate(rows):
-        cells = "".join(f"<td{_aligned(column, numbers)}>{cell}</td>" for column, cell in enumerate(rest, start=1))
+        cells = "".join(
+            f'<td{_aligned(column, numbers)} data-h="{safe(heads[column])}">{cell}</td>'
+            for column, cell in enumerate(rest, start=1)
+        )
         mark = f' data-t="{safe(trials[index])}"' if trials else ""
         body.append(f'<tr{mark}><th scope="row">{first}</th>{cells}</tr>')
     return scroll_box(
-        f'<table><caption class="aside">{safe(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f'<table class="stack"><caption class="aside">{safe(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>",
         label=caption,
     )
