@@ -59,13 +59,16 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return None
         raise
-    with open(handle, "rb") as file:  # noqa: PTH123 (a Path opens no handle)
+    try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise NotAFileError(errno.EINVAL, _KINDS.get(stat.S_IFMT(about.st_mode), "it is no file"), str(path))
         if about.st_size > LARGEST_BYTES:
             raise NotAFileError(errno.EFBIG, f"it has {about.st_size:,} bytes", str(path))
-        return file.read()
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def read_whole(path: Path) -> bytes:
@@ -108,11 +111,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if _is_special(path):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path = path.resolve() if path.is_symlink() else path  # the link stays one
+        path = path.resolve() if path.is_symlink() else path  # the link stays one, and what it leads to is not made
     except RuntimeError:  # a link to itself
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

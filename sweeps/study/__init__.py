@@ -12,7 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.study.best import Group, Standings, best_first, by_value, configuration_of, final_value
     from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
-    from sweeps.study.files import store_error
+    from sweeps.study.files import fault_of_folder, store_error
     from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
     from sweeps.study.kept_code import keep_code, require_same_code
     from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger, RecordedResults
@@ -62,6 +62,7 @@ __all__ = [
     "configuration_of",
     "delete_studies",
     "expected_epochs",
+    "fault_of_folder",
     "final_value",
     "find_checkpoints",
     "is_of_a_ladder",
@@ -118,6 +119,7 @@ __getattr__, __dir__ = lazy_face(
         "delete_studies": "opening",
         "expected_epochs": "pruners",
         "final_value": "best",
+        "fault_of_folder": "files",
         "find_checkpoints": "checkpoints",
         "is_of_a_ladder": "opening",
         "keep_code": "kept_code",

@@ -59,13 +59,20 @@ def require_folder(path: Path) -> None:
     """Make a folder where there is none.
 
     Raises:
-        StoreError: something else has its name, or it cannot be made.
+        StoreError: something else has its name.
+        OSError: it cannot be made.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        leads = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "no folder"
-        raise StoreError(f"{path} is {leads}: bring back what belongs there, or move it away") from None
+    if fault := fault_of_folder(path):
+        raise StoreError(fault)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def fault_of_folder(path: Path) -> str | None:
+    """Return what is wrong with a folder, and what to do; None where it is one, or nothing has its name."""
+    if path.is_dir() or not (path.exists() or path.is_symlink()):
+        return None
+    found = f"a link to {path.readlink()}, which is no folder" if path.is_symlink() else "no folder"
+    return f"{path} is {found}: bring back what belongs there, or move it away"
 
 
 def reason_of(error: OSError) -> str:

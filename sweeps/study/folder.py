@@ -109,6 +109,12 @@ class SweepFolder:
     def _driver(self) -> Path:
         return self.path / "driver.json"
 
+    @property
+    def small_files(self) -> tuple[Path, ...]:
+        """What lies beside its journal and can be made anew."""
+        journal = JournalFile(self.journal)
+        return self._driver, self._lock, journal.checksums, journal.backup
+
     @contextmanager
     def locked(
         self, *, doing: str = "run", needs_room: bool = True, on_loss: Callable[[], None] | None = None

@@ -125,6 +125,12 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         folder: the sweep's.
         is_held: whether this process itself holds it.
     """
+    try:
+        _ = folder.place
+    except StoreError as error:
+        return SweepInventory(
+            folder=folder, driver=None, last_seen=None, studies={}, owners={}, strangers=[], damage=str(error)
+        )
     # In this order: a driver that ends meanwhile has written all that is read afterwards.
     try:
         driver = None if is_held else folder.driver()

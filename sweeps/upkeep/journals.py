@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
+from cifar_core.files import is_stray, make_way
 from sweeps.commands import command_on
+from sweeps.errors import StoreError
 from sweeps.formatting import plural
 from sweeps.storage import is_bucket
-from sweeps.study import repair_journal
+from sweeps.study import SweepFolder, fault_of_folder, read_looks, repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
@@ -37,7 +41,8 @@ def _forget_driver(sweep: SweepInventory) -> str:
 
 
 def check_journals(inventory: Inventory) -> Result:
-    """Look for damage in the journals."""
+    """Look for damage in the journals, and in the small files beside them."""
+    whole = [sweep for sweep in inventory.sweeps if sweep.damage is None]
     findings = [
         Finding(text=str(sweep.damage), mend=partial(_repair, sweep))
         for sweep in inventory.idle
@@ -48,7 +53,12 @@ def check_journals(inventory: Inventory) -> Result:
         for sweep in inventory.idle
         for study in sweep.strangers
     ]
-    findings += [remark(words) for sweep in inventory.sweeps if (words := _not_looked_at(sweep))]
+    findings += [remark(words) for sweep in whole if (words := _not_looked_at(sweep))]
+    findings += [finding for sweep in inventory.idle for finding in _strays(sweep.folder)]
+    try:
+        list(read_looks(inventory.runs))
+    except StoreError as error:
+        findings.append(Finding(text=str(error)))
     parent = inventory.runs / "sweeps"
     known = {sweep.name for sweep in inventory.sweeps}
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
@@ -59,8 +69,23 @@ def check_journals(inventory: Inventory) -> Result:
                     "not want it any more"
                 )
             )
-    read = [sweep for sweep in inventory.idle if sweep.folder.place.study_storage is None]
+    read = [sweep for sweep in whole if sweep.driver is None and sweep.folder.place.study_storage is None]
     return Result(well=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
+
+
+def _strays(folder: SweepFolder) -> Iterator[Finding]:
+    """Yield what lies in the place of a sweep's folders and of its small files, and is none."""
+    for path in (folder.checkpoints, folder.logs):
+        if fault := fault_of_folder(path):
+            yield Finding(text=fault)
+    for path in folder.small_files:
+        if is_stray(path):
+            text = f"{path} is no file: the next start, or `sweeps doctor --fix`, moves it aside"
+            yield Finding(text=text, mend=partial(_move_aside, path))
+
+
+def _move_aside(path: Path) -> str:
+    return f"what was {path} is {make_way(path) or 'gone'} now"
 
 
 def _not_looked_at(sweep: SweepInventory) -> str:

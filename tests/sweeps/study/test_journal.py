@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import re
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -17,6 +20,7 @@ from sweep_fakes import Cli, book, epoch, next_trial
 from sweeps.errors import DamagedJournalError, DiskFullError, StoreError
 from sweeps.study.journal import Damage, JournalFile
 from sweeps.study.ledger import Ledger
+from sweeps.study.opening import read_study
 from sweeps.study.repair import repair_journal
 from sweeps.study.storage import read_storage
 from sweeps.trial_record import Outcome, Report
@@ -153,6 +157,58 @@ class TestDamage:
 
         assert journal.damage() is None
         assert len(book(runs).open().records) == 2
+
+
+NO_JOURNAL: dict[str, Callable[[Path], object]] = {
+    "it is empty": lambda path: path.write_bytes(b""),
+    "nothing in it can be read": lambda path: path.write_bytes(bytes(5000)),
+    "it is gone": lambda path: None,
+    "it is a folder": Path.mkdir,
+    "it is a pipe": os.mkfifo,
+    "it is a link to": lambda path: path.symlink_to("/nowhere/at/all"),
+    "it is a link to ../other": lambda path: path.symlink_to("../other/journal.log"),
+}
+
+
+class TestNoJournal:
+    @pytest.mark.parametrize("reason", NO_JOURNAL)
+    def test_is_named_and_taken_from_the_copy_of_the_last_start(self, reason: str, runs: Path) -> None:
+        journal = trained(runs)
+        book(runs).open()
+        train(book(runs, name="other").open(), 0.1, 0.2)
+        before = journal.backup.read_bytes()
+        journal.path.unlink()
+        NO_JOURNAL[reason](journal.path)
+
+        with pytest.raises(DamagedJournalError, match=re.escape(reason)):
+            read_study(book(runs).folder)
+        (said,) = repair_journal(book(runs).folder)
+
+        assert "taken from the copy of the last start: line 1, 2, 3" in said
+        assert journal.path.read_bytes() == before
+        assert not journal.path.is_symlink()
+
+    @pytest.mark.parametrize("reason", NO_JOURNAL)
+    def test_without_a_copy_nothing_begins_anew_until_it_is_repaired(self, reason: str, runs: Path) -> None:
+        journal = trained(runs)
+        journal.path.unlink()
+        journal.backup.unlink()
+        NO_JOURNAL[reason](journal.path)
+
+        with pytest.raises(DamagedJournalError, match="sweeps repair tiny"):
+            book(runs).open()
+        (said,) = repair_journal(book(runs).folder)
+
+        assert "an empty one takes its place" in said
+        assert book(runs).open().records == []
+
+    def test_of_a_sweep_that_was_killed_before_its_first_line_is_no_damage(self, runs: Path) -> None:
+        journal = JournalFile(book(runs).folder.journal)
+        journal.path.parent.mkdir(parents=True)
+        journal.path.touch()
+
+        assert journal.damage() is None
+        assert book(runs).open().records == []
 
 
 class TestMending:

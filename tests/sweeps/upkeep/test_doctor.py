@@ -346,6 +346,35 @@ class TestJournals:
         assert (runs / "sweeps" / "half" / "checkpoints" / "fedcba9876543210").is_dir()
 
 
+class TestSmallFiles:
+    @pytest.mark.parametrize("name", ["driver.json", "driver.lock", "journal.log.crc", "journal.log.backup"])
+    def test_what_lies_in_the_place_of_one_is_moved_aside(self, name: str, runs: Path, doctor: Doctor) -> None:
+        path = runs / "sweeps" / "tiny" / name
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+
+        assert name in assert_mended(doctor, runs, "journals")
+
+        assert path.with_name(f"{name}.damaged-1").is_fifo()
+
+    @pytest.mark.parametrize("name", ["sweeps/tiny/checkpoints", "sweeps/tiny/logs", "sweeps/tiny/place.json"])
+    def test_what_only_a_person_can_bring_back_is_a_problem(self, name: str, runs: Path, doctor: Doctor) -> None:
+        path = runs / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.mkfifo(path)
+
+        said = doctor(runs, "--fix")
+
+        assert str(path) in of(said["problem"], "journals")[0]
+        assert path.is_fifo()
+
+    def test_a_log_of_looks_that_cannot_be_read_is_a_problem(self, runs: Path, doctor: Doctor) -> None:
+        (runs / "test_looks.jsonl").mkdir()
+
+        assert "it is a folder" in of(doctor(runs)["problem"], "journals")[0]
+
+
 class TestDrivers:
     def test_the_note_of_a_driver_that_was_killed_here_is_nothing_to_speak_of(self, runs: Path, doctor: Doctor) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"
