@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 import urllib.error
@@ -24,7 +25,10 @@ def record_fault(runs: Path) -> str | None:
 
     A server has `ANSWER_SECONDS`. A file that is not there yet is well: the first sweep makes it.
     """
-    uri = store_uri(runs)
+    try:
+        uri = store_uri(runs)
+    except RecordError as error:  # no address
+        return str(error)
     if is_server(uri):
         return _server_fault(uri)
     path = sqlite_file(uri)
@@ -39,8 +43,9 @@ def record_fault(runs: Path) -> str | None:
 
 def is_record_damaged(runs: Path) -> bool:
     """Return whether the record in use is the runs folder's own, and damaged: it can be written anew."""
-    uri = store_uri(runs)
-    return is_own(runs) and not is_absent(uri) and is_damaged(own_file(runs))
+    with contextlib.suppress(RecordError):  # no address: another fault
+        return is_own(runs) and not is_absent(store_uri(runs)) and is_damaged(own_file(runs))
+    return False
 
 
 def is_lost(runs: Path) -> bool:

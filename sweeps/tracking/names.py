@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from sweeps.errors import RecordError
 from sweeps.tracking.store import sqlite_file, store_uri
 
 _WAIT_SECONDS = 0.1
@@ -27,7 +28,10 @@ def names_of_runs(runs: Path) -> list[str]:
 
     Nothing where the record is no SQLite file, or cannot be read at once.
     """
-    path = sqlite_file(store_uri(runs))
+    try:
+        path = sqlite_file(store_uri(runs))
+    except RecordError:  # which a verb says, not a prompt
+        return []
     if path is None or not path.is_file():
         return []
     try:
