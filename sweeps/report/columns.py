@@ -32,8 +32,7 @@ def status_text(row: Mapping[Any, Any]) -> str:
     count, runs, seed = (None if pd.isna(row[name]) else int(row[name]) for name in _OF_STATUS)
     if not count:
         return str(row["status"])
-    is_whole = seed is not None or count >= (runs or 1)
-    return "did not learn" if is_whole else f"{plural(count, 'run')} did not learn"
+    return "did not learn" if seed is not None or not runs else f"{plural(count, 'run')} did not learn"
 
 
 _OF_STATUS = ("did_not_learn", "replicates", "seed")

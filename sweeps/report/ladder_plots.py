@@ -72,7 +72,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         for finding, meaning in meanings.items()
         if finding in present
     ]
-    if present & {Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN}:
+    if any(rung.before is not None for rung in comparisons):
         handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="from there"))
     if any(rung.reduced is not None for rung in comparisons):
         handles.append(

@@ -142,9 +142,9 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     t-test against the best, at the 5 % level by Holm's procedure (`p_holm`). So do rungs of a ladder; of single runs
     the shares of right answers are tested.
 
-    `replicates` is the number of seeds, `val_std` their sample standard deviation; `ci_low` to `ci_high` is Student's
-    95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on the images that it is
-    ranked by. `val_std` is of validation accuracies alone.
+    `replicates` is the number of seeds that learned, `val_std` their sample standard deviation; `ci_low` to `ci_high`
+    is Student's 95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on the images
+    that it is ranked by. `val_std` is of validation accuracies alone.
     `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means too; what belongs to one run
     (`trial`, `run_id`, `key`, `started`, and `seed` where there is one) is of the first.
     """
@@ -158,6 +158,7 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
             row["did_not_learn"] = configuration.did_not_learn
+            row["replicates"] = sum(not seed["did_not_learn"] for seed in seeds)
             row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
     return _as_table(rows, like=frame)

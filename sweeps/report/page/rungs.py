@@ -108,7 +108,8 @@ def rungs_section(content: Content) -> str:
     )
     reading = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _READING.items())
     methods = f'<details><summary>How to read it</summary><dl class="reading">{reading}</dl></details>'
-    return f"{warnings}{_chart(content)}{shown}<p>{safe(INTERVALS_AND_P)}</p>{methods}"
+    remark = f"<p>{safe(INTERVALS_AND_P)}</p>" if any(rung.test for rung in content.comparisons) else ""
+    return f"{warnings}{_chart(content)}{shown}{remark}{methods}"
 
 
 def _chart(content: Content) -> str:

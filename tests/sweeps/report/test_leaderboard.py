@@ -231,6 +231,12 @@ class TestRanks:
         assert frame["val_accuracy"][1] == pytest.approx(0.61)
         assert "1 run did not learn" in printed(frame)
 
+    @pytest.mark.parametrize(("lost", "said"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
+    def test_of_two_runs_it_is_said_whether_both_did_not_learn(self, lost: tuple[int, int], said: str) -> None:
+        rows = [rung("a", 0.113, trial=seed, seed=seed, did_not_learn=each) for seed, each in enumerate(lost)]
+        (_, line, *_) = printed(query_leaderboard(RowReader(*rows))).splitlines()
+        assert line.split("a ", 1)[1].strip().startswith(said)
+
     def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
         rows = (
             row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
