@@ -148,7 +148,7 @@ class TestAChangedFile:
         with pytest.raises(StudyChangedError) as refused:
             book(runs, parameters={"optimizer.lr": {"values": [0.7]}}).open()
 
-        assert "parameters.optimizer.lr: was" in str(refused.value)
+        assert "parameters.optimizer.lr: 0.7 added" in str(refused.value)
         assert "0.7" in str(refused.value)
         assert "--new" in str(refused.value)
 
