@@ -250,13 +250,16 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
         assert ["other" in line for line in said["mended"]] == [True]
         assert not (other.path / "checkpoints" / "fedcba9876543210").exists()
 
-    def test_a_record_that_is_no_database_is_said(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_record_that_is_no_database_is_moved_aside_and_written_anew(self, runs: Path, doctor: Doctor) -> None:
+        before = written(runs)
         (runs / "mlflow.db").write_bytes(b"something else" * 100)
 
+        assert len(of(doctor(runs)["problem"], "MLflow")) == 1
         said = doctor(runs, "--fix")
 
-        assert len(of(said["problem"], "MLflow")) == 1
-        assert len(said["problem"]) == 1
+        assert said["problem"] == []
+        assert len(list(runs.glob("mlflow.db.damaged-*"))) == 1
+        assert as_before(before, written(runs))
 
     def test_a_server_that_is_not_there_is_said_with_what_to_do(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
