@@ -9,11 +9,14 @@ from sweep_fakes import tiny, write_yaml
 
 import sweeps
 
+LEARNS = ["run_cap=1", "base.epochs=3", "base.data.train_size=3000"]
+"""Makes a tiny sweep one that learns, so that it has a rank."""
+
 
 def test_a_sweep_is_loaded_run_and_ranked_from_python(
     tmp_path: Path, recorded_runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = sweeps.load_spec(write_yaml(tmp_path, tiny()), overrides=["run_cap=1"])
+    spec = sweeps.load_spec(write_yaml(tmp_path, tiny()), overrides=LEARNS)
 
     summary = sweeps.run(spec, runs=recorded_runs, backend="inline")
     board = sweeps.leaderboard("tiny", runs=recorded_runs)
@@ -26,7 +29,7 @@ def test_a_sweep_is_loaded_run_and_ranked_from_python(
 
 
 def test_a_sweep_from_a_file_shows_what_it_came_to(tmp_path: Path, recorded_runs: Path) -> None:
-    sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, tiny()), overrides=["run_cap=1"])
+    sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, tiny()), overrides=LEARNS)
 
     result = sweep.run(runs=recorded_runs, backend="inline")
 
