@@ -106,8 +106,9 @@ class JournalFile:
         pairs = itertools.zip_longest(lines, _split(content))
         damaged = [number for number, (line, found) in enumerate(pairs, start=1) if line != found]
         if is_lost:
-            self._put_aside()
-        write_file(self.path, b"".join(lines))
+            self._replace(lines)
+        else:
+            write_file(self.path, b"".join(lines))
         return damaged
 
     def damage(self) -> Damage | None:
@@ -142,19 +143,36 @@ class JournalFile:
     def cut(self, damage: Damage) -> Path:
         """Keep the lines before the damage, and return where the damaged file is put; its own name where it is gone."""
         lines = [] if damage.line == 0 else self.lines()[: damage.line - 1]
-        aside = self._put_aside()
-        # It could not help, and what it holds behind the cut is given up.
+        aside = self._replace(lines)
+        self._write_checksums(len(lines))
+        # Last: it could not help, and what it holds behind the cut is given up.
         make_way(self.backup)
         self.backup.unlink(missing_ok=True)
-        write_file(self.path, b"".join(lines))
-        self._write_checksums(len(lines))
         return aside
 
-    def _put_aside(self) -> Path:
+    def _replace(self, lines: Sequence[bytes]) -> Path:
+        """Put lines in the journal's place, and return where the damaged file is; its own name where it is gone.
+
+        A file has both names until the lines are on the disk: whatever ends this before, nothing of it is lost.
+        """
+        content = b"".join(lines)
         if not (self.path.exists() or self.path.is_symlink()):
+            write_file(self.path, content)
             return self.path
         aside = free_name(self.path)
-        self.path.rename(aside)
+        if self.path.is_symlink() or not self.path.is_file():
+            self.path.rename(aside)
+            write_file(self.path, content)
+            return aside
+        try:
+            os.link(self.path, aside)
+        except OSError:  # a file system without hard links
+            write_file(aside, self.path.read_bytes())
+        try:
+            write_file(self.path, content)
+        except BaseException:
+            aside.unlink()
+            raise
         return aside
 
     def lines(self) -> Sequence[bytes]:

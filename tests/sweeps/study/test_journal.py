@@ -420,3 +420,33 @@ def test_an_append_that_fails_otherwise_is_told_as_what_it_is_and_leaves_whole_l
         train(ledger, 0.2)
 
     assert journal.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["linked", "copied"])
+def test_a_repair_that_finds_no_room_loses_nothing(
+    has_links: bool, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = trained(runs)
+    train(book(runs).open(), 0.2, 0.4)
+    replace_in(journal, b'"val_accuracy":0.4', b'"val_accuracy":0.8')
+    before = {path.name: path.read_bytes() for path in journal.path.parent.glob("journal*")}
+
+    def full(path: Path, content: bytes) -> None:
+        if path == journal.path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_bytes(content)
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("sweeps.study.journal.write_file", full)
+        if not has_links:
+            broken.setattr(os, "link", no_links)
+        with pytest.raises(OSError, match="No space left"):
+            list(repair_journal(book(runs).folder))
+
+    assert {path.name: path.read_bytes() for path in journal.path.parent.glob("journal*")} == before
+    list(repair_journal(book(runs).folder))
+    assert journal.path.with_name("journal.log.damaged-1").read_bytes() == before["journal.log"]
+    assert len(book(runs).open().records) > 1
