@@ -154,19 +154,36 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
             # The record writes before it deletes. The journal goes last: the same command can be repeated.
             for part in (folder.checkpoints, folder.logs):
                 shutil.rmtree(part, ignore_errors=True)
-        deleted = delete_sweep(runs, sweep, own)
-        remove_curves(runs, sweep)
-        delete_studies(folder)
-        if place.storage is not None:
-            SweepCheckpoints(folder).remove_all()
-        _delete(folder.path)
-    rewrite_board(runs)
+        target = folder.path.resolve()
+        try:
+            deleted = delete_sweep(runs, sweep, own)
+            remove_curves(runs, sweep)
+            delete_studies(folder)
+            if place.storage is not None:
+                SweepCheckpoints(folder).remove_all()
+            _delete(folder.path)
+        finally:
+            rewrite_board(runs)
+    with contextlib.suppress(OSError):
+        target.rmdir()  # where the lock, held until now, kept it
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
 
 def _delete(folder: Path) -> None:
+    """Delete a sweep's folder, and where it is a link what it leads to, unless that is another sweep's folder.
+
+    On NFS the lock, which is open, stays as `.nfs...` until it is closed: that is no failure.
+    """
+    target = folder.resolve()
     try:
-        shutil.rmtree(folder)
+        try:
+            if not (folder.is_symlink() and target.parent == folder.parent.resolve()):
+                shutil.rmtree(target)
+        except OSError:
+            if not all(left.name == "driver.lock" or left.name.startswith(".nfs") for left in target.iterdir()):
+                raise
+        if folder.is_symlink():
+            folder.unlink()
     except OSError as error:
         raise SweepError(
             f"{error.filename or folder} cannot be deleted ({error.strerror}): see whose it is, then repeat the command"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -112,3 +115,72 @@ class TestADriverOnAnotherHost:
             os.utime(note, (0, 0))
             os.utime(note.with_name("journal.log"), (0, 0))
             assert "run by process 1 on box1" in cli("list", "--runs", runs).output
+
+
+def test_rm_of_a_folder_that_is_a_link_deletes_what_it_leads_to(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    next_trial(book(runs).open())
+    folder = runs / "sweeps" / "tiny"
+    folder.rename(tmp_path / "large disk")
+    folder.symlink_to(tmp_path / "large disk")
+
+    result = cli("rm", "tiny", "--yes", "--runs", runs)
+
+    assert result.exit_code == 0, result.output
+    assert not folder.is_symlink()
+    assert not (tmp_path / "large disk").exists()
+
+
+def test_rm_on_nfs_where_the_open_lock_stays_is_no_error(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    next_trial(book(runs).open())
+    folder = runs / "sweeps" / "tiny"
+    unlink, rmtree = os.unlink, shutil.rmtree
+
+    def nfs(path: Path) -> None:
+        lock = (path / "driver.lock").read_bytes()
+        rmtree(path)
+        path.mkdir()
+        (path / ".nfs0001").write_bytes(lock)
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", nfs)
+    release = filelock.FileLock.release
+
+    def released(lock: filelock.FileLock, force: bool = False) -> None:
+        release(lock, force)
+        with contextlib.suppress(FileNotFoundError):
+            unlink(folder / ".nfs0001")
+
+    monkeypatch.setattr(filelock.FileLock, "release", released)
+
+    result = cli("rm", "tiny", "--yes", "--runs", runs)
+
+    assert result.exit_code == 0, result.output
+    assert not folder.exists()
+
+
+def test_rm_that_fails_half_way_still_rewrites_the_board(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    next_trial(book(runs).open())
+    board = runs / "leaderboard.csv"
+    board.write_text("of before\n")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+
+    result = cli("rm", "tiny", "--yes", "--runs", runs)
+
+    assert result.exit_code == 2
+    assert "cannot be deleted" in result.output
+    assert board.read_text() != "of before\n"
+
+
+def test_rm_of_a_link_to_another_sweep_deletes_the_link_alone(runs: Path, cli: Cli) -> None:
+    next_trial(book(runs, name="other").open())
+    (runs / "sweeps" / "tiny").symlink_to("other")
+
+    result = cli("rm", "tiny", "--yes", "--runs", runs)
+
+    assert result.exit_code == 0, result.output
+    assert not (runs / "sweeps" / "tiny").is_symlink()
+    assert (runs / "sweeps" / "other" / "journal.log").exists()
