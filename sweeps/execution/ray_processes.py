@@ -92,6 +92,8 @@ def _guard(session: Path) -> None:
     quiet = 0
     while quiet < 2 and time.monotonic() < deadline:
         left = processes_of(session)
+        if os.getppid() == driver:  # it has closed the pipe, and lives
+            left.discard(driver)
         quiet = 0 if left else quiet + 1
         for pid in left:
             with contextlib.suppress(OSError):
