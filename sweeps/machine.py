@@ -138,7 +138,7 @@ def is_surely_dead(pid: int, *, of_kernel: str) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return True
     except OSError:
         return False  # somebody else's

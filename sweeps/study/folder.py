@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from cifar_core.files import make_way
+from cifar_core.files import is_stray, make_way
 from sweeps.commands import command_on
 from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError
 from sweeps.formatting import duration
+from sweeps.machine import is_surely_dead, kernel
 from sweeps.storage import LOCAL, Bucket, Place, is_bucket
 from sweeps.study.files import read_object, require_folder, store_error, write_file
 from sweeps.study.journal import JournalFile
@@ -36,6 +37,8 @@ BEAT_SECONDS = 15.0
 """How often a driver renews the time of its note."""
 ASSUMED_DEAD_SECONDS = 120.0
 """After so long without a sign a driver on another host, whose lock nobody here can see held, counts as dead."""
+UNKNOWN_DEAD_SECONDS = 600.0
+"""The same where the lock cannot be asked for: the time of the file is all there is, and clocks differ by minutes."""
 CHECKPOINT_FILE = "state.pt"
 """In a run's own folder under `checkpoints`, which is called by its key."""
 
@@ -253,10 +256,13 @@ class SweepFolder:
         if self._lease is None and (database := self.database) is not None:
             return database.driver(self.sweep)
         about = self._about()
-        if about is None or self._is_locked():
+        if about is None or (is_locked := self._is_locked()):
             return about
         is_here = about["host"] == socket.gethostname()
-        return None if is_here or self._silent_seconds() > ASSUMED_DEAD_SECONDS else about
+        if is_here and (is_locked is False or is_surely_dead(int(about["pid"]), of_kernel=kernel())):
+            return None
+        limit = UNKNOWN_DEAD_SECONDS if is_locked is None else ASSUMED_DEAD_SECONDS
+        return None if self._silent_seconds() > limit else about
 
     @property
     def last_seen(self) -> str | None:
@@ -274,18 +280,25 @@ class SweepFolder:
                 signs.append(path.stat().st_mtime)
         return max(0.0, time.time() - max(signs))
 
-    def _is_locked(self) -> bool:
-        """Return whether a process holds the lock, as far as this machine can see. Nothing is written for that."""
+    def _is_locked(self) -> bool | None:
+        """Return whether a process holds the lock, as far as this machine can see; None where it cannot tell.
+
+        Nothing is written for that.
+        """
+        if is_stray(self._lock):
+            return False
         try:
             handle = os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:
+            return None
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:  # a file system without locks
-            return False
+            return None
         finally:
             os.close(handle)
         return False

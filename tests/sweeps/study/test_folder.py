@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -205,3 +208,31 @@ def test_looks_at_the_test_set_come_along_once_under_the_sweeps_name_here(tmp_pa
         take_over_looks(there, runs=here, names={"quick": "ada-quick"})
 
     assert list(read_looks(here)) == [dataclasses.replace(look, sweep="ada-quick")]
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "silent", "is_there"),
+    [
+        ("elsewhere", 1, 300, True),
+        ("elsewhere", 1, 1200, False),
+        (socket.gethostname(), os.getpid(), 300, True),
+        (socket.gethostname(), 2**22 + 1, 0, False),
+    ],
+    ids=["clocks differ", "silent for long", "lives here", "killed here"],
+)
+def test_where_no_lock_can_be_asked_for_a_driver_lives_for_longer(
+    host: str, pid: int, silent: float, is_there: bool, folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(folder.runs)
+    note = folder.path / "driver.json"
+    (folder.path / "driver.lock").touch()
+    note.write_text(json.dumps({"pid": pid, "host": host, "since": 0, "doing": "run"}))
+    for path in (note, folder.journal):
+        os.utime(path, (time.time() - silent,) * 2)
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+
+    assert (folder.driver() is not None) is is_there
