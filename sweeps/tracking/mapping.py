@@ -43,6 +43,19 @@ EPOCH_METRICS = {
 }
 """Metric to field of `EpochResult`, in the order in which MLflow's pages list them, and offer the first."""
 
+METRICS = frozenset(
+    {
+        *EPOCH_METRICS,
+        "test_accuracy",
+        "test_loss",
+        "best_val_accuracy",
+        "epochs",
+        "train_seconds",
+        "parameters_millions",
+    }
+)
+"""The metrics of a trial that this project writes: those of its epochs and of `summary_metrics`."""
+
 CORRECT_FILE = "test_correct.npy"
 """Artifact of a tested run: one truth value a test image, in the file's order."""
 

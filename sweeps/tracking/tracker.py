@@ -19,14 +19,18 @@ import numpy as np
 
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
-from sweeps.formatting import plural
+from sweeps.formatting import plural, truncated
 from sweeps.identity import is_study_of
 from sweeps.tracking.child_run import ChildRun, end_ms, record_of, run_name
 from sweeps.tracking.client import log_batch, search_runs, store_errors
 from sweeps.tracking.inputs import dataset_inputs
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
+    LOGGED_MODEL,
+    MAX_TAG,
+    METRICS,
     STATUS_OF,
+    TAGS,
     MetricPoint,
     client_tags,
     environment_tags,
@@ -35,7 +39,7 @@ from sweeps.tracking.mapping import (
 )
 from sweeps.tracking.opening import open_to_write
 from sweeps.tracking.ownership import OWNER
-from sweeps.tracking.parent_run import ParentRun, log_files
+from sweeps.tracking.parent_run import DESCRIPTION, ParentRun, log_files
 from sweeps.tracking.queue import LatestQueue, PermanentError
 from sweeps.tracking.recorded_run import RecordedRun, open_store
 from sweeps.tracking.run_files import FILED, NOT_YET, files_outcome, run_files
@@ -264,7 +268,7 @@ class Tracker:
                 self._children[of_it.key] = ChildRun.of(run)
             elif isinstance(found, UnreadableRun):
                 with self._survive(f"run {run.run_id}, which cannot be read, stays"):
-                    self._client.delete_run(run.run_id)
+                    self._replace(ChildRun.of(run), self._children.get(of_it.key) or self._create(of_it))
         self._astray = []
 
     def _may_be_own(self, tags: Mapping[str, str]) -> bool:
@@ -288,8 +292,24 @@ class Tracker:
         if other.run_id != found.run_id:
             # Two drivers at once: the run that holds more stays.
             kept, dropped = sorted((found, other), key=lambda child: (-len(child.metrics), child.run_id))
-            self._client.delete_run(dropped.run_id)
+            self._replace(dropped, kept)
             self._children[key] = kept
+
+    def _replace(self, dropped: ChildRun, kept: ChildRun) -> None:
+        """Delete one of a trial's two runs. What people wrote there, a note, tags or metrics, is on the other then."""
+        tags = {name: value for name, value in dropped.tags.items() if _is_of_a_person(name)} | kept.tags
+        note, there = dropped.tags.get(DESCRIPTION, ""), kept.tags.get(DESCRIPTION, "")
+        if note not in there:
+            tags[DESCRIPTION] = truncated(f"{there}\n\n{note}".strip(), MAX_TAG)
+        points = [
+            MetricPoint(name=name, value=point.value, step=point.step, timestamp_ms=point.timestamp)
+            for name in sorted(dropped.metrics - METRICS)
+            for point in self._client.get_metric_history(dropped.run_id, name)
+        ]
+        changed = {name: value for name, value in tags.items() if kept.tags.get(name) != value}
+        log_batch(self._client, kept.run_id, metrics=points, tags=changed)
+        kept.tags |= changed
+        self._client.delete_run(dropped.run_id)
 
     def _write(self, record: TrialRecord) -> None:
         """Bring MLflow to a record's state. Runs on the queue's thread."""
@@ -401,3 +421,8 @@ class Tracker:
         content = io.BytesIO()
         np.save(content, correct.astype(bool))
         log_files(self._client, run_id, {CORRECT_FILE: content.getvalue()})
+
+
+def _is_of_a_person(tag: str) -> bool:
+    """Return whether a tag may be somebody's own; what an environment was is written anew."""
+    return tag == DESCRIPTION or not (tag in (*TAGS, OWNER, FILED, LOGGED_MODEL) or tag.startswith("mlflow."))

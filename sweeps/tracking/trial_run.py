@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_core.results import Confusion, as_confusion
-from sweeps.tracking.mapping import CONFIG, CONFUSION, NOT_FINITE, VAL_CONFUSION, read_not_finite
+from sweeps.tracking.mapping import CONFIG, CONFUSION, METRICS, NOT_FINITE, VAL_CONFUSION, read_not_finite
 from sweeps.tracking.ownership import OWNER, Ownership
 from sweeps.tracking.recorded_run import ALL, RecordedRun, RunStore, Wanted
 from sweeps.trial_record import MeasuredOn, Outcome
@@ -163,6 +163,8 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
 
 
 def _metric_fault(name: str, value: object) -> str | None:
+    if name not in METRICS:
+        return None  # somebody's own
     if not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > _LARGEST:
         return "a finite number"
     if name.endswith("_accuracy") and not 0 <= value <= 1:

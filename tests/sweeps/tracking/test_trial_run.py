@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from test_tracker import STARTED, record_of, tracker_of
 
 from sweeps.errors import RecordError
 from sweeps.tracking import CompleteResults, MlflowReader, RecordReview, RunFiles, trial_run
 from sweeps.tracking.mapping import TAGS
+from sweeps.tracking.store import store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 
 TEXTS = st.one_of(
@@ -59,7 +62,8 @@ def edit(runs: Path, statement: str, *values: object) -> None:
 
 def first_run(runs: Path) -> str:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
-        query = "SELECT run_uuid FROM tags WHERE key = 'trial' AND value = '0'"
+        query = """SELECT run_uuid FROM tags JOIN runs USING (run_uuid)
+            WHERE key = 'trial' AND tags.value = '0' AND lifecycle_stage = 'active'"""
         return str(database.execute(query).fetchone()[0])
 
 
@@ -140,6 +144,54 @@ def test_a_metric_that_is_no_share_is_named(value: object, whole: Path, told: li
     assert run_id not in read_everything(tmp_path)
     assert "val_accuracy" in told[0]
     assert str(value) in told[0]
+
+
+def note_and_own_metrics(runs: Path, run_id: str) -> None:
+    """Write what a colleague does: a note, a tag and metrics, which this project takes for none of its own."""
+    client = MlflowClient(tracking_uri=store_uri(runs))
+    client.set_tag(run_id, "mlflow.note.content", "look at this one")
+    client.set_tag(run_id, "reviewed", "yes")
+    client.log_metric(run_id, "top5_accuracy", 97.1, step=3)
+    client.log_metric(run_id, "gradient_norm", math.inf)
+
+
+def test_a_persons_own_metrics_leave_a_run_as_it_is(whole: Path, told: list[str], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs)
+    run_id = first_run(runs)
+    note_and_own_metrics(runs, run_id)
+
+    with tracker_of(runs, "tiny") as tracker:
+        tracker.reconcile(two_trials())
+
+    assert run_id in read_everything(runs)
+    assert told == []
+
+
+@pytest.mark.parametrize("damage", ["a wrong metric", "a second run"])
+def test_what_a_person_wrote_on_a_run_is_on_the_one_that_replaces_it(damage: str, whole: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs)
+    client = MlflowClient(tracking_uri=store_uri(runs))
+    run_id = first_run(runs)
+    if damage == "a wrong metric":
+        note_and_own_metrics(runs, run_id)
+        edit(runs, "UPDATE latest_metrics SET value = 7 WHERE run_uuid = ? AND key = 'val_accuracy'", run_id)
+    else:
+        whole_run = client.get_run(run_id)
+        second = client.create_run(whole_run.info.experiment_id, tags=whole_run.data.tags, start_time=1)
+        note_and_own_metrics(runs, second.info.run_id)
+
+    with tracker_of(runs, "tiny") as tracker:
+        tracker.reconcile(two_trials())
+
+    assert sorted(MlflowReader(runs).runs(sweep="tiny")["trial"]) == [0, 1]
+    data = client.get_run(first_run(runs)).data
+    assert data.tags["mlflow.note.content"] == "look at this one"
+    assert (data.tags["reviewed"], data.tags["outcome"]) == ("yes", "complete")
+    assert data.metrics["top5_accuracy"] == 97.1
+    assert [point.step for point in client.get_metric_history(first_run(runs), "top5_accuracy")] == [3]
+    assert data.metrics["val_accuracy"] == two_trials()[0].epochs[-1].val_accuracy
 
 
 def test_bytes_that_are_no_text_are_read_as_something_else(whole: Path, told: list[str], tmp_path: Path) -> None:
