@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +118,22 @@ def test_everything_at_the_end_shares_one_deadline(serve: Serve, runs: Path) -> 
     assert is_given_up(runs)
     patience.begin_work()
     assert not is_given_up(runs)
+
+
+@pytest.mark.parametrize(("limit", "waits"), [("30", True), ("20", False), ("5", False), ("", False)])
+def test_a_slow_server_is_waited_for_as_long_as_mlflows_own_limit_says(
+    limit: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(waiting, "END_SECONDS", 0.1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", limit)
+    patience = waiting.Patience("http://slow")
+
+    with contextlib.nullcontext() if waits else pytest.raises(TimeoutError):
+        assert patience.call(lambda: time.sleep(0.5) or "an answer") == "an answer"
+    patience.begin_end()
+    with pytest.raises(TimeoutError):  # at the end the user's limit changes nothing
+        patience.call(lambda: time.sleep(0.5))
 
 
 def test_a_verb_ends_with_one_sentence(serve: Serve, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
