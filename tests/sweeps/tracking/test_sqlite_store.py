@@ -17,6 +17,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.errors import RecordError
 from sweeps.tracking import sqlite_store
+from sweeps.tracking.client import connect
 from sweeps.tracking.client_store import ClientStore
 from sweeps.tracking.ownership import OwnRuns
 from sweeps.tracking.reader import MlflowReader, delete_sweep
@@ -85,6 +86,22 @@ def test_the_same_runs_are_found_as_by_mlflows_client(written: Path, tags: dict[
 
     assert {run.run_id: run for run in found} == {run.run_id: run for run in client.runs(tags)}
     assert len(found) == {(): 4, ("kind",): 3, ("kind", "outcome"): 2, ("sweep",): 0}[tuple(tags)]
+
+
+def test_a_run_without_its_sweeps_name_is_found_by_mlflows_client_too(runs: Path) -> None:
+    direct, client = both(runs)
+    (nameless,) = direct.runs({"trial": "1"})
+    connect(store_uri(runs)).delete_tag(nameless.run_id, "sweep")
+    stranger = direct.runs({"trial": "2"})[0].run_id
+    for tag, value in (("study", "s-other-1"), ("sweep", "s-other")):
+        connect(store_uri(runs)).set_tag(stranger, tag, value)
+    connect(store_uri(runs)).delete_tag(stranger, "sweep")
+
+    found = {run.run_id for run in client.runs({"sweep": "s"}, or_without="sweep")}
+
+    assert nameless.run_id in found
+    assert stranger not in found, "the sweep s-other is another one"
+    assert nameless.run_id in {run.run_id for run in direct.runs({"sweep": "s"}, or_without="sweep")}
 
 
 def test_a_run_its_curve_and_its_file_are_the_same_as_by_mlflows_client(written: Path) -> None:
