@@ -25,6 +25,7 @@ from sweeps.errors import LeaderboardError
 from sweeps.identity import Protocol
 from sweeps.report import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
 from sweeps.report.columns import column_named
+from sweeps.study.best import learned
 from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
@@ -230,6 +231,15 @@ class TestRanks:
         assert ranks(frame) == [(1, 1), (0, None)]
         assert frame["val_accuracy"][1] == pytest.approx(0.61)
         assert "1 run did not learn" in printed(frame)
+        each = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)), each_run=True)
+        assert list(frame["replicates"]) == [1, 2]
+        assert list(each[(each["trial"] == 0) & each["seed"].isin([1, 2])]["replicates"]) == [2, 2]
+
+    def test_of_runs_none_of_which_learned_no_seed_is_counted(self) -> None:
+        reader = RowReader(row(0, 0.1, did_not_learn=1), row(0, 0.1, did_not_learn=1, seed=1, key="k", run_id="r"))
+
+        for each_run in (False, True):
+            assert set(query_leaderboard(reader, each_run=each_run)["replicates"]) == {0}
 
     @pytest.mark.parametrize(("lost", "said"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
     def test_of_two_runs_it_is_said_whether_both_did_not_learn(self, lost: tuple[int, int], said: str) -> None:
@@ -651,6 +661,25 @@ def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
         params=params_of(record.config.resolved()),
         metrics={"val_accuracy": accuracy},
     )
+    (trial,), _ = sorted_runs([run])
+    assert row_of(trial)["did_not_learn"] == did_not_learn
+    assert learned(record) is not bool(did_not_learn), "what a search goes by says the same"
+    # Opened after the search, the test images move no rank.
+    (finalized,), _ = sorted_runs(
+        [replace(run, metrics=run.metrics | {"test_accuracy": 0.1 if accuracy > 0.5 else 0.9})]
+    )
+    assert row_of(finalized)["did_not_learn"] == did_not_learn
+
+
+@pytest.mark.parametrize(("tags", "did_not_learn"), [({}, None), ({"rung": "a"}, 1)])
+def test_only_a_rung_without_validation_images_is_judged_by_the_test_images(
+    tags: dict[str, str], did_not_learn: int | None
+) -> None:
+    record = _record(0, width=8, accuracy=0.5)
+    run = RecordedRun(
+        run_id="r", name="r", status="FINISHED", start_ms=0, end_ms=None, tags=tags_of(record) | tags,
+        params=params_of(record.config.resolved()), metrics={"train_loss": 1.0, "test_accuracy": 0.1},
+    )  # fmt: skip
     (trial,), _ = sorted_runs([run])
     assert row_of(trial)["did_not_learn"] == did_not_learn
 
