@@ -82,9 +82,10 @@ def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
 
 
 def test_a_real_step_takes_a_time() -> None:
-    timed = time_images(config(1, width=4))
+    # The least of some: what else this process does at the moment adds to each.
+    timed = [time_images(config(1, width=4)) for _ in range(3)]
 
-    assert 0 < timed.evaluate < timed.train < 1
+    assert 0 < min(each.evaluate for each in timed) < min(each.train for each in timed) < 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

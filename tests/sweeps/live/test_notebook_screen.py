@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import sys
-import threading
 import time
 import types
 from typing import Any
@@ -52,30 +51,35 @@ def test_a_notebook_redraws_the_view_in_one_place_twice_a_second_without_being_t
     shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.live.notebook.SECONDS", 0.02)
-    looks, threads = itertools.count(1), threading.active_count()
+    looks = itertools.count(1)
 
-    with NotebookScreen(lambda: seen(title="<quick>", elapsed=float(next(looks)))):
+    with NotebookScreen(lambda: seen(title="<quick>", elapsed=float(next(looks)))) as screen:
         deadline = time.monotonic() + 10
         while len(shown.contents) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
 
     assert len(shown.contents) == len(set(shown.contents)) >= 5, "the time goes on, and the end is shown"
     assert "&lt;quick&gt;: 3 of 20 trials done" in shown.contents[-1]
-    assert threading.active_count() == threads
+    assert not screen._thread.is_alive()
 
 
 def test_what_cannot_be_drawn_in_a_notebook_harms_no_sweep(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.live.notebook.SECONDS", 0.02)
-    looks = itertools.count()
+    looks = 0
 
     def look() -> Seen:
-        if next(looks):
+        nonlocal looks
+        looks += 1
+        if looks > 1:
             raise RuntimeError("dictionary changed size during iteration")
         return seen()
 
     with NotebookScreen(look):
-        time.sleep(0.1)
+        deadline = time.monotonic() + 10
+        while looks < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
 
+    assert looks >= 4, "one that fails is not the last one"
     assert len(shown.contents) == 1
 
 
