@@ -18,6 +18,7 @@ from ray._private import ray_constants, services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
+from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.job import Job, Splits
 from sweeps.execution.node_versions import other_release
@@ -198,6 +199,8 @@ class RayBackend:
             # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
             # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
             del tuner
+            # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
+            self._images = None
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 ray.shutdown()
                 self._connect()
@@ -208,7 +211,20 @@ class RayBackend:
             raise calls.failure
 
     def measure(self, checkpoint: str) -> Measurement:
-        assert self._images is not None, "run it first"
+        """Begin to measure, and begin anew where Ray was started anew: it knows nothing of the one before."""
+        images, measurement = self._images, self._begin(checkpoint)
+
+        def look() -> TestResult | None:
+            nonlocal images, measurement
+            if self._images is not images:
+                images, measurement = self._images, self._begin(checkpoint)
+            return measurement()
+
+        return look
+
+    def _begin(self, checkpoint: str) -> Measurement:
+        if self._images is None:
+            return lambda: None
         return self._images.measure(checkpoint, slots=self.slots())
 
     def _tuner(
