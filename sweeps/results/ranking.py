@@ -158,7 +158,6 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
             row["did_not_learn"] = configuration.did_not_learn
-            row["replicates"] = sum(not seed["did_not_learn"] for seed in seeds)
             row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
     return _as_table(rows, like=frame)
@@ -173,14 +172,14 @@ def confirming_keys(frame: pd.DataFrame, *, top: int) -> list[list[str]]:
 def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a run, each with the rank of its configuration, those of one configuration together.
 
-    `replicates` is the number of the configuration's seeds; the interval is Wilson's, of the run's own accuracy.
+    `replicates` is as in `rank_configurations`; the interval is Wilson's, of the run's own accuracy.
     """
     rows = []
     for configuration in _ordered(frame):
         seeds = configuration.seeds
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
-            own = _interval([row]) | {"rank": configuration.rank, "replicates": len(seeds)}
+            own = _interval([row]) | {"rank": configuration.rank, "replicates": _learned(seeds)}
             rows.append(row | own | {"confirmed": bool(configuration.confirming)})
         # A result that another sweep lists too is the same result; what did not come to its end has none.
         rows += [row | ({"rank": configuration.rank} | _interval([row]) if _counts(row) else {}) for row in others]
@@ -324,8 +323,13 @@ def _group_of(row: Row) -> tuple[str, str]:
     )
 
 
+def _learned(seeds: Sequence[Row]) -> int:
+    """Return of how many seeds it is not known that they did not learn."""
+    return sum(not row["did_not_learn"] for row in seeds)
+
+
 def _interval(seeds: Sequence[Row]) -> Row:
-    cells: Row = {"replicates": len(seeds)}
+    cells: Row = {"replicates": _learned(seeds)}
     accuracies = [_accuracy(row) for row in seeds]
     if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
         return cells

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sweeps.machine import bypass_proxy_here
 from sweeps.tracking.mapping import MetricPoint
 from sweeps.tracking.store import is_server, record_error, redact, sqlite_file
-from sweeps.tracking.waiting import patient_client
+from sweeps.tracking.waiting import REQUEST_LIMIT, REQUEST_SECONDS, patient_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,7 @@ def _set_environment() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # MLflow's own seven tries take minutes, and the queue tries again anyhow.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault(REQUEST_LIMIT, str(REQUEST_SECONDS))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeps.identity import is_study_of
 from sweeps.tracking.client import connect, search_runs, store_errors
 from sweeps.tracking.mapping import EPOCH_METRICS, LOGGED_MODEL, MetricPoint
 from sweeps.tracking.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
@@ -34,7 +35,19 @@ class ClientStore:
             experiment = client.get_experiment_by_name(experiment_name())
             if experiment is None:
                 return []
-            return [recorded_run(run) for run in search_runs(client, experiment.experiment_id, where)]
+            found = [recorded_run(run) for run in search_runs(client, experiment.experiment_id, where)]
+            if or_without is not None and or_without in tags:
+                # MLflow cannot search for what is not there: a sweep's runs without its name are known by their study.
+                named = f"tags.study LIKE {quoted(tags[or_without] + '-%')}"
+                others = [recorded_run(run) for run in search_runs(client, experiment.experiment_id, named)]
+                found += [
+                    run
+                    for run in others
+                    if or_without not in run.tags
+                    and "config_id" in run.tags
+                    and is_study_of(run.tags["study"], sweep=tags[or_without])
+                ]
+            return found
 
     def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
         for run_id in run_ids:

@@ -153,8 +153,11 @@ def row_of(run: TrialRun) -> dict[str, Any]:
 
 
 def _did_not_learn(run: TrialRun, protocol: Protocol | None) -> int | None:
-    """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one."""
-    is_tested = "test_accuracy" in run.metrics
+    """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one.
+
+    A search never looks at test images: only a rung without validation images is judged by them. See `study.best`.
+    """
+    is_tested = "rung" in run.tags and "val_accuracy" not in run.metrics
     accuracy = run.metrics.get("test_accuracy" if is_tested else "val_accuracy")
     if accuracy is None or not 0 <= accuracy <= 1 or run.outcome is not Outcome.COMPLETE:
         return None

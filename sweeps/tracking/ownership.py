@@ -16,7 +16,7 @@ from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.store import is_own
 
 OWNER = "owner"
-"""Tag: the id of the study that a run is of. Versions before 0.6.0 wrote none."""
+"""Tag: the id of the study that a run is of. Version 0.5.0 and those before wrote none."""
 
 
 def note_owner(runs: Path, sweep: str, owner: str) -> None:

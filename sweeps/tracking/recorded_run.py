@@ -65,7 +65,7 @@ class RunStore(Protocol):
         Args:
             tags: name to value.
             wanted: what is read of each run.
-            or_without: also every trial that lacks this tag, where the store can find it so.
+            or_without: also every trial that lacks this tag, on a server of those whose study has the sweep's name.
         """
         ...
 

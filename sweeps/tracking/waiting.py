@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CALL_SECONDS = 20.0
-"""For one call."""
+"""For one call, where MLflow's own limit, which the user may set for a slow server, is not larger."""
+REQUEST_LIMIT, REQUEST_SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT", 20
+"""MLflow's variable for that limit, and what it is here where the user sets none."""
 END_SECONDS = 20.0
 """For all calls that are in vain once the work is done."""
 SILENT_SECONDS = 3.0
@@ -74,7 +77,7 @@ class Patience:
         Raises:
             TimeoutError: it took too long, or the store was given up before.
         """
-        limit = _FILE_SECONDS if carries_files else CALL_SECONDS
+        limit = max(_call_seconds(), _FILE_SECONDS if carries_files else 0.0)
         if self.has_ended:
             raise TimeoutError(f"it did not answer within {END_SECONDS:.0f} s")
         if self._left is not None and not carries_files:
@@ -112,6 +115,11 @@ class Patience:
         if self._left is not None:
             self._left -= seconds
             self._ended_at = time.monotonic()
+
+
+def _call_seconds() -> float:
+    said = os.environ.get(REQUEST_LIMIT, "")
+    return float(said) if said.isdigit() and int(said) > REQUEST_SECONDS else CALL_SECONDS
 
 
 @functools.cache
