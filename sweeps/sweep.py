@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
+from sweeps.errors import LeaderboardError, RecordError
 from sweeps.report import CompactBoardView, Printed, verdict
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from cifar_core import Classifier
     from sweeps.execution import BackendName, RunSummary
+
+_log = logging.getLogger(__name__)
 
 
 class Sweep(Printed):
@@ -77,7 +81,7 @@ class Sweep(Printed):
     def _result(self, summary: RunSummary, *, runs: Path) -> SweepResult:
         name = self.spec.name
         # A start that was stopped before its first trial has left no sweep of this name.
-        board = api.leaderboard(name, runs=runs) if summary.records else api.leaderboard(runs=runs).iloc[:0]
+        board = _board(name if summary.records else None, runs=runs)
         said = verdict(name, board, runs=runs) if summary.records else []
         return SweepResult(name=name, runs=runs, summary=summary, leaderboard=board, verdict=tuple(said))
 
@@ -99,6 +103,25 @@ class Sweep(Printed):
             print_sentence(console, self.result.ending)
 
 
+def _board(sweep: str | None, *, runs: Path) -> pd.DataFrame:
+    """Return a sweep's leaderboard, without a row where there is none, or where the record is away by then.
+
+    All is in the journal: neither hides how the run went, nor the interrupt that ended it.
+    """
+    import pandas as pd
+
+    from sweeps.tracking import COLUMNS, LAST_COLUMNS, is_given_up
+
+    none = pd.DataFrame(columns=[*COLUMNS, *LAST_COLUMNS])
+    was_said = is_given_up(runs)
+    try:
+        return none if sweep is None else api.leaderboard(sweep, runs=runs)
+    except (RecordError, LeaderboardError) as error:
+        if not was_said:
+            _log.warning("the leaderboard cannot be shown now: %s", error)
+        return none
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SweepResult(Printed):
     """What a sweep has come to. It shows itself as one compact table with the verdict below it."""
@@ -107,7 +130,8 @@ class SweepResult(Printed):
     runs: Path
     summary: RunSummary
     leaderboard: pd.DataFrame
-    """One row a configuration, ranked, as it was at the end; see the function `leaderboard`."""
+    """One row a configuration, ranked, as it was at the end; see the function `leaderboard`. Empty where the record was
+    away by then: the next `run` writes what it lacks."""
     verdict: tuple[str, ...] = ()
     """What won and how sure that is, and how it was found: two sentences."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from sweep_fakes import TINY, write_yaml
 import sweeps
 from sweeps.execution import RunSummary
 from sweeps.execution.trial import TrialSession
+from sweeps.tracking import waiting
 from sweeps.trial_record import Report
 
 StopAt = Callable[[int], None]
@@ -125,6 +127,32 @@ def test_replicates_that_are_interrupted_leave_the_search_complete_and_are_resum
     again = sweep.run(runs=recorded_runs, backend="inline").summary
     assert again.confirmed is not None
     assert (again.trained, again.confirmed.trained) == (0, 1)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_record_that_is_away_at_the_end_hides_neither_the_result_nor_the_interrupt(
+    is_interrupted: bool, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])
+    monkeypatch.setattr(waiting, "END_SECONDS", 1.0)
+    step = TrialSession.step
+
+    def breaking(session: TrialSession) -> Report:
+        (recorded_runs / "mlflow.db").write_bytes(b"no database" * 1000)
+        if is_interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(session)
+
+    monkeypatch.setattr(TrialSession, "step", breaking)
+
+    with pytest.raises(sweeps.Interrupted) if is_interrupted else contextlib.nullcontext():
+        sweep.run(runs=recorded_runs, backend="inline")
+
+    assert sweep.result is not None
+    assert sweep.result.leaderboard.empty
+    assert "rank" in sweep.result.leaderboard
+    assert ("interrupted" if is_interrupted else "1 trial done") in sweep.result._repr_html_()
+    assert "tiny" in str(sweep.result)
 
 
 def test_ipython_shows_one_line_of_it() -> None:
