@@ -112,7 +112,8 @@ class Ledger:
             if frozen.state == TrialState.RUNNING:
                 self._take_up(frozen)
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
-        self._to_retry = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
+        asked = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
+        self._to_retry = [number for number in asked if not self._is_replaced(number)]
 
     def _take_up(self, frozen: FrozenTrial) -> None:
         trial = reopen(frozen, study=self._study)
@@ -190,8 +191,9 @@ class Ledger:
             return self._update(begun, outcome=Outcome.RUNNING)
         if self._begun.keeps_others_off:
             return None
-        if self._to_retry:
-            return self._try_again(self._to_retry.pop(0))
+        while self._to_retry:
+            if not self._is_replaced(number := self._to_retry.pop(0)):
+                return self._try_again(number)
         repeats = 0
         while not self._exhausted:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
@@ -312,6 +314,10 @@ class Ledger:
         for number in list(self._live):
             if self._records[number].outcome is Outcome.RUNNING:
                 self._update(number, outcome=Outcome.INTERRUPTED)
+
+    def _is_replaced(self, number: int) -> bool:
+        """Return whether another trial is already what a failed one would be now, with its code mended."""
+        return self._by_key.get(self._identify(self._records[number].config).key, number) != number
 
     def _try_again(self, number: int) -> TrialRecord:
         """Enter a failed trial anew: its own Optuna trial is closed for good."""

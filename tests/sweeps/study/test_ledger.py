@@ -587,6 +587,39 @@ class TestTheSourceOfANetwork:
         study = read_study(SweepFolder(runs, "tiny"))
         assert [record.key for record in read_records(study, sweep="tiny")] == [again.key]
 
+    def test_a_failed_trial_that_is_complete_with_mended_code_is_not_retried(self, runs: Path) -> None:
+        a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01, 0.02]}})
+
+        def opened(source: str, *, retry_failed: bool = False) -> Ledger:
+            def identify(config: TrainingConfig) -> Identity:
+                return replace(IDENTIFY(config), key=f"{key_of(config)}-{source}", source=source)
+
+            return a_book.open(identify=identify, retry_failed=retry_failed)
+
+        first = opened("before")
+        failed = [train(first, outcome=Outcome.FAILED) for _ in range(2)]
+        mended = opened("now")
+        complete = [train(mended, 0.3, 0.4) for _ in range(2)]
+        assert {r.config.optimizer.lr for r in failed} == {r.config.optimizer.lr for r in complete}
+
+        again = opened("now", retry_failed=True)
+
+        assert again.next_trial() is EXHAUSTED
+        assert again.records == [*failed, *complete]
+
+    def test_of_two_failed_trials_that_are_one_by_now_one_is_retried(self, runs: Path) -> None:
+        a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01]}})
+        for source in ("before", "between"):
+            key = f"-{source}"
+            a_book.options["identify"] = lambda config, key=key: replace(IDENTIFY(config), key=key_of(config) + key)
+            train(a_book.open(), outcome=Outcome.FAILED)
+
+        ledger = a_book.open(identify=IDENTIFY, retry_failed=True)
+        retried = train(ledger, 0.3, 0.4)
+
+        assert ledger.next_trial() is EXHAUSTED
+        assert retried in ledger.records
+
 
 class TestRetryingWhatFailed:
     @pytest.mark.parametrize("method", ["grid", "bayes"])
