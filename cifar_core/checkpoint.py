@@ -86,7 +86,6 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         SourceChangedError: the network's code is another one now.
     """
     content, saved = _read(path)
-    require_source(saved.model, content.get("source"), of=f"the weights in {path}")
     try:
         train_size = content["train_size"]
         history = [EpochResult.from_dict(entry) for entry in json.loads(content["history"])]
@@ -94,7 +93,14 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         raise _unreadable(path, error) from error
     if config is not None and not config.is_same_run(saved):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
-    state = start(config or saved, train_size=train_size, device=device)
+    run = config or saved
+    # What a built-in network began with is of no account once its training is over, nor need it be there.
+    is_over = len(history) == saved.epochs and not is_import_path(saved.model.name)
+    if not is_over:
+        require_source(saved.model, content.get("source"), of=f"the weights in {path}")
+    state = start(_without_first_weights(run) if is_over else run, train_size=train_size, device=device)
+    state.config = run
+    state.source = content.get("source") if is_over else state.source
     try:
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
@@ -125,12 +131,16 @@ def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, Tra
         require_source(config.model, content.get("source"), of=f"the weights in {path}")
     place = resolve_device(device)
     with seeded(config.seed, place):
-        network = build_model(config.model.model_copy(update={"weights": None}))
+        network = build_model(_without_first_weights(config).model)
     try:
         network.load_state_dict(content["model"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unfitting(path, error) from error
     return network.to(place).to(memory_format=memory_layout(config, place, "auto")), config
+
+
+def _without_first_weights(config: TrainingConfig) -> TrainingConfig:
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": None})})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:

@@ -12,17 +12,23 @@ from cifar_core.errors import ModelError, closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.models.source import (
     Code,
+    OwnModule,
     Source,
     Sources,
     changed_files,
     code_of,
     file_digest,
+    hash_of_entry,
     hash_of_files,
     importing,
+    is_own,
+    named_files,
     parse_name,
     require_source,
+    says,
     source_hash,
     source_of,
+    spec_of,
 )
 
 if TYPE_CHECKING:
@@ -31,15 +37,22 @@ if TYPE_CHECKING:
     from cifar_core.config import ModelConfig
 
 __all__ = [
+    "OwnModule",
     "Source",
     "Sources",
     "build_model",
     "changed_files",
+    "code_of",
     "file_digest",
+    "hash_of_entry",
     "hash_of_files",
+    "is_own",
+    "named_files",
     "require_source",
+    "says",
     "source_hash",
     "source_of",
+    "spec_of",
 ]
 
 _USERS_ERRORS = (Exception, SystemExit)
@@ -146,12 +159,12 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code:
 
 def _check_registered(model: nn.Module, *, name: str) -> None:
     """Refuse layers that torch does not know of: they are never trained, and their weights are never kept."""
-    known = {id(part) for part in [*model.modules(), *model.parameters()]}
+    known = {id(parameter) for parameter in model.parameters()}
     for path, module in model.named_modules():
         for attribute, value in vars(module).items():
             if attribute.startswith("_") and attribute in _TORCHS:
                 continue
-            hidden = next((part for part in _parts_in(value) if id(part) not in known), None)
+            hidden = next((part for part in _parts_in(value) if _trained_in(part) - known), None)
             if hidden is not None:
                 where = f"{path}.{attribute}" if path else attribute
                 raise ModelError(
@@ -176,6 +189,14 @@ def _parts_in(value: object, *, depth: int = 3) -> Iterator[nn.Module | nn.Param
             yield part
         else:
             yield from _parts_in(part, depth=depth - 1)
+
+
+def _trained_in(part: nn.Module | nn.Parameter) -> set[int]:
+    """Return the ids of the parameters that would be trained; an activation has none, nor has a frozen teacher."""
+    from torch import nn
+
+    parameters = part.parameters() if isinstance(part, nn.Module) else [part]
+    return {id(parameter) for parameter in parameters if parameter.requires_grad}
 
 
 def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) -> None:

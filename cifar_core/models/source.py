@@ -112,7 +112,7 @@ class Sources:
             for module, own in self._code[model.name].modules.items():
                 label = _label(module, own)
                 files[label], paths[label] = own.digest, own.path
-        for name in _named_files(model):
+        for name in named_files(model):
             if name not in self._files:
                 self._files[name] = file_digest(name)
             digest = self._files[name]
@@ -170,7 +170,7 @@ def file_digest(name: str) -> str | None:
         return None
 
 
-def _named_files(model: ModelConfig) -> list[str]:
+def named_files(model: ModelConfig) -> list[str]:
     """Return what in a configuration may name a file: weights to begin with, and options with a suffix or a folder."""
     if not is_import_path(model.name):
         uses = "weights" in ARCHITECTURES[model.name].defaults
@@ -314,8 +314,7 @@ class _Walk:
     def _read(self, name: str, path: Path, *, is_package: bool) -> tuple[OwnModule, set[str]]:
         content = path.read_bytes()
         if path.suffix != ".py":
-            digest = hashlib.sha256(content).hexdigest()[:16]
-            return OwnModule(path=path, is_package=is_package, digest=digest), set()
+            return OwnModule(path=path, is_package=is_package, digest=_bytes_digest(content)), set()
         tree = _parsed(content, path, network=self._network)
         package = name if is_package else name.rpartition(".")[0]
         own = OwnModule(path=path, is_package=is_package, digest=_tree_digest(tree))
@@ -445,6 +444,26 @@ def _label(module: str, own: OwnModule) -> str:
 
 
 # What is in them.
+
+
+def says(content: bytes, digest: str, *, path: Path) -> bool:
+    """Return whether a file's content is that of a hash in `Source.files`."""
+    if path.suffix != ".py":
+        return _bytes_digest(content) == digest
+    try:
+        return _tree_digest(_parsed(content, path, network=str(path))) == digest
+    except ModelError:
+        return False
+
+
+def hash_of_entry(name: str) -> str:
+    """Return what versions up to 0.5.0 recorded of a network's code: the hash of its module's file, of no other."""
+    code = code_of(name)
+    return _bytes_digest(code.modules[code.entry].path.read_bytes())
+
+
+def _bytes_digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _tree_digest(tree: ast.Module) -> str:

@@ -85,7 +85,8 @@ def _measure(
 ) -> list[TrialRecord]:
     checkpoints = SweepCheckpoints(folder)
     for record in untested:
-        require_same_code(record.config.model, record.source, run=f"{folder.sweep}, {record.name}", sweep=folder.path)
+        run = f"{folder.sweep}, {record.name}"
+        require_same_code(record.config.model, record.source, run=run, sweep=folder.path, trains=False)
         if not bring_weights(record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
                 f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "

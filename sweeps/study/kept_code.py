@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cifar_core.config import ModelConfig
 from cifar_core.files import atomic_write
-from cifar_core.models import Source, changed_files, source_of
+from cifar_core.models import Source, changed_files, hash_of_entry, says, source_of
+from cifar_core.models.registry import is_import_path
 from sweeps.errors import CodeChangedError
 
 _FILES = "files.json"
@@ -24,15 +25,17 @@ def keep_code(sweep: Path, source: Source) -> None:
     # Without it nothing but the way back to that code is lost.
     with contextlib.suppress(OSError):
         for name, path in source.paths.items():
-            copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+            content = path.read_bytes()
+            if says(content, source.files[name], path=path):
+                copy = folder / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(content)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / _FILES) as file:
             file.write(json.dumps(dict(source.files), indent=1).encode("utf-8"))
 
 
-def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep: Path) -> None:
+def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep: Path, trains: bool = True) -> None:
     """Refuse a recorded run whose network's code is another one now.
 
     Args:
@@ -40,18 +43,23 @@ def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep
         source: the hash that it was recorded with; None where none is known.
         run: what people call it.
         sweep: folder of the sweep that it is of.
+        trains: whether it is trained again. Otherwise what a built-in network began with need not be there.
 
     Raises:
         CodeChangedError: the code has changed; names the files, where that is known.
         ModelError: the network's module cannot be found.
     """
+    if source is None or not (trains or is_import_path(model.name)):
+        return
     now = source_of(model)
-    if source is None or (now is not None and now.hash == source):
+    if now is not None and now.hash == source:
+        return
+    if is_import_path(model.name) and hash_of_entry(model.name) == source:
         return
     folder = _folder(sweep, source)
     before = _files_of(folder)
     changes = ", ".join(changed_files(before, None if now is None else now.files)) if before else "its code has changed"
-    kept = f" (a copy of it is in {folder})" if before else ""
+    kept = f" (a copy of what is known of it is in {folder})" if before else ""
     raise CodeChangedError(
         f"{run} was trained with another {model.name}: {changes}. Put the code back as it was{kept} to use what was "
         "trained, or train what it is now: under another name, or with --new"

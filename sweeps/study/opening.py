@@ -281,7 +281,7 @@ def _other_networks(
 
 def _changes(before: Mapping[str, str] | str, now: Mapping[str, str]) -> list[str]:
     if isinstance(before, str):
-        return [] if before == hash_of_files(now) else [f"its code was {before}, is {hash_of_files(now)}"]
+        return [] if before == hash_of_files(now) else [f"recorded ({before}) by a version that hashed one file only"]
     return changed_files(before, now)
 
 

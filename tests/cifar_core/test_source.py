@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from cifar_core.checkpoint import load_network
 from cifar_core.config import ModelConfig
 from cifar_core.errors import ModelError, SourceChangedError
 from cifar_core.models import build_model, source_of
+from cifar_core.results import EpochResult
 
 Write = Callable[..., None]
 
@@ -213,6 +215,38 @@ def test_layers_that_torch_does_not_know_of_are_refused(write: Write, body: str,
 
     write(own_net=net(body="self.known = nn.Linear(2, 2); self.many = [self.known]"))
     build_model(ModelConfig(name="own_net:Net"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.acts = {'relu': nn.ReLU(), 'gelu': nn.GELU()}",
+        "self.pools = [nn.MaxPool2d(2), (nn.AvgPool2d(2),)]",
+        "self.teacher = [nn.Linear(2, 2).requires_grad_(False)]",
+        "self.known = nn.Linear(2, 2); self.many = [nn.Sequential(self.known)]",
+    ],
+)
+def test_layers_with_nothing_to_train_may_be_hidden_from_torch(write: Write, body: str) -> None:
+    write(own_net=net(body=body))
+
+    build_model(ModelConfig(name="own_net:Net"))
+
+
+def test_what_a_builtin_network_began_with_is_needed_only_while_it_trains(write: Write, tmp_path: Path) -> None:
+    name = "torchvision_vgg16"
+    torch.save(build_model(ModelConfig(name=name)).state_dict(), tmp_path / "w.pt")
+    config = TrainingConfig.model_validate({"model": {"name": name, "weights": "w.pt"}, "epochs": 1})
+    state = start(config, train_size=10, device="cpu")
+    save_checkpoint(state, tmp_path / "begun.pt")
+    numbers = dict.fromkeys([field.name for field in fields(EpochResult)], 1.0)
+    state.history.append(EpochResult(**numbers | {"epoch": 1, "val_confusion": None}))  # type: ignore[arg-type]
+    save_checkpoint(state, tmp_path / "over.pt")
+    (tmp_path / "w.pt").unlink()
+
+    over = load_checkpoint(tmp_path / "over.pt", device="cpu")
+    assert (over.config, over.source, over.epoch) == (config, state.source, 1)
+    with pytest.raises(SourceChangedError, match=r"w\.pt is not part of it any more"):
+        load_checkpoint(tmp_path / "begun.pt", device="cpu")
 
 
 @pytest.mark.parametrize(
