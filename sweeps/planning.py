@@ -284,20 +284,30 @@ def plan_of_file(
 
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
-    from sweeps.execution import estimate_cost, local_slots, preview, rehearse_all, some_combinations, trial_count
+    from sweeps.execution import (
+        estimate_cost,
+        is_listed,
+        local_slots,
+        preview,
+        rehearse_all,
+        some_combinations,
+        trial_count,
+    )
 
     about = spec.load_spec(file, overrides=overrides)
     first = preview(about)
     if not first:
         raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
-    rehearsed = rehearse_all([*first, *some_combinations(about)], apart=False)
+    rehearsed = rehearse_all([*first, *some_combinations(about)], apart=False, is_whole=is_listed(about))
     remarks = rehearsed.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
     cost = None
+    able: list[TrainingConfig] = []
     if probe:
         able = [config for config in first if rehearsed.can_train(config)] or [
             config for config, rehearsal in rehearsed.found if rehearsal.fault is None
         ]
+    if able:
         cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, threads=slots.cpus)
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 

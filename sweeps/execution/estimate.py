@@ -72,6 +72,11 @@ def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TrainingConfig]:
     return configs
 
 
+def is_listed(spec: SweepSpec) -> bool:
+    """Return whether `some_combinations` are all that a search may propose."""
+    return spec.space.cardinality is not None and spec.space.cardinality <= LISTED
+
+
 def some_combinations(spec: SweepSpec) -> list[TrainingConfig]:
     """Return the configurations of a finite space, a thousand at most: what could be proposed beyond the first few."""
     if spec.space.cardinality is None:

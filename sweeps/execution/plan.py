@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from cifar_core.config import DataConfig, ModelConfig, TrainingConfig
 from cifar_core.validation import explain
 from sweeps.errors import SweepError
-from sweeps.execution.estimate import preview, some_combinations
+from sweeps.execution.estimate import is_listed, preview, some_combinations
 from sweeps.identity import trial_name
 from sweeps.spec import (
     FINAL,
@@ -92,6 +92,8 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     first: Callable[[], Sequence[TrainingConfig]] = tuple
     """Some of its configurations, the first ones among them; none where all of them were trained before."""
+    first_are_all: bool = True
+    """Whether there are no others."""
     command: str
     """What begins it, or goes on with it."""
     file: str = ""
@@ -148,6 +150,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
         files=_named_files(spec),
         first=lambda: [*preview(spec), *some_combinations(spec)],
+        first_are_all=is_listed(spec),
         proposer=lambda key_of: proposer_of(spec),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),

@@ -16,6 +16,7 @@ from cifar_core.models.registry import is_import_path
 from cifar_core.rehearsal import Rehearsal, last_batch, plain_fault, rehearse
 from sweeps.errors import SweepError
 from sweeps.execution.fault import ProcessExit, exits_are_errors, guard_exit
+from sweeps.execution.stopping import STOP_SIGNALS
 from sweeps.formatting import short_value
 from sweeps.trial_record import TrialRecord
 
@@ -33,6 +34,8 @@ class Rehearsals:
 
     found: Sequence[tuple[TrainingConfig, Rehearsal]] = ()
     """One configuration of each kind, and what came of it."""
+    is_whole: bool = True
+    """Whether there are no others, of which nothing is known."""
 
     def can_train(self, config: TrainingConfig) -> bool:
         """Return whether nothing is known that keeps a configuration from training."""
@@ -48,16 +51,17 @@ class Rehearsals:
         """Return what cannot train, and what looks wrong.
 
         Raises:
-            SweepError: nothing can train.
+            SweepError: nothing can train, for sure.
         """
         faults = [(config, rehearsal.fault) for config, rehearsal in self.found if rehearsal.fault is not None]
-        if faults and len(faults) == len(self.found):
+        if faults and len(faults) == len(self.found) and self.is_whole:
             raise SweepError(f"nothing can be trained: {faults[0][1]}")
         by_fault: dict[str | None, list[TrainingConfig]] = {}
         for config, fault in faults:
             by_fault.setdefault(fault, []).append(config)
+        others = "the other configurations are" if len(faults) < len(self.found) else "nor is any that was tried"
         said = [
-            f"{self._labels(configs)} cannot be trained, the other configurations are: {fault}"
+            f"{self._labels(configs)} cannot be trained, {others}: {fault}"
             for fault, configs in list(by_fault.items())[:_SHOWN]
         ]
         if unsaid := sum(map(len, list(by_fault.values())[_SHOWN:])):
@@ -88,19 +92,20 @@ def _needs_torch(config: TrainingConfig) -> bool:
     return is_import_path(config.model.name) or (last_batch(config) == 1 and config.model.plan is not None)
 
 
-def rehearse_all(configs: Sequence[TrainingConfig], *, apart: bool) -> Rehearsals:
+def rehearse_all(configs: Sequence[TrainingConfig], *, apart: bool, is_whole: bool = True) -> Rehearsals:
     """Return what would come of the configurations that a plan begins with.
 
     Args:
         configs: some or all of them.
         apart: rehearse in a process of its own, which the user's code may end as it likes.
+        is_whole: whether the plan has no others.
     """
     each = list({_kind(config): config for config in reversed(configs)}.values())[::-1]
     known = {_kind(config): Rehearsal(fault=plain_fault(config)) for config in each}
     unknown = [config for config in each if known[_kind(config)].fault is None and _needs_torch(config)]
     for config, rehearsal in (_apart if apart else _here)(unknown) if unknown else []:
         known[_kind(config)] = rehearsal
-    return Rehearsals(found=[(config, known[_kind(config)]) for config in each])
+    return Rehearsals(found=[(config, known[_kind(config)]) for config in each], is_whole=is_whole)
 
 
 def check_networks(configs: Sequence[TrainingConfig]) -> None:
@@ -147,9 +152,11 @@ def _apart(configs: Sequence[TrainingConfig]) -> list[tuple[TrainingConfig, Rehe
         (config, Rehearsal(fault=fault, warnings=tuple(warnings)))
         for config, (fault, warnings) in zip(configs, said, strict=False)
     ]
-    if ended is not None and ended.returncode < 0 and len(found) < len(configs):
+    by_signal = 0 if ended is None else -ended.returncode
+    # A Ctrl-C reaches this process and that one, and says nothing of a network.
+    if by_signal > 0 and by_signal not in STOP_SIGNALS and len(found) < len(configs):
         guilty = configs[len(found)]
-        words = f"model {guilty.model.name!r}: its first train step ended the process by signal {-ended.returncode}"
+        words = f"model {guilty.model.name!r}: its first train step ended the process by signal {by_signal}"
         found.append((guilty, Rehearsal(fault=words)))
     return found
 

@@ -171,7 +171,7 @@ def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
     """
     own = any(map(is_import_path, plan.models))
     with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
-        found = rehearse_all(plan.first(), apart=apart)
+        found = rehearse_all(plan.first(), apart=apart, is_whole=plan.first_are_all)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")
     return found

@@ -17,7 +17,7 @@ from rich.console import Console
 
 StopReason = Literal["signal", "timeout", "disk full", "storage away", "code changed", "failing"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopping:
@@ -64,7 +64,7 @@ class Stopping:
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
         """Listen for signals within the block: Ctrl-C, `sweeps stop`, a terminal that is closed (not under nohup)."""
-        heard = [s for s in _SIGNALS if not (s == signal.SIGHUP and signal.getsignal(s) == signal.SIG_IGN)]
+        heard = [s for s in STOP_SIGNALS if not (s == signal.SIGHUP and signal.getsignal(s) == signal.SIG_IGN)]
         try:
             before = {number: signal.signal(number, self._on_signal) for number in heard}
         except ValueError:

@@ -12,7 +12,7 @@ from cifar_core.config import TrainingConfig
 from sweeps.execution.rehearsals import rehearse_all
 
 NETS = """
-import ctypes, os
+import ctypes, os, signal
 from torch import nn
 
 class Net(nn.Module):
@@ -28,6 +28,8 @@ class Net(nn.Module):
             os._exit(4)
         if self.training and self.end == "crash":
             ctypes.string_at(0)
+        if self.training and self.end == "stopped":
+            os.kill(os.getpid(), signal.SIGINT)
         logits = self.layer(images.flatten(1))
         return logits.softmax(1) if self.end == "softmax" else logits
 """
@@ -86,3 +88,27 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
     assert "ended the process by signal 11" in (faults[3] or "")
     assert any("softmax" in remark for remark in found.remarks())
     assert not found.can_train(config("exit"))
+
+
+def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -> None:
+    model = {"name": network, "options": {"end": "stopped"}}
+
+    found = rehearse_all([TrainingConfig.model_validate({"model": model})], apart=True)
+
+    assert [rehearsal.fault for _, rehearsal in found.found] == [None]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_that_nothing_can_train_is_said_only_of_a_space_that_is_listed_whole(
+    listed: bool, network: str, tmp_path: Path, cli: Cli
+) -> None:
+    sweep = grid(network, width=[1, 2])
+    if not listed:
+        sweep |= {"method": "random", "run_cap": 3}
+        sweep["parameters"]["optimizer.lr"] = {"min": 0.01, "max": 0.02}
+
+    planned = cli("plan", write_yaml(tmp_path, sweep))
+
+    assert planned.exit_code == (2 if listed else 0), planned.output
+    assert ("nothing can be trained" in planned.stderr) == listed
+    assert "width is too small" in planned.stderr
