@@ -6,15 +6,14 @@ has to lie there already.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import os
 import shutil
-import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cifar_core
+from cifar_core.errors import ModelError
+from cifar_core.models import OwnModule, code_of, is_own, spec_of
 from sweeps.errors import SweepError
 
 MAX_BYTES = 50_000_000
@@ -22,7 +21,6 @@ MAX_BYTES = 50_000_000
 
 _OUR_FOLDERS = (Path(cifar_core.__file__).parent, Path(__file__).parents[1])
 """Each by itself: where they have travelled they lie apart."""
-_OURS = tuple(folder.name for folder in _OUR_FOLDERS)
 _NAMED_AS_LARGE = 3
 
 
@@ -36,7 +34,7 @@ def stage_code(folder: Path) -> None:
 def stage_own_code(folder: Path, *, networks: Sequence[str]) -> None:
     """Copy into a folder the code of networks of the user's own.
 
-    Of `nets:Tiny` that is `nets.py`, or the whole package `nets`, and whatever of the same folder its code imports,
+    Of `nets:Tiny` that is `nets.py`, or the whole package `nets`, and whatever of the user's own its code imports,
     found by reading it: none of it is run. What is installed stays where it is.
 
     Args:
@@ -68,56 +66,20 @@ def own_code(network: str) -> list[Path]:
     Raises:
         SweepError: its code is no Python.
     """
-    module = network.partition(":")[0].partition(".")[0]
-    first = _place(module)
-    if first is None or module in _OURS or _is_installed(first):
+    entry = spec_of(network.partition(":")[0])
+    if entry is None or not is_own(entry):
         return []
-    found = {module: first}
-    waiting = [first]
-    while waiting:
-        for name in sorted(_imported(waiting.pop())):
-            path = _place(name) if name not in found and name not in _OURS else None
-            # Another folder on the path may hold the same name first: then that one is what is imported.
-            if path is not None and path.parent == first.parent:
-                found[name] = path
-                waiting.append(path)
-    return list(found.values())
-
-
-def _place(module: str) -> Path | None:
-    """Return the file or the folder of a module that lies outside of any package; None where it is built in."""
     try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations))).absolute()
-    return Path(spec.origin).absolute() if spec.has_location and spec.origin else None
+        modules = code_of(network).modules
+    except ModelError as error:
+        raise SweepError(str(error)) from None
+    return list(dict.fromkeys(_top(name, module) for name, module in modules.items()))
 
 
-def _is_installed(path: Path) -> bool:
-    places = (Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return any(path.is_relative_to(place) for place in places)
-
-
-def _imported(path: Path) -> set[str]:
-    """Return the first names of all that a file, or any file of a package, imports anywhere in it."""
-    names = set()
-    for file in [path] if path.is_file() else [file for file in _files(path) if file.suffix == ".py"]:
-        if file.suffix != ".py":
-            continue
-        try:
-            tree = ast.parse(file.read_bytes())
-        except (SyntaxError, ValueError) as error:
-            raise SweepError(f"{file} is no Python: {error}") from None
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
-    return names
+def _top(name: str, module: OwnModule) -> Path:
+    """Return the file of a module that lies outside of any package, or the folder of the package around all others."""
+    depth = name.count(".") + module.is_package
+    return module.path.absolute().parents[depth - 1] if depth else module.path.absolute()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import io
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +19,7 @@ from typing import TextIO
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.files import make_way
-from cifar_core.models import changed_files, require_source
+from cifar_core.models import changed_files, named_files, source_of
 from cifar_core.results import EpochResult
 from cifar_core.training import StepResult, TrainingState, start, train
 from sweeps.execution.fault import Fault, exits_are_errors, fault_of
@@ -115,7 +115,7 @@ class TrialSession:
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._files.fetch()
         state = self._load_or_start(log)
-        self._require_source(state)
+        self._require_source(state.source)
         self._state = state
         known = list(self._state.history)
         # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
@@ -130,14 +130,26 @@ class TrialSession:
         if self._curves is not None:
             self._curves.on_step(step)
 
-    def _require_source(self, state: TrainingState) -> None:
-        """Refuse a network of other code than the sweep was started with, which the trial's key stands for."""
-        expected = self._job.source_files
-        if expected is not None and (changes := changed_files(expected, state.source)):
-            raise SourceChangedError(f"the code of {self._config.model.name} has changed: {', '.join(changes)}")
+    def _require_source(self, found: Mapping[str, str] | None) -> None:
+        """Refuse a network of other code than the sweep was started with, which the trial's key stands for.
+
+        Code travels to this machine. A file that an option names does not: where it is needed, building tells.
+        """
+        expected, now = self._job.source_files, found or {}
+        if expected is None:
+            return
+        stayed = set(named_files(self._config.model)) - now.keys()
+        wanted = {name: digest for name, digest in expected.items() if name not in stayed}
+        here = {name: digest for name, digest in now.items() if name in wanted}
+        if changes := changed_files(wanted, here):
+            raise SourceChangedError(
+                f"the code of {self._config.model.name} is not that of the sweep as it was started: "
+                f"{', '.join(changes)}. Put it back as it was, or train what it is now"
+            )
 
     def _load_or_start(self, log: TextIO) -> TrainingState:
-        require_source(self._config.model, self._job.source_files, of="the sweep as it was started")
+        source = source_of(self._config.model)
+        self._require_source(None if source is None else source.files)
         for path in usable_checkpoints(self._checkpoint):
             try:
                 state = load_checkpoint(path, config=self._config, device=self._job.device)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar_core.config import ModelConfig
+from cifar_core.models import source_of
 from sweeps.errors import SweepError
 from sweeps.execution import travelling_code
 from sweeps.execution.travelling_code import own_code, stage_code, stage_own_code
@@ -73,6 +75,31 @@ def test_a_package_travels_whole_with_its_data_and_without_what_is_hidden(projec
     assert files == {f"pack_of_mine/{name}" for name in package} | {"side_of_mine.py"}
 
 
+def test_what_decides_the_hash_travels_from_wherever_it_lies(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.syspath_prepend(elsewhere)
+    write(elsewhere, far_of_mine="", wide_of_mine__init="", wide_of_mine__part__init="")
+    write(project, near_of_mine="import far_of_mine\ndef f(): __import__('wide_of_mine.part')")
+
+    files = staged(tmp_path / "code", "near_of_mine:Tiny")
+
+    source = source_of(ModelConfig(name="near_of_mine:Tiny"))
+    assert source is not None
+    assert (
+        files
+        == set(source.files)
+        == {
+            "near_of_mine.py",
+            "far_of_mine.py",
+            "wide_of_mine/__init__.py",
+            "wide_of_mine/part/__init__.py",
+        }
+    )
+
+
 def test_a_link_that_leads_back_ends(project: Path, tmp_path: Path) -> None:
     write(project, circle_of_mine__init="")
     (project / "circle_of_mine" / "again").symlink_to(project / "circle_of_mine")
@@ -107,5 +134,5 @@ def test_code_that_is_too_large_names_what_is_large(
 def test_code_that_is_no_python_names_the_file(project: Path, tmp_path: Path) -> None:
     write(project, torn_of_mine="def f(:")
 
-    with pytest.raises(SweepError, match=r"torn_of_mine\.py is no Python"):
+    with pytest.raises(SweepError, match=r"torn_of_mine\.py, line 1 is no Python"):
         staged(tmp_path / "code", "torn_of_mine:Tiny")
