@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
@@ -37,7 +36,7 @@ from sweeps.notify import Notifier, parse_targets
 from sweeps.storage import Place, asked_place
 from sweeps.study import SweepFolder, make_pruner, open_replicates, open_study, require_same_code
 from sweeps.tensorboard import require_tensorboard
-from sweeps.tracking import OWNER, Aim, CompleteResults, MlflowReader, Tracker, note_owner
+from sweeps.tracking import OWNER, Aim, CompleteResults, MlflowReader, Tracker, note_owner, owner_of_folder
 
 
 def run(plan: RunPlan, options: RunOptions) -> RunSummary:
@@ -77,7 +76,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
-        owner = _owner_of(study)
+        owner = _owner_of(study, folder)
         note_owner(folder.runs, plan.name, owner)
         start = SweepStart(
             plan,
@@ -156,10 +155,10 @@ def _open(
     return study
 
 
-def _owner_of(study: optuna.Study) -> str:
+def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:
     """Return the id by which the study's runs are known in a record that other runs folders write too."""
     if OWNER not in study.user_attrs:
-        study.set_user_attr(OWNER, uuid.uuid4().hex)
+        study.set_user_attr(OWNER, owner_of_folder(folder.runs, folder.sweep))
     return str(study.user_attrs[OWNER])
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
     from sweeps.tracking.names import names_of_runs
     from sweeps.tracking.opening import set_damaged_record_aside
-    from sweeps.tracking.ownership import OWNER, OwnRuns, note_owner, noted_owners
+    from sweeps.tracking.ownership import OWNER, OwnRuns, note_owner, noted_owners, owner_of_folder
     from sweeps.tracking.reader import MlflowReader, RecordReader, delete_sweep
     from sweeps.tracking.recorded_run import RecordedRun
     from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
@@ -60,6 +60,7 @@ __all__ = [
     "names_of_runs",
     "note_owner",
     "noted_owners",
+    "owner_of_folder",
     "record_fault",
     "record_in_words",
     "record_of",
@@ -101,6 +102,7 @@ __getattr__, __dir__ = lazy_face(
         "names_of_runs": "names",
         "note_owner": "ownership",
         "noted_owners": "ownership",
+        "owner_of_folder": "ownership",
         "record_fault": "answering",
         "record_in_words": "answering",
         "record_of": "child_run",

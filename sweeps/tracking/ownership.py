@@ -1,13 +1,14 @@
 """Whose a run is: on a server two runs folders may each have a sweep of one name.
 
-Each study has an id of its own. It is a tag of all its runs, and a line of the file `owner` in the sweep's folder:
-readers open no study.
+The studies of a sweep's folder have an id. It is a tag of all their runs, and a line of the file `owner` in the folder:
+readers open no study. What `import` takes over gets another id than it has there; `cp -r` of a runs folder copies it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,13 @@ def noted_owners(runs: Path, sweep: str) -> frozenset[str]:
         return frozenset(file.read_text(encoding="ascii").split()) if file.is_file() else frozenset()
     except (OSError, ValueError):  # damaged: as a folder from before there were owners
         return frozenset()
+
+
+def owner_of_folder(runs: Path, sweep: str) -> str:
+    """Return the id that a new study of a sweep's folder gets: one that is noted, else a new one, which is noted."""
+    owner = min(noted_owners(runs, sweep), default=None) or uuid.uuid4().hex
+    note_owner(runs, sweep, owner)
+    return owner
 
 
 class Ownership:

@@ -18,7 +18,7 @@ from sweeps.formatting import truncated
 from sweeps.tracking.client import log_batch, store_errors
 from sweeps.tracking.mapping import LOGGED_MODEL, MAX_TAG
 from sweeps.tracking.opening import open_to_write
-from sweeps.tracking.ownership import OWNER
+from sweeps.tracking.ownership import OWNER, owner_of_folder
 from sweeps.tracking.parent_run import DESCRIPTION, SAID, log_files
 from sweeps.tracking.recorded_run import RecordedRun, open_store, store_at
 from sweeps.tracking.store import is_absent, redact, sqlite_file, store_uri
@@ -206,6 +206,8 @@ class _Writer:
         self._client = client
         self._experiment = experiment
         self._names = names
+        # Another than there, where the sweep may be resumed by itself.
+        self._owners = {here: owner_of_folder(of._runs, here) for here in names.values()}
 
     def __call__(self, run: RecordedRun, before: RecordedRun | None, *, status: str, **changes: str) -> str:
         """Write a run as it is there; return its id here.
@@ -223,6 +225,7 @@ class _Writer:
         tags = {tag: value for tag, value in run.tags.items() if tag not in _NOT_TAKEN}
         # A study has the name of its sweep in it: a start here must not take these trials for its own.
         tags |= {"sweep": here, "study": f"{self._of._prefix}{run.tags.get('study', '')}", **changes}
+        tags[OWNER] = self._owners[here]
         if "log" in tags:
             tags["log"] = tags["log"].replace(f"sweeps/{there}/", f"sweeps/{here}/", 1)
         name = run.name

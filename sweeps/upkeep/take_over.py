@@ -17,10 +17,12 @@ from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.spec import check_name
 from sweeps.storage import LOCAL
 from sweeps.study import SweepFolder, take_over_looks
-from sweeps.tracking import TakenOver, TakeOver, uri_of_file
+from sweeps.tracking import OWNER, TakenOver, TakeOver, owner_of_folder, uri_of_file
 
 _CREATES_A_STUDY = 0
 """The operation of Optuna's journal that names a study."""
+_NOTES_ON_A_STUDY = 2
+"""The one that sets an attribute of a study."""
 
 
 def import_record(
@@ -85,9 +87,11 @@ class _Copy:
         self.there = SweepFolder(folder, there)
         self._here = SweepFolder(runs, here, asked=LOCAL)
         with self._reading():
-            lines = self._lines()
+            lines, owner = self._lines(), owner_of_folder(runs, here)
             try:
-                self._journal = b"".join(_named(line, there=there, here=here, prefix=prefix) for line in lines)
+                self._journal = b"".join(
+                    _named(line, there=there, here=here, prefix=prefix, owner=owner) for line in lines
+                )
             except ValueError:
                 raise SweepError(
                     f"{self.there.journal} is damaged: `sweeps repair {there} --runs {folder}` mends it"
@@ -136,13 +140,18 @@ def _copy_file(file: Path, to: Path) -> None:
         shutil.copyfileobj(content, out)
 
 
-def _named(line: bytes, *, there: str, here: str, prefix: str) -> bytes:
-    """Return a journal's line with the names that its study and its logs have here.
+def _named(line: bytes, *, there: str, here: str, prefix: str, owner: str) -> bytes:
+    """Return a journal's line with the names that its study and its logs have here, and the study's id here.
 
     Raises:
         ValueError: it is no line of a journal.
     """
     entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise ValueError("it is no operation")
+    noted = entry.get("user_attr")
+    if entry.get("op_code") == _NOTES_ON_A_STUDY and isinstance(noted, dict) and OWNER in noted:
+        return json.dumps(entry | {"user_attr": {OWNER: owner}}).encode() + b"\n"
     if not prefix:
         return line
     if entry.get("op_code") == _CREATES_A_STUDY:

@@ -15,9 +15,10 @@ from sweep_fakes import Cli, tiny, write_yaml, written
 from sweeps.errors import SweepError
 from sweeps.report.leaderboard import query_leaderboard
 from sweeps.study import SweepFolder
-from sweeps.tracking import MlflowReader, TakeOver, taking_over
+from sweeps.tracking import OWNER, MlflowReader, TakeOver, noted_owners, taking_over
 from sweeps.tracking.store import redact
 from sweeps.tracking.taking_over import IMPORTED_FROM
+from sweeps.upkeep.inventory import take_inventory
 
 OWN = tiny(
     base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
@@ -207,9 +208,10 @@ def test_another_prefix_than_last_time_is_refused(runs: Path, here: Path, cli: C
         assert "tiny was taken over before, as ada-tiny: give --prefix ada-" in result.stderr
 
 
-def test_a_damaged_journal_is_told_before_anything_is_written(runs: Path, here: Path, cli: Cli) -> None:
+@pytest.mark.parametrize("line", [b"not JSON\n", b"[1]\n"])
+def test_a_damaged_journal_is_told_before_anything_is_written(line: bytes, runs: Path, here: Path, cli: Cli) -> None:
     journal = runs / "sweeps" / "tiny" / "journal.log"
-    journal.write_bytes(b"not JSON\n" + journal.read_bytes())
+    journal.write_bytes(line + journal.read_bytes())
 
     result = cli("import", runs, "--runs", here)
 
@@ -347,3 +349,51 @@ def test_a_record_that_is_no_record_is_an_error_of_ours(here: Path) -> None:
 )
 def test_an_address_is_printed_and_recorded_without_its_secrets(address: str, printed: str) -> None:
     assert redact(address) == printed
+
+
+class TestOnOneServer:
+    """Where the original and what was taken over of it come to record together."""
+
+    @pytest.fixture
+    def both(self, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+        cli("import", runs, "--runs", here)
+        # As on a server: the record here is nobody's own.
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/mlflow.db")
+        return runs, here
+
+    def test_what_was_taken_over_has_an_id_of_its_own(self, both: tuple[Path, Path]) -> None:
+        there, here = (noted_owners(folder, "tiny") for folder in both)
+
+        assert len(here) == 1
+        assert not here & there
+        runs = [*written(both[1]), *written(both[1], kind="sweep")]
+        assert {run.tags[OWNER] for run in runs} == here
+        studies = take_inventory(SweepFolder(both[1], "tiny")).owners
+        assert len(studies) == 2
+        assert set(studies.values()) == here
+
+    def test_rm_of_the_original_leaves_what_was_taken_over(self, both: tuple[Path, Path], cli: Cli) -> None:
+        original, here = both
+        before = len(written(here))
+
+        assert cli("rm", "tiny", "--yes", "--runs", original).exit_code == 0
+        assert len(written(here)) == before > 0
+
+        assert cli("rm", "tiny", "--yes", "--runs", here).exit_code == 0
+        assert not written(here)
+
+    def test_a_start_here_resumes_the_runs_that_were_taken_over(
+        self, both: tuple[Path, Path], whole_sweep: dict[str, Any], tmp_path: Path, cli: Cli
+    ) -> None:
+        here = both[1]
+        before = sorted(run.run_id for run in written(here))
+        # From before there were owners: the journal names none.
+        journal = here / "sweeps" / "tiny" / "journal.log"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(line for line in lines if b'"owner"' not in line))
+
+        result = cli("run", write_yaml(tmp_path, whole_sweep), "--runs", here, "--backend", "inline")
+
+        assert result.exit_code == 0, result.output
+        assert "nothing was trained" in result.stdout
+        assert sorted(run.run_id for run in written(here)) == before
