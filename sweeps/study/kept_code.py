@@ -59,7 +59,7 @@ def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep
     folder = _folder(sweep, source)
     before = _files_of(folder)
     changes = ", ".join(changed_files(before, None if now is None else now.files)) if before else "its code has changed"
-    kept = f" (a copy of what is known of it is in {folder})" if before else ""
+    kept = f" (a copy of the code is in {folder})" if any((folder / name).is_file() for name in before) else ""
     raise CodeChangedError(
         f"{run} was trained with another {model.name}: {changes}. Put the code back as it was{kept} to use what was "
         "trained, or train what it is now: under another name, or with --new"

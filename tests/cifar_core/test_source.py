@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from cifar_core.checkpoint import load_network
 from cifar_core.config import ModelConfig
 from cifar_core.errors import ModelError, SourceChangedError
 from cifar_core.models import build_model, source_of
+from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.results import EpochResult
 
 Write = Callable[..., None]
@@ -232,9 +233,15 @@ def test_layers_with_nothing_to_train_may_be_hidden_from_torch(write: Write, bod
     build_model(ModelConfig(name="own_net:Net"))
 
 
-def test_what_a_builtin_network_began_with_is_needed_only_while_it_trains(write: Write, tmp_path: Path) -> None:
+def test_what_a_builtin_network_began_with_is_needed_only_while_it_trains(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "torchvision_vgg16"
-    torch.save(build_model(ModelConfig(name=name)).state_dict(), tmp_path / "w.pt")
+    # The real one fills a gigabyte.
+    write(small_vgg=net().replace('w: str = ""', "weights=None, **rest").replace("pass", "weights and open(weights)"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ARCHITECTURES, name, replace(ARCHITECTURES[name], path="small_vgg:Net"))
+    (tmp_path / "w.pt").touch()
     config = TrainingConfig.model_validate({"model": {"name": name, "weights": "w.pt"}, "epochs": 1})
     state = start(config, train_size=10, device="cpu")
     save_checkpoint(state, tmp_path / "begun.pt")
