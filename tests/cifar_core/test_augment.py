@@ -489,7 +489,7 @@ def test_any_valid_list_of_operations_gives_finite_images_of_32_by_32(
         ({"pad": {"padding": 2}}, "pad: unknown argument 'padding': did you mean 'pixels'"),
         ({"crop": {"pad": 2}}, "crop: unknown argument 'pad': did you mean 'padding'"),
         ({"normalize": {"mean": 1}}, "normalize: unknown argument 'mean': it takes none"),
-        ({"flip": {"p": 2}}, "flip: p: Input should be less than or equal to 1"),
+        ({"flip": {"p": 2}}, "flip: p: should be less than or equal to 1 (got 2)"),
     ],
 )
 def test_a_wrong_argument_is_told_its_operation_and_the_argument_that_is_meant(

@@ -107,7 +107,7 @@ def test_every_operation_is_known_by_its_name(name: str) -> None:
         (["normalize", 3], "unknown operation 3 in augmentation"),
         (["normalize", {"flip": {}, "crop": {}}], "unknown operation {'flip': {}, 'crop': {}} in augmentation"),
         (["normalize", {"op": "flipp"}], "unknown operation 'flipp'"),
-        (["normalize", {"flip": 0.5}], "operation 'flip' takes arguments by name, such as {p: 0.5}, not 0.5"),
+        (["normalize", {"flip": 0.5}], "operation 'flip' takes arguments by name, such as {p: ...}, not 0.5"),
         (["flip"], "exactly one `normalize`; with normalization none it does nothing"),
         (["normalize", "normalize"], "exactly one `normalize`"),
         (["normalize", {"pad": {"pixels": 2}}], "augmentation ends with images of 36×36: end with a crop to 32"),

@@ -42,12 +42,13 @@ TINY: dict[str, Any] = {
     "run_cap": 2,
     "base": {
         "epochs": 2,
-        "model": {"name": "simple", "width": 4},
+        "model": {"name": "simple", "width": 16},
         "data": {"train_size": 300, "validation_size": 200, "batch_size": 32, "normalization": "cifar10"},
+        "optimizer": {"momentum": 0.9},
     },
     "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}},
 }
-"""A sweep whose trials train in a tenth of a second."""
+"""A sweep whose trials train in a tenth of a second, and learn enough to be told from chance."""
 
 
 def tiny(**changes: Any) -> dict[str, Any]:

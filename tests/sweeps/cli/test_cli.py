@@ -373,7 +373,7 @@ class TestShow:
         assert "step_size" not in result.stdout
         assert "NA" not in result.stdout
 
-    @pytest.mark.parametrize("name", ["tiny/7", "nothing", "tiny/", ""])
+    @pytest.mark.parametrize("name", ["tiny/7", "nothing", "nothing/", ""])
     def test_an_unknown_run_is_refused_and_says_how_to_name_one(self, name: str, trained: Path, cli: Cli) -> None:
         result = cli("show", name, "--runs", trained)
 
@@ -455,5 +455,6 @@ def test_ablate_leaves_one_change_out_at_a_time_and_trains_the_rest(trained: Pat
     rungs = written(runs, sweep=name)
     assert {run.tags["rung"] for run in rungs} == {
         "whole", "without-model.width", "without-data.batch-size", "without-data.normalization", "without-schedule",
+        "without-optimizer.momentum",
     }  # fmt: skip
     assert all("test_accuracy" in run.steps for run in rungs)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sweep_fakes import IDENTIFY, Cli, epoch, sweeps_process, tiny, write_yaml
 
-from cifar_core.config import TrainingConfig
+from cifar_core.config import OptimizerConfig, TrainingConfig
 from sweeps.errors import SweepError
 from sweeps.notify import notifier as notifier_module
 from sweeps.notify import sender as sender_module
@@ -92,7 +92,7 @@ def program(folder: Path, body: str, *, name: str = "tell") -> Path:
 
 
 def complete(number: int, accuracy: float, *, outcome: Outcome = Outcome.COMPLETE) -> TrialRecord:
-    config = TrainingConfig(epochs=1, seed=number)
+    config = TrainingConfig(epochs=1, optimizer=OptimizerConfig(weight_decay=number / 1000))
     identity = IDENTIFY(config)
     return TrialRecord(
         sweep="quick",
