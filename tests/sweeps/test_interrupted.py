@@ -87,8 +87,12 @@ def test_what_sweeps_stop_and_a_closed_terminal_send_is_an_interrupt_too(
     sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])
     stop_at(1, number=number)
 
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        sweep.run(runs=recorded_runs, backend="inline")
+    before = signal.signal(number, signal.SIG_DFL)  # SIGHUP that is ignored, as under nohup, stays ignored
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            sweep.run(runs=recorded_runs, backend="inline")
+    finally:
+        signal.signal(number, before)
 
     assert isinstance(stopped.value, sweeps.Interrupted)
     assert [record.outcome for record in stopped.value.summary.records] == ["interrupted"]

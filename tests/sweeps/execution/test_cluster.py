@@ -48,7 +48,10 @@ def test_trials_run_on_two_nodes_and_go_on_elsewhere_when_one_is_killed(
     address, nodes = cluster
     epochs = 250
     base = tiny()["base"] | {"epochs": epochs}
-    path = write_yaml(tmp_path, tiny(base=base, limits={"max_concurrent_trials": 2}))
+    path = write_yaml(
+        tmp_path,
+        tiny(base=base, limits={"max_concurrent_trials": 2}, parameters={"optimizer.lr": {"values": [0.001, 0.002]}}),
+    )
     journal = recorded_runs / "sweeps" / "tiny" / "journal.log"
     logs = recorded_runs / "sweeps" / "tiny" / "logs"
 

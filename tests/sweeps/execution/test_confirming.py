@@ -17,7 +17,7 @@ from sweeps.study import read_state
 from sweeps.tracking import MlflowReader
 from sweeps.trial_record import Outcome
 
-GRID = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05, 0.1]}}}
+GRID = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}}}
 
 
 @pytest.fixture

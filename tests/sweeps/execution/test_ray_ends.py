@@ -31,7 +31,11 @@ STOP_SECONDS = 60
 @pytest.fixture
 def arguments(tmp_path: Path, recorded_runs: Path) -> tuple[object, ...]:
     """A sweep of two trials at once that would take all night."""
-    content = tiny(limits={"max_concurrent_trials": 2}, base=tiny()["base"] | {"epochs": 100_000})
+    content = tiny(
+        limits={"max_concurrent_trials": 2},
+        base=tiny()["base"] | {"epochs": 100_000},
+        parameters={"optimizer.lr": {"values": [0.001, 0.002]}},
+    )
     return ("run", write_yaml(tmp_path, content), "--runs", recorded_runs)
 
 

@@ -131,8 +131,15 @@ def test_a_token_that_all_could_read_is_kept_and_closed(tmp_path: Path) -> None:
     assert path.read_text(encoding="ascii") == "a token of Ray's own"
 
 
-def test_a_token_that_cannot_be_kept_says_what_to_do(tmp_path: Path) -> None:
+def test_a_token_that_no_home_folder_can_keep_is_among_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
     (tmp_path / ".ray").write_text("a file", encoding="ascii")
 
-    with pytest.raises(SweepError, match="RAY_AUTH_TOKEN_PATH"):
-        prepare_environment(address=None)
+    prepare_environment(address=None)
+
+    path = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    assert tmp_path not in path.parents
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(path.read_text(encoding="ascii")) == 64

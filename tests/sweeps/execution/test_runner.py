@@ -335,7 +335,8 @@ class TestTheSealedTestSet:
             return measure(checkpoint, **options)
 
         monkeypatch.setattr(inline_backend, "measure_on_test", counting)
-        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
+        base = {"epochs": 1, "model": {"width": 16}, "data": data, "optimizer": {"momentum": 0.9}}
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
 
@@ -374,7 +375,8 @@ class TestTheSealedTestSet:
             return measure(checkpoint, **options)
 
         monkeypatch.setattr(inline_backend, "measure_on_test", watched)
-        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
+        base = {"epochs": 1, "model": {"width": 16}, "data": data, "optimizer": {"momentum": 0.9}}
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
 
@@ -391,7 +393,8 @@ class TestTheSealedTestSet:
         def failing(checkpoint: str, **_: Any) -> TestResult:
             raise MemoryError("no room for the test images")
 
-        base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
+        data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
+        base = {"epochs": 1, "model": {"width": 16}, "data": data, "optimizer": {"momentum": 0.9}}
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
         with monkeypatch.context() as broken:
