@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.errors import SweepError
 from sweeps.execution import ray_environment
 from sweeps.execution.driver_mark import DriverMark
 from sweeps.execution.ray_environment import ensure_private_token, prepare_environment, session_folder
