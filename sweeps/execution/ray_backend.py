@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import itertools
 import logging
 import os
@@ -160,8 +161,9 @@ class RayBackend:
         return RayWatch(address, is_local=self._address is None, on_loss=self._on_loss)
 
     def _shut_down(self) -> None:
+        self._images = None
         with redirect_output(self._log):
-            ray.shutdown()
+            _end_ray()
 
     def slots(self) -> Slots:
         return self._cluster_slots.slots
@@ -202,7 +204,7 @@ class RayBackend:
             # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
             self._images = None
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
-                ray.shutdown()
+                _end_ray()
                 self._connect()
             for record in ledger.records:
                 if record.outcome is Outcome.RUNNING:
@@ -274,6 +276,20 @@ def _advice(error: Exception, said: str) -> str:
     if words := other_release(str(error)):
         return words
     return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
+
+
+def _end_ray() -> None:
+    """Shut Ray down, with no garbage of its objects left that another thread could free meanwhile.
+
+    Ray ends the whole process with exit code 1, and says so in its log alone, where one of its references is freed
+    while it shuts down; the thread that writes the record may start a collection of garbage at any moment.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager
