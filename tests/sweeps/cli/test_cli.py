@@ -262,7 +262,7 @@ class TestLeaderboard:
     def test_json_holds_a_row_a_trial_with_plain_values(self, trained: Path, cli: Cli) -> None:
         rows = json.loads(cli("leaderboard", "tiny", "--runs", trained, "--json").stdout)
 
-        assert [row["rank"] for row in rows] == [1, 2]
+        assert [row["rank"] for row in rows] == [None, None], "neither has learned"
         assert rows[0]["val_accuracy"] >= rows[1]["val_accuracy"]
         assert {row["data.batch_size"] for row in rows} == {32}
 
@@ -455,6 +455,5 @@ def test_ablate_leaves_one_change_out_at_a_time_and_trains_the_rest(trained: Pat
     rungs = written(runs, sweep=name)
     assert {run.tags["rung"] for run in rungs} == {
         "whole", "without-model.width", "without-data.batch-size", "without-data.normalization", "without-schedule",
-        "without-optimizer.momentum",
     }  # fmt: skip
     assert all("test_accuracy" in run.steps for run in rungs)

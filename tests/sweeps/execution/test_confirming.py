@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_fakes import Cli, own_net, tiny, write_yaml, written
+from sweep_fakes import LEARNING, Cli, own_net, tiny, write_yaml, written
 
 import sweeps
 from sweeps.errors import SweepError
@@ -17,7 +17,12 @@ from sweeps.study import read_state
 from sweeps.tracking import MlflowReader
 from sweeps.trial_record import Outcome
 
-GRID = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}}}
+GRID = {
+    "method": "grid",
+    "run_cap": None,
+    "base": LEARNING,
+    "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}},
+}
 
 
 @pytest.fixture
