@@ -281,7 +281,7 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
     ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-        assert f"no MLflow server answers at {uri}" in of(doctor(runs)["problem"], "MLflow")[0]
+        assert f"MLFLOW_TRACKING_URI is {uri!r}" in of(doctor(runs)["problem"], "MLflow")[0]
 
     def test_a_server_that_says_nothing_is_not_waited_for(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
