@@ -15,7 +15,7 @@ from typing import BinaryIO
 _log = logging.getLogger(__name__)
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""What keeps one from writing where others may, or nobody."""
+"""Errors of a place that this user cannot write to."""
 
 MODE = 0o644
 """Of every file written here: what others may read. A temporary file is its owner's alone."""
@@ -34,7 +34,7 @@ _KINDS = {
 
 
 class NotAFileError(OSError):
-    """What lies under a name is no regular file. `strerror` says what it is."""
+    """A path is not a regular file. `strerror` says what is there instead."""
 
 
 def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
@@ -49,7 +49,7 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
         OSError: it cannot be read.
     """
     try:
-        # Not waiting: opening a pipe that nobody writes to would never return.
+        # Not blocking: opening a pipe without a writer would never return.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):

@@ -102,7 +102,7 @@ def _is_whole(match: re.Match[str]) -> bool:
 
 
 def parsed(text: str, *, of: str) -> ast.expr:
-    """Return a text as an expression of Python; `of` is what is said where it is none."""
+    """Return a text as an expression of Python; `of` names it in the error where it is none."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

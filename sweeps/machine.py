@@ -194,7 +194,7 @@ def _gpus(visible: str | None) -> tuple[int, str]:
 def _asked_of_cuda() -> tuple[int, int]:
     """Return how many GPUs there are for this environment, and which CUDA the driver knows.
 
-    Asked in a process of its own: CUDA keeps what it found, and cannot be used in processes that are forked later.
+    Asked in a separate process: CUDA keeps what it found, and cannot be used in processes that are forked later.
     """
     try:
         command = [sys.executable, "-I", "-S", "-c", _ASK_CUDA, _CUDA]

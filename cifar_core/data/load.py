@@ -22,7 +22,7 @@ def default_directory() -> Path:
 
     A user without a home folder, or with one that cannot be written, has it among the temporary files.
     """
-    with contextlib.suppress(RuntimeError):  # nobody knows a home folder
+    with contextlib.suppress(RuntimeError):  # there is no home folder
         if chosen := os.environ.get("CIFAR10_DIR"):
             return Path(chosen).expanduser()
         usual = platformdirs.user_cache_path("cifar10", appauthor=False)

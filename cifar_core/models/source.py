@@ -153,8 +153,7 @@ def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of
     source = source_of(model)
     if changes := changed_files(expected, None if source is None else source.files):
         raise SourceChangedError(
-            f"the code of {model.name} is not that of {of}: {', '.join(changes)}. Put it back as it was, or train what "
-            "it is now"
+            f"the code of {model.name} is not that of {of}: {', '.join(changes)}. Undo the edit, or train the new code"
         )
 
 
@@ -343,7 +342,7 @@ def _with_parents(module: str) -> list[str]:
 
 
 def _imports(tree: ast.AST, *, package: str) -> Iterator[str]:
-    """Yield what a file imports anywhere in it; a name that turns out to be no module is imported by nobody."""
+    """Yield what a file imports anywhere in it; names that are no modules are dropped later."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -506,13 +505,11 @@ class _OwnLoader(SourceFileLoader):
         self.digest = module.digest
 
     def get_code(self, fullname: str) -> CodeType:
-        # Never what Python compiled before: that is told apart by seconds and size only.
+        # Never a .pyc: Python compares only its time in seconds and its size.
         path = Path(self.path)
         content = path.read_bytes()
         if _tree_digest(_parsed(content, path, network=fullname)) != self.digest:
-            raise SourceChangedError(
-                f"{path} has changed while it was imported: put it back as it was, or train what it is now"
-            )
+            raise SourceChangedError(f"{path} has changed while it was imported: undo the edit, or train the new code")
         return self.source_to_code(content, self.path)
 
 
@@ -568,7 +565,7 @@ def _is_stale(name: str, own: OwnModule) -> bool:
 
 @functools.cache
 def _process_began() -> float:
-    """Return when this process began, in Unix time; 0 where nobody can say."""
+    """Return when this process began, in Unix time; 0 where the system does not say."""
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")

@@ -30,7 +30,7 @@ def console() -> Console:
 
 
 def prepare_streams() -> None:
-    """Let standard output and error take every text: in any encoding, and when nobody reads a pipe any more."""
+    """Let standard output and error take every text: in any encoding, and after the reader of a pipe has ended."""
     codecs.register(_find_ascii)
     codecs.register_error(_REPLACED, _replace)
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
@@ -49,7 +49,7 @@ def _lasting(stream: TextIO | None) -> TextIO:
 
 
 class _Lasting(io.FileIO):
-    """A file that takes what is written to it also when its reader has ended, as `head` does; no room is said once."""
+    """A file that can be written after its reader has ended, as `head` does; a full disk is reported once."""
 
     has_failed = False
 

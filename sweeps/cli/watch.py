@@ -45,7 +45,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     print_status(state, console)
     if state.died:
         how = "is assumed dead" if state.last_seen else "was killed"
-        click.echo(f"its driver {how}: the command that began {sweep} goes on from what is saved")
+        click.echo(f"its driver {how}. Run the command that began {sweep} again to resume")
 
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:

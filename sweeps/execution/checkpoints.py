@@ -31,7 +31,7 @@ class CleanUp:
                 self._may_stay[record.number] = record
 
     def on_change(self, record: TrialRecord) -> None:
-        """Take note of a trial's change, and delete what nothing will go on from."""
+        """Take note of a trial's change, and delete the checkpoints that nothing will resume from."""
         if record.outcome is Outcome.COMPLETE:
             if record.test is not None or not self._plan.tested:
                 self._checkpoints.remove_previous(record.key)
@@ -52,7 +52,7 @@ class CleanUp:
         places = {group: standings.place(group) for group in seeds if seeds[group]}
 
         def stays(group: Group) -> bool:
-            # The mean of fewer seeds moves yet, and puts nobody out.
+            # The mean of fewer seeds moves yet, and displaces no other.
             ahead = [other for other in places if places[other] < places[group] and seeds[other] >= seeds[group]]
             return len(ahead) < best
 

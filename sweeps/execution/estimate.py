@@ -26,7 +26,7 @@ PROBE_STEPS = 3
 START_SECONDS = 15.0
 """Until the first trial trains: Ray and torch start, the images are read, the record is opened."""
 RUN_SECONDS = 1.0
-"""Of a run beside its epochs: a worker is told of it, the network is built, the result is recorded."""
+"""Of a run beside its epochs: placing it, building the network, recording the result."""
 EPOCH_SECONDS = 0.15
 """Of an epoch beside its images: a checkpoint and a report."""
 TEST_SECONDS = 1.0

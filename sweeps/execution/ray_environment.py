@@ -78,7 +78,7 @@ def _token_is_given() -> bool:
 def ensure_private_token() -> None:
     """Make the token file where there is none, and let nobody else read it: Ray itself leaves it readable by all.
 
-    Where the home folder cannot be written it is in one for temporary files, and Ray is told so.
+    Where the home folder cannot be written the file is in a temporary folder, and RAY_AUTH_TOKEN_PATH names it.
 
     Raises:
         SweepError: it cannot be written.

@@ -35,7 +35,7 @@ def guard_of(session: Path) -> Iterator[None]:
     Args:
         session: where that Ray has its files.
     """
-    # A group of its own: a signal to the driver's group must not end it before its work.
+    # In its own process group: a signal to the driver's group must not end it before its work.
     guard = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, str(session)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
@@ -99,7 +99,7 @@ def _guard(session: Path) -> None:
             with contextlib.suppress(OSError):
                 handle = os.pidfd_open(pid)
                 try:
-                    # The handle is of whoever has this number now: is it still one of them?
+                    # The number may belong to another process by now.
                     if session_of(pid) == session:
                         signal.pidfd_send_signal(handle, signal.SIGKILL)
                 finally:

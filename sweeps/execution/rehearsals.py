@@ -97,7 +97,7 @@ def rehearse_all(configs: Sequence[TrainingConfig], *, apart: bool, is_whole: bo
 
     Args:
         configs: some or all of them.
-        apart: rehearse in a process of its own, which the user's code may end as it likes.
+        apart: rehearse in a separate process, which the user's code may end.
         is_whole: whether the plan has no others.
     """
     each = list({_kind(config): config for config in reversed(configs)}.values())[::-1]

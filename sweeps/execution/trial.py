@@ -47,7 +47,7 @@ class TrialSession:
             job: what to train.
             splits: the images, for each way of splitting.
             takes_output: send to the log what the training prints; not where a debugger talks to a person.
-            is_late: whether to stop within the epoch, asked after each step where nobody ends this process.
+            is_late: whether to stop within the epoch, asked after each step, where no signal ends this process.
         """
         self._is_late = is_late
         self._job = job
@@ -144,7 +144,7 @@ class TrialSession:
         if changes := changed_files(wanted, here):
             raise SourceChangedError(
                 f"the code of {self._config.model.name} is not that of the sweep as it was started: "
-                f"{', '.join(changes)}. Put it back as it was, or train what it is now"
+                f"{', '.join(changes)}. Undo the edit, or train the new code"
             )
 
     def _load_or_start(self, log: TextIO) -> TrainingState:

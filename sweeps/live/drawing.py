@@ -160,7 +160,7 @@ def _fate(trial: SeenTrial) -> str:
 
 
 def _bar(share: float | None, *, unicode: bool) -> str:
-    """Return how much of an epoch has passed; blanks where nobody knows."""
+    """Return how much of an epoch has passed; blanks where that is not known."""
     if share is None:
         return " " * BAR_WIDTH
     done, left = ("━", "┄") if unicode else ("#", "-")

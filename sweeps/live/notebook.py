@@ -28,7 +28,7 @@ def is_notebook() -> bool:
 
 
 class NotebookScreen:
-    """Draws what `look` returns twice a second, on a thread of its own: the cell's trains, or waits for Ray."""
+    """Draws what `look` returns twice a second, on a separate thread: the cell's trains, or waits for Ray."""
 
     def __init__(self, look: Callable[[], Seen]) -> None:
         self._look = look

@@ -24,7 +24,7 @@ BARE = frozenset({NETWORK, "data.augmentation", "optimizer.name", "schedule.name
 
 SEED = "seed"
 ALWAYS = (NETWORK, "model.width", "data.batch_size", "optimizer.lr")
-"""What is said of every trial, after what distinguishes it."""
+"""Shown of every trial, after what distinguishes it."""
 ALMOST = 0.95
 """Of an epoch: what is shown of one that takes longer than expected."""
 
@@ -38,7 +38,7 @@ class SeenTrial:
     words: str
     """What distinguishes it from the others, in a few words; after it what they share."""
     seed: int | None = None
-    """Of a trial that is told apart from others by it."""
+    """Distinguishes a trial from the others."""
     epochs_done: int
     epochs: int
     within: float | None = None
@@ -174,7 +174,7 @@ class Watcher:
         return min(max(0.0, now - since) / expected, ALMOST)
 
     def _words_of(self, record: TrialRecord) -> tuple[str, bool]:
-        """Return what is said of a trial, and whether that stays so: a rung may begin before the one it changes."""
+        """Return what is shown of a trial, and whether that stays so: a rung may begin before the one it changes."""
         telling = tuple(path for path in self._telling if path != SEED)
         before = self._parent_of(record)
         if before is not None:

@@ -88,7 +88,7 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies, whose
     variance is moderated by those of the other comparisons of its budget where these are `MODERATED_FROM` or more. Two
     rungs of one run each are compared as networks, by McNemar's exact test. Otherwise nothing is tested, and the
-    difference under each common seed is told. Holm's adjustment goes over the recipe comparisons of one budget, and
+    difference under each common seed is shown. Holm's adjustment goes over the recipe comparisons of one budget, and
     apart from those over its run comparisons.
     """
     assert len({(rung.name, rung.reduced) for rung in rungs}) == len(rungs), "a rung is listed once a budget"

@@ -2,7 +2,7 @@
 
 Common seeds decide. With enough of them two recipes are compared, by a paired t-test. Two rungs that have one run each
 are compared as two networks, by McNemar's exact test on their answers to the same images: picking one of several seeds
-would not be a test of anything. Of all others the difference under each common seed is told, and nothing is tested.
+would not be a test of anything. Of all others the difference under each common seed is shown, and nothing is tested.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class _Configuration:
         return self.shown["protocol"], _metric(self.shown)
 
     def place(self) -> tuple[float, int]:
-        """Return what it is ordered by among its like, the best first: the search's order, of its mean."""
+        """Return the sort key, the best first: the search's order, with the mean over seeds."""
         return by_value(self.mean, maximize=is_accuracy(_metric(self.shown)), trial=self.shown["trial"])
 
 
@@ -219,7 +219,7 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
 
 
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:
-    """Give those that the data cannot tell apart from the first its rank, and go on with the rest of them."""
+    """Give those that the data cannot tell apart from the first its rank, and repeat with the others."""
     rest = list(ranked)
     while len(rest) > 1:
         first, *others = rest

@@ -54,7 +54,7 @@ def definition_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> l
     """Return in words what differs between two definitions, a line each; empty where both search the same."""
     was, now = canonical_definition(before), canonical_definition(after)
     changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
-    # What follows from another network, such as its defaults, is said by nobody's file.
+    # What follows from another network, such as its defaults, is written in no file.
     written = [key for key in changed if key in before or key in after]
     return [_change(key, was.get(key), now.get(key), before.get(key), after.get(key)) for key in written or changed]
 

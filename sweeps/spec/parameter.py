@@ -112,7 +112,7 @@ def label(value: Any) -> Scalar:
 
 
 def identity_of(value: Any) -> tuple[bool, Scalar]:
-    """Return what a value is told apart by: 1 and 1.0 are one value, true is another."""
+    """Return the identity of a value: 1 and 1.0 are the same, true is another."""
     return isinstance(value, bool), label(value)
 
 

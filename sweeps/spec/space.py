@@ -196,7 +196,7 @@ class SearchSpace:
             return range(int(parameter.min), int(parameter.max) + 1, int(parameter.q or 1))
         if parameter.q:
             count = math.floor((parameter.max - parameter.min) / parameter.q + 1e-9) + 1
-            # More than can be listed are counted: nobody asks for their values.
+            # Beyond the limit only the count matters, not the values.
             listed = min(count, MAX_COMBINATIONS + 1)
             return [_rounded(parameter.min + step * parameter.q) for step in range(listed)]
         return None

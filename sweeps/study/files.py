@@ -1,6 +1,6 @@
 """The small files of a runs folder, read and written in one place: what lies there in their stead is named.
 
-A folder, a pipe, a device, a link that leads nowhere, or JSON of another shape is nobody's file. It is never waited
+A folder, a pipe, a device, a link that leads nowhere, or JSON of another shape is damaged. It is never waited
 for, never overwritten, and never taken for a file that is not there.
 """
 

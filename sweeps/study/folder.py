@@ -36,7 +36,7 @@ LOOK_SECONDS = 1.0
 BEAT_SECONDS = 15.0
 """How often a driver renews the time of its note."""
 ASSUMED_DEAD_SECONDS = 120.0
-"""After so long without a sign a driver on another host, whose lock nobody here can see held, counts as dead."""
+"""After so long without a sign a driver on another host, whose lock this host does not see held, counts as dead."""
 UNKNOWN_DEAD_SECONDS = 600.0
 """The same where the lock cannot be asked for: the time of the file is all there is, and clocks differ by minutes."""
 CHECKPOINT_FILE = "state.pt"

@@ -62,7 +62,7 @@ def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep
     kept = f" (a copy of the code is in {folder})" if any((folder / name).is_file() for name in before) else ""
     raise CodeChangedError(
         f"{run} was trained with another {model.name}: {changes}. Put the code back as it was{kept} to use what was "
-        "trained, or train what it is now: under another name, or with --new"
+        "trained, or train the new code: under another name, or with --new"
     )
 
 

@@ -120,7 +120,7 @@ class Ledger:
         record = self._records[frozen.number]
         self._live[frozen.number] = trial
         if OUTCOME not in frozen.user_attrs and self._identify(record.config).key != record.key:
-            # Nothing is ever trained half with other code: it is entered anew, as what it is now.
+            # No run mixes two states of the code: it is entered anew under the key of the new one.
             self.finish(frozen.number, Outcome.FAILED, error=_CODE_CHANGED, error_class=ErrorClass.CODE_CHANGED)
             return
         for epoch in record.epochs:

@@ -130,7 +130,7 @@ def _begun_as(
 def _other_kinds(
     summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]
 ) -> list[str]:
-    """Return which parameters a study's trials hold in a way that Optuna does not go on with."""
+    """Return which parameters a study's trials hold in a form that Optuna refuses."""
     space = space_of(definition)
     if space is None:
         return []

@@ -38,7 +38,7 @@ class ChildRun:
     metrics: set[str] = field(default_factory=set)
     """Names that were there when the run was found."""
     is_misread: bool = False
-    """One of its tags was edited so that nobody can read it: all of them are written anew."""
+    """One of its tags was edited and cannot be read: all of them are written anew."""
     written: TrialRecord | None = None
     """The last record that this process wrote whole."""
 

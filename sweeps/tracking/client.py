@@ -32,7 +32,7 @@ def connect(uri: str) -> MlflowClient:
 
     # It prints a stack trace of every failed statement, which is raised and told once here.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # As it warns of an error code that it does not know: what a proxy, or a login page, answers is told once, too.
+    # As it warns of an error code that it does not know: what a proxy, or a login page, answers is reported once, too.
     logging.getLogger("mlflow.exceptions").setLevel(logging.ERROR)
     client = patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
     _remove_stray_folder(uri)

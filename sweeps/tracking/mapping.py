@@ -194,7 +194,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "epochs_done": str(len(record.epochs)),
         "protocol": str(record.protocol),
         **_rung_tags(record.rung),
-        # Of the others nothing is said: a record from before this tag is in step as it is.
+        # The others have no such tag: a record from before it is in step.
         "metric": None if record.metric == "val_accuracy" else record.metric,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,

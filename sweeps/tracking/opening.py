@@ -42,7 +42,7 @@ def open_to_write(uri: str, runs: Path) -> tuple[MlflowClient, str]:
 def set_damaged_record_aside(runs: Path) -> Path | None:
     """Move the runs folder's own record aside where it is damaged, and return where it is now; None where it is not.
 
-    A file that somebody else has named may be something else of theirs, and is left alone.
+    A file that the environment names may be another program's, and is left alone.
 
     Raises:
         RecordError: it cannot be looked at, or not moved.

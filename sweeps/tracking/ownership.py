@@ -55,7 +55,7 @@ class Ownership:
     """Tells the runs of a runs folder's sweeps from another folder's of the same name."""
 
     def __init__(self, runs: Path) -> None:
-        # A record of its own is written by nobody else.
+        # The record in the runs folder has one writer.
         self._is_own = is_own(runs)
         self._owners = functools.cache(functools.partial(noted_owners, runs))
 

@@ -96,7 +96,7 @@ class ParentRun:
         if owner is not None and OWNER not in found.data.tags:
             client.set_tag(found.info.run_id, OWNER, owner)
         told = found.data.metrics.get(ENDED, 0.0)
-        ended = int(told) if 0 <= told < 1e9 else 0  # anything, where somebody has edited it
+        ended = int(told) if 0 <= told < 1e9 else 0  # any number, where it was edited
         started = found.info.start_time
         return cls(client=client, run_id=str(found.info.run_id), ended=ended, started_ms=started)
 

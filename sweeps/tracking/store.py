@@ -89,7 +89,7 @@ def sqlite_file(uri: str) -> Path | None:
     if scheme.lower().partition("+")[0] != "sqlite":
         return None
     name = unquote(rest.partition("?")[0])
-    if name.startswith("file:"):  # SQLite's own form of an address, which may have a query of its own
+    if name.startswith("file:"):  # SQLite's form of an address, which may have a query too
         name = unquote(name.removeprefix("file:").partition("?")[0])
     return None if name in ("", ":memory:") else Path(name)
 

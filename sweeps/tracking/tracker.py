@@ -168,7 +168,7 @@ class Tracker:
         Runs of this study that are RUNNING and that the ledger does not know are of a driver that died: they
         end as interrupted.
         """
-        # In the order of their ends, as they came to whoever watched: the curve of the best so far has that order.
+        # In the order of their ends, which is that of the curve of the best so far.
         records = sorted(records, key=end_ms)
         self._find_astray(records)
         for record in records:
@@ -424,5 +424,5 @@ class Tracker:
 
 
 def _is_of_a_person(tag: str) -> bool:
-    """Return whether a tag may be somebody's own; what an environment was is written anew."""
+    """Return whether a tag may be a person's; those of the environment are written anew."""
     return tag == DESCRIPTION or not (tag in (*TAGS, OWNER, FILED, LOGGED_MODEL) or tag.startswith("mlflow."))

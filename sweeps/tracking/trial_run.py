@@ -118,7 +118,7 @@ _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     VAL_CONFUSION: (_confusion, "a square of whole numbers in JSON"),
     NOT_FINITE: (read_not_finite, "a list in JSON"),
 }
-"""What each tag that a reader computes with is read by, and what it is in words. All others are texts."""
+"""The parser of each tag that a reader computes with, and its type in words. All others are texts."""
 
 _NEEDED = ("sweep", "study", "trial", "seed", "key", "outcome")
 
@@ -164,7 +164,7 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
 
 def _metric_fault(name: str, value: object) -> str | None:
     if name not in METRICS:
-        return None  # somebody's own
+        return None  # a person's own metric
     if not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > _LARGEST:
         return "a finite number"
     if name.endswith("_accuracy") and not 0 <= value <= 1:

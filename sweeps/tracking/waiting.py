@@ -1,6 +1,6 @@
 """How long this process waits for a store that does not answer: a while for each call, and 20 s in all once it is done.
 
-MLflow and its databases try again for minutes, silently. A call that is given up goes on in a thread of its own, which
+MLflow and its databases try again for minutes, silently. A call that is given up continues in a daemon thread, which
 ends with the process; what it still writes is found at the next start.
 """
 
@@ -26,13 +26,13 @@ T = TypeVar("T")
 CALL_SECONDS = 20.0
 """For one call, where MLflow's own limit, which the user may set for a slow server, is not larger."""
 REQUEST_LIMIT, REQUEST_SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT", 20
-"""MLflow's variable for that limit, and what it is here where the user sets none."""
+"""MLflow's variable for that limit, and the default here."""
 END_SECONDS = 20.0
 """For all calls that are in vain once the work is done."""
 SILENT_SECONDS = 3.0
-"""Before it is said what is waited for."""
+"""Seconds of waiting before a message says for what."""
 _ANEW_SECONDS = 60.0
-"""After which a notebook, which goes on, may ask a store again that was given up."""
+"""Seconds after which a long-lived process, such as a notebook, asks a store again that was given up."""
 _FILE_SECONDS = 120.0
 """For one call that carries files."""
 _CARRIES_FILES = ("log_artifact", "download_artifact", "log_model_artifact")
@@ -89,7 +89,7 @@ class Patience:
         def answer() -> None:
             try:
                 given.append(function())
-            except BaseException as error:  # handed to whoever waits
+            except BaseException as error:  # raised again in the waiting thread
                 raised.append(error)
             done.set()
 

@@ -46,7 +46,7 @@ def keep_weights_of_others(folder: SweepFolder) -> int:
 def _keep(file: Path, key: str, theirs: SweepCheckpoints, folder: SweepFolder) -> None:
     try:
         if folder.place.storage is None:
-            # A second name of the same file: it takes no room on a disk that somebody makes room on.
+            # A second name of the same file takes no space.
             target = folder.checkpoints / key / CHECKPOINT_FILE
             with contextlib.suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
 
 
 def test_every_console_is_made_in_one_place() -> None:
-    # rich reads `[/red]` in a file's name as markup, unless a console is told not to.
+    # rich reads `[/red]` in a file's name as markup, unless a console has markup off.
     made = [path for path in (ROOT / "sweeps").rglob("*.py") if re.search(r"(?<!\w)Console\(", path.read_text("utf-8"))]
 
     assert [path.name for path in made] == ["formatting.py"]

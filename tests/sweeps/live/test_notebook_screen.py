@@ -58,7 +58,7 @@ def test_a_notebook_redraws_the_view_in_one_place_twice_a_second_without_being_t
         while len(shown.contents) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    assert len(shown.contents) == len(set(shown.contents)) >= 5, "the time goes on, and the end is shown"
+    assert len(shown.contents) == len(set(shown.contents)) >= 5, "the time advances, and the end is shown"
     assert "&lt;quick&gt;: 3 of 20 trials done" in shown.contents[-1]
     assert not screen._thread.is_alive()
 

@@ -58,7 +58,7 @@ def test_a_result_of_another_folders_study_of_one_name_is_taken_over_as_any_othe
     assert MlflowReader(bob).trials(sweep="tiny") == []
 
 
-def test_runs_without_an_owner_are_whoevers_journal_knows_them(shared: Path) -> None:
+def test_runs_without_an_owner_belong_to_the_folder_whose_journal_has_them(shared: Path) -> None:
     runs = shared / "ada"
     train(runs, None, 0, 1)
 

@@ -32,7 +32,7 @@ TEXTS = st.one_of(
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said of runs that are left out, each once."""
+    """The messages about runs that are left out, each once."""
     said: list[str] = []
     monkeypatch.setattr(trial_run, "_name", said.append)
     return said

@@ -357,7 +357,7 @@ class TestOnOneServer:
     @pytest.fixture
     def both(self, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
         cli("import", runs, "--runs", here)
-        # As on a server: the record here is nobody's own.
+        # As on a server: the record here has no owner.
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/mlflow.db")
         return runs, here
 
