@@ -9,26 +9,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.errors import ModelError, closest
+from cifar_core.models.own_import import importing
+from cifar_core.models.own_modules import Code, OwnModule, code_of, is_own, parse_name, spec_of
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.models.source import (
-    Code,
-    OwnModule,
     Source,
     Sources,
     changed_files,
-    code_of,
     file_digest,
     hash_of_entry,
     hash_of_files,
-    importing,
-    is_own,
     named_files,
-    parse_name,
     require_source,
     says,
     source_hash,
     source_of,
-    spec_of,
 )
 
 if TYPE_CHECKING:
