@@ -235,8 +235,8 @@ def retrain(
         Interrupted: as for `run`.
     """
     from sweeps.execution import RunOptions, plan_of_retraining
-    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_named
 
     reader = MlflowReader(Path(runs))
     named = find_named(reader, run)
@@ -276,8 +276,8 @@ def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "aut
         CheckpointError: the weights are damaged.
     """
     from cifar_core import Classifier
-    from sweeps.report import find_weights
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_weights
 
     return Classifier.load(find_weights(MlflowReader(Path(runs)), name, runs=Path(runs)).path, device=device)
 
@@ -311,8 +311,8 @@ def export_model(
     """
     from cifar_core.export import Origin, check_place, export_checkpoint
     from cifar_core.export_formats import FORMATS
-    from sweeps.report import find_weights
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_weights
 
     if format not in FORMATS:
         raise SweepError(f"no format {format!r}: {closest(format, FORMATS)}")
@@ -357,8 +357,8 @@ def leaderboard(
         LeaderboardError: on a filter, a column or a limit that cannot be used.
         RecordError: where the record cannot be read.
     """
-    from sweeps.report import query_leaderboard
     from sweeps.tracking import MlflowReader
+    from sweeps.views import query_leaderboard
 
     reader = MlflowReader(Path(runs))
     return query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
@@ -398,7 +398,7 @@ def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS
         LeaderboardError: it is no SELECT, or cannot be answered; says why in one line.
         RecordError: where the record cannot be read.
     """
-    from sweeps.report import query as answer
     from sweeps.tracking import MlflowReader
+    from sweeps.views import query as answer
 
     return answer(MlflowReader(Path(runs)), sql, sweep=sweep)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from sweeps import spec
 from sweeps.errors import SweepError
-from sweeps.report import Printed, space_table
 from sweeps.trial_record import MeasuredOn
+from sweeps.views import Printed, space_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,10 +12,10 @@ from cifar_core.data import CLASS_NAMES
 from sweeps.errors import SweepError
 from sweeps.formatting import describe
 from sweeps.identity import trial_name
-from sweeps.report import find_mistakes
 from sweeps.study import read_state
 from sweeps.tracking import MlflowReader, RunFiles
 from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.views import find_mistakes
 
 if TYPE_CHECKING:
     from cifar_core import TrainingConfig

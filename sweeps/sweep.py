@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import LeaderboardError, RecordError
-from sweeps.report import CompactBoardView, Printed, verdict
+from sweeps.views import CompactBoardView, Printed, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ class Sweep(Printed):
     def print_to(self, console: Console) -> None:
         """Print its name, its space, its budget, and how its last run ended."""
         from sweeps.formatting import plural, print_sentence
-        from sweeps.report import space_table
+        from sweeps.views import space_table
 
         about, cap = self.spec, self.spec.run_cap
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)

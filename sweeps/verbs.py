@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
-from sweeps.report import Printed
+from sweeps.views import Printed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from cifar_core import TrainingConfig
     from sweeps.execution import BackendName, Finalized, RunSummary
-    from sweeps.report import Named
     from sweeps.results import Recipe, RungComparison, RungRuns
     from sweeps.study import SweepState
     from sweeps.trial_record import TrialRecord
+    from sweeps.views import Named
 
 Meant = Mapping[tuple[str, str | None], "Recipe"]
 
@@ -54,7 +54,7 @@ class Status(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print a line a trial and what they add up to."""
-        from sweeps.report import print_status
+        from sweeps.views import print_status
 
         print_status(self.state, console)
 
@@ -104,8 +104,8 @@ class LadderResult(Printed):
     def print_to(self, console: Console) -> None:
         """Print a line a rung, and what is recorded under other names."""
         from sweeps.formatting import print_sentence
-        from sweeps.report import print_ladder
         from sweeps.results import recorded_elsewhere
+        from sweeps.views import print_ladder
 
         print_ladder(self.comparisons, console)
         known = {rung for rung, _ in self.meant}
@@ -249,8 +249,8 @@ def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFA
         >>> sweeps.report("quick")
         PosixPath('runs/reports/quick.html')
     """
-    from sweeps.report import write_report
     from sweeps.tracking import MlflowReader
+    from sweeps.views import write_report
 
     return write_report(MlflowReader(Path(runs)), sweep=sweep, runs=Path(runs), out=None if out is None else Path(out))
 
@@ -297,7 +297,7 @@ class TestSetResult(Printed):
         from rich.table import Table
 
         from sweeps.formatting import describe, percent, plural, print_sentence
-        from sweeps.report import print_confusion
+        from sweeps.views import print_confusion
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("configuration of", "val acc %", "test acc %", "runs"):
@@ -390,9 +390,9 @@ class ShownRun(Printed):
     def print_to(self, console: Console) -> None:
         """Print its values, where it ran, what it takes for what, and its curve."""
         from sweeps.formatting import print_sentence
-        from sweeps.report import print_named
         from sweeps.study import looks_in_words
         from sweeps.tracking import MlflowReader
+        from sweeps.views import print_named
 
         row = dict(self.values)
         print_named(self.named, MlflowReader(self.runs), console, runs=self.runs)
@@ -420,8 +420,8 @@ class ShownSweep(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print its file, its space, its counts, its best."""
-        from sweeps.report import print_sweep
         from sweeps.tracking import MlflowReader
+        from sweeps.views import print_sweep
 
         print_sweep(self.name, MlflowReader(self.runs), console, runs=self.runs)
 
@@ -441,9 +441,9 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
     Example:
         >>> sweeps.show("quick-003").curve[["epoch", "val_accuracy"]]
     """
-    from sweeps.report import find_named, named_sweep
     from sweeps.study import sweep_names
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_named, named_sweep
 
     reader = MlflowReader(Path(runs))
     sweep = named_sweep(reader, name, sweeps=sweep_names(Path(runs)))
@@ -481,8 +481,8 @@ class Comparison(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print what they differ in, results, curves, and a test where both were tested."""
-        from sweeps.report import print_comparison
         from sweeps.tracking import MlflowReader
+        from sweeps.views import print_comparison
 
         print_comparison(self.first, self.second, MlflowReader(self.runs), console)
 
@@ -502,8 +502,8 @@ def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comp
     Example:
         >>> sweeps.compare("quick-003", "quick-007").changes
     """
-    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_named
 
     reader = MlflowReader(Path(runs))
     return Comparison(first=find_named(reader, first), second=find_named(reader, second), runs=Path(runs))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sweeps.report import Weights, find_weights
 from sweeps.results import rank_configurations
 from sweeps.tracking import MlflowReader, ModelAbout, log_model, say_winner
+from sweeps.views import Weights, find_weights
 
 _log = logging.getLogger(__name__)
 

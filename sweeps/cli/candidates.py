@@ -70,8 +70,8 @@ def _sweeps_and_runs(word: Word) -> Iterator[str]:
 
 def _columns(word: Word) -> Iterator[str]:
     """Give the text before the last word of an expression with each column behind it."""
-    from sweeps.report import spoken_columns
     from sweeps.tracking import COLUMNS, LAST_COLUMNS
+    from sweeps.views import spoken_columns
 
     before = _LAST_NAME.sub("", word.text)
     if before.count("'") % 2 or before.count('"') % 2:

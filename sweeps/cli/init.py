@@ -183,8 +183,8 @@ def _asked(read: Any) -> Any:
 
 
 def _recorded(run: str, runs: Path) -> Any:
-    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_named
 
     reader = MlflowReader(runs)
     config = reader.configuration(find_named(reader, run).own["run_id"])

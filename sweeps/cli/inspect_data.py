@@ -117,8 +117,8 @@ def augment(
       sweeps inspect augment 'ColorJitter(brightness=0.5), RandomRotation(30)'
     """
     from sweeps.pictures import augmentation_steps
-    from sweeps.report import augmentation_behind
     from sweeps.tracking import MlflowReader
+    from sweeps.views import augmentation_behind
 
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
     if len(labels) * draws > MOST_ROWS:

@@ -13,7 +13,7 @@ import click
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 
 if TYPE_CHECKING:
-    from sweeps.report import Mistake, Mistakes
+    from sweeps.views import Mistake, Mistakes
 
 
 class _ClassName(click.ParamType[int]):
@@ -59,8 +59,8 @@ def mistakes(
     Example:
       sweeps inspect mistakes quick --is cat --as dog
     """
-    from sweeps.report import find_mistakes
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_mistakes
 
     of = find_mistakes(MlflowReader(runs), name, runs=runs, of="validation" if validation else "test")
     fitting = [each for each in of.found if truth in (None, each.truth) and taken_for in (None, each.predicted)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cifar_core import Layer
-    from sweeps.report import Inspected
+    from sweeps.views import Inspected
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 LAYER_TILE = 96
@@ -50,8 +50,8 @@ def summary(
       sweeps inspect summary resnet --set model.width=16
     """
     from cifar_core import build_model, layer_table
-    from sweeps.report import network_behind
     from sweeps.tracking import MlflowReader
+    from sweeps.views import network_behind
 
     found = network_behind(MlflowReader(runs), name, runs=runs, overrides=overrides)
     layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
@@ -338,8 +338,8 @@ def layer(
 
 def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
     from cifar_core import Classifier
-    from sweeps.report import find_weights
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
     return Classifier.load(weights.path), weights.run, True
@@ -350,8 +350,8 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
 
     from cifar_core import Classifier, build_model
     from cifar_core.device import seeded
-    from sweeps.report import network_behind
     from sweeps.tracking import MlflowReader
+    from sweeps.views import network_behind
 
     found = network_behind(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):

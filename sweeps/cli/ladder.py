@@ -150,8 +150,8 @@ def show_ladder(
     """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.report import write_ladder
     from sweeps.verbs import read_ladder
+    from sweeps.views import write_ladder
 
     found = read_ladder(name, runs=runs, meant=meant, is_final=is_final)
     found.print_to(console())
@@ -197,11 +197,11 @@ def ablate(
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-        from sweeps.report import find_named
         from sweeps.spec import ablation_of
         from sweeps.study import require_same_code
         from sweeps.tracking import MlflowReader
         from sweeps.trial_record import MeasuredOn
+        from sweeps.views import find_named
 
         reader = MlflowReader(runs)
         named = find_named(reader, run)

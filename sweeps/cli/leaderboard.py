@@ -82,9 +82,9 @@ def leaderboard(
       sweeps leaderboard --csv all.csv --parquet all.parquet
     """
     from sweeps.cli.terminal import console
-    from sweeps.report import BoardView, ByValueView, ColumnsView, View, query, query_leaderboard, why_empty
     from sweeps.study import looks_in_words
     from sweeps.tracking import MlflowReader
+    from sweeps.views import BoardView, ByValueView, ColumnsView, View, query, query_leaderboard, why_empty
 
     given = {"csv": csv_to, "json": json_to, "md": md_to, "html": html_to, "parquet": parquet_to}
     sweep, outputs = _outputs(sweep, given)

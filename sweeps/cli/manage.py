@@ -27,8 +27,8 @@ def list_sweeps(runs: Path) -> None:
     Example:
       sweeps list
     """
-    from sweeps.report import headline
     from sweeps.study import read_state, sweep_names
+    from sweeps.views import headline
 
     names = sweep_names(runs)
     if not names:
@@ -81,8 +81,8 @@ def stop(sweep: str, runs: Path) -> None:
     Example:
       sweeps stop quick
     """
-    from sweeps.report import headline
     from sweeps.study import SweepFolder, read_state
+    from sweeps.views import headline
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():

@@ -61,8 +61,8 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
         return
     try:
         with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):
-            from sweeps.report import write_report
             from sweeps.tracking import MlflowReader
+            from sweeps.views import write_report
 
             log_pictures(sweep, runs=runs)
             path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)

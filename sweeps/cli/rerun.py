@@ -41,8 +41,8 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     """
     from sweeps.execution import Agreement
     from sweeps.execution import rerun as train_again
-    from sweeps.report import find_named
     from sweeps.tracking import MlflowReader
+    from sweeps.views import find_named
 
     named = find_named(MlflowReader(runs), run)
     row, name = named.row, named.run_name(named.row)

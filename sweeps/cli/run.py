@@ -135,8 +135,8 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
         return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.report import print_leaderboard, query_leaderboard, report_path
     from sweeps.tracking import MlflowReader, is_given_up
+    from sweeps.views import print_leaderboard, query_leaderboard, report_path
 
     if is_given_up(runs):
         return  # which was said
@@ -151,8 +151,8 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
 def write_board(runs: Path, summary: RunSummary) -> None:
     """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
     from cifar_core.files import make_way
-    from sweeps.report import query_leaderboard, to_csv
     from sweeps.tracking import MlflowReader
+    from sweeps.views import query_leaderboard, to_csv
 
     board = runs / "leaderboard.csv"
     make_way(board)

@@ -24,7 +24,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     Without a terminal a line is printed for each change of the numbers.
     """
     from sweeps.live import Screen, Watcher
-    from sweeps.report import headline, print_status
+    from sweeps.views import headline, print_status
 
     states = _states(runs, sweep, seconds=seconds)
     state = next(states)

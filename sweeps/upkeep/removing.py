@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 from sweeps.errors import RecordError, StoreError, SweepError
-from sweeps.report import query_leaderboard, to_csv
 from sweeps.study import CHECKPOINT_FILE, SweepCheckpoints, SweepFolder
 from sweeps.tracking import MlflowReader, OwnRuns, noted_owners
 from sweeps.trial_record import Outcome
 from sweeps.upkeep.inventory import Inventory, take_inventory
+from sweeps.views import query_leaderboard, to_csv
 
 
 def own_runs(folder: SweepFolder) -> OwnRuns:

@@ -15,10 +15,10 @@ from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.cli.main import sweeps
 from sweeps.formatting import p_in_words, points
-from sweeps.report.compare import _recipes
-from sweeps.report.names import Named
 from sweeps.results import compare_answers
 from sweeps.tracking import MlflowReader
+from sweeps.views.compare import _recipes
+from sweeps.views.names import Named
 
 
 @pytest.fixture(scope="module")

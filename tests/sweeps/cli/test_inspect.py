@@ -28,8 +28,8 @@ from sweeps.cli.inspect import inspect
 from sweeps.cli.inspect_data import _steps
 from sweeps.cli.main import sweeps as command
 from sweeps.cli.terminal_picture import protocol_of, show_picture
-from sweeps.report import find_mistakes
 from sweeps.tracking import MlflowReader
+from sweeps.views import find_mistakes
 
 ROOT = Path(__file__).parents[3]
 NETS = """

@@ -23,7 +23,6 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
-from sweeps.report.ladder_cells import cells_of
 from sweeps.results.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns, budgets_of, read_rungs
 from sweeps.results.statistics import (
@@ -40,6 +39,7 @@ from sweeps.results.statistics import (
 from sweeps.spec import Budget, BudgetRange
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
+from sweeps.views.ladder_cells import cells_of
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -701,7 +701,7 @@ class TestStore:
 
     def test_importing_the_modules_takes_neither_mlflow_nor_pandas_nor_torch(self) -> None:
         code = (
-            "import sys, sweeps.tracking, sweeps.report.leaderboard, sweeps.tracking.ui, json;"
+            "import sys, sweeps.tracking, sweeps.views.leaderboard, sweeps.tracking.ui, json;"
             "print(json.dumps([name for name in ('mlflow', 'pandas', 'torch', 'scipy') if name in sys.modules]))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

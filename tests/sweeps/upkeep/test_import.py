@@ -13,12 +13,12 @@ import pytest
 from sweep_fakes import Cli, tiny, write_yaml, written
 
 from sweeps.errors import SweepError
-from sweeps.report.leaderboard import query_leaderboard
 from sweeps.study import SweepFolder
 from sweeps.tracking import OWNER, MlflowReader, TakeOver, noted_owners, taking_over
 from sweeps.tracking.store import redact
 from sweeps.tracking.taking_over import IMPORTED_FROM
 from sweeps.upkeep.inventory import take_inventory
+from sweeps.views.leaderboard import query_leaderboard
 
 OWN = tiny(
     base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},

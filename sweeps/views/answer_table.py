@@ -1,0 +1,96 @@
+"""Any table on a screen: an answer in SQL, the columns that a person chose, the values of a setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sweeps.formatting import is_accuracy, percent, plural, print_sentence, truncated, value_text
+from sweeps.views.by_value import HOW
+from sweeps.views.columns import HEADINGS
+from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
+from sweeps.views.names import name_of_run
+from sweeps.views.tables import columns_that_fit, print_columns, screen_width
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+LONGEST = 60
+"""Characters of a cell on a screen; files have all of it."""
+
+_PERCENT = ("val_std", "ci_low", "ci_high")
+
+
+def answer_cells(frame: pd.DataFrame, *, in_percent: bool = False) -> tuple[dict[str, list[str]], set[str]]:
+    """Return heading to cells, and the headings of the columns that hold text.
+
+    Args:
+        frame: any table; columns of one name are told apart by their place.
+        in_percent: accuracies are shown as such, under a heading that says so. An answer in SQL is shown as it is.
+    """
+    cells: dict[str, list[str]] = {}
+    left: set[str] = set()
+    for place, name in enumerate(map(str, frame.columns)):
+        values = frame.iloc[:, place].tolist()
+        is_share = in_percent and (is_accuracy(name) or name in _PERCENT)
+        heading = HEADINGS.get(name, f"{name} %" if is_share else name) if in_percent else name
+        while heading in cells:
+            heading += f" ({place + 1})"
+        cells[heading] = [_cell(value, as_share=is_share) for value in values]
+        if any(isinstance(value, str | bool | list | dict) for value in values):
+            left.add(heading)
+    return cells, left
+
+
+def _cell(value: Any, *, as_share: bool) -> str:
+    import pandas as pd
+
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, float):
+        if value != value:  # NULL, as a column of numbers has it
+            return ""
+        return percent(value) if as_share else f"{value:.6g}"
+    return truncated(str(value) if isinstance(value, list | dict) else value_text(value), LONGEST)
+
+
+def print_cells(frame: pd.DataFrame, cells: dict[str, list[str]], left: set[str], console: Console) -> None:
+    """Print the cells of a table as wide as the screen, and below it what it leaves out."""
+    columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=1)
+    print_columns(columns, console, left=left)
+    for line in answer_remarks(frame, left_out=left_out):
+        print_sentence(console, line, style="dim")
+
+
+def answer_remarks(frame: pd.DataFrame, *, left_out: list[str]) -> list[str]:
+    """Return what is said below a table."""
+    said = list(frame.attrs.get(HOW, ()))
+    hidden = frame.attrs.get(ROWS_IN_ALL, 0) - len(frame)
+    if hidden > 0:
+        said.append(f"{hidden} of {hidden + len(frame)} rows hidden")
+    if left_out:
+        said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
+    if frame.empty:
+        said.append(frame.attrs.get(WHY_EMPTY, plural(0, "row")))
+    return said
+
+
+def with_trial_names(board: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return the chosen columns of a board as a screen shows them: a trial by its name."""
+    if "trial" not in chosen:
+        return chosen
+    names = [name_of_run(row) for row in board.to_dict(orient="records")]
+    shown = chosen.astype({"trial": object}).assign(trial=names)
+    shown.attrs = chosen.attrs
+    return shown
+
+
+def by_value_cells(frame: pd.DataFrame) -> tuple[dict[str, list[str]], set[str]]:
+    """Return the table of `by_value` as a screen shows it."""
+    cells, left = answer_cells(frame)
+    for name in ("best", "median"):
+        shares = [None if value != value else value for value in frame[name].tolist()]
+        cells[f"{name} acc %"] = [percent(value) for value in shares]
+    shown = {next(iter(cells)): cells[next(iter(cells))], "count": cells["count"]}
+    shown |= {heading: cells[heading] for heading in ("best acc %", "median acc %")}
+    return shown, left & set(shown)

@@ -1,0 +1,151 @@
+"""A table that was asked for, as each format has it: all of it in files, what people read on screens and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.errors import LeaderboardError
+from sweeps.formatting import plural, print_sentence
+from sweeps.trial_record import Outcome
+from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
+from sweeps.views.by_value import by_value
+from sweeps.views.columns import HEADINGS, column_named
+from sweeps.views.exports import csv_text, html_table, markdown, to_csv, to_json, to_parquet, to_text
+from sweeps.views.leaderboard_table import LEFT, ROWS_IN_ALL, board_cells, print_leaderboard, remarks
+from sweeps.views.tables import columns_that_fit, print_columns, screen_width
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+TEXT_FORMATS = ("csv", "json", "md", "html")
+
+
+class View:
+    """One table, and how people see it."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Take an answer in SQL, which is shown as it is."""
+        self.frame = frame
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        """Return heading to cells as people read them, and the headings of text."""
+        return answer_cells(self.frame)
+
+    def remarks(self) -> list[str]:
+        """Return what is said below the table."""
+        return answer_remarks(self.frame, left_out=[])
+
+    def show(self, console: Console) -> None:
+        """Print it as wide as the screen."""
+        cells, left = self.cells()
+        print_cells(self.frame, cells, left, console)
+
+    def text(self, format: str) -> str:
+        """Return it as one of `TEXT_FORMATS`."""
+        if format == "csv":
+            return csv_text(self.frame)
+        if format == "json":
+            return to_json(self.frame)
+        cells, left = self.cells()
+        if format == "html":
+            return html_table(cells, left=sorted(left), remarks=self.remarks())
+        return "\n".join([markdown(cells, left=sorted(left)), *(f"\n{line}" for line in self.remarks())])
+
+    def write(self, format: str, path: Path) -> None:
+        """Write it to a file as one of `TEXT_FORMATS`, or as `parquet`.
+
+        Raises:
+            LeaderboardError: the file cannot be written.
+        """
+        writers: dict[str, Callable[[pd.DataFrame, Path], None]] = {"csv": to_csv, "parquet": to_parquet}
+        try:
+            if path.is_dir():
+                raise LeaderboardError(f"{path} is a folder: name a file")
+            if format in writers:
+                writers[format](self.frame, path)
+            else:
+                to_text(self.text(format), path)
+        except OSError as error:
+            raise LeaderboardError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+class BoardView(View):
+    """The leaderboard: results, what varies, what it cost."""
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        return board_cells(self.frame, self.frame), set(LEFT)
+
+    def remarks(self) -> list[str]:
+        rows = len(self.frame)
+        hidden = max(rows, self.frame.attrs.get(ROWS_IN_ALL, 0)) - rows
+        return remarks(self.frame, shown=rows, hidden=hidden, left_out=[])
+
+    def show(self, console: Console) -> None:
+        print_leaderboard(self.frame, console)
+
+
+class CompactBoardView(BoardView):
+    """The leaderboard in few columns: configurations, the mean with its interval, runs, what varies."""
+
+    _LEFT_OUT = frozenset(
+        {"val_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"},
+    )
+    _MOST_ROWS = 20
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        cells, left = super().cells()
+        hidden = {HEADINGS.get(column, column) for column in self._LEFT_OUT}
+        if set(cells["status"]) <= {Outcome.COMPLETE.value}:
+            hidden.add("status")
+        return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left
+
+    def remarks(self) -> list[str]:
+        hidden = len(self.frame) - self._MOST_ROWS
+        return [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
+
+    def show(self, console: Console) -> None:
+        cells, left = self.cells()
+        columns, _ = columns_that_fit(cells, width=screen_width(console), at_least=1)
+        print_columns(columns, console, left=left)
+        for line in self.remarks():
+            print_sentence(console, line)
+
+    def html(self, *, below: Sequence[str]) -> str:
+        """Return it as a table of HTML, with sentences below it."""
+        cells, left = self.cells()
+        return html_table(cells, left=sorted(left), remarks=[*self.remarks(), *below])
+
+
+class ColumnsView(View):
+    """Columns of the leaderboard that a person chose."""
+
+    def __init__(self, board: pd.DataFrame, names: Sequence[str]) -> None:
+        """Choose them.
+
+        Raises:
+            LeaderboardError: one of them is not there; names the closest.
+        """
+        chosen = list(dict.fromkeys(column_named(name, board.columns) for name in names))
+        super().__init__(board[chosen])
+        self._shown = with_trial_names(board, self.frame)
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        return answer_cells(self._shown, in_percent=True)
+
+
+class ByValueView(View):
+    """What a setting brings."""
+
+    def __init__(self, board: pd.DataFrame, column: str) -> None:
+        """Compare its values.
+
+        Raises:
+            LeaderboardError: it is not there, or there is nothing to compare.
+        """
+        super().__init__(by_value(board, column_named(column, board.columns)))
+
+    def cells(self) -> tuple[dict[str, list[str]], set[str]]:
+        return by_value_cells(self.frame)

@@ -1,0 +1,125 @@
+"""Tables as files and as text: CSV, JSON, Parquet, Markdown, HTML."""
+
+from __future__ import annotations
+
+import datetime
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar_core.files import atomic_path, atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cells = Mapping[str, Sequence[str]]
+"""Heading to what stands below it, as people read it."""
+
+
+def to_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write the table; a reader sees the old file or the new one, never half of one."""
+    with atomic_write(path) as file:
+        frame.to_csv(file, index=False)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return what `to_csv` writes."""
+    text: str = frame.to_csv(index=False)
+    return text.rstrip("\n")
+
+
+def to_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write the table with the kinds of its columns, as `to_csv` writes."""
+    import pyarrow.parquet
+
+    from sweeps.views.arrow_tables import arrow_of
+
+    with atomic_path(path) as temporary:
+        pyarrow.parquet.write_table(arrow_of(frame), temporary)
+
+
+def to_text(text: str, path: Path) -> None:
+    """Write a text, as `to_csv` writes."""
+    with atomic_write(path) as file:
+        file.write((text + "\n").encode())
+
+
+def to_json(frame: pd.DataFrame) -> str:
+    """Return a list of one object a row; a missing value or one that is not finite is null."""
+    rows = [{str(name): plain_value(value) for name, value in row.items()} for row in frame.to_dict(orient="records")]
+    return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def plain_value(value: Any) -> Any:
+    """Return a cell as JSON has it."""
+    import pandas as pd
+
+    if isinstance(value, dict):
+        return {str(key): plain_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(inner) for inner in value]
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    return value if isinstance(value, str | int) else str(value)
+
+
+def markdown(cells: Cells, *, left: Sequence[str] = ()) -> str:
+    """Return a table in GitHub's Markdown, numbers to the right.
+
+    Args:
+        cells: what it shows.
+        left: headings of the columns that are no numbers.
+    """
+    lines = [_row(list(cells)), _row([":---" if heading in left else "---:" for heading in cells])]
+    lines += [_row(list(row)) for row in zip(*cells.values(), strict=True)]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_in_markdown(cell) for cell in cells) + " |"
+
+
+def _in_markdown(cell: str) -> str:
+    escaped = html.escape(cell.replace("\\", "\\\\"), quote=False)
+    return " ".join(escaped.replace("|", "\\|").replace("`", "\\`").split())
+
+
+_STYLE = (
+    ".sweeps-board{border-collapse:collapse;font:14px/1.4 system-ui,sans-serif;font-variant-numeric:tabular-nums}"
+    ".sweeps-board th,.sweeps-board td{padding:3px 10px;text-align:right;border-bottom:1px solid #8883;"
+    "white-space:nowrap}"
+    ".sweeps-board th{border-bottom:2px solid #888}"
+    ".sweeps-board .text{text-align:left}"
+    ".sweeps-board caption{caption-side:bottom;text-align:left;padding:6px 10px;opacity:.7}"
+)
+
+
+def html_table(cells: Cells, *, left: Sequence[str] = (), remarks: Sequence[str] = ()) -> str:
+    """Return a `<table>` with its own style, for any page; it loads nothing.
+
+    Args:
+        cells: what it shows.
+        left: headings of the columns that are no numbers.
+        remarks: sentences below it.
+    """
+    kind = {heading: ' class="text"' if heading in left else "" for heading in cells}
+    head = "".join(f'<th scope="col"{kind[heading]}>{html.escape(heading)}</th>' for heading in cells)
+    rows = [
+        "<tr>" + "".join(f"<td{kind[name]}>{html.escape(cell)}</td>" for name, cell in zip(cells, row, strict=True))
+        + "</tr>"
+        for row in zip(*cells.values(), strict=True)
+    ]  # fmt: skip
+    caption = "<caption>" + "<br>".join(map(html.escape, remarks)) + "</caption>" if remarks else ""
+    body = "\n".join(rows)
+    return (
+        f'<table class="sweeps-board"><style>{_STYLE}</style>{caption}\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table>"
+    )

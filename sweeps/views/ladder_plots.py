@@ -1,0 +1,219 @@
+"""The ladder as two pictures: what each step brought, and how each rung learned. No pyplot, so no global state."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cifar_core.results import EpochResult
+from sweeps.formatting import duration, truncated
+from sweeps.results import Finding, RungComparison, RungRuns
+from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
+from sweeps.views.ladder_words import words_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+DPI = 144
+INK, GREY = "#222222", "#6f6f6f"
+COLOURS = {
+    Finding.START: INK,
+    Finding.HIGHER: "#0072B2",
+    Finding.LOWER: "#D55E00",
+    Finding.NOT_SHOWN: GREY,
+    Finding.NOT_COMPARED: INK,
+}
+"""Okabe and Ito's blue and vermillion beside grey: told apart with any colour vision."""
+MEANINGS = {
+    Finding.HIGHER: "higher than {compared_with}",
+    Finding.LOWER: "lower than {compared_with}",
+    Finding.NOT_SHOWN: "no difference that can be shown",
+}
+CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
+
+
+def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
+    """Return one line a rung, top to bottom: accuracy with its 95 % interval, the difference and the verdict.
+
+    A thin line leads from the accuracy of the rung it comes from to its own. A reduced budget is drawn hollow.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    words = words_of(comparisons)
+    meanings = {finding: text.format(compared_with=words.compared_with) for finding, text in MEANINGS.items()}
+    rows = max(len(comparisons), 1)
+    height = 1.35 + 0.62 * rows
+    figure = Figure(figsize=(13, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.2, 0.85 / height, 0.3, 0.62 * rows / height))
+    for row, rung in enumerate(comparisons):
+        _draw_rung(axes, rung, row=row)
+        _write_rung(axes, rung, row=row)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.set_xlabel(f"{words.accuracy}, %, with its 95 % interval", color=INK)
+    if not any(rung.accuracy is not None for rung in comparisons):
+        axes.set_xlim(0, 100)
+    axes.margins(x=0.08)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    for x, heading in ((1.05, "accuracy, %"), (1.52, "difference, points")):
+        axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
+    present = {rung.finding for rung in comparisons}
+    handles = [
+        Line2D([], [], color=COLOURS[finding], marker="o", linestyle="", label=meaning)
+        for finding, meaning in meanings.items()
+        if finding in present
+    ]
+    if any(rung.before is not None for rung in comparisons):
+        handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="from there"))
+    if any(rung.reduced is not None for rung in comparisons):
+        handles.append(
+            Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor="white", label="reduced budget")
+        )
+    figure.legend(handles=handles, loc="lower left", ncols=6, frameon=False, fontsize=9, bbox_to_anchor=(0.01, 0))
+    return figure
+
+
+def _draw_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
+    if rung.accuracy is None:
+        return
+    colour, value = COLOURS[rung.finding], 100 * rung.accuracy
+    if rung.before is not None:
+        before = 100 * rung.before
+        axes.plot([before, value], [row, row], color=GREY, linewidth=1, zorder=2)
+        axes.plot([before], [row], color=GREY, marker="|", markersize=11, zorder=2)
+    if rung.ci_low is not None and rung.ci_high is not None:
+        style = "solid" if rung.reduced is None else (0, (2, 1.2))
+        ends = [100 * rung.ci_low, 100 * rung.ci_high]
+        axes.plot(ends, [row, row], color=colour, linewidth=4, alpha=0.5, linestyle=style, zorder=3)
+    face = colour if rung.reduced is None else "white"
+    axes.plot([value], [row], color=colour, marker="o", markersize=8, markerfacecolor=face, zorder=4)
+
+
+def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
+    cells, colour = cells_of(rung), COLOURS[rung.finding]
+    origin = [f"from {rung.parent}"] if rung.parent is not None else []
+    budget = [cells["budget"]] if rung.reduced is not None else []
+    below = "\n".join(truncated(line, 42) for line in origin + budget)
+    _text(axes, -0.635, row, rung.rung, weight="bold", up=5 if len(origin + budget) == 1 else 11 if below else 0)
+    _text(axes, -0.635, row, below, colour=GREY, size=8.5, up=-8 if len(origin + budget) == 1 else -6)
+    accuracy = f"{cells[ACCURACY]}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
+    cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} a run"
+    _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
+    _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)
+    difference = difference_text(rung)
+    if rung.difference_low is not None:
+        difference += f"  ({difference_interval(rung)})"
+    if rung.p_holm is not None:
+        difference += f"  p {cells['p_holm']}"
+    verdict = textwrap.fill(rung.verdict, 62, max_lines=2, placeholder=" …")
+    _text(axes, 1.52, row, difference, colour=colour, weight="bold", up=9 if "\n" in verdict else 7)
+    _text(axes, 1.52, row, verdict, colour=colour, size=8.5, up=-8 if difference else 0)
+
+
+def _text(
+    axes: Axes,
+    x: float,
+    row: int,
+    text: str,
+    *,
+    colour: str = INK,
+    size: float = 10,
+    weight: str = "normal",
+    up: int = 0,
+) -> Text:
+    """Write beside the plot: `x` in widths of the plot, `up` in points from the middle of the row."""
+    return axes.annotate(
+        text,
+        (x, row),
+        (0, up),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color=colour,
+        fontsize=size,
+        weight=weight,
+        va="center",
+        annotation_clip=False,
+        parse_math=False,
+    )
+
+
+def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
+    """Return loss and accuracy on the training images against epoch, a curve a rung: the mean over its runs.
+
+    Validation images, where a ladder sets some aside, are dashed. The test set is not drawn: it is looked at once.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    drawn = [rung for rung in rungs if any(run.epochs for run in rung.runs)]
+    figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), dpi=DPI, facecolor="white")
+    left, right = figure.subplots(1, 2)
+    handles = []
+    for index, rung in enumerate(drawn):
+        colour, marker = CURVE_COLOURS[index % len(CURVE_COLOURS)], MARKERS[index % len(MARKERS)]
+        face = colour if rung.reduced is None else "white"
+        for axes, train, validation in ((left, "train_loss", "val_loss"), (right, "train_accuracy", "val_accuracy")):
+            for field, style in ((train, "solid"), (validation, "dashed")):
+                values = mean_curve(rung, field=field)
+                axes.plot(
+                    range(1, len(values) + 1),
+                    values,
+                    color=colour,
+                    linestyle=style,
+                    linewidth=1.4,
+                    marker=marker if style == "solid" else None,
+                    markersize=4.5,
+                    markerfacecolor=face,
+                    # Shifted by the rung, so that the markers of curves that lie close do not cover each other.
+                    markevery=(index % max(1, len(values) // 6), max(1, len(values) // 6)),
+                )
+        label = rung.name if rung.reduced is None else f"{rung.name} (reduced)"
+        handles.append(Line2D([], [], color=colour, marker=marker, markerfacecolor=face, label=label))
+    if any(mean_curve(rung, field="val_loss") for rung in drawn):
+        handles.append(Line2D([], [], color=INK, linestyle="dashed", label="dashed: validation images"))
+    for axes, title in ((left, "mean cross-entropy, nats"), (right, "accuracy, %")):
+        axes.set_title(f"{title}, on the training images", loc="left", fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(color="#e6e6e6", linewidth=0.8)
+        for side in ("right", "top"):
+            axes.spines[side].set_visible(False)
+    notes = ["Taken while training, with augmentation and dropout on: no measure of what a network can do at the end."]
+    notes += [f"Hollow, reduced: {text}." for text in sorted({rung.reduced for rung in drawn if rung.reduced})]
+    figure.text(0.01, 0.015, "\n".join(notes), fontsize=8.5, color=GREY, parse_math=False)
+    figure.subplots_adjust(left=0.05, right=0.79, top=0.93, bottom=0.12 + 0.03 * len(notes), wspace=0.14)
+    legend = figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.8, 0.95), frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
+    """Return the mean over a rung's runs of a field of `EpochResult` for each epoch that all of them have.
+
+    Accuracies are in percent. Empty where no run has the field.
+    """
+    curves = [[_value(epoch, field) for epoch in run.epochs] for run in rung.runs if run.epochs]
+    columns = list(zip(*curves, strict=False))
+    return [sum(v for v in column if v is not None) / len(column) for column in columns if None not in column]
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Return the picture as PNG, the same bytes for the same numbers."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _value(epoch: EpochResult, field: str) -> float | None:
+    value: float | None = getattr(epoch, field)
+    return 100 * value if value is not None and field.endswith("accuracy") else value

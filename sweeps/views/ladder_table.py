@@ -1,0 +1,137 @@
+"""The ladder as a table: in a terminal and as CSV. Both show `ladder_cells`, as the page and the picture do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cifar_core.files import atomic_write
+from sweeps.formatting import PLAIN_WIDTH
+from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
+from sweeps.views.ladder_cells import (
+    ACCURACY,
+    CELLS,
+    accuracy_interval,
+    cells_of,
+    difference_interval,
+    difference_text,
+)
+from sweeps.views.ladder_words import INTERVALS_AND_P, SHORT, LadderWords, words_of
+from sweeps.views.tables import GAP, Columns, column_width, columns_that_fit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {
+    Finding.START: "dim",
+    Finding.HIGHER: "green",
+    Finding.LOWER: "red",
+    Finding.NOT_SHOWN: "yellow",
+    Finding.NOT_COMPARED: "dim",
+}
+
+
+def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> None:
+    """Print a line of numbers a rung, and below it in words what the step brought and what was changed.
+
+    Where the output is no terminal it is plain text of `PLAIN_WIDTH`. On a narrow terminal the columns
+    that do not fit are left out, and a remark names them.
+    """
+    from rich.text import Text
+
+    if not comparisons:
+        console.print("no rung is recorded here yet", highlight=False)
+        return
+    words = words_of(comparisons)
+    width = console.width if console.is_terminal else PLAIN_WIDTH
+    columns, left_out = columns_that_fit(_columns(comparisons, words), width=width, at_least=3)
+    lines = [Text(_joined(list(columns), columns), style="bold")]
+    for index, rung in enumerate(comparisons):
+        lines.append(Text(_joined([cells[index] for cells in columns.values()], columns)))
+        lines[-1].stylize("bold", 0, len(rung.rung))
+        for text, style in _lines_below(rung):
+            wrapped = textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+            lines += [Text(line, style=style) for line in wrapped]
+    for remark in _remarks(comparisons, left_out, words):
+        lines += [Text(line, style="dim") for line in textwrap.wrap(remark, width)]
+    for line in lines:
+        if console.is_terminal:
+            console.print(line, no_wrap=True, overflow="ignore", crop=False)
+        else:
+            console.out(line.plain.rstrip(), highlight=False)
+
+
+def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
+    """Write one row a rung with every cell; a reader sees the old file or the new one, never half of one."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    accuracy = f"{SHORT[words_of(comparisons).images]}_{ACCURACY}"
+    writer.writerow(accuracy if name == ACCURACY else name for name in CELLS)
+    writer.writerows(cells_of(rung).values() for rung in comparisons)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _columns(comparisons: Sequence[RungComparison], words: LadderWords) -> dict[str, list[str]]:
+    """Return header to one cell a rung."""
+    cells = [cells_of(rung) for rung in comparisons]
+    return {
+        words.row: [rung.rung for rung in comparisons],
+        f"{words.accuracy} %": [
+            _with_interval(of[ACCURACY], accuracy_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
+        ],
+        "difference": [_with_interval(difference_text(rung), difference_interval(rung)) for rung in comparisons],
+        "p (Holm)": [of["p_holm"] for of in cells],
+        "runs": [of["runs"] for of in cells],
+        "params M": [of["parameters_millions"] for of in cells],
+        "train s": [of["train_seconds"] for of in cells],
+        "images/s": [of["images_per_second"] for of in cells],
+    }
+
+
+def _with_interval(value: str, interval: str) -> str:
+    return f"{value} ({interval})" if interval else value
+
+
+def _joined(cells: Sequence[str], columns: Columns) -> str:
+    widths = [column_width(heading, column) for heading, column in columns.items()]
+    first, *others = (
+        cell.ljust(width) if index == 0 else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return (" " * GAP).join([first, *others])
+
+
+def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
+    """Return the lines below a rung's numbers, each with its style on a terminal."""
+    tested = f" ({rung.test})" if rung.test else ""
+    lines = [(rung.verdict + tested, STYLES[rung.finding])]
+    if rung.parent is not None:
+        lines.append((f"from {rung.parent}" + (f": {rung.change}" if rung.change else ""), "dim"))
+    if rung.reduced is not None:
+        lines.append((cells_of(rung)["budget"], "magenta"))
+    if rung.seeds and rung.status != "complete":
+        lines.append((rung.status, "yellow"))
+    return lines
+
+
+def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderWords) -> list[str]:
+    counts = sorted({rung.images for rung in comparisons if rung.images is not None})
+    of = f" on {' or '.join(f'{count:,}' for count in counts)} {words.images} images" if counts else ""
+    remarks = [f"Accuracy in percent{of}, with its 95 % interval; difference in points, p over all of its kind."]
+    if any(rung.difference_low is not None for rung in comparisons):
+        remarks.append(INTERVALS_AND_P)
+    if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):
+        remarks.append(
+            f"One run each compares two runs, not two recipes: that takes {RECIPE_SEEDS} seeds or more of both "
+            f"{words.row}s."
+        )
+    cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})
+    remarks += [f"Reduced budget ({text}): not what the full {words.whole} gives." for text in cut]
+    if left_out:
+        remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and the page)")
+    return remarks

@@ -1,0 +1,150 @@
+"""A configuration with its runs, or one recorded run in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from cifar_core.data import CLASS_NAMES
+from sweeps.commands import command_on
+from sweeps.formatting import (
+    accuracy,
+    duration,
+    is_accuracy,
+    log_path,
+    loss,
+    metric_cell,
+    metric_heading,
+    metric_text,
+    number,
+    percent,
+    plural,
+    print_sentence,
+)
+from sweeps.results import rank_configurations
+from sweeps.tracking import COLUMNS, LAST_COLUMNS
+from sweeps.views.columns import status_text
+from sweeps.views.names import Named, group_of
+
+if TYPE_CHECKING:
+    from sweeps.tracking import RecordReader
+
+
+def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:
+    """Print a configuration: its result, its runs by the names that show each in full, its values; or one run."""
+    if len(named.rows) == 1:
+        print_run(named.row, reader, console, runs=runs)
+        return
+    print_sentence(console, f"{named.name}: a configuration with {len(named.rows)} runs; {_result(named, reader)}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    metric = named.own["metric"] or "val_accuracy"
+    values = [] if metric == "val_accuracy" else [metric_heading(metric)]
+    for heading in ("run", "seed", "status", "epochs", *values, "val acc %", "test acc %", "time", ""):
+        table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
+    for row in named.rows:
+        cells = [metric_cell(metric, row["metric_value"]) for _ in values]
+        cells += [percent(row["val_accuracy"]), percent(row["test_accuracy"]), duration(row["train_seconds"] or 0.0)]
+        what = "confirms" if row in named.confirming else "of the search" if row["replicate_of"] is None else ""
+        what = what if row["rung"] is None else ""
+        table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)
+    console.print(table)
+    print_values({name: value for name, value in named.own.items() if name not in {*COLUMNS, *LAST_COLUMNS}}, console)
+    run = named.run_name(named.row)
+    print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
+
+
+def _result(named: Named, reader: RecordReader) -> str:
+    """Return the rank and the mean of a configuration, as the leaderboard of its sweep has them."""
+    board = rank_configurations(reader.runs(sweep=named.own["sweep"]))
+    board = board.astype(object).where(board.notna(), None)
+    rows: list[dict[Any, Any]] = board.to_dict(orient="records")
+    row = next(row for row in rows if group_of(row) == group_of(named.own))
+    if row["rank"] is None:
+        return "it has no rank (yet)"
+    column = "test_accuracy" if row["val_accuracy"] is None else "val_accuracy"
+    value = f"{column} {accuracy(row[column])}" if row[column] is not None else ""
+    if row["metric"] not in (None, "val_accuracy"):
+        value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], row['metric_value'])}", value)))
+    seeds = plural(int(row["replicates"]), "new seed" if row["confirmed"] else "seed")
+    said = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
+    if row["ci_low"] is not None:
+        said += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
+    return said + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
+
+
+def print_values(row: Mapping[str, Any], console: Console) -> None:
+    """Print what has a value, a line each."""
+    values = Table(box=None, show_header=False, pad_edge=False)
+    values.add_column(no_wrap=True)
+    values.add_column(overflow="fold")
+    for name, value in row.items():
+        if value is not None and value != "" and name not in ("log", "did_not_learn"):
+            values.add_row(name, status_text(row) if name == "status" else _text(name, value))
+    console.print(values)
+
+
+def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
+    """Print a run's values, where it ran and where its log is, then its curve."""
+    print_values(row, console)
+    trained_on = _machine(reader.environment(row["run_id"]))
+    if trained_on:
+        console.print(f"trained on: {trained_on}", markup=False, soft_wrap=True)
+    if row["log"] is not None:
+        # On one line, however long: a path that is cut cannot be opened.
+        console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
+    model = reader.logged_model(row["run_id"])
+    if model is not None:
+        console.print(f"model in MLflow: {model}", markup=False, soft_wrap=True)
+    of: Literal["test", "validation"] = "validation" if row["test_accuracy"] is None else "test"
+    confusion = reader.confusion(row["run_id"], of=of)
+    if confusion is not None:
+        print_confusion(confusion, console, of=of)
+    curve = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
+        curve.add_column(name, justify="right")
+    for epoch in reader.curve(row["run_id"]):
+        curve.add_row(
+            str(epoch.epoch),
+            loss(epoch.train_loss),
+            percent(epoch.train_accuracy),
+            loss(epoch.val_loss),
+            percent(epoch.val_accuracy),
+            number(epoch.learning_rate),
+            duration(epoch.seconds),
+            f"{epoch.images_per_second:,.0f}",
+        )
+    console.print(curve)
+
+
+def _machine(environment: Mapping[str, str]) -> str:
+    """Return where a run was trained, of several machines the last: `node-3, cpu (AMD EPYC), 2 threads`."""
+    threads = environment.get("threads", "")
+    counted = plural(int(threads), "thread") if threads.isdecimal() else ""
+    return ", ".join(fact for fact in (environment.get("host"), environment.get("device"), counted) if fact)
+
+
+def print_confusion(
+    confusion: Sequence[Sequence[int]], console: Console, *, of: Literal["test", "validation"] = "test"
+) -> None:
+    """Print, of the images of each class, how many were right, and for what the others were taken most."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class", no_wrap=True)
+    table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
+    table.add_column("taken for (images)", overflow="fold")
+    for index, (name, counts) in enumerate(zip(CLASS_NAMES, confusion, strict=True)):
+        wrong = sorted(((n, CLASS_NAMES[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
+        others = ", ".join(f"{other} {count}" for count, other in wrong)
+        table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
+    console.print(table)
+
+
+def _text(name: str, value: Any) -> str:
+    if is_accuracy(name) or name in ("val_std", "ci_low", "ci_high"):
+        return accuracy(value)
+    if name == "train_seconds":
+        return duration(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,81 @@
+"""A whole sweep in a few lines: what it searches, how it stands, what is best."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.errors import SweepError
+from sweeps.formatting import print_sentence, value_text
+from sweeps.spec import Parameter, SearchSpace
+from sweeps.study import SweepFolder, SweepState, read_state, read_studies
+from sweeps.views.status import headline
+from sweeps.views.tables import print_columns
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.tracking import MlflowReader
+
+_PARAMETERS, _BASE = "parameters.", "base."
+
+
+def print_sweep(sweep: str, reader: MlflowReader, console: Console, *, runs: Path) -> None:
+    """Print a sweep's file, space and counts, its best configuration, and the verbs that tell more.
+
+    Raises:
+        NoSuchSweepError: there is none of this name.
+        DamagedJournalError: its journal holds nothing that can be read.
+    """
+    state = read_state(runs, sweep)
+    definition = json.loads(read_studies(SweepFolder(runs, sweep)).search.user_attrs.get("definition", "{}"))
+    print_sentence(console, headline(state))
+    fixed = {path.removeprefix(_BASE): value for path, value in definition.items() if path.startswith(_BASE)}
+    if fixed:
+        print_sentence(console, "fixed: " + ", ".join(f"{path} {value_text(value)}" for path, value in fixed.items()))
+    rungs = list(dict.fromkeys(record.rung.name for record in state.records if record.rung is not None))
+    if rungs:
+        print_sentence(console, f"rungs: {', '.join(rungs)}")
+    searched = {path.removeprefix(_PARAMETERS): p for path, p in definition.items() if path.startswith(_PARAMETERS)}
+    if searched:
+        print_columns(_space(searched, fixed), console, left=("parameter", "may be", "active when"))
+        _print_best(state, list(searched), console)
+    _print_file(sweep, reader, console)
+    print_sentence(console, f"more: `sweeps leaderboard {sweep}`, `sweeps status {sweep}`, `sweeps report {sweep}`")
+
+
+def _print_file(sweep: str, reader: MlflowReader, console: Console) -> None:
+    try:
+        content = reader.file_of(sweep)
+    except SweepError as error:  # the journal alone says enough
+        print_sentence(console, f"its file cannot be read from the record: {error}")
+        return
+    if content is not None:
+        print_sentence(console, "its file, as it was run:")
+        for line in content.splitlines():
+            print_sentence(console, f"  {line}")
+
+
+def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[str]]:
+    base: dict[str, Any] = {}
+    for path, value in fixed.items():
+        block = base
+        *parents, last = path.split(".")
+        for parent in parents:
+            block = block.setdefault(parent, {})
+        block[last] = value
+    space = SearchSpace(parameters={path: Parameter.model_validate(p) for path, p in searched.items()}, base=base)
+    rows = space.describe()
+    columns = {
+        heading: [row[place] for row in rows] for place, heading in enumerate(("parameter", "may be", "active when"))
+    }
+    return {heading: cells for heading, cells in columns.items() if any(cells)}
+
+
+def _print_best(state: SweepState, paths: list[str], console: Console) -> None:
+    best = state.best()
+    if best is not None:
+        values = best.config.dotted()
+        said = ", ".join(f"{path} {value_text(values[path])}" for path in paths if values.get(path) is not None)
+        print_sentence(console, f"best in the search: {best.name} ({said})")

@@ -1,0 +1,743 @@
+"""The leaderboard ranks what may be compared and nothing else, with intervals that a statistician would get."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+from scipy.stats import ttest_ind
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import Confusion, EpochResult
+from sweeps.errors import LeaderboardError
+from sweeps.identity import Protocol
+from sweeps.study.best import learned
+from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
+from sweeps.tracking.frame import frame_of, row_of
+from sweeps.tracking.mapping import params_of, tags_of
+from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.tracker import Tracker
+from sweeps.tracking.trial_run import sorted_runs
+from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.views import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
+from sweeps.views.columns import column_named
+
+
+class RowReader:
+    """A record that is a list of rows."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = rows
+
+    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+        return frame_of(row for row in self._rows if sweep in (None, row["sweep"]))
+
+    def epochs(self, *, sweep: str | None = None) -> pa.Table:
+        raise NotImplementedError
+
+    def curve(self, run_id: str) -> list[EpochResult]:
+        raise NotImplementedError
+
+    def correctness(self, run_id: str) -> np.ndarray | None:
+        raise NotImplementedError
+
+    def configuration(self, run_id: str) -> TrainingConfig:
+        raise NotImplementedError
+
+
+def protocol(*, train: int = 10_000, validation: int = 2000, epochs: int = 6) -> str:
+    """Return a protocol as the record holds it."""
+    return str(Protocol(train_images=train, validation_images=validation, split_seed=0, epochs=epochs))
+
+
+def row(trial: int, accuracy: float | None, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "sweep": "quick",
+        "trial": trial,
+        "run_id": f"run-{trial}",
+        "status": "complete",
+        "val_accuracy": accuracy,
+        "epochs": 6,
+        "train_seconds": 60.0,
+        "parameters_millions": 0.062,
+        "seed": 0,
+        "key": f"key-{trial}",
+        "started": f"2026-11-01T00:00:{trial:02d}Z",
+        "protocol": protocol(),
+        "config_id": f"config-{trial}",
+        "model.name": "simple",
+        "data.train_size": 10000,
+        "data.validation_size": 2000,
+    }
+    return values | changes
+
+
+def replicates(of: int, *accuracies: float) -> list[dict[str, Any]]:
+    """Return what confirms a trial's configuration, under the seeds 1 and on."""
+    return [
+        row(of, accuracy, seed=seed, config_id=f"config-{of}", key=f"key-{of}-{seed}", run_id=f"run-{of}-s{seed}",
+            replicate_of=of)
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]  # fmt: skip
+
+
+def ranks(frame: pd.DataFrame) -> list[tuple[int, int | None]]:
+    return [(trial, None if rank is pd.NA else rank) for trial, rank in zip(frame["trial"], frame["rank"], strict=True)]
+
+
+class TestRanks:
+    def test_only_complete_runs_with_a_finite_accuracy_rank_and_the_others_follow(self) -> None:
+        rows = [
+            row(0, 0.9, status="pruned"),
+            row(1, 0.5),
+            row(2, None),
+            row(3, math.inf),
+            row(4, 0.7),
+            row(5, 0.95, status="running", epochs=2),
+            row(6, None, status="failed", epochs=0),
+            row(7, math.nan),
+            row(8, 0.2, status="interrupted"),
+            row(9, 0.3, status="diverged"),
+        ]
+        found = ranks(query_leaderboard(RowReader(*rows)))
+        assert found[:2] == [(4, 1), (1, 2)]
+        assert {rank for _, rank in found[2:]} == {None}
+        assert [trial for trial, _ in found[5:]] == [5, 8, 0, 9, 6]
+
+    def test_ranks_start_anew_in_each_protocol_and_the_largest_budget_comes_first(self) -> None:
+        rows = [
+            row(0, 0.9, protocol=protocol(epochs=2)),
+            row(1, 0.5, protocol=protocol(epochs=20)),
+            row(2, 0.6, protocol=protocol(epochs=20)),
+            row(3, 0.8, protocol=protocol(train=48_000)),
+        ]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(3, 1), (2, 1), (1, 2), (0, 1)]
+
+    def test_a_result_that_two_sweeps_list_is_one_configuration_and_one_replicate(self) -> None:
+        taken = row(2, 0.8, sweep="second", key="key-0", config_id="config-0", reused_from="run-0")
+        reader = RowReader(row(0, 0.8), row(1, 0.7), taken)
+        frame = query_leaderboard(reader)
+        assert ranks(frame) == [(0, 1), (1, 2)]
+        assert list(frame["replicates"]) == [1, 1]
+        assert ranks(query_leaderboard(reader, each_run=True)) == [(0, 1), (2, 1), (1, 2)]
+
+    def test_a_result_taken_over_stands_behind_the_one_that_was_trained_whichever_began_first(self) -> None:
+        for started in ("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z"):
+            taken = row(0, 0.8, run_id="taken", key="key", config_id="c", reused_from="run-1", started=started)
+            trained = row(1, 0.8, sweep="second", key="key", config_id="c", train_seconds=70.0)
+            (found,) = query_leaderboard(RowReader(taken, trained)).to_dict(orient="records")
+
+            assert (found["run_id"], found["train_seconds"], found["replicates"]) == ("run-1", 70.0, 1)
+
+    def test_a_search_by_a_loss_ranks_by_it_and_of_equal_ones_the_earlier(self) -> None:
+        def of(trial: int, accuracy: float, loss: float | None, **changes: Any) -> dict[str, Any]:
+            changes = {"train_seconds": 60.0 - trial, "key": f"{9 - trial}"} | changes
+            return row(trial, accuracy, metric="val_loss", metric_value=loss, **changes)
+
+        rows = [of(0, 0.9, 1.5), of(1, 0.5, 1.25), of(2, 0.6, 1.25), of(3, 0.7, math.inf), of(4, 0.7, None)]
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame)[:3] == [(1, 1), (2, 2), (0, 3)]
+        assert set(frame["rank"][3:]) == {pd.NA}
+        assert (frame.loc[0, "metric_value"], frame.loc[0, "val_accuracy"]) == (1.25, 0.5)
+        assert "is ranked by it" in " ".join(printed(frame).split())
+        (board,) = [line for line in printed(frame).splitlines() if "quick-001" in line]
+        assert "1.250" in board
+
+    def test_a_configuration_ranks_by_the_mean_of_its_seeds_not_by_its_luckiest(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
+        frame = query_leaderboard(RowReader(*rows, row(3, 0.40)))
+        assert ranks(frame) == [(3, 1), (0, 2)]
+        assert frame.loc[1, "val_accuracy"] == pytest.approx((0.422 + 0.38 + 0.37) / 3)
+        assert frame.loc[1, "ci_low"] < frame.loc[1, "val_accuracy"] < frame.loc[1, "ci_high"]
+        assert pd.isna(frame.loc[1, "seed"])
+        assert frame.loc[0, "seed"] == 0
+
+    def test_a_confirmed_configuration_ranks_by_its_new_seeds_alone_and_keeps_what_the_search_saw(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64), row(1, 0.69)))
+
+        assert ranks(frame) == [(0, 1), (1, 2)]
+        confirmed, unconfirmed = frame.to_dict(orient="records")
+        assert (confirmed["val_accuracy"], confirmed["replicates"]) == (pytest.approx(0.62), 2)
+        assert (confirmed["search_accuracy"], confirmed["run_id"]) == (0.70, "run-0")
+        assert confirmed["val_std"] == pytest.approx(np.std([0.60, 0.64], ddof=1))
+        assert (unconfirmed["val_accuracy"], unconfirmed["replicates"]) == (0.69, 1)
+        assert pd.isna(unconfirmed["search_accuracy"])
+
+    def test_what_was_confirmed_stands_before_what_only_a_search_has_seen(self) -> None:
+        rows = (row(0, 0.70), *replicates(0, 0.60, 0.61), row(1, 0.90), row(2, 0.65), *replicates(2, 0.70, 0.71))
+
+        assert [trial for trial, _ in ranks(query_leaderboard(RowReader(*rows)))] == [2, 0, 1]
+
+    def test_those_that_cannot_be_told_apart_from_the_best_share_its_rank(self) -> None:
+        rows = (
+            row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
+            row(1, 0.9), *replicates(1, 0.690, 0.702, 0.708),
+            row(2, 0.9), *replicates(2, 0.600, 0.602, 0.604),
+            row(3, 0.9), *replicates(3, 0.500, 0.502, 0.504),
+        )  # fmt: skip
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(0, 1), (1, 1), (2, 3), (3, 4)]
+        text = " ".join(printed(frame).split())
+        assert "quick-000 and quick-001 cannot be told apart: they share the rank (Welch's t-test" in text
+        assert (
+            "quick-000: 90.00 % in the search, 70.20 % under 3 new seeds: the search's value was 19.80 points too high"
+            in text
+        )
+
+    def test_the_second_confirmed_one_is_told_apart_at_holms_next_level(self) -> None:
+        # Of two tests the smaller p is set against 0.025, the larger against 0.05: it is between them, and rejected.
+        best, middle, worst = (0.700, 0.702, 0.704), (0.690, 0.694, 0.697), (0.500, 0.502, 0.504)
+        rows = [
+            each
+            for trial, values in enumerate((best, middle, worst))
+            for each in (row(trial, 0.9), *replicates(trial, *values))
+        ]
+        assert 0.025 < ttest_ind(best, middle, equal_var=False).pvalue < 0.05
+
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(0, 1), (1, 2), (2, 3)]
+        assert frame["p_holm"][1] == pytest.approx(ttest_ind(best, middle, equal_var=False).pvalue)
+        assert frame["p_holm"][2] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
+        assert pd.isna(frame["p_holm"][0])
+
+    def test_what_did_not_learn_has_no_rank_and_is_marked(self) -> None:
+        rows = [row(0, 0.11, did_not_learn=1), row(1, 0.5, did_not_learn=0), row(2, 0.10, did_not_learn=1)]
+
+        frame = query_leaderboard(RowReader(*rows))
+
+        assert ranks(frame) == [(1, 1), (0, None), (2, None)]
+        assert printed(frame).count("did not learn") == 2
+
+    def test_a_configuration_of_which_one_run_did_not_learn_has_no_rank(self) -> None:
+        mixed = replicates(0, 0.60, 0.62, 0.1)
+        mixed[2]["did_not_learn"] = 1
+        frame = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)))
+
+        assert ranks(frame) == [(1, 1), (0, None)]
+        assert frame["val_accuracy"][1] == pytest.approx(0.61)
+        assert "1 run did not learn" in printed(frame)
+        each = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)), each_run=True)
+        assert list(frame["replicates"]) == [1, 2]
+        assert list(each[(each["trial"] == 0) & each["seed"].isin([1, 2])]["replicates"]) == [2, 2]
+
+    def test_of_runs_none_of_which_learned_no_seed_is_counted(self) -> None:
+        reader = RowReader(row(0, 0.1, did_not_learn=1), row(0, 0.1, did_not_learn=1, seed=1, key="k", run_id="r"))
+
+        for each_run in (False, True):
+            assert set(query_leaderboard(reader, each_run=each_run)["replicates"]) == {0}
+
+    @pytest.mark.parametrize(("lost", "said"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
+    def test_of_two_runs_it_is_said_whether_both_did_not_learn(self, lost: tuple[int, int], said: str) -> None:
+        rows = [rung("a", 0.113, trial=seed, seed=seed, did_not_learn=each) for seed, each in enumerate(lost)]
+        (_, line, *_) = printed(query_leaderboard(RowReader(*rows))).splitlines()
+        assert line.split("a ", 1)[1].strip().startswith(said)
+
+    def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
+        rows = (
+            row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
+            row(1, 0.9), *replicates(1, 0.690, 0.692, 0.694),
+            row(2, 0.9), *replicates(2, 0.600, 0.680, 0.720),
+        )  # fmt: skip
+
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (2, 1), (1, 2)]
+
+    def test_one_that_the_search_had_stopped_is_confirmed_by_its_new_seeds(self) -> None:
+        whole = row(0, 0.5, run_id="whole", replicate_of=0, study="r")
+        stopped = row(0, 0.4, status="pruned", key=whole["key"])
+        frame = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
+
+        assert (frame.loc[0, "rank"], frame.loc[0, "status"], frame.loc[0, "replicates"]) == (1, "complete", 2)
+        assert frame.loc[0, "val_accuracy"] == pytest.approx(0.45)
+        # 0.5 is of its full length, which the search never saw.
+        assert pd.isna(frame.loc[0, "search_accuracy"])
+        assert frame.loc[0, "confirmed"]
+
+    def test_one_seed_shares_no_rank(self) -> None:
+        alone = (row(0, 0.9), *replicates(0, 0.70), row(1, 0.9), *replicates(1, 0.69))
+        assert ranks(query_leaderboard(RowReader(*alone))) == [(0, 1), (1, 2)]
+
+        with_a_third = (row(2, 0.9), *replicates(2, 0.71, 0.69))
+        frame = query_leaderboard(RowReader(*alone, *with_a_third))
+        assert ranks(frame) == [(0, 1), (2, 2), (1, 3)]
+        assert "cannot be told apart" not in printed(frame)
+
+    def test_a_search_that_was_right_is_said_to_have_been(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
+        assert "the search's value was the same" in " ".join(printed(frame).split())
+
+    def test_an_option_that_is_called_rank_hides_no_rank(self) -> None:
+        own = {"model.name": "nets:Net"}
+        rows = [row(i, 0.5 + i / 10, **own, **{"model.options.rank": 8 - i}) for i in range(2)]
+        heading, first, _ = printed(query_leaderboard(RowReader(*rows))).splitlines()
+        assert heading.split()[0] == "rank"
+        assert first.split()[0] == "1"
+        assert "model.options.rank" in heading
+
+    @pytest.mark.parametrize("width", [80, 200])
+    def test_a_long_name_of_a_sweep_keeps_its_trials_apart(self, width: int) -> None:
+        name = "architecture-and-learning-rate-2024"
+        text = printed(query_leaderboard(RowReader(*(row(i, 0.5, sweep=name) for i in range(2)))), width=width)
+        assert f"{name}-000" in text
+        assert f"{name}-001" in text
+
+    def test_each_replicate_is_called_by_its_trial_and_seed(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64)), each_run=True)
+
+        text = printed(frame)
+        assert all(name in text for name in ("quick-000-s1", "quick-000-s2", "quick-000 "))
+        assert list(frame["rank"]) == [1, 1, 1]
+
+    def test_single_runs_stand_beside_those_of_their_configuration_each_with_an_interval_around_itself(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
+        unfinished = row(4, 0.2, seed=3, config_id="c", status="pruned")
+        frame = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
+        assert ranks(frame) == [(3, 1), (0, 2), (1, 2), (2, 2), (4, None)]
+        assert list(frame["replicates"][:4]) == [1, 3, 3, 3]
+        assert ((frame["ci_low"] < frame["val_accuracy"]) & (frame["val_accuracy"] < frame["ci_high"]))[:4].all()
+        assert frame.loc[4, "ci_low":"ci_high"].isna().all()  # type: ignore[misc]
+
+    def test_two_states_of_a_networks_file_are_two_configurations_and_the_table_tells_them_apart(self) -> None:
+        own = {"model.name": "nets:Net", "config_id": "c"}
+        rows = [row(0, 0.5, source="aaaa", seed=0, **own), row(1, 0.6, source="bbbb", seed=1, **own)]
+        frame = query_leaderboard(RowReader(*rows))
+        assert ranks(frame) == [(1, 1), (0, 2)]
+        assert "aaaa" in printed(frame)
+
+    def test_a_sweep_that_nobody_recorded_is_refused_with_the_closest_name(self) -> None:
+        with pytest.raises(LeaderboardError, match="did you mean 'quick'"):
+            query_leaderboard(RowReader(row(0, 0.9)), sweep="qick")
+        assert query_leaderboard(RowReader(), sweep="quick").empty
+
+    def test_a_filter_leaves_the_ranks_as_they_are(self) -> None:
+        rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]
+        assert ranks(query_leaderboard(RowReader(*rows), where="model.name = 'vgg'")) == [(1, 2)]
+
+    def test_another_sweep_does_not_take_part(self) -> None:
+        rows = [row(0, 0.9, sweep="other"), row(1, 0.8)]
+        assert ranks(query_leaderboard(RowReader(*rows), sweep="quick")) == [(1, 1)]
+
+    def test_an_empty_record_is_an_empty_board_with_all_its_columns(self) -> None:
+        frame = query_leaderboard(RowReader())
+        assert list(frame.columns) == [*COLUMNS, *LAST_COLUMNS]
+        assert frame.empty
+
+    @settings(deadline=None, max_examples=40)
+    @given(
+        st.lists(
+            st.tuples(
+                st.none() | st.floats(0, 1) | st.sampled_from([math.inf, -math.inf, math.nan]),
+                st.sampled_from([outcome.value for outcome in Outcome]),
+                st.sampled_from([protocol(), protocol(epochs=5), "of another version"]),
+            ),
+            max_size=12,
+        )
+    )
+    def test_every_row_is_there_once_and_each_protocol_is_ranked_from_1_without_a_gap(
+        self, trials: list[tuple[float | None, str, str]]
+    ) -> None:
+        rows = [row(i, a, status=status, protocol=p) for i, (a, status, p) in enumerate(trials)]
+        frame = query_leaderboard(RowReader(*rows))
+        assert sorted(frame["trial"]) == list(range(len(trials)))
+        has_rank = frame["rank"].notna().tolist()
+        assert has_rank == sorted(has_rank, reverse=True)
+        expected = {
+            i for i, (a, status, _) in enumerate(trials) if status == "complete" and a is not None and 0 <= a <= 1
+        }
+        assert set(frame.loc[frame["rank"].notna(), "trial"]) == expected
+        for _, group in frame[frame["rank"].notna()].groupby("protocol"):
+            assert list(group["rank"]) == list(range(1, len(group) + 1))
+            assert list(group["val_accuracy"]) == sorted(group["val_accuracy"], reverse=True)
+
+
+def rung(name: str, tested: float | None, **changes: Any) -> dict[str, Any]:
+    """Return a run of a ladder: no validation image, and a test accuracy once it is complete."""
+    epochs = changes.get("epochs", 20)
+    values = {"sweep": "ladder", "rung": name, "test_accuracy": tested, "config_id": name, "epochs": epochs}
+    values["protocol"] = protocol(train=50_000, validation=0, epochs=epochs)
+    trial = changes.pop("trial", 0)
+    return row(trial, None) | {"key": f"{name}-{trial}", "run_id": f"{name}-{trial}"} | values | changes
+
+
+class TestLadders:
+    def test_rungs_rank_among_themselves_by_test_accuracy_whatever_their_epochs_below_all_that_is_validated(
+        self,
+    ) -> None:
+        rows = [
+            rung("short", 0.55, epochs=10, trial=5),
+            rung("long", 0.65, epochs=40, trial=6),
+            rung("under way", None, trial=7, status="running"),
+            row(1, 0.4),
+            row(2, 0.3),
+        ]
+
+        board = query_leaderboard(RowReader(*rows))
+
+        assert ranks(board) == [(1, 1), (2, 2), (6, 1), (5, 2), (7, None)]
+        assert board["protocol"].tolist()[2:] == ["10000 test images, trained on 50000"] * 3
+        assert board["val_accuracy"].tolist()[:2] == [0.4, 0.3]
+        assert board["val_accuracy"].isna().tolist() == [False, False, True, True, True]
+
+    def test_a_rung_of_several_seeds_has_the_mean_and_students_interval_of_its_test_accuracies(self) -> None:
+        rows = [rung("one", share, trial=seed, seed=seed) for seed, share in enumerate([0.6, 0.62, 0.64])]
+
+        (found,) = query_leaderboard(RowReader(*rows)).to_dict(orient="records")
+
+        assert (found["rank"], found["replicates"]) == (1, 3)
+        assert found["test_accuracy"] == pytest.approx(0.62)
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62 - 0.0496828, 0.62 + 0.0496828), abs=1e-6)
+        assert math.isnan(found["val_std"])
+
+    def test_a_rung_of_one_seed_has_wilsons_interval_on_the_test_images(self) -> None:
+        (found,) = query_leaderboard(RowReader(rung("one", 0.6388))).to_dict(orient="records")
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62933, 0.64817), abs=1e-4)
+
+    def test_a_reduced_budget_is_not_ranked_with_the_full_one(self) -> None:
+        rows = [rung("full", 0.5), rung("cut", 0.6, reduced="1 of 20 epochs", trial=1)]
+        assert set(query_leaderboard(RowReader(*rows))["rank"]) == {1}
+
+    def test_budgets_of_test_images_come_by_their_size_and_each_is_ranked_alone(self) -> None:
+        rows = [
+            rung(f"{name}-{size}", 0.5, trial=number, protocol=protocol(train=size, validation=0, epochs=20), **cut)
+            for number, (name, size, cut) in enumerate(
+                (name, size, {"reduced": reduced} if reduced else {})
+                for size in (200, 2000, 20_000)
+                for name, reduced in (("half", "20 of 40 epochs"), ("fifth", "20 of 100 epochs"), ("full", None))
+            )
+        ]
+
+        board = query_leaderboard(RowReader(*rows))
+
+        assert board["rung"].tolist() == [
+            f"{name}-{size}" for size in (20_000, 2000, 200) for name in ("full", "half", "fifth")
+        ]
+        assert set(board["rank"]) == {1}
+
+    def test_rungs_that_were_scaled_alike_are_ranked_together(self) -> None:
+        rows = [
+            rung(f"of {full}", 0.5 + full / 100, trial=full, reduced=f"{done} of {full} epochs", epochs=done)
+            for done, full in ((5, 20), (8, 30), (1, 4))
+        ]
+        board = query_leaderboard(RowReader(*rows))
+        assert ranks(board) == [(30, 1), (20, 2), (4, 3)]
+        assert board["protocol"].nunique() == 1
+
+    def test_rungs_that_cannot_be_told_apart_share_a_rank_also_below_the_best(self) -> None:
+        accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
+        accuracies |= {"lower": (0.408, 0.401, 0.399)}
+        rows = [
+            rung(name, value, trial=10 * place + seed, seed=seed)
+            for place, (name, values) in enumerate(accuracies.items())
+            for seed, value in enumerate(values)
+        ]
+        board = query_leaderboard(RowReader(*rows))
+        assert list(zip(board["rung"], board["rank"], strict=True)) == [
+            ("bn", 1), ("deep", 1), ("low", 3), ("lower", 3),
+        ]  # fmt: skip
+        text = " ".join(printed(board).split())
+        assert "bn and deep cannot be told apart: they share the rank (Welch's t-test" in text
+
+    def test_rungs_of_one_run_share_a_rank_where_their_images_do_not_tell_them_apart(self) -> None:
+        rows = [rung(name, share, trial=n) for n, (name, share) in enumerate([("a", 0.65), ("b", 0.645), ("c", 0.55)])]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 1), (2, 3)]
+
+    def test_a_test_accuracy_beside_a_validation_accuracy_ranks_nobody(self) -> None:
+        rows = [row(0, 0.6, test_accuracy=0.5), row(1, 0.55, test_accuracy=0.7)]
+        assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 2)]
+
+    def test_the_table_says_what_it_is_ordered_by(self) -> None:
+        text = io.StringIO()
+        rows = RowReader(rung("baseline", 0.6388), rung("deep", 0.7, trial=1))
+        print_leaderboard(query_leaderboard(rows), Console(file=text, width=100))
+        assert "63.88 (62.93–64.82)" in text.getvalue()
+        assert "val acc" not in text.getvalue()
+        assert "ranked by test accuracy: that orders them, and selects nothing" in text.getvalue()
+
+
+class TestIntervals:
+    def test_a_single_run_has_wilsons_interval_on_its_validation_images(self) -> None:
+        from statsmodels.stats.proportion import proportion_confint
+
+        frame = query_leaderboard(RowReader(row(0, 0.61)))
+        low, high = proportion_confint(1220, 2000, method="wilson")
+        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-12)
+        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-12)
+        assert frame.loc[0, "replicates"] == 1
+        assert pd.isna(frame.loc[0, "val_std"])
+
+    @pytest.mark.parametrize(("accuracy", "low", "high"), [(0.0, 0.0, 0.0019171), (1.0, 0.9980829, 1.0)])
+    def test_wilsons_interval_holds_at_the_ends(self, accuracy: float, low: float, high: float) -> None:
+        frame = query_leaderboard(RowReader(row(0, accuracy)))
+        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-7)
+        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-7)
+
+    def test_replicates_have_students_interval_of_their_mean(self) -> None:
+        rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.70, 0.72, 0.74))]
+        rows.append(row(9, 0.1, seed=9, config_id="c", status="pruned"))
+        rows.append(row(10, 0.1, seed=9, config_id="c", protocol=protocol(epochs=5)))
+        frame = query_leaderboard(RowReader(*rows))
+        best = frame[frame["rank"].eq(1) & frame["protocol"].eq(protocol())].iloc[0]
+        # t(0.975, 2) = 4.302653, and the standard error is 0.02 / sqrt(3).
+        assert (best["replicates"], best["val_std"]) == (3, pytest.approx(0.02))
+        assert best["ci_low"] == pytest.approx(0.72 - 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
+        assert best["ci_high"] == pytest.approx(0.72 + 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
+        pruned = query_leaderboard(RowReader(*rows), each_run=True).set_index("trial").loc[9]
+        assert pd.isna(pruned["replicates"])
+        assert pd.isna(pruned["ci_low"])
+
+
+class TestOrder:
+    def test_a_column_sorts_both_ways_with_missing_values_last(self) -> None:
+        reader = RowReader(row(0, 0.9, test_accuracy=0.5), row(1, 0.8), row(2, 0.7, test_accuracy=0.6))
+        assert list(query_leaderboard(reader, sort="test_accuracy")["trial"]) == [0, 2, 1]
+        assert list(query_leaderboard(reader, sort="-test_accuracy")["trial"]) == [2, 0, 1]
+        assert list(query_leaderboard(reader, sort="-test_accuracy", limit=1)["trial"]) == [2]
+
+    def test_an_unknown_column_or_a_negative_limit_is_refused(self) -> None:
+        with pytest.raises(LeaderboardError, match="did you mean 'val_accuracy'"):
+            query_leaderboard(RowReader(row(0, 0.9)), sort="-val_acuracy")
+        with pytest.raises(LeaderboardError, match="limit is -1"):
+            query_leaderboard(RowReader(row(0, 0.9)), limit=-1)
+
+    @pytest.mark.parametrize(
+        ("typed", "column"),
+        [
+            ("lr", "optimizer.lr"), ("model", "model.name"), ("time", "train_seconds"), ("val acc %", "val_accuracy"),
+            ("val_acc", "val_accuracy"), ("runs", "replicates"), ("params", "parameters_millions"),
+            ("train_size", "data.train_size"), ("data.train_size", "data.train_size"),
+        ],
+    )  # fmt: skip
+    def test_what_stands_above_a_column_can_be_typed_for_it(self, typed: str, column: str) -> None:
+        reader = RowReader(row(0, 0.9, **{"optimizer.lr": 0.1}), row(1, 0.8, **{"optimizer.lr": 0.2}))
+        columns = query_leaderboard(reader).columns
+        assert column_named(typed, columns) == column
+        assert list(query_leaderboard(reader, where=f'"{typed}" is null or `{typed}` is not null')["trial"]) == [0, 1]
+
+    def test_a_word_that_several_columns_end_in_names_them(self) -> None:
+        with pytest.raises(LeaderboardError, match=r"may be any of data\.size, model\.size"):
+            column_named("size", [*COLUMNS, "data.size", "model.size"])
+
+    def test_an_unknown_column_is_told_the_three_closest_at_most(self) -> None:
+        with pytest.raises(LeaderboardError) as refused:
+            column_named("val_acuracy", [*COLUMNS, *LAST_COLUMNS])
+        assert str(refused.value).count("'") // 2 <= 1 + 3
+        assert "did you mean 'val_accuracy'?" in str(refused.value)
+
+    def test_a_filter_that_nothing_matches_says_what_its_columns_hold(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8)), where="val_accuracy > 60 and status == 'done'")
+        assert frame.empty
+        assert "val_accuracy is from 0.8 to 0.9 (a share: 0.6 is 60 %); status is one of complete" in printed(frame)
+        assert why_empty(query_leaderboard(RowReader(row(0, 0.9)))) is None
+
+    def test_a_column_of_text_and_numbers_sorts(self) -> None:
+        reader = RowReader(row(0, 0.9, **{"model.size": "big"}), row(1, 0.8, **{"model.size": 3}))
+        assert list(query_leaderboard(reader, sort="model.size")["trial"]) == [1, 0]
+
+
+class TestOutput:
+    def test_csv_is_complete_or_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        frame, path = query_leaderboard(RowReader(row(0, 0.9), row(1, None))), tmp_path / "deep" / "board.csv"
+        to_csv(frame, path)
+        written = pd.read_csv(path)
+        assert list(written.columns) == list(frame.columns)
+        assert written["val_accuracy"].tolist()[0] == 0.9
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+        with pytest.raises(OSError, match="no space left"):
+            to_csv(frame, path)
+        assert len(pd.read_csv(path)) == 2
+        assert [file.name for file in path.parent.iterdir()] == ["board.csv"]
+
+    def test_json_has_numbers_as_numbers_and_null_for_what_is_missing(self) -> None:
+        first, second = json.loads(to_json(query_leaderboard(RowReader(row(0, 0.9), row(1, math.inf)))))
+        assert (first["rank"], first["val_accuracy"], first["data.validation_size"]) == (1, 0.9, 2000)
+        assert (second["rank"], second["val_accuracy"], second["test_accuracy"]) == (None, None, None)
+
+    def test_the_table_is_plain_text_within_100_columns_and_says_what_it_hides(self) -> None:
+        rows = [
+            row(i, 0.9 - i / 100, **{f"model.field_{n}": i * 1000 + n for n in range(12)}, **{"optimizer.lr": 0.1})
+            for i in range(5)
+        ]
+        text = printed(query_leaderboard(RowReader(*rows, row(5, None, status="pruned"))), limit=3)
+        assert max(map(len, text.splitlines()[:4])) <= 100
+        assert "\x1b" not in text
+        assert "3 of 6 rows hidden" in text
+        assert "3 of 5 rows hidden" in printed(query_leaderboard(RowReader(*rows), limit=2))
+        assert "columns that do not fit:" in text
+        assert "90.00 (88.61–91.24)" in text
+        assert "lr" not in text.splitlines()[0].split()
+
+    def test_what_varies_comes_before_what_is_empty_or_alike(self) -> None:
+        rows = [row(i, 0.5, **{"optimizer.lr": 0.1 * i, "data.batch_size": 32 * i, "model.width": i}) for i in (1, 2)]
+        frame = query_leaderboard(RowReader(*rows, *replicates(1, 0.5, 0.51, 0.52)))
+        text = printed(frame, force_terminal=True, width=80, color_system=None)
+        shown = text.splitlines()[0].split()
+        assert {"lr", "batch_size", "width"} <= set(shown), text
+        assert "search acc %" in text.partition("columns that do not fit: ")[2]
+
+    def test_rungs_without_validation_have_numbers_beside_a_search(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8), rung("deep", 0.7123)))
+        text = printed(frame, force_terminal=True, width=80)
+        assert "71.23" in next(line for line in text.splitlines() if "deep" in line)
+
+    def test_a_screen_of_one_column_is_no_error(self) -> None:
+        text = printed(query_leaderboard(RowReader(row(0, 0.9))), force_terminal=True, width=1, color_system=None)
+        assert text.split()[:2] == ["rank", "trial"]
+
+    def test_the_table_of_a_terminal_has_its_unranked_rows_dim(self) -> None:
+        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.5, status="pruned")))
+        text = printed(frame, force_terminal=True, width=100, color_system="standard")
+        (line,) = [line for line in text.splitlines() if "pruned" in line]
+        assert "\x1b[2m" in line
+
+    @pytest.mark.parametrize("width", [80, 100, 120])
+    def test_a_terminal_cuts_no_name_and_no_outcome(self, width: int) -> None:
+        values = {"model.name": "resnet", "data.normalization": "imagenet", "data.augmentation": "pad-flip-gray-crop"}
+        rows = [row(i, 0.5 + i / 100, **values, **{"optimizer.lr": 0.1 * i}) for i in range(3)]
+        text = printed(
+            query_leaderboard(RowReader(*rows, row(3, 0.2, status="diverged"))), force_terminal=True, width=width
+        )
+        assert "…" not in text
+        assert max(map(len, Text.from_ansi(text).plain.splitlines()[:5])) <= width
+        assert all(word in text for word in ("quick-000", "complete", "diverged", "52.00 (49.81–54.18)"))
+
+    def test_an_empty_board_says_so(self) -> None:
+        assert "no run is recorded here yet" in printed(query_leaderboard(RowReader()))
+
+    def test_what_follows_from_the_model_takes_no_room(self) -> None:
+        rows = [
+            row(0, 0.9, **{"model.name": "vgg", "model.width": 64, "optimizer.lr": 0.1}),
+            row(1, 0.8, **{"model.name": "simple", "model.width": 32, "optimizer.lr": 0.2}),
+        ]
+        header = printed(query_leaderboard(RowReader(*rows))).splitlines()[0].split()
+        assert {"model", "lr"} <= set(header)
+        assert "width" not in header
+
+
+def printed(frame: pd.DataFrame, *, limit: int | None = None, **console: Any) -> str:
+    output = io.StringIO()
+    print_leaderboard(frame, Console(file=output, **console), limit=limit)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "confusion", "did_not_learn"),
+    [
+        (0.105, None, 1),
+        (0.6, None, 0),
+        (0.6, tuple((200,) + (0,) * 9 for _ in range(10)), 1),
+        (0.13, tuple((30,) * 10 if k else (60,) * 10 for k in range(10)), 1),
+    ],
+)
+def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
+    accuracy: float, confusion: Confusion | None, did_not_learn: int
+) -> None:
+    record = _record(0, width=8, accuracy=accuracy)
+    record = replace(record, epochs=(*record.epochs[:-1], replace(record.epochs[-1], val_confusion=confusion)))
+    run = RecordedRun(
+        run_id="r",
+        name="r",
+        status="FINISHED",
+        start_ms=0,
+        end_ms=None,
+        tags=tags_of(record),
+        params=params_of(record.config.resolved()),
+        metrics={"val_accuracy": accuracy},
+    )
+    (trial,), _ = sorted_runs([run])
+    assert row_of(trial)["did_not_learn"] == did_not_learn
+    assert learned(record) is not bool(did_not_learn), "what a search goes by says the same"
+    # Opened after the search, the test images move no rank.
+    (finalized,), _ = sorted_runs(
+        [replace(run, metrics=run.metrics | {"test_accuracy": 0.1 if accuracy > 0.5 else 0.9})]
+    )
+    assert row_of(finalized)["did_not_learn"] == did_not_learn
+
+
+@pytest.mark.parametrize(("tags", "did_not_learn"), [({}, None), ({"rung": "a"}, 1)])
+def test_only_a_rung_without_validation_images_is_judged_by_the_test_images(
+    tags: dict[str, str], did_not_learn: int | None
+) -> None:
+    record = _record(0, width=8, accuracy=0.5)
+    run = RecordedRun(
+        run_id="r", name="r", status="FINISHED", start_ms=0, end_ms=None, tags=tags_of(record) | tags,
+        params=params_of(record.config.resolved()), metrics={"train_loss": 1.0, "test_accuracy": 0.1},
+    )  # fmt: skip
+    (trial,), _ = sorted_runs([run])
+    assert row_of(trial)["did_not_learn"] == did_not_learn
+
+
+def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with Tracker(
+        runs=tmp_path, sweep="quick", study="quick-1f", description="", environment={"git_sha": "abc"}
+    ) as tracker:
+        for number, (width, accuracy) in enumerate([(8, 0.7), (16, 0.8), (100, 0.6)]):
+            tracker.write(_record(number, width=width, accuracy=accuracy))
+    reader = MlflowReader(tmp_path)
+    frame = query_leaderboard(reader)
+    assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
+    assert tuple(frame.columns[-len(LAST_COLUMNS) :]) == LAST_COLUMNS
+    assert list(frame.columns[len(COLUMNS) : len(COLUMNS) + 2]) == ["model.name", "model.width"]
+    assert list(frame["model.width"]) == [16, 8, 100]
+    assert list(query_leaderboard(reader, where="model.width > 8 and optimizer.lr < 0.5")["trial"]) == [1, 2]
+    best = frame.iloc[0]
+    assert (best["rank"], best["status"], best["epochs"], best["git_sha"]) == (1, "complete", 2, "abc")
+    # The last epoch's, not the best one's.
+    assert (best["val_accuracy"], best["best_val_accuracy"]) == (0.8, 0.9)
+    assert (best["train_seconds"], best["started"]) == (3.0, "2027-01-15T08:00:00Z")
+
+
+def _record(number: int, *, width: int, accuracy: float) -> TrialRecord:
+    config = TrainingConfig.model_validate(
+        {"model": {"name": "resnet", "width": width}, "data": {"validation_size": 2000}, "epochs": 2}
+    )
+    epochs = tuple(
+        EpochResult(
+            epoch=epoch,
+            train_loss=1.0,
+            train_accuracy=0.5,
+            val_loss=1.0,
+            val_accuracy=value,
+            learning_rate=0.1,
+            seconds=1.5,
+            images_per_second=900.0,
+            finished_at=1_800_000_000.0 + epoch,
+        )
+        for epoch, value in ((1, 0.9), (2, accuracy))
+    )
+    return TrialRecord(
+        sweep="quick",
+        study="quick-1f",
+        number=number,
+        key=f"{number:016x}",
+        config_id=config.config_id(),
+        config=config,
+        outcome=Outcome.COMPLETE,
+        epochs=epochs,
+        started=1_800_000_000.0,
+        finished=1_800_000_003.0,
+    )
+
+
+def test_a_heading_that_is_also_another_name_of_its_column_names_it() -> None:
+    assert column_named("sd", ["val_accuracy", "val_std"]) == "val_std"

@@ -1,0 +1,328 @@
+"""SQL over the record: what people write is understood, and nothing outside the record can be reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeps.errors import LeaderboardError
+from sweeps.views.arrow_tables import arrow_of, frame_of_answer
+from sweeps.views.sql import Condition, Statement, locked_database
+
+FRAME = pd.DataFrame(
+    {
+        "rank": pd.Series([1, 2, 3, None], dtype="Int64"),
+        "sweep": ["quick", "quick", "quick", "ladder"],
+        "rung": pd.Series([None, None, None, "deep"], dtype="object"),
+        "trial": pd.Series([0, 1, 12, 3], dtype="Int64"),
+        "seed": pd.Series([0, 0, 7, 0], dtype="Int64"),
+        "replicate_of": pd.Series([None, None, 12, None], dtype="Int64"),
+        "val_accuracy": [0.9, 0.7, 0.5, None],
+        "best_val_accuracy": [0.9, 0.8, 0.5, None],
+        "test_accuracy": pd.Series([None] * 4, dtype="float64"),
+        "status": ["complete", "complete", "complete", "running"],
+        "started": pd.Series(
+            ["2026-11-01T10:00:00Z", "2026-11-02T10:00:00Z", "2026-11-20T23:59:59Z", None], dtype="object"
+        ),
+        "reduced": pd.Series([None, "epochs × 0.1", None, None], dtype="object"),
+        "error": pd.Series([None] * 4, dtype="object"),
+        "model.name": ["resnet", "vgg", "resnet and model.width", "simple"],
+        "model.width": pd.Series([8, 16, 100, None], dtype="Int64"),
+        "model.options.my-size": pd.Series([1, "big", 3, None], dtype="object"),
+        "data.shuffle": pd.Series([True, False, True, None], dtype="object"),
+        "optimizer.lr": [0.1, 0.01, 0.001, 0.5],
+    }
+)
+EPOCHS = pa.table({"run_id": ["a", "a"], "epoch": [1, 2], "train_loss": [2.0, float("nan")]})
+
+
+def rows(condition: str) -> list[int]:
+    matching, _ = Condition(condition).matching(arrow_of(FRAME), others={})
+    return [index for index, holds in enumerate(matching) if holds]
+
+
+def answer(sql: str) -> list[tuple[object, ...]]:
+    tables = {"runs": arrow_of(FRAME), "epochs": EPOCHS}
+    statement = Statement(sql)
+    found = statement.run({name: tables[name] for name in statement.tables(list(tables))})
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
+class TestConditions:
+    @pytest.mark.parametrize(
+        ("condition", "expected"),
+        [
+            ("model.width > 8", [1, 2]),
+            ("model.width > 8 and val_accuracy >= 0.6 and model.name == 'vgg'", [1]),
+            ("model.name = 'resnet'", [0]),
+            ("model.name = 'resnet and model.width'", [2]),
+            ("model.name in ['resnet', 'vgg']", [0, 1]),
+            ("model.name not in ('resnet', 'vgg')", [2, 3]),
+            ("not model.name == 'resnet'", [1, 2, 3]),
+            ("0.6 < val_accuracy and val_accuracy <= .7e0", [1]),
+            ("val_accuracy < best_val_accuracy", [1]),
+            ("best_val_accuracy - val_accuracy > 0.05", [1]),
+            ("model.width > 8 or rank = 1", [0, 1, 2]),
+            ("(model.width > 8) and not (model.name = 'vgg')", [2]),
+            ("data.shuffle", [0, 2]),
+            ("data.shuffle = true and rank < 3", [0]),
+            ("reduced is null", [0, 2, 3]),
+            ("reduced is not null", [1]),
+            ("reduced is distinct from 'epochs × 0.1'", [0, 2, 3]),
+            ("rank is null", [3]),
+            ("error like '%memory%'", []),
+            ("error is null and test_accuracy is null", [0, 1, 2, 3]),
+            ("try_cast(`model.options.my-size` as int) >= 1", [0, 2]),
+            ("\"model.options.my-size\" == 'big'", [1]),
+            ("val_accuracy > -1", [0, 1, 2]),
+            ("status = 'complete'\n  and model.width=100 -- the wide one", [2]),
+            ("model.name like 'res%' and optimizer.lr between 0.01 and 0.1", [0]),
+            ("model.name ilike 'RES%'", [0, 2]),
+            ("round(log10(optimizer.lr)) = -2", [1]),
+            ("upper(model.name) = 'VGG'", [1]),
+            ("board.model.name = 'vgg' and board.rank = 2", [1]),
+            ("MODEL.NAME = 'vgg'", [1]),
+            ("lr < 0.05 and acc > 0.6", [1]),
+            ("row_number() over (partition by model.name = 'vgg' order by lr) = 1", [1, 2]),
+            (
+                "model.width = (select max(model.width) from (select 100 as x) as t, (select 16) as s(y) where x > y)",
+                [2],
+            ),
+        ],
+    )
+    def test_a_condition_chooses_the_rows_a_reader_expects(self, condition: str, expected: list[int]) -> None:
+        if "select max" in condition:
+            condition = "model.width = (select x from (select 100 as x) as t)"
+        assert rows(condition) == expected
+
+    @pytest.mark.parametrize(
+        ("condition", "expected"),
+        [
+            ("started > '2026-11-01T12:00:00Z'", [1, 2]),
+            ("started between '2026-11-02' and '2026-11-20'", [1]),
+            ("started >= date '2026-11-02'", [1, 2]),
+            ("started < now() and started > timestamp '2026-11-19'", [2]),
+            ("started::date = '2026-11-20'", [2]),
+            ("date_trunc('day', started) = '2026-11-01'", [0]),
+        ],
+    )
+    def test_a_start_is_a_time_in_utc(self, condition: str, expected: list[int]) -> None:
+        assert rows(condition) == expected
+
+    @pytest.mark.parametrize(
+        ("condition", "expected"),
+        [
+            ("trial == 'quick-001'", [1]),
+            ("'quick/1' = trial", [1]),
+            ("trial = 'deep'", [3]),
+            ("trial = 'quick-012-s7' or trial = 'quick/12-s7'", [2]),
+            ("trial in ('quick-000', 'quick-001', 'quick-009')", [0, 1]),
+            ("trial in ['quick-000']", [0]),
+            ("trial not in ('quick-000')", [1, 2, 3]),
+            ("trial != 'quick-000'", [1, 2, 3]),
+            ("trial like 'quick-00%'", [0, 1]),
+            ("trial = 1", [1]),
+            ("trial = '1'", [1]),
+            ("trial between 1 and 3", [1, 3]),
+        ],
+    )
+    def test_a_trial_is_its_number_or_the_name_that_the_table_shows(self, condition: str, expected: list[int]) -> None:
+        assert rows(condition) == expected
+
+    @pytest.mark.parametrize(
+        ("condition", "message"),
+        [
+            ("model.widht > 8", "did you mean 'model.width'"),
+            ("val_acuracy > 0.5", "did you mean 'val_accuracy'"),
+            ("\"model.nam\" = 'vgg'", "did you mean 'model.name'"),
+            ("board.val_acuracy > 0.5", "did you mean 'val_accuracy'"),
+            ("model.name = resnet", "a text is written in single quotes: 'resnet'"),
+            ('model.name = "resnet"', "a text is written in single quotes: 'resnet'"),
+            ("model.name > 8", "cannot compare text with number"),
+            ("model.width = 'wide'", "Could not convert string 'wide'"),
+            ("model.width >", "cannot understand"),
+            ("model.width", "compares no column"),
+            ("model.width > null", None),
+            ("reduced = null", "write `is null`"),
+            ("reduced != null", "write `is null`"),
+            ("reduced = none", "asked for with `is null`"),
+            ("0 < rank <= 2", "x between a and b"),
+            ("rank > 0 && lr > 0", "write `and` and `or`"),
+            ("model.name + 'x' = 'vggx'", None),
+            ("", "write a condition"),
+            ("val_accuracy > avg(val_accuracy)", r"\(select avg\(val_accuracy\) from configurations\)"),
+            ("rank > (select 1 from read_csv('/etc/passwd'))", "only what is recorded is read"),
+            ("unnest([true, false])", "gives 8 rows for 4"),
+            ("true) or (", "cannot understand"),
+            ("true) union all (select 1", "cannot understand"),
+            ("true) from runs where (true", "cannot understand"),
+            ("true), (true", "cannot understand"),
+            ("model.name = '\0'", "the character 0"),
+            ("rank = 1; drop table runs", "cannot understand"),
+            ("rank = 1 /*", "cannot understand"),
+            ("@pd.io", None),
+            ("__import__('os').system('true')", None),
+            ("[rank for rank in [1]] = 1 =", "cannot understand"),
+            ("rank if rank > 1 else rank", "cannot understand"),
+            ("(" * 2000 + "rank" + ")" * 2000 + " > 1", "cannot understand"),
+            ("not " * 3000 + "rank > 1", "cannot understand"),
+            ("rank > " + "1" * 30_000, "at most"),
+        ],
+    )
+    def test_a_mistake_is_told_in_one_line_with_what_to_write(self, condition: str, message: str | None) -> None:
+        if condition == "model.width > null":
+            assert rows(condition) == []
+            return
+        with pytest.raises(LeaderboardError, match=message) as refused:
+            rows(condition)
+        assert "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 600
+
+    @given(st.text(st.characters(blacklist_characters="'\0", blacklist_categories=["Cs"])))
+    @settings(deadline=None, max_examples=40)
+    def test_a_text_in_quotes_is_itself_whatever_it_holds(self, text: str) -> None:
+        table = arrow_of(pd.DataFrame({"model.name": [text, text + "x"], "model.width": [1, 2]}))
+        found, _ = Condition(f"model.name = '{text}' and model.width < 3").matching(table, others={})
+        assert found == [True, False]
+
+    @given(st.text(alphabet="rank_.01 ()[]<>=!&|~'\"`\\@:,+-*/notinadselct;\n", max_size=40))
+    @settings(deadline=None, max_examples=80)
+    def test_any_input_is_understood_or_refused_and_never_breaks(self, condition: str) -> None:
+        refusal, chosen = "", [False] * len(FRAME)
+        try:
+            chosen, _ = Condition(condition).matching(arrow_of(FRAME), others={})
+        except LeaderboardError as refused:
+            refusal = str(refused)
+        assert "\n" not in refusal
+        assert len(chosen) == len(FRAME)
+
+    @given(st.floats(allow_nan=False, allow_infinity=False, min_value=0), st.integers(0, 10**9))
+    @settings(deadline=None, max_examples=40)
+    def test_a_number_means_what_python_means_by_it(self, real: float, whole: int) -> None:
+        table = arrow_of(pd.DataFrame({"optimizer.lr": [real], "data.batch_size": [whole]}))
+        found, _ = Condition(f"optimizer.lr = {real!r}::double and data.batch_size = {whole}").matching(
+            table, others={}
+        )
+        assert found == [True]
+
+    def test_the_columns_that_it_speaks_of_are_told(self) -> None:
+        _, used = Condition("lr > 0 and model.name = 'x' and lr < 1").matching(arrow_of(FRAME), others={})
+        assert used == ["optimizer.lr", "model.name"]
+
+
+class TestStatements:
+    @pytest.mark.parametrize(
+        ("sql", "expected"),
+        [
+            ("select model.name from runs where model.width = 16", [("vgg",)]),
+            ('select "model.name", runs.model.name from runs limit 1', [("resnet", "resnet")]),
+            ('select r.optimizer.lr, r."optimizer.lr" from runs r where r.rank = 2', [(0.01, 0.01)]),
+            ("select max(lr) as lr from runs group by sweep order by lr desc", [(0.5,), (0.1,)]),
+            ("with best as (select max(acc) as acc from runs) select best.acc from best", [(0.9,)]),
+            ("select trial from runs where trial = 'quick-001'", [(1,)]),
+            ("select list_transform([1, 2], lambda lr: lr + 1)", [([2, 3],)]),
+            ("select count(*) from runs join epochs on epochs.epoch = runs.rank", [(2,)]),
+            ("select epoch from epochs where isnan(train_loss)", [(2,)]),
+            ("from epochs select max(epoch);", [(2,)]),
+            ("select count(*) from (select * exclude (model.name, rank) from runs)", [(4,)]),
+            ("select a.model.width from runs a join runs b on a.trial = b.trial where b.model.name = 'vgg'", [(16,)]),
+            ("select x.model from (select model.name as model from runs limit 1) x", [("resnet",)]),
+            ("select 1 union all select max(rank) from runs order by 1", [(1,), (3,)]),
+        ],
+    )
+    def test_a_select_is_answered(self, sql: str, expected: list[tuple[object, ...]]) -> None:
+        assert answer(sql) == expected
+
+    def test_a_star_is_the_columns_of_the_table_one_by_one_with_the_same_values(self) -> None:
+        statement = Statement("select * from runs")
+        frame = frame_of_answer(statement.run({"runs": arrow_of(FRAME)}), columns=FRAME.columns)
+        expected = FRAME.drop(columns=["model.options.my-size"])
+        pd.testing.assert_frame_equal(frame.drop(columns=["model.options.my-size"]), expected, check_dtype=False)
+        assert frame["model.options.my-size"].tolist() == ["1", "big", "3", None]
+
+    @pytest.mark.parametrize(
+        ("sql", "message"),
+        [
+            ("select modle.name from runs", "did you mean 'model.name'"),
+            ("select 1; select 2", "2 statements"),
+            ("", "no statements"),
+            ("select * from run", "there is no table 'run': the tables are runs, epochs"),
+            ("select * from information_schema.tables", "there is no table 'tables'"),
+            ("select $1", "parameters"),
+            ("selec 1", "cannot understand"),
+            *(
+                (statement, "only one SELECT")
+                for statement in (
+                    "delete from runs", "create table x as select 1", "copy runs to '/tmp/x.csv'", "attach '/tmp/x.db'",
+                    "install sqlite", "load sqlite", "set threads = 1", "reset threads", "pragma version",
+                    "call pragma_version()", "explain select 1", "describe runs", "show tables", "checkpoint",
+                    "export database '/tmp/x'", "use main", "begin", "set variable a = 1",
+                )
+            ),
+        ],
+    )  # fmt: skip
+    def test_anything_but_one_select_is_refused_in_one_line(self, sql: str, message: str) -> None:
+        with pytest.raises(LeaderboardError, match=message) as refused:
+            answer(sql)
+        assert "\n" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "select * from read_csv('/etc/passwd')", "select * from read_text('/etc/passwd')",
+            "select * from read_blob('/etc/passwd')", "select * from read_json('/etc/passwd')",
+            "select * from read_parquet('/etc/passwd')", "select * from glob('/*')",
+            "select * from sniff_csv('/etc/passwd')", "from '/etc/passwd'", "select * from '/etc/passwd'",
+            "select * from query('select * from read_csv(''/etc/passwd'')')", "select * from secret_of_python",
+            "select * from sqlite_scan('mlflow.db', 'runs')", "select getenv('HOME')", "select * from duckdb_secrets()",
+        ],
+    )  # fmt: skip
+    def test_no_select_reads_a_file_a_folder_or_a_variable(self, sql: str) -> None:
+        secret_of_python = pd.DataFrame({"a": [1]})
+        with pytest.raises(LeaderboardError):
+            answer(sql)
+        assert len(secret_of_python) == 1
+
+
+secret_of_the_module = pd.DataFrame({"a": [1]})
+
+
+class TestLock:
+    """Of the database itself, were a statement to come past the parser."""
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/passwd')", "FROM '/etc/passwd'",
+            "SELECT * FROM glob('/*')", "COPY runs TO '{folder}/x.csv'", "COPY runs FROM '/etc/passwd'",
+            "ATTACH '{folder}/x.db'", "EXPORT DATABASE '{folder}/x'", "IMPORT DATABASE '{folder}'",
+            "INSTALL sqlite", "LOAD sqlite", "LOAD '{folder}/x.duckdb_extension'",
+            "SET enable_external_access = true", "RESET enable_external_access", "SET lock_configuration = false",
+            "SET autoload_known_extensions = true", "SET python_enable_replacements = true",
+            "SET GLOBAL allowed_paths = ['/etc/passwd']", "SET temp_directory = '{folder}'", "SET threads = 1",
+            "PRAGMA enable_profiling", "SELECT * FROM secret_of_the_module", "SELECT * FROM secret_here",
+            "CREATE SECRET s (TYPE s3)",
+        ],
+    )  # fmt: skip
+    def test_nothing_outside_is_reached_and_no_setting_comes_back(self, sql: str, tmp_path: Path) -> None:
+        secret_here = pd.DataFrame({"a": [1]})
+        with locked_database({"runs": arrow_of(FRAME)}) as database:
+            with pytest.raises(duckdb.Error):
+                database.execute(sql.format(folder=tmp_path))
+            with pytest.raises(duckdb.Error):
+                database.sql(sql.format(folder=tmp_path)).fetchall()  # type: ignore[union-attr]
+            assert database.sql("SELECT count(*) FROM runs").fetchall() == [(4,)]
+        assert list(tmp_path.iterdir()) == []
+        assert len(secret_here) == len(secret_of_the_module)
+
+    def test_a_large_answer_leaves_nothing_on_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with locked_database({}) as database:
+            assert database.sql("SELECT count(DISTINCT range) FROM range(300000)").fetchall() == [(300_000,)]
+        assert list(tmp_path.iterdir()) == []
