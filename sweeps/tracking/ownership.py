@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_core.files import make_way
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.store import is_own
 
@@ -27,6 +28,7 @@ def note_owner(runs: Path, sweep: str, owner: str) -> None:
     file = _file(runs, sweep)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
+        make_way(file)  # a pipe would be waited for
         with file.open("a", encoding="ascii") as lines:
             lines.write(f"{owner}\n")
 

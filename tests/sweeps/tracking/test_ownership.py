@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from test_tracker import record_of
 
 from sweeps.tracking import CompleteResults, MlflowReader, OwnRuns, Tracker, note_owner
+from sweeps.tracking.ownership import noted_owners
 from sweeps.tracking.reader import delete_sweep
 
 
@@ -76,3 +78,15 @@ def test_a_sweeps_name_in_a_tag_leads_to_no_other_folder(shared: Path, name: str
     edited = type(run)(**{**vars(run), "tags": {**run.tags, "sweep": name}})
 
     assert not reader.is_ours(edited)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_the_note_is_moved_aside(tmp_path: Path) -> None:
+    note = tmp_path / "sweeps" / "quick" / "owner"
+    note.parent.mkdir(parents=True)
+    os.mkfifo(note)
+
+    note_owner(tmp_path, "quick", "an-id")
+
+    assert noted_owners(tmp_path, "quick") == {"an-id"}
+    assert note.with_name("owner.damaged-1").is_fifo()

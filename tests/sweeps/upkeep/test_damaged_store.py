@@ -26,6 +26,7 @@ FILES = (
     "sweeps/tiny/journal.log.backup",
     "sweeps/tiny/journal.log.lock",
     "sweeps/tiny/driver.json",
+    "sweeps/tiny/owner",
     "sweeps/tiny/driver.lock",
     "sweeps/tiny/place.json",
     "sweeps/tiny/checkpoints",
