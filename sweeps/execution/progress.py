@@ -73,7 +73,8 @@ class PlainProgress:
         elif self._state.measuring is not None and before is None:
             self._print(str(self._state.measuring))
         elif not ended and time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
-            self._print(headline(self._state))
+            trained = f"{record.name} after {len(record.epochs)} of {record.config.epochs} epochs"
+            self._print(f"{headline(self._state)}; {trained}")
 
     def _measured_line(self, record: TrialRecord, before: Measuring) -> str:
         assert record.test is not None
