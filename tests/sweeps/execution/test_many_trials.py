@@ -65,7 +65,7 @@ def test_the_last_of_many_trials_takes_its_driver_no_more_steps_than_the_first_o
     class Instant:
         """A trial whose epochs take no time; each trial is better than all before it."""
 
-        def __init__(self, job: Any, splits: object, *, takes_output: bool) -> None:
+        def __init__(self, job: Any, splits: object, **options: Any) -> None:
             counter.begins()
             self._accuracy, self._of, self._epoch = job.number / 1000, job.training_config().epochs, 0
 
