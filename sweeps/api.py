@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cifar_core import Classifier, ExportedModel
     from cifar_core.export_formats import FormatName
-    from sweeps.execution import BackendName, RunOptions, RunPlan, RunSummary
+    from sweeps.execution import RunKeywords, RunOptions, RunPlan, RunSummary
     from sweeps.results import Effects
 
 
@@ -44,17 +44,11 @@ def run(
     what: spec.SweepSpec | spec.Ladder,
     *,
     runs: str | Path = DEFAULT_RUNS,
-    backend: BackendName = "ray",
-    address: str | None = None,
-    storage: str | None = None,
-    study_storage: str | None = None,
     new: bool = False,
-    retry_failed: bool = False,
-    tensorboard: bool = False,
-    notify: Sequence[str] = (),
     budget: spec.Budget = spec.FULL_BUDGET,
     rungs: Sequence[str] = (),
     cost: Callable[[TrainingConfig], float] | None = None,
+    **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train what is missing of a sweep or a ladder, and return how it stands.
 
@@ -63,17 +57,12 @@ def run(
     Args:
         what: from `load_spec` or `load_ladder`.
         runs: folder for all that runs leave behind.
-        backend: `ray`, or `inline` for one trial after the other in this process.
-        address: a running Ray cluster, `HOST:PORT`; None starts Ray on this machine.
-        storage: of checkpoints and logs: a folder, or a URL; None asks the environment, then the file.
-        study_storage: of the study: a database's URL; None as for `storage`.
         new: begin anew although the sweep of this name had another space.
-        retry_failed: try again the trials that failed.
-        tensorboard: write each trial's curves for TensorBoard; changes nothing that is trained.
-        notify: web addresses and commands that are told how it goes, beside those in the file.
         budget: of a ladder: how much of its full budget is spent, and how many seeds.
         rungs: of a ladder: only these; all where empty.
         cost: of a ladder: seconds that a configuration takes; where given, the longest are begun first.
+        how: fields of `sweeps.execution.RunOptions`: `backend`, `address`, `storage`, `study_storage`, `retry_failed`,
+            `tensorboard`, `notify`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.
@@ -91,17 +80,7 @@ def run(
         raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
     else:
         plan = plan_of_sweep(what)
-    options = RunOptions(
-        runs=Path(runs),
-        backend=backend,
-        address=address,
-        storage=storage,
-        study_storage=study_storage,
-        new=new,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
-    )
+    options = RunOptions(runs=Path(runs), new=new, **how)
     summary = _carry_out(plan, options)
     if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
@@ -116,12 +95,12 @@ def run(
             top=what.replicates.top,
             seeds=what.replicates.seeds,
             runs=runs,
-            backend=backend,
-            address=address,
-            retry_failed=retry_failed,
-            tensorboard=tensorboard or what.tensorboard,
-            notify=[*what.notify, *notify],
             limits=limits,
+            **how
+            | {
+                "tensorboard": options.tensorboard or what.tensorboard,
+                "notify": [*what.notify, *options.notify],
+            },
         )
     except Interrupted as stop:
         raise Interrupted(replace(summary, confirmed=stop.summary)) from None
@@ -150,12 +129,8 @@ def replicate(
     top: int = 3,
     seeds: int = 3,
     runs: str | Path = DEFAULT_RUNS,
-    backend: BackendName = "ray",
-    address: str | None = None,
-    retry_failed: bool = False,
-    tensorboard: bool = False,
-    notify: Sequence[str] = (),
     limits: spec.Limits | None = None,
+    **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
 
@@ -167,12 +142,8 @@ def replicate(
         top: configurations, the best first.
         seeds: new seeds of each. More than before add to those that are there.
         runs: the runs folder.
-        backend: as for `run`.
-        address: as for `run`.
-        retry_failed: try again the replicates that failed.
-        tensorboard: as for `run`.
-        notify: as for `run`.
         limits: when to stop; none where None.
+        how: as for `run`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.
@@ -187,14 +158,7 @@ def replicate(
 
     wanted = spec.Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
-    options = RunOptions(
-        runs=Path(runs),
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
-    )
+    options = RunOptions(runs=Path(runs), **how)
     summary = _carry_out(plan, options)
     if summary.stopped_by or is_given_up(options.runs):
         return summary
@@ -207,11 +171,7 @@ def retrain(
     epochs: int | None = None,
     train_size: int | Literal["all"] | None = None,
     runs: str | Path = DEFAULT_RUNS,
-    backend: BackendName = "ray",
-    address: str | None = None,
-    retry_failed: bool = False,
-    tensorboard: bool = False,
-    notify: Sequence[str] = (),
+    **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train a recorded run's configuration again with more epochs or images, as a run of the sweep `retrained`.
 
@@ -222,11 +182,7 @@ def retrain(
         epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
         train_size: training images, or `all` that validation leaves; None keeps the run's.
         runs: the runs folder.
-        backend: as for `run`.
-        address: as for `run`.
-        retry_failed: try it again if it failed.
-        tensorboard: as for `run`.
-        notify: as for `run`.
+        how: as for `run`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.
@@ -248,14 +204,7 @@ def retrain(
         epochs=epochs,
         train_size=train_size,
     )
-    options = RunOptions(
-        runs=Path(runs),
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
-    )
+    options = RunOptions(runs=Path(runs), **how)
     return _carry_out(plan, options)
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cifar_core import Classifier
-    from sweeps.execution import BackendName, RunSummary
+    from sweeps.execution import RunKeywords, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +48,8 @@ class Sweep(Printed):
         self,
         *,
         runs: str | Path = DEFAULT_RUNS,
-        backend: BackendName = "ray",
-        address: str | None = None,
         new: bool = False,
-        retry_failed: bool = False,
-        tensorboard: bool = False,
-        notify: Sequence[str] = (),
+        **how: Unpack[RunKeywords],
     ) -> SweepResult:
         """Train what is missing, confirm the best where the file asks for it, and return what came out.
 
@@ -62,16 +58,7 @@ class Sweep(Printed):
         from sweeps.execution import Interrupted
 
         try:
-            summary = api.run(
-                self.spec,
-                runs=runs,
-                backend=backend,
-                address=address,
-                new=new,
-                retry_failed=retry_failed,
-                tensorboard=tensorboard,
-                notify=notify,
-            )
+            summary = api.run(self.spec, runs=runs, new=new, **how)
         except Interrupted as stop:
             self.result = self._result(stop.summary, runs=Path(runs))
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sweeps import api, spec
 from sweeps.commands import DEFAULT_RUNS
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cifar_core import TrainingConfig
-    from sweeps.execution import BackendName, Finalized, RunSummary
+    from sweeps.execution import Finalized, RunKeywords, RunSummary
     from sweeps.results import Recipe, RungComparison, RungRuns
     from sweeps.study import SweepState
     from sweeps.trial_record import TrialRecord
@@ -127,13 +127,7 @@ def ladder(
     train_size: int | None = None,
     final: bool = False,
     runs: str | Path = DEFAULT_RUNS,
-    backend: BackendName = "ray",
-    address: str | None = None,
-    storage: str | None = None,
-    study_storage: str | None = None,
-    retry_failed: bool = False,
-    tensorboard: bool = False,
-    notify: Sequence[str] = (),
+    **how: Unpack[RunKeywords],
 ) -> LadderResult:
     """Run a ladder's rungs, measure each, and return what each step brought. Nothing recorded is trained again.
 
@@ -146,13 +140,7 @@ def ladder(
         train_size: at most so many training images.
         final: of a file with `evaluate: validation`: measure the rungs on the test images, once nothing will change.
         runs: the runs folder.
-        backend: as for `run`.
-        address: as for `run`.
-        storage: as for `run`.
-        study_storage: as for `run`.
-        retry_failed: as for `run`.
-        tensorboard: as for `run`.
-        notify: as for `run`.
+        how: as for `run`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.
@@ -177,16 +165,10 @@ def ladder(
     summary = api.run(
         part.ladder,
         runs=runs,
-        backend=backend,
-        address=address,
-        storage=storage,
-        study_storage=study_storage,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
         budget=part.budget,
         rungs=part.chosen,
         cost=Probe(threads=part.ladder.resources.cpus_per_trial).seconds,
+        **how,
     )
     found = read_ladder(
         part.ladder.name, runs=Path(runs), meant=recipes_of(part.ladder, part.budget), is_final=part.ladder.is_final

@@ -11,24 +11,17 @@ import click
 from sweeps.cli.ladder_part import part_options
 from sweeps.cli.options import (
     FILE,
-    address_option,
-    backend_option,
     command_line,
     echo_warnings,
-    notify_option,
-    retry_failed_option,
-    runs_option,
+    run_options,
     set_option,
-    storage_option,
-    study_storage_option,
     submit_option,
-    tensorboard_option,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sweeps.execution import BackendName
+    from sweeps.execution import RunKeywords
     from sweeps.results import Recipe
     from sweeps.spec import Ladder, PartOptions
 
@@ -37,27 +30,14 @@ if TYPE_CHECKING:
 @click.argument("file", type=FILE)
 @part_options
 @set_option
-@runs_option
-@backend_option
-@address_option
-@storage_option
-@study_storage_option
-@retry_failed_option
-@tensorboard_option
-@notify_option
+@run_options
 @submit_option
 def ladder(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
-    backend: BackendName,
-    address: str | None,
-    storage: str | None,
-    study_storage: str | None,
-    retry_failed: bool,
-    tensorboard: bool,
-    notify: tuple[str, ...],
     submit: bool,
+    how: RunKeywords,
     **options: Unpack[PartOptions],
 ) -> None:
     """Run a ladder's rungs, measure each, and say what each step brought.
@@ -87,20 +67,20 @@ def ladder(
         from sweeps.cli.submit import place_options
         from sweeps.cli.submit import submit as submit_job
 
-        flags = {"--retry-failed": retry_failed, "--tensorboard": tensorboard}
+        flags = {"--retry-failed": how["retry_failed"], "--tensorboard": how["tensorboard"]}
         submit_job(
             "ladder",
             sweep=loaded.name,
             text=part.file_text,
             models=sorted({rung.config.model.name for rung in part.rungs}),
             options=[
-                *place_options(storage, study_storage),
+                *place_options(how["storage"], how["study_storage"]),
                 *(flag for flag, is_given in flags.items() if is_given),
                 *part.words,
             ],
-            address=address,
-            backend=backend,
-            notifies=bool(notify or loaded.notify),
+            address=how["address"],
+            backend=how["backend"],
+            notifies=bool(how["notify"] or loaded.notify),
         )
         return
 
@@ -111,19 +91,14 @@ def ladder(
         run,
         loaded,
         runs=runs,
-        backend=backend,
-        address=address,
-        storage=storage,
-        study_storage=study_storage,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
         budget=part.budget,
         rungs=part.chosen,
         cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
+        **how,
     )
     # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
-    later = [*part.words, "--runs", str(runs), *(["--address", address] if address else []), "--backend", backend]
+    where = ["--address", how["address"]] if how["address"] else []
+    later = [*part.words, "--runs", str(runs), *where, "--backend", how["backend"]]
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
         meant = recipes_of(loaded, part.budget)
         show_ladder(runs, loaded.name, meant=meant, is_final=loaded.is_final)
@@ -164,21 +139,12 @@ def show_ladder(
 @click.command()
 @click.argument("run")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
-@runs_option
-@backend_option
-@address_option
-@retry_failed_option
-@tensorboard_option
-@notify_option
+@run_options
 def ablate(
     run: str,
     seeds: int,
     runs: Path,
-    backend: BackendName,
-    address: str | None,
-    retry_failed: bool,
-    tensorboard: bool,
-    notify: tuple[str, ...],
+    how: RunKeywords,
 ) -> None:
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
@@ -218,12 +184,8 @@ def ablate(
         run_ladder,
         ladder,
         runs=runs,
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
         budget=budget,
+        **how,
     )
     later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
     with after_the_run("the comparison", later, runs=runs):

@@ -9,38 +9,24 @@ import click
 
 from sweeps.cli.options import (
     SweepName,
-    address_option,
-    backend_option,
-    notify_option,
-    retry_failed_option,
-    runs_option,
-    tensorboard_option,
+    run_options,
 )
 
 if TYPE_CHECKING:
-    from sweeps.execution import BackendName
+    from sweeps.execution import RunKeywords
 
 
 @click.command()
 @click.argument("sweep", type=SweepName())
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
-@runs_option
-@backend_option
-@address_option
-@retry_failed_option
-@tensorboard_option
-@notify_option
+@run_options
 def replicate(
     sweep: str,
     top: int,
     seeds: int,
     runs: Path,
-    backend: BackendName,
-    address: str | None,
-    retry_failed: bool,
-    tensorboard: bool,
-    notify: tuple[str, ...],
+    how: RunKeywords,
 ) -> None:
     """Train the best configurations of a search again under new seeds, and rank them by these alone.
 
@@ -64,11 +50,7 @@ def replicate(
         top=top,
         seeds=seeds,
         runs=runs,
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
+        **how,
     )
     show_result(runs, sweep, summary)
     finish(summary, f"{sweep} replicates", runs=runs)

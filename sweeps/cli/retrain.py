@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.options import (
-    address_option,
-    backend_option,
-    notify_option,
-    retry_failed_option,
-    runs_option,
-    tensorboard_option,
+    run_options,
 )
 
 if TYPE_CHECKING:
-    from sweeps.execution import BackendName
+    from sweeps.execution import RunKeywords
 
 
 class _TrainSize(click.ParamType[Any]):
@@ -35,22 +30,13 @@ class _TrainSize(click.ParamType[Any]):
 @click.argument("run")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of the new run; default those of RUN.")
 @click.option("--train-size", type=_TrainSize(), help="Training images, or all that validation leaves; default as RUN.")
-@runs_option
-@backend_option
-@address_option
-@retry_failed_option
-@tensorboard_option
-@notify_option
+@run_options
 def retrain(
     run: str,
     epochs: int | None,
     train_size: Any,
     runs: Path,
-    backend: BackendName,
-    address: str | None,
-    retry_failed: bool,
-    tensorboard: bool,
-    notify: tuple[str, ...],
+    how: RunKeywords,
 ) -> None:
     """Train a recorded run's configuration again with more epochs or images.
 
@@ -73,11 +59,7 @@ def retrain(
         epochs=epochs,
         train_size=train_size,
         runs=runs,
-        backend=backend,
-        address=address,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
+        **how,
     )
     show_result(runs, RETRAINED, summary)
     finish(summary, RETRAINED, runs=runs)

@@ -12,51 +12,31 @@ import click
 
 from sweeps.cli.options import (
     FILE,
-    address_option,
-    backend_option,
     echo_warnings,
-    notify_option,
-    retry_failed_option,
-    runs_option,
+    run_options,
     set_option,
-    storage_option,
-    study_storage_option,
     submit_option,
-    tensorboard_option,
 )
 from sweeps.commands import command_on
 from sweeps.errors import RecordError
 
 if TYPE_CHECKING:
-    from sweeps.execution import BackendName, RunSummary
+    from sweeps.execution import RunKeywords, RunSummary
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @set_option
-@runs_option
-@backend_option
-@address_option
-@storage_option
-@study_storage_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
-@retry_failed_option
-@tensorboard_option
-@notify_option
+@run_options
 @submit_option
 def run(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
-    backend: BackendName,
-    address: str | None,
-    storage: str | None,
-    study_storage: str | None,
     new: bool,
-    retry_failed: bool,
-    tensorboard: bool,
-    notify: tuple[str, ...],
     submit: bool,
+    how: RunKeywords,
 ) -> None:
     """Train what is missing of a sweep and show its leaderboard.
 
@@ -84,33 +64,27 @@ def run(
         from sweeps.cli.submit import submit as submit_job
         from sweeps.execution import plan_of_sweep
 
-        flags = {"--new": new, "--retry-failed": retry_failed, "--tensorboard": tensorboard}
+        flags = {"--new": new, "--retry-failed": how["retry_failed"], "--tensorboard": how["tensorboard"]}
         submit_job(
             "run",
             sweep=spec.name,
             text=spec.to_yaml(),
             models=plan_of_sweep(spec).models,
             options=[
-                *place_options(storage, study_storage),
+                *place_options(how["storage"], how["study_storage"]),
                 *(flag for flag, is_given in flags.items() if is_given),
             ],
-            address=address,
-            backend=backend,
-            notifies=bool(notify or spec.notify),
+            address=how["address"],
+            backend=how["backend"],
+            notifies=bool(how["notify"] or spec.notify),
         )
         return
     summary = summary_of(
         run_spec,
         spec,
         runs=runs,
-        backend=backend,
-        address=address,
-        storage=storage,
-        study_storage=study_storage,
         new=new,
-        retry_failed=retry_failed,
-        tensorboard=tensorboard,
-        notify=notify,
+        **how,
     )
     show_result(runs, spec.name, summary)
     finish(summary, spec.name, runs=runs)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sweeps.execution.sealed_test import Finalized, finalize
     from sweeps.execution.sizing import SIZES, size_of_ladder, size_of_sweep, starter_configurations
     from sweeps.execution.slots import Slots, local_slots
-    from sweeps.execution.start import BackendName, Interrupted, RunOptions, RunSummary
+    from sweeps.execution.start import BackendName, Interrupted, RunKeywords, RunOptions, RunSummary
 
 __all__ = [
     "RETRAINED",
@@ -54,6 +54,7 @@ __all__ = [
     "Probe",
     "Rehearsals",
     "Rerun",
+    "RunKeywords",
     "RunOptions",
     "RunPlan",
     "RunSummary",
@@ -103,6 +104,7 @@ __getattr__, __dir__ = lazy_face(
         "Rerun": "reproduction",
         "Estimate": "estimate",
         "Interrupted": "start",
+        "RunKeywords": "start",
         "RunOptions": "start",
         "RunPlan": "plan",
         "RunSummary": "start",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from sweeps.execution.stopping import StopReason
 from sweeps.formatting import plural
@@ -15,19 +15,39 @@ from sweeps.trial_record import Outcome, TrialRecord
 BackendName = Literal["ray", "inline"]
 
 
+class RunKeywords(TypedDict, total=False):
+    """What every function and verb that trains takes beside the runs folder: the fields of `RunOptions`, each optional.
+
+    A new option of a run is a line here, a line there, and its flag in `sweeps.cli.options`.
+    """
+
+    backend: BackendName
+    address: str | None
+    storage: str | None
+    study_storage: str | None
+    retry_failed: bool
+    tensorboard: bool
+    notify: Sequence[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to carry it out, apart from what it is."""
+    """How a sweep is carried out, apart from what it is."""
 
     runs: Path
+    """Folder for all that runs leave behind."""
     backend: BackendName = "ray"
+    """`ray`, or `inline` for one trial after the other in this process."""
     address: str | None = None
+    """Of a running Ray cluster, `HOST:PORT`; None starts Ray on this machine."""
     storage: str | None = None
-    """Of checkpoints and logs, as asked for on the command line; see `sweeps.storage`."""
+    """Of checkpoints and logs: a folder, or a URL; None asks the environment, then the file. See `sweeps.storage`."""
     study_storage: str | None = None
-    """Of the study; as `storage`."""
+    """Of the study: a database's URL; None as for `storage`."""
     new: bool = False
+    """Whether to begin anew although the sweep of this name had another space."""
     retry_failed: bool = False
+    """Whether to try again the trials that failed."""
     tensorboard: bool = False
     """Whether each trial writes curves for TensorBoard; no part of what is trained."""
     notify: Sequence[str] = ()
