@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sweeps.formatting import short_names, short_value
-from sweeps.spec import changes_between
+from sweeps.spec import Differences, changes_between
 from sweeps.study import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -159,7 +158,8 @@ class Watcher:
         for record in fresh:
             self._told_apart.add(record.number)
             self._differences.add(record.config.dotted())
-        telling = self._differences.telling()
+        order = {path: index for index, path in enumerate(FIRST)}
+        telling = tuple(sorted(self._differences.paths(), key=lambda path: (order.get(path, len(order)), path)))
         if telling != self._telling:
             self._telling, self._words = telling, {}
 
@@ -200,38 +200,3 @@ class Watcher:
 def _said(path: str, name: str, value: Any) -> str:
     text = short_value(value)
     return text if path in BARE and text != "none" else f"{name} {text}"
-
-
-class Differences:
-    """In which parameters configurations differ. Each is looked at once, however many there will be."""
-
-    def __init__(self) -> None:
-        self._networks: set[str] = set()
-        self._values: dict[str, set[tuple[str, str]]] = {}
-        """Dotted path to the values that a network was given, as (network, value)."""
-
-    def add(self, config: Mapping[str, Any]) -> None:
-        """Take note of a configuration under its dotted paths."""
-        network = repr(config.get(NETWORK))
-        for path in self._values.keys() - config.keys():
-            self._values[path].add((network, repr(None)))
-        for path, value in config.items():
-            if path not in self._values:
-                self._values[path] = {(other, repr(None)) for other in self._networks}
-            self._values[path].add((network, repr(value)))
-        self._networks.add(network)
-
-    def telling(self) -> tuple[str, ...]:
-        """Return the dotted paths in which they differ, the most telling first.
-
-        Without what follows from the network's name in all of them, such as the layers of its head.
-        """
-        found = []
-        for path, values in self._values.items():
-            first = next(iter(values))[1]
-            if all(value == first for _, value in values):
-                continue
-            follows = path.startswith("model.") and len(values) == len(self._networks)
-            if path == NETWORK or not follows:
-                found.append(path)
-        return tuple(sorted(found, key=lambda path: (FIRST.index(path) if path in FIRST else len(FIRST), path)))

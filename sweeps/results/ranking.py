@@ -15,6 +15,7 @@ from sweeps.identity import Protocol, replicate_group
 from sweeps.results.rungs import RungRuns, budget_of, budgets_of
 from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.study import by_value
+from sweeps.tracking.columns import REGISTRY
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -35,15 +36,7 @@ _UNRANKED = (
 TESTED_ON = f"{TEST_IMAGES} test images"
 """How the protocol of runs begins that are ranked by their test accuracy."""
 
-_AVERAGED = (
-    "val_accuracy",
-    "metric_value",
-    "test_accuracy",
-    "train_seconds",
-    "images_per_second",
-    "best_val_accuracy",
-)
-"""Columns that hold the mean over a configuration's seeds."""
+_AVERAGED = tuple(name for name, column in REGISTRY.items() if column.is_averaged)
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ Nothing else knows how a file is written; nothing here trains, records or asks a
 from sweeps.spec.ablation import WHOLE, ablation_of
 from sweeps.spec.budget import FULL_BUDGET, Budget, BudgetRange
 from sweeps.spec.definition import canonical_definition, definition_changes, holds, space_of
-from sweeps.spec.difference import Change, changes_between, join_changes
+from sweeps.spec.difference import Change, Differences, changes_between, join_changes
 from sweeps.spec.distributions import suggest
 from sweeps.spec.ladder import FINAL, Ladder, Rung
 from sweeps.spec.ladder_file import is_ladder, load_ladder
@@ -31,6 +31,7 @@ __all__ = [
     "Budget",
     "BudgetRange",
     "Change",
+    "Differences",
     "EarlyTerminate",
     "FileKind",
     "Ladder",

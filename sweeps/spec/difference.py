@@ -1,8 +1,8 @@
-"""What differs between two configurations: the only place that says so."""
+"""What differs between two configurations, or among many: the only place that says so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +64,32 @@ def _said(config: TrainingConfig) -> dict[str, Any]:
 def join_changes(changes: Sequence[Change]) -> str:
     """Return changes in one line: `data.batch_size 64 → 256, epochs 20 → 30`."""
     return ", ".join(map(str, changes))
+
+
+class Differences:
+    """In which parameters configurations differ. Each is looked at once, however many there will be."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, set[str]] = {}
+        self._by_name: dict[str, dict[str, set[str]]] = {}
+        """Dotted path to the values under each name of its block: a network's, a schedule's."""
+
+    def add(self, configuration: Mapping[str, Any]) -> None:
+        """Look at a configuration under its dotted paths. One that lacks a path does not make it vary."""
+        for path, value in configuration.items():
+            text = str(value)
+            self._texts.setdefault(path, set()).add(text)
+            chosen = f"{path.partition('.')[0]}.name"
+            if path != chosen and chosen in configuration:
+                self._by_name.setdefault(path, {}).setdefault(str(configuration[chosen]), set()).add(text)
+
+    def paths(self) -> list[str]:
+        """Return the dotted paths in which they differ, in the order in which they came.
+
+        Without those that follow from their block's name, such as the layers of a network's head.
+        """
+        return [path for path, texts in self._texts.items() if len(texts) > 1 and not self._follows(path)]
+
+    def _follows(self, path: str) -> bool:
+        under = self._by_name.get(path)
+        return under is not None and all(len(texts) == 1 for texts in under.values())

@@ -12,10 +12,10 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.tracking.answering import is_given_up, is_lost, is_record_damaged, record_fault, record_in_words
     from sweeps.tracking.child_run import record_of
+    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
     from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.deleted_runs import DeletedRuns, find_deleted_runs, forget_deleted_runs
     from sweeps.tracking.files import RunFiles
-    from sweeps.tracking.frame import COLUMNS, LAST_COLUMNS
     from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
     from sweeps.tracking.names import names_of_runs
     from sweeps.tracking.opening import set_damaged_record_aside
@@ -74,10 +74,10 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Aim": "sweep_progress",
-        "COLUMNS": "frame",
+        "COLUMNS": "columns",
         "CompleteResults": "complete_results",
         "DeletedRuns": "deleted_runs",
-        "LAST_COLUMNS": "frame",
+        "LAST_COLUMNS": "columns",
         "MlflowReader": "reader",
         "ModelAbout": "logged_model",
         "OWNER": "ownership",

@@ -15,8 +15,9 @@ from cifar_core.results import Confusion, EpochResult
 from sweeps.errors import RecordError
 from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
+from sweeps.tracking.columns import OF_A_ROW
 from sweeps.tracking.epochs import OF_AN_EPOCH, epochs_table
-from sweeps.tracking.frame import OF_A_ROW, frame_of, row_of
+from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
     EPOCH_METRICS,

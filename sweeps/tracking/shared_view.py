@@ -10,17 +10,17 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
+from sweeps.spec import Differences
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.store import quoted
 
 TAG = "mlflow.sharedViewState."
 """What the name of the tag begins with; the view's own name follows."""
 
-_NETWORK = "model.name"
 _MOST_COLUMNS = 12
 
 
@@ -56,26 +56,12 @@ def shared_view(sweep: str, runs: Iterable[RecordedRun]) -> tuple[str, str]:
 
 
 def varying_params(runs: Iterable[RecordedRun]) -> list[str]:
-    """Return the names of the params in which trials differ, at most a table's width of them, `model.name` first.
-
-    Without those that only say what network it is, such as the layers of its head, which follow from its name.
-    """
-    params: list[Mapping[str, str]] = [run.params for run in runs if run.tags.get("kind") == "trial"]
-    names = {name for each in params for name in each}
-    varying = [
-        name
-        for name in names
-        if len({each.get(name) for each in params}) > 1 and (name == _NETWORK or not _follows(name, params))
-    ]
-    return sorted(varying, key=lambda name: (name != _NETWORK, name))[:_MOST_COLUMNS]
-
-
-def _follows(name: str, params: Iterable[Mapping[str, str]]) -> bool:
-    """Return whether a param of the network is the same in all trials of a network."""
-    if not name.startswith("model."):
-        return False
-    pairs = {(each.get(_NETWORK), each.get(name)) for each in params}
-    return len(pairs) == len({network for network, _ in pairs})
+    """Return the names of the params in which trials differ, at most a table's width of them, `model.name` first."""
+    differences = Differences()
+    for run in runs:
+        if run.tags.get("kind") == "trial":
+            differences.add(run.params)
+    return sorted(differences.paths(), key=lambda name: (name != "model.name", name))[:_MOST_COLUMNS]
 
 
 def page_of_runs(base: str, experiment_id: str, *, view: str | None) -> str:

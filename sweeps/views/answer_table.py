@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sweeps.formatting import is_accuracy, percent, plural, print_sentence, truncated, value_text
+from sweeps.formatting import percent, plural, print_sentence, truncated, value_text
+from sweeps.tracking.columns import Column, Unit, column_of
 from sweeps.views.by_value import HOW
-from sweeps.views.columns import HEADINGS
 from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
@@ -18,39 +18,36 @@ if TYPE_CHECKING:
 LONGEST = 60
 """Characters of a cell on a screen; files have all of it."""
 
-_PERCENT = ("val_std", "ci_low", "ci_high")
 
-
-def answer_cells(frame: pd.DataFrame, *, in_percent: bool = False) -> tuple[dict[str, list[str]], set[str]]:
+def answer_cells(frame: pd.DataFrame, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
     """Return heading to cells, and the headings of the columns that hold text.
 
     Args:
         frame: any table; columns of one name are told apart by their place.
-        in_percent: accuracies are shown as such, under a heading that says so. An answer in SQL is shown as it is.
+        of_board: it has columns of the record, which are shown as the leaderboard shows them. An answer in SQL is
+            shown as it is.
     """
     cells: dict[str, list[str]] = {}
     left: set[str] = set()
     for place, name in enumerate(map(str, frame.columns)):
         values = frame.iloc[:, place].tolist()
-        is_share = in_percent and (is_accuracy(name) or name in _PERCENT)
-        heading = HEADINGS.get(name, f"{name} %" if is_share else name) if in_percent else name
+        column = column_of(name) if of_board else Column(name=name)
+        heading = column.heading
         while heading in cells:
             heading += f" ({place + 1})"
-        cells[heading] = [_cell(value, as_share=is_share) for value in values]
+        cells[heading] = [_cell(value, column) for value in values]
         if any(isinstance(value, str | bool | list | dict) for value in values):
             left.add(heading)
     return cells, left
 
 
-def _cell(value: Any, *, as_share: bool) -> str:
+def _cell(value: Any, column: Column) -> str:
     import pandas as pd
 
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
         return ""
     if isinstance(value, float):
-        if value != value:  # NULL, as a column of numbers has it
-            return ""
-        return percent(value) if as_share else f"{value:.6g}"
+        return f"{value:.6g}" if column.unit is Unit.NONE else column.cell(value)
     return truncated(str(value) if isinstance(value, list | dict) else value_text(value), LONGEST)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, print_sentence
+from sweeps.tracking.columns import REGISTRY
 from sweeps.trial_record import Outcome
 from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
 from sweeps.views.by_value import by_value
-from sweeps.views.columns import HEADINGS, column_named
+from sweeps.views.columns import column_named
 from sweeps.views.exports import csv_text, html_table, markdown, to_csv, to_json, to_parquet, to_text
 from sweeps.views.leaderboard_table import LEFT, ROWS_IN_ALL, board_cells, print_leaderboard, remarks
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
@@ -97,7 +98,7 @@ class CompactBoardView(BoardView):
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         cells, left = super().cells()
-        hidden = {HEADINGS.get(column, column) for column in self._LEFT_OUT}
+        hidden = {REGISTRY[name].heading for name in self._LEFT_OUT}
         if set(cells["status"]) <= {Outcome.COMPLETE.value}:
             hidden.add("status")
         return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left
@@ -133,7 +134,7 @@ class ColumnsView(View):
         self._shown = with_trial_names(board, self.frame)
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
-        return answer_cells(self._shown, in_percent=True)
+        return answer_cells(self._shown, of_board=True)
 
 
 class ByValueView(View):

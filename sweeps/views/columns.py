@@ -8,21 +8,7 @@ from typing import Any
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, short_names
-from sweeps.tracking import COLUMNS, LAST_COLUMNS
-
-HEADINGS = {
-    "val_accuracy": "val acc %",
-    "val_std": "± sd",
-    "replicates": "runs",
-    "search_accuracy": "search acc %",
-    "p_holm": "p (Holm)",
-    "test_accuracy": "test acc %",
-    "train_seconds": "time",
-    "parameters_millions": "params M",
-}
-"""Column to what stands above it on a screen, where that is another word."""
-
-_ALSO = {"acc": "val_accuracy", "accuracy": "val_accuracy", "sd": "val_std", "std": "val_std", "n": "replicates"}
+from sweeps.tracking.columns import REGISTRY
 
 
 def status_text(row: Mapping[Any, Any]) -> str:
@@ -75,15 +61,11 @@ def closest_columns(name: str, columns: Sequence[str]) -> str:
 
 def spoken_columns(columns: Sequence[str]) -> dict[str, list[str]]:
     """Return what columns are called beside their own names, to the columns that are called so."""
-    fixed = {*COLUMNS, *LAST_COLUMNS}
-    configuration = [column for column in columns if column not in fixed]
+    configuration = [column for column in columns if column not in REGISTRY]
     spoken: dict[str, list[str]] = {}
-    for column, heading in HEADINGS.items():
-        if column in columns:
-            spoken.setdefault(_plain(heading), []).append(column)
-    for word, column in _ALSO.items():
-        if column in columns:
-            spoken.setdefault(word, []).append(column)
+    for name in filter(REGISTRY.__contains__, columns):
+        for word in {_plain(REGISTRY[name].heading), *REGISTRY[name].words} - {name}:
+            spoken.setdefault(word, []).append(name)
     for column, heading in zip(configuration, short_names(configuration), strict=True):
         for word in {heading, column.rpartition(".")[2]} - {column}:
             spoken.setdefault(_plain(word), []).append(column)

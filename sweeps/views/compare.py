@@ -14,9 +14,7 @@ from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.formatting import (
     accuracy,
-    duration,
     loss,
-    number,
     p_in_words,
     percent,
     plural,
@@ -26,6 +24,7 @@ from sweeps.formatting import (
 )
 from sweeps.results import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes, mean_and_interval
 from sweeps.spec import changes_between
+from sweeps.tracking.columns import REGISTRY
 from sweeps.trial_record import Outcome
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named
@@ -79,20 +78,16 @@ def _print_configurations(first: Row, second: Row, reader: RecordReader, console
     console.print(table)
 
 
+_COMPARED = ("val_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions", "protocol")
+
+
 def _print_results(first: Row, second: Row, console: Console, *, names: list[str]) -> None:
     table = _table("result", *names)
     table.add_row("status", *map(status_text, (first, second)))
-    for heading, column, shown in (
-        ("validation", "val_accuracy", accuracy),
-        ("test", "test_accuracy", accuracy),
-        ("epochs", "epochs", str),
-        ("training time", "train_seconds", duration),
-        ("million parameters", "parameters_millions", number),
-        ("images", "protocol", str),
-    ):
-        cells = ["" if row[column] is None else shown(row[column]) for row in (first, second)]
+    for name in _COMPARED:
+        cells = [REGISTRY[name].cell(row[name]) for row in (first, second)]
         if any(cells):
-            table.add_row(heading, *cells)
+            table.add_row(REGISTRY[name].heading, *cells)
     console.print(table)
 
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import (
     accuracy,
-    duration,
     listed,
     metric_cell,
     metric_heading,
-    number,
     percent,
     plural,
     print_sentence,
     short_names,
     short_value,
 )
-from sweeps.tracking import COLUMNS, LAST_COLUMNS
-from sweeps.views.columns import HEADINGS, status_text
+from sweeps.spec import Differences
+from sweeps.tracking import COLUMNS
+from sweeps.tracking.columns import REGISTRY
+from sweeps.views.columns import status_text
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
@@ -59,17 +59,17 @@ def board_cells(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]
     """Return heading to cells of the rows shown: results, what varies among all rows, what it cost."""
     results = _results(shown)
     # What varies is what a table of results is read for; what little room is left is for what it cost.
-    costs = {name: results.pop(name) for name in (HEADINGS[cost] for cost in _COSTS) if name in results}
+    costs = {name: results.pop(name) for name in (REGISTRY[cost].heading for cost in _COSTS) if name in results}
     return results | _varying(frame, shown) | costs
 
 
 def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the headings that come first on a narrow screen: of what a row is, how good, and what varies."""
-    beside = {HEADINGS.get(name, name) for name in _BESIDE}
+    beside = {REGISTRY[name].heading for name in _BESIDE}
     if len(set(cells["status"])) <= 1:
         beside.add("status")
-    if all(cells.get(HEADINGS["val_accuracy"], [""])):
-        beside.add(HEADINGS["test_accuracy"])
+    if all(cells.get(REGISTRY["val_accuracy"].heading, [""])):
+        beside.add(REGISTRY["test_accuracy"].heading)
     return [heading for heading in cells if heading not in beside]
 
 
@@ -79,33 +79,35 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
     read = [name for name in (*COLUMNS, "replicate_of", "did_not_learn") if name in frame]
     rows: list[dict[Any, Any]] = frame[read].to_dict(orient="records")
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
-        "rank": lambda row: _count(row["rank"]),
+        "rank": _plain("rank"),
         # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
         "trial": _with_sweep if frame["sweep"].nunique() > 1 else _trial,
         "status": status_text,
         "metric_value": _metric_value,
         "val_accuracy": _accuracy,
-        "val_std": lambda row: percent(_real(row["val_std"])),
-        "replicates": lambda row: _count(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
+        "val_std": _plain("val_std"),
+        "replicates": lambda row: str(row["replicates"]) if (_real(row["replicates"]) or 0) > 1 else "",
         "test_accuracy": _test_accuracy,
-        "search_accuracy": lambda row: percent(_real(row["search_accuracy"])),
-        "epochs": lambda row: _count(row["epochs"]),
-        "train_seconds": lambda row: _text(row["train_seconds"], duration),
-        "parameters_millions": lambda row: _text(row["parameters_millions"], number),
+        "search_accuracy": _plain("search_accuracy"),
+        "epochs": _plain("epochs"),
+        "train_seconds": _plain("train_seconds"),
+        "parameters_millions": _plain("parameters_millions"),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
     metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
-    headings = HEADINGS | {"metric_value": metric_heading(metrics[0]) if len(metrics) == 1 else "metric"}
+    headings = {name: REGISTRY[name].heading for name in columns}
+    headings["metric_value"] = metric_heading(metrics[0]) if len(metrics) == 1 else "metric"
     always = {"rank", "trial", "status"} | ({"val_accuracy"} if not any(built["test_accuracy"]) else set())
-    return {headings.get(name, name): cells for name, cells in built.items() if name in always or any(cells)}
+    return {headings[name]: cells for name, cells in built.items() if name in always or any(cells)}
 
 
 def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
-    fixed = {*COLUMNS, *LAST_COLUMNS}
-    values = frame.drop(columns=[name for name in frame.columns if name in fixed])
-    texts = values.map(str).where(values.notna())
-    # A run without a value does not make it one that varies.
-    names = [str(name) for name in texts if texts[name].nunique() > 1 and not _follows(texts, str(name))]
+    values = frame.drop(columns=[name for name in frame.columns if name in REGISTRY])
+    differences = Differences()
+    for row in values.to_dict(orient="records"):
+        differences.add({str(name): value for name, value in row.items() if not _is_missing(value)})
+    varies = set(differences.paths())
+    names = [str(name) for name in values if name in varies]
     if frame["seed"].nunique() > 1:
         names.append("seed")
     if frame["source"].nunique() > 1:
@@ -114,18 +116,9 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     # What kind of network it is says most, however few kinds there are.
     names.sort(key=lambda name: (name != "model.name", -frame[name].map(str).nunique()))
     # What a network of one's own calls `rank` is not the rank.
-    taken = {*COLUMNS, *HEADINGS.values()}
+    taken = {*REGISTRY, *(column.heading for column in REGISTRY.values())}
     headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]
     return {heading: [_value(value) for value in shown[name]] for heading, name in zip(headings, names, strict=True)}
-
-
-def _follows(texts: pd.DataFrame, name: str) -> bool:
-    """Return whether a value says no more than its block's `name`, as an architecture's defaults do."""
-    block, _, field = name.rpartition(".")
-    chosen = f"{block}.name"
-    if field == "name" or chosen not in texts:
-        return False
-    return bool((texts.groupby(chosen)[name].nunique(dropna=False) == 1).all())
 
 
 def remarks(frame: pd.DataFrame, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
@@ -223,13 +216,10 @@ def _value(value: Any) -> str:
     return "" if _is_missing(value) else short_value(value)
 
 
-def _count(value: Any) -> str:
-    return _text(value, "{:.0f}".format)
-
-
-def _text(value: Any, pattern: Callable[[float], str]) -> str:
-    real = _real(value)
-    return "" if real is None else pattern(real)
+def _plain(name: str) -> Callable[[dict[str, Any]], str]:
+    """Return what shows a column of a row as the registry says."""
+    column = REGISTRY[name]
+    return lambda row: "" if _is_missing(row[name]) else column.cell(row[name])
 
 
 def _real(value: Any) -> float | None:

@@ -14,7 +14,6 @@ from sweeps.commands import command_on
 from sweeps.formatting import (
     accuracy,
     duration,
-    is_accuracy,
     log_path,
     loss,
     metric_cell,
@@ -26,7 +25,7 @@ from sweeps.formatting import (
     print_sentence,
 )
 from sweeps.results import rank_configurations
-from sweeps.tracking import COLUMNS, LAST_COLUMNS
+from sweeps.tracking.columns import REGISTRY, column_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
@@ -43,16 +42,18 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
     table = Table(box=None, header_style="bold", pad_edge=False)
     metric = named.own["metric"] or "val_accuracy"
     values = [] if metric == "val_accuracy" else [metric_heading(metric)]
-    for heading in ("run", "seed", "status", "epochs", *values, "val acc %", "test acc %", "time", ""):
+    shown = [REGISTRY[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")]
+    headings = [column.heading for column in shown]
+    for heading in ("run", "seed", "status", "epochs", *values, *headings, ""):
         table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
     for row in named.rows:
         cells = [metric_cell(metric, row["metric_value"]) for _ in values]
-        cells += [percent(row["val_accuracy"]), percent(row["test_accuracy"]), duration(row["train_seconds"] or 0.0)]
+        cells += [column.cell(row[column.name]) for column in shown]
         what = "confirms" if row in named.confirming else "of the search" if row["replicate_of"] is None else ""
         what = what if row["rung"] is None else ""
         table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)
     console.print(table)
-    print_values({name: value for name, value in named.own.items() if name not in {*COLUMNS, *LAST_COLUMNS}}, console)
+    print_values({name: value for name, value in named.own.items() if name not in REGISTRY}, console)
     run = named.run_name(named.row)
     print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
 
@@ -83,7 +84,7 @@ def print_values(row: Mapping[str, Any], console: Console) -> None:
     values.add_column(overflow="fold")
     for name, value in row.items():
         if value is not None and value != "" and name not in ("log", "did_not_learn"):
-            values.add_row(name, status_text(row) if name == "status" else _text(name, value))
+            values.add_row(name, status_text(row) if name == "status" else column_of(name).text(value))
     console.print(values)
 
 
@@ -140,11 +141,3 @@ def print_confusion(
         others = ", ".join(f"{other} {count}" for count, other in wrong)
         table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
     console.print(table)
-
-
-def _text(name: str, value: Any) -> str:
-    if is_accuracy(name) or name in ("val_std", "ci_low", "ci_high"):
-        return accuracy(value)
-    if name == "train_seconds":
-        return duration(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
 from sweeps.results import RungComparison, RungRuns
+from sweeps.spec import Differences
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.views.page.scale import Scale, at_values, categories, is_logarithmic, linear, logarithmic, plain
@@ -176,25 +177,15 @@ def _finite(value: float | None) -> bool:
 
 def _varied(records: Sequence[TrialRecord]) -> list[Varied | None]:
     configs = {record.number: record.config.dotted() for record in records}
-    paths = list(dict.fromkeys(path for config in configs.values() for path in config))
-    values: dict[str, dict[int, Any]] = {}
-    for path in paths:
-        given = {number: config[path] for number, config in configs.items() if config.get(path) is not None}
-        if path != "seed" and len({value_text(value) for value in given.values()}) > 1:
-            values[path] = given
-    kinds = {number: config.get("model.name") for number, config in configs.items()}
-    kept = [path for path in values if not _follows_model(path, values[path], kinds)]
-    return [_one(path, name, values[path]) for path, name in zip(kept, short_names(kept), strict=True)]
-
-
-def _follows_model(path: str, values: Mapping[int, Any], kinds: Mapping[int, Any]) -> bool:
-    """Return whether a network's field says no more than the network's name, as its defaults do."""
-    if not path.startswith("model.") or path == "model.name":
-        return False
-    seen: dict[Any, set[str]] = {}
-    for number, value in values.items():
-        seen.setdefault(kinds[number], set()).add(value_text(value))
-    return all(len(texts) == 1 for texts in seen.values())
+    differences = Differences()
+    for config in configs.values():
+        differences.add({path: value for path, value in config.items() if value is not None})
+    paths = [path for path in differences.paths() if path != "seed"]
+    values = {
+        path: {number: config[path] for number, config in configs.items() if config.get(path) is not None}
+        for path in paths
+    }
+    return [_one(path, name, values[path]) for path, name in zip(paths, short_names(paths), strict=True)]
 
 
 def _one(path: str, name: str, values: Mapping[int, Any]) -> Varied:
