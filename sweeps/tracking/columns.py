@@ -96,9 +96,15 @@ def _tag(name: str, **settings: Any) -> Column:
     return Column(name=name, read=lambda run: run.tags.get(name), tags=frozenset({name}), **settings)
 
 
-def _metric(name: str, **settings: Any) -> Column:
-    settings = {"kind": Kind.REAL, "is_averaged": True} | settings
-    return Column(name=name, read=lambda run: run.metrics.get(name), metrics=frozenset({name}), **settings)
+def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
+    return Column(
+        name=name,
+        kind=Kind.REAL,
+        read=lambda run: run.metrics.get(name),
+        metrics=frozenset({name}),
+        is_averaged=is_averaged,
+        **settings,
+    )
 
 
 def _searched_metric(run: TrialRun) -> str | None:
@@ -141,7 +147,10 @@ def _did_not_learn(run: TrialRun) -> int | None:
     return int(not has_learned(accuracy, images=images, confusion=confusion))
 
 
-_SEARCHED = {"tags": frozenset({"metric", "rung"}), "metrics": frozenset({"val_loss", "train_loss", "train_accuracy"})}
+_SEARCHED: dict[str, Any] = {
+    "tags": frozenset({"metric", "rung"}),
+    "metrics": frozenset({"val_loss", "train_loss", "train_accuracy"}),
+}
 _PROTOCOL = frozenset({CONFIG, "protocol"})
 
 REGISTRY: Mapping[str, Column] = {
