@@ -85,8 +85,8 @@ _HOW = {
         "--notify",
         multiple=True,
         metavar="URL|COMMAND",
-        help="Tell a web address (POST) or a command (standard input), in JSON, of a new best and of the end; may be "
-        "given more than once.",
+        help="Tell a web address (POST) or a command (standard input), in JSON, or a service of apprise "
+        "(slack://...), of a new best and of the end; may be given more than once.",
     ),
 }
 """Field of `sweeps.execution.RunKeywords` to the option that sets it."""

@@ -1,21 +1,24 @@
-"""What a sweep tells: a new best, and how it ended."""
+"""What a sweep tells, a new best and how it ended: a thread for each who is told, so that nobody holds it up."""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from cifar_core.errors import CifarError
 from sweeps.errors import SweepError
-from sweeps.notify.message import Event, message_of
-from sweeps.notify.sender import Sender
-from sweeps.notify.target import Target
+from sweeps.notify.message import Event, Message, message_of
+from sweeps.notify.target import NotToldError, Target
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 END_SECONDS = 5.0
 """How long the end of a sweep waits for those who are told of it, all together."""
+BEST_SECONDS = 10.0
+"""Least time between two new bests that one target is told of."""
 
 
 class Notifier:
@@ -33,7 +36,7 @@ class Notifier:
         self._state = state
         self._part = part
         self._best = state.best()
-        self._senders = [Sender(target, say=say) for target in targets]
+        self._senders = [_Sender(target, say) for target in targets]
         self._end: Event = "ended"
         self._reason: str | None = None
         self._error: str | None = None
@@ -59,7 +62,7 @@ class Notifier:
         if before is None or self._best is None or self._best.number == before.number:
             return
         for sender in self._senders:
-            sender.new_best(message_of("new_best", self._state, part=self._part))
+            sender.inbox.put(message_of("new_best", self._state, part=self._part))
 
     def ends(self, reason: str | None, details: str = "") -> None:
         """Take note of why it ends: None where nothing is left to do."""
@@ -75,6 +78,45 @@ class Notifier:
         senders, self._senders = self._senders, []
         deadline = time.monotonic() + END_SECONDS
         for sender in senders:
-            sender.close(last)
+            sender.inbox.put(last)
+            sender.closing.set()
         for sender in senders:
-            sender.join(deadline=deadline)
+            sender.join(max(0.0, deadline - time.monotonic()))
+            if sender.is_alive():
+                sender.fail("no answer at the end of the sweep, which does not wait for it")
+            sender.is_quiet = True
+
+
+class _Sender(threading.Thread):
+    """Tells one target the latest message of its inbox, until that is the end."""
+
+    def __init__(self, target: Target, say: Callable[[str], None]) -> None:
+        super().__init__(name=f"notify {target.label}", daemon=True)
+        self._target = target
+        self._say = say
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.closing = threading.Event()
+        self.is_quiet = False
+        """Whether nothing is printed any more."""
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            message = self.inbox.get()
+            while not self.inbox.empty():
+                message = self.inbox.get()
+            try:
+                self._target.tell(message)
+            except NotToldError as error:
+                self.fail(str(error))
+            except Exception as error:  # of a kind that nobody thought of: it must not print a traceback
+                self.fail(type(error).__name__)
+            if message.event != "new_best":
+                return
+            self.closing.wait(BEST_SECONDS)
+
+    def fail(self, reason: str) -> None:
+        """Say that it could not be told, the first time."""
+        if not self.is_quiet:
+            self.is_quiet = True
+            self._say(f"warning: {self._target.label} could not be told: {reason} (said once)")

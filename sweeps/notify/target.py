@@ -1,26 +1,22 @@
-"""Who is told: a web address that takes a POST, or a command that takes JSON on its standard input.
+"""Who is told: a web address that takes JSON, a command that takes it too, or a service that apprise knows.
 
-An address may hold a password or a token anywhere: what is printed of it is its scheme and host alone.
+An address may hold a password or a token anywhere: what is printed of it is its scheme, of a web address its host too.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
+import logging
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from sweeps.errors import SweepError
 from sweeps.notify.message import Message
@@ -30,29 +26,22 @@ ANSWER_SECONDS = 4.0
 COMMAND_SECONDS = 30.0
 """How long a command may take while the sweep goes on."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_WHAT = "an http:// or https:// address, or a command that is there"
+_URL = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
+_WHAT = "an https:// address, an address of apprise such as slack://..., or a command that is there"
 
 
 class NotToldError(Exception):
     """It did not hear of it; says why in a few words, without a secret."""
 
 
-class Target(Protocol):
+@dataclass(frozen=True)
+class Target:
     """Whoever is told."""
 
-    @property
-    def label(self) -> str:
-        """What may be printed of it."""
-        ...
-
-    def tell(self, message: Message) -> None:
-        """Tell it, and wait until it has heard.
-
-        Raises:
-            NotToldError: it has not.
-        """
-        ...
+    label: str
+    """What may be printed of it."""
+    tell: Callable[[Message], None] = field(repr=False)
+    """Tells it, and waits until it has heard; raises NotToldError where it has not."""
 
 
 def parse_targets(texts: Sequence[str]) -> list[Target]:
@@ -61,12 +50,13 @@ def parse_targets(texts: Sequence[str]) -> list[Target]:
     Raises:
         SweepError: one cannot work at all.
     """
-    return [_parse(text) for text in dict.fromkeys(texts)]
+    return [_parse(text.strip()) for text in dict.fromkeys(texts)]
 
 
 def _parse(text: str) -> Target:
-    if _URL.match(text.strip()):
-        return _webhook(text.strip())
+    if url := _URL.match(text):
+        scheme = url[1].lower()
+        return _webhook(text, scheme) if scheme in ("http", "https") else _service(text, scheme)
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -78,105 +68,84 @@ def _parse(text: str) -> Target:
         # What looks like a part of an address is not printed: it may hold a secret.
         shown = "its first word" if re.search(r"[@?=:]", words[0]) else repr(words[0])
         raise SweepError(f"notify: {shown} is no command that can be run here: give {_WHAT}")
-    return Command(str(Path(program).absolute()), tuple(words[1:]))
+    command = [str(Path(program).absolute()), *words[1:]]
+    return Target(Path(program).name, lambda message: _run(command, message))
 
 
-def _webhook(url: str) -> Webhook:
-    scheme = url.partition("://")[0].lower()
-    if scheme not in ("http", "https"):
-        raise SweepError(f"notify: {scheme}://... cannot be told anything: give {_WHAT}")
+def _webhook(url: str, scheme: str) -> Target:
     try:
         parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname, parts.port
+        place = parts.hostname and parts.hostname + ("" if parts.port is None else f":{parts.port}")
     except ValueError:
-        host, port = None, None
-    if not host or not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
+        place = None
+    if not place:
+        raise SweepError(f"notify: {scheme}://... is no complete address, such as https://host/path?key=value")
+    return Target(f"{scheme}://{place}", lambda message: _post(url, message))
+
+
+def _service(url: str, scheme: str) -> Target:
+    try:
+        import apprise
+    except ImportError:
         raise SweepError(
-            f"notify: {scheme}://... is no complete address, such as https://host/path?key=value, with every other "
-            "character percent-encoded"
+            f"notify: {scheme}://... is told through apprise, which is not installed: "
+            "pip install --constraint requirements.lock -e '.[notify]'"
+        ) from None
+    # It logs addresses.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    service = apprise.Apprise.instantiate(url)
+    if service is None:
+        raise SweepError(
+            f"notify: {scheme}://... is no address that apprise takes, which lists them at "
+            f"https://github.com/caronc/apprise/wiki: give {_WHAT}"
         )
-    place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
-    authorization = None
-    if parts.username is not None:
-        pair = ":".join(urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
-        authorization = "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")
-    bare = urllib.parse.urlunsplit((scheme, place, parts.path or "/", parts.query, ""))
-    return Webhook(f"{scheme}://{place}", bare, authorization)
+    kinds = {"ended": "success", "interrupted": "warning", "failed": "failure", "new_best": "info"}
+
+    def tell(message: Message) -> None:
+        body = message.text if message.error is None else f"{message.text}\n{message.error}"
+        if not service.notify(body=body, title=f"Sweep {message.sweep}", notify_type=kinds[message.event]):
+            raise NotToldError("it did not take the message")
+
+    return Target(f"{scheme}://...", tell)
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would turn the POST into a GET, or carry it to a stranger."""
+def _post(url: str, message: Message) -> None:
+    import requests
 
-    def redirect_request(self, *request: Any, **more: Any) -> None:
-        return None
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """A web address that takes the JSON as a POST."""
-
-    label: str
-    url: str = field(repr=False)
-    authorization: str | None = field(repr=False)
-
-    def tell(self, message: Message) -> None:
-        headers = {"Content-Type": "application/json", "User-Agent": "cifar-sweeps"}
-        if self.authorization is not None:
-            headers["Authorization"] = self.authorization
-        request = urllib.request.Request(self.url, data=message.as_json(), headers=headers, method="POST")
-        try:
-            with urllib.request.build_opener(_NoRedirects).open(request, timeout=ANSWER_SECONDS):
-                pass
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise NotToldError(f"it answered {error.code}") from None
-        except TimeoutError:
-            raise NotToldError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
-        except urllib.error.URLError as error:
-            raise NotToldError(_reason(error.reason)) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotToldError(_reason(error)) from None
+    headers = {"Content-Type": "application/json", "User-Agent": "cifar-sweeps"}
+    try:
+        # A redirect would turn the POST into a GET, or carry it to a stranger.
+        answer = requests.post(
+            url, data=message.as_json(), headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False
+        )
+    except requests.Timeout:
+        raise NotToldError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
+    except requests.ConnectionError:
+        raise NotToldError("no connection") from None
+    if answer.status_code >= 300:
+        raise NotToldError(f"it answered {answer.status_code}")
 
 
-def _reason(error: object) -> str:
-    """Return why a connection failed; of what is no system error only the kind: its words may hold the address."""
-    if isinstance(error, TimeoutError):
-        return f"no answer within {ANSWER_SECONDS:.0f} s"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
-
-
-@dataclass(frozen=True)
-class Command:
-    """A program that is started without a shell, in a session of its own: Ctrl-C in the terminal is not for it."""
-
-    program: str
-    arguments: tuple[str, ...] = field(repr=False)
-
-    @property
-    def label(self) -> str:
-        return Path(self.program).name
-
-    def tell(self, message: Message) -> None:
-        try:
-            process = subprocess.Popen(
-                [self.program, *self.arguments],
-                stdin=subprocess.PIPE,
-                # What it prints would tear the screen; where it should be kept, the command itself can say so.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, **message.environment()},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NotToldError(error.strerror or "it cannot be started") from None
-        try:
-            process.communicate(message.as_json(), timeout=COMMAND_SECONDS)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise NotToldError(f"not done after {COMMAND_SECONDS:.0f} s, so it was ended") from None
-        if process.returncode:
-            raise NotToldError(f"it exited with {process.returncode}")
+def _run(command: Sequence[str], message: Message) -> None:
+    """Run it without a shell, in a session of its own: Ctrl-C in the terminal is not for it."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            # What it prints would tear the screen; where it should be kept, the command itself can say so.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **message.environment()},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NotToldError(error.strerror or "it cannot be started") from None
+    try:
+        process.communicate(message.as_json(), timeout=COMMAND_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise NotToldError(f"not done after {COMMAND_SECONDS:.0f} s, so it was ended") from None
+    if process.returncode:
+        raise NotToldError(f"it exited with {process.returncode}")

@@ -22,14 +22,15 @@ from sweep_fakes import IDENTIFY, Cli, epoch, sweeps_process, tiny, write_yaml
 from cifar_core.config import OptimizerConfig, TrainingConfig
 from sweeps.errors import SweepError
 from sweeps.notify import notifier as notifier_module
-from sweeps.notify import sender as sender_module
+from sweeps.notify import target as target_module
 from sweeps.notify.message import Message, message_of
 from sweeps.notify.notifier import Notifier
-from sweeps.notify.target import Command, NotToldError, Webhook, parse_targets
+from sweeps.notify.target import NotToldError, Target, parse_targets
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
-PAGE = Path(__file__).parents[3] / "docs" / "watching.md"
+PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
+SECRET = "hunter2"
 
 
 @dataclass
@@ -47,10 +48,6 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
-
-    @property
-    def events(self) -> list[str]:
-        return [message["event"] for message in self.told]
 
 
 @pytest.fixture
@@ -111,8 +108,8 @@ def state_of(*records: TrialRecord) -> SweepState:
     return SweepState(sweep="quick", metric="val_accuracy", maximize=True, records=records, target=20)
 
 
-def notifier_for(*texts: str, said: list[str], part: str = "search", records: tuple[TrialRecord, ...] = ()) -> Notifier:
-    return Notifier(parse_targets(texts), state_of(*records), part=part, say=said.append)
+def a_message() -> Message:
+    return message_of("ended", state_of(complete(0, 0.5)), part="search")
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
@@ -122,65 +119,106 @@ def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+@dataclass
+class Listener:
+    """What one target is told, and what a person reads of it."""
+
+    told: list[Message] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def notifier(self, *texts: str, part: str = "search", records: tuple[TrialRecord, ...] = ()) -> Notifier:
+        """Return one that tells those who are given, else this one."""
+        targets = parse_targets(texts) if texts else [Target("listener", self.told.append)]
+        return Notifier(targets, state_of(*records), part=part, say=self.said.append)
+
+    @property
+    def events(self) -> list[str]:
+        return [message.event for message in self.told]
+
+
 @pytest.fixture
-def said() -> list[str]:
-    return []
+def listener() -> Listener:
+    return Listener()
 
 
-class TestWhatIsTold:
-    def test_a_new_best_and_the_end_reach_a_server(self, server: Server, said: list[str]) -> None:
-        with notifier_for(server.url, said=said) as notifier:
+class TestWhoIsTold:
+    def test_a_server_gets_json_with_the_query_and_password_of_its_address(
+        self, server: Server, listener: Listener
+    ) -> None:
+        url = server.url.replace("http://", "http://me:p%40ss@") + "?token=abc#part"
+        with listener.notifier(url) as notifier:
             notifier.on_change(complete(0, 0.5))
             notifier.on_change(complete(1, 0.6))
             until(lambda: len(server.told) == 1)
             notifier.on_change(complete(2, 0.4))
             notifier.ends(None)
 
-        assert server.events == ["new_best", "ended"]
-        assert server.headers[0]["Content-Type"] == "application/json"
         best, end = server.told
+        assert (best["event"], end["event"]) == ("new_best", "ended")
         assert best["best"]["trial"] == "quick-001"
         assert best["best"]["value"] == 0.6
         assert best["best"]["configuration"]["optimizer.lr"] == TrainingConfig().optimizer.lr
         assert end["outcomes"] == {"complete": 3}
         assert (end["trials_done"], end["trials_planned"], end["reason"]) == (3, 20, None)
         assert "quick ended: 3 complete, 3 of 20 trials done, best val_accuracy 60.00 % (quick-001" in end["text"]
-        assert said == []
+        assert server.headers[0]["Content-Type"] == "application/json"
+        assert server.headers[0]["Authorization"] == "Basic bWU6cEBzcw=="
+        assert server.paths[0] == "/hook?token=abc"
+        assert listener.said == []
 
     def test_a_command_has_it_on_its_standard_input_and_in_its_environment(
-        self, tmp_path: Path, said: list[str]
+        self, tmp_path: Path, listener: Listener
     ) -> None:
         path = program(tmp_path, f'cat > "$1"; env | grep ^SWEEPS_ > {tmp_path}/environment')
         # No shell reads its arguments.
-        with notifier_for(f"'{path}' '{tmp_path}/told; touch bad'", said=said) as notifier:
+        with listener.notifier(f"'{path}' '{tmp_path}/told; touch bad'") as notifier:
             notifier.on_change(complete(0, 0.5))
 
         assert json.loads((tmp_path / "told; touch bad").read_text(encoding="utf-8"))["event"] == "ended"
         lines = (tmp_path / "environment").read_text(encoding="utf-8").splitlines()
         environment = dict(line.split("=", 1) for line in lines)
         assert environment["SWEEPS_EVENT"] == "ended"
-        assert environment["SWEEPS_SWEEP"] == "quick"
         assert environment["SWEEPS_BEST_TRIAL"] == "quick-000"
         assert environment["SWEEPS_BEST_VALUE"] == "0.5"
         assert environment["SWEEPS_REASON"] == ""
 
+    def test_a_service_of_apprise_gets_the_sentence(self, server: Server, listener: Listener) -> None:
+        with listener.notifier(f"json://me:{SECRET}@127.0.0.1:{server.port}/hook") as notifier:
+            notifier.on_change(complete(0, 0.5))
+            notifier.ends("failing", "every trial fails alike")
+
+        (told,) = server.told
+        assert (told["title"], told["type"]) == ("Sweep quick", "failure")
+        assert "quick failed (failing): 1 complete" in told["message"]
+        assert told["message"].endswith("every trial fails alike")
+        assert listener.said == []
+
+    def test_a_service_without_apprise_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "apprise", None)
+
+        with pytest.raises(SweepError, match=r"slack://.*pip install .*\[notify\]") as caught:
+            parse_targets([f"slack://{SECRET}/{SECRET}"])
+
+        assert SECRET not in str(caught.value)
+
+    def test_each_is_told_once_and_no_secret_is_in_a_representation(self) -> None:
+        texts = [f"HTTPS://me:{SECRET}@host/{SECRET}?k={SECRET}", f"sh {SECRET}", f"json://{SECRET}:{SECRET}@{SECRET}"]
+        targets = parse_targets([*texts, *texts])
+
+        assert [target.label for target in targets] == ["https://host", "sh", "json://..."]
+        assert SECRET not in repr(targets)
+
+
+class TestWhatIsTold:
     @pytest.mark.parametrize(
         ("reason", "event"),
-        [
-            (None, "ended"),
-            ("signal", "interrupted"),
-            ("timeout", "interrupted"),
-            ("disk full", "failed"),
-            ("failing", "failed"),
-        ],
+        [(None, "ended"), ("signal", "interrupted"), ("timeout", "interrupted"), ("disk full", "failed")],
     )
-    def test_every_end_has_its_event_and_its_reason(
-        self, reason: str | None, event: str, server: Server, said: list[str]
-    ) -> None:
-        with notifier_for(server.url, said=said) as notifier:
+    def test_every_end_has_its_event(self, reason: str | None, event: str, listener: Listener) -> None:
+        with listener.notifier() as notifier:
             notifier.ends(reason)
 
-        assert [(message["event"], message["reason"]) for message in server.told] == [(event, reason)]
+        assert [(message.event, message.reason) for message in listener.told] == [(event, reason)]
 
     @pytest.mark.parametrize(
         ("error", "told"),
@@ -191,107 +229,69 @@ class TestWhatIsTold:
         ],
     )
     def test_an_error_that_ends_it_is_told(
-        self, error: BaseException, told: tuple[str, str, str | None], server: Server, said: list[str]
+        self, error: BaseException, told: tuple[str, str, str | None], listener: Listener
     ) -> None:
-        with pytest.raises(type(error)), notifier_for(server.url, said=said):
+        with pytest.raises(type(error)), listener.notifier():
             raise error
 
-        assert [(m["event"], m["reason"], m["error"]) for m in server.told] == [told]
+        assert [(m.event, m.reason, m.error) for m in listener.told] == [told]
 
-    def test_user_and_password_go_into_the_header_and_the_query_into_the_request(
-        self, server: Server, said: list[str]
-    ) -> None:
-        url = server.url.replace("http://", "http://me:p%40ss@") + "?token=abc#part"
-        with notifier_for(url, said=said):
-            pass
-
-        assert server.paths == ["/hook?token=abc"]
-        assert server.headers[0]["Authorization"] == "Basic bWU6cEBzcw=="
-        assert server.headers[0]["Host"] == f"127.0.0.1:{server.port}"
-
-
-class TestANewBest:
-    def test_is_no_news_of_the_first_complete_trial_nor_of_a_trial_that_did_not_complete(
-        self, server: Server, said: list[str]
-    ) -> None:
-        with notifier_for(server.url, said=said) as notifier:
+    def test_the_first_complete_trial_and_one_that_did_not_complete_are_no_news(self, listener: Listener) -> None:
+        with listener.notifier() as notifier:
             notifier.on_change(complete(0, 0.5))
             notifier.on_change(complete(1, 0.9, outcome=Outcome.PRUNED))
             notifier.on_change(complete(2, 0.9, outcome=Outcome.RUNNING))
             notifier.on_change(complete(0, 0.5))
             time.sleep(0.3)
 
-        assert server.events == ["ended"]
+        assert listener.events == ["ended"]
 
-    def test_is_measured_against_earlier_starts(self, server: Server, said: list[str]) -> None:
-        with notifier_for(server.url, said=said, records=(complete(0, 0.5),)) as notifier:
-            notifier.on_change(complete(1, 0.6))
-            until(lambda: len(server.told) == 1)
-
-        assert server.events == ["new_best", "ended"]
-
-    def test_within_ten_seconds_waits_and_only_the_latest_is_told(
-        self, server: Server, said: list[str], monkeypatch: pytest.MonkeyPatch
+    def test_within_ten_seconds_only_the_latest_best_is_told_and_none_behind_the_end(
+        self, listener: Listener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sender_module, "BEST_SECONDS", 0.5)
-        with notifier_for(server.url, said=said, records=(complete(0, 0.1),)) as notifier:
+        monkeypatch.setattr(notifier_module, "BEST_SECONDS", 0.5)
+        with listener.notifier(records=(complete(0, 0.1),)) as notifier:
             for number in range(1, 6):
                 notifier.on_change(complete(number, 0.1 + number / 10))
-                if number == 1:
-                    until(lambda: len(server.told) == 1)
-            until(lambda: len(server.told) == 2)
-            time.sleep(0.7)
+                until(lambda: len(listener.told) == 1)
+            until(lambda: len(listener.told) == 2)
+            notifier.on_change(complete(6, 0.9))
 
-        assert server.events == ["new_best", "new_best", "ended"]
-        assert [message["best"]["trial"] for message in server.told] == ["quick-001", "quick-005", "quick-005"]
-
-    def test_that_waits_at_the_end_is_left_to_the_end(self, server: Server, said: list[str]) -> None:
-        with notifier_for(server.url, said=said, records=(complete(0, 0.1),)) as notifier:
-            notifier.on_change(complete(1, 0.2))
-            until(lambda: len(server.told) == 1)
-            notifier.on_change(complete(2, 0.3))
-
-        assert server.events == ["new_best", "ended"]
-        assert server.told[-1]["best"]["trial"] == "quick-002"
+        assert listener.events == ["new_best", "new_best", "ended"]
+        assert [(m.best or {})["trial"] for m in listener.told] == ["quick-001", "quick-005", "quick-006"]
 
     @pytest.mark.parametrize("part", ["ladder", "replicates", "retrain"])
-    def test_is_a_searchs_alone(self, part: str, server: Server, said: list[str]) -> None:
-        with notifier_for(server.url, said=said, part=part, records=(complete(0, 0.1),)) as notifier:
+    def test_a_best_is_a_searchs_alone(self, part: str, listener: Listener) -> None:
+        with listener.notifier(part=part, records=(complete(0, 0.1),)) as notifier:
             notifier.on_change(complete(1, 0.2))
 
-        assert server.events == ["ended"]
-        assert server.told[0]["best"] is None
-
-
-SECRET = "hunter2"
+        assert listener.events == ["ended"]
+        assert listener.told[0].best is None
 
 
 class TestWhoDoesNotHear:
-    def test_a_server_that_answers_500_is_said_once(self, server: Server, said: list[str]) -> None:
-        server.status = 500
-        with notifier_for(server.url + f"?t={SECRET}", said=said, records=(complete(0, 0.1),)) as notifier:
+    @pytest.mark.parametrize("status", [302, 500])
+    def test_a_server_that_refuses_or_redirects_is_said_once(
+        self, status: int, server: Server, listener: Listener
+    ) -> None:
+        server.status = status
+        with listener.notifier(server.url + f"?t={SECRET}", records=(complete(0, 0.1),)) as notifier:
             notifier.on_change(complete(1, 0.2))
             until(lambda: len(server.told) == 1)
 
-        assert server.events == ["new_best", "ended"]
+        assert [message["event"] for message in server.told] == ["new_best", "ended"]
         label = f"http://127.0.0.1:{server.port}"
-        assert said == [f"warning: {label} could not be told: it answered 500 (said once)"]
+        assert listener.said == [f"warning: {label} could not be told: it answered {status} (said once)"]
 
-    def test_a_redirect_is_not_followed(self, server: Server, said: list[str]) -> None:
-        server.status = 302
-        with notifier_for(server.url, said=said):
-            pass
-
-        assert server.paths == ["/hook"]
-        assert "it answered 302" in said[0]
-
-    def test_a_server_that_hangs_delays_no_trial_and_the_end_a_few_seconds(
-        self, server: Server, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("scheme", ["http", "json"])
+    def test_a_server_that_hangs_delays_no_trial_and_the_end_briefly(
+        self, scheme: str, server: Server, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier_module, "END_SECONDS", 0.5)
         server.hangs = threading.Event()
         path = program(tmp_path, f"cat > {tmp_path}/told")
-        with notifier_for(server.url, str(path), said=said, records=(complete(0, 0.01),)) as notifier:
+        url = server.url.replace("http", scheme)
+        with listener.notifier(url, str(path), records=(complete(0, 0.01),)) as notifier:
             began = time.monotonic()
             for number in range(1, 50):
                 notifier.on_change(complete(number, number / 50))
@@ -300,46 +300,51 @@ class TestWhoDoesNotHear:
             began = time.monotonic()
         assert time.monotonic() - began < 1.5
 
-        assert len(said) == 1
-        assert "does not wait" in said[0]
+        assert len(listener.said) == 1
+        assert "does not wait" in listener.said[0]
         # The other one has heard all the same.
         assert json.loads((tmp_path / "told").read_text(encoding="utf-8"))["event"] == "ended"
 
     def test_an_answer_is_waited_for_a_few_seconds_only(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sweeps.notify.target.ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(target_module, "ANSWER_SECONDS", 0.2)
         server.hangs = threading.Event()
         (target,) = parse_targets([server.url])
 
         with pytest.raises(NotToldError, match="no answer within"):
             target.tell(a_message())
 
-    def test_nobody_there(self, said: list[str]) -> None:
-        with notifier_for(f"http://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", said=said):
-            pass
-
-        assert said == ["warning: http://127.0.0.1:9 could not be told: Connection refused (said once)"]
-
-    def test_a_command_that_fails_is_said_with_its_exit_code(self, tmp_path: Path, said: list[str]) -> None:
-        path = program(tmp_path, "exit 3")
-        with notifier_for(f"{path} --token {SECRET}", said=said):
-            pass
-
-        assert said == ["warning: tell could not be told: it exited with 3 (said once)"]
-
-    def test_a_command_that_does_not_read_and_one_that_no_system_can_start(
-        self, tmp_path: Path, said: list[str]
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (f"http://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "http://127.0.0.1:9 could not be told: no conn"),
+            (f"json://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "json://... could not be told: it did not take"),
+            (f"sh -c 'exit 3' {SECRET}", "sh could not be told: it exited with 3"),
+            ("sh -c 'exec <&-; exit 0'", None),  # does not read
+            ("./broken", "broken could not be told: Exec format error"),
+        ],
+    )
+    def test_nobody_there_and_a_command_that_fails(
+        self,
+        text: str,
+        said: str | None,
+        listener: Listener,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
-        deaf = program(tmp_path, "exec <&-; exit 0", name="deaf")
+        monkeypatch.chdir(tmp_path)
         broken = tmp_path / "broken"
         broken.write_bytes(b"\x00\x01 no program")
         broken.chmod(0o755)
-        with notifier_for(str(deaf), str(broken), said=said):
+        with listener.notifier(text):
             pass
 
-        assert said == ["warning: broken could not be told: Exec format error (said once)"]
+        assert len(listener.said) == (said is not None)
+        assert all(f"warning: {said}" in line and SECRET not in line for line in listener.said)
+        assert capfd.readouterr() == ("", "")
 
     def test_a_command_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sweeps.notify.target.COMMAND_SECONDS", 0.3)
+        monkeypatch.setattr(target_module, "COMMAND_SECONDS", 0.3)
         (target,) = parse_targets([str(program(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"))])
 
         with pytest.raises(NotToldError, match="it was ended"):
@@ -347,48 +352,30 @@ class TestWhoDoesNotHear:
 
         assert not Path("/proc", (tmp_path / "pid").read_text(encoding="utf-8").strip()).exists()
 
-
-def a_message() -> Message:
-    return message_of("ended", state_of(complete(0, 0.5)), part="search")
-
-
-class TestWhatCannotWork:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
             (f"ftp://me:{SECRET}@host/x?k={SECRET}", "ftp://"),
-            (f"htps://me:{SECRET}@host/", "htps://"),
+            (f"slack://{SECRET}", "slack://"),
             (f"https:/me:{SECRET}@host/", "its first word is no command"),
             (f"me:{SECRET}@host/hook", "its first word is no command"),
             (f"http://:{SECRET}@/x", "no complete address"),
             (f"http://host:{SECRET}/", "no complete address"),
-            (f"http://host/a b{SECRET}", "no complete address"),
-            (f"http://höst/{SECRET}", "no complete address"),
             (f"http://[::1/{SECRET}", "no complete address"),
             ("no-such-command-anywhere --now", "'no-such-command-anywhere' is no command"),
-            ("./not-here", "'./not-here' is no command"),
             ("sh 'unclosed", "check its quotes"),
             ("  ", "is empty"),
-            ("", "is empty"),
         ],
     )
-    def test_is_one_error_without_a_secret(self, text: str, words: str) -> None:
+    def test_what_cannot_work_is_one_error_without_a_secret(
+        self, text: str, words: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         with pytest.raises(SweepError, match=r"^notify: ") as caught:
             parse_targets([text])
 
         assert words in str(caught.value)
         assert SECRET not in str(caught.value)
-
-    def test_a_secret_is_in_no_representation(self) -> None:
-        targets = parse_targets([f"https://me:{SECRET}@host/{SECRET}?k={SECRET}", f"sh {SECRET}"])
-
-        assert SECRET not in repr(targets) + " ".join(target.label for target in targets)
-
-    def test_the_same_one_is_told_once(self, server: Server) -> None:
-        assert len(parse_targets([server.url, server.url])) == 1
-
-    def test_each_is_taken_for_what_it_is(self) -> None:
-        assert [type(target) for target in parse_targets(["HTTPS://host", "sh -c true"])] == [Webhook, Command]
+        assert capfd.readouterr() == ("", "")
 
 
 class TestASweep:
@@ -413,7 +400,7 @@ class TestASweep:
         ends = [(m["event"], m["part"], m["outcomes"]) for m in server.told if m["event"] != "new_best"]
         assert ends == [("ended", "search", {"complete": 2}), ("ended", "replicates", {"complete": 1})]
         count = len(server.told)
-        assert run(**changes).exit_code == 0
+        assert "nothing was trained" in run("--notify", "true", **changes).output
         assert len(server.told) == count
         # It goes into no file of the record.
         kept = b"".join(path.read_bytes() for path in recorded_runs.rglob("*") if path.is_file())
@@ -434,23 +421,6 @@ class TestASweep:
             assert "notify" in result.output
             assert SECRET not in result.output
         assert not (recorded_runs / "sweeps").exists()
-
-    def test_whoever_is_told_is_no_part_of_what_it_is(self, run: Callable[..., Any], server: Server) -> None:
-        run()
-
-        assert "nothing was trained" in run("--notify", server.url, notify=["true"]).output
-
-    def test_a_server_that_hangs_costs_a_few_seconds_at_the_end_and_a_line(
-        self, run: Callable[..., Any], server: Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(notifier_module, "END_SECONDS", 0.5)
-        server.hangs = threading.Event()
-
-        result = run("--notify", server.url)
-
-        assert result.exit_code == 0, result.output
-        assert result.output.count("could not be told") == 1
-        assert "2 complete" in result.output
 
     def test_that_is_interrupted_says_so(self, tmp_path: Path, recorded_runs: Path, server: Server) -> None:
         content = tiny(base=tiny()["base"] | {"epochs": 100_000})
