@@ -330,7 +330,7 @@ class TestWhoDoesNotHear:
         listener: Listener,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.chdir(tmp_path)
         broken = tmp_path / "broken"
@@ -341,7 +341,7 @@ class TestWhoDoesNotHear:
 
         assert len(listener.said) == (said is not None)
         assert all(f"warning: {said}" in line and SECRET not in line for line in listener.said)
-        assert capfd.readouterr() == ("", "")
+        assert caplog.text == ""
 
     def test_a_command_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(target_module, "COMMAND_SECONDS", 0.3)
@@ -368,14 +368,14 @@ class TestWhoDoesNotHear:
         ],
     )
     def test_what_cannot_work_is_one_error_without_a_secret(
-        self, text: str, words: str, capfd: pytest.CaptureFixture[str]
+        self, text: str, words: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(SweepError, match=r"^notify: ") as caught:
             parse_targets([text])
 
         assert words in str(caught.value)
         assert SECRET not in str(caught.value)
-        assert capfd.readouterr() == ("", "")
+        assert caplog.text == ""
 
 
 class TestASweep:

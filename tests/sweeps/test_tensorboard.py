@@ -260,10 +260,12 @@ class TestAnEndBeforeTheEnd:
         assert hparams(curves, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
         assert "Final/val_accuracy" not in curves.Tags()["scalars"]
 
-    def test_a_failed_trial_keeps_its_epochs_and_steps(
+    def test_a_failed_trial_keeps_its_steps_and_may_succeed_when_it_is_tried_again(
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        base = own_net(tmp_path, module="failing_nets", hook="raise RuntimeError('half way')")
+        base = own_net(
+            tmp_path, module="failing_nets", hook=once(tmp_path / "failed", "raise RuntimeError('half way')")
+        )
         monkeypatch.syspath_prepend(tmp_path)
 
         reports = trained(session(config=TrainingConfig.model_validate(base)))
@@ -272,6 +274,11 @@ class TestAnEndBeforeTheEnd:
         curves = read(tmp_path / "curves")
         assert [step for step, _ in points(curves, "loss/train")] == [1]
         assert [step for step, _ in points(curves, "loss/step")] == list(range(1, 15))
+        assert hparams(curves, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
+
+        trained(session(config=TrainingConfig.model_validate(base)))
+
+        assert hparams(read(tmp_path / "curves"), "session_end_info").session_end_info.status == 1  # STATUS_SUCCESS
 
 
 class TestWhatCannotBeWritten:
