@@ -228,7 +228,7 @@ def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
     inputs_NCHW, _ = next(input_batches(config, on_device(images, torch.device("cpu")), epoch=1))
     pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.normalization)
     grid_CHW = make_grid(pixels_NCHW, nrow=GRID_COLUMNS, padding=0, pad_value=1).mul(255).round().to(torch.uint8)
-    large_CHW = grid_CHW.repeat_interleave(GRID_SCALE, 1).repeat_interleave(GRID_SCALE, 2)
+    large_CHW: Tensor = grid_CHW.repeat_interleave(GRID_SCALE, 1).repeat_interleave(GRID_SCALE, 2)
     return large_CHW.permute(1, 2, 0)
 
 
