@@ -106,8 +106,10 @@ class Identifier:
         )
 
 
-def trial_name(sweep: str, trial: int, *, replicate_seed: int | None = None) -> str:
-    """Return what people call a trial, on screens and in MLflow: `quick-003`, and `quick-003-s1` of a replicate."""
+def trial_name(sweep: str, trial: int, *, replicate_seed: int | None = None, rung: str | None = None) -> str:
+    """Return what people call a trial: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep` of a rung."""
+    if rung is not None:
+        return f"{sweep}/{rung}"
     return f"{sweep}-{trial:03d}" + ("" if replicate_seed is None else f"-s{replicate_seed}")
 
 

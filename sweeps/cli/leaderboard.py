@@ -67,13 +67,13 @@ def leaderboard(
 ) -> None:
     """Rank the configurations of one sweep, or of all, by the mean of their seeds.
 
-    Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds). Accuracies are
-    shares: 0.6 is 60 %. The tables and columns of --sql, and ten questions with their answers: docs/leaderboard.md.
+    Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds), in SQL in full.
+    Accuracies are shares: 0.6 is 60 %. The tables of --sql, and ten questions: docs/leaderboard.md.
 
     \b
     Example:
       sweeps leaderboard
-      sweeps leaderboard quick --where "model = 'resnet' and val_accuracy > 0.6" --sort -lr
+      sweeps leaderboard quick --where "model.name = 'resnet' and val_accuracy > 0.6" --sort -lr
       sweeps leaderboard --where "trial = 'quick-001' or model.name like 'res%'"
       sweeps leaderboard quick --runs
       sweeps leaderboard quick --columns trial,lr,acc --md

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.results import EpochResult
+from sweeps.identity import trial_name
 from sweeps.tracking.mapping import EPOCH_METRICS
 from sweeps.tracking.recorded_run import EpochPoints, Wanted
 from sweeps.tracking.trial_run import TrialRun
@@ -14,8 +15,19 @@ from sweeps.tracking.trial_run import TrialRun
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EPOCH_COLUMNS = ("sweep", "rung", "trial", "replicate_of", "seed", "run_id", "epoch", *EPOCH_METRICS, "finished")
-"""Of whom, which epoch, its metrics as MLflow calls them, and when it ended."""
+EPOCH_COLUMNS = (
+    "sweep",
+    "rung",
+    "trial",
+    "number",
+    "replicate_of",
+    "seed",
+    "run_id",
+    "epoch",
+    *EPOCH_METRICS,
+    "finished",
+)
+"""Of whom (a name, and the trial's number), which epoch, its metrics as MLflow calls them, and when it ended."""
 
 OF_AN_EPOCH = Wanted(tags=frozenset({"rung"}), params=False, metrics=frozenset())
 
@@ -38,8 +50,8 @@ def epochs_table(
     found = {run_id: list(each) for run_id, each in itertools.groupby(points, key=lambda point: point.run_id)}
     rows = [row for run in runs for row in _rows(run, found.get(run.run_id, []), curve)]
     columns = list(zip(*rows, strict=True)) or [()] * len(EPOCH_COLUMNS)
-    kinds = {name: pa.string() for name in ("sweep", "rung", "run_id")}
-    kinds |= {name: pa.int64() for name in ("trial", "replicate_of", "seed", "epoch")}
+    kinds = {name: pa.string() for name in ("sweep", "rung", "trial", "run_id")}
+    kinds |= {name: pa.int64() for name in ("number", "replicate_of", "seed", "epoch")}
     kinds |= {name: pa.float64() for name in EPOCH_METRICS} | {"finished": pa.timestamp("ms", tz="UTC")}
     arrays = [pa.array(column, type=kinds[name]) for name, column in zip(EPOCH_COLUMNS, columns, strict=True)]
     return pa.table(arrays, names=list(EPOCH_COLUMNS))
@@ -48,7 +60,9 @@ def epochs_table(
 def _rows(
     run: TrialRun, points: list[EpochPoints], curve: Callable[[TrialRun], list[EpochResult]]
 ) -> Iterator[tuple[Any, ...]]:
-    about = (run.sweep, run.tags.get("rung"), run.trial, run.replicate_of, run.seed, run.run_id)
+    seed, rung = None if run.replicate_of is None else run.seed, run.tags.get("rung")
+    name = trial_name(run.sweep, run.trial, replicate_seed=seed, rung=rung)
+    about = (run.sweep, rung, name, run.trial, run.replicate_of, run.seed, run.run_id)
     if not run.not_finite and _is_one_attempt(points):
         for point in points:
             yield *about, point.epoch, *point.values, point.timestamp_ms

@@ -8,7 +8,7 @@ from sweeps.formatting import percent, plural, print_sentence, truncated, value_
 from sweeps.tracking.columns import Column, Unit, column_of
 from sweeps.views.by_value import HOW
 from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
-from sweeps.views.names import name_of_run
+from sweeps.views.names import trial_names
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def with_trial_names(board: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """Return the chosen columns of a board as a screen shows them: a trial by its name."""
     if "trial" not in chosen:
         return chosen
-    names = [name_of_run(row) for row in board.to_dict(orient="records")]
-    shown = chosen.astype({"trial": object}).assign(trial=names)
+    shown = chosen.astype({"trial": object}).assign(trial=trial_names(board))
     shown.attrs = chosen.attrs
     return shown
 

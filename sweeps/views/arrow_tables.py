@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from sweeps.views.names import trial_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,14 +17,48 @@ TIMES = ("started", "finished")
 
 
 def arrow_of(frame: pd.DataFrame) -> pa.Table:
-    """Return a table of the record's columns for DuckDB.
+    """Return a table of the record's columns for DuckDB: `model.name` is the field `name` of the struct `model`.
 
     A missing value is NULL, a text that is a time is one. A column holds one kind of value: one with text and numbers
-    in it becomes text.
+    in it becomes text. `trial` is what people call the run, `number` the trial's number.
     """
     import pyarrow as pa
 
-    return pa.table([_column(frame[name]) for name in frame], names=list(map(str, frame.columns)))
+    columns: dict[str, pa.Array] = {}
+    for name in frame:
+        if name == "trial":
+            columns |= {"trial": pa.array(trial_names(frame), pa.string()), "number": _column(frame[name])}
+        else:
+            columns[str(name)] = _column(frame[name])
+    return pa.table(_nested(columns))
+
+
+def _nested(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Return columns with those of a block as one struct. Where the block has a value of its own they stay dotted."""
+    import pyarrow as pa
+
+    blocks: dict[str, dict[str, pa.Array]] = {}
+    found: dict[str, pa.Array] = {}
+    for name, column in columns.items():
+        block, dot, field = name.partition(".")
+        if dot and block not in columns:
+            found.setdefault(block)
+            blocks.setdefault(block, {})[field] = column
+        else:
+            found[name] = column
+    for block, fields in blocks.items():
+        inside = _nested(fields)
+        found[block] = pa.StructArray.from_arrays(list(inside.values()), names=list(inside))
+    return found
+
+
+def flat(table: pa.Table) -> pa.Table:
+    """Return a table with the fields of a struct as columns of their own: `model.name`."""
+    import pyarrow as pa
+
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return table
 
 
 def _column(values: pd.Series) -> pa.Array:
@@ -52,27 +88,16 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or cell != cell
 
 
-def frame_of_answer(table: pa.Table, *, columns: Iterable[str]) -> pd.DataFrame:
-    """Return an answer with whole numbers as `Int64`, times as the record writes them, and names without quotes.
-
-    Args:
-        table: the answer.
-        columns: of the tables it came from: `max("optimizer.lr")` is called `max(optimizer.lr)`.
-    """
+def frame_of_answer(table: pa.Table) -> pd.DataFrame:
+    """Return an answer: whole numbers as `Int64`, times as the record writes them, structs as dotted columns."""
     import pandas as pd
 
-    dotted = [column for column in columns if not column.isidentifier()]
-    names = _unlike([_plain_name(name, dotted) for name in table.column_names])
+    table = flat(table)
+    names = _unlike(name.replace("count_star()", "count(*)") for name in table.column_names)
     series = [_series(table.column(index)) for index in range(table.num_columns)]
     frame = pd.concat(series, axis=1) if series else pd.DataFrame()
     frame.columns = pd.Index(names)
     return frame
-
-
-def _plain_name(name: str, dotted: Iterable[str]) -> str:
-    for column in dotted:
-        name = name.replace(f'"{column}"', column)
-    return name.replace("count_star()", "count(*)")
 
 
 def _unlike(names: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from sweeps.results import rank_configurations, rank_runs
 from sweeps.tracking import RecordReader
 from sweeps.views.columns import column_named
 from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
-from sweeps.views.names import name_of_run
+from sweeps.views.names import trial_names
 from sweeps.views.queries import matching
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _content(board: pd.DataFrame, column: str) -> str:
         return f"{column} is from {values.min():.6g} to {values.max():.6g}{unit}"
     names = values.map(str)
     if column == "trial":
-        names = pd.Series([name_of_run(row) for row in board.to_dict(orient="records")])
+        names = pd.Series(trial_names(board))
     texts = sorted(set(names))
     shown = ", ".join(texts[:MAX_VALUES]) + (", …" if len(texts) > MAX_VALUES else "")
     return f"{column} is one of {shown}"

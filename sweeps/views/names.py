@@ -278,10 +278,14 @@ def name_of_run(row: dict[Any, Any]) -> str:
     """Return what people call a run, as tables show it: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep`."""
     import pandas as pd
 
-    if not pd.isna(row["rung"]):
-        return f"{row['sweep']}/{row['rung']}"
     seed = None if pd.isna(row["replicate_of"]) else int(row["seed"])
-    return trial_name(row["sweep"], int(row["trial"]), replicate_seed=seed)
+    rung = None if pd.isna(row["rung"]) else str(row["rung"])
+    return trial_name(row["sweep"], int(row["trial"]), replicate_seed=seed, rung=rung)
+
+
+def trial_names(frame: pd.DataFrame) -> list[str]:
+    """Return `name_of_run` of each row of a table."""
+    return [name_of_run(row) for row in frame[["sweep", "rung", "trial", "replicate_of", "seed"]].to_dict("records")]
 
 
 def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[Row]:

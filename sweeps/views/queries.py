@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from sweeps.errors import LeaderboardError
 from sweeps.results import rank_configurations, rank_runs
 from sweeps.views.arrow_tables import arrow_of, frame_of_answer
-from sweeps.views.sql import Condition, Statement
+from sweeps.views.sql import ROW, TABLES, Statement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,15 +16,12 @@ if TYPE_CHECKING:
 
     from sweeps.tracking import RecordReader
 
-TABLES = ("runs", "configurations", "confirmed", "epochs")
-"""One row a run; one row a configuration; those of them that replicates confirm; one row an epoch of each run."""
-
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> pd.DataFrame:
     """Return the answer to one SELECT over `TABLES`.
 
     `runs` and `configurations` have the columns of the leaderboard, with and without `--runs`; `confirmed` has those of
-    `configurations`. A missing number is NULL. `started` is a time.
+    `configurations`. `trial` is a run's name and `number` the trial's. A missing number is NULL. `started` is a time.
 
     Args:
         reader: of the record.
@@ -36,11 +35,8 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> pd.Dat
     from sweeps.views.leaderboard import recorded_runs
 
     statement = Statement(sql)
-    wanted = statement.tables(TABLES)
-    recorded = recorded_runs(reader, sweep=sweep) if set(wanted) - {"epochs"} else None
-    tables = tables_of(reader, wanted, sweep=sweep, recorded=recorded)
-    columns = [name for table in tables.values() for name in table.column_names]
-    return frame_of_answer(statement.run(tables), columns=columns)
+    recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
+    return frame_of_answer(statement.run(_tables(reader, statement, sweep=sweep, recorded=recorded)))
 
 
 def matching(
@@ -51,25 +47,31 @@ def matching(
     Raises:
         LeaderboardError: the condition cannot be understood or computed.
     """
-    condition = Condition(where)
-    others = tables_of(reader, condition.tables(TABLES), sweep=sweep, recorded=recorded)
-    return condition.matching(arrow_of(board), others=others)
+    import pyarrow as pa
+
+    # On lines of its own, so that a comment at its end hides nothing.
+    statement = Statement(f'SELECT "{ROW}", (\n{where}\n) FROM board', shown=where)
+    table = arrow_of(board).append_column(ROW, pa.array(range(len(board)), pa.int64()))
+    others = _tables(reader, statement, sweep=sweep, recorded=recorded)
+    rows, holds, *_ = statement.run({**others, "board": table}).columns
+    if not pa.types.is_boolean(holds.type) and not pa.types.is_null(holds.type):
+        raise LeaderboardError(f'{where!r} is no condition: write one in SQL, as in "model.width > 8"')
+    found = dict(zip(rows.to_pylist(), holds.to_pylist(), strict=True))
+    words = re.findall(r"\w+(?:\.\w+)*", re.sub(r"'[^']*'|\"", "", where))
+    return [bool(found.get(row)) for row in range(len(board))], [word for word in dict.fromkeys(words) if word in board]
 
 
-def tables_of(
-    reader: RecordReader, names: list[str], *, sweep: str | None, recorded: pd.DataFrame | None
+def _tables(
+    reader: RecordReader, statement: Statement, *, sweep: str | None, recorded: pd.DataFrame | None
 ) -> dict[str, pa.Table]:
-    """Return these of `TABLES`, made from the record's runs; `epochs` is read anew."""
+    """Return those of `TABLES` that a statement reads, made from the record's runs; `epochs` is read anew."""
     found: dict[str, pa.Table] = {}
-    for name in names:
+    for name in statement.tables.intersection(TABLES):
         if name == "epochs":
             found[name] = reader.epochs(sweep=sweep)
             continue
         assert recorded is not None, "these tables come from the runs"
-        if name == "runs":
-            found[name] = arrow_of(rank_runs(recorded))
-            continue
-        board = rank_configurations(recorded)
+        board = rank_runs(recorded) if name == "runs" else rank_configurations(recorded)
         if name == "confirmed":
             board = board[board["confirmed"].fillna(False)]
         found[name] = arrow_of(board)

@@ -1,27 +1,30 @@
 """SQL over what is recorded: DuckDB on tables in memory, with no way to a file, a network or an extension.
 
-A statement is read by DuckDB's own parser, its columns are resolved on the tree (`sql_names.py`), and what the tree
-says is run. One SELECT is all that is taken.
+A dotted column is a field of a struct (`arrow_tables.py`), so that `model.name` is DuckDB's own SQL.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
+from sweeps.views.arrow_tables import flat
 from sweeps.views.columns import closest_columns
-from sweeps.views.sql_names import Names, nodes, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-MAX_LENGTH = 20_000
-"""Characters of a statement: a parser recurses, and what a person wrote is far shorter."""
+TABLES = ("runs", "configurations", "confirmed", "epochs")
+"""One row a run; one row a configuration; those of them that replicates confirm; one row an epoch of each run."""
+
+TIME_LIMIT = 60.0
+"""Seconds for an answer. Of 10,000 recorded runs a question takes one or two; a join without a condition has no end."""
 
 _SETTINGS = (
     "TimeZone = 'UTC'",
@@ -35,9 +38,106 @@ _SETTINGS = (
     "lock_configuration = true",  # the last: from here on nothing can be set
 )
 
-_BOARD, _ROWS, _NUMBER = "board", "rows of the board", "number of the row"
+ROW = "number of the row"
+"""Column of the table that a condition filters."""
 
-_QUOTES = "a text is written in single quotes"
+_SHOWN = 200
+"""Characters of a statement that a message repeats."""
+
+
+class Statement:
+    """One SELECT."""
+
+    def __init__(self, sql: str, *, shown: str | None = None) -> None:
+        """Parse it.
+
+        Args:
+            sql: the SELECT.
+            shown: what a person wrote of it, for messages; None for all.
+
+        Raises:
+            LeaderboardError: it is no SELECT, or more than one.
+        """
+        import duckdb
+
+        self._sql, self._shown = sql, repr((sql if shown is None else shown)[:_SHOWN])
+        try:
+            with locked_database({}) as database:
+                ((self._tree,),) = database.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+            tree = json.loads(self._tree)
+        except (duckdb.Error, RecursionError, UnicodeError) as error:
+            raise LeaderboardError(f"cannot understand {self._shown}: {_one_line(error)}") from error
+        if tree["error"] and tree["error_type"] != "not implemented":
+            raise LeaderboardError(f"cannot understand {self._shown}: {_one_line(tree['error_message'])}")
+        if tree["error"] or len(tree["statements"]) != 1:
+            raise LeaderboardError(f"{self._shown} is not one SELECT: {_EXAMPLE}")
+        self._columns = tree["statements"][0]["node"].get("select_list", [])
+        self.tables = set(map(str.lower, re.findall(r'"table_name":"((?:[^"\\]|\\.)*)"', self._tree)))
+        """What stands where a table may stand, a table of its WITH too; in lower case."""
+
+    def run(self, tables: Mapping[str, pa.Table]) -> pa.Table:
+        """Return its answer. A field of a struct that is no expression of its own keeps its dotted name.
+
+        Raises:
+            LeaderboardError: it cannot be answered; says why in one line, with the closest column of an unknown one.
+        """
+        import duckdb
+
+        with locked_database(tables) as database:
+            timer = threading.Timer(TIME_LIMIT, database.interrupt)
+            timer.start()
+            try:
+                found = database.sql(self._sql).to_arrow_table()
+            except (duckdb.Error, RecursionError, UnicodeError) as error:
+                raise LeaderboardError(f"in {self._shown}: {self._in_words(error, tables)}") from error
+            finally:
+                timer.cancel()
+                timer.join()
+        blocks = {field.name for table in tables.values() for field in table.schema if field.type.num_fields}
+        if len(self._columns) != found.num_columns:  # a star among them
+            return found
+        written = (column.get("column_names", []) if not column["alias"] else [] for column in self._columns)
+        names = zip(written, found.column_names, strict=True)
+        return found.rename_columns(
+            [".".join(parts) if len(parts) > 1 and parts[0] in blocks else name for parts, name in names]
+        )
+
+    def _in_words(self, error: Exception, tables: Mapping[str, pa.Table]) -> str:
+        """Return what DuckDB says, in one line and in this program's words where it can be mended."""
+        import duckdb
+
+        message = _one_line(error)
+        columns = [name for table in tables.values() for name in flat(table).column_names]
+        words = re.findall(r"\w+(?:\.\w+)*", self._sql)
+        if isinstance(error, duckdb.InterruptException):
+            return f"no answer within {TIME_LIMIT:g} seconds: each table that is joined needs a condition"
+        if isinstance(error, duckdb.PermissionException):
+            return "only what is recorded is read: no files, no folders, no extensions"
+        if unknown := _UNKNOWN.search(message):
+            part = unknown[1] or unknown[2] or unknown[3]
+            if part in columns:
+                return "each part of a dotted column has its own quotes: " + ".".join(f'"{p}"' for p in part.split("."))
+            name = next((word for word in words if part in word.split(".") and word not in columns), part)
+            said = repr(name) if "." in name else f"{name!r} (a text is written in single quotes: '{name}')"
+            return f"unknown column {said}: {closest_columns(name, columns)}"
+        if "type STRUCT(" in message:
+            found = [column for column in columns if column.rpartition(".")[0] in words]
+            return f"a block of columns has no value of its own: name one of {', '.join(found[:_MOST])}"
+        if "Table with name" in message:
+            return f"{message.partition('!')[0]}: the tables are {', '.join(TABLES)}"
+        if ROW in message:
+            return "a condition is asked of one row: write `> (select avg(val_accuracy) from configurations)` for all"
+        if "source column trial" in message:
+            return f"{message}: `trial` is a name such as 'quick-001', `number` its number"
+        return message
+
+
+_EXAMPLE = 'write it as in "select model.name, max(val_accuracy) from runs group by all"'
+_UNKNOWN = re.compile(
+    r'Referenced (?:column|table) "(.*?)" not found|does not have a column named "(.*?)"|Could not find key "(.*?)"'
+)
+_MOST = 5
+"""Columns of a block that a message names."""
 
 
 @contextmanager
@@ -53,209 +153,8 @@ def locked_database(tables: Mapping[str, pa.Table]) -> Iterator[DuckDBPyConnecti
         yield database
 
 
-class Statement:
-    """One SELECT, as DuckDB's parser reads it."""
-
-    def __init__(self, text: str) -> None:
-        """Parse it.
-
-        Raises:
-            LeaderboardError: it is none, or more than one.
-        """
-        self.text = text
-        self.tree = _parsed(text, shown=text)
-        if len(self.tree["statements"]) != 1:
-            count = len(self.tree["statements"]) or "no"
-            raise LeaderboardError(f"{count} statements: only one SELECT is answered; {_EXAMPLE}")
-        described = [node for node in nodes(self.tree) if node.get("type") == "SHOW_REF"]
-        if described:
-            raise LeaderboardError(f"only one SELECT is answered, not {text.split()[0].upper()}: {_EXAMPLE}")
-        self.names = Names.of(self.tree)
-
-    def tables(self, known: Sequence[str]) -> list[str]:
-        """Return the tables it reads, each once.
-
-        Raises:
-            LeaderboardError: one of them is none of `known`.
-        """
-        return _tables(self.names, known)
-
-    def run(self, tables: Mapping[str, pa.Table]) -> pa.Table:
-        """Return its answer.
-
-        Raises:
-            LeaderboardError: it cannot be answered; says why in one line, with the closest column of an unknown one.
-        """
-        columns = list(dict.fromkeys(name for table in tables.values() for name in table.column_names))
-        resolve(self.tree, columns=columns, names=self.names)
-        return _answer(self.tree, tables, columns=columns, shown=self.text)
-
-
-class Condition:
-    """One expression over the columns of a table, as DuckDB's parser reads it."""
-
-    def __init__(self, text: str) -> None:
-        """Parse it.
-
-        Raises:
-            LeaderboardError: it is no expression.
-        """
-        self.text = text
-        # Alone too: `true) or (` is an expression between parentheses only. On lines of its own, so that a comment at
-        # its end hides nothing.
-        if text.strip():
-            _parsed(f"SELECT\n{text}\n", shown=text, help=_HELP)
-        tree = _parsed(f"SELECT (\n{text}\n)", shown=text, help=_HELP)
-        node = tree["statements"][0]["node"]
-        whole = json.loads(_serialized("SELECT (1)"))["statements"][0]["node"]
-        fields = ("select_list", "cte_map")
-        rest = {name: value for name, value in node.items() if name not in fields}
-        expected = {name: value for name, value in whole.items() if name not in fields}
-        if len(tree["statements"]) != 1 or rest != expected or len(node["select_list"]) != 1:
-            raise LeaderboardError(f"cannot understand {text!r}: {_HELP}")
-        (self._expression,) = node["select_list"]
-        self.names = Names.of(tree)
-
-    def tables(self, known: Sequence[str]) -> list[str]:
-        """Return the tables that its subqueries read. Arguments and errors are those of `Statement.tables`."""
-        return _tables(self.names, known)
-
-    def matching(self, table: pa.Table, *, others: Mapping[str, pa.Table]) -> tuple[list[bool], list[str]]:
-        """Return one truth value a row of a table, False where it is missing; and the columns that it speaks of.
-
-        Args:
-            table: called `board` in the expression, where it has to be named.
-            others: those that subqueries read.
-
-        Raises:
-            LeaderboardError: it cannot be computed, or is no condition.
-        """
-        import pyarrow as pa
-
-        tree = json.loads(_serialized(f'SELECT "{_NUMBER}", true FROM "{_ROWS}" AS {_BOARD}'))
-        tree["statements"][0]["node"]["select_list"][1] = self._expression
-        names = self.names.with_table(_BOARD)
-        columns = list(dict.fromkeys(name for each in (table, *others.values()) for name in each.column_names))
-        used = resolve(tree, columns=columns, names=names)
-        numbered = table.append_column(_NUMBER, pa.array(range(table.num_rows), pa.int64()))
-        found = _answer(tree, {**others, _ROWS: numbered}, columns=columns, shown=self.text)
-        if not pa.types.is_boolean(found.schema.field(1).type) and not pa.types.is_null(found.schema.field(1).type):
-            raise LeaderboardError(f"{self.text!r} compares no column with anything: {_HELP}")
-        if found.num_rows != table.num_rows:
-            raise LeaderboardError(f"{self.text!r} gives {found.num_rows} rows for {table.num_rows}: {_HELP}")
-        matching = [False] * table.num_rows
-        for number, holds in zip(found.column(0).to_pylist(), found.column(1).to_pylist(), strict=True):
-            matching[number] = bool(holds)
-        return matching, used
-
-
-_EXAMPLE = 'write it as in "select model.name, max(val_accuracy) from runs group by all"'
-_HELP = "write a condition in SQL, as in \"model.width > 8 and model.name in ('resnet', 'vgg')\""
-
-
-def _tables(names: Names, known: Sequence[str]) -> list[str]:
-    wanted = [name for name in names.base_tables if name.lower() not in names.defined]
-    unknown = next((name for name in wanted if name.lower() not in known), None)
-    if unknown is not None:
-        raise LeaderboardError(f"there is no table {unknown!r}: the tables are {', '.join(known)}")
-    return list(dict.fromkeys(name.lower() for name in wanted))
-
-
-def _serialized(text: str) -> str:
-    with locked_database({}) as database:
-        ((tree,),) = database.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
-    return str(tree)
-
-
-def _parsed(text: str, *, shown: str, help: str | None = None) -> dict[str, Any]:
-    """Return DuckDB's tree of a statement.
-
-    Raises:
-        LeaderboardError: the text cannot be parsed.
-    """
-    import duckdb
-
-    if len(shown) > MAX_LENGTH:
-        raise LeaderboardError(f"the SQL has {len(shown)} characters; at most {MAX_LENGTH}")
-    if "\0" in shown:
-        raise LeaderboardError("the SQL holds the character 0, at which it would end")
-    try:
-        tree: dict[str, Any] = json.loads(_serialized(text))
-    except (duckdb.Error, RecursionError, UnicodeError) as error:
-        raise LeaderboardError(f"cannot understand {_short(shown)}: {_one_line(error)}") from error
-    if not tree["error"]:
-        return tree
-    if tree.get("error_type") == "not implemented":
-        if help is not None:
-            raise LeaderboardError(f"cannot understand {_short(shown)}: {help}")
-        raise LeaderboardError(f"only one SELECT is answered, nothing else: {_EXAMPLE}")
-    message = re.sub(r"\s+", " ", str(tree.get("error_message", ""))).strip()
-    raise LeaderboardError(f"cannot understand {_short(shown)}: {message}{_mended(message, shown)}")
-
-
-def _mended(message: str, text: str) -> str:
-    """Return what to write instead of what other languages write."""
-    if "Chained comparisons" in message:
-        if re.search(r"[&|]", text):
-            return ": write `and` and `or` for & and |"
-        return ": write `a < x and x <= b`, or `x between a and b`"
-    if not text.strip():
-        return f": {_HELP}"
-    return ""
-
-
-def _answer(tree: Mapping[str, Any], tables: Mapping[str, pa.Table], *, columns: Sequence[str], shown: str) -> pa.Table:
-    import duckdb
-
-    with locked_database(tables) as database:
-        try:
-            text = [json.dumps(tree)]
-            ((sql,),) = database.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", text).fetchall()
-            return database.sql(sql).to_arrow_table()
-        except (duckdb.Error, RecursionError, UnicodeError) as error:
-            raise LeaderboardError(f"in {_short(shown)}: {_in_words(error, columns)}") from error
-
-
-def _in_words(error: Exception, columns: Iterable[str]) -> str:
-    """Return what DuckDB says, in one line and in this program's words where it can be mended."""
-    import duckdb
-
-    message = _one_line(error)
-    unknown = re.search(r'Referenced (?:column|table) "(.*?)" not found', message)
-    unknown = unknown or re.search(r'does not have a column named "(.*?)"', message)
-    if unknown:
-        name = unknown[1]
-        if name.lower() == "none":
-            return "a missing value is asked for with `is null` or `is not null`"
-        return f"unknown column {name!r} ({_QUOTES}: '{name}'): {closest_columns(name, list(columns))}"
-    if _NUMBER in message:
-        return "a condition is asked of one row: write `> (select avg(val_accuracy) from configurations)` for all"
-    if isinstance(error, duckdb.PermissionException):
-        return "only what is recorded is read: no files, no folders, no extensions"
-    if isinstance(error, duckdb.BinderException) and "Cannot compare values" in message:
-        kinds = re.findall(r"type (\w+(?: WITH TIME ZONE)?)", message)
-        named = " with ".join(_KINDS.get(kind, kind.lower()) for kind in kinds)
-        return f"cannot compare {named}: {_QUOTES}, and `try_cast(COLUMN as double)` reads a number from text"
-    return message
-
-
-_KINDS = {
-    "VARCHAR": "text", "STRING_LITERAL": "text", "INTEGER_LITERAL": "number", "BIGINT": "number", "DOUBLE": "number",
-    "DECIMAL": "number", "BOOLEAN": "truth value", "INTEGER": "number", "TIMESTAMP WITH TIME ZONE": "time",
-    "TIMESTAMP": "time", "DATE": "date",
-}  # fmt: skip
-
-
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception | str) -> str:
     """Return the first sentences of an error, without its kind and without the excerpt under it."""
-    text = str(error).split("\n\nLINE ")[0]
-    text = re.sub(r"^(?:\w+ )*Error: ", "", text)
+    text = re.sub(r"^(?:\w+ )*Error: ", "", str(error).split("\n\nLINE ")[0])
     text = re.split(r"\s+Candidate (?:functions|macros|tables|bindings)", text)[0]
     return re.sub(r"\s+", " ", text).strip() or type(error).__name__
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
-
-
-_SHOWN = 200
