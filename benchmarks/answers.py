@@ -20,7 +20,7 @@ from cifar_core.results import EpochResult
 from sweeps.execution import plan_of_sweep
 from sweeps.identity import Identifier
 from sweeps.spec import load_spec
-from sweeps.study import Ledger, SweepFolder, make_pruner, open_study
+from sweeps.study import Ledger, SweepFolder, open_study
 from sweeps.tracking import Tracker
 from sweeps.trial_record import Outcome, Report, TrialRecord
 
@@ -67,7 +67,7 @@ def record(folder: Path, name: str) -> None:
             sweep,
             definition=plan.definition,
             metric=plan.metric,
-            pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
+            pruner=plan.early_terminate.pruner(epochs=plan.epochs),
             new=False,
         )
         ledger = Ledger(

@@ -122,7 +122,7 @@ def measured(
     from sweeps.execution.plan import plan_of_sweep
     from sweeps.identity import Identifier
     from sweeps.spec import load_spec
-    from sweeps.study import Ledger, SweepFolder, SweepState, make_pruner, open_study
+    from sweeps.study import Ledger, SweepFolder, SweepState, open_study
     from sweeps.tracking import Aim, Tracker
     from sweeps.trial_record import Outcome, Report, TrialRecord
 
@@ -134,7 +134,7 @@ def measured(
     times: dict[str, list[float]] = {"begin": [], "epoch": [], "end": []}
     held: dict[int, TrialRecord] = {}
     with sweep.locked():
-        pruner = make_pruner(plan.early_terminate, epochs=plan.epochs)
+        pruner = plan.early_terminate.pruner(epochs=plan.epochs)
         study = open_study(sweep, definition=plan.definition, metric=plan.metric, pruner=pruner, new=False)
         identify = Identifier(data_fingerprint="")
         state = SweepState(sweep=plan.name, metric=plan.metric.name, maximize=True)

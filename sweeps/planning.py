@@ -112,10 +112,10 @@ class SweepPlan(Plan):
         console.print(first)
         combinations = about.space.cardinality
         of = "" if combinations is None else f" of {combinations} combinations"
-        early = about.early_terminate
-        stopping = "no early stopping" if early.type == "none" else f"stopped early by {early.type}"
         print_sentence(
-            console, f"{self.trials} trials{of} by {about.method} search, {stopping}; {self.slots.describe()}"
+            console,
+            f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}; "
+            f"{self.slots.describe()}",
         )
         self._print_custom(about.resources, console)
         if self.cost is not None:

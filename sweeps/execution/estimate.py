@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cifar_core.config import TEST_IMAGES, TrainingConfig
-from sweeps.spec import EarlyTerminate, SweepSpec
-from sweeps.study import expected_epochs, proposer_of
+from sweeps.spec import SweepSpec
+from sweeps.stopping import StoppingRule
+from sweeps.study import proposer_of
 
 PREVIEW = 10
 """First configurations shown. TPE draws as many at random before it looks at results, so these are what will run."""
@@ -99,7 +100,7 @@ def estimate_cost(
     configs: Sequence[TrainingConfig],
     *,
     trials: int,
-    early: EarlyTerminate,
+    early: StoppingRule,
     slots: int,
     threads: int = 1,
     device: str = "auto",
@@ -109,7 +110,7 @@ def estimate_cost(
     deadline = time.monotonic() + PROBE_SECONDS
     seconds = [probe.seconds(config) for config in configs if probe.knows(config) or time.monotonic() < deadline]
     full = [config.epochs for config in configs]
-    kept = [expected_epochs(config.epochs, early) for config in configs]
+    kept = [early.expected_epochs(config.epochs) for config in configs]
     share = sum(kept) / sum(full)
     each = sum(seconds) / len(seconds)
     together = makespan([each * share] * trials, slots=slots) if trials <= LISTED else each * share * trials / slots

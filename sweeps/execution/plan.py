@@ -21,7 +21,6 @@ from sweeps.spec import (
     FULL_BUDGET,
     SPLIT_FIELDS,
     Budget,
-    EarlyTerminate,
     Ladder,
     Limits,
     Metric,
@@ -31,6 +30,7 @@ from sweeps.spec import (
     SweepSpec,
     flatten,
 )
+from sweeps.stopping import Never, StoppingRule
 from sweeps.storage import LOCAL, Place
 from sweeps.study import (
     Candidate,
@@ -82,7 +82,7 @@ class RunPlan:
     run_cap: int | None
     limits: Limits
     resources: Resources
-    early_terminate: EarlyTerminate
+    early_terminate: StoppingRule
     epochs: int
     """Of the longest run."""
     data: Sequence[DataConfig]
@@ -228,7 +228,7 @@ def plan_of_ladder(
         run_cap=None,
         limits=ladder.limits,
         resources=ladder.resources,
-        early_terminate=EarlyTerminate(),
+        early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
@@ -283,7 +283,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         run_cap=None,
         limits=limits or Limits(),
         resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
-        early_terminate=EarlyTerminate(),
+        early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
         data=[candidate.config.data for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
@@ -350,7 +350,7 @@ def plan_of_retraining(
         run_cap=None,
         limits=Limits(),
         resources=Resources(),
-        early_terminate=EarlyTerminate(),
+        early_terminate=Never(),
         epochs=wanted.epochs,
         data=[wanted.data],
         models=[wanted.model.name],

@@ -34,7 +34,7 @@ from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.notify import Notifier, parse_targets
 from sweeps.storage import Place, asked_place
-from sweeps.study import SweepFolder, make_pruner, open_replicates, open_study, require_same_code
+from sweeps.study import SweepFolder, open_replicates, open_study, require_same_code
 from sweeps.tensorboard import require_tensorboard
 from sweeps.tracking import OWNER, Aim, CompleteResults, MlflowReader, Tracker, note_owner, owner_of_folder
 
@@ -141,7 +141,7 @@ def _open(
         folder,
         definition=plan.definition,
         metric=plan.metric,
-        pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
+        pruner=plan.early_terminate.pruner(epochs=plan.epochs),
         new=new,
         # A run on a list is known by its key: one whose network's file has changed is simply another.
         sources={} if plan.is_ladder or plan.trained_with else sources,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cifar_core.config import TrainingConfig
 from sweeps.execution.estimate import START_SECONDS, makespan
-from sweeps.spec import EarlyTerminate, Size, Starter, has_width
-from sweeps.study import expected_epochs
+from sweeps.spec import Size, Starter, has_width
+from sweeps.stopping import Asha, Never
 
 SIZES = (
     Size(train_size=1_000, validation_size=1_000, epochs=3, widths=(8, 16)),
@@ -51,14 +51,14 @@ def size_of_sweep(starter: Starter, *, available: float, slots: int, seconds: Se
     Trials, with what early stopping leaves of them, and the replicates after them share `USED_SHARE` of the time that
     `START_SECONDS` leave. Where not even the smallest size allows that many, it is the smallest with as many as fit.
     """
-    early = EarlyTerminate(type="asha" if starter.early else "none")
+    early = Asha() if starter.early else Never()
     budget = max(0.0, available - START_SECONDS) * USED_SHARE * slots
     best: Sized | None = None
     for size in [_own_size(starter.around)] if starter.around is not None else SIZES:
         configs = [starter.around] if starter.around is not None else starter_configurations(starter, size)
         each = [seconds(config) for config in configs]
         whole = sum(each) / len(each)
-        trial = whole * expected_epochs(size.epochs, early) / size.epochs
+        trial = whole * early.expected_epochs(size.epochs) / size.epochs
         again = whole * starter.replicates**2
         fit = int((budget - again) / trial) if trial else MOST_TRIALS
         if best is not None and fit < WANTED_TRIALS:

@@ -76,7 +76,7 @@ class SweepStart:
             proposer=plan.proposer(lambda config: identify(config).key),
             run_cap=plan.run_cap,
             identify=identify,
-            prunes=plan.early_terminate.type != "none",
+            prunes=plan.early_terminate.stops,
             recorded=recorded,
             on_change=self._tell,
             retry_failed=options.retry_failed,

@@ -13,7 +13,7 @@ from sweeps.spec.ladder_file import is_ladder, load_ladder
 from sweeps.spec.ladder_part import LadderPart, PartOptions, read_part, words_of
 from sweeps.spec.parameter import Assignment, Parameter, label
 from sweeps.spec.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
-from sweeps.spec.settings import EarlyTerminate, Limits, Metric, Replicates, Resources, check_name, parse_duration
+from sweeps.spec.settings import Limits, Metric, Replicates, Resources, check_name, parse_duration
 from sweeps.spec.single import config_in_file, is_file_name, single_config
 from sweeps.spec.space import SearchSpace
 from sweeps.spec.space_check import SPLIT_FIELDS
@@ -32,7 +32,6 @@ __all__ = [
     "BudgetRange",
     "Change",
     "Differences",
-    "EarlyTerminate",
     "FileKind",
     "Ladder",
     "LadderPart",

@@ -211,17 +211,6 @@ def _check_amount(amount: float, name: str) -> None:
         raise ValueError(f"{amount:g} {name}: {LEAST_AMOUNT:g} is the least")
 
 
-class EarlyTerminate(StrictModel):
-    """Which trials are stopped before their last epoch."""
-
-    type: Literal["asha", "hyperband", "median", "none"] = "none"
-    """asha: successive halving, asynchronous; hyperband: several of them; median: what is below the others' median."""
-    min_epochs: int = Field(default=1, ge=1)
-    """No trial is stopped before."""
-    reduction_factor: int = Field(default=3, ge=2)
-    """asha, hyperband: one in this many goes on at each milestone."""
-
-
 class Replicates(StrictModel):
     """Which configurations of a search are trained again under new seeds, so that luck does not choose the winner."""
 

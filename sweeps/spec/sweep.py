@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import explain
@@ -17,7 +17,6 @@ from sweeps.errors import SpecError
 from sweeps.spec.ladder_file import is_ladder
 from sweeps.spec.parameter import Parameter
 from sweeps.spec.settings import (
-    EarlyTerminate,
     FileOfConfigurations,
     Keep,
     Limits,
@@ -38,6 +37,7 @@ from sweeps.spec.space_check import (
     warnings,
 )
 from sweeps.spec.yaml_file import flatten, read_yaml
+from sweeps.stopping import RULES, Never, StoppingRule, parse_rule
 
 
 class SweepSpec(FileOfConfigurations):
@@ -59,7 +59,10 @@ class SweepSpec(FileOfConfigurations):
     """When to hold back and when to stop."""
     resources: Resources = Resources()
     """What one trial holds while it trains."""
-    early_terminate: EarlyTerminate = EarlyTerminate()
+    early_terminate: Annotated[
+        SerializeAsAny[StoppingRule],
+        WithJsonSchema({"oneOf": [rule.model_json_schema() for rule in RULES.values()]}),
+    ] = Never()
     """Which trials are stopped before their last epoch."""
     replicates: Replicates | None = None
     """What confirms the best of the search after its end; None for nothing."""
@@ -71,6 +74,11 @@ class SweepSpec(FileOfConfigurations):
     """What every trial shares: any field of `TrainingConfig`."""
     parameters: dict[str, Parameter]
     """What varies: dotted paths into `TrainingConfig`."""
+
+    @field_validator("early_terminate", mode="before")
+    @classmethod
+    def _parse_rule(cls, value: Any) -> Any:
+        return parse_rule(value)
 
     @field_validator("name")
     @classmethod
@@ -113,7 +121,7 @@ class SweepSpec(FileOfConfigurations):
                 f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs images that are set "
                 "aside: write base.data.validation_size above 0, such as 2000"
             )
-        if self.early_terminate.type != "none":
+        if self.early_terminate.stops:
             errors += self._stopping_errors(space)
         for index, start in enumerate(self.start_with):
             found = [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
@@ -153,17 +161,10 @@ class SweepSpec(FileOfConfigurations):
 
     def _without_effect(self) -> list[str]:
         """Return which keys never act."""
-        found, early = [], self.early_terminate
-        epochs = self.space.max_value("epochs")
-        if early.type != "none" and early.min_epochs >= epochs:
-            found.append(
-                f"early_terminate.min_epochs: {early.min_epochs} with epochs {epochs}: no trial is ever stopped early"
-            )
-        if early.type == "median" and self.run_cap is not None and self.run_cap <= MEDIAN_NEEDS:
-            found.append(
-                f"early_terminate.type: median compares with {MEDIAN_NEEDS} complete trials, and run_cap is "
-                f"{self.run_cap}: no trial is ever stopped early"
-            )
+        found = []
+        idle = self.early_terminate.never_acts(epochs=int(self.space.max_value("epochs")), run_cap=self.run_cap)
+        if idle is not None:
+            found.append(f"early_terminate.{idle}")
         if self.start_with and self.method == "grid":
             found.append("start_with: has no effect in a grid, which tries every combination in order")
         elif self.run_cap is not None and len(self.start_with) > self.run_cap:
@@ -186,10 +187,6 @@ class SweepSpec(FileOfConfigurations):
         # Through JSON, so that what was stored and what is compared with it are the same types.
         definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **metric}))
         return definition
-
-
-MEDIAN_NEEDS = 5
-"""Complete trials before which Optuna's median pruner stops none."""
 
 
 def _with_search(error: str) -> str:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         read_study,
     )
     from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
-    from sweeps.study.pruners import expected_epochs, make_pruner
     from sweeps.study.repair import repair_journal
     from sweeps.study.replicates import can_be_confirmed, candidates_to_confirm, replicates_of
     from sweeps.study.searched import Searched, SearchedParameter, searched_of
@@ -61,14 +60,12 @@ __all__ = [
     "candidates_to_confirm",
     "configuration_of",
     "delete_studies",
-    "expected_epochs",
     "fault_of_folder",
     "final_value",
     "find_checkpoints",
     "is_of_a_ladder",
     "keep_code",
     "looks_in_words",
-    "make_pruner",
     "note_look",
     "open_replicates",
     "open_study",
@@ -117,14 +114,12 @@ __getattr__, __dir__ = lazy_face(
         "candidates_to_confirm": "replicates",
         "configuration_of": "best",
         "delete_studies": "opening",
-        "expected_epochs": "pruners",
         "final_value": "best",
         "fault_of_folder": "files",
         "find_checkpoints": "checkpoints",
         "is_of_a_ladder": "opening",
         "keep_code": "kept_code",
         "looks_in_words": "looks",
-        "make_pruner": "pruners",
         "note_look": "looks",
         "open_replicates": "opening",
         "open_study": "opening",

@@ -21,12 +21,11 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.identity import Identifier
-from sweeps.spec import EarlyTerminate, SweepSpec
+from sweeps.spec import SweepSpec
 from sweeps.study.folder import SweepFolder
 from sweeps.study.ledger import Exhausted, Ledger, RecordedResults
 from sweeps.study.opening import open_study
 from sweeps.study.proposers import Proposer
-from sweeps.study.pruners import make_pruner
 from sweeps.trial_record import TrialRecord
 
 Cli = Callable[..., Result]
@@ -101,7 +100,7 @@ class Book:
             self.folder,
             definition=plan.definition,
             metric=plan.metric,
-            pruner=make_pruner(plan.early_terminate, epochs=plan.epochs),
+            pruner=plan.early_terminate.pruner(epochs=plan.epochs),
             new=new,
         )
 
@@ -114,7 +113,7 @@ class Book:
             "proposer": self.proposer() if self.proposer else plan.proposer(key_of),
             "run_cap": self.spec.run_cap,
             "identify": IDENTIFY,
-            "prunes": self.spec.early_terminate != EarlyTerminate(),
+            "prunes": self.spec.early_terminate.stops,
             "recorded": self.recorded,
         }
         return Ledger(study or self.study(), **settings | self.options | options)

@@ -14,8 +14,7 @@ from sweeps.errors import SweepError
 from sweeps.execution import estimate
 from sweeps.execution.estimate import Probe, estimate_cost, makespan, time_images, whole_seconds
 from sweeps.execution.rehearsals import check_networks
-from sweeps.spec import EarlyTerminate
-from sweeps.study import expected_epochs
+from sweeps.stopping import Asha, Never
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingC
 @pytest.mark.usefixtures("_a_millisecond_an_image")
 class TestCost:
     def test_without_early_stopping_every_trial_takes_all_its_epochs(self) -> None:
-        cost = estimate_cost([config(2), config(6)], trials=10, early=EarlyTerminate(), slots=2)
+        cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2)
 
         assert (cost.trials, cost.trial_epochs, cost.max_trial_epochs) == (10, 40, 40)
         # Four seconds a trial, ten trials, two at once.
@@ -44,10 +43,10 @@ class TestCost:
         assert cost.probed == 1
 
     def test_early_stopping_saves_epochs_and_seconds_in_the_same_share(self) -> None:
-        early = EarlyTerminate(type="asha", min_epochs=1, reduction_factor=3)
+        early = Asha(min_epochs=1, reduction_factor=3)
         cost = estimate_cost([config(9)], trials=30, early=early, slots=1)
 
-        assert cost.trial_epochs == pytest.approx(30 * expected_epochs(9, early))
+        assert cost.trial_epochs == pytest.approx(30 * early.expected_epochs(9))
         assert cost.trial_epochs < cost.max_trial_epochs == 270
         assert cost.seconds == pytest.approx(cost.trial_epochs * 1.0)
 

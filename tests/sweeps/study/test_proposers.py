@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
-import pytest
 from optuna.trial import TrialState
 from sweep_fakes import key_of, tiny
 
 from cifar_core.config import TrainingConfig
 from sweeps.execution.estimate import preview
 from sweeps.execution.plan import plan_of_sweep
-from sweeps.spec import EarlyTerminate
 from sweeps.spec.sweep import SweepSpec
 from sweeps.study.proposers import (
     REPEATS_BEFORE_GIVING_UP,
@@ -25,7 +23,6 @@ from sweeps.study.proposers import (
     make_sampler,
     proposer_of,
 )
-from sweeps.study.pruners import make_pruner
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -59,22 +56,6 @@ def test_a_reopened_search_proposes_what_an_uninterrupted_one_would() -> None:
 
         assert reopened == uninterrupted
         assert len(set(uninterrupted)) == 16
-
-
-PRUNERS = {
-    "asha": {"_min_resource": 2, "_reduction_factor": 4},
-    "hyperband": {"_min_resource": 2, "_max_resource": 30, "_reduction_factor": 4},
-    "median": {"_n_warmup_steps": 1},
-}
-
-
-@pytest.mark.parametrize("kind", PRUNERS)
-def test_a_pruner_is_made_with_what_the_file_says(kind: str) -> None:
-    early = EarlyTerminate.model_validate({"type": kind, "min_epochs": 2, "reduction_factor": 4})
-
-    found = vars(make_pruner(early, epochs=30))
-
-    assert {name: found[name] for name in PRUNERS[kind]} == PRUNERS[kind]
 
 
 def test_another_seed_proposes_otherwise() -> None:

@@ -1,0 +1,23 @@
+"""Successive halving, asynchronous (Li et al. 2020), as Optuna has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sweeps.stopping.halving import Halving
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class Asha(Halving):
+    """Compares a trial at each milestone with all that reached it before."""
+
+    type: Literal["asha"] = "asha"
+
+    def pruner(self, *, epochs: int) -> optuna.pruners.BasePruner:
+        import optuna
+
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=self.min_epochs, reduction_factor=self.reduction_factor
+        )

@@ -1,0 +1,30 @@
+"""What the rules of successive halving share: milestones, at each of which one trial in a few goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from sweeps.stopping.rule import StoppingRule
+
+
+class Halving(StoppingRule):
+    """Stops, at each milestone, all but one trial in `reduction_factor`."""
+
+    reduction_factor: int = Field(default=3, ge=2)
+    """One in this many goes on at each milestone."""
+
+    def expected_epochs(self, epochs: int) -> float:
+        """Return the mean epochs of a trial; early in a search more go on, with little to compare with."""
+        kept, share, at = 0.0, 1.0, 0
+        for milestone in self._milestones(epochs):
+            kept += share * (milestone - at)
+            share, at = share / self.reduction_factor, milestone
+        return kept + share * (epochs - at)
+
+    def _milestones(self, epochs: int) -> Iterator[int]:
+        milestone = self.min_epochs
+        while milestone < epochs:
+            yield milestone
+            milestone *= self.reduction_factor

@@ -1,0 +1,23 @@
+"""Several halvings that begin to stop at different epochs (Li et al. 2018), as Optuna has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sweeps.stopping.halving import Halving
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class Hyperband(Halving):
+    """Puts each trial into one of several halvings; those that begin late spare the slow starters."""
+
+    type: Literal["hyperband"] = "hyperband"
+
+    def pruner(self, *, epochs: int) -> optuna.pruners.BasePruner:
+        import optuna
+
+        return optuna.pruners.HyperbandPruner(
+            min_resource=self.min_epochs, max_resource=epochs, reduction_factor=self.reduction_factor
+        )
