@@ -9,11 +9,13 @@ BIN := $(VENV)/bin
 SWEEP ?= experiments/quick.yaml
 LADDER ?= experiments/ladder-laptop.yaml
 ARGS ?=
+# A process for each of two cores; each takes the tests of whole files.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-full cluster-test mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-slow test-all cluster-test mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,11 +55,13 @@ docs: setup ## Bring docs/ladder.md level with the ladders recorded under runs/
 ui: setup ## Open MLflow's pages on the recorded runs
 	$(BIN)/sweeps ui $(ARGS)
 
-test: data ## Run the tests
-	$(BIN)/python -m pytest -m 'not full_width and not cluster' $(ARGS)
+test: data ## Run the tests, without the slow ones
+	$(PYTEST) -m 'not slow and not cluster' $(ARGS)
 
-test-full: data ## Run the tests, the golden losses at full width too
-	$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
+test-slow: data ## Run the tests that are slow by nature: clusters of Ray, a browser, each export, the notebook's page
+	$(PYTEST) -m 'slow and not cluster' $(ARGS)
+
+test-all: test test-slow cluster-test ## Run every test
 
 cluster-test: data ## Run a sweep on three machines with Ray, S3, PostgreSQL and an MLflow server, and break each of them
 	$(BIN)/python -m pytest -m cluster -s tests/sweeps/cluster $(ARGS)

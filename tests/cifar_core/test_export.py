@@ -26,6 +26,8 @@ from cifar_core.export_formats import FORMATS, FormatName, TorchExport, pixels_o
 from cifar_core.models.registry import ARCHITECTURES
 
 SMALL = ("simple", "deep", "resnet", "lean", "vgg")
+SOME = [*SMALL[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL[1:])]
+"""All of `SMALL`, of which the first alone stands for the others where there is little time."""
 GRAPHS: tuple[FormatName, ...] = ("torch-export", "onnx")
 
 OWN = """
@@ -130,7 +132,7 @@ def logits(model: Any, images_NHWC: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("model", SMALL)
+@pytest.mark.parametrize("model", SOME)
 def test_the_lines_in_the_json_give_what_the_classifier_gives(
     model: str, format: FormatName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +167,7 @@ def test_an_export_averages_over_the_views_that_its_accuracy_was_measured_with(
     )  # fmt: skip
 
 
-@pytest.mark.full_width
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("model", sorted(set(ARCHITECTURES) - set(SMALL)))
 def test_a_wide_network_can_be_exported_although_the_weights_it_began_with_are_gone(

@@ -229,7 +229,7 @@ def test_first_losses_agree_in_channels_last_too(name: str) -> None:
     assert ours == pytest.approx(plain, abs=1e-4)
 
 
-@pytest.mark.full_width
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNGS)
 def test_first_twenty_losses_are_those_of_a_plain_loop_at_full_width(name: str) -> None:
     assert_same_losses(name, RUNGS[name][-1])

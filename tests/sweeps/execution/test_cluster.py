@@ -28,7 +28,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     address = f"127.0.0.1:{free_port()}"
     nodes = []
     # Short: sockets lie there.
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rc") as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ["RAY_TMPDIR"], prefix="rc") as folder:
         try:
             port = address.rpartition(":")[2]
             head = ("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false")
@@ -42,6 +42,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
                 node.stop()
 
 
+@pytest.mark.slow
 def test_trials_run_on_two_nodes_and_go_on_elsewhere_when_one_is_killed(
     cluster: tuple[str, list[Node]], tmp_path: Path, recorded_runs: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_trials_run_on_two_nodes_and_go_on_elsewhere_when_one_is_killed(
     assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [list(range(1, epochs + 1))] * 2
 
 
+@pytest.mark.slow
 def test_a_cluster_that_asks_for_another_token_says_what_to_do(
     cluster: tuple[str, list[Node]], tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

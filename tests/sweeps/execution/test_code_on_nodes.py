@@ -17,6 +17,8 @@ from sweep_fakes import sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import ensure_private_token
 
+pytestmark = pytest.mark.slow
+
 NETS = """
 import sys
 from pathlib import Path
@@ -41,7 +43,7 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     ensure_private_token()
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rc") as sockets:
+    with tempfile.TemporaryDirectory(dir=os.environ["RAY_TMPDIR"], prefix="rc") as sockets:
         found = Cluster(tmp_path_factory.mktemp("cluster"))
         try:
             found.start(sockets, "--include-dashboard=false")

@@ -125,21 +125,21 @@ with Path({filler!r}).open('wb', buffering=0) as file:
 
 
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
+@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_full_disk_stops_the_sweep_in_order_and_it_goes_on_when_there_is_room(
-    small_disk: Path, models: Path, recorded_runs: Path, cli: Cli
+    backend: str, small_disk: Path, models: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     runs = small_disk / "runs"
     runs.mkdir()
     (runs / "mlflow.db").write_bytes((recorded_runs / "mlflow.db").read_bytes())
     filler = small_disk / "filler"
     fill = f"exec({FILL.format(filler=str(filler))!r}.replace('                ', '    '))"
-    base = own_net(models, module="net_that_fills_the_disk", hook=once(models / "filled", fill))
+    base = own_net(models, module=f"net_that_fills_the_disk_{backend}", hook=once(models / "filled", fill))
     path = write_yaml(models, tiny(base=base, run_cap=3))
 
-    stopped = cli("run", path, "--runs", runs)
-    again = cli("run", path, "--runs", runs)
+    stopped, again = (cli("run", path, "--runs", runs, "--backend", backend) for _ in range(2))
     filler.unlink()
-    after = cli("run", path, "--runs", runs)
+    after = cli("run", path, "--runs", runs, "--backend", backend)
 
     assert stopped.exit_code == 2, stopped.output
     assert "disk" in stopped.stderr
@@ -209,6 +209,7 @@ def memory() -> tuple[int, int]:
     return tuple(int(found[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
 def test_a_trial_that_needs_too_much_memory_is_tried_once_more_alone_and_told_as_pruned(
     models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch

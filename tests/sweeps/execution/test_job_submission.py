@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert PACKAGES.origin is not None
     ensure_private_token()
     port = free_port()
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rj") as sockets:
+    with tempfile.TemporaryDirectory(dir=os.environ["RAY_TMPDIR"], prefix="rj") as sockets:
         cluster = Cluster(tmp_path_factory.mktemp("cluster"))
         cluster.environment["PYTHONPATH"] += f":{Path(PACKAGES.origin).parents[1]}"
         # The driver, which a job's is too, hands the images out.
@@ -48,6 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @needs_job_server
+@pytest.mark.slow
 def test_a_sweep_of_an_own_network_runs_as_a_job_that_is_shown_until_it_ends(
     server: str, tmp_path: Path, recorded_runs: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_sweep_of_an_own_network_runs_as_a_job_that_is_shown_until_it_ends(
 
 
 @needs_job_server
+@pytest.mark.slow
 def test_the_exit_code_is_the_jobs_and_a_ladders_options_travel(
     server: str, tmp_path: Path, recorded_runs: Path
 ) -> None:
@@ -86,6 +88,7 @@ def test_the_exit_code_is_the_jobs_and_a_ladders_options_travel(
 
 
 @needs_job_server
+@pytest.mark.slow
 def test_an_interrupt_leaves_the_job_running_and_says_how_to_look_at_it(
     server: str, tmp_path: Path, recorded_runs: Path
 ) -> None:
@@ -105,6 +108,7 @@ def test_an_interrupt_leaves_the_job_running_and_says_how_to_look_at_it(
 
 
 @needs_job_server
+@pytest.mark.slow
 def test_a_job_server_that_asks_for_another_token_says_what_to_do(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,8 +58,8 @@ def assert_ended_in_order(runs: Path) -> None:
     ("number", "to_group"),
     [
         (signal.SIGINT, True),  # Ctrl-C in a terminal
-        (signal.SIGTERM, False),
-        (signal.SIGTERM, True),  # timeout 1h sweeps run ...
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),  # timeout 1h sweeps run ...
     ],
 )
 def test_a_signal_ends_with_130_and_nothing_is_left_running(
@@ -77,6 +77,7 @@ def test_a_signal_ends_with_130_and_nothing_is_left_running(
     assert_ended_in_order(recorded_runs)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_with_130(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:
@@ -102,6 +103,7 @@ def _read_all(terminal: int) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:

@@ -396,6 +396,7 @@ class TestModel:
         with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database:
             assert database.execute("SELECT status FROM logged_models").fetchall() == [(3,)]  # FAILED
 
+    @pytest.mark.slow
     def test_mlflow_serves_it(self, trained: Path, images: np.ndarray) -> None:
         uri = log_winner("tiny", runs=trained)
         beside = Path(sys.executable).parent

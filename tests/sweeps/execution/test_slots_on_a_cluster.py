@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_of_ray_is_left")]
 
 PROGRAM = Path(__file__).with_name("placed_trials.py")
 TESTS = PROGRAM.parents[1]

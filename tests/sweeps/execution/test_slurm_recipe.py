@@ -219,6 +219,7 @@ def test_a_head_that_calls_itself_localhost_is_said(job: Job) -> None:
     assert job.lines("steps.txt") == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
 def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_again(
