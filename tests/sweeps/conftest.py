@@ -3,17 +3,94 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import filelock
 import pytest
 from click.testing import CliRunner, Result
+from instant_training import instant_evaluate, instant_train, really_evaluate
 from object_store import S3, s3_server
 from sweep_fakes import Cli
 
+import cifar_core
+from cifar_core.data import prepared
 from sweeps.cli.main import sweeps
+from sweeps.execution.ray_environment import ensure_private_token
 from sweeps.tracking.tracker import Tracker
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Make a folder once for all processes that these tests run in; nobody may write into it afterwards."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, is_whole = shared / name, shared / f"{name}.whole"
+        with filelock.FileLock(shared / f"{name}.lock"):
+            if not is_whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                is_whole.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folder_of_this_process_for_ray(made_once: MadeOnce) -> Iterator[None]:
+    """Keep Ray's files of this process's tests apart: another one, beside it, looks at its own alone."""
+    folder = Path(f"/tmp/sr{os.getpid()}")  # short: sockets lie in it
+    folder.mkdir(exist_ok=True)
+    made_once("token", lambda _: ensure_private_token())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(folder))
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images_are_checked_once() -> Iterator[None]:
+    """Read a file of images whose size and time have not changed without its checksum, which takes half a second."""
+    read, known = prepared._read_array, {}
+
+    def read_once(path: Path, *told: Any) -> Any:
+        about = path.stat() if path.exists() else None
+        key = (path, about and (about.st_ino, about.st_size, about.st_mtime_ns), str(told))
+        if key not in known:
+            known[key] = read(path, *told)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "_read_array", read_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Put a stand-in in the place of training: see `instant_training.py`, which says what is trained all the same.
+
+    What Ray trains, or another process, is trained; and so is what a test or a module with the mark `trains` runs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("trains") is None:
+            patch.setattr("sweeps.execution.trial.train", instant_train)
+            patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _training_where_it_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("trains") is not None:
+        monkeypatch.setattr("sweeps.execution.trial.train", cifar_core.train)
+        monkeypatch.setattr("cifar_core.evaluation.evaluate", really_evaluate)
 
 
 @pytest.fixture
@@ -23,14 +100,18 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(made_once: MadeOnce) -> Path:
     """MLflow's database with nothing in it: making its tables takes seconds, copying it none."""
-    runs = tmp_path_factory.mktemp("empty")
-    with Tracker(runs=runs, sweep="none", study="none", description="", environment={}):
-        pass
-    # A copy has moved only if the folder that it names is not there: whoever writes into it by mistake fails at once.
-    (runs / "artifacts").touch()
-    return runs / "mlflow.db"
+
+    def make(runs: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            with Tracker(runs=runs, sweep="none", study="none", description="", environment={}):
+                pass
+        # A copy has moved only if the folder that it names is not there: who writes into it by mistake fails at once.
+        (runs / "artifacts").touch()
+
+    return made_once("empty", make) / "mlflow.db"
 
 
 @pytest.fixture

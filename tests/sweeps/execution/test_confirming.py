@@ -17,6 +17,8 @@ from sweeps.tracking import MlflowReader
 from sweeps.trial_record import Outcome
 from sweeps.views import find_weights
 
+pytestmark = pytest.mark.usefixtures("no_logged_model")
+
 GRID = {
     "method": "grid",
     "run_cap": None,

@@ -20,6 +20,8 @@ from sweeps.cli.main import sweeps as command
 from sweeps.execution import Agreement, Rerun
 from sweeps.study import read_state
 
+pytestmark = pytest.mark.trains
+
 GRID: dict[str, Any] = {
     "method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05, 1e20]}},
     "keep": {"best": 1},

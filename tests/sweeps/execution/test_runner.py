@@ -148,6 +148,7 @@ def test_another_sweep_takes_the_results_over(runs: Path, start: Start) -> None:
     assert all("reused_from" in run.tags for run in written(runs, sweep="other"))
 
 
+@pytest.mark.trains
 def test_two_sweeps_of_one_file_compute_the_same(runs: Path, tmp_path: Path, start: Start) -> None:
     shutil.copytree(runs, tmp_path / "elsewhere")
     start()
@@ -203,6 +204,7 @@ def test_a_signal_ends_with_130_after_the_epoch_and_the_next_start_goes_on(
     assert outcomes(runs) == [("FINISHED", "complete")] * 2
 
 
+@pytest.mark.trains
 def test_a_timeout_stops_within_the_epoch_and_the_next_start_resumes_after_the_last_whole_one(
     runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_timeout_stops_within_the_epoch_and_the_next_start_resumes_after_the_l
     assert outcomes(runs) == [("FINISHED", "complete")] * 2
 
 
+@pytest.mark.trains
 def test_a_diverging_trial_is_no_failure(runs: Path, start: Start) -> None:
     result = start(parameters={"optimizer.lr": {"values": [1e6]}}, method="grid")
 

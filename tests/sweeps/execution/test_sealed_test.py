@@ -23,6 +23,8 @@ from sweeps.execution import sealed_test
 from sweeps.study import LOOKS_FILE, note_look, read_looks, read_state
 from sweeps.study.looks import looks_in_words
 
+pytestmark = pytest.mark.usefixtures("no_logged_model")
+
 GRID: dict[str, Any] = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05]}}}
 load_test_images = cifar_core.data.load_test_images
 
@@ -78,6 +80,7 @@ def test_a_sweep_and_its_replicates_leave_the_same_records_whatever_the_test_lab
     assert str(results(tmp_path / "nonsense")) != str(found["nonsense"])
 
 
+@pytest.mark.trains
 def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(runs: Path, search: Search, cli: Cli) -> None:
     # It learns: whether a configuration has a rank is not for the test images to say.
     search(settings=["--set", "base.epochs=3", "--set", "base.data.train_size=3000"])
