@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
@@ -15,50 +17,44 @@ OWN_NETWORK = ":"
 """What the name of a network of one's own holds, and no other."""
 
 
-_WITHIN: Mapping[str, Schema] = {"scale": {"minimum": 0, "maximum": 1}, "ratio": {"exclusiveMinimum": 0}}
-"""What both bounds of a range of `erase` keep to."""
+def config_definitions() -> dict[str, Schema]:
+    """Return the definitions of a schema that refers to `TrainingConfig`: that one and the records inside it.
 
-
-def config_schema() -> Schema:
-    """Return the schema of a whole configuration, such as a sweep's `base`."""
-    schema = changes_schema()
-    own = {"required": ["name"], "properties": {"name": {"pattern": OWN_NETWORK}}}
-    # Options belong to a network of one's own.
-    schema["properties"]["model"] |= {"if": own, "else": {"properties": {"options": {"maxProperties": 0}}}}
-    return schema
-
-
-def changes_schema() -> Schema:
-    """Return the schema of what changes another configuration, such as a rung: each field alone is looked at."""
-    schema = record_schema(TrainingConfig)
-    blocks = schema["properties"]
-    model, data = blocks["model"]["properties"], blocks["data"]["properties"]
-    model["name"] = {
-        "description": model["name"]["description"],
-        "default": model["name"]["default"],
-        "anyOf": [
-            {"enum": list(ARCHITECTURES)},
-            {"type": "string", "pattern": OWN_NETWORK, "description": "A network of your own: `module:Class`."},
-        ],
-    }
+    Each field alone is looked at, so that they are right of a change to another configuration too.
+    """
+    whole = record_schema(TrainingConfig)
+    definitions: dict[str, Schema] = whole.pop("$defs")
+    definitions["TrainingConfig"] = whole
+    model, data = definitions["ModelConfig"]["properties"], definitions["DataConfig"]["properties"]
+    del model["name"]["type"]
+    own = {"type": "string", "pattern": OWN_NETWORK, "description": "A network of your own: `module:Class`."}
+    model["name"]["anyOf"] = [{"enum": list(ARCHITECTURES)}, own]
     units = {"type": "integer", "minimum": 1}
     model["head"]["anyOf"] = [{"type": "array", "items": units}, {"type": "null"}]
     plan = {"type": "array", "items": {"anyOf": [units, {"enum": ["M"]}]}, "contains": units}
     model["plan"]["anyOf"] = [plan, {"type": "null"}]
     data["augmentation"] = _augmentation(data["augmentation"])
     for block, kinds in FIELDS_OF_KIND.items():
-        for name, field in blocks[block]["properties"].items():
+        for name, field in definitions[f"{block.capitalize()}Config"]["properties"].items():
             field["description"] = _with_kinds(name, field["description"], block=block, kinds=kinds)
-    return schema
+    return definitions
 
 
-def leaves(schema: Schema) -> dict[str, Schema]:
-    """Return dotted path to schema for each field that is no block, as `optimizer.lr`."""
+def field_references(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return dotted path to a reference to it, for each field of a configuration that is no block: `optimizer.lr`."""
     found: dict[str, Schema] = {}
-    for block, field in schema["properties"].items():
-        inner = field.get("properties")
-        found |= {block: field} if inner is None else {f"{block}.{name}": leaf for name, leaf in inner.items()}
-    return {path: {**field, "title": path} for path, field in found.items()}
+    for name, field in definitions["TrainingConfig"]["properties"].items():
+        block = field.get("$ref")
+        inner = definitions[block.rpartition("/")[2]]["properties"] if block else ()
+        found |= {f"{name}.{each}": {"$ref": f"{block}/properties/{each}"} for each in inner}
+        if not block:
+            found[name] = {"$ref": f"#/$defs/TrainingConfig/properties/{name}"}
+    return found
+
+
+def referred(schema: Schema, part: Schema) -> Schema:
+    """Return what a part of a schema refers to; the part itself where it is no reference."""
+    return reduce(getitem, part["$ref"].split("/")[1:], schema) if "$ref" in part else part
 
 
 def _with_kinds(name: str, description: str, *, block: str, kinds: Mapping[str, tuple[str, ...]]) -> str:
@@ -78,39 +74,28 @@ def _plain(value: Any) -> str:
 
 
 def _augmentation(field: Schema) -> Schema:
+    """Return the schema of a recipe's name, or of operations: `flip`, `{flip: {p: 0.5}}` or `{op: flip, p: 0.5}`."""
     recipes = "; ".join(f"{name}: {', '.join(map(_op_name, operations))}" for name, operations in RECIPES.items())
-    plain: Schema = {"enum": list(OPERATIONS)}
-    operations: list[Schema] = [plain]
-    for name, operation in OPERATIONS.items():
-        arguments = record_schema(operation)
-        del arguments["properties"]["op"]
-        for argument, limits in _WITHIN.items():
-            for bound in arguments["properties"].get(argument, {}).get("items", []):
-                bound |= limits
-        operations += [_by_name(name, arguments), _by_op(name, arguments)]
-    normalize: Schema = {"anyOf": [{"enum": ["normalize"]}, {"type": "object", "required": ["normalize"]}]}
+    references = {name: {"$ref": f"#/$defs/{operation.__name__}"} for name, operation in OPERATIONS.items()}
+    by_op = {"type": "object", "required": ["op"], "anyOf": list(references.values())}
+    by_name = {
+        "type": "object",
+        "properties": {
+            name: {"anyOf": [each, {"type": "null"}], "properties": {"op": False}} for name, each in references.items()
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    normalize: Schema = {"anyOf": [{"const": "normalize"}, {"type": "object", "required": ["normalize"]}]}
     normalize["anyOf"].append({"type": "object", "required": ["op"], "properties": {"op": {"const": "normalize"}}})
+    operation = {"anyOf": [{"enum": list(OPERATIONS)}, by_name, by_op]}
     return {
         "description": f"{field['description']} Recipes: {recipes}.",
         "default": field["default"],
-        "anyOf": [
-            {"enum": list(RECIPES)},
-            {"type": "array", "items": {"anyOf": operations}, "contains": normalize},
-        ],
+        "anyOf": [{"enum": list(RECIPES)}, {"type": "array", "items": operation, "contains": normalize}],
     }
 
 
 def _op_name(operation: AugmentationOp) -> str:
     return operation.op
-
-
-def _by_name(name: str, arguments: Schema) -> Schema:
-    """Return the schema of `{flip: {p: 0.5}}`."""
-    inner = {**arguments, "type": ["object", "null"]}
-    return {"type": "object", "required": [name], "properties": {name: inner}, "additionalProperties": False}
-
-
-def _by_op(name: str, arguments: Schema) -> Schema:
-    """Return the schema of `{op: flip, p: 0.5}`, as a record holds it."""
-    properties = {"op": {"const": name, "description": arguments["description"]}, **arguments["properties"]}
-    return {"type": "object", "required": ["op"], "properties": properties, "additionalProperties": False}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -21,11 +20,8 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
 def record_schema(record: type[BaseModel]) -> Schema:
-    """Return the schema of a record, the records inside it written out, each field described by its docstring."""
-    generated = record.model_json_schema(schema_generator=_DescribedFields)
-    definitions = generated.pop("$defs", {})
-    schema: Schema = _written_out(generated, definitions)
-    return schema
+    """Return the schema of a record, those of the records inside it under `$defs`, fields described by docstrings."""
+    return record.model_json_schema(schema_generator=_DescribedFields)
 
 
 def field_docstrings(record: type[BaseModel]) -> dict[str, str]:
@@ -66,29 +62,15 @@ class _DescribedFields(GenerateJsonSchema):
             described["description"] = docstring
         described.pop("title")  # the class's name, which is nothing to a person who writes a file
         for name, field in described["properties"].items():
-            field["title"] = name
+            field.pop("title", None)
+            if "$ref" in field:
+                field.pop("default", None)  # which the record itself has
             if name in docstrings:
                 field["description"] = docstrings[name]
         return described
 
-
-def _written_out(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return a schema of draft 7 without references."""
-    if isinstance(schema, list):
-        return [_written_out(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        definition = _written_out(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-        return definition | {key: schema[key] for key in ("title", "description") if key in schema}
-    result = {}
-    for key, part in schema.items():
-        if key == "properties":
-            result[key] = {name: _written_out(field, definitions) for name, field in part.items()}
-        elif key == "default":
-            result[key] = part
-        elif key == "prefixItems":  # as draft 7 calls it
-            result["items"] = _written_out(part, definitions)
-        elif key != "discriminator":
-            result[key] = _written_out(part, definitions)
-    return result
+    def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
+        described = super().tuple_schema(schema)
+        if "prefixItems" in described:  # as draft 7 calls it
+            described["items"] = described.pop("prefixItems")
+        return described

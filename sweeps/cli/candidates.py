@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -68,23 +70,32 @@ def _sweeps_and_runs(word: Word) -> Iterator[str]:
     yield from _runs(word)
 
 
-def _columns(word: Word) -> Iterator[str]:
+def _sql_columns(word: Word) -> Iterator[str]:
     """Give the text before the last word of an expression with each column behind it."""
-    from sweeps.tracking import COLUMNS, LAST_COLUMNS
+    before = _LAST_NAME.sub("", word.text)
+    if not before.count("'") % 2 and not before.count('"') % 2:  # else inside of a text of the expression
+        yield from (before + column for column in _full_names())
+
+
+def _columns(word: Word) -> Iterator[str]:
+    """Give columns by their full names, and by the short ones that screens show."""
     from sweeps.views import spoken_columns
 
-    before = _LAST_NAME.sub("", word.text)
-    if before.count("'") % 2 or before.count('"') % 2:
-        return  # inside of a text of the expression
-    columns = tuple(dict.fromkeys((*COLUMNS, *_fields(), *LAST_COLUMNS)))
+    before, columns = word.text[: word.text.rfind(",") + 1], list(_full_names())
     # A short name that a column begins with would only stand in its way.
     spoken = [
-        word
-        for word, meant in spoken_columns(columns).items()
-        if len(set(meant)) == 1 and word.isidentifier() and not any(column.startswith(word) for column in columns)
+        spoken
+        for spoken, meant in spoken_columns(columns).items()
+        if len(set(meant)) == 1 and spoken.isidentifier() and not any(column.startswith(spoken) for column in columns)
     ]
-    for column in dict.fromkeys((*columns, *spoken)):
-        yield before + column
+    yield from (before + column for column in (*columns, *spoken))
+
+
+def _full_names() -> Iterable[str]:
+    from sweeps.tracking import COLUMNS, LAST_COLUMNS
+
+    fields = _schema("sweep")["properties"]["parameters"]["properties"]
+    return dict.fromkeys((*COLUMNS, *fields, *LAST_COLUMNS))
 
 
 def _yaml_files(word: Word) -> Iterator[str]:
@@ -147,33 +158,31 @@ def _schema(kind: str) -> Mapping[str, Any]:
     return schema
 
 
-def _fields() -> Iterator[str]:
-    return (path for path in _schema("ladder")["definitions"])
-
-
-def _keys(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _keys(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """Return dotted path to schema for each key of a file that is no block."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
 
-    def walk(part: Mapping[str, Any], prefix: str) -> None:
-        for key, value in part.get("properties", {}).items():
-            if "properties" in value and prefix != "parameters.":
-                walk(value, f"{prefix}{key}.")
-            else:
-                reference = value.get("$ref", "").removeprefix("#/definitions/")
-                found[f"{prefix}{key}"] = schema["definitions"][reference] if reference else value
+    def walk(block: Mapping[str, Any], prefix: str) -> None:
+        for part in (block, *block.get("oneOf", ())):
+            for key, value in part.get("properties", {}).items():
+                named = reduce(getitem, value["$ref"].split("/")[1:], schema) if "$ref" in value else value
+                if prefix != "parameters." and ("properties" in named or "oneOf" in named):
+                    walk(named, f"{prefix}{key}.")
+                else:
+                    found.setdefault(f"{prefix}{key}", {"anyOf": []})["anyOf"].append(named)
 
     walk(schema, "")
     return found
 
 
 def _values(field: Mapping[str, Any]) -> Iterator[str]:
-    for part in (field, *field.get("anyOf", ())):
-        yield from map(str, part.get("enum", ()))
-        if "const" in part:
-            yield str(part["const"])
-        if part.get("type") == "boolean":
-            yield from ("true", "false")
+    yield from map(str, field.get("enum", ()))
+    if "const" in field:
+        yield str(field["const"])
+    if field.get("type") == "boolean":
+        yield from ("true", "false")
+    for part in field.get("anyOf", ()):
+        yield from _values(part)
 
 
 _BY_PARAMETER: Mapping[str, Candidates] = {
@@ -185,8 +194,8 @@ _BY_PARAMETER: Mapping[str, Candidates] = {
     "second": _runs,
     "name": _sweeps_and_runs,
     "overrides": _settings,
-    "where": _columns,
-    "sql": _columns,
+    "where": _sql_columns,
+    "sql": _sql_columns,
     "columns": _columns,
     "by": _columns,
     "sort": _columns,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
@@ -17,7 +17,7 @@ from sweeps.spec.budget import MAX_SEEDS
 from sweeps.spec.difference import changes_between
 from sweeps.spec.ladder import FINAL, Ladder, Rung
 from sweeps.spec.scale import Scale
-from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Resources, check_name, checked
+from sweeps.spec.settings import MAX_NAME, FileOfConfigurations, Limits, Name, Resources, check_name, checked
 from sweeps.spec.yaml_file import Document, merge, read_yaml
 from sweeps.trial_record import MeasuredOn
 
@@ -34,7 +34,7 @@ _MERGED = ("base", "limits", "resources")
 class LadderFile(FileOfConfigurations):
     """A ladder as its YAML file holds it."""
 
-    name: str
+    name: Name
     """Of the ladder, and of its folder under runs/sweeps."""
     description: str = ""
     """One line for people: what the ladder climbs."""
@@ -55,11 +55,6 @@ class LadderFile(FileOfConfigurations):
     """What the first rung starts from: any field of `TrainingConfig`."""
     rungs: tuple[dict[str, Any], ...] = ()
     """Each with a `name`, perhaps `from` and `note`, and the fields that it changes."""
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        return check_name(value)
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:

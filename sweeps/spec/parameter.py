@@ -15,10 +15,33 @@ Assignment = dict[str, Any]
 """Dotted paths into `TrainingConfig` with the values that a trial takes, active parameters only."""
 
 
+_RANGES = ["uniform", "int_uniform", "q_uniform", "log_uniform_values"]
+
+
+def _drawn(*names: str) -> dict[str, Any]:
+    return {"required": ["distribution"], "properties": {"distribution": {"enum": list(names)}}}
+
+
+_WAYS_TO_VARY: dict[str, Any] = {
+    "oneOf": [{"required": ["values"]}, {"required": ["value"]}, {"required": ["min"]}],
+    "dependencies": {"min": ["max"], "max": ["min"], "q": ["min"]},
+    "allOf": [
+        {"properties": {"values": {"type": "array", "minItems": 1, "uniqueItems": True}}},
+        {"properties": {name: {"type": "number"} for name in ("min", "max", "q")}},
+        {"if": _drawn(*_RANGES), "then": {"required": ["min"]}},
+        {"if": _drawn("categorical", "constant"), "then": {"not": {"required": ["min"]}}},
+        {"if": _drawn("q_uniform"), "then": {"required": ["q"]}},
+        {"if": _drawn("uniform", "log_uniform_values"), "then": {"properties": {"q": False}}},
+        {"if": _drawn("log_uniform_values"), "then": {"properties": {"min": {"exclusiveMinimum": 0}}}},
+    ],
+}
+"""JSON Schema of what a parameter keeps to: one way of saying its values, and a distribution that goes with it."""
+
+
 class Parameter(StrictModel):
     """One parameter: `values`, one `value`, or a range from `min` to `max`. Keys are W&B's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(json_schema_extra=_WAYS_TO_VARY)
 
     values: tuple[Any, ...] | None = None
     """The values to choose from."""

@@ -28,7 +28,9 @@ class Scale(StrictModel):
     """Factor of the epochs and of what is counted in them (schedule.step_size); each must come out whole."""
     lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Factor of the learning rates (optimizer.lr, schedule.min_lr)."""
-    width: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(default_factory=dict)
+    width: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
+        default_factory=dict, json_schema_extra={"propertyNames": {"enum": list(SIZED)}}
+    )
     """Architecture to its width, the channels of its first convolution, with which its other layers scale."""
 
     @field_validator("width")

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import StrictModel, explain
@@ -61,12 +70,17 @@ def check_name(name: str) -> str:
     return name
 
 
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})]
+
+_TEXT_OR_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
 class FileOfConfigurations(StrictModel):
     """A file with a `base`: a key that belongs there is pointed to it."""
 
     tensorboard: bool = False
     """Whether each trial writes curves for TensorBoard, under `runs/tensorboard`; no part of what is trained."""
-    notify: tuple[str, ...] = ()
+    notify: Annotated[tuple[str, ...], WithJsonSchema(_TEXT_OR_TEXTS)] = ()
     """Web addresses and commands that are told how it goes."""
     storage: str | None = None
     """Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix.
@@ -131,8 +145,16 @@ def paths_of(name: str) -> list[str]:
     return found
 
 
+def _goal_of(metric: str, goal: str) -> dict[str, Any]:
+    """Return the JSON Schema of this: a metric has its goal, which may be left out."""
+    chosen = {"properties": {"name": {"const": metric}}, "required": ["name"] if metric != "val_accuracy" else []}
+    return {"if": chosen, "then": {"properties": {"goal": {"const": goal}}}}
+
+
 class Metric(StrictModel):
     """What the search looks at, each epoch and at the end."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_goal_of(*each) for each in METRICS.items()]})
 
     name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
     """What is compared: an accuracy, or a loss."""
@@ -155,13 +177,26 @@ class Metric(StrictModel):
         return self
 
 
+_DURATION_SCHEMA = {
+    "anyOf": [
+        # The lookahead: a duration of nothing is none.
+        {"type": "string", "pattern": rf"^(?=.*[1-9])\s*{DURATION.pattern}\s*$"},
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "null"},
+    ]
+}
+
+
 class Limits(StrictModel):
     """When to hold back and when to stop."""
 
     max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Trials at the same time; auto: as many as there are cores or GPUs for."""
-    timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration)] = None
-    """Seconds after which the sweep stops; what is unfinished goes on at the next start."""
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
+    ] = None
+    """After which the sweep stops: 2h, 1h30m, 90s or a number of seconds. What is unfinished goes on at the next start.
+    """
 
     def less(self, seconds: float) -> Limits:
         """Return what is left of these after so many seconds."""
@@ -169,14 +204,25 @@ class Limits(StrictModel):
         return self.model_copy(update={"timeout": left})
 
 
+_CUSTOM_SCHEMA: dict[str, Any] = {
+    # Ray's own names in large letters or small: an editor's patterns know no flag for that.
+    "propertyNames": {
+        "not": {"pattern": rf"^({'|'.join(''.join(f'[{c.upper()}{c}]' for c in n) for n in BUILT_IN_RESOURCES)})?\s*$"}
+    },
+    "additionalProperties": {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}]
+    },
+}
+
+
 class Resources(StrictModel):
     """What one trial holds while it trains."""
 
     cpus_per_trial: int = Field(default=1, ge=1)
     """CPU cores of one trial, and its threads."""
-    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, json_schema_extra={"maximum": 1})] = "auto"
     """auto: a whole GPU where there are any. A fraction lets several trials share one."""
-    custom: dict[str, float] = Field(default_factory=dict)
+    custom: dict[str, float] = Field(default_factory=dict, json_schema_extra=_CUSTOM_SCHEMA)
     """Custom resources of a Ray cluster's nodes: name, as in `ray start --resources`, to amount."""
     placement: Literal["auto", "spread", "pack"] = "auto"
     """Which of a cluster's nodes with room is taken: spread: the one with the fewest trials; pack: with the most."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from cifar_core.config import TrainingConfig
 from cifar_core.validation import explain
@@ -21,9 +21,9 @@ from sweeps.spec.settings import (
     Keep,
     Limits,
     Metric,
+    Name,
     Replicates,
     Resources,
-    check_name,
     validated,
 )
 from sweeps.spec.space import MAX_COMBINATIONS, SearchSpace
@@ -37,13 +37,13 @@ from sweeps.spec.space_check import (
     warnings,
 )
 from sweeps.spec.yaml_file import flatten, read_yaml
-from sweeps.stopping import RULES, Never, StoppingRule, parse_rule
+from sweeps.stopping import Never, StoppingRule, parse_rule
 
 
 class SweepSpec(FileOfConfigurations):
     """One sweep: what may vary, how it is searched, and how much it may spend."""
 
-    name: str
+    name: Name
     """Of the sweep, and of its folder under runs/sweeps. Under one name there is one search space."""
     description: str = ""
     """One line for people: what is searched, and why."""
@@ -59,10 +59,7 @@ class SweepSpec(FileOfConfigurations):
     """When to hold back and when to stop."""
     resources: Resources = Resources()
     """What one trial holds while it trains."""
-    early_terminate: Annotated[
-        SerializeAsAny[StoppingRule],
-        WithJsonSchema({"oneOf": [rule.model_json_schema() for rule in RULES.values()]}),
-    ] = Never()
+    early_terminate: SerializeAsAny[StoppingRule] = Never()
     """Which trials are stopped before their last epoch."""
     replicates: Replicates | None = None
     """What confirms the best of the search after its end; None for nothing."""
@@ -79,11 +76,6 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _parse_rule(cls, value: Any) -> Any:
         return parse_rule(value)
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        return check_name(value)
 
     @field_validator("base")
     @classmethod

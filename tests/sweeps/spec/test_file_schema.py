@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sweep_fakes import Cli, tiny
 
 from cifar_core.config import TrainingConfig
+from cifar_core.config_schema import referred
 from cifar_core.models.registry import ARCHITECTURES
 from sweeps.spec import FILE_KINDS, FileKind, configuration_fields, file_schema, is_ladder, schema_file, schema_text
 
@@ -135,7 +136,7 @@ def test_every_key_says_what_it_means(kind: FileKind) -> None:
     silent = [key for key, field in schema["properties"].items() if not field.get("description")]
     silent += [path for path, field in configuration_fields().items() if not field.get("description")]
     for block in ("metric", "limits", "resources", "early_terminate", "keep"):
-        inner = schema["properties"].get(block, {}).get("properties", {})
+        inner = referred(schema, schema["properties"].get(block, {})).get("properties", {})
         silent += [f"{block}.{key}" for key, field in inner.items() if not field.get("description")]
 
     assert silent == []
@@ -148,7 +149,7 @@ def test_a_field_says_which_networks_use_it_and_what_it_is_there() -> None:
     assert "resnet (64)" in described
 
 
-CONFIGURATION = file_schema("ladder")["properties"]["base"]
+LADDER = file_schema("ladder")
 FIELDS = configuration_fields()
 
 BETWEEN_VALUES = (
@@ -165,6 +166,8 @@ BETWEEN_VALUES = (
 
 def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return values that a schema allows, as far as the configuration's schemas go."""
+    if "$ref" in schema:
+        return values_of(referred(LADDER, schema))
     if "anyOf" in schema:
         return st.one_of(*map(values_of, schema["anyOf"]))
     if "enum" in schema:
@@ -189,6 +192,8 @@ def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.tuples(*map(values_of, schema["items"])).map(list)
         case "array":
             return st.lists(values_of(schema["items"]), max_size=6)
+    if schema.get("maxProperties") == 1:
+        return st.one_of(*(st.fixed_dictionaries({key: values_of(each)}) for key, each in schema["properties"].items()))
     fixed = {key: values_of(schema["properties"][key]) for key in schema.get("required", [])}
     free = {key: values_of(field) for key, field in schema.get("properties", {}).items() if key not in fixed}
     if "additionalProperties" in schema and isinstance(schema["additionalProperties"], dict):
@@ -197,11 +202,14 @@ def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def configurations() -> st.SearchStrategy[dict[str, Any]]:
-    blocks = {block: CONFIGURATION["properties"][block]["properties"] for block in ("model", "data", "optimizer")}
-    blocks["schedule"] = CONFIGURATION["properties"]["schedule"]["properties"]
     nested: dict[str, st.SearchStrategy[Any]] = {
-        block: st.fixed_dictionaries({}, optional={key: values_of(FIELDS[f"{block}.{key}"]) for key in fields})
-        for block, fields in blocks.items()
+        block: st.fixed_dictionaries(
+            {},
+            optional={
+                path.partition(".")[2]: values_of(FIELDS[path]) for path in FIELDS if path.startswith(f"{block}.")
+            },
+        )
+        for block in ("model", "data", "optimizer", "schedule")
     }
     single = {path: values_of(field) for path, field in FIELDS.items() if "." not in path}
     return st.fixed_dictionaries({}, optional=nested | single)
