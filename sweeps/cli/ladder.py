@@ -15,7 +15,6 @@ from sweeps.cli.options import (
     echo_warnings,
     run_options,
     set_option,
-    submit_option,
 )
 
 if TYPE_CHECKING:
@@ -31,12 +30,10 @@ if TYPE_CHECKING:
 @part_options
 @set_option
 @run_options
-@submit_option
 def ladder(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
-    submit: bool,
     how: RunKeywords,
     **options: Unpack[PartOptions],
 ) -> None:
@@ -63,27 +60,6 @@ def ladder(
     echo_warnings(file, loaded.warnings())
     if loaded.is_final:
         _warn_of_what_is_not_frozen(loaded, overrides)
-    if submit:
-        from sweeps.cli.submit import place_options
-        from sweeps.cli.submit import submit as submit_job
-
-        flags = {"--retry-failed": how["retry_failed"], "--tensorboard": how["tensorboard"]}
-        submit_job(
-            "ladder",
-            sweep=loaded.name,
-            text=part.file_text,
-            models=sorted({rung.config.model.name for rung in part.rungs}),
-            options=[
-                *place_options(how["storage"], how["study_storage"]),
-                *(flag for flag, is_given in flags.items() if is_given),
-                *part.words,
-            ],
-            address=how["address"],
-            backend=how["backend"],
-            notifies=bool(how["notify"] or loaded.notify),
-        )
-        return
-
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
     from sweeps.verbs import recipes_of
 

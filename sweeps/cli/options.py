@@ -104,15 +104,6 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options
 
 
-submit_option = click.option(
-    "--submit",
-    is_flag=True,
-    help="Run it as a job of the Ray cluster whose job server is at --address http://HOST:8265, and show what it says. "
-    "--runs is then an absolute path on the cluster (default: runs in the home folder there). No credentials are sent: "
-    "the environment of the cluster must have them.",
-)
-
-
 def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
     """Say what a file allows and hardly means."""
     for warning in warnings:

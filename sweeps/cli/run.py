@@ -15,7 +15,6 @@ from sweeps.cli.options import (
     echo_warnings,
     run_options,
     set_option,
-    submit_option,
 )
 from sweeps.commands import command_on
 from sweeps.errors import RecordError
@@ -29,13 +28,11 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @run_options
-@submit_option
 def run(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
     new: bool,
-    submit: bool,
     how: RunKeywords,
 ) -> None:
     """Train what is missing of a sweep and show its leaderboard.
@@ -49,7 +46,6 @@ def run(
       sweeps run experiments/quick.yaml --tensorboard --notify https://example.org/hook
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
       sweeps run experiments/quick.yaml --address HOST:6379 --storage s3://bucket/lab
-      sweeps run experiments/quick.yaml --submit --address http://HOST:8265
     """
     from sweeps.execution import stage, terminal_copy
 
@@ -59,26 +55,6 @@ def run(
 
         spec = load_spec(file, overrides=overrides)
     echo_warnings(file, spec.warnings())
-    if submit:
-        from sweeps.cli.submit import place_options
-        from sweeps.cli.submit import submit as submit_job
-        from sweeps.execution import plan_of_sweep
-
-        flags = {"--new": new, "--retry-failed": how["retry_failed"], "--tensorboard": how["tensorboard"]}
-        submit_job(
-            "run",
-            sweep=spec.name,
-            text=spec.to_yaml(),
-            models=plan_of_sweep(spec).models,
-            options=[
-                *place_options(how["storage"], how["study_storage"]),
-                *(flag for flag, is_given in flags.items() if is_given),
-            ],
-            address=how["address"],
-            backend=how["backend"],
-            notifies=bool(how["notify"] or spec.notify),
-        )
-        return
     summary = summary_of(
         run_spec,
         spec,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         trial_count,
         whole_seconds,
     )
-    from sweeps.execution.job_submission import JobRequest, submit_job
     from sweeps.execution.output import stage, terminal_copy
     from sweeps.execution.plan import (
         RETRAINED,
@@ -50,7 +49,6 @@ __all__ = [
     "Estimate",
     "Finalized",
     "Interrupted",
-    "JobRequest",
     "Probe",
     "Rehearsals",
     "Rerun",
@@ -81,7 +79,6 @@ __all__ = [
     "stage",
     "start_of",
     "starter_configurations",
-    "submit_job",
     "terminal_copy",
     "trial_count",
     "whole_seconds",
@@ -94,7 +91,6 @@ __getattr__, __dir__ = lazy_face(
         "BackendName": "start",
         "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
-        "JobRequest": "job_submission",
         "Probe": "estimate",
         "SIZES": "sizing",
         "size_of_ladder": "sizing",
@@ -129,7 +125,6 @@ __getattr__, __dir__ = lazy_face(
         "some_combinations": "estimate",
         "stage": "output",
         "start_of": "driver_mark",
-        "submit_job": "job_submission",
         "terminal_copy": "output",
         "trial_count": "estimate",
         "whole_seconds": "estimate",

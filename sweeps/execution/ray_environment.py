@@ -110,11 +110,14 @@ def require_answer(address: str) -> None:
     """
     scheme = address.partition("://")[0] if "://" in address else ""
     if scheme in ("http", "https"):
-        raise SweepError(f"--address {address} is the address of a job server: add --submit, or give HOST:PORT")
+        raise SweepError(
+            f"--address {address} is the address of a job server: give HOST:PORT, or run it as a job with "
+            f"`ray job submit --address {address} --working-dir . -- sweeps run ...`"
+        )
     if scheme == "ray":
         raise SweepError(
             f"--address {address} is that of Ray Client, which Tune is not made for: give HOST:PORT on a node of the "
-            "cluster, or from outside --submit with --address http://HOST:8265"
+            "cluster, or from outside `ray job submit --address http://HOST:8265 --working-dir . -- sweeps run ...`"
         )
     if scheme or address in ("auto", "local"):
         return

@@ -29,8 +29,6 @@ class LadderPart:
 
     ladder: Ladder
     """With --final the one that is measured last."""
-    file_text: str
-    """The ladder's file with its overrides, as it is without --final."""
     budget: Budget
     chosen: list[str]
     """Names of the rungs that are run; all where empty."""
@@ -62,7 +60,6 @@ def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOption
         ladder.rung(name)
     return LadderPart(
         ladder=ladder,
-        file_text=loaded.text,
         budget=budget,
         chosen=chosen,
         words=words_of(**options),
