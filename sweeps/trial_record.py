@@ -42,8 +42,8 @@ class ErrorClass(StrEnum):
     """Its process or its node went away."""
     CODE_CHANGED = "code_changed"
     """The user's own code is not what the sweep was started with."""
-    OTHER_VERSIONS = "other_versions"
-    """The node that it came to has other software than the driver."""
+    UNFIT_NODE = "unfit_node"
+    """The node that it came to has other software than the driver, or does not reach the storage."""
     EXITED = "exited"
     """The training called `sys.exit` or `os._exit`."""
 

@@ -8,6 +8,7 @@ import gc
 import itertools
 import logging
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,23 +23,21 @@ from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetu
 from cifar_core.results import TestResult
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.job import Job, Splits
-from sweeps.execution.node_versions import other_release
 from sweeps.execution.output import redirect_output
 from sweeps.execution.process_death import KILLED_BY_RAY, out_of_memory_report
-from sweeps.execution.ray_checks import require_same_versions, require_storage, require_transfer
 from sweeps.execution.ray_environment import session_folder
 from sweeps.execution.ray_images import SharedImages
-from sweeps.execution.ray_joined import JoinedNodes
-from sweeps.execution.ray_nodes import ClusterSlots, nodes
+from sweeps.execution.ray_nodes import ClusterSlots, nodes, require_fit_nodes
 from sweeps.execution.ray_placement import request_of
 from sweeps.execution.ray_travel import connection_options
 from sweeps.execution.ray_tune import LedgerCalls, LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.execution.ray_watch import RayWatch
-from sweeps.execution.ray_worker import WorkerSetup
+from sweeps.execution.ray_worker import WorkerSetup, installed_versions
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.test_set import Measurement
 from sweeps.machine import core_count, local_gpus
 from sweeps.spec import Limits, Resources
+from sweeps.storage import is_bucket
 from sweeps.study import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -67,7 +66,6 @@ class RayBackend:
         image_bytes: int = 0,
         networks: Sequence[str] = (),
         storage: str | None = None,
-        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Start nothing yet.
 
@@ -81,7 +79,6 @@ class RayBackend:
             image_bytes: of all images that trials are given.
             networks: of the user's own, whose code travels to a cluster.
             storage: where every node of a cluster has to write; the runs folder where None.
-            say: tells a person what to know of a cluster's nodes while trials run.
         """
         self._store_bytes = OBJECT_STORE_BYTES + image_bytes
         self._on_loss = on_loss
@@ -91,12 +88,11 @@ class RayBackend:
         self._runs = runs
         self._log = log
         self._networks = networks
-        self._say = say
         self._storage = storage or str(runs.resolve())
         self._images: SharedImages | None = None
         self._held = contextlib.ExitStack()
         self._cluster: ClusterSlots | None = None
-        self._joined = JoinedNodes([], say=say)
+        self._setup: WorkerSetup | None = None
         self._names = itertools.count()
 
     def __enter__(self) -> RayBackend:
@@ -105,16 +101,15 @@ class RayBackend:
             held.callback(self._shut_down)
             with redirect_output(self._log), _our_signals(), _groups_of_their_own():
                 self._connect()
-                asked = [node.id for node in nodes()]
                 if self._address:
-                    require_same_versions(address=self._address)
-                    require_transfer()
-                    require_storage(self._storage)
+                    self._setup = WorkerSetup(
+                        folder=str(Path.cwd()),
+                        versions=installed_versions(),
+                        storage=held.enter_context(_seen_storage(self._storage)),
+                    )
+                    require_fit_nodes(self._setup, address=self._address)
             found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
-            # One that has come meanwhile may not be among those that were asked.
-            self._joined = JoinedNodes(asked, say=self._say)
-            is_fixed = self._address is None
-            self._cluster = ClusterSlots(found, self._limits, is_fixed=is_fixed, on_look=self._joined.look)
+            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
             self._held = held.pop_all()
         return self
 
@@ -130,7 +125,7 @@ class RayBackend:
             if self._address:
                 # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
                 maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-                code = connection_options(self._folder / "code", networks=self._networks)
+                code = connection_options(self._networks)
                 ray.init(address=self._address, **code, **quiet)
             else:
                 ray.init(
@@ -183,11 +178,10 @@ class RayBackend:
     ) -> None:
         calls = LedgerCalls(ledger)
         while True:
-            setup = WorkerSetup.of_this_driver() if self._address else None
-            self._images = SharedImages(splits, setup=setup)
+            self._images = SharedImages(splits, setup=self._setup)
             tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._log), self._watch(), self._cluster_slots.asking(), self._joined.asking():
+                with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
                     tuner.fit()
             except Exception as error:
                 if calls.failure is not None:
@@ -273,9 +267,21 @@ def _advice(error: Exception, said: str) -> str:
             "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
             "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
         )
-    if words := other_release(str(error)):
-        return words
     return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
+
+
+@contextlib.contextmanager
+def _seen_storage(storage: str) -> Iterator[str]:
+    """Give the address of a bucket as it is, of a folder a file in it that a node sees only where it has the folder."""
+    if is_bucket(storage):
+        yield storage
+        return
+    mark = Path(storage) / f".sweeps-check-{secrets.token_hex(6)}"
+    mark.touch()
+    try:
+        yield str(mark)
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _end_ray() -> None:

@@ -11,6 +11,7 @@ import ray
 from cifar_core.config import DataConfig
 from cifar_core.data import LabelledImages
 from cifar_core.results import TestResult
+from sweeps.errors import SweepError
 from sweeps.execution.job import Splits, split_name
 from sweeps.execution.ray_worker import WorkerSetup
 from sweeps.execution.slots import Slots
@@ -82,6 +83,8 @@ def _measured(checkpoint: str, slots: Slots, test: LabelledImages, shared: Share
     torch.set_num_threads(slots.cpus)
     if shared.setup is not None:
         shared.setup.enter()
+        if refusal := shared.setup.refusal():
+            raise SweepError(refusal)
 
     def split_of(data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
         return shared.load_splits()[split_name(data)]

@@ -1,25 +1,31 @@
-"""The nodes of a Ray cluster while a sweep runs: how many slots they are, and what is asked of an autoscaler."""
+"""The nodes of a Ray cluster: whether they can train, how many slots they are, what is asked of an autoscaler."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.placement_group import (
     PlacementGroup,
     placement_group,
     placement_group_table,
     remove_placement_group,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.errors import SweepError
 from sweeps.execution.ray_tune import LedgerCalls
+from sweeps.execution.ray_worker import TRANSFER_SECONDS, WorkerSetup, fault_of_this_node
 from sweeps.execution.slots import Amounts, Slots
 from sweeps.spec import Limits
 
+ANSWER_SECONDS = 30.0
+"""For all nodes together: a first worker of a job starts in a few."""
 LOOK_SECONDS = 2.0
 """Between two looks at which nodes there are."""
 SETTLED_SECONDS = 30.0
@@ -34,12 +40,66 @@ class Node:
 
     id: str
     offers: Amounts
+    name: str = ""
+    """Address and host, as a person knows it."""
 
 
 def nodes() -> list[Node]:
     """Return the cluster's nodes that live now."""
     found = ray.nodes()  # type: ignore[no-untyped-call]
-    return [Node(id=node["NodeID"], offers=node["Resources"]) for node in found if node["Alive"]]
+    return [
+        Node(
+            id=node["NodeID"],
+            name=f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})",
+            offers=node["Resources"],
+        )
+        for node in found
+        if node["Alive"]
+    ]
+
+
+def require_fit_nodes(setup: WorkerSetup, *, address: str, seconds: float = TRANSFER_SECONDS) -> None:
+    """Ask every node that lives and lends a core, all at once.
+
+    Args:
+        setup: what each is told of this driver.
+        address: of the cluster.
+        seconds: for a mebibyte to reach a node.
+
+    Raises:
+        SweepError: one cannot train, or does not answer; the message names each such node and what to do.
+    """
+    # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
+    stored = [ray.put(bytes(2**20))]
+    task = ray.remote(num_cpus=0, max_retries=0)(fault_of_this_node)
+    asked = {
+        node.id: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)).remote(
+            setup, stored, seconds
+        )
+        for node in nodes()
+        if node.offers.get("CPU", 0) > 0
+    }
+    deadline = time.monotonic() + ANSWER_SECONDS
+    faults = {node: _answer(reference, deadline=deadline) for node, reference in asked.items()}
+    # One that went away meanwhile is no concern of this sweep.
+    wrong = [f"{node.name} {fault}" for node in nodes() if (fault := faults.get(node.id))]
+    if wrong:
+        raise SweepError(
+            f"not every node of the Ray cluster at {address} can train this sweep: {'; '.join(wrong)}. Nothing was "
+            "trained: mend it there, or take the node out of the cluster with `ray stop` on it"
+        )
+
+
+def _answer(reference: Any, *, deadline: float) -> str | None:
+    try:
+        fault: str | None = ray.get(reference, timeout=max(0.0, deadline - time.monotonic()))
+    except GetTimeoutError:
+        ray.cancel(reference, force=True)
+        return f"gives no answer ({ANSWER_SECONDS:.0f} s): look at `ray status` and at the logs of its Ray"
+    except RayError as error:
+        lines = str(error).strip().splitlines()
+        return f"cannot run anything: {lines[-1] if lines else type(error).__name__}"
+    return fault
 
 
 class ClusterSlots:
@@ -53,26 +113,17 @@ class ClusterSlots:
     while a trial may still be on its way to its room.
     """
 
-    def __init__(
-        self,
-        slots: Slots,
-        limits: Limits,
-        *,
-        is_fixed: bool,
-        on_look: Callable[[list[str]], None] = lambda living: None,
-    ) -> None:
+    def __init__(self, slots: Slots, limits: Limits, *, is_fixed: bool) -> None:
         """Take the count of now.
 
         Args:
             slots: as counted at the start.
             limits: how many trials may run at once.
             is_fixed: whether no node will join or leave, as on this machine alone.
-            on_look: is told, at each look, the ids of the nodes that live.
         """
         self.slots = slots
         self._limits = limits
         self._is_fixed = is_fixed
-        self._on_look = on_look
         self._looked = self._changed = time.monotonic()
         self._live = 0
         self._asked: list[PlacementGroup] = []
@@ -83,9 +134,7 @@ class ClusterSlots:
             return self.slots.count
         now = time.monotonic()
         if now - self._looked > LOOK_SECONDS:
-            living = nodes()
-            self._on_look([node.id for node in living])
-            before, self.slots = self.slots, self.slots.on([node.offers for node in living], self._limits)
+            before, self.slots = self.slots, self.slots.on([node.offers for node in nodes()], self._limits)
             if (before.count, self._live) != (self.slots.count, calls.live):
                 self._changed, self._live = now, calls.live
             is_settled = now - self._changed > SETTLED_SECONDS and not any(map(_is_placed, self._asked))

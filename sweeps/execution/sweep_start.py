@@ -251,7 +251,6 @@ class SweepStart:
                     image_bytes=image_bytes,
                     networks=tuple(filter(is_import_path, plan.models)),
                     storage=folder.place.storage,
-                    say=lambda line: print_sentence(self._console, f"warning: {line}"),
                 )
                 held.enter_context(ray)
             yield ray

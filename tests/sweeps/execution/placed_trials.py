@@ -131,65 +131,9 @@ def placing(cluster: Any, folder: Path) -> dict[str, Any]:
     return found | {"halves": sweep(cluster, folder, name="halves", together=4, resources=resources)}
 
 
-def asking(cluster: Any, folder: Path) -> dict[str, Any]:
-    """Connect anew while a node that has joined is asked, as after a kill for memory; kill another while it is."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    from sweeps.execution import ray_joined
-    from sweeps.execution.ray_joined import JoinedNodes
-    from sweeps.execution.ray_nodes import nodes
-
-    said: list[str] = []
-    begun = folder / "asked"
-
-    def never_answered() -> None:
-        begun.touch()
-        time.sleep(WAIT_SECONDS)
-
-    def begin(node: str) -> Any:
-        there = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
-        return ray.remote(num_cpus=0, max_retries=0)(never_answered).options(scheduling_strategy=there).remote()
-
-    def living() -> list[str]:
-        return [node.id for node in nodes()]
-
-    def connect() -> None:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-
-    def look_for_a_while(joined: JoinedNodes) -> list[str]:
-        for _ in range(20):
-            joined.look(living())
-            time.sleep(0.5)
-        return list(said)
-
-    connect()
-    joined = JoinedNodes(living(), say=said.append)
-    _added(cluster, num_cpus=1)
-    cluster.wait_for_nodes(WAIT_SECONDS)
-    with joined.asking():
-        joined.look(living())
-    ray.shutdown()
-    connect()
-    after_connecting = look_for_a_while(joined)
-    killed = _patiently(lambda: cluster.add_node(wait=False, **_node(num_cpus=1)))
-    cluster.wait_for_nodes(WAIT_SECONDS)
-    ray_joined.begin_transfer = begin
-    joined.look(living())
-    while not begun.exists():
-        time.sleep(0.1)
-    cluster.remove_node(killed, allow_graceful=False)
-    after_a_kill = look_for_a_while(joined)
-    listed = killed.node_id in living()
-    found = {"after_connecting": after_connecting, "after_a_kill": after_a_kill, "listed": listed}
-    ray.shutdown()
-    return found
-
-
 SCENARIOS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "joining": joining,
     "placing": placing,
-    "asking": asking,
 }
 
 

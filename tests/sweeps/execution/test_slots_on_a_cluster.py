@@ -60,11 +60,3 @@ def test_trials_are_spread_or_packed_and_share_gpus_as_they_are_told(tmp_path: P
     assert nodes_of(said["halves"]) == {large: 4}
     assert Counter(trial["visible"] for trial in halves) == {"0": 2, "1": 2}
     assert all(trial["assigned"] == [trial["visible"]] for trial in halves)
-
-
-def test_a_joined_nodes_open_question_outlives_a_new_connection_and_the_nodes_own_end(tmp_path: Path) -> None:
-    said = run("asking", tmp_path)
-
-    assert said["after_connecting"] == []
-    assert said["after_a_kill"] == []
-    assert said["listed"], "Ray says for a while that a node lives that was killed"
