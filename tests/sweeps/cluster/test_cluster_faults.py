@@ -159,9 +159,7 @@ def test_a_node_that_images_do_not_reach_is_named_before_anything_trains(lab: La
     assert lab.epochs_trained("faults") == 0
 
 
-def test_a_trial_that_waits_for_images_on_a_joined_node_goes_on_elsewhere(
-    lab: Laboratory, tmp_path: Path
-) -> None:
+def test_a_trial_that_waits_for_images_on_a_joined_node_goes_on_elsewhere(lab: Laboratory, tmp_path: Path) -> None:
     late = lab.nodes[2]
     if late.namespace is None:
         pytest.skip("loopback addresses have no ports of their own that could be closed")
