@@ -70,14 +70,14 @@ class EpochResult:
     finished_at: float
     """Unix time in seconds. The record keeps it, so that writing an epoch twice changes nothing."""
     val_confusion: Confusion | None = None
-    """Of the configuration's last epoch, where there is validation; None of the others, and before version 0.5.0."""
+    """Of the configuration's last epoch, where there is validation; None of the others."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        return cls(**(values | {"val_confusion": as_confusion(values.get("val_confusion"))}))
+        return cls(**(values | {"val_confusion": as_confusion(values["val_confusion"])}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class TestResult:
     count: int
     """Images that were tested."""
     confusion: Confusion | None = None
-    """None where version 0.4.0 or before tested."""
+    """None where the record has lost it."""
 
     @property
     def accuracy(self) -> float:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_core.config import TRAIN_IMAGES, ModelConfig, TrainingConfig
-from cifar_core.models.registry import is_import_path
 
 _SENTENCE = re.compile(r"(\d+) validation images of split (\d+), trained on (all|\d+) for (\d+) epochs?")
 
@@ -113,13 +112,8 @@ def trial_name(sweep: str, trial: int, *, replicate_seed: int | None = None, run
     return f"{sweep}-{trial:03d}" + ("" if replicate_seed is None else f"-s{replicate_seed}")
 
 
-def replicate_group(*, config_id: str, source: str | None, model: str, key: str) -> tuple[str, str]:
-    """Return what replicates have in common: their configuration and, of a user's own network, its source.
-
-    Version 0.1.0 recorded no source. Two such runs may be of two networks, so that each is alone in its group.
-    """
-    if source is None and is_import_path(model):
-        return config_id, f"unknown source of {key}"
+def replicate_group(*, config_id: str, source: str | None) -> tuple[str, str]:
+    """Return what replicates have in common: their configuration and, of a user's own network, its source."""
     return config_id, source or ""
 
 

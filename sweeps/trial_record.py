@@ -87,7 +87,7 @@ class TrialRecord:
     config_id: str
     """Identity of the configuration without its seed."""
     source: str | None = None
-    """As `sweeps.identity.Identity`; None too where version 0.1.0 recorded none."""
+    """As `sweeps.identity.Identity`."""
     config: TrainingConfig
     outcome: Outcome
     epochs: tuple[EpochResult, ...] = ()

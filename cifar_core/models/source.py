@@ -34,12 +34,7 @@ class Source:
     @property
     def hash(self) -> str:
         """Part of a run's key: 16 hexadecimal digits."""
-        return hash_of_files(self.files)
-
-
-def hash_of_files(files: Mapping[str, str]) -> str:
-    """Return the one hash of `Source.files`."""
-    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode("utf-8")).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(dict(self.files), sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str] | None) -> list[str]:

@@ -221,9 +221,7 @@ def plan_of_ladder(
         name=ladder.name,
         description=ladder.description,
         # One study for all budgets and seeds: a rung is identified by its key, not by its place in a space.
-        definition=LADDER
-        | ({} if tested else {"evaluate": ladder.measured_on.value})
-        | ({"final": True} if ladder.is_final else {}),
+        definition=LADDER | {"evaluate": ladder.measured_on.value, "final": ladder.is_final},
         metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
         run_cap=None,
         limits=ladder.limits,

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,6 @@ from sweeps.execution.ray_processes import guard_of
 from sweeps.machine import bypass_proxy_here, ensure_home, private_temporary_folder
 
 _CONNECT_SECONDS = 5.0
-_SURELY_DEAD_SECONDS = 24 * 3600
 _SURELY_ENDED_SECONDS = 30 * 24 * 3600
 """What a driver has left of Ray's processes has long been ended, by itself or by somebody."""
 
@@ -191,9 +189,3 @@ def _remove_left_overs(parent: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - note.stat().st_mtime > _SURELY_ENDED_SECONDS and not note.with_suffix("").exists():
                 note.unlink()
-    # Of version 0.2.0 and before, which left no sign of whether its driver lives.
-    for folder in Path(tempfile.gettempdir()).glob("sweeps-tune-*"):
-        with contextlib.suppress(OSError):
-            about = folder.stat()
-            if about.st_uid == os.getuid() and time.time() - about.st_mtime > _SURELY_DEAD_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -142,8 +142,7 @@ def _check_identity(config: TrainingConfig, row: Mapping[str, object], *, runs: 
     require_same_code(config.model, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
     if Identifier(data_fingerprint=training_fingerprint(), source_of=source_hash)(config).key != row["key"]:
         raise SweepError(
-            "the training images here are not those it was trained on, or it is of a version that counted otherwise: "
-            "`sweeps data` says which images are here"
+            "the training images here are not those it was trained on: `sweeps data` says which images are here"
         )
 
 

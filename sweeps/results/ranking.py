@@ -311,9 +311,7 @@ def _accuracy(row: Row) -> Any:
 
 
 def _group_of(row: Row) -> tuple[str, str]:
-    return replicate_group(
-        config_id=row["config_id"], source=row["source"], model=str(row.get("model.name", "")), key=row["key"]
-    )
+    return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
 def _learned(seeds: Sequence[Row]) -> int:

@@ -147,8 +147,8 @@ def read_rungs(
             RungRuns(
                 name=name,
                 recipe=_recipe(newest),
-                index=int(newest["place"] or 0),
-                parent=newest["came_from"],
+                index=int(newest["rung_index"] or 0),
+                parent=newest["rung_parent"],
                 change="",
                 reduced=reduced,
                 budget=budget_of(newest["reduced"], str(newest["protocol"])),
@@ -214,8 +214,7 @@ def _recipe(row: Mapping[str, Any]) -> Recipe:
 
 
 def _group(row: Mapping[str, Any]) -> tuple[str, str]:
-    model = str(row.get("model.name", ""))
-    return replicate_group(config_id=row["config_id"], source=row["source"], model=model, key=row["key"])
+    return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
 def budget_of(reduced: str | None, protocol: str) -> BudgetRange | None:
@@ -279,8 +278,7 @@ def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
 
 
 def _measured_on(row: Mapping[str, Any]) -> MeasuredOn:
-    # Before there was a choice, every ladder was measured on the test images.
-    return MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
+    return MeasuredOn(row["measured_on"])
 
 
 def _split(row: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -89,7 +89,7 @@ class Parameter(StrictModel):
         return self
 
     def step_errors(self) -> list[str]:
-        """Return what is wrong with the step q: older versions passed over it."""
+        """Return what is wrong with the step q."""
         if self.min is None or self.max is None:
             return [] if self.q is None else ["q is the step of a range from min to max: leave it out"]
         errors = []

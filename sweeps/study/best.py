@@ -26,9 +26,7 @@ def final_value(record: TrialRecord, metric: str) -> float | None:
 
 def configuration_of(record: TrialRecord) -> Group:
     """Return what a trial shares with those of the same configuration under other seeds."""
-    return replicate_group(
-        config_id=record.config_id, source=record.source, model=record.config.model.name, key=record.key
-    )
+    return replicate_group(config_id=record.config_id, source=record.source)
 
 
 def learned(record: TrialRecord) -> bool:

@@ -273,12 +273,11 @@ class SweepFolder:
         return f"last seen {duration(self._silent_seconds())} ago on {about['host']}; assumed dead"
 
     def _silent_seconds(self) -> float:
-        """Return how long ago the driver gave its last sign: a beat, or, of an older version, a line of the journal."""
-        signs = [0.0]
-        for path in (self._driver, self.journal):
-            with contextlib.suppress(OSError):
-                signs.append(path.stat().st_mtime)
-        return max(0.0, time.time() - max(signs))
+        """Return how long ago the driver gave its last sign, a beat."""
+        try:
+            return max(0.0, time.time() - self._driver.stat().st_mtime)
+        except OSError:
+            return time.time()
 
     def _is_locked(self) -> bool | None:
         """Return whether a process holds the lock, as far as this machine can see; None where it cannot tell.

@@ -1,8 +1,7 @@
 """The journal's file: whole to its last line, with a checksum for each line, and a copy of it from the last start.
 
 Optuna's own readers (`optuna-dashboard` too) find a plain Optuna journal; the checksums lie beside it. A line without
-one (written by another program, by version 0.2.0 or before, or just before a crash) counts as unchecked: it needs to
-be JSON, no more.
+one (written by another program, or just before a crash) counts as unchecked: it needs to be JSON, no more.
 """
 
 from __future__ import annotations

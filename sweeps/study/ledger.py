@@ -31,7 +31,6 @@ from sweeps.study.stored_trials import (
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
-    note_attribute,
     reopen,
     store_test,
 )
@@ -301,7 +300,7 @@ class Ledger:
         if number in self._live and changed:
             with together(self._study):
                 for field, value in changed.items():
-                    self._live[number].set_user_attr(note_attribute(field), value)
+                    self._live[number].set_user_attr(field, value)
             self._update(number, **changed)
 
     def note_test(self, number: int, test: TestResult) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.study._frozen import FrozenStudy
 
 from cifar_core.config import TrainingConfig
-from cifar_core.models import changed_files, hash_of_files
+from cifar_core.models import changed_files
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
 from sweeps.formatting import plural
 from sweeps.identity import (
@@ -34,7 +33,7 @@ from sweeps.trial_record import Outcome
 
 SOURCES = "sources"
 """Attribute of a study: each network of the user's own, and each file that its configurations name, to the files that
-take part, with their hashes. Versions before 0.4.0 wrote none."""
+take part, with their hashes."""
 
 
 def open_study(
@@ -68,12 +67,12 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
     stored = {study.study_name: study for study in _searches(storage, folder)}
-    base = _begun_as(stored.values(), storage, folder, definition) or study_name(folder.sweep, definition)
+    base = _begun_as(stored.values(), folder, definition) or study_name(folder.sweep, definition)
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
         changes = [
-            *_differences(latest, definition),
+            *definition_changes(latest, definition),
             *_what_stays(_last_opened(stored.values()), storage, definition),
         ]
         raise _changed(folder, "with another space, base or metric", changes, definition=definition)
@@ -83,10 +82,7 @@ def open_study(
         if differences and not new:
             kept = f"; the code of then is kept under {folder.path / 'code'}"
             raise _changed(folder, "with other code", differences, definition=definition, more=kept)
-        kinds = _other_kinds(stored[known[number]], storage, definition)
-        if kinds and not new:
-            raise _changed(folder, "by a version that drew values in another way", kinds, definition=definition)
-        if differences or kinds:
+        if differences:
             number += 1
         elif new:
             say(
@@ -107,12 +103,7 @@ def open_study(
     return study
 
 
-def _begun_as(
-    stored: Iterable[FrozenStudy],
-    storage: optuna.storages.BaseStorage,
-    folder: SweepFolder,
-    definition: Mapping[str, Any],
-) -> str | None:
+def _begun_as(stored: Iterable[FrozenStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
     """Return the name of the study that was begun with this definition, or with one that searches the same.
 
     A definition may be written in many ways: 0 and 0.0, a default or nothing. The study keeps the name that it has.
@@ -122,34 +113,9 @@ def _begun_as(
         return exact
     for study in sorted(stored, key=_opened, reverse=True):
         begun = json.loads(study.user_attrs.get("definition", "{}"))
-        if begun and not definition_changes(begun, definition) and not _other_kinds(study, storage, definition):
+        if begun and not definition_changes(begun, definition):
             return study_name(folder.sweep, begun)
     return None
-
-
-def _other_kinds(
-    summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]
-) -> list[str]:
-    """Return which parameters a study's trials hold in a form that Optuna refuses."""
-    space = space_of(definition)
-    if space is None:
-        return []
-    found: dict[str, BaseDistribution] = {}
-    for trial in optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False):
-        found |= trial.distributions
-    return [
-        f"parameters.{path}: a version before this one drew it as {found[path]}"
-        for path, distribution in space.distributions.items()
-        if path in found and not _goes_on(found[path], distribution)
-    ]
-
-
-def _goes_on(before: BaseDistribution, after: BaseDistribution) -> bool:
-    try:
-        check_distribution_compatibility(before, after)
-    except ValueError:
-        return False
-    return True
 
 
 def _what_stays(summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]) -> list[str]:
@@ -267,22 +233,13 @@ def _other_networks(
     """
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     trials = [trial.user_attrs for trial in study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
-    begun = summary.user_attrs.get(SOURCES)
-    if begun is None:
-        # Of version 0.3.0 or before: each trial says what it was trained with.
-        begun = {_model(of)["name"]: of["source"] for of in trials if "source" in of}
+    begun = summary.user_attrs.get(SOURCES, {})
     said = []
     for name in sorted(begun.keys() & sources.keys()):
         has_results = any(name in (_model(of)["name"], *_texts(_model(of))) for of in trials if _has_result(of))
         if has_results or not only_trained:
-            said += [f"{name}: {change}" for change in _changes(begun[name], sources[name])]
+            said += [f"{name}: {change}" for change in changed_files(begun[name], sources[name])]
     return said
-
-
-def _changes(before: Mapping[str, str] | str, now: Mapping[str, str]) -> list[str]:
-    if isinstance(before, str):
-        return [] if before == hash_of_files(now) else [f"recorded ({before}) by a version that hashed one file only"]
-    return changed_files(before, now)
 
 
 def _has_result(attributes: Mapping[str, Any]) -> bool:
@@ -394,13 +351,3 @@ def _last_opened(stored: Iterable[FrozenStudy]) -> FrozenStudy:
 
 def _opened(study: FrozenStudy) -> float:
     return float(study.user_attrs.get("opened", 0.0))
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    return definition_changes({**_OF_A_LADDER, **before}, {**_OF_A_LADDER, **after}) or [
-        "values are stored in another way than this version stores them"
-    ]
-
-
-_OF_A_LADDER: Mapping[str, Any] = {"evaluate": "test", "final": False}
-"""What the definition of a ladder leaves out, as the first version that had ladders wrote it."""

@@ -1,11 +1,9 @@
-"""How a trial stands in the study: attribute names, a record from a stored trial, a stored trial opened again.
-
-The names are those of version 0.1.0; whatever is renamed in Python is read and written under them.
-"""
+"""How a trial stands in the study: attribute names, a record from a stored trial, a stored trial opened again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -19,26 +17,15 @@ from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FIRST_NUMBER = "first_number"
-"""Attribute of a study: how many trials the sweep's earlier ones have. Versions before 0.4.0 wrote none."""
+"""Attribute of a study: how many trials the sweep's earlier ones have; of replicates there is none."""
 REPLICATE_OF = "replicate_of"
 RETRY_OF = "retry_of"
 """The number of the trial that this one takes the place of: it failed, or its code has changed."""
 SPENT = "spent"
 """Attribute of a search's study: after how many trials its finite space held nothing more that is possible."""
 _EPOCH = "epoch:"
-_NOTES = {
-    "parameters": "parameters", "log": "log", "error": "error", "error_class": "error_class", "traceback": "traceback",
-    "reused_from": "reused_from", "environment": "facts",
-}  # fmt: skip
-"""Field of `TrialRecord` to attribute: what becomes known of a trial on its way."""
-_RUNG = {
-    "name": "rung",
-    "index": "place",
-    "parent": "came_from",
-    "reduced": "reduced",
-    "measured_on": "measured_on",
-}
-"""Field of `RungLabel` to attribute."""
+_NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment")
+"""Fields of `TrialRecord`, and attributes of the same names: what becomes known of a trial on its way."""
 
 
 def entry_attributes(
@@ -56,7 +43,7 @@ def entry_attributes(
         "config_id": identity.config_id,
         "source": identity.source,
         "started": started,
-        **({} if rung is None else {name: getattr(rung, field) for field, name in _RUNG.items()}),
+        "rung": None if rung is None else asdict(rung),
         REPLICATE_OF: replicate_of,
         RETRY_OF: retry_of,
         KEY: identity.key,
@@ -67,11 +54,6 @@ def entry_attributes(
 def epoch_attribute(epoch: int) -> str:
     """Return the name under which an epoch's result is stored."""
     return f"{_EPOCH}{epoch:04d}"
-
-
-def note_attribute(field: str) -> str:
-    """Return the name under which a field of `TrialRecord` that becomes known later is stored."""
-    return _NOTES[field]
 
 
 def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
@@ -129,19 +111,15 @@ def _record(
         epochs=tuple(EpochResult.from_dict(attributes[name]) for name in epochs),
         started=attributes["started"],
         finished=attributes.get(FINISHED),
-        rung=_rung(attributes),
+        rung=_rung(attributes.get("rung")),
         replicate_of=attributes.get(REPLICATE_OF),
         test=_test(test),
-        **{field: attributes[name] for field, name in _NOTES.items() if name in attributes},
+        **{name: attributes[name] for name in _NOTES if name in attributes},
     )
 
 
-def _rung(attributes: Mapping[str, Any]) -> RungLabel | None:
-    if "rung" not in attributes:
-        return None
-    fields: dict[str, Any] = {field: attributes.get(name) for field, name in _RUNG.items()}
-    # Before there was a choice, every ladder was measured on the test images.
-    return RungLabel(**fields | {"measured_on": MeasuredOn(fields["measured_on"] or MeasuredOn.TEST)})
+def _rung(stored: Mapping[str, Any] | None) -> RungLabel | None:
+    return None if stored is None else RungLabel(**stored | {"measured_on": MeasuredOn(stored["measured_on"])})
 
 
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
@@ -151,7 +129,7 @@ def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
         loss=stored["loss"],
         correct=bytes.fromhex(stored["correct"]),
         count=stored["count"],
-        confusion=as_confusion(stored.get("confusion")),
+        confusion=as_confusion(stored["confusion"]),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sweeps.identity import trial_name
 from sweeps.tracking.mapping import (
-    CONFIG,
     STATUS_OF,
     TAGS,
     MetricPoint,
@@ -18,11 +17,7 @@ from sweeps.tracking.mapping import (
     tags_of,
 )
 from sweeps.tracking.recorded_run import RecordedRun
-from sweeps.tracking.trial_run import TrialRun, understand
 from sweeps.trial_record import Outcome, TrialRecord
-
-SAID_AT_CREATION = (CONFIG, "protocol")
-"""Tags that follow from the configuration. What an older version wrote, or left out, stays: it is read either way."""
 
 
 @dataclass(kw_only=True)
@@ -37,8 +32,6 @@ class ChildRun:
     params: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
     """Names that were there when the run was found."""
-    is_misread: bool = False
-    """One of its tags was edited and cannot be read: all of them are written anew."""
     written: TrialRecord | None = None
     """The last record that this process wrote whole."""
 
@@ -53,7 +46,6 @@ class ChildRun:
             tags=dict(run.tags),
             params=set(run.params),
             metrics=set(run.metrics),
-            is_misread=not isinstance(run, TrialRun) and not isinstance(understand(run), TrialRun),
         )
 
     def holds(self, record: TrialRecord) -> bool:
@@ -72,20 +64,9 @@ class ChildRun:
         return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == wanted
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
-        """Return the params that are not there. A param cannot be changed: an older version's value stays.
-
-        A run that has some lacks a field that its version did not know: at its default there is nothing to say of it.
-        """
+        """Return the params that are not there; one that is there cannot be changed."""
         params = params_of(record.config.dotted())
-        if self.params:
-            said = params_of(record.config.dotted(only_said=True))
-            params = {name: value for name, value in params.items() if name in said}
-        # Versions before 0.4.0 wrote the option `act` of a network of the user's own as `model.act`.
-        return {
-            name: value
-            for name, value in params.items()
-            if name not in self.params and name.replace(".options.", ".") not in self.params
-        }
+        return {name: value for name, value in params.items() if name not in self.params}
 
     def missing_metrics(self, record: TrialRecord) -> list[MetricPoint]:
         """Return the values that may not be there.
@@ -120,14 +101,12 @@ class ChildRun:
     def changed_tags(self, record: TrialRecord, *, defaults: Mapping[str, str]) -> dict[str, str]:
         """Return the tags to set. A default, such as the driver's git_sha, never changes what is there."""
         wanted = {name: value for name, value in defaults.items() if name not in self.tags} | tags_of(record)
-        changed = {name: value for name, value in wanted.items() if self.tags.get(name) != value}
-        return {name: value for name, value in changed.items() if self.is_misread or name not in SAID_AT_CREATION}
+        return {name: value for name, value in wanted.items() if self.tags.get(name) != value}
 
     def outdated_tags(self, record: TrialRecord) -> list[str]:
         """Return our tags that no longer hold, such as the error of a former attempt."""
         wanted = tags_of(record)
-        # A source that a start has proven stays true when the network's file is edited later.
-        return [name for name in TAGS if name in self.tags and name not in wanted and name != "source"]
+        return [name for name in TAGS if name in self.tags and name not in wanted]
 
 
 def end_ms(record: TrialRecord) -> int:

@@ -107,14 +107,9 @@ def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
     )
 
 
-def _searched_metric(run: TrialRun) -> str | None:
-    """Return what the search looked at; None of a rung: a ladder orders its rungs, it does not search."""
-    return None if "rung" in run.tags else run.tags.get("metric", "val_accuracy")
-
-
 def _metric_value(run: TrialRun) -> float | None:
-    metric = _searched_metric(run)
-    return None if metric is None else run.metrics.get(metric)
+    """Return the value of what the search looked at; None of a rung: a ladder orders its rungs, it does not search."""
+    return run.metrics.get(run.tags.get("metric", ""))
 
 
 def _started(run: TrialRun) -> str:
@@ -147,10 +142,6 @@ def _did_not_learn(run: TrialRun) -> int | None:
     return int(not has_learned(accuracy, images=images, confusion=confusion))
 
 
-_SEARCHED: dict[str, Any] = {
-    "tags": frozenset({"metric", "rung"}),
-    "metrics": frozenset({"val_loss", "train_loss", "train_accuracy"}),
-}
 _PROTOCOL = frozenset({CONFIG, "protocol"})
 
 REGISTRY: Mapping[str, Column] = {
@@ -179,8 +170,15 @@ REGISTRY: Mapping[str, Column] = {
         _tag("git_sha"),
         Column(name="started", kind=Kind.TIME, read=_started),
         _metric("best_val_accuracy", unit=Unit.SHARE),
-        Column(name="metric", read=_searched_metric, **_SEARCHED),
-        Column(name="metric_value", kind=Kind.REAL, read=_metric_value, is_averaged=True, **_SEARCHED),
+        _tag("metric"),
+        Column(
+            name="metric_value",
+            kind=Kind.REAL,
+            read=_metric_value,
+            tags=frozenset({"metric"}),
+            metrics=frozenset({"val_loss", "train_loss", "train_accuracy"}),
+            is_averaged=True,
+        ),
         Column(name="confirmed", kind=Kind.TRUTH),
         _tag("reduced"),
         _tag("reused_from"),
@@ -188,8 +186,8 @@ REGISTRY: Mapping[str, Column] = {
         _tag("config_id", is_last=True),
         _tag("source", is_last=True),
         _tag("study", is_last=True),
-        Column(name="place", kind=Kind.WHOLE, read=lambda run: run.place, is_last=True),
-        _tag("came_from", is_last=True),
+        Column(name="rung_index", kind=Kind.WHOLE, read=lambda run: run.rung_index, is_last=True),
+        _tag("rung_parent", is_last=True),
         _tag("measured_on", is_last=True),
         Column(name="replicate_of", kind=Kind.WHOLE, read=lambda run: run.replicate_of, is_last=True),
         Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, tags=_PROTOCOL, is_last=True),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import is_import_path
 from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS, REGISTRY
 from sweeps.tracking.mapping import parse_param
 from sweeps.tracking.trial_run import TrialRun
@@ -54,16 +53,6 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
 
 def row_of(run: TrialRun) -> dict[str, Any]:
     """Return a trial's run as a row."""
-    params = {_path_in_file(name, run.params): parse_param(text) for name, text in run.params.items()}
+    params = {name: parse_param(text) for name, text in run.params.items()}
     read = {name: column.read(run) for name, column in REGISTRY.items() if column.read is not None}
     return {name: value for name, value in params.items() if name not in REGISTRY} | read
-
-
-def _path_in_file(name: str, params: Mapping[str, str]) -> str:
-    """Return the path that sets a value in a file, for an option of a network of the user's own too.
-
-    Versions before 0.4.0 recorded the option `act` as `model.act`.
-    """
-    block, _, field = name.partition(".")
-    is_old = block == "model" and field != "name" and not field.startswith("options.")
-    return f"model.options.{field}" if is_old and is_import_path(params.get("model.name", "")) else name

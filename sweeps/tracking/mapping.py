@@ -15,7 +15,7 @@ from cifar_core.models.registry import is_import_path
 from cifar_core.results import Confusion, EpochResult
 from sweeps.formatting import truncated
 from sweeps.identity import Protocol
-from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
+from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 MAX_NAME = 250
 MAX_PARAM = 6000
@@ -88,8 +88,8 @@ TAGS = (
     "epochs_done",
     "protocol",
     "rung",
-    "place",
-    "came_from",
+    "rung_index",
+    "rung_parent",
     "reduced",
     "measured_on",
     "metric",
@@ -194,8 +194,8 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "epochs_done": str(len(record.epochs)),
         "protocol": str(record.protocol),
         **_rung_tags(record.rung),
-        # The others have no such tag: a record from before it is in step.
-        "metric": None if record.metric == "val_accuracy" else record.metric,
+        # A ladder orders its rungs, it does not search.
+        "metric": record.metric if record.rung is None else None,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,
         "error": record.error,
@@ -214,11 +214,10 @@ def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
         return {}
     return {
         "rung": rung.name,
-        "place": str(rung.index),
-        "came_from": rung.parent,
+        "rung_index": str(rung.index),
+        "rung_parent": rung.parent,
         "reduced": rung.reduced,
-        # Of the others nothing is said: a record from before there was a choice is in step as it is.
-        "measured_on": None if rung.measured_on is MeasuredOn.TEST else rung.measured_on.value,
+        "measured_on": rung.measured_on.value,
     }
 
 
@@ -233,9 +232,9 @@ def _config_json(config: TrainingConfig) -> str | None:
 
 
 def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TrainingConfig | None:
-    """Return the configuration that a run was recorded with, None where it is none that this version knows.
+    """Return the configuration that a run was recorded with, None where it cannot be read.
 
-    Version 0.1.0 wrote no JSON of it, but each value as a param.
+    One that is too long for a tag is read from the params, which hold each value.
     """
     try:
         if CONFIG in tags:
@@ -257,7 +256,6 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
         fields[field or block] = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
     model = tree.get("model", {})
     if is_import_path(str(model.get("name", ""))):
-        # Versions before 0.4.0 recorded the option `act` of a network of the user's own as `model.act`.
         name = model.pop("name")
         tree["model"] = {"name": name, "options": {key.removeprefix("options."): v for key, v in model.items()}}
     return tree

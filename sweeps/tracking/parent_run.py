@@ -45,8 +45,6 @@ def description_tags(tags: Mapping[str, str], text: str) -> dict[str, str]:
         text: the description, in Markdown.
     """
     shown, before = tags.get(DESCRIPTION, ""), tags.get(SAID)
-    if before is None and shown.endswith("```"):
-        before = shown  # of a version that did not note it: it ends with the sweep's file
     if before and before in shown:
         start, _, end = shown.partition(before)
     else:

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def ensure_tables(uri: str) -> None:
-    """Make a SQLite store's tables where there are none, or only some of them; leave any other store alone.
+    """Make a SQLite store's tables where there is no file yet; leave any other store alone.
 
     To be called by one process at a time.
 
@@ -38,17 +38,7 @@ def ensure_tables(uri: str) -> None:
             fresh.replace(path)
         return
     require_whole(path)
-    if _holds_runs(path):
-        require_known_version(path)
-        return
-    # A driver of version 0.2.0 or before may have died while MLflow made the tables.
-    with _new_store(path) as fresh:
-        if _version(path) == _version(fresh):
-            return
-        aside = path.with_name(f"{path.name}.unfinished")
-        path.replace(aside)
-        fresh.replace(path)
-    _log.warning("%s had only some of its tables and no run in them: it is made anew, the old file is %s", path, aside)
+    require_known_version(path)
 
 
 def set_damaged_aside(path: Path) -> Path | None:
@@ -121,10 +111,6 @@ def _newest_version_in(path: Path) -> str | None:
             with contextlib.suppress(InvalidVersion, TypeError):
                 newest = max(newest, Version(text))
     return None if newest == Version(mlflow.__version__) else str(newest)
-
-
-def _holds_runs(path: Path) -> bool:
-    return bool(_ask(path, "SELECT count(*) FROM runs"))
 
 
 def _version(path: Path) -> object:

@@ -46,7 +46,7 @@ class TrialRun(RecordedRun):
     key: str
     outcome: Outcome
     epochs: int | None
-    place: int | None
+    rung_index: int | None
     replicate_of: int | None
     confusion: Confusion | None
     val_confusion: Confusion | None
@@ -110,7 +110,7 @@ _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "key": (_text, "a key"),
     "outcome": (Outcome, f"one of {', '.join(Outcome)}"),
     "epochs_done": (_whole, "a whole number"),
-    "place": (_whole, "a whole number"),
+    "rung_index": (_whole, "a whole number"),
     "replicate_of": (_whole, "a whole number"),
     "measured_on": (MeasuredOn, f"one of {', '.join(MeasuredOn)}"),
     CONFIG: (_object, "a configuration in JSON"),
@@ -154,7 +154,7 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
         **{field.name: getattr(run, field.name) for field in dataclasses.fields(RecordedRun)},
         **{name: values[name] for name in _NEEDED},
         epochs=values.get("epochs_done", None if epochs is None else int(epochs)),
-        place=values.get("place"),
+        rung_index=values.get("rung_index"),
         replicate_of=values.get("replicate_of"),
         confusion=values.get(CONFUSION),
         val_confusion=values.get(VAL_CONFUSION),

@@ -33,7 +33,7 @@ class LeftOver:
 def check_ray(inventory: Inventory) -> Result:
     """Look for processes of Ray that a driver of this runs folder started, and that outlive it.
 
-    The guard of a driver ends them (`guard_of`), unless it was killed too; earlier versions had none.
+    The guard of a driver ends them (`guard_of`), unless it was killed too.
     """
     found = list(left_overs(inventory.runs))
     if not found:

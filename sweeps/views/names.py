@@ -269,9 +269,7 @@ def _one_a_configuration(rows: Sequence[Row]) -> list[Row]:
 
 def group_of(row: Row) -> tuple[str, str]:
     """Return what the runs of one configuration have in common."""
-    return replicate_group(
-        config_id=row["config_id"], source=row["source"], model=str(row.get("model.name", "")), key=row["key"]
-    )
+    return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
 def name_of_run(row: dict[Any, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +100,16 @@ def test_a_shorter_run_keeps_its_schedule_in_proportion(epochs: int, step_size: 
 )
 def test_the_images_of_an_epoch_are_resolved(data: dict[str, int], images: int) -> None:
     assert config(data=data).train_images() == images
+
+
+IDENTITIES = Path(__file__).parents[1] / "fixtures" / "identities.json"
+
+
+def test_a_configuration_keeps_its_keys_for_ever() -> None:
+    # Another key would train again what is recorded.
+    for was in json.loads(IDENTITIES.read_text(encoding="utf-8")):
+        config = TrainingConfig.model_validate(was["input"])
+
+        assert (config.config_id(), config.key(data_fingerprint="abc")) == (was["config_id"], was["key"]), was
+        assert config.key(data_fingerprint="abc", source_hash="def") == was["key_with_source"], was
+        assert TrainingConfig.model_validate_json(config.model_dump_json()) == config

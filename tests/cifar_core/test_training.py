@@ -580,23 +580,6 @@ class TestCheckpoint:
             with pytest.raises(CheckpointError, match="delete it to start anew"):
                 load_checkpoint(path, device="cpu")
 
-    def test_a_changed_weight_in_a_file_without_a_seal_is_noticed_by_the_checksum_that_torch_wrote(
-        self, state: TrainingState, tmp_path: Path
-    ) -> None:
-        path = tmp_path / "state.pt"
-        save_checkpoint(state, path)
-        unsealed = path.read_bytes()[: -len("\nsha256:") - 64]
-        path.write_bytes(unsealed)
-        assert load_checkpoint(path, device="cpu").history == state.history
-        weights = max((p.detach().numpy().tobytes() for p in state.model.parameters()), key=len)
-
-        flipped = bytearray(unsealed)
-        flipped[unsealed.index(weights) + len(weights) // 2] ^= 1
-        path.write_bytes(flipped)
-
-        with pytest.raises(CheckpointError, match="has changed since it was written"):
-            load_checkpoint(path, device="cpu")
-
     def test_the_file_before_is_kept_and_loads(
         self, state: TrainingState, images: tuple[LabelledImages, LabelledImages], tmp_path: Path
     ) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ Cli = Callable[..., Result]
 Doctor = Callable[..., dict[str, list[str]]]
 """Runs `sweeps doctor` and returns its lines by their verdict."""
 
-RUNS_OF_0_1_0 = Path(__file__).parents[1] / "fixtures" / "runs-0.1.0.tar.gz"
-"""A runs folder that version 0.1.0 wrote."""
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -213,15 +210,6 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     """Return the content of every file in a folder by its name."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def unpack_runs_of_0_1_0(folder: Path) -> Path:
-    """Unpack the archive as it is; return its runs folder."""
-    with tarfile.open(RUNS_OF_0_1_0) as archive:
-        # Python up to 3.11.3 knows no filters.
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        archive.extractall(folder)
-    return folder / "runs"
 
 
 def fill_disk(disk: Path) -> Path:

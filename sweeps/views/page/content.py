@@ -166,7 +166,7 @@ def mark_of(record: TrialRecord) -> str:
 
 def mark_of_row(row: Mapping[str, Any]) -> str:
     """Return the same for a row of the leaderboard."""
-    if row["place"] is not None:
+    if row["rung_index"] is not None:
         return f"r{row['place']}"
     return str(row["trial"] if row["replicate_of"] is None else row["replicate_of"])
 

@@ -35,7 +35,7 @@ def test_a_run_is_trained_longer_and_on_more_images_with_its_schedule_in_proport
     assert len(record.epochs) == 4
     assert record.test is None
     (run,) = written(searched, sweep="retrained")
-    assert (run.name, run.tags["came_from"], run.tags["outcome"]) == ("tiny-000-4x400", "tiny-000", "complete")
+    assert (run.name, run.tags["rung_parent"], run.tags["outcome"]) == ("tiny-000-4x400", "tiny-000", "complete")
     assert "tiny-000-4x400" in result.stdout
     assert len(written(searched)) == 1
 

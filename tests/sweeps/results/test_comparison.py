@@ -449,7 +449,7 @@ def row(rung: str, *, seed: int = 0, accuracy: float | None = 0.5, **values: Any
         "run_id": f"{rung}-{seed}",
         "status": "complete",
         "test_accuracy": accuracy,
-        "place": 0,
+        "rung_index": 0,
         "config_id": f"{rung}",
         "key": f"{rung}-{seed}",
         "trial": 0,
@@ -624,12 +624,12 @@ class TestReading:
             reduced = f"{done} of {full} epochs, 2,000 training images"
             return row(name, reduced=reduced, protocol=protocol, epochs=done, **values)
 
-        second = cut("b", 10, 40, came_from="a", place=1, **{"data.batch_size": 256})
+        second = cut("b", 10, 40, rung_parent="a", rung_index=1, **{"data.batch_size": 256})
         rungs = read_rungs(FakeReader(cut("a", 5, 20), second), sweep="ladder")
         assert [rung.change for rung in rungs] == ["", "data.batch_size 64 → 256"]
 
     def test_rungs_come_in_order_with_what_changed(self) -> None:
-        second = row("batch-256", place=1, came_from="baseline", **{"data.batch_size": 256})
+        second = row("batch-256", rung_index=1, rung_parent="baseline", **{"data.batch_size": 256})
         rungs = read_rungs(FakeReader(second, row("baseline"), row("baseline", seed=1)), sweep="ladder")
         assert [(r.name, r.parent, r.change, len(r.measured)) for r in rungs] == [
             ("baseline", None, "", 2),
@@ -651,8 +651,12 @@ class TestReading:
         assert only.status == "complete; left out: 1 of an earlier configuration"
 
     def test_a_run_without_a_result_has_a_status_and_no_numbers(self) -> None:
-        rows = (row("a", accuracy=None, status="running"), row("b", place=1, accuracy=None), row("c", seed=0, place=2))
-        failed = row("c", seed=1, place=2, status="failed", accuracy=None)
+        rows = (
+            row("a", accuracy=None, status="running"),
+            row("b", rung_index=1, accuracy=None),
+            row("c", seed=0, rung_index=2),
+        )
+        failed = row("c", seed=1, rung_index=2, status="failed", accuracy=None)
         rungs = read_rungs(FakeReader(*rows, failed), sweep="ladder")
         assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
         assert [len(r.measured) for r in rungs] == [0, 0, 1]
@@ -730,7 +734,7 @@ class TestReading:
         ]  # fmt: skip
 
     def test_a_run_that_does_not_say_its_place_stands_first(self) -> None:
-        rows = (row("b", place=1), row("a", place=None), row("z", place=0))
+        rows = (row("b", rung_index=1), row("a", rung_index=None), row("z", rung_index=0))
         assert [(r.name, r.index) for r in read_rungs(FakeReader(*rows), sweep="ladder")] == [
             ("a", 0),
             ("z", 0),
@@ -758,7 +762,7 @@ class TestReading:
             row("a", run_id=run, config_id=run, started=f"2026-01-0{day}T00:00:00Z", **{"optimizer.lr": rate})
             for day, (run, rate) in enumerate(rates.items(), start=1)
         ]
-        child = row("b", came_from="a", place=1, **{"optimizer.lr": 0.3})
+        child = row("b", rung_parent="a", rung_index=1, **{"optimizer.lr": 0.3})
 
         def change(**meant: Any) -> str:
             return read_rungs(FakeReader(*parents, child), sweep="ladder", **meant)[1].change
@@ -771,6 +775,6 @@ class TestReading:
 
     def test_another_architecture_names_only_what_is_not_its_default(self) -> None:
         changed = {"model.name": "vgg", "model.dropout": 0.4, "model.head": (512, 512)}
-        second = row("vgg", place=1, came_from="simple", **changed)
+        second = row("vgg", rung_index=1, rung_parent="simple", **changed)
         _, rung = read_rungs(FakeReader(row("simple"), second), sweep="ladder")
         assert rung.change == "model.name simple → vgg, model.head 512 512"

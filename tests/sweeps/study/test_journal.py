@@ -122,7 +122,7 @@ class TestDamage:
 
         assert len(book(runs).open().records) == 1
 
-    def test_a_journal_of_an_older_version_counts_as_unchecked(self, runs: Path) -> None:
+    def test_a_journal_without_its_checksums_counts_as_unchecked(self, runs: Path) -> None:
         journal = trained(runs)
         journal.checksums.unlink()
         journal.backup.unlink()

@@ -13,7 +13,6 @@ import pytest
 from sweep_fakes import IDENTIFY
 
 from cifar_core.config import TrainingConfig
-from cifar_core.models import hash_of_files
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.identity import RecordedTrial, study_name
 from sweeps.spec import Metric
@@ -176,18 +175,6 @@ def test_a_wider_list_or_range_says_what_is_added_and_which_trials_stay(start: S
     ]
 
 
-def test_what_an_older_version_drew_as_fractions_is_no_search_of_whole_numbers(start: Start) -> None:
-    space = {"base.model.name": "nets:Tiny", "parameters.model.options.depth": {"min": 1, "max": 4}}
-    study = start(space)
-    trial = study.ask()
-    trial.suggest_float("model.options.depth", 1, 4)
-
-    with pytest.raises(StudyChangedError, match=r"parameters\.model\.options\.depth: .*FloatDistribution"):
-        start(space)
-
-    assert start(space, new=True).study_name == f"{study.study_name}.2"
-
-
 def test_new_says_that_it_does_nothing_where_nothing_has_changed(start: Start) -> None:
     said: list[str] = []
     for definition in (SPACE, SPACE, {**SPACE, "base.epochs": 3}):
@@ -280,15 +267,6 @@ class TestAnEditedNetwork:
         assert [second.study_name, third.study_name] == [f"{NAME}.2", f"{NAME}.3"]
         assert (second.user_attrs["first_number"], third.user_attrs["first_number"]) == (1, 2)
         assert start(sources={"nets:Tiny": code("3")}).study_name == f"{NAME}.3"
-
-    def test_a_study_of_an_older_version_is_judged_by_what_its_trials_were_trained_with(self, start: Start) -> None:
-        study = optuna.create_study(storage=start.folder.open_study_storage(), study_name=NAME, direction="maximize")
-        add_trial(study, config=OWN, source=hash_of_files(code("1")))
-        add_trial(study)
-
-        with pytest.raises(StudyChangedError, match=r"nets:Tiny: recorded .* hashed one file only"):
-            start(sources={"nets:Tiny": code("2")})
-        assert start(sources={"nets:Tiny": code("1")}).study_name == NAME
 
 
 class TestALostFolder:

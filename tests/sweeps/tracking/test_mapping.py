@@ -1,4 +1,4 @@
-"""A configuration comes back from the record as it went in: from its JSON, and from what version 0.1.0 wrote."""
+"""A configuration comes back from the record as it went in: from its JSON, and from the params alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.identity import Protocol
-from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.mapping import (
     CONFIG,
     MAX_TAG,
@@ -28,7 +27,7 @@ from sweeps.tracking.mapping import (
 )
 from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
-IDENTITIES = Path(__file__).parents[2] / "fixtures" / "identities-0.1.0.json"
+IDENTITIES = Path(__file__).parents[2] / "fixtures" / "identities.json"
 CONTENTS: list[dict[str, Any]] = [entry["input"] for entry in json.loads(IDENTITIES.read_text(encoding="utf-8"))]
 
 
@@ -78,16 +77,6 @@ def test_what_the_params_cannot_say_is_not_guessed(option: str) -> None:
     config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny", "options": {"depth": option}}})
 
     assert recorded_config({"config_id": config.config_id()}, params_of(config.resolved())) is None
-
-
-def test_a_proven_source_outlives_an_edit_of_the_network() -> None:
-    config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny"}})
-    unproven = TrialRecord(
-        sweep="s", study="s", number=0, key="k", config_id="c", config=config, outcome=Outcome.COMPLETE, started=0.0
-    )
-    child = ChildRun(run_id="r", name="s-000", status="FINISHED", tags={"source": "abc", "error": "old"})
-
-    assert child.outdated_tags(unproven) == ["error"]
 
 
 def test_the_best_accuracy_is_of_the_best_epoch_and_not_of_the_last() -> None:
@@ -156,8 +145,8 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "epochs_done": "1",
         "protocol": "0 validation images of split 0, trained on 50000 for 3 epochs",
         "rung": "deep",
-        "place": "4",
-        "came_from": "batch-256",
+        "rung_index": "4",
+        "rung_parent": "batch-256",
         "reduced": "2 of 20 epochs",
         "measured_on": "validation",
         "reused_from": "run-1",
@@ -166,10 +155,9 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "log": "sweeps/quick/logs/a.log",
         "host": "node",
     }
-    of_a_rung = {"rung", "place", "came_from", "reduced", "measured_on"}
-    assert "measured_on" not in tags_of(record(rung=RungLabel(name="deep", index=4, parent=None)))
+    of_a_rung = {"rung", "rung_index", "rung_parent", "reduced", "measured_on"}
     absent = {"source", "reused_from", "error", "error_class", "log", "host"} | of_a_rung
-    assert set(tags_of(record())) == set(tags_of(told)) - absent
+    assert set(tags_of(record())) == set(tags_of(told)) - absent | {"metric"}
 
 
 def test_a_configuration_that_mlflow_would_cut_is_not_half_told() -> None:

@@ -1,4 +1,4 @@
-"""A new store is whole or not there, whenever its maker is killed; the half ones of older versions are replaced."""
+"""A new store is whole or not there, whenever its maker is killed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ from pathlib import Path
 from sweeps.tracking.tracker import Tracker
 Tracker(runs=Path({runs!r}), sweep="s", study="s", description="", environment={{}}).open()
 """
-OPEN_AS_0_2_0 = """
-from mlflow import MlflowClient
-MlflowClient(tracking_uri="sqlite:///" + {runs!r} + "/mlflow.db").search_experiments()
-"""
 
 
 def kill_when(code: str, condition: Callable[[], bool], *, after: float = 0.0) -> None:
@@ -36,14 +32,6 @@ def kill_when(code: str, condition: Callable[[], bool], *, after: float = 0.0) -
             time.sleep(0.01)
         time.sleep(after)
         process.send_signal(signal.SIGKILL)
-
-
-def tables(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(path)) as database:
-        return int(database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
-    return 0
 
 
 def opens(runs: Path) -> bool:
@@ -66,21 +54,6 @@ def test_a_driver_killed_while_it_makes_the_tables_leaves_no_store_and_the_next_
     assert not (runs / "mlflow.db").exists()
     assert opens(runs)
     assert not list(runs.glob("mlflow.db.new-*"))
-
-
-def test_a_half_made_store_of_an_older_version_is_replaced_and_kept_aside(
-    runs: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    runs.mkdir()
-    store = runs / "mlflow.db"
-    kill_when(OPEN_AS_0_2_0.format(runs=str(runs)), lambda: tables(store) > 3)
-    half = tables(store)
-
-    assert opens(runs)
-
-    assert tables(store) > half
-    assert (runs / "mlflow.db.unfinished").exists()
-    assert "had only some of its tables" in caplog.text
 
 
 def test_a_whole_store_without_runs_is_left_as_it_is(recorded_runs: Path, caplog: pytest.LogCaptureFixture) -> None:

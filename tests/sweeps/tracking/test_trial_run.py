@@ -96,7 +96,7 @@ def read_everything(runs: Path) -> set[str]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tag=st.sampled_from([*TAGS, "epochs_done", "place"]), text=TEXTS)
+@given(tag=st.sampled_from([*TAGS, "epochs_done", "rung_index"]), text=TEXTS)
 def test_a_run_with_any_tag_edited_is_read_or_named(
     tag: str, text: str | None, whole: Path, told: list[str], tmp_path: Path
 ) -> None:

@@ -25,7 +25,6 @@ from sweep_fakes import (
     snapshot,
     sweeps_process,
     tiny,
-    unpack_runs_of_0_1_0,
     write_yaml,
     written,
 )
@@ -107,13 +106,6 @@ def test_a_folder_that_is_not_there_yet_is_well_and_is_not_made(tmp_path: Path, 
 
     assert said["problem"] == []
     assert not (tmp_path / "none").exists()
-
-
-def test_a_folder_of_version_0_1_0_is_mended_and_its_results_stay(tmp_path: Path, doctor: Doctor) -> None:
-    runs = unpack_runs_of_0_1_0(tmp_path)
-    doctor(runs, "--fix")
-
-    assert doctor(runs)["problem"] == []
 
 
 class TestTheRecord:
