@@ -75,6 +75,10 @@ class DamagedJournalError(StoreError):
     """A journal holds something that was never written to it. Names the line and what can be done."""
 
 
+class OtherFormatError(StoreError):
+    """A sweep was begun by a version that stores in a format which this one does not read."""
+
+
 class RecordError(SweepError):
     """The record cannot be opened, written or read. The message names the store and what to do."""
 

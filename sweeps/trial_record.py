@@ -9,6 +9,24 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.identity import Protocol
 
+FORMAT = 1
+"""Of what is stored: the attributes of a study, and the tags, params and metrics of a run. It is raised where an
+earlier version would misread what this one writes; every later version reads each format from 1 on."""
+
+
+def other_format(what: str, found: object) -> str:
+    """Return why something stored is not read, and what to do.
+
+    Args:
+        what: is not read; a singular.
+        found: the format that it says; None for none.
+    """
+    said = "has no format version" if found is None else f"is of format {found}"
+    return (
+        f"{what} {said}, and this version of sweeps reads format {FORMAT}: use the version that wrote it, or begin "
+        "anew in another runs folder (--runs)"
+    )
+
 
 class Outcome(StrEnum):
     """How a trial ended, or that it has not."""

@@ -13,7 +13,7 @@ from optuna.study._frozen import FrozenStudy
 
 from cifar_core.config import TrainingConfig
 from cifar_core.models import changed_files
-from sweeps.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError
+from sweeps.errors import DamagedJournalError, NoSuchSweepError, OtherFormatError, StudyChangedError
 from sweeps.formatting import plural
 from sweeps.identity import (
     RecordedTrial,
@@ -28,8 +28,8 @@ from sweeps.spec import Metric, definition_changes, holds, space_of
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage
-from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER, OUTCOME, epoch_attribute
-from sweeps.trial_record import Outcome
+from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, OUTCOME, epoch_attribute
+from sweeps.trial_record import FORMAT, Outcome, other_format
 
 SOURCES = "sources"
 """Attribute of a study: each network of the user's own, and each file that its configurations name, to the files that
@@ -63,6 +63,7 @@ def open_study(
 
     Raises:
         StudyChangedError: there is one with another definition or other networks, and `new` is False.
+        OtherFormatError: there is one that this version does not read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
@@ -147,7 +148,8 @@ def _describe(
     recorded: Callable[[], Iterable[RecordedTrial]],
 ) -> None:
     """Note with a study what it is; a driver that died before the last note has it done by the next one."""
-    attributes: dict[str, Any] = {"definition": json.dumps(definition), "metric": metric.name}
+    # The format before the metric: what has a metric and no format is none of ours.
+    attributes: dict[str, Any] = {FORMAT_OF: FORMAT, "definition": json.dumps(definition), "metric": metric.name}
     known = study.user_attrs
     if (now := {name: dict(files) for name, files in sources.items()}) != known.get(SOURCES):
         study.set_user_attr(SOURCES, now)
@@ -181,27 +183,40 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
         direction=search.direction,
         load_if_exists=True,
     )
-    if "metric" not in study.user_attrs:
-        study.set_user_attr("metric", search.user_attrs["metric"])
+    for attribute, value in ((FORMAT_OF, FORMAT), ("metric", search.user_attrs["metric"])):
+        if attribute not in study.user_attrs:
+            study.set_user_attr(attribute, value)
     return study
 
 
 def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
-    # Not Optuna's summaries: each makes a copy of every trial.
-    return [
-        study
-        for study in storage.get_all_studies()
-        if _is_of(study.study_name, folder) and not is_of_replicates(study.study_name)
-    ]
+    return [study for study in _readable(storage, folder) if not is_of_replicates(study.study_name)]
 
 
 def _names(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[str]:
-    return [study.study_name for study in storage.get_all_studies() if _is_of(study.study_name, folder)]
+    return [study.study_name for study in _readable(storage, folder)]
 
 
-def _is_of(name: str, folder: SweepFolder) -> bool:
-    """Return whether a study is the sweep's: a journal holds no others, a database those of every sweep."""
-    return folder.database is None or is_study_of(name, sweep=folder.sweep)
+def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+    """Return the studies of a sweep.
+
+    Raises:
+        OtherFormatError: one of them is of a format that this version does not read.
+    """
+    studies = _stored_studies(storage, folder)
+    for study in studies:
+        found = study.user_attrs.get(FORMAT_OF)
+        # A driver may have died before it noted anything.
+        if found != FORMAT and (found is not None or "metric" in study.user_attrs):
+            raise OtherFormatError(other_format(f"the journal of {folder.sweep} under {folder.runs}", found))
+    return studies
+
+
+def _stored_studies(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+    # A journal holds no other sweep's, a database those of every sweep. Not Optuna's summaries: each makes a copy of
+    # every trial.
+    stored = storage.get_all_studies()
+    return [each for each in stored if folder.database is None or is_study_of(each.study_name, sweep=folder.sweep)]
 
 
 def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJournalError | None]:
@@ -279,8 +294,8 @@ def delete_studies(folder: SweepFolder) -> None:
     """Delete a sweep's studies from its database, where it has one; to be called under the folder's lock."""
     if folder.database is not None:
         storage = folder.open_study_storage()
-        for name in _names(storage, folder):
-            optuna.delete_study(study_name=name, storage=storage)
+        for study in _stored_studies(storage, folder):
+            optuna.delete_study(study_name=study.study_name, storage=storage)
 
 
 def read_study(folder: SweepFolder) -> optuna.Study:
@@ -315,6 +330,7 @@ def read_studies(folder: SweepFolder) -> Studies:
     Raises:
         NoSuchSweepError: there is none.
         DamagedJournalError: the damage leaves nothing of them.
+        OtherFormatError: they are of a format that this version does not read.
     """
     storage, damage = _stored(folder)
     stored = _searches(storage, folder)

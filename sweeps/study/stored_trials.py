@@ -16,6 +16,8 @@ from sweeps.identity import Identity
 from sweeps.trial_record import MeasuredOn, Outcome, RungLabel, TrialRecord
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
+FORMAT_OF = "format"
+"""Attribute of a study: `sweeps.trial_record.FORMAT` as it was when it was begun."""
 FIRST_NUMBER = "first_number"
 """Attribute of a study: how many trials the sweep's earlier ones have; of replicates there is none."""
 REPLICATE_OF = "replicate_of"

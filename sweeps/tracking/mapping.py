@@ -15,7 +15,7 @@ from cifar_core.models.registry import is_import_path
 from cifar_core.results import Confusion, EpochResult
 from sweeps.formatting import truncated
 from sweeps.identity import Protocol
-from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+from sweeps.trial_record import FORMAT, Outcome, RungLabel, TrialRecord
 
 MAX_NAME = 250
 MAX_PARAM = 6000
@@ -74,7 +74,11 @@ VAL_CONFUSION = "val_confusion"
 LOGGED_MODEL = "logged_model"
 """The tag that holds the address of the model that a run's network is stored as."""
 
+FORMAT_TAG = "format"
+"""The tag of every run, of a sweep's own too, that says the format that it is recorded in (`FORMAT`)."""
+
 TAGS = (
+    FORMAT_TAG,
     "kind",
     "sweep",
     "study",
@@ -181,6 +185,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
 def tags_of(record: TrialRecord) -> dict[str, str]:
     """Return a trial's tags, those of its environment among them."""
     tags: dict[str, str | None] = {
+        FORMAT_TAG: str(FORMAT),
         "kind": "trial",
         "sweep": record.sweep,
         "study": record.study,

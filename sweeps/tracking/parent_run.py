@@ -12,10 +12,11 @@ from sweeps.errors import RecordError
 from sweeps.formatting import truncated
 from sweeps.tracking.client import search_runs
 from sweeps.tracking.inputs import dataset_inputs
-from sweeps.tracking.mapping import MAX_TAG
+from sweeps.tracking.mapping import FORMAT_TAG, MAX_TAG
 from sweeps.tracking.ownership import OWNER
 from sweeps.tracking.store import experiment_name, is_server, quoted, redact
 from sweeps.tracking.sweep_progress import ENDED
+from sweeps.trial_record import FORMAT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,7 +82,7 @@ class ParentRun:
             title: what a new run is called.
             owner: the study's id: the run of another study of this name is left alone.
         """
-        identity = {"kind": "sweep", "sweep": sweep, "study": study}
+        identity = {FORMAT_TAG: str(FORMAT), "kind": "sweep", "sweep": sweep, "study": study}
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
         owners = (owner, None)  # its own before one of before there were owners
         candidates = [run for run in search_runs(client, experiment_id, where) if run.data.tags.get(OWNER) in owners]

@@ -188,8 +188,7 @@ class MlflowReader:
         found = understand(self._store.run(run_id))
         if isinstance(found, TrialRun):
             return found
-        fault = f"run {run_id} is no trial" if found is None else str(found)
-        raise RecordError(f"{fault}; `sweeps doctor --fix` writes it anew from the journal")
+        raise RecordError(f"run {run_id} is no trial" if found is None else f"{found}; {found.advice}")
 
 
 def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:

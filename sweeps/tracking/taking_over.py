@@ -22,7 +22,7 @@ from sweeps.tracking.ownership import OWNER, owner_of_folder
 from sweeps.tracking.parent_run import DESCRIPTION, SAID, log_files
 from sweeps.tracking.recorded_run import RecordedRun, open_store, store_at
 from sweeps.tracking.store import is_absent, redact, sqlite_file, store_uri
-from sweeps.tracking.trial_run import TrialRun, sorted_runs
+from sweeps.tracking.trial_run import TrialRun, require_format, sorted_runs
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class TakeOver:
         runs = self._there.runs({})
         parents = [run for run in runs if run.tags.get("kind") == "sweep" and "sweep" in run.tags]
         trials, unreadable = sorted_runs(runs)
+        require_format(trials, unreadable)
         return parents, trials, len(unreadable)
 
     def names(self, only: Sequence[str] = (), *, check: Callable[[str], str] = str) -> dict[str, str]:

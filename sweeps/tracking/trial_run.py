@@ -12,16 +12,26 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cifar_core.results import Confusion, as_confusion
-from sweeps.tracking.mapping import CONFIG, CONFUSION, METRICS, NOT_FINITE, VAL_CONFUSION, read_not_finite
+from sweeps.errors import RecordError
+from sweeps.formatting import plural
+from sweeps.tracking.mapping import (
+    CONFIG,
+    CONFUSION,
+    FORMAT_TAG,
+    METRICS,
+    NOT_FINITE,
+    VAL_CONFUSION,
+    read_not_finite,
+)
 from sweeps.tracking.ownership import OWNER, Ownership
 from sweeps.tracking.recorded_run import ALL, RecordedRun, RunStore, Wanted
-from sweeps.trial_record import MeasuredOn, Outcome
+from sweeps.trial_record import FORMAT, MeasuredOn, Outcome, other_format
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +78,17 @@ class UnreadableRun:
     def is_of_a_tag(self) -> bool:
         """Whether the run is right again once its tags are."""
         return self.what.startswith("tag ")
+
+    @property
+    def is_of_other_format(self) -> bool:
+        """Whether another version wrote it, or somebody has edited the tag that says which did."""
+        return self.what == f"tag {FORMAT_TAG}"
+
+    @property
+    def advice(self) -> str:
+        """What to do, in words."""
+        mend = "`sweeps doctor --fix` writes it anew from the journal"
+        return f"read it with the version that wrote it, or {mend}" if self.is_of_other_format else mend
 
     def __str__(self) -> str:
         said = "is missing" if self.value is None else f"is {_short(self.value)}, not {self.expected}"
@@ -122,7 +143,7 @@ _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
 
 _NEEDED = ("sweep", "study", "trial", "seed", "key", "outcome")
 
-UNDERSTOOD = frozenset({"kind", "imported_from", OWNER, *_OURS, *_TAGS})
+UNDERSTOOD = frozenset({FORMAT_TAG, "kind", "imported_from", OWNER, *_OURS, *_TAGS})
 """The tags by which a run is understood: to be read of each, whatever else is."""
 
 
@@ -133,6 +154,8 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
         # What a crash left of an import has no kind, and is written anew by the next one.
         is_ours = len(tags.keys() & _OURS) > 1 and tags.get("kind") != "sweep" and "imported_from" not in tags
         return UnreadableRun(run=run, what="tag kind", value=tags.get("kind"), expected="trial") if is_ours else None
+    if tags.get(FORMAT_TAG) != str(FORMAT):
+        return UnreadableRun(run=run, what=f"tag {FORMAT_TAG}", value=tags.get(FORMAT_TAG), expected=str(FORMAT))
     values: dict[str, Any] = {}
     for name, (read, expected) in _TAGS.items():
         text = tags.get(name)
@@ -189,7 +212,7 @@ def read_trials(store: RunStore, *, sweep: str | None = None, wanted: Wanted = A
     """Return the trials of a store, of one sweep where it is named; what cannot be understood is named once.
 
     Raises:
-        RecordError: the store cannot be read.
+        RecordError: the store cannot be read, or all that it holds of trials is of another format.
     """
     if wanted.tags is not None:
         wanted = dataclasses.replace(wanted, tags=wanted.tags | UNDERSTOOD)
@@ -198,11 +221,23 @@ def read_trials(store: RunStore, *, sweep: str | None = None, wanted: Wanted = A
     else:
         runs = store.runs({"sweep": sweep}, wanted=wanted, or_without="sweep")
     trials, unreadable = sorted_runs(runs)
+    require_format(trials, unreadable)
     for each in unreadable[:_NAMED]:
-        _name(str(each))
+        _name(f"{each}; {each.advice}")
     if len(unreadable) > _NAMED:
-        _name(f"{len(unreadable) - _NAMED} more runs that cannot be read")
+        _name(f"{len(unreadable) - _NAMED} more runs that cannot be read; `sweeps doctor` names them all")
     return trials
+
+
+def require_format(trials: Sequence[TrialRun], unreadable: Sequence[UnreadableRun]) -> None:
+    """Refuse a record of which nothing can be read since another version wrote it.
+
+    Raises:
+        RecordError: says which format it has, and what to do.
+    """
+    others = [each for each in unreadable if each.is_of_other_format]
+    if others and not trials:
+        raise RecordError(other_format(f"the record of {plural(len(others), 'trial')}", others[0].value))
 
 
 def own_trials(runs: Path, store: RunStore, *, sweep: str | None = None, wanted: Wanted = ALL) -> list[TrialRun]:
@@ -214,7 +249,7 @@ def own_trials(runs: Path, store: RunStore, *, sweep: str | None = None, wanted:
 @functools.lru_cache(maxsize=1024)
 def _name(fault: str) -> None:
     """Say once in a process that a run is left out."""
-    _log.warning("left out: %s; `sweeps doctor --fix` writes it anew from the journal", fault)
+    _log.warning("left out: %s", fault)
 
 
 def _short(value: object) -> str:

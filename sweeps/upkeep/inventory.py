@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.errors import DamagedJournalError, RecordError, StoreError, SweepError
+from sweeps.errors import DamagedJournalError, OtherFormatError, RecordError, StoreError, SweepError
 from sweeps.identity import is_study_of
 from sweeps.study import SweepFolder, read_all_studies, read_records, sweep_names
 from sweeps.tracking import OWNER, RecordReview, record_fault
@@ -139,6 +139,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
     studies: dict[str, Sequence[TrialRecord]] = {}
     strangers: list[str] = []
     owners: dict[str, str] = {}
+    damage: StoreError | None
     try:
         stored, damage = read_all_studies(folder)
         for study in stored:
@@ -147,7 +148,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
                 owners[study.study_name] = str(study.user_attrs[OWNER])
             if not is_study_of(study.study_name, sweep=folder.sweep):
                 strangers.append(study.study_name)
-    except DamagedJournalError as error:
+    except (DamagedJournalError, OtherFormatError) as error:
         damage = error
     except (SweepError, OSError) as error:
         damage = DamagedJournalError(f"{folder.journal} cannot be read ({error})")
