@@ -310,7 +310,8 @@ def leaderboard(
     from sweeps.views import query_leaderboard
 
     reader = MlflowReader(Path(runs))
-    return query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
+    board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
+    return board.assign(protocol=board["protocol"].map(str, na_action="ignore"))
 
 
 def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_core.config import TRAIN_IMAGES, ModelConfig, TrainingConfig
-
-_SENTENCE = re.compile(r"(\d+) validation images of split (\d+), trained on (all|\d+) for (\d+) epochs?")
+from cifar_core.config import TEST_IMAGES, TRAIN_IMAGES, ModelConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -33,30 +30,12 @@ class Protocol:
     @classmethod
     def of(cls, config: TrainingConfig) -> Protocol:
         """Return the protocol that a configuration is measured under."""
-        data = config.data
-        return cls._normalized(config.train_images(), data.validation_size, data.split_seed, config.epochs)
-
-    @classmethod
-    def parse(cls, text: str) -> Protocol | None:
-        """Return the protocol that a text stands for, as `str` or version 0.1.0 wrote it; None for another text.
-
-        Version 0.1.0 wrote `all` where a file named no number of training images.
-        """
-        match = _SENTENCE.fullmatch(text)
-        if match is None:
-            return None
-        validation, split_seed, train, epochs = match.groups()
-        train_images = TRAIN_IMAGES - int(validation) if train == "all" else int(train)
-        return cls._normalized(train_images, int(validation), int(split_seed), int(epochs))
-
-    @classmethod
-    def _normalized(cls, train_images: int, validation_images: int, split_seed: int, epochs: int) -> Protocol:
-        whole = train_images == TRAIN_IMAGES
+        train_images = config.train_images()
         return cls(
             train_images=train_images,
-            validation_images=validation_images,
-            split_seed=0 if whole else split_seed,
-            epochs=epochs,
+            validation_images=config.data.validation_size,
+            split_seed=0 if train_images == TRAIN_IMAGES else config.data.split_seed,
+            epochs=config.epochs,
         )
 
     @property
@@ -64,10 +43,52 @@ class Protocol:
         """Training images that a run sees, each counted once an epoch."""
         return self.train_images * self.epochs
 
+    def reduced_from(self, *, full_epochs: int | None, full_train_images: int | None) -> str | None:
+        """Return in words how a full budget was cut to this one; None where it was not.
+
+        Args:
+            full_epochs: of the full budget; None where they are these.
+            full_train_images: of the full budget; None where they are as many.
+        """
+        parts = [] if full_epochs is None else [f"{self.epochs} of {full_epochs} epochs"]
+        parts += [] if full_train_images is None else [f"{self.train_images:,} training images"]
+        return ", ".join(parts) or None
+
+    @property
+    def precedence(self) -> tuple[float, ...]:
+        """What protocols are ordered by: those with validation images first, then the largest budget."""
+        return 0, -self.budget
+
     def __str__(self) -> str:
         return (
             f"{self.validation_images} validation images of split {self.split_seed}, "
             f"trained on {self.train_images} for {self.epochs} epochs"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class TestProtocol:
+    """As `Protocol`, of runs that are ranked by their test accuracy: as many training images, under one budget."""
+
+    __test__ = False  # no class of tests
+
+    train_images: int
+    is_reduced: bool = False
+    """Whether the budget was cut."""
+    epochs: tuple[int, int] = (1, 1)
+    """How it was cut, by the epochs of one of the runs: `(2, 20)` for 2 of 20."""
+
+    @property
+    def precedence(self) -> tuple[float, ...]:
+        """As `Protocol.precedence`: after those with validation images."""
+        done, full = self.epochs
+        return 1, -self.train_images, -done / full
+
+    def __str__(self) -> str:
+        done, full = self.epochs
+        cut = ", under a reduced budget" if self.is_reduced else ""
+        return f"{TEST_IMAGES} test images, trained on {self.train_images}{cut}" + (
+            f" (epochs as {done} of {full})" if done != full else ""
         )
 
 

@@ -83,8 +83,10 @@ class RungLabel:
     """In the ladder's file, counted from 0."""
     parent: str | None
     """The rung that its gain is taken against; None for one that the ladder starts with."""
-    reduced: str | None = None
-    """How the budget was cut (`2 of 20 epochs, 5,000 training images`), None for the full one."""
+    full_epochs: int | None = None
+    """Of the full budget, where its epochs were cut; None where they were not."""
+    full_train_images: int | None = None
+    """Of the full budget, where its training images were cut; None where they were not."""
     measured_on: MeasuredOn = MeasuredOn.TEST
     """Which images its ladder compares rungs by."""
 

@@ -351,7 +351,7 @@ class ShownRun(Printed):
     @property
     def values(self) -> Mapping[str, Any]:
         """The row of the record of the run that stands for it: results and configuration, by the names of columns."""
-        return self.named.row
+        return _for_people(self.named.row)
 
     @property
     def config(self) -> TrainingConfig:
@@ -434,6 +434,11 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
     return ShownRun(named=find_named(reader, name), runs=Path(runs))
 
 
+def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the record with the evaluation protocol in words."""
+    return {**row, "protocol": None if row["protocol"] is None else str(row["protocol"])}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Comparison(Printed):
     """Two recorded runs side by side."""
@@ -447,7 +452,7 @@ class Comparison(Printed):
         """The two rows of the record; of a configuration that of the run that stands for it."""
         import pandas as pd
 
-        return pd.DataFrame([self.first.row, self.second.row])
+        return pd.DataFrame([_for_people(each.row) for each in (self.first, self.second)])
 
     @property
     def changes(self) -> pd.DataFrame:

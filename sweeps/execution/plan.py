@@ -208,11 +208,13 @@ def plan_of_ladder(
     tested = ladder.measured_on is MeasuredOn.TEST
     candidates = []
     for rung in rungs:
+        full_epochs, full_train_images = budget.full(rung.config)
         label = RungLabel(
             name=rung.name,
             index=rung.index,
             parent=rung.parent,
-            reduced=budget.reduced(rung.config),
+            full_epochs=full_epochs,
+            full_train_images=full_train_images,
             measured_on=ladder.measured_on,
         )
         runs = budget.runs_of(rung.config, seeds=ladder.seeds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TEST_IMAGES
 from sweeps.formatting import is_accuracy
-from sweeps.identity import Protocol, replicate_group
+from sweeps.identity import Protocol, TestProtocol, replicate_group
 from sweeps.results.rungs import RungRuns, budget_of, budgets_of
 from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.study import by_value
@@ -32,9 +31,6 @@ _UNRANKED = (
     Outcome.FAILED,
 )
 """Order below the ranks: what may still get a rank comes first."""
-
-TESTED_ON = f"{TEST_IMAGES} test images"
-"""How the protocol of runs begins that are ranked by their test accuracy."""
 
 _AVERAGED = tuple(name for name, column in REGISTRY.items() if column.is_averaged)
 
@@ -107,7 +103,7 @@ class _Configuration:
         return len(self.confirming) > 1 or self.shown["rung"] is not None
 
     @property
-    def compared_with(self) -> tuple[str, str]:
+    def compared_with(self) -> tuple[Protocol | TestProtocol | None, str]:
         """What configurations have in common that rank against each other: images and budget, and a search's metric."""
         return self.shown["protocol"], _metric(self.shown)
 
@@ -181,16 +177,15 @@ def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
     """Return the configurations with their ranks, in the order of a board."""
-    groups: dict[tuple[str, str, tuple[str, str]], _Configuration] = {}
+    groups: dict[tuple[Protocol | TestProtocol | None, str, tuple[str, str]], _Configuration] = {}
     rows = sorted(_rows(frame), key=lambda row: (row["started"], row["trial"], row["run_id"]))
     for row in rows:
         group = (row["protocol"], _metric(row), _group_of(row))
         groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
-    budgets = {text: _budget(text) for text, *_ in groups}
 
     def place(configuration: _Configuration) -> tuple[Any, ...]:
         row = configuration.shown
-        protocol = (budgets[row["protocol"]], *configuration.compared_with)
+        protocol = (_precedence(row["protocol"]), *configuration.compared_with)
         if configuration.seeds:
             unconfirmed, did_not_learn = not configuration.confirming, not configuration.is_ranked
             return did_not_learn, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
@@ -199,7 +194,7 @@ def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
         return 2, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
 
     ordered = sorted(groups.values(), key=place)
-    places: dict[tuple[str, str], list[_Configuration]] = {}
+    places: dict[tuple[Protocol | TestProtocol | None, str], list[_Configuration]] = {}
     for configuration in ordered:
         if configuration.is_ranked:
             ranked = places.setdefault(configuration.compared_with, [])
@@ -228,14 +223,9 @@ def _share_ranks(ranked: Sequence[_Configuration]) -> None:
                 rest.append(each)
 
 
-def _budget(protocol: str) -> tuple[float, ...]:
-    """Return what protocols are ordered by, the largest budget first; those of test images come last."""
-    if (parsed := Protocol.parse(protocol)) is not None:
-        return 0, -parsed.budget
-    if not protocol.startswith(TESTED_ON):
-        return 0, 0
-    train_images, *epochs = map(int, re.findall(r"\d+", protocol.removeprefix(TESTED_ON)))
-    return 1, -train_images, -(epochs[0] / epochs[1] if epochs else 1.0)
+def _precedence(protocol: Protocol | TestProtocol | None) -> tuple[float, ...]:
+    """Return what protocols are ordered by; one that the record does not say stands behind those with a budget."""
+    return (0, 0) if protocol is None else protocol.precedence
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:
@@ -244,20 +234,19 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     columns = [values.astype(object).where(values.notna(), None).tolist() for _, values in frame.items()]
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     # A search by another metric is ranked by that, also where it sets no images aside.
-    tested = [row for row in rows if row["metric"] is None and _is_tested_only(row["protocol"])]
+    tested = [
+        row
+        for row in rows
+        if row["metric"] is None and row["protocol"] is not None and not row["protocol"].validation_images
+    ]
     for row, protocol in zip(tested, _tested_protocols(tested), strict=True):
         row["protocol"] = protocol
     return rows
 
 
-def _is_tested_only(text: str) -> bool:
-    protocol = Protocol.parse(text)
-    return protocol is not None and not protocol.validation_images
-
-
-def _tested_protocols(rows: Sequence[Row]) -> list[str]:
+def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
     """Return the protocol that each run without validation images is ranked under."""
-    kinds = list(dict.fromkeys((row["sweep"], row["rung"], row["reduced"], row["protocol"]) for row in rows))
+    kinds = {(row["sweep"], row["rung"], row["reduced"], row["protocol"]): row for row in rows}
     runs = [
         RungRuns(
             name=f"{sweep}/{rung}",
@@ -265,24 +254,22 @@ def _tested_protocols(rows: Sequence[Row]) -> list[str]:
             parent=None,
             change="",
             reduced=reduced,
-            budget=budget_of(reduced, text),
+            budget=budget_of(row),
             runs=(),
         )
-        for sweep, rung, reduced, text in kinds
+        for (sweep, rung, reduced, _), row in kinds.items()
     ]
     first: dict[int, RungRuns] = {}
-    names = {}
+    found = {}
     for kind, run, number in zip(kinds, runs, budgets_of(runs), strict=True):
         budget = first.setdefault(number, run).budget
-        protocol = Protocol.parse(kind[3])
-        assert protocol is not None
-        name = f"{TESTED_ON}, trained on {protocol.train_images}"
-        if run.reduced is not None:
-            name += ", under a reduced budget"
-            if budget is not None and budget.share != 1:
-                name += f" (epochs as {budget.epochs} of {budget.full_epochs})"
-        names[kind] = name
-    return [names[row["sweep"], row["rung"], row["reduced"], row["protocol"]] for row in rows]
+        is_shorter = run.reduced is not None and budget is not None and budget.share != 1
+        found[kind] = TestProtocol(
+            train_images=kind[3].train_images,
+            is_reduced=run.reduced is not None,
+            epochs=(budget.epochs, budget.full_epochs) if budget is not None and is_shorter else (1, 1),
+        )
+    return [found[row["sweep"], row["rung"], row["reduced"], row["protocol"]] for row in rows]
 
 
 def _counts(row: Row) -> bool:
@@ -294,7 +281,7 @@ def _counts(row: Row) -> bool:
 
 def _metric(row: Row) -> str:
     """Return what a run is ranked by: its search's metric, and the test accuracy where it has no validation images."""
-    if str(row["protocol"]).startswith(TESTED_ON):
+    if isinstance(row["protocol"], TestProtocol):
         return "test_accuracy"
     return row["metric"] or "val_accuracy"
 
@@ -338,8 +325,10 @@ def _interval(seeds: Sequence[Row]) -> Row:
 
 def _images(row: Row) -> int:
     """Return how many images a run is ranked by; 0 where that is not known."""
-    protocol = Protocol.parse(row["protocol"])
-    return TEST_IMAGES if row["val_accuracy"] is None else protocol.validation_images if protocol is not None else 0
+    protocol = row["protocol"]
+    if row["val_accuracy"] is None:
+        return TEST_IMAGES
+    return protocol.validation_images if isinstance(protocol, Protocol) else 0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -147,11 +147,11 @@ def read_rungs(
             RungRuns(
                 name=name,
                 recipe=_recipe(newest),
-                index=int(newest["rung_index"] or 0),
+                index=int(newest["rung_index"]),
                 parent=newest["rung_parent"],
                 change="",
                 reduced=reduced,
-                budget=budget_of(newest["reduced"], str(newest["protocol"])),
+                budget=budget_of(newest),
                 measured_on=_measured_on(newest),
                 split=_split(newest),
                 runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
@@ -217,12 +217,17 @@ def _group(row: Mapping[str, Any]) -> tuple[str, str]:
     return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
-def budget_of(reduced: str | None, protocol: str) -> BudgetRange | None:
-    """Return the budgets that a recorded run can be of; None where its protocol or its cut cannot be read."""
-    parsed = Protocol.parse(protocol)
-    if parsed is None:
+def budget_of(row: Mapping[str, Any]) -> BudgetRange | None:
+    """Return the budgets that a recorded run can be of; None where its protocol cannot be read."""
+    protocol: Protocol | None = row["protocol"]
+    if protocol is None:
         return None
-    return BudgetRange.of(reduced, epochs=parsed.epochs, train_images=parsed.train_images)
+    return BudgetRange(
+        epochs=protocol.epochs,
+        full_epochs=row["full_epochs"] or protocol.epochs,
+        train_size=protocol.train_images,
+        is_cut_to_size=row["full_train_images"] is not None,
+    )
 
 
 def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> str:
@@ -282,7 +287,7 @@ def _measured_on(row: Mapping[str, Any]) -> MeasuredOn:
 
 
 def _split(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    protocol = Protocol.parse(str(row["protocol"]))
+    protocol: Protocol | None = row["protocol"]
     if protocol is None or _measured_on(row) is MeasuredOn.TEST:
         return None
     return protocol.validation_images, protocol.split_seed

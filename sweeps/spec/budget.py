@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from cifar_core.config import LAST_SEED, TrainingConfig
 from sweeps.errors import SweepError
+from sweeps.identity import Protocol
 
 MAX_SEEDS = 1000
 """Runs of one rung: more are a slip of the keyboard."""
@@ -53,12 +53,14 @@ class Budget:
 
     def reduced(self, config: TrainingConfig) -> str | None:
         """Return how a configuration's budget was cut, None where it was not."""
-        parts, cut = [], self.apply(config)
-        if cut.epochs != config.epochs:
-            parts.append(f"{cut.epochs} of {config.epochs} epochs")
-        if cut.data.train_size != config.data.train_size:
-            parts.append(f"{cut.data.train_size:,} training images")
-        return ", ".join(parts) or None
+        epochs, train_images = self.full(config)
+        return Protocol.of(self.apply(config)).reduced_from(full_epochs=epochs, full_train_images=train_images)
+
+    def full(self, config: TrainingConfig) -> tuple[int | None, int | None]:
+        """Return the epochs and the training images of the full budget, each None where this one does not cut it."""
+        cut = self.apply(config)
+        is_smaller = cut.data.train_size != config.data.train_size
+        return None if cut.epochs == config.epochs else config.epochs, config.train_images() if is_smaller else None
 
     def _train_size(self, config: TrainingConfig) -> int | None:
         full = config.train_images()
@@ -80,17 +82,6 @@ class BudgetRange:
     is_cut_to_size: bool
     """Whether the full budget has more training images."""
 
-    @classmethod
-    def of(cls, reduced: str | None, *, epochs: int, train_images: int) -> BudgetRange | None:
-        """Return the range of a run of so many epochs and images; None for a text that `Budget.reduced` cannot give."""
-        parts = _REDUCED.fullmatch(reduced or "")
-        return parts and cls(
-            epochs=epochs,
-            full_epochs=int(parts["full"] or epochs),
-            train_size=train_images,
-            is_cut_to_size=parts["images"] is not None,
-        )
-
     @property
     def share(self) -> float:
         """Of the epochs."""
@@ -110,5 +101,4 @@ class BudgetRange:
         return max(low, other_low) <= min(high, other_high) and fits
 
 
-_REDUCED = re.compile(r"(?:\d+ of (?P<full>\d+) epochs)?(?:, )?(?P<images>[\d,]+ training images)?")
 _ROUNDING = 1e-9

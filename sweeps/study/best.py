@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable
 
 from cifar_core.results import has_learned
-from sweeps.identity import replicate_group
+from sweeps.identity import Protocol, replicate_group
 from sweeps.trial_record import Outcome, TrialRecord
 
 Group = tuple[str, str]
 """What the trials of one configuration have in common; see `sweeps.identity.replicate_group`."""
-Place = tuple[bool, int, str, float, int]
+Place = tuple[bool, int, Protocol, float, int]
 """Sorts the best configuration first."""
 
 
@@ -80,7 +80,7 @@ class Standings:
         return (
             group in self._unlearned,
             -protocol.budget,
-            str(protocol),
+            protocol,
             *by_value(self.mean(group), maximize=self._maximize, trial=trials[0].trial),
         )
 

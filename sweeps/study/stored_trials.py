@@ -121,7 +121,7 @@ def _record(
 
 
 def _rung(stored: Mapping[str, Any] | None) -> RungLabel | None:
-    return None if stored is None else RungLabel(**stored | {"measured_on": MeasuredOn(stored["measured_on"])})
+    return None if stored is None else RungLabel(**{**stored, "measured_on": MeasuredOn(stored["measured_on"])})
 
 
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:

@@ -15,7 +15,7 @@ from cifar_core.config import TEST_IMAGES
 from cifar_core.results import has_learned
 from sweeps.formatting import accuracy, duration, is_accuracy, number, percent, value_text
 from sweeps.identity import Protocol
-from sweeps.tracking.mapping import CONFIG, recorded_protocol
+from sweeps.tracking.mapping import recorded_protocol
 from sweeps.tracking.recorded_run import Wanted
 from sweeps.tracking.trial_run import TrialRun
 from sweeps.trial_record import Outcome
@@ -30,6 +30,8 @@ class Kind(enum.Enum):
     WHOLE = "whole number"
     REAL = "real number"
     TRUTH = "truth value"
+    PROTOCOL = "protocol"
+    """A `sweeps.identity.Protocol`; a file and SQL have it in words."""
 
     @property
     def dtype(self) -> str:
@@ -118,12 +120,15 @@ def _started(run: TrialRun) -> str:
 
 
 def _protocol(run: TrialRun) -> Protocol | None:
-    return recorded_protocol(run.tags, run.params)
+    return recorded_protocol(run.params)
 
 
-def _protocol_text(run: TrialRun) -> str:
+def _reduced(run: TrialRun) -> str | None:
+    """Return in words how a rung's budget was cut, None for the full one."""
     protocol = _protocol(run)
-    return run.tags.get("protocol", "") if protocol is None else str(protocol)
+    if protocol is None:
+        return None
+    return protocol.reduced_from(full_epochs=run.full_epochs, full_train_images=run.full_train_images)
 
 
 def _did_not_learn(run: TrialRun) -> int | None:
@@ -141,8 +146,6 @@ def _did_not_learn(run: TrialRun) -> int | None:
     images = known if confusion is None else sum(map(sum, confusion))
     return int(not has_learned(accuracy, images=images, confusion=confusion))
 
-
-_PROTOCOL = frozenset({CONFIG, "protocol"})
 
 REGISTRY: Mapping[str, Column] = {
     column.name: column
@@ -180,17 +183,19 @@ REGISTRY: Mapping[str, Column] = {
             is_averaged=True,
         ),
         Column(name="confirmed", kind=Kind.TRUTH),
-        _tag("reduced"),
+        Column(name="reduced", read=_reduced),
         _tag("reused_from"),
-        Column(name="protocol", read=_protocol_text, tags=_PROTOCOL, is_last=True),
+        Column(name="protocol", kind=Kind.PROTOCOL, read=_protocol, is_last=True),
         _tag("config_id", is_last=True),
         _tag("source", is_last=True),
         _tag("study", is_last=True),
         Column(name="rung_index", kind=Kind.WHOLE, read=lambda run: run.rung_index, is_last=True),
         _tag("rung_parent", is_last=True),
+        Column(name="full_epochs", kind=Kind.WHOLE, read=lambda run: run.full_epochs, is_last=True),
+        Column(name="full_train_images", kind=Kind.WHOLE, read=lambda run: run.full_train_images, is_last=True),
         _tag("measured_on", is_last=True),
         Column(name="replicate_of", kind=Kind.WHOLE, read=lambda run: run.replicate_of, is_last=True),
-        Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, tags=_PROTOCOL, is_last=True),
+        Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, is_last=True),
         _tag("error", is_last=True),
         _tag("log", is_last=True),
     )

@@ -90,11 +90,11 @@ TAGS = (
     "seed",
     "outcome",
     "epochs_done",
-    "protocol",
     "rung",
     "rung_index",
     "rung_parent",
-    "reduced",
+    "full_epochs",
+    "full_train_images",
     "measured_on",
     "metric",
     "replicate_of",
@@ -197,7 +197,6 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "seed": str(record.config.seed),
         "outcome": record.outcome.value,
         "epochs_done": str(len(record.epochs)),
-        "protocol": str(record.protocol),
         **_rung_tags(record.rung),
         # A ladder orders its rungs, it does not search.
         "metric": record.metric if record.rung is None else None,
@@ -221,7 +220,8 @@ def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:
         "rung": rung.name,
         "rung_index": str(rung.index),
         "rung_parent": rung.parent,
-        "reduced": rung.reduced,
+        "full_epochs": None if rung.full_epochs is None else str(rung.full_epochs),
+        "full_train_images": None if rung.full_train_images is None else str(rung.full_train_images),
         "measured_on": rung.measured_on.value,
     }
 
@@ -266,33 +266,27 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
     return tree
 
 
-def recorded_protocol(tags: Mapping[str, str], params: Mapping[str, str]) -> Protocol | None:
-    """Return the protocol that a run was recorded under: from its configuration, else from the sentence in its tag."""
-    if CONFIG in tags:
-        protocol = _protocol_in(tags[CONFIG])
-    else:
-        config = recorded_config(tags, params)
-        protocol = None if config is None else Protocol.of(config)
-    return Protocol.parse(tags.get("protocol", "")) if protocol is None else protocol
-
-
-def _protocol_in(text: str) -> Protocol | None:
-    """Return the protocol of a configuration as JSON; None where this version does not know its data or its epochs."""
+def recorded_protocol(params: Mapping[str, str]) -> Protocol | None:
+    """Return the protocol that a run was recorded under; None where its params are none that this version knows."""
     try:
-        tree = json.loads(text)
-        return _protocol_of(json.dumps(tree["data"], sort_keys=True), json.dumps(tree["epochs"]))
-    except (ValueError, LookupError, TypeError):
+        return _protocol_of(*(params[name] for name in _OF_A_PROTOCOL))
+    except (LookupError, ValueError):
         return None
 
 
-@lru_cache(maxsize=4096)
-def _protocol_of(data: str, epochs: str) -> Protocol:
-    """Return the protocol of the parts of a configuration that decide it: ten thousand runs share a few.
+_OF_A_PROTOCOL = ("data.train_size", "data.validation_size", "data.split_seed", "epochs")
+
+
+@lru_cache(maxsize=4096)  # ten thousand runs share a few
+def _protocol_of(*texts: str) -> Protocol:
+    """Return the protocol that the params `_OF_A_PROTOCOL` are of.
 
     Raises:
-        ValueError: they are none that this version knows.
+        ValueError: no configuration has such values.
     """
-    return Protocol.of(TrainingConfig.model_validate({"data": json.loads(data), "epochs": json.loads(epochs)}))
+    *data, epochs = map(parse_param, texts)
+    fields = dict(zip(("train_size", "validation_size", "split_seed"), data, strict=True))
+    return Protocol.of(TrainingConfig.model_validate({"data": fields, "epochs": epochs}))
 
 
 def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:

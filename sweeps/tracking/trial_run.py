@@ -57,6 +57,8 @@ class TrialRun(RecordedRun):
     outcome: Outcome
     epochs: int | None
     rung_index: int | None
+    full_epochs: int | None
+    full_train_images: int | None
     replicate_of: int | None
     confusion: Confusion | None
     val_confusion: Confusion | None
@@ -132,6 +134,8 @@ _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "outcome": (Outcome, f"one of {', '.join(Outcome)}"),
     "epochs_done": (_whole, "a whole number"),
     "rung_index": (_whole, "a whole number"),
+    "full_epochs": (_whole, "a whole number"),
+    "full_train_images": (_whole, "a whole number"),
     "replicate_of": (_whole, "a whole number"),
     "measured_on": (MeasuredOn, f"one of {', '.join(MeasuredOn)}"),
     CONFIG: (_object, "a configuration in JSON"),
@@ -142,8 +146,9 @@ _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
 """The parser of each tag that a reader computes with, and its type in words. All others are texts."""
 
 _NEEDED = ("sweep", "study", "trial", "seed", "key", "outcome")
+_NEEDED_OF_A_RUNG = ("rung_index", "measured_on")
 
-UNDERSTOOD = frozenset({FORMAT_TAG, "kind", "imported_from", OWNER, *_OURS, *_TAGS})
+UNDERSTOOD = frozenset({FORMAT_TAG, "kind", "rung", "imported_from", OWNER, *_OURS, *_TAGS})
 """The tags by which a run is understood: to be read of each, whatever else is."""
 
 
@@ -160,7 +165,7 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
     for name, (read, expected) in _TAGS.items():
         text = tags.get(name)
         if text is None:
-            if name in _NEEDED:
+            if name in _NEEDED or (name in _NEEDED_OF_A_RUNG and "rung" in tags):
                 return UnreadableRun(run=run, what=f"tag {name}", value=None, expected=expected)
             continue
         try:
@@ -178,6 +183,8 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
         **{name: values[name] for name in _NEEDED},
         epochs=values.get("epochs_done", None if epochs is None else int(epochs)),
         rung_index=values.get("rung_index"),
+        full_epochs=values.get("full_epochs"),
+        full_train_images=values.get("full_train_images"),
         replicate_of=values.get("replicate_of"),
         confusion=values.get(CONFUSION),
         val_confusion=values.get(VAL_CONFUSION),

@@ -42,7 +42,7 @@ def by_value(board: pd.DataFrame, column: str) -> pd.DataFrame:
     if column == METRIC:
         raise LeaderboardError(f"{METRIC} is what values are compared by: name a setting, such as model.name")
     ranked = board[board["rank"].notna() & board[METRIC].notna()]
-    one = ranked[ranked["protocol"] == ranked["protocol"].iloc[0]] if len(ranked) else ranked
+    one = ranked[ranked["protocol"].map(lambda each: each == ranked["protocol"].iloc[0])] if len(ranked) else ranked
     values = one[column]
     counted = one[values.notna()]
     if counted.empty:

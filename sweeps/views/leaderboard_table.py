@@ -149,7 +149,7 @@ def _confirmations(frame: pd.DataFrame) -> list[str]:
     """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
     best: list[dict[Any, Any]] = frame[frame["rank"] == 1].to_dict(orient="records")
     remarks = [_confirmation(row) for row in best if row["confirmed"] is True and _is_missing(row["replicate_of"])]
-    groups: dict[str, list[dict[Any, Any]]] = {}
+    groups: dict[Any, list[dict[Any, Any]]] = {}
     for row in best:
         if _is_missing(row["replicate_of"]):
             groups.setdefault(row["protocol"], []).append(row)

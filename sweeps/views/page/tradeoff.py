@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.formatting import accuracy, duration, number, plural, points
-from sweeps.identity import Protocol
 from sweeps.results import by_protocol
 from sweeps.views.page.content import LEAST_POINTS, Content, mark_of_row
 from sweeps.views.page.scale import is_logarithmic, linear, logarithmic
@@ -60,16 +59,12 @@ def of_rows(content: Content) -> list[Configuration]:
     for row in ranked:
         if row["protocol"] != ranked[0]["protocol"]:
             continue
-        protocol, share, seeds = (
-            Protocol.parse(str(row["protocol"])),
-            float(row["val_accuracy"]),
-            row["replicates"] or 1,
-        )
-        error = None
+        share, seeds, error = float(row["val_accuracy"]), row["replicates"] or 1, None
+        images = 0 if row["protocol"] is None else row["protocol"].validation_images
         if seeds > 1 and row["val_std"] is not None:
             error = float(row["val_std"]) / math.sqrt(seeds)
-        elif protocol is not None and protocol.validation_images:
-            error = math.sqrt(share * (1 - share) / protocol.validation_images)
+        elif images:
+            error = math.sqrt(share * (1 - share) / images)
         found.append(
             Configuration(
                 name=f"trial {row['trial']}",

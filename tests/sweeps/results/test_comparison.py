@@ -23,6 +23,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
+from sweeps.identity import Protocol
 from sweeps.results.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
 from sweeps.results.rungs import RungRun, RungRuns, budgets_of, read_rungs
 from sweeps.results.statistics import (
@@ -450,6 +451,7 @@ def row(rung: str, *, seed: int = 0, accuracy: float | None = 0.5, **values: Any
         "status": "complete",
         "test_accuracy": accuracy,
         "rung_index": 0,
+        "measured_on": "test",
         "config_id": f"{rung}",
         "key": f"{rung}-{seed}",
         "trial": 0,
@@ -479,7 +481,7 @@ class FakeReader:
     def curve(self, run_id: str) -> list[EpochResult]:
         values = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": None, "val_accuracy": None}
         rest = {"learning_rate": 0.01, "seconds": 1.0, "images_per_second": 10.0, "finished_at": 0.0}
-        return [EpochResult.from_dict({"epoch": 1, **values, **rest})]
+        return [EpochResult.from_dict({"epoch": 1, "val_confusion": None, **values, **rest})]
 
     def correctness(self, run_id: str) -> np.ndarray | None:
         return np.arange(100) < 50
@@ -489,7 +491,13 @@ def cut_rung(name: str, budget: Budget, *, parent: str | None = None, right_: in
     """Return a rung of three seeds as it runs under a budget."""
     full = TrainingConfig.model_validate(config)
     cut, reduced = budget.apply(full), budget.reduced(full)
-    ranges = BudgetRange.of(reduced, epochs=cut.epochs, train_images=cut.train_images())
+    epochs, train_images = budget.full(full)
+    ranges = BudgetRange(
+        epochs=cut.epochs,
+        full_epochs=epochs or cut.epochs,
+        train_size=cut.train_images(),
+        is_cut_to_size=train_images is not None,
+    )
     runs = seeds(right_, right_ + 11, right_ + 5)
     return RungRuns(name=name, index=0, parent=parent, change="", reduced=reduced, budget=ranges, runs=tuple(runs))
 
@@ -620,9 +628,9 @@ class TestHighest:
 class TestReading:
     def test_a_change_of_epochs_is_told_under_a_reduced_budget(self) -> None:
         def cut(name: str, done: int, full: int, **values: Any) -> dict[str, Any]:
-            protocol = f"0 validation images of split 0, trained on 2000 for {done} epochs"
-            reduced = f"{done} of {full} epochs, 2,000 training images"
-            return row(name, reduced=reduced, protocol=protocol, epochs=done, **values)
+            protocol = Protocol(train_images=2000, validation_images=0, split_seed=0, epochs=done)
+            of = {"full_epochs": full, "full_train_images": 50_000}
+            return row(name, reduced=protocol.reduced_from(**of), protocol=protocol, epochs=done, **of, **values)
 
         second = cut("b", 10, 40, rung_parent="a", rung_index=1, **{"data.batch_size": 256})
         rungs = read_rungs(FakeReader(cut("a", 5, 20), second), sweep="ladder")
@@ -664,7 +672,7 @@ class TestReading:
     def test_runs_that_were_measured_on_other_images_are_not_mixed_in(self) -> None:
         tested = [row("a", seed=seed, accuracy=0.9, val_accuracy=0.5) for seed in (1, 2)]
         chosen = row("a", accuracy=None, val_accuracy=0.4, measured_on="validation", started="2026-01-02T00:00:00Z")
-        protocol = "100 validation images of split 0, trained on 200 for 1 epochs"
+        protocol = Protocol(train_images=200, validation_images=100, split_seed=0, epochs=1)
         rows = [each | {"protocol": protocol} for each in (*tested, chosen)]
 
         (only,) = read_rungs(FakeReader(*rows), sweep="ladder")
@@ -721,25 +729,15 @@ class TestReading:
         assert ([run.seed for run in rung.runs], rung.left_out) == ([1], 1)
 
     def test_of_several_budgets_the_full_one_comes_first_then_the_largest(self) -> None:
-        def cut(done: int, size: int, reduced: str | None) -> dict[str, Any]:
-            protocol = f"0 validation images of split 0, trained on {size} for {done} epochs"
-            return row("a", reduced=reduced, protocol=protocol)
+        def cut(done: int, size: int = 50_000) -> dict[str, Any]:
+            of = {"full_epochs": None if done == 20 else 20, "full_train_images": None if size == 50_000 else 50_000}
+            protocol = Protocol(train_images=size, validation_images=0, split_seed=0, epochs=done)
+            return row("a", reduced=protocol.reduced_from(**of), protocol=protocol, **of)
 
-        texts = ["10 of 20 epochs", None, "2 of 20 epochs", "10 of 20 epochs, 900 training images"]
-        rows = [
-            cut(*of, text) for of, text in zip([(10, 50_000), (20, 50_000), (2, 50_000), (10, 900)], texts, strict=True)
-        ]
+        rows = (cut(10), cut(20), cut(2), cut(10, 900))
         assert [rung.reduced for rung in read_rungs(FakeReader(*rows), sweep="ladder")] == [
             None, "10 of 20 epochs", "10 of 20 epochs, 900 training images", "2 of 20 epochs",
         ]  # fmt: skip
-
-    def test_a_run_that_does_not_say_its_place_stands_first(self) -> None:
-        rows = (row("b", rung_index=1), row("a", rung_index=None), row("z", rung_index=0))
-        assert [(r.name, r.index) for r in read_rungs(FakeReader(*rows), sweep="ladder")] == [
-            ("a", 0),
-            ("z", 0),
-            ("b", 1),
-        ]
 
     def test_after_an_edit_was_undone_the_file_says_which_configuration_a_rung_is(self) -> None:
         before = row("a", run_id="before", config_id="c1")

@@ -56,22 +56,6 @@ def test_a_run_that_was_stopped_early_keeps_its_full_length() -> None:
     assert found.epochs == 7
 
 
-def test_a_configuration_of_an_unknown_version_is_none_and_its_protocol_is_read_from_the_sentence() -> None:
-    sentence = "2000 validation images of split 0, trained on 10000 for 7 epochs"
-    params = {"model.name": "of_the_future", "epochs": "3"}
-
-    assert recorded_config({}, params) is None
-    assert str(recorded_protocol({"protocol": sentence}, params)) == sentence
-    assert recorded_protocol({}, params) is None
-
-
-def test_the_protocol_follows_from_the_params_and_not_from_the_sentence() -> None:
-    config = TrainingConfig.model_validate({"epochs": 7, "data": {"validation_size": 5000}})
-    old = {"protocol": "5000 validation images of split 0, trained on all for 7 epochs"}
-
-    assert recorded_protocol(old, params_of(config.resolved())) == Protocol.of(config)
-
-
 @pytest.mark.parametrize("option", ["[x", "8", "true"])
 def test_what_the_params_cannot_say_is_not_guessed(option: str) -> None:
     config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny", "options": {"depth": option}}})
@@ -125,13 +109,12 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         error="it broke",
         error_class="OSError",
         log="sweeps/quick/logs/a.log",
-        rung=RungLabel(
-            name="deep", index=4, parent="batch-256", reduced="2 of 20 epochs", measured_on=MeasuredOn.VALIDATION
-        ),
+        rung=RungLabel(name="deep", index=4, parent="batch-256", full_epochs=20, measured_on=MeasuredOn.VALIDATION),
         environment={"host": "node"},
     )
 
     assert tags_of(told) == {
+        "format": "1",
         "kind": "trial",
         "sweep": "quick",
         "study": "quick.2",
@@ -143,11 +126,10 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "seed": "5",
         "outcome": "complete",
         "epochs_done": "1",
-        "protocol": "0 validation images of split 0, trained on 50000 for 3 epochs",
         "rung": "deep",
         "rung_index": "4",
         "rung_parent": "batch-256",
-        "reduced": "2 of 20 epochs",
+        "full_epochs": "20",
         "measured_on": "validation",
         "reused_from": "run-1",
         "error": "it broke",
@@ -155,7 +137,7 @@ def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_the
         "log": "sweeps/quick/logs/a.log",
         "host": "node",
     }
-    of_a_rung = {"rung", "rung_index", "rung_parent", "reduced", "measured_on"}
+    of_a_rung = {"rung", "rung_index", "rung_parent", "full_epochs", "measured_on"}
     absent = {"source", "reused_from", "error", "error_class", "log", "host"} | of_a_rung
     assert set(tags_of(record())) == set(tags_of(told)) - absent | {"metric"}
 
@@ -216,8 +198,17 @@ def test_a_fact_of_the_environment_is_never_taken_for_a_tag_of_ours() -> None:
     assert named == {"fact.outcome": "good", "fact.mlflow.user": "me", "torch": "2.9"}
 
 
-def test_the_protocol_follows_from_the_json_where_there_is_one() -> None:
-    config = TrainingConfig.model_validate({"epochs": 7, "data": {"validation_size": 2000}})
+@pytest.mark.parametrize(
+    "data", [{"validation_size": 5000}, {"train_size": 100, "split_seed": 3, "validation_size": 1}]
+)
+def test_the_protocol_follows_from_the_params(data: dict[str, int]) -> None:
+    config = TrainingConfig.model_validate({"epochs": 7, "data": data})
 
-    assert recorded_protocol({CONFIG: config.model_dump_json()}, {}) == Protocol.of(config)
-    assert recorded_protocol({}, {"epochs": "no number"}) is None
+    assert recorded_protocol(params_of(config.dotted())) == Protocol.of(config)
+
+
+def test_params_of_an_unknown_version_are_of_no_protocol() -> None:
+    params = params_of(TrainingConfig().dotted())
+
+    assert recorded_protocol(params | {"data.validation_size": "a tenth"}) is None
+    assert recorded_protocol({"epochs": "3"}) is None

@@ -78,7 +78,7 @@ def as_before(before: list[Written], after: list[Written]) -> bool:
     """Return whether each trial has one run that says what it said, whatever its id is."""
 
     def told(runs: list[Written]) -> list[object]:
-        ours = ("key", "outcome", "epochs_done", "study", "trial", "seed", "protocol", "log")
+        ours = ("key", "outcome", "epochs_done", "study", "trial", "seed", "log")
         rows = [(r.name, r.status, {n: r.tags.get(n) for n in ours}, _steps(r)) for r in runs]
         return sorted(rows, key=str)
 
