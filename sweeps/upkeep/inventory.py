@@ -114,7 +114,7 @@ class Inventory:
         """What keeps one from saying which checkpoints nothing refers to, None where nothing does."""
         damaged = [sweep.name for sweep in self.sweeps if sweep.damage is not None]
         if damaged:
-            return f"the journal of {', '.join(damaged)} is damaged"
+            return f"the journal of {', '.join(damaged)} cannot be read"
         return None if self.record_fault is None else "the record cannot be read"
 
 
