@@ -11,7 +11,8 @@ from typing import Any
 from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
 from cifar_core.json_schema import Schema, record_schema
 from cifar_core.models.registry import ARCHITECTURES
-from cifar_core.recipes import OPERATIONS, RECIPES, AugmentationOp
+from cifar_core.operations import OPERATIONS, Operation
+from cifar_core.recipes import RECIPES
 
 OWN_NETWORK = ":"
 """What the name of a network of one's own holds, and no other."""
@@ -97,5 +98,5 @@ def _augmentation(field: Schema) -> Schema:
     }
 
 
-def _op_name(operation: AugmentationOp) -> str:
+def _op_name(operation: Operation) -> str:
     return operation.op

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifar_core.augment import NORMALIZATIONS
 from cifar_core.checkpoint import load_network
 from cifar_core.config import TrainingConfig
 from cifar_core.data import CLASS_NAMES
@@ -23,6 +22,7 @@ from cifar_core.errors import ExportError
 from cifar_core.export_formats import BATCH, FORMATS, INPUT, OUTPUT, ExportFormat, FormatName, Predict, quiet
 from cifar_core.files import atomic_path
 from cifar_core.image_file import SIZE
+from cifar_core.operations import NORMALIZATIONS
 from cifar_core.predict import Classifier
 
 CHECK_BATCHES = (1, 7)

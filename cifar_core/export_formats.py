@@ -15,12 +15,13 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from cifar_core.augment import NORMALIZATIONS, normalize
+from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
 from cifar_core.device import memory_layout
 from cifar_core.errors import ExportError
 from cifar_core.evaluation import averaged_logits
 from cifar_core.models import build_model
+from cifar_core.operations import NORMALIZATIONS
 from cifar_core.predict import Classifier
 
 FormatName = Literal["state-dict", "torch-export", "onnx"]

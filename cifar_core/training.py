@@ -34,8 +34,9 @@ from cifar_core.device import (
 from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
 from cifar_core.models import build_model, source_of
+from cifar_core.operations import Flip, Operation
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
-from cifar_core.recipes import AugmentationOp, Flip, operations_of
+from cifar_core.recipes import operations_of
 from cifar_core.results import Confusion, EpochResult
 
 DIVERGENCE_CHECK_STEPS = 50
@@ -265,9 +266,7 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
         yield resized(inputs_NCHW, config.image_size(epoch)), images.labels_N[indices_N]
 
 
-def _alternation(
-    config: TrainingConfig, operations: tuple[AugmentationOp, ...], *, count: int, epoch: int
-) -> Tensor | None:
+def _alternation(config: TrainingConfig, operations: tuple[Operation, ...], *, count: int, epoch: int) -> Tensor | None:
     """Return which images a flip that alternates mirrors in an epoch, one bool an image; None without such a flip."""
     flip = next((op for op in operations if isinstance(op, Flip) and op.alternate), None)
     if flip is None:

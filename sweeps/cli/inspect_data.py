@@ -208,7 +208,8 @@ def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws:
     import numpy as np
     import torch
 
-    from cifar_core.augment import NORMALIZATIONS, augment_in_steps
+    from cifar_core.augment import augment_in_steps
+    from cifar_core.operations import NORMALIZATIONS
     from cifar_core.recipes import operations_of
     from sweeps.pictures import Step
 

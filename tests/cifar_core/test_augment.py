@@ -18,20 +18,11 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import functional as reference
 
-from cifar_core.augment import NORMALIZATIONS, augment, normalize
+from cifar_core.augment import augment, normalize
 from cifar_core.config import DataConfig
 from cifar_core.data import load_cifar10
-from cifar_core.recipes import (
-    RECIPES,
-    AugmentationOp,
-    Crop,
-    Erase,
-    Flip,
-    Grayscale,
-    Normalize,
-    Pad,
-    parse_augmentation,
-)
+from cifar_core.operations import NORMALIZATIONS, Crop, Erase, Flip, Grayscale, Normalize, Operation, Pad
+from cifar_core.recipes import RECIPES, parse_augmentation
 
 SIZE = 32
 IMAGES = 800
@@ -57,11 +48,11 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ours(images_NHWC: Tensor, *operations: AugmentationOp, normalization: str = "imagenet") -> Tensor:
+def ours(images_NHWC: Tensor, *operations: Operation, normalization: str = "imagenet") -> Tensor:
     return augment(images_NHWC, operations=operations, normalization=normalization, generator=seeded())
 
 
-def as_torchvision(operation: AugmentationOp, normalization: str) -> nn.Module:
+def as_torchvision(operation: Operation, normalization: str) -> nn.Module:
     match operation:
         case Normalize():
             mean, std = NORMALIZATIONS[normalization]
@@ -79,9 +70,7 @@ def as_torchvision(operation: AugmentationOp, normalization: str) -> nn.Module:
             return transforms.RandomCrop(size, padding=padding, padding_mode=mode)
 
 
-def torchvisions(
-    images_NHWC: Tensor, *operations: AugmentationOp, normalization: str = "imagenet", seed: int = 0
-) -> Tensor:
+def torchvisions(images_NHWC: Tensor, *operations: Operation, normalization: str = "imagenet", seed: int = 0) -> Tensor:
     steps = [as_torchvision(operation, normalization) for operation in operations]
     pipeline = transforms.Compose([transforms.ToTensor(), *steps])
     with torch.random.fork_rng(devices=[]):
@@ -112,7 +101,7 @@ def torchvisions(
     ids=lambda operations: "-".join(operation.op for operation in operations),
 )
 def test_without_chance_an_image_is_what_torchvision_makes_of_it(
-    few_NHWC: Tensor, operations: tuple[AugmentationOp, ...], normalization: str
+    few_NHWC: Tensor, operations: tuple[Operation, ...], normalization: str
 ) -> None:
     torch.testing.assert_close(
         ours(few_NHWC, *operations, normalization=normalization).contiguous(),
@@ -246,7 +235,7 @@ def leading(is_border: Tensor) -> int:
 class Compared:
     """A recipe's output for the same images, ours and torchvision's, and what was done to them."""
 
-    operations: tuple[AugmentationOp, ...]
+    operations: tuple[Operation, ...]
     our_NCHW: Tensor
     their_NCHW: Tensor
     our: Decoded
@@ -436,9 +425,9 @@ def ordered_pairs(least: float, most: float) -> st.SearchStrategy[tuple[float, f
 
 
 @st.composite
-def valid_operations(draw: st.DrawFn) -> Sequence[AugmentationOp]:
+def valid_operations(draw: st.DrawFn) -> Sequence[Operation]:
     """Any list that a configuration accepts: one `normalize`, and 32×32 at the end."""
-    operations: list[AugmentationOp] = []
+    operations: list[Operation] = []
     size = SIZE
     for op in draw(st.lists(st.sampled_from([Pad, Flip, Grayscale, Erase, Crop]), max_size=5)):
         if op is Pad:
@@ -470,7 +459,7 @@ def valid_operations(draw: st.DrawFn) -> Sequence[AugmentationOp]:
     seed=st.integers(0, 2**32),
 )
 def test_any_valid_list_of_operations_gives_finite_images_of_32_by_32(
-    operations: Sequence[AugmentationOp], count: int, normalization: str, seed: int
+    operations: Sequence[Operation], count: int, normalization: str, seed: int
 ) -> None:
     images = torch.randint(256, (count, SIZE, SIZE, 3), dtype=torch.uint8, generator=seeded(seed))
     batch_NCHW = augment(

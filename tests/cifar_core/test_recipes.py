@@ -10,19 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_core.config import TrainingConfig
-from cifar_core.recipes import (
-    OPERATIONS,
-    RECIPES,
-    Crop,
-    Erase,
-    Flip,
-    Grayscale,
-    Normalize,
-    Pad,
-    canonical_augmentation,
-    operations_of,
-    parse_augmentation,
-)
+from cifar_core.operations import OPERATIONS, Crop, Erase, Flip, Grayscale, Normalize, Pad
+from cifar_core.recipes import RECIPES, canonical_augmentation, operations_of, parse_augmentation
 
 SHARE = st.floats(0, 1)
 

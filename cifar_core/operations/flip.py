@@ -1,0 +1,31 @@
+"""Mirrored images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from cifar_core.operations.operation import Drawing, Operation, indices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Flip(Operation):
+    """Mirror left and right, each image with probability `p`."""
+
+    op: Literal["flip"] = "flip"
+    p: float = Field(default=0.5, ge=0, le=1)
+    """Probability for each image."""
+    alternate: bool = False
+    """Draw with `p` for the first epoch alone; from then on each image is mirrored every second epoch."""
+
+    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+        import torch
+
+        chosen_N = drawing.alternation_N if self.alternate else None
+        if chosen_N is None:
+            chosen_N = torch.rand(len(pixels_NHWC), generator=drawing.generator) < self.p
+        chosen = indices(chosen_N, pixels_NHWC.device)
+        return pixels_NHWC.index_copy_(0, chosen, pixels_NHWC[chosen].flip(2))

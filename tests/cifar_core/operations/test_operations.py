@@ -1,0 +1,68 @@
+"""What every operation of an augmentation does: each entry of `OPERATIONS` is asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cifar_core.config import TrainingConfig
+from cifar_core.operations import OPERATIONS, Drawing
+from cifar_core.recipes import operation_record
+
+
+def pixels(size: int = 32) -> torch.Tensor:
+    return torch.rand(16, size, size, 3, generator=torch.Generator().manual_seed(1))
+
+
+def drawing(seed: int = 0) -> Drawing:
+    return Drawing(normalization="cifar10", generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("size", [32, 40])
+def test_the_size_afterwards_is_the_size_that_was_said(name: str, size: int) -> None:
+    operation = OPERATIONS[name].model_validate({})
+
+    changed_NHWC = operation.apply(pixels(size), drawing())
+
+    side = operation.size_after(size)
+    assert changed_NHWC.shape == (16, side, side, 3)
+    assert changed_NHWC.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_one_seed_gives_one_result(name: str) -> None:
+    operation = OPERATIONS[name].model_validate({})
+
+    first, again = (operation.apply(pixels(), drawing()) for _ in range(2))
+
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_operation_draws_from_global_state(name: str) -> None:
+    before = torch.random.get_rng_state()
+    OPERATIONS[name].model_validate({}).apply(pixels(), drawing())
+
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_file_and_a_record_hold_the_operation_whole(name: str) -> None:
+    entries = [name] if name == "normalize" else ["normalize", name]
+    ending = ["crop"] if name == "pad" else []
+    config = TrainingConfig.model_validate({"data": {"augmentation": [*entries, *ending]}})
+
+    again = TrainingConfig.model_validate_json(config.model_dump_json())
+
+    assert again == config
+    assert operation_record(OPERATIONS[name].model_validate({}))["op"] == name
+
+
+def test_a_configuration_is_read_without_torch() -> None:
+    code = "import sys, cifar_core.config, cifar_core.operations; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
