@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
-from cifar_core.operations import Operation
+from cifar_core.operations import AnyOperation
 from cifar_core.recipes import canonical_augmentation, parse_augmentation
 from cifar_core.validation import StrictModel
 
@@ -143,7 +143,7 @@ class DataConfig(StrictModel):
     """A new order every epoch; False keeps the file's order."""
     normalization: Literal["none", "cifar10", "imagenet"] = "none"
     """Whose channel means and standard deviations the images are normalised by."""
-    augmentation: str | tuple[SerializeAsAny[Operation], ...] = "none"
+    augmentation: str | tuple[AnyOperation, ...] = "none"
     """The name of a recipe, or an ordered list of operations with one `normalize` among them."""
     start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE, multiple_of=2)
     """Side in pixels of the images in the first epoch, even; from there it grows evenly to 32. For a network that

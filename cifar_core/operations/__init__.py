@@ -1,10 +1,13 @@
 """The operations of an augmentation, a file each: configuration, tensor code, what it does to the size.
 
-A new operation is a file and an entry in `_ALL`; tests/cifar_core/operations asks of each what every one has to do. No
-torch is imported before one computes.
+A new operation is a file and an entry in `AnyOperation`; tests/cifar_core/operations asks of each what every one does.
+No torch is imported before one computes.
 """
 
 from collections.abc import Mapping
+from typing import Annotated, get_args
+
+from pydantic import Field
 
 from cifar_core.operations.crop import Crop
 from cifar_core.operations.erase import Erase
@@ -14,14 +17,18 @@ from cifar_core.operations.normalize import NORMALIZATIONS, Normalize
 from cifar_core.operations.operation import Drawing, Operation
 from cifar_core.operations.pad import Pad
 
-_ALL: tuple[type[Operation], ...] = (Normalize, Pad, Flip, Grayscale, Erase, Crop)
+AnyOperation = Annotated[Normalize | Pad | Flip | Grayscale | Erase | Crop, Field(discriminator="op")]
+"""The registry: every operation there is."""
 
-OPERATIONS: Mapping[str, type[Operation]] = {kind.model_fields["op"].default: kind for kind in _ALL}
+OPERATIONS: Mapping[str, type[Operation]] = {
+    kind.model_fields["op"].default: kind for kind in get_args(get_args(AnyOperation)[0])
+}
 """Name to operation."""
 
 __all__ = [
     "NORMALIZATIONS",
     "OPERATIONS",
+    "AnyOperation",
     "Crop",
     "Drawing",
     "Erase",
