@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sysconfig
-import threading
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from cifar_core.errors import DivergedError, SourceChangedError
+from sweeps.compat import ProcessExit
 from sweeps.errors import StorageAwayError, SupersededError, is_disk_full
 from sweeps.trial_record import ErrorClass, Outcome
 
@@ -36,10 +33,6 @@ class Fault:
     """An `ErrorClass`, or the exception's own name."""
     traceback: str | None = None
     """Its lines that are the user's own, and the exception's words."""
-
-
-class ProcessExit(BaseException):
-    """What `os._exit` raises within a trial."""
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -77,31 +70,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch raises a class of its own for a GPU and a plain RuntimeError for a CPU.
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _TORCH_OUT_OF_MEMORY)
-
-
-_real_exit = os._exit
-_guarded = threading.local()
-
-
-def guard_exit() -> None:
-    """Let `os._exit` raise `ProcessExit` where `exits_are_errors` holds; to be called before a model is imported.
-
-    Anywhere else (another thread, a process forked by the training) it ends the process, as ever.
-    """
-    os._exit = _exit
-
-
-def _exit(status: int) -> NoReturn:
-    if getattr(_guarded, "process", None) == os.getpid():
-        raise ProcessExit(status)
-    _real_exit(status)
-
-
-@contextlib.contextmanager
-def exits_are_errors() -> Iterator[None]:
-    """Within the block an `os._exit` of this thread says so instead of ending the process without a word."""
-    _guarded.process = os.getpid()
-    try:
-        yield
-    finally:
-        _guarded.process = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import itertools
 import logging
@@ -16,11 +15,10 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private import ray_constants, services
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
 from cifar_core.results import TestResult
+from sweeps.compat import groups_of_their_own, listen_on_loopback, take_token
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.execution.job import Job, Splits
 from sweeps.execution.output import redirect_output
@@ -99,7 +97,7 @@ class RayBackend:
         with self._held as held:
             self._folder = held.enter_context(session_folder(self._runs))
             held.callback(self._shut_down)
-            with redirect_output(self._log), _our_signals(), _groups_of_their_own():
+            with redirect_output(self._log), _our_signals(), groups_of_their_own():
                 self._connect()
                 if self._address:
                     self._setup = WorkerSetup(
@@ -117,14 +115,12 @@ class RayBackend:
         self._held.close()
 
     def _connect(self) -> None:
-        # Where Ray was imported before this project could prepare it, as in a notebook.
-        ray_constants.ENABLE_RAY_CLUSTER = self._address is not None
+        listen_on_loopback(only=self._address is None)
         before = self._log.stat().st_size
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self._address:
-                # `ray start` takes the token that it finds; a driver that is given an address does not by itself.
-                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+                take_token()
                 code = connection_options(self._networks)
                 ray.init(address=self._address, **code, **quiet)
             else:
@@ -197,7 +193,7 @@ class RayBackend:
             del tuner
             # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
             self._images = None
-            with redirect_output(self._log), _our_signals(), _groups_of_their_own():
+            with redirect_output(self._log), _our_signals(), groups_of_their_own():
                 _end_ray()
                 self._connect()
             for record in ledger.records:
@@ -309,19 +305,3 @@ def _our_signals() -> Iterator[None]:
         with contextlib.suppress(ValueError):
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _groups_of_their_own() -> Iterator[None]:
-    """Start Ray's processes within the block each in a process group of its own.
-
-    A signal to the driver's group (`timeout 1h sweeps run ...` sends one, and so does a terminal that closes) would
-    end them before the driver has ended its trials, and a driver whose Ray is gone is ended by Ray at once, without a
-    word. So it alone hears of it, and ends the others in order; where it is killed, the kernel ends them.
-    """
-    before = services.ConsolePopen
-    services.ConsolePopen = functools.partial(before, process_group=0)  # type: ignore[misc,assignment]
-    try:
-        yield
-    finally:
-        services.ConsolePopen = before  # type: ignore[misc]

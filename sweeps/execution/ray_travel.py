@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ray.job_config import JobConfig
-
 import cifar_core
 from cifar_core.errors import ModelError
 from cifar_core.models import OwnModule, code_of, is_own, spec_of
+from sweeps.compat import without_driver_folders
 from sweeps.errors import SweepError
 
 _OUR_FOLDERS = (Path(cifar_core.__file__).parent, Path(__file__).parents[1])
@@ -40,18 +39,7 @@ def connection_options(networks: Sequence[str]) -> dict[str, Any]:
     # Of a driver that is a job itself: what this sends takes the place of the modules that the job was sent with.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     runtime_env = {"py_modules": modules, "excludes": [".?*", "__pycache__"]}
-    return {"runtime_env": runtime_env, "job_config": _OnlyWhatTravels()}
-
-
-class _OnlyWhatTravels(JobConfig):
-    """Keeps the driver's own folders off the path of the workers.
-
-    Ray puts them before all others, unless the workers have a working folder: an old copy of the code that lies at the
-    same place on a node would hide what has travelled.
-    """
-
-    def _runtime_env_has_working_dir(self) -> bool:
-        return True
+    return {"runtime_env": runtime_env, "job_config": without_driver_folders()}
 
 
 def own_code(network: str) -> list[Path]:

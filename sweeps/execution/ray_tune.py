@@ -17,7 +17,7 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.execution.fault import guard_exit
+from sweeps.compat import guard_exit
 from sweeps.execution.job import Job
 from sweeps.execution.process_death import MemoryKills, death_report
 from sweeps.execution.ray_images import SharedByTrials

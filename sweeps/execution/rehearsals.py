@@ -14,8 +14,8 @@ from pathlib import Path
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import is_import_path
 from cifar_core.rehearsal import Rehearsal, last_batch, plain_fault, rehearse
+from sweeps.compat import ProcessExit, exits_are_errors, guard_exit
 from sweeps.errors import SweepError
-from sweeps.execution.fault import ProcessExit, exits_are_errors, guard_exit
 from sweeps.execution.stopping import STOP_SIGNALS
 from sweeps.formatting import short_value
 from sweeps.trial_record import TrialRecord

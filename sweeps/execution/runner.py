@@ -16,9 +16,9 @@ from cifar_core.data import load_training_images, training_fingerprint
 from cifar_core.errors import ModelError
 from cifar_core.models import Sources, file_digest
 from cifar_core.models.registry import is_import_path
+from sweeps.compat import guard_exit
 from sweeps.errors import SweepError
 from sweeps.execution.description import describe_run
-from sweeps.execution.fault import guard_exit
 from sweeps.execution.output import stage, terminal_copy
 from sweeps.execution.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
 from sweeps.execution.plan import RESOURCES, RunPlan

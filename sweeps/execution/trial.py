@@ -22,7 +22,8 @@ from cifar_core.files import make_way
 from cifar_core.models import changed_files, named_files, source_of
 from cifar_core.results import EpochResult
 from cifar_core.training import StepResult, TrainingState, start, train
-from sweeps.execution.fault import Fault, exits_are_errors, fault_of
+from sweeps.compat import exits_are_errors
+from sweeps.execution.fault import Fault, fault_of
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.trial_files import files_of
 from sweeps.formatting import accuracy, loss

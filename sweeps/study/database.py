@@ -20,6 +20,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
+from sweeps.compat import PRIVATE_STORAGE_CALLS
 from sweeps.errors import StorageAwayError, StoreError
 from sweeps.storage import with_password, without_secrets
 from sweeps.study.lease import Lease, holder_of, make_table
@@ -166,9 +167,7 @@ def _with_driver(url: str) -> str:
     return f"postgresql+psycopg{colon}{rest}" if scheme == "postgresql" else url
 
 
-_CALLS = frozenset(name for name in vars(BaseStorage) if not name.startswith("_")) | {
-    "_create_new_trial", "_get_trials", "_check_and_set_param_distribution",
-}  # fmt: skip
+_CALLS = frozenset(name for name in vars(BaseStorage) if not name.startswith("_")) | PRIVATE_STORAGE_CALLS
 """What the study asks of its storage."""
 
 

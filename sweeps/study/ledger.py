@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
+from sweeps.compat import live_trial
 from sweeps.identity import Identity
 from sweeps.spec import suggest
 from sweeps.study.proposers import Proposal, Proposer
@@ -31,7 +32,6 @@ from sweeps.study.stored_trials import (
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
-    reopen,
     store_test,
 )
 from sweeps.study.truth import Truth
@@ -115,7 +115,7 @@ class Ledger:
         self._to_retry = [number for number in asked if not self._is_replaced(number)]
 
     def _take_up(self, frozen: FrozenTrial) -> None:
-        trial = reopen(frozen, study=self._study)
+        trial = live_trial(self._study, frozen)
         record = self._records[frozen.number]
         self._live[frozen.number] = trial
         if OUTCOME not in frozen.user_attrs and self._identify(record.config).key != record.key:

@@ -6,10 +6,9 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.study._frozen import FrozenStudy
 
 from cifar_core.config import TrainingConfig
 from cifar_core.models import changed_files
@@ -30,6 +29,9 @@ from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage
 from sweeps.study.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, OUTCOME, epoch_attribute
 from sweeps.trial_record import FORMAT, Outcome, other_format
+
+if TYPE_CHECKING:
+    from sweeps.compat import StoredStudy
 
 SOURCES = "sources"
 """Attribute of a study: each network of the user's own, and each file that its configurations name, to the files that
@@ -104,7 +106,7 @@ def open_study(
     return study
 
 
-def _begun_as(stored: Iterable[FrozenStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
+def _begun_as(stored: Iterable[StoredStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
     """Return the name of the study that was begun with this definition, or with one that searches the same.
 
     A definition may be written in many ways: 0 and 0.0, a default or nothing. The study keeps the name that it has.
@@ -119,7 +121,7 @@ def _begun_as(stored: Iterable[FrozenStudy], folder: SweepFolder, definition: Ma
     return None
 
 
-def _what_stays(summary: FrozenStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]) -> list[str]:
+def _what_stays(summary: StoredStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]) -> list[str]:
     """Return in words what becomes of a study's trials where another one begins under its name."""
     space = space_of(definition)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
@@ -189,7 +191,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     return study
 
 
-def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
     return [study for study in _readable(storage, folder) if not is_of_replicates(study.study_name)]
 
 
@@ -197,7 +199,7 @@ def _names(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[st
     return [study.study_name for study in _readable(storage, folder)]
 
 
-def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
     """Return the studies of a sweep.
 
     Raises:
@@ -212,7 +214,7 @@ def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list
     return studies
 
 
-def _stored_studies(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[FrozenStudy]:
+def _stored_studies(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
     # A journal holds no other sweep's, a database those of every sweep. Not Optuna's summaries: each makes a copy of
     # every trial.
     stored = storage.get_all_studies()
@@ -232,7 +234,7 @@ def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJo
 
 
 def _other_networks(
-    summary: FrozenStudy,
+    summary: StoredStudy,
     storage: optuna.storages.BaseStorage,
     sources: Mapping[str, Mapping[str, str]],
     *,
@@ -361,9 +363,9 @@ def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJo
     return [optuna.load_study(study_name=name, storage=storage) for name in _names(storage, folder)], damage
 
 
-def _last_opened(stored: Iterable[FrozenStudy]) -> FrozenStudy:
+def _last_opened(stored: Iterable[StoredStudy]) -> StoredStudy:
     return max(stored, key=_opened)
 
 
-def _opened(study: FrozenStudy) -> float:
+def _opened(study: StoredStudy) -> float:
     return float(study.user_attrs.get("opened", 0.0))

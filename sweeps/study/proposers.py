@@ -139,15 +139,10 @@ class GridProposer:
 
 
 def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
-    """Return a new trial of a study, some of whose parameters are given.
-
-    As `enqueue_trial` and `ask`, which look through every trial of the study for queued ones: here nothing is queued.
-    """
-    template = optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
-    # What the study keeps of its trials while one is proposed, as `ask` does.
-    study._thread_local.cached_all_trials = None
-    number = study._storage.create_new_trial(study._study_id, template_trial=template if fixed else None)
-    return optuna.Trial(study, number)
+    """Return a new trial of a study, some of whose parameters are given."""
+    if fixed:
+        study.enqueue_trial(dict(fixed))
+    return study.ask()
 
 
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
+from sweeps.compat import journal_backend
 from sweeps.study.journal import Damage, JournalFile
 
 
@@ -80,7 +81,7 @@ class WritingBackend(JournalFileBackend):
 
 def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
     """Return a block in which what is entered into a study is written in one piece, where its storage can do that."""
-    backend = getattr(study._storage, "_backend", None)
+    backend = journal_backend(study)
     return backend.together() if isinstance(backend, WritingBackend) else contextlib.nullcontext()
 
 

@@ -161,11 +161,3 @@ def close_lost_trials(study: optuna.Study) -> None:
     for trial in trials:
         if trial.state == TrialState.RUNNING and KEY not in trial.user_attrs:
             study.tell(trial.number, state=TrialState.FAIL)
-
-
-def reopen(frozen: FrozenTrial, *, study: optuna.Study) -> optuna.Trial:
-    """Return a running trial of a former driver so that it can be reported on.
-
-    Optuna has no public way from a trial's number to a live trial.
-    """
-    return optuna.Trial(study, frozen._trial_id)

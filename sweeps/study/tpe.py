@@ -5,13 +5,15 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.compat import part_of_study
 
 BEST, NEWEST = 100, 900
 """Ended trials that TPE looks at once there are more. TPE calls 25 good, however many there are, and weighs the others
@@ -108,20 +110,7 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
     def _part_of(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
         """Return what is shown of a study while one trial is proposed."""
         if self._shown is None or self._shown[0] != trial.number:
-            trials = study._get_trials(deepcopy=False)
+            trials = study.get_trials(deepcopy=False)
             shown = self._window.of(trials, direction=study.direction)
-            self._shown = (trial.number, study if len(shown) == len(trials) else _PartOfStudy(study, shown))
+            self._shown = (trial.number, study if len(shown) == len(trials) else part_of_study(study, shown))
         return self._shown[1]
-
-
-class _PartOfStudy(optuna.Study):
-    """A study of which a sampler sees some trials only, as Optuna's own Hyperband shows a bracket."""
-
-    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
-        super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
-        self._trials = trials
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]

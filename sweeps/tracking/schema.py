@@ -12,11 +12,11 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from sweeps.compat import KNOWN_TABLES, knows_tables
 from sweeps.errors import DamagedRecordError, RecordError
 from sweeps.tracking.client import connect
-from sweeps.tracking.sqlite_store import KNOWN_TABLES, opened, require_whole
+from sweeps.tracking.sqlite_store import opened, require_whole
 from sweeps.tracking.store import is_absent, sqlite_file, uri_of_file
 
 _log = logging.getLogger(__name__)
@@ -84,20 +84,14 @@ def require_known_version(path: Path) -> None:
     if revision is None or revision in KNOWN_TABLES:
         return
     import mlflow
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-    from mlflow.store.db import utils
 
-    configuration: Any = utils._get_alembic_config  # which has no types
-    try:
-        ScriptDirectory.from_config(configuration(uri_of_file(path))).get_revision(str(revision))
-    except CommandError:
+    if not knows_tables(uri_of_file(path), str(revision)):
         written_by = _newest_version_in(path)
         wanted = "--upgrade mlflow" if written_by is None else f"mlflow=={written_by}"
         raise RecordError(
             f"{path} was last written by a newer MLflow than the {mlflow.__version__} that is installed (its tables "
             f"have revision {revision}): `pip install {wanted}`"
-        ) from None
+        )
 
 
 def _newest_version_in(path: Path) -> str | None:

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from sweeps.compat import KNOWN_TABLES
 from sweeps.errors import DamagedRecordError, RecordError
 from sweeps.tracking.mapping import EPOCH_METRICS, MetricPoint
 from sweeps.tracking.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
 from sweeps.tracking.store import experiment_name, redact
-
-KNOWN_TABLES = frozenset({"dc11669786a5"})
-"""Revisions of MLflow's tables that this module was tried on: those of MLflow 3.17."""
 
 _TABLES = frozenset({"experiments", "runs", "tags", "params", "metrics", "latest_metrics"})
 """Without which nothing can be read."""
