@@ -7,8 +7,7 @@ from typing import Any
 
 from sweeps.formatting import duration, metric_cell, metric_heading, number, p_value, percent, value_text
 from sweeps.views.columns import status_text
-from sweeps.views.page.content import Content, mark_of_row
-from sweeps.views.page.scale import plain
+from sweeps.views.page.content import Content, mark_of_row, plain
 from sweeps.views.page.text import safe, scroll_box
 
 Cell = tuple[str, float | str]
@@ -43,6 +42,8 @@ name highlights it in every chart.</p>
 <label for="filter">Filter</label>
 <input id="filter" type="search" autocomplete="off" spellcheck="false" aria-describedby="filter-help">
 <output id="filter-count" for="filter"></output>
+<button type="button" id="highlight">Highlight these in every chart</button>
+<label><input type="checkbox" id="only"> only highlighted rows</label>
 <p id="filter-help">Words that a row must hold, or a column and a number: <code>resnet</code>, <code>lr&lt;0.02</code>,
 <code>epochs=7</code>. All must hold.</p>
 </form>

@@ -100,3 +100,10 @@ def lanes_of(spans: Sequence[Span]) -> list[list[Span]]:
         else:
             lanes.append([span])
     return lanes
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """Return the seconds of the unit that an axis of so many seconds is written in, and its name."""
+    return next(
+        ((s, name) for s, name in ((1.0, "seconds"), (60.0, "minutes")) if seconds < 180 * s), (3600.0, "hours")
+    )

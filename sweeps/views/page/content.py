@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
@@ -14,7 +13,6 @@ from sweeps.results import RungComparison, RungRuns
 from sweeps.spec import Differences
 from sweeps.study import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.views.page.scale import Scale, at_values, categories, is_logarithmic, linear, logarithmic, plain
 
 if TYPE_CHECKING:
     from sweeps.results import Effects
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
 MANY = 300
 """Trials from which on a tooltip says the name and the result only: a page stays small."""
 FEW_VALUES = 6
-LEAST_APART = 0.1
-"""Of an axis, between two values of a few whose names stand under it."""
+"""Values up to which numbers stand side by side, each with its name, instead of on a line of numbers."""
+LOG_RATIO = 8.0
+"""Positive numbers whose largest is so many times their smallest stand on a logarithmic line."""
 LEAST_POINTS, LEAST_NATS = 4.0, 0.1
 """Of an accuracy and of a loss that an axis spans: less is hardly a difference."""
 SHARED = 2 / 3
@@ -40,21 +39,70 @@ class Varied:
     values: Mapping[int, Any]
     """By the trial's number; none for a trial that has no such parameter."""
     is_numeric: bool
-    scale: Scale
-    levels: tuple[str, ...]
-    """Of one that is not numeric: its values in order."""
+    few: int = FEW_VALUES
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """Its values in words, in order."""
+        ordered = sorted(set(map(float, self.values.values()))) if self.is_numeric else sorted(self._words())
+        return tuple(dict.fromkeys(plain(value) if isinstance(value, float) else value for value in ordered))
+
+    @cached_property
+    def is_listed(self) -> bool:
+        """Whether its values are few enough to stand side by side."""
+        return not self.is_numeric or len(self.levels) <= self.few
+
+    @cached_property
+    def is_log(self) -> bool:
+        """Whether its values are so far apart that a linear axis would press most of them together."""
+        return self.is_numeric and is_logarithmic(map(float, self.values.values()))
+
+    @property
+    def label(self) -> str:
+        """What its axis is called."""
+        return self.name + (" (logarithmic)" if self.is_log and not self.is_listed else "")
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Where what is written along its axis lies, from 0 to 1: all values, or the ends and the middle."""
+        if self.is_listed:
+            return [(place / max(len(self.levels) - 1, 1), level) for place, level in enumerate(self.levels)]
+        return [(share, plain(self.at(share))) for share in (0.0, 0.5, 1.0)]
 
     def place(self, number: int) -> float | None:
-        """Return a trial's value as its scale takes it."""
+        """Return where a trial's value lies between 0, the first or lowest of all, and 1; None where it has none."""
         if number not in self.values:
             return None
-        value = self.values[number]
-        return float(value) if self.is_numeric else float(self.levels.index(value_text(value)))
+        if self.is_listed:
+            return self.levels.index(self.text(number)) / max(len(self.levels) - 1, 1)
+        return self.share(float(self.values[number]))
+
+    def share(self, value: float) -> float:
+        """Return where a number lies between the lowest, 0, and the highest, 1, as its axis has it."""
+        low, high, at = (self._along(x) for x in (*self.ends, value))
+        return (at - low) / (high - low) if high > low else 0.5
+
+    def at(self, share: float) -> float:
+        """Return the number that lies at a share of the way; the inverse of `share`."""
+        low, high = (self._along(x) for x in self.ends)
+        along = low + share * (high - low)
+        return math.exp(along) if self.is_log else along
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest of its numbers."""
+        return min(map(float, self.values.values())), max(map(float, self.values.values()))
 
     def text(self, number: int) -> str:
         """Return a trial's value in words, short."""
         value = self.values[number]
         return plain(value) if self.is_numeric else value_text(value)
+
+    def _along(self, value: float) -> float:
+        return math.log(value) if self.is_log else value
+
+    def _words(self) -> set[str]:
+        return {value_text(value) for value in self.values.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +175,9 @@ class Content:
         """Return what `value` gave, for a sentence."""
         return metric_text(self.metric, value / 100 if is_accuracy(self.metric) else value)
 
-    def axis(self, values: Iterable[float]) -> Scale:
-        """Return a scale of what `value` gives."""
-        return linear(values, least=LEAST_POINTS if is_accuracy(self.metric) else LEAST_NATS)
+    def domain(self, values: Iterable[float]) -> tuple[float, float]:
+        """Return the ends of an axis of what `value` gives: it spans so much that no trifle looks like a difference."""
+        return span(values, least=LEAST_POINTS if is_accuracy(self.metric) else LEAST_NATS)
 
     def is_better(self, value: float, other: float) -> bool:
         return value > other if self.maximize else value < other
@@ -139,6 +187,18 @@ class Content:
         """The last epoch that at least two thirds of the trials reached: where all of them can be compared. 0: none."""
         lengths = sorted((len(record.epochs) for record in self.trials if record.epochs), reverse=True)
         return lengths[math.ceil(SHARED * len(lengths)) - 1] if lengths else 0
+
+    @cached_property
+    def shared_values(self) -> dict[int, float]:
+        """The metric of the trials that reached the shared epoch, there, by their number."""
+        found = ((record.number, self.at_epoch(record, self.shared_epoch)) for record in self.trials)
+        return {number: value for number, value in found if value is not None}
+
+    @cached_property
+    def from_the_worst(self) -> list[int]:
+        """The numbers of these trials, the best last."""
+        values = self.shared_values
+        return sorted(values, key=lambda number: values[number], reverse=not self.maximize)
 
     @cached_property
     def varied(self) -> list[Varied]:
@@ -190,19 +250,31 @@ def _varied(records: Sequence[TrialRecord]) -> list[Varied | None]:
 
 def _one(path: str, name: str, values: Mapping[int, Any]) -> Varied:
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values())
-    if not is_numeric:
-        levels = tuple(sorted({value_text(value) for value in values.values()}))
-        return Varied(path=path, name=name, values=values, is_numeric=False, scale=categories(levels), levels=levels)
-    numbers = sorted({float(value) for value in values.values()})
-    log = is_logarithmic(numbers)
-    few = len(numbers) <= FEW_VALUES
-    scale = at_values(numbers, log=log) if few else logarithmic(numbers) if log else linear(numbers)
-    places = [scale.place(number) for number in numbers]
-    if few and any(right - left < LEAST_APART for left, right in pairwise(places)):
-        # As 0, 0.0005 and 0.005, of which the first two would lie on one another.
-        levels = tuple(dict.fromkeys(map(value_text, sorted(values.values()))))
-        return Varied(path=path, name=name, values=values, is_numeric=False, scale=categories(levels), levels=levels)
-    return Varied(path=path, name=name, values=values, is_numeric=True, scale=scale, levels=())
+    return Varied(path=path, name=name, values=values, is_numeric=is_numeric)
+
+
+def is_logarithmic(values: Iterable[float]) -> bool:
+    """Return whether values are so far apart that a linear axis would press most of them together."""
+    found = list(values)
+    return min(found, default=0.0) > 0 and max(found) / min(found) >= LOG_RATIO
+
+
+def plain(value: float) -> str:
+    """Return a value in four digits, without an exponent where it is of a common size: `0.0129`, `45,000`."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
+def span(values: Iterable[float], *, least: float) -> tuple[float, float]:
+    """Return the ends of an axis that holds all values, with a little room, and spans so much at the least."""
+    found = list(values) or [0.0, 1.0]
+    low, high = min(found), max(found)
+    room = 0.04 * (high - low)
+    low, high = low - room, high + room
+    if (missing := least - (high - low)) > 0:
+        # Not below 0, where no value is.
+        low = min(low, max(low - missing / 2, 0.0))
+        high = low + least
+    return low, high
 
 
 def ended(records: Sequence[TrialRecord], outcome: Outcome) -> list[TrialRecord]:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sweeps.formatting import truncated
 from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.views.page.content import Content, ended, mark_of
-from sweeps.views.page.scale import linear
-from sweeps.views.page.svg import REPLICATE, SHAPES, Chart, figure, legend, num, outcome_legend, text
+from sweeps.views.page.content import MANY, Content, ended, mark_of
+from sweeps.views.page.figure import (
+    REPLICATE,
+    Row,
+    brush,
+    by_outcome,
+    faint,
+    figure,
+    layer,
+    numeric,
+    outcome_of,
+    zoom,
+)
 from sweeps.views.page.text import safe, table
 
-NAMED_UP_TO, NAME_HEIGHT = 14, 14.0
-COLOURS = 8
-"""Of a ladder's rungs, one after the other; the style sheet's `c0` and on."""
+NAMED_UP_TO, HEIGHT, LETTERS = 14, 300, 15
+"""Curves with a name at their end, pixels of the chart, and pixels that a name takes of them."""
+COLOURS = [f"var(--c{place})" for place in range(8)]
+DASHES = [[1, 0], [7, 3], [2, 3]]
+"""Of a ladder's rungs: where there are more than colours, dashes tell them apart."""
+WHOLE, CUT = "complete", "ended before its last epoch"
 OPEN_UP_TO = 30
 """Rows that a table shows without being asked."""
 
@@ -22,91 +35,105 @@ def curves_section(content: Content) -> str:
     """Return the curves of the search, those of the confirming runs, and a table of what was stopped."""
     if not any(record.epochs for record in content.everything):
         return "<p>No trial has finished an epoch yet.</p>"
-    stopped = ended(content.trials, Outcome.PRUNED)
-    figures = []
-    if any(record.epochs for record in content.trials):
-        figures.append(_figure(content, content.trials, "the ladder" if content.is_ladder else "the search"))
-    if any(record.epochs for record in content.replicates):
-        figures.append(_figure(content, content.replicates, "the confirming runs"))
-    keys = outcome_legend({r.outcome for r in content.trials if r.epochs}, replicates=bool(content.replicates))
-    keys += legend([("line whole", "complete"), ("line cut", "ended before its last epoch")])
-    return f'{keys}<div class="charts">{"".join(figures)}</div>{_stopped_table(content, stopped)}'
+    figures = _figure(content, content.trials, "the ladder" if content.is_ladder else "the search")
+    figures += _figure(content, content.replicates, "the confirming runs")
+    return f'<div class="charts">{figures}</div>{_stopped_table(content, ended(content.trials, Outcome.PRUNED))}'
+
+
+def curves_of(content: Content, records: Sequence[TrialRecord]) -> list[Row]:
+    """Return each trial's metric after each epoch, whole trials last, so that they are drawn on top."""
+    return [
+        {
+            "t": mark_of(record), "run": record.number, "name": _short_name(record), "epoch": epoch, "value": value,
+            "group": _rung_of(record) if content.is_ladder else WHOLE if record.outcome is Outcome.COMPLETE else CUT,
+            "outcome": REPLICATE if record.replicate_of is not None else outcome_of(record.outcome),
+        }
+        for record in sorted(records, key=lambda record: (record.outcome is Outcome.COMPLETE, record.number))
+        for epoch in range(1, len(record.epochs) + 1)
+        if (value := content.at_epoch(record, epoch)) is not None
+    ]  # fmt: skip
+
+
+def last_of(rows: Sequence[Row]) -> list[Row]:
+    """Return where each curve ends."""
+    return list({row["run"]: row for row in rows}.values())
+
+
+def names_of(ends: Sequence[Row], *, of: str, height: float) -> list[Row]:
+    """Return the names of curves at the height of their ends, moved apart as far as they would lie on one another.
+
+    Args:
+        ends: of the curves.
+        of: the field that holds the name; of several curves of one name the last is named.
+        height: what one name takes up of the axis.
+    """
+    named = sorted({row[of]: row for row in ends}.values(), key=lambda row: row["value"])
+    levels: list[float] = []
+    for row in named:
+        levels.append(max(row["value"], levels[-1] + height) if levels else row["value"])
+    beyond = max((levels[-1] - max(row["value"] for row in named)) / 2, 0.0) if levels else 0.0
+    return [
+        row | {"level": level - beyond, "name": truncated(str(row[of]), 16)}
+        for row, level in zip(named, levels, strict=True)
+    ]
 
 
 def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
-    curves = {record.number: _curve(content, record) for record in records}
-    named = [record for record in records if curves[record.number] and _is_named(content, record)]
-    names = {_short_name(record): curves[record.number][-1] for record in named}
-    if content.is_ladder and len(names) > NAMED_UP_TO:  # the seeds of a rung have one colour, and one name
-        names = {truncated(_rung_of(record), 14): curves[record.number][-1] for record in named}
-    elif len(names) > NAMED_UP_TO:
-        names = {}
-    rungs = list(dict.fromkeys(_rung_of(record) for record in records)) if content.is_ladder else []
-    values = [value for curve in curves.values() for _, value in curve]
-    epochs = [epoch for curve in curves.values() for epoch, _ in curve]
-    chart = Chart(
-        x=linear(epochs, whole=True),
-        y=content.axis(values),
-        x_label="epoch",
-        y_label=content.metric_label,
-        height=max(300.0, 80 + NAME_HEIGHT * len(names)),
-        right=92 if names else 14,
+    rows = curves_of(content, records)
+    if not rows:
+        return ""
+    ends = last_of(rows)
+    low, high = content.domain(row["value"] for row in rows)
+    named = [row for row in ends if content.is_ladder or row["outcome"] in (Outcome.COMPLETE, REPLICATE)]
+    of = "name" if len({row["name"] for row in named}) <= NAMED_UP_TO else "group" if content.is_ladder else ""
+    names = names_of(named, of=of, height=LETTERS * (high - low) / HEIGHT) if of else []
+    x = numeric("epoch", "epoch", tickMinStep=1)
+    y = numeric("value", content.metric_label, ends=(low, high))
+    groups, colours, dashes = [WHOLE, CUT], ["var(--blue)", "var(--orange)"], [[1, 0], [4, 3]]
+    if content.is_ladder:
+        groups = list(dict.fromkeys(map(_rung_of, records)))
+        colours = [COLOURS[place % len(COLOURS)] for place in range(len(groups))]
+        dashes = [DASHES[place // len(COLOURS) % len(DASHES)] for place in range(len(groups))]
+    # Of a ladder the names at the curves' ends say which is which.
+    legend = None if content.is_ladder and names else {"symbolType": "stroke", "symbolStrokeWidth": 2}
+    colour, dash = (
+        {"field": "group", "type": "nominal", "legend": legend, "scale": {"domain": groups, "range": values}}
+        for values in (colours, dashes)
     )
-    # Whole ones on top.
-    for record in sorted(records, key=lambda record: (record.outcome is Outcome.COMPLETE, record.number)):
-        points = curves[record.number]
-        if not points:
-            continue
-        kind = "whole" if record.outcome is Outcome.COMPLETE else "cut"
-        own = f"c{rungs.index(_rung_of(record)) % COLOURS}" if rungs else ""
-        chart.line(points, kind=f"{kind} {own}".strip(), trial=mark_of(record), tip=content.tip(record))
-        mark = SHAPES[record.outcome] if record.replicate_of is None else REPLICATE
-        chart.mark(mark, *points[-1], trial=mark_of(record), tip=content.tip(record), kind=own)
-    colours = {_rung_of(record): f"c{rungs.index(_rung_of(record)) % COLOURS}" for record in named} if rungs else {}
-    of_name = {name: colours[_rung_of(record)] for record in named if rungs for name in _names_of(record)}
-    _write_names(chart, names, colours=of_name)
+    own = {"color": colour} if content.is_ladder else by_outcome(ends)  # a rung's marks are coloured as its curves
+    is_many = len(records) > MANY
+    line = {"type": "line", "strokeWidth": 0.8 if is_many else 1.6}
+    end = {"type": "point", "size": 20 if is_many else 45, "filled": content.is_ladder}
+    name = {"type": "text", "align": "left", "dx": 8, "clip": False}
     whole = sum(record.outcome is Outcome.COMPLETE for record in records)
     trained, length = sum(len(r.epochs) for r in records), sum(r.config.epochs for r in records)
-    says = f"{whole} of {len(records)} came to their last epoch; {trained} of {length} epochs were trained."
     return figure(
-        chart.render(label=f"{content.metric} after each epoch of {what}. {says}"),
-        caption=f"<h3>{safe(what.capitalize())}</h3><p>{safe(says)}</p>",
-    )
-
-
-def _is_named(content: Content, record: TrialRecord) -> bool:
-    return content.is_ladder or record.outcome is Outcome.COMPLETE
+        f"{content.metric} after each epoch of {what}",
+        f"{whole} of {len(records)} came to their last epoch; {trained} of {length} epochs were trained.",
+        layer(
+            "curves", line, brush("x", "y"), zoom("x", "y"), x=x, y=y, color=colour, strokeDash=dash,
+            detail={"field": "run"}, opacity=faint(0.4 if is_many else 1),
+        ),
+        layer("ends", end, x=x, y=y, opacity=faint(), **own),
+        layer(
+            "names", name, x={"value": "width"}, y=y | {"field": "level"}, text={"field": "name"}, opacity=faint(),
+            **({"color": colour} if content.is_ladder else {}),
+        ),
+        height=HEIGHT,
+        rows={"curves": rows, "ends": ends, "names": names},
+        columns={"name": "run", "epoch": "epoch", "value": content.metric_label, "outcome": "outcome"},
+        heading=what.capitalize(),
+        room=92 if names else 8,
+    )  # fmt: skip
 
 
 def _short_name(record: TrialRecord) -> str:
     name = record.name.replace(", seed ", " s")
-    return truncated(f"{name} s{record.config.seed}" if record.rung is not None and record.config.seed else name, 14)
-
-
-def _names_of(record: TrialRecord) -> tuple[str, str]:
-    """Return what a curve may be called: its run, or its rung."""
-    return _short_name(record), truncated(_rung_of(record), 14)
+    return f"{name} s{record.config.seed}" if record.rung is not None and record.config.seed else name
 
 
 def _rung_of(record: TrialRecord) -> str:
     return record.name if record.rung is None else record.rung.name
-
-
-def _write_names(chart: Chart, ends: Mapping[str, tuple[float, float]], *, colours: Mapping[str, str]) -> None:
-    """Write the names of curves at the right, each at the height of its end as far as there is room."""
-    places = sorted((chart.at(*end)[1], chart.at(*end)[0], name) for name, end in ends.items())
-    level = chart.top - NAME_HEIGHT
-    lowest = chart.height - chart.bottom
-    for place, (y, x, name) in enumerate(places):
-        level = min(max(y, level + NAME_HEIGHT), lowest - NAME_HEIGHT * (len(places) - 1 - place))
-        right = chart.width - chart.right
-        chart.add(f'<path class="leader" d="M{num(x + 5)} {num(y)}L{num(right + 2)} {num(level)}"/>')
-        chart.add(text(name, right + 5, level + 4, kind=colours.get(name, "")))
-
-
-def _curve(content: Content, record: TrialRecord) -> list[tuple[float, float]]:
-    found = ((epoch, content.at_epoch(record, epoch)) for epoch in range(1, len(record.epochs) + 1))
-    return [(float(epoch), value) for epoch, value in found if value is not None]
 
 
 def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:

@@ -2,78 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from sweeps.formatting import duration
-from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.views.page.clock import clock_of, spans_of
+from sweeps.trial_record import Outcome
+from sweeps.views.page.clock import clock_of, spans_of, time_unit
 from sweeps.views.page.content import Content, mark_of
-from sweeps.views.page.scale import Scale, linear, time_unit
-from sweeps.views.page.svg import SHAPES, Chart, figure, legend, outcome_legend, steps
+from sweeps.views.page.figure import (
+    Row,
+    brush,
+    by_outcome,
+    faint,
+    figure,
+    layer,
+    numeric,
+    outcome_of,
+    zoom,
+)
 from sweeps.views.page.text import safe
 
 
 def history_section(content: Content) -> str:
     """Return two charts of the same trials."""
-    shown = [record for record in content.trials if content.value(record) is not None]
-    if not shown:
+    rows = results(content)
+    if not rows:
         return "<p>No trial has a result yet.</p>"
+    finding = _finding(content, rows)
     clock = clock_of(spans_of(content.trials, now=None))
-    per, unit = time_unit(clock.seconds)
+    pauses = " Pauses in which nothing was trained are cut out of the time." if clock.pauses else ""
+    _, unit = time_unit(clock.seconds)
+    by_trial = _figure(content, rows, along="trial", title="trial, in the order of proposal")
+    by_time = _figure(content, rows, along="ended", title=f"wall time at which each ended, {unit}")
+    return f'<p>{safe(finding)}{pauses}</p><div class="charts">{by_trial}{by_time}</div>'
 
-    def number(record: TrialRecord) -> float:
-        return float(record.trial)
 
-    def moment(record: TrialRecord) -> float:
+def results(content: Content) -> list[Row]:
+    """Return each trial's last result and when it ended, in the unit of the clock's whole time."""
+    clock = clock_of(spans_of(content.trials, now=None))
+    per, _ = time_unit(clock.seconds)
+    rows = []
+    for record in content.trials:
+        value = content.value(record)
+        if value is None:
+            continue
         # Of one that was taken over the moment at which the search heard of it may lie before its first trial.
         ended = record.finished if record.finished is not None else record.epochs[-1].finished_at
-        return clock.at(ended) / per
+        rows.append(
+            {
+                "t": mark_of(record), "trial": record.trial, "ended": clock.at(ended) / per, "value": value,
+                "outcome": outcome_of(record.outcome),
+            }
+        )  # fmt: skip
+    return rows
 
-    finding = _finding(content, moment=lambda record: duration(moment(record) * per))
-    keys = outcome_legend({record.outcome for record in shown}) + legend([("line best", "best complete so far")])
-    by_number = _chart(
-        content, shown, place=number, x=linear(map(number, shown), whole=True), label="trial", says=finding
+
+def best_so_far(content: Content, rows: list[Row], *, along: str) -> list[Row]:
+    """Return the complete trials that were better than all before, and where the last of all rows lies."""
+    best: list[Row] = []
+    for row in sorted(rows, key=lambda row: row[along]):
+        if row["outcome"] == Outcome.COMPLETE and (not best or content.is_better(row["value"], best[-1]["value"])):
+            best.append({along: row[along], "value": row["value"]})
+    return [*best, best[-1] | {along: max(row[along] for row in rows)}] if best else []
+
+
+def _figure(content: Content, rows: list[Row], *, along: str, title: str) -> str:
+    x = numeric(along, title)
+    y = numeric("value", content.metric_label, ends=content.domain(row["value"] for row in rows))
+    line = {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": "var(--green)"}
+    return figure(
+        f"{content.metric} of each trial by {title}",
+        f"By {title}; the line is the best complete trial so far.",
+        layer("best", line, x=x, y=y),
+        layer(
+            "results", {"type": "point"}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=faint(), **by_outcome(rows)
+        ),
+        height=230,
+        rows={"results": rows, "best": best_so_far(content, rows, along=along)},
+        columns={"trial": "trial", "ended": "ended", "value": content.metric_label, "outcome": "outcome"},
     )
-    x = linear(map(moment, shown), zero=True)
-    by_time = _chart(content, shown, place=moment, x=x, label=f"wall time, {unit}", says=finding)
-    pauses = " Pauses in which nothing was trained are cut out of the time." if clock.pauses else ""
-    return (
-        f"<p>{safe(finding)}{pauses}</p>{keys}"
-        f'<div class="charts">{figure(by_number, caption="By trial, in the order of proposal.")}'
-        f"{figure(by_time, caption='By the time at which each ended.')}</div>"
-    )
 
 
-def _chart(
-    content: Content,
-    shown: Sequence[TrialRecord],
-    *,
-    place: Callable[[TrialRecord], float],
-    x: Scale,
-    label: str,
-    says: str,
-) -> str:
-    values = {record.number: value for record in shown if (value := content.value(record)) is not None}
-    chart = Chart(x=x, y=content.axis(values.values()), x_label=label, y_label=content.metric_label)
-    best: list[tuple[float, float]] = []
-    for record in sorted(shown, key=place):
-        value = values[record.number]
-        is_counted = record.outcome is Outcome.COMPLETE
-        if is_counted and (not best or content.is_better(value, best[-1][1])):
-            best.append((place(record), value))
-    chart.line(steps(best, until=max(map(place, shown))), kind="best")
-    for record in shown:
-        tip = content.tip(record)
-        chart.mark(SHAPES[record.outcome], place(record), values[record.number], trial=mark_of(record), tip=tip)
-    return chart.render(label=f"{content.metric} of each trial by {label}. {says}")
-
-
-def _finding(content: Content, *, moment: Callable[[TrialRecord], str]) -> str:
+def _finding(content: Content, rows: list[Row]) -> str:
     best = content.state.best()
     value = None if best is None else content.value(best)
     if best is None or value is None:
         return "No trial is complete, so that there is no best one; stopped trials are shown as far as they came."
+    per, _ = time_unit(clock_of(spans_of(content.trials, now=None)).seconds)
+    ended = next(row["ended"] for row in rows if row["t"] == mark_of(best))
     return (
         f"The best complete trial of the search, {best.name} with {content.in_words(value)}, ended after "
-        f"{moment(best)}. Only complete trials count for the best so far; of a stopped one its last epoch is shown."
+        f"{duration(ended * per)}. Only complete trials count for the best so far; of a stopped one its last epoch is "
+        "shown."
     )

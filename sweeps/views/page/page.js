@@ -3,41 +3,149 @@
   const root = document.documentElement;
   const said = document.getElementById("said");
   const picked = document.getElementById("picked");
+  const tip = document.getElementById("tip");
+  const read = (script) => JSON.parse(script.textContent);
+  const { tips, config } = read(document.getElementById("shared"));
   document.querySelectorAll(".controls").forEach((box) => { box.hidden = false; });
 
-  // One trial, highlighted everywhere at once: by its row, its mark in any chart, or the list at the top.
-  const pick = (trial, words) => {
-    document.querySelectorAll(".on").forEach((part) => part.classList.remove("on"));
-    const parts = trial ? document.querySelectorAll(`[data-t="${CSS.escape(trial)}"]`) : [];
-    parts.forEach((part) => part.classList.add("on"));
-    document.body.classList.toggle("picking", parts.length > 0);
+  // The highlighted trials of the whole page: of a brush in any chart, a mark, a row, the filter, or the list at the top.
+  let marks = new Set();
+  let active = null;
+  const charts = [];
+  const pick = (trials, words = "") => {
+    marks = new Set(trials);
+    document.querySelectorAll("[data-t]").forEach((part) => part.classList.toggle("on", marks.has(part.dataset.t)));
     document.querySelectorAll("[data-pick]").forEach((button) => {
-      button.setAttribute("aria-pressed", String(trial !== "" && button.dataset.pick === trial));
+      button.setAttribute("aria-pressed", String(marks.has(button.dataset.pick)));
     });
-    picked.value = trial;
-    said.textContent = trial ? `${words || nameOf(trial)} is highlighted in every chart; Escape ends it` : "";
+    const all = Object.fromEntries([...marks].map((mark) => [mark, true]));
+    charts.forEach(({ view }) => view.signal("picked", all).signal("any", marks.size > 0).runAsync());
+    picked.value = marks.size === 1 ? [...marks][0] : "";
+    const what = marks.size === 1 ? words || tips[[...marks][0]] : `${marks.size} trials`;
+    said.textContent = marks.size ? `${what}: highlighted in every chart; Escape ends it` : "";
+    document.dispatchEvent(new Event("picked"));
   };
-  const nameOf = (trial) => {
-    const option = [...picked.options].find((each) => each.value === trial);
-    return option ? option.textContent : trial;
+  const toggle = (mark, { adds = false } = {}) => {
+    const is = marks.has(mark);
+    pick(adds ? [...[...marks].filter((each) => each !== mark), ...(is ? [] : [mark])] : is && marks.size === 1 ? [] : [mark]);
   };
-  const current = () => (document.body.classList.contains("picking") ? picked.value : "");
-
-  picked.addEventListener("change", () => pick(picked.value));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && current()) pick("");
-  });
+  picked.addEventListener("change", () => pick(picked.value ? [picked.value] : []));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && marks.size) clear(); });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-pick]");
-    if (button) return pick(current() === button.dataset.pick ? "" : button.dataset.pick);
-    const mark = event.target.closest("svg [data-t]");
-    if (mark) {
-      const title = mark.querySelector("title");
-      return pick(current() === mark.dataset.t ? "" : mark.dataset.t, title ? title.textContent : "");
-    }
-    if (event.target.closest("svg") && current()) pick("");
-    return undefined;
+    if (button) toggle(button.dataset.pick, { adds: event.shiftKey || event.ctrlKey });
   });
+
+  // Charts. What is drawn is told to a screen reader by the label of its frame, and by the table of its numbers.
+  const rowsOf = (columns) => {
+    const fields = Object.keys(columns);
+    return fields.length ? columns[fields[0]].map((_, at) => Object.fromEntries(fields.map((field) => [field, columns[field][at]]))) : [];
+  };
+  const lies = (range) => (row) => Object.entries(range).every(([field, ends]) => (
+    typeof ends[0] === "string" ? ends.includes(row[field]) : row[field] >= Math.min(...ends) && row[field] <= Math.max(...ends)
+  ));
+  const unbrush = ({ view, brushed }) => brushed.forEach((axis) => view.signal(`brush_${axis}`, []));
+  const clear = () => { charts.forEach((chart) => { unbrush(chart); }); active = null; pick([]); };
+
+  const draw = async (figure) => {
+    const plot = figure.querySelector(".plot");
+    const content = read(figure.querySelector("script"));
+    const datasets = Object.fromEntries(Object.entries(content.rows).map(([name, columns]) => [name, rowsOf(columns)]));
+    const rows = Object.values(datasets)[0];
+    const { view } = await vegaEmbed(plot, { ...content.spec, datasets }, {
+      mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: false, config,
+    });
+    const axes = (name) => content.spec.layer.flatMap((each) => each.params).filter((each) => each.name === name).flatMap((each) => each.select.encodings);
+    const chart = { view, brushed: axes("brush"), zoomed: axes("zoom") };
+    charts.push(chart);
+    plot.querySelector("svg").setAttribute("aria-hidden", "true");
+    watch(chart, plot, rows);
+    const details = figure.querySelector("details.data");
+    details.addEventListener("toggle", () => { if (!details.querySelector("table")) details.append(tableOf(rows, content.columns)); });
+  };
+
+  const watch = (chart, plot, rows) => {
+    const { view, brushed, zoomed } = chart;
+    let timer = 0;
+    let isBrushed = false;
+    let down = [0, 0];
+    plot.addEventListener("pointerdown", (event) => { active = view; down = [event.clientX, event.clientY]; });
+    view.addEventListener("click", (event, item) => {
+      if (Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4) return;
+      clearTimeout(timer);
+      const mark = item && item.datum && item.datum.t;
+      if (mark !== undefined && mark !== null) toggle(mark, { adds: event.shiftKey || event.ctrlKey });
+      else if (marks.size) clear();
+    });
+    const hide = () => { tip.textContent = ""; };
+    view.addEventListener("pointermove", (event, item) => {
+      const mark = item && item.datum && item.datum.t;
+      tip.textContent = mark === undefined || mark === null ? "" : tips[mark];
+      tip.style.left = `${Math.min(event.clientX + 12, root.clientWidth - Math.min(340, root.clientWidth) )}px`;
+      tip.style.top = `${event.clientY + 16}px`;
+    });
+    plot.addEventListener("pointerleave", hide);
+    document.addEventListener("scroll", hide, { passive: true });
+    if (brushed.length) view.addSignalListener("brush", (_, range) => {
+      const is = Object.keys(range).length > 0;
+      if (active !== view || (!is && !isBrushed)) return;
+      isBrushed = is;
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        charts.filter((each) => each !== chart).forEach(unbrush);
+        pick(is ? rows.filter(lies(range)).map((row) => row.t) : []);
+      }, 60);
+    });
+    // By keys: from trial to trial, and nearer or further away.
+    const order = [...new Set(rows.map((row) => row.t).filter((mark) => mark !== undefined))];
+    const reset = () => Object.keys(view.getState({ signals: (name) => /^zoom_(?!translate|zoom|tuple|x$|y$)/.test(name), data: () => false }).signals)
+      .forEach((name) => view.signal(name, null));
+    const scale = (by) => {
+      const middle = Object.fromEntries(zoomed.map((axis) => {
+        const known = view.scale(axis);
+        return [axis, known.invert((known.range()[0] + known.range()[1]) / 2)];
+      }));
+      view.signal("zoom_zoom_anchor", middle).signal("zoom_zoom_delta", by, { force: true });
+    };
+    plot.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step && order.length) {
+        const at = marks.size === 1 ? order.indexOf([...marks][0]) : -1;
+        pick([order[at < 0 ? (step > 0 ? 0 : order.length - 1) : (at + step + order.length) % order.length]]);
+      } else if (zoomed.length && ["+", "=", "-", "0"].includes(event.key)) {
+        if (event.key === "0") reset();
+        else scale(event.key === "-" ? 1.25 : 0.8);
+        view.runAsync();
+      } else return;
+      event.preventDefault();
+    });
+  };
+
+  const tableOf = (rows, columns) => {
+    const box = document.createElement("div");
+    box.className = "wide";
+    box.tabIndex = 0;
+    const table = box.appendChild(document.createElement("table"));
+    const head = table.createTHead().insertRow();
+    const body = table.createTBody();
+    Object.values(columns).forEach((name) => {
+      const cell = head.appendChild(document.createElement("th"));
+      cell.scope = "col";
+      cell.textContent = name;
+    });
+    rows.forEach((row) => {
+      const line = body.insertRow();
+      Object.keys(columns).forEach((field) => { line.insertCell().textContent = row[field] ?? ""; });
+    });
+    return box;
+  };
+
+  const drawAll = async () => {
+    for (const script of document.querySelectorAll("figure > script")) await draw(script.parentElement);
+    root.dataset.drawn = charts.length;
+  };
+  drawAll();
 
   // The theme: the system's until the button says otherwise.
   const theme = document.getElementById("theme");
@@ -123,12 +231,19 @@
     const tests = testsOf(filter.value);
     let shown = 0;
     rows.forEach((row) => {
-      row.hidden = !tests.every((test) => test(row));
+      row.hidden = !tests.every((test) => test(row)) || (only.checked && !marks.has(row.dataset.t));
       shown += !row.hidden;
     });
-    count.textContent = tests.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
   };
+  const only = document.getElementById("only");
   filter.addEventListener("input", apply);
+  only.addEventListener("change", apply);
+  document.addEventListener("picked", apply);
+  document.getElementById("highlight").addEventListener("click", () => {
+    charts.forEach(unbrush);
+    pick(rows.filter((row) => !row.hidden).map((row) => row.dataset.t));
+  });
   document.getElementById("filter-form").addEventListener("submit", (event) => event.preventDefault());
   apply();
 })();

@@ -2,81 +2,91 @@
 
 from __future__ import annotations
 
-from sweeps.formatting import truncated
-from sweeps.trial_record import TrialRecord
-from sweeps.views.page.content import Content, Varied, mark_of
-from sweeps.views.page.scale import Scale
-from sweeps.views.page.svg import figure, frame, legend, line, num, text
-from sweeps.views.page.text import safe
+from collections.abc import Sequence
+from typing import Any
 
-WIDTH, LEFT, RIGHT, ROW = 460.0, 14.0, 14.0, 76.0
-BANDS = 4
-_WORDS = ("worst quarter", "third quarter", "second quarter", "best quarter")
+from sweeps.views.page.content import Content, Varied, mark_of
+from sweeps.views.page.figure import Row, brush, faint, figure, layer, listed
+
+QUARTERS = {
+    "best quarter": ("var(--green)", [1, 0], 2.4),
+    "second quarter": ("var(--blue)", [1, 0], 1.4),
+    "third quarter": ("var(--orange)", [6, 3], 1.0),
+    "worst quarter": ("var(--grey)", [2, 3], 0.8),
+}
+"""Colour, dashes and width of their lines."""
 SHOWN = 12
 """Parameters, the first ones."""
+STEP = 64
+"""Pixels from an axis to the next."""
 
 
 def parallel_section(content: Content) -> str:
     """Return one chart; the worst trials are drawn first, so that the best lie on top."""
-    epoch = content.shared_epoch
-    values = {
-        record.number: value for record in content.trials if (value := content.at_epoch(record, epoch)) is not None
-    }
-    parameters = content.varied[:SHOWN]
+    values, parameters = content.shared_values, content.varied[:SHOWN]
     if len(values) < 2 or not parameters:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
-    result = content.axis(values.values())
-    order = sorted(values, key=lambda number: values[number], reverse=not content.maximize)
-    band = {number: min(BANDS - 1, BANDS * place // len(order)) for place, number in enumerate(order)}
+    axes = axes_of(content)
+    x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.06], "nice": False}}
+    rail = {"labels": False, "ticks": False, "domain": False, "grid": True, "gridColor": "var(--grey)"}
+    y = listed("axis", names=[axis.label for axis in axes], **rail)
+    y["scale"]["padding"] = 0.45
+    channels = zip(("color", "strokeDash", "strokeWidth"), zip(*QUARTERS.values(), strict=True), strict=True)
+    look: dict[str, Any] = {
+        channel: {"field": "quarter", "type": "ordinal", "scale": {"domain": list(QUARTERS), "range": list(found)}}
+        for channel, found in channels
+    }
+    look["order"] = {"field": "order", "type": "quantitative"}
+    head = {"type": "text", "dy": -10, "align": "left", "color": "var(--ink)"}
+    return figure(
+        "Parallel coordinates",
+        finding(content, parameters),
+        layer(
+            "lines", {"type": "line"}, brush("x", "y"),
+            x=x, y=y, detail={"field": "t"}, opacity=faint(0.5 if len(values) > 100 else 0.9), **look,
+        ),
+        layer("ticks", {"type": "text", "dy": 13, "limit": 100}, x=x, y=y, text={"field": "label"}),
+        layer("heads", head, x={"value": 0}, y=y, text={"field": "axis"}),
+        height=STEP * len(axes),
+        rows={
+            "lines": lines_of(content, axes),
+            "ticks": [{"axis": axis.label, "place": at, "label": label} for axis in axes for at, label in axis.ticks],
+            "heads": [{"axis": axis.label} for axis in axes],
+        },
+        columns={"trial": "trial", "axis": "parameter", "text": "value", "quarter": "trial is of the"},
+        notes=[
+            f"Each line is a trial, from the values it was given to its {content.metric} after epoch "
+            f"{content.shared_epoch}, the last that at least two thirds of the trials with an epoch reached "
+            f"({len(values)} of {len(content.trials)} trials). A line leaves out a parameter that its trial has not."
+        ],
+    )  # fmt: skip
+
+
+def axes_of(content: Content) -> list[Varied]:
+    """Return the parameters, and below them the result."""
+    name, values = f"{content.metric_label} after epoch {content.shared_epoch}", content.shared_values
+    return [*content.varied[:SHOWN], Varied(path=name, name=name, values=values, is_numeric=True, few=0)]
+
+
+def lines_of(content: Content, axes: Sequence[Varied]) -> list[Row]:
+    """Return where each trial's line meets each axis, from 0 to 1, the worst trials first."""
+    order, quarters = content.from_the_worst, list(reversed(QUARTERS))
     records = {record.number: record for record in content.trials}
-    axes = "".join(_axis(place, parameter.name, parameter.scale) for place, parameter in enumerate(parameters))
-    axes += _axis(len(parameters), f"{content.metric_label} after epoch {epoch}", result)
-    lines = "".join(
-        _line(content, records[number], parameters, result.place(values[number]), band=band[number]) for number in order
-    )
-    words = _finding(content, parameters, order[-max(1, len(order) // BANDS) :])
-    picture = frame(
-        lines + axes, width=WIDTH, height=ROW * len(parameters) + 50, label=f"Parallel coordinates. {words}"
-    )
-    caption = (
-        f"{safe(words)} Each line is a trial, from the values it was given to its {safe(content.metric)} after epoch "
-        f"{epoch}, the last that at least two thirds of the trials with an epoch reached ({len(values)} of "
-        f"{len(content.trials)} trials). A line leaves out a parameter that its trial does not have."
-    )
-    keys = legend([(f"line q{band}", _WORDS[band]) for band in reversed(range(BANDS))])
-    return figure(picture, caption=keys + f"<p>{caption}</p>", kind="beside")
+    return [
+        {
+            "t": mark_of(records[number]), "trial": records[number].trial, "axis": axis.label, "order": place,
+            "place": axis.place(number), "text": axis.text(number), "quarter": quarters[4 * rank // len(order)],
+        }
+        for rank, number in enumerate(order)
+        for place, axis in enumerate(axes)
+        if number in axis.values
+    ]  # fmt: skip
 
 
-def _axis(place: int, name: str, scale: Scale) -> str:
-    y = place * ROW + 26
-    parts = [text(truncated(name, 44), LEFT - 10, y - 9, kind="name")]
-    parts.append(f'<path class="axis" d="M{num(LEFT)} {num(y)}H{num(WIDTH - RIGHT)}"/>')
-    room = int((WIDTH - LEFT - RIGHT) / max(len(scale.ticks), 1) / 6.6)
-    for value, label in scale.ticks:
-        x = _x(scale.place(value))
-        parts.append(f'<path class="axis" d="M{num(x)} {num(y - 3)}v6"/>')
-        # Words at an end may lean on it, not over it.
-        anchor = "start" if x < LEFT + 12 else "end" if x > WIDTH - RIGHT - 12 else "middle"
-        parts.append(text(truncated(label, max(room, 4)), x, y + 15, anchor=anchor))
-    return "".join(parts)
-
-
-def _line(content: Content, record: TrialRecord, parameters: list[Varied], result: float, *, band: int) -> str:
-    points = []
-    for place, parameter in enumerate(parameters):
-        value = parameter.place(record.number)
-        if value is not None:
-            points.append((_x(parameter.scale.place(value)), place * ROW + 26))
-    points.append((_x(result), len(parameters) * ROW + 26))
-    return line(points, kind=f"q{band}", trial=mark_of(record), tip=content.tip(record))
-
-
-def _x(place: float) -> float:
-    return LEFT + place * (WIDTH - LEFT - RIGHT)
-
-
-def _finding(content: Content, parameters: list[Varied], best: list[int]) -> str:
+def finding(content: Content, parameters: list[Varied]) -> str:
     """Return in what the best quarter is of one mind."""
+    order = content.from_the_worst
+    best = order[-max(1, len(order) // len(QUARTERS)) :]
     same = []
     for parameter in parameters:
         texts = {parameter.text(number) for number in best if number in parameter.values}

@@ -7,18 +7,33 @@ from collections.abc import Sequence
 from sweeps.results import ALPHA, MODERATED_FROM, RECIPE_SEEDS, Finding, RungComparison
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.views.ladder_words import INTERVALS_AND_P, words_of
-from sweeps.views.page.content import Content
-from sweeps.views.page.scale import linear
-from sweeps.views.page.svg import figure, frame, legend, num, shape, text
+from sweeps.views.page.content import Content, span
+from sweeps.views.page.figure import (
+    ZERO,
+    Marks,
+    Row,
+    brush,
+    by_kind,
+    faint,
+    figure,
+    layer,
+    listed,
+    numeric,
+    zoom,
+)
 from sweeps.views.page.text import safe, table
 
-WIDTH, LEFT, ROW = 460.0, 132.0, 26.0
-_MARKS = {Finding.HIGHER: "triangle", Finding.LOWER: "diamond", Finding.NOT_SHOWN: "ring", Finding.NOT_COMPARED: "bar"}
-_WORDS = {
+WHAT = {
     Finding.HIGHER: "gain that is shown",
     Finding.LOWER: "loss that is shown",
     Finding.NOT_SHOWN: "no difference that can be shown",
     Finding.NOT_COMPARED: "not tested, one mark a seed",
+}
+_MARKS: Marks = {
+    WHAT[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),
+    WHAT[Finding.LOWER]: ("diamond", "var(--paper)", "var(--purple)"),
+    WHAT[Finding.NOT_SHOWN]: ("circle", "var(--paper)", "var(--orange)"),
+    WHAT[Finding.NOT_COMPARED]: ("M0,-1L0,1", "var(--grey)", "var(--grey)"),
 }
 
 _READING = {
@@ -112,50 +127,44 @@ def rungs_section(content: Content) -> str:
     return f"{warnings}{_chart(content)}{shown}{remark}{methods}"
 
 
+def gains_of(comparisons: Sequence[RungComparison]) -> list[Row]:
+    """Return the difference of each rung to the one it comes from, in points: each seed's of too few for a test."""
+    return [
+        {
+            "t": f"r{rung.index}", "name": rung.rung + ("" if rung.reduced is None else " (cut)"), "gain": difference,
+            "low": rung.difference_low, "high": rung.difference_high, "what": WHAT[rung.finding],
+        }
+        for rung in comparisons
+        for difference in rung.by_seed or (() if rung.difference is None else (rung.difference,))
+    ]  # fmt: skip
+
+
 def _chart(content: Content) -> str:
-    compared = [rung for rung in content.comparisons if _differences(rung)]
-    if not compared:
+    rows = gains_of(content.comparisons)
+    if not rows:
         return "<p>No step can be compared yet: it takes a rung, and the one it comes from, on the same images.</p>"
-    ends = [
-        end
-        for rung in compared
-        for end in (*_differences(rung), rung.difference_low, rung.difference_high)
-        if end is not None
-    ]
-    scale = linear([0.0, *ends])
-
-    def x(value: float) -> float:
-        return LEFT + scale.place(value) * (WIDTH - 10 - LEFT)
-
-    height = 12 + ROW * len(compared)
-    parts = [f'<path class="zero" d="M{num(x(0))} 4V{num(height)}"/>']
-    for place, rung in enumerate(compared):
-        y = 16 + place * ROW
-        name = rung.rung + ("" if rung.reduced is None else " (cut)")
-        parts.append(text(name if len(name) <= 19 else f"{name[:18]}…", LEFT - 8, y + 4, anchor="end"))
-        if rung.difference_low is not None and rung.difference_high is not None:
-            low, high = x(rung.difference_low), x(rung.difference_high)
-            parts.append(f'<path class="line whisker" d="M{num(low)} {num(y)}H{num(high)}"/>')
-        tip = f"{rung.rung}: {difference_text(rung)} points; {rung.verdict}"
-        parts += [
-            shape(_MARKS[rung.finding], x(difference), y, trial=f"r{rung.index}", tip=tip)
-            for difference in _differences(rung)
-        ]
-    parts.append(f'<path class="axis" d="M{num(LEFT)} {num(height)}H{num(WIDTH - 10)}"/>')
-    for value, name in scale.ticks:
-        parts.append(text(name, x(value), height + 16, anchor="middle"))
-    parts.append(
-        text("difference to the one it comes from, points", WIDTH - 10, height + 32, anchor="end", kind="name")
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    y = listed("name", names=names, grid=True, ticks=False, domain=False)
+    title = "difference to the one it comes from, points"
+    x = numeric(
+        "gain",
+        title,
+        ends=span([0.0, *(r[e] for r in rows for e in ("gain", "low", "high") if r[e] is not None)], least=0),
     )
-    says = _finding(compared)
-    picture = frame("".join(parts), width=WIDTH, height=height + 38, label=f"What each step brought. {says}")
-    keys = legend((_MARKS[f], _WORDS[f]) for f in _MARKS if any(rung.finding is f for rung in compared))
-    return figure(picture, caption=f"{keys}<p>{safe(says)}</p>", kind="beside")
-
-
-def _differences(rung: RungComparison) -> Sequence[float]:
-    """Return the difference to draw: of several seeds that are too few for a test, each one's."""
-    return rung.by_seed or (() if rung.difference is None else (rung.difference,))
+    compared = [rung for rung in content.comparisons if rung.by_seed or rung.difference is not None]
+    return figure(
+        "What each step brought",
+        _finding(compared),
+        layer("zero", ZERO, x=x),
+        layer("gains", {"type": "rule"}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, opacity=faint()),
+        layer(
+            "gains", {"type": "point", "size": 70}, brush("x", "y"), zoom("x"), x=x, y=y, opacity=faint(),
+            **by_kind("what", _MARKS, rows, columns=1),
+        ),
+        height=26 * len(names),
+        rows={"gains": rows, "zero": [{"gain": 0.0}]},
+        columns={"name": "step", "gain": title, "low": "from", "high": "to", "what": "what"},
+    )  # fmt: skip
 
 
 def _finding(compared: Sequence[RungComparison]) -> str:

@@ -3,98 +3,104 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
-from sweeps.views.page.content import Content, Varied, mark_of
-from sweeps.views.page.scale import plain
+from sweeps.formatting import plural
+from sweeps.views.page.content import Content, Varied, mark_of, plain
+from sweeps.views.page.figure import (
+    Row,
+    brush,
+    by_outcome,
+    faint,
+    figure,
+    layer,
+    listed,
+    numeric,
+    outcome_of,
+    zoom,
+)
 from sweeps.views.page.surface import surfaces
-from sweeps.views.page.svg import SHAPES, Chart, figure, outcome_legend, shape
 from sweeps.views.page.text import safe
 
 SHOWN = 12
 """Parameters, the first ones."""
-MEDIANS = 8
-"""Values of a numeric parameter up to which each has its median."""
-CROWDED, SPREAD = 60, 18.0
-"""Trials from which on those of one value are drawn side by side, within so many pixels."""
-
-
-_ASIDE = " Trials of one value are drawn side by side."
+CROWDED = 60
+"""Trials from which on those of one value are drawn side by side."""
 
 
 def slices_section(content: Content) -> str:
     """Return a chart a parameter, then what two of them do together."""
-    epoch = content.shared_epoch
-    values = {
-        record.number: value for record in content.trials if (value := content.at_epoch(record, epoch)) is not None
-    }
+    values = content.shared_values
     if len(values) < 2 or not content.varied:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
-    order = (
-        "in the order of their importance"
-        if content.effects is not None and content.effects.parameters
-        else "in the order of the file"
-    )
+    by_importance = content.effects is not None and content.effects.parameters
     left_out = len(content.varied) - SHOWN
     intro = (
-        f"All charts show {safe(content.metric)} after epoch {epoch}, which {len(values)} of {len(content.trials)} "
-        f"trials reached: a later epoch would compare those that were stopped with those that went on. "
-        f"Parameters are {order}." + (f" {left_out} more are left out." if left_out > 0 else "")
+        f"All charts show {content.metric} after epoch {content.shared_epoch}, which {len(values)} of "
+        f"{len(content.trials)} trials reached: a later epoch would compare those that were stopped with those that "
+        f"went on. Parameters are in the order of {'their importance' if by_importance else 'the file'}."
+        + (f" {left_out} more are left out." if left_out > 0 else "")
     )
-    keys = outcome_legend({record.outcome for record in content.trials if record.number in values})
-    charts = "".join(_slice(content, varied, values) for varied in content.varied[:SHOWN])
-    return f'<p>{intro}</p>{keys}<div class="charts small">{charts}</div>{surfaces(content, values)}'
+    charts = "".join(_slice(content, varied) for varied in content.varied[:SHOWN])
+    return f'<p>{safe(intro)}</p><div class="charts small">{charts}</div>{surfaces(content)}'
 
 
-def _slice(content: Content, varied: Varied, values: dict[int, float]) -> str:
-    shown = [record for record in content.trials if record.number in values and record.number in varied.values]
-    if not shown:
+def slice_of(content: Content, varied: Varied) -> list[Row]:
+    """Return the value and the result of each trial that has the parameter and reached the shared epoch."""
+    values = content.shared_values
+    return [
+        {
+            "t": mark_of(record), "trial": record.trial, "outcome": outcome_of(record.outcome),
+            "at": varied.text(record.number) if varied.is_listed else float(varied.values[record.number]),
+            "value": values[record.number], "aside": record.number * 0.618 % 1,
+        }
+        for record in content.trials
+        if record.number in values and record.number in varied.values
+    ]  # fmt: skip
+
+
+def _slice(content: Content, varied: Varied) -> str:
+    rows = slice_of(content, varied)
+    if len({row["at"] for row in rows}) < 2:
         return ""
-    label = varied.name + (" (logarithmic)" if varied.is_numeric and varied.scale.log else "")
-    chart = Chart(
-        x=varied.scale,
-        y=content.axis(values.values()),
-        x_label=label,
-        y_label=content.metric_label,
-        height=230,
-        width=340,
-    )
-    groups: dict[float, list[float]] = {}
-    is_crowded = _is_grouped(varied) and len(shown) > CROWDED
-    for record in shown:
-        place = varied.place(record.number)
-        assert place is not None
-        groups.setdefault(place, []).append(values[record.number])
-        tip = content.tip(record, more=f"{varied.name} {varied.text(record.number)}")
-        x, y = chart.at(place, values[record.number])
-        aside = SPREAD * (record.number * 0.618 % 1 - 0.5) if is_crowded else 0.0
-        chart.add(shape(SHAPES[record.outcome], x + aside, y, trial=mark_of(record), tip=tip))
-    says = _finding(content, varied, groups)
-    if _is_grouped(varied):
-        for place, group in groups.items():
-            x, y = chart.at(place, statistics.median(group))
-            chart.add(f'<path class="line median" d="M{x - 11:.1f} {y:.1f}h22"/>')
+    y = numeric("value", content.metric_label, ends=content.domain(row["value"] for row in rows))
+    marks: dict[str, Any] = {"y": y, "opacity": faint(), **by_outcome(rows)}
+    params, layers, notes = [brush("x", "y")], [], []
+    if varied.is_listed:
+        tried = {row["at"] for row in rows}
+        x = listed("at", varied.label, names=[level for level in varied.levels if level in tried])
+        median = {"field": "value", "type": "quantitative", "aggregate": "median"}
+        layers = [layer("slice", {"type": "tick", "size": 24}, x=x, y=median)]
+        if len(rows) > CROWDED:
+            marks["xOffset"] = {"field": "aside", "type": "quantitative", "scale": {"domain": [-0.5, 1.5]}}
+            notes = ["Trials of one value are drawn side by side."]
+    else:
+        x, params = numeric("at", varied.label, log=varied.is_log), [*params, zoom("x", "y")]
     return figure(
-        chart.render(label=f"{content.metric} against {varied.name}. {says}"),
-        caption=f"<h3>{safe(varied.path)}</h3><p>{safe(says)}{_ASIDE if is_crowded else ''}</p>",
+        f"{content.metric} against {varied.name}",
+        finding(content, varied, rows),
+        layer("slice", {"type": "point", "size": 40}, *params, x=x, **marks),
+        *layers,
+        height=180,
+        rows={"slice": rows},
+        columns={"trial": "trial", "at": varied.path, "value": content.metric_label, "outcome": "outcome"},
+        notes=notes,
+        heading=varied.path,
     )
 
 
-def _is_grouped(varied: Varied) -> bool:
-    """Return whether there are few enough values for a median of each to say something."""
-    return not varied.is_numeric or len({float(value) for value in varied.values.values()}) <= MEDIANS
-
-
-def _finding(content: Content, varied: Varied, groups: dict[float, list[float]]) -> str:
-    if _is_grouped(varied):
-        medians = {place: statistics.median(group) for place, group in groups.items()}
-        best = (max if content.maximize else min)(medians, key=lambda place: medians[place])
-        name = varied.levels[int(best)] if not varied.is_numeric else plain(best)
-        trials = len(groups[best])
+def finding(content: Content, varied: Varied, rows: list[Row]) -> str:
+    """Return which value has the best median, or between which numbers the best quarter of the trials lies."""
+    if varied.is_listed:
+        groups: dict[str, list[float]] = {}
+        for row in rows:
+            groups.setdefault(row["at"], []).append(row["value"])
+        medians = {level: statistics.median(group) for level, group in groups.items()}
+        best = (max if content.maximize else min)(medians, key=lambda level: medians[level])
         return (
-            f"Best median: {name}, {content.in_words(medians[best])} of {trials} trial{'s' if trials > 1 else ''} "
+            f"Best median: {best}, {content.in_words(medians[best])} of {plural(len(groups[best]), 'trial')} "
             "(the bar at each value is its median)."
         )
-    pairs = sorted((value, place) for place, group in groups.items() for value in group)
-    quarter = max(2, len(pairs) // 4)
-    best_places = sorted(place for _, place in (pairs[-quarter:] if content.maximize else pairs[:quarter]))
-    return f"The best {quarter} trials lie between {best_places[0]:.3g} and {best_places[-1]:.3g}."
+    order = sorted(rows, key=lambda row: row["value"], reverse=content.maximize)
+    places = [row["at"] for row in order[: max(2, len(order) // 4)]]
+    return f"The best {len(places)} trials lie between {plain(min(places))} and {plain(max(places))}."

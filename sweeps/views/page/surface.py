@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from sweeps.formatting import plural, truncated
+from sweeps.formatting import plural
 from sweeps.views.page.content import Content, Varied, mark_of
-from sweeps.views.page.scale import categories, plain
-from sweeps.views.page.svg import Chart, figure, num, shape, text
-from sweeps.views.page.text import safe
+from sweeps.views.page.figure import HEAT, Row, brush, faint, figure, layer, listed, numeric
 
 COLUMNS, ROWS = 42, 28
-BANDS = 7
 DISTINCT = 4
 """Values of a numeric parameter that an estimate between them takes at the least."""
 LEAST = 8
@@ -23,180 +21,179 @@ REACH = 1.5
 BINS = 4
 
 
-def surfaces(content: Content, values: Mapping[int, float]) -> str:
-    """Return a smooth estimate over the first two numeric parameters, and a heat map with the first that is not one.
+def surfaces(content: Content) -> str:
+    """Return a smooth estimate over the first two numeric parameters, and a heat map with the first that is not one."""
+    numbers = [v for v in content.varied if v.is_numeric and len(set(v.values.values())) >= DISTINCT]
+    pairs = combinations(content.varied, 2)
+    first = next((pair for pair in pairs if not (pair[0].is_numeric and pair[1].is_numeric)), None)
+    shown = [
+        _contour(content, numbers[0], numbers[1]) if len(numbers) > 1 else "",
+        _heat_map(content, *first) if first is not None else "",
+    ]
+    return f'<h3>Two parameters together</h3><div class="charts">{"".join(shown)}</div>' if any(shown) else ""
 
-    Args:
-        content: of the page; its parameters come in the order of their importance.
-        values: the metric by the trial's number.
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The weighted mean of the trials around each place.
+
+    Sources: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142; of the bandwidths Scott,
+    Multivariate Density Estimation (1992).
     """
-    numeric = [v for v in content.varied if v.is_numeric and len(set(v.values.values())) >= DISTINCT]
-    pairs: list[str] = []
-    first = next(
-        (pair for pair in combinations(content.varied, 2) if not (pair[0].is_numeric and pair[1].is_numeric)), None
-    )
-    if len(numeric) > 1:
-        pairs.append(_contour(content, numeric[0], numeric[1], values))
-    if first is not None:
-        pairs.append(_heat_map(content, *first, values))
-    return f'<h3>Two parameters together</h3><div class="charts">{"".join(pairs)}</div>' if any(pairs) else ""
+
+    trials: list[Row]
+    cells: list[Row]
+    """Those near which a trial lies."""
+    bandwidths: tuple[float, float]
+    """As shares of the axes."""
 
 
-def _contour(content: Content, across: Varied, up: Varied, values: Mapping[int, float]) -> str:
-    both = [number for number in values if number in across.values and number in up.values]
+def estimate_of(content: Content, across: Varied, up: Varied) -> Estimate | None:
+    """Return the estimate over two numeric parameters; None where too few trials have both and a result."""
+    import numpy as np
+
+    values = content.shared_values
+    both = [r for r in content.trials if r.number in values and r.number in across.values and r.number in up.values]
     if len(both) < LEAST:
+        return None
+    given = [(float(across.values[record.number]), float(up.values[record.number])) for record in both]
+    points = np.array([(across.share(x), up.share(y)) for x, y in given])
+    results = np.array([values[record.number] for record in both])
+    widths = np.maximum(points.std(axis=0, ddof=1) * len(points) ** (-1 / 6), 0.05)
+
+    def smooth(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        squared = (((at[:, None, :] - points[None, :, :]) / widths) ** 2).sum(axis=2)
+        weights = np.exp(-squared / 2)
+        return (weights * results).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300), squared.min(
+            axis=1
+        ) <= REACH**2
+
+    corners = [(x / COLUMNS, y / ROWS) for y in range(ROWS) for x in range(COLUMNS)]
+    tried, _ = smooth(points)
+    means, is_near = smooth(np.array(corners) + np.array((0.5 / COLUMNS, 0.5 / ROWS)))
+    trials = [
+        {
+            "t": mark_of(record),
+            "trial": record.trial,
+            "number": record.number,
+            "x": x,
+            "y": y,
+            "value": result,
+            "estimate": mean,
+        }
+        for record, (x, y), result, mean in zip(both, given, results.tolist(), tried.tolist(), strict=True)
+    ]
+    cells = [
+        {
+            "x": across.at(x),
+            "x2": across.at(x + 1 / COLUMNS),
+            "y": up.at(y),
+            "y2": up.at(y + 1 / ROWS),
+            "estimate": mean,
+        }
+        for (x, y), mean, near in zip(corners, means.tolist(), is_near.tolist(), strict=True)
+        if near
+    ]
+    return Estimate(trials=trials, cells=cells, bandwidths=(float(widths[0]), float(widths[1])))
+
+
+def _contour(content: Content, across: Varied, up: Varied) -> str:
+    found = estimate_of(content, across, up)
+    if found is None:
         return ""
-    points = [(across.scale.place(_at(across, n)), up.scale.place(_at(up, n)), values[n]) for n in both]
-    widths = _bandwidths(points)
-    cells = [((x + 0.5) / COLUMNS, (y + 0.5) / ROWS) for y in range(ROWS) for x in range(COLUMNS)]
-    drawn = _smooth(points, widths, at=cells)
-    estimate = [drawn[row * COLUMNS : (row + 1) * COLUMNS] for row in range(ROWS)]
-    seen = [value for row in estimate for value in row if value is not None]
-    low, high = min(seen), max(seen)
-    chart = Chart(x=across.scale, y=up.scale, x_label=_label(across), y_label=_label(up), grid=False, left=54)
-    cell_x = (chart.width - chart.left - chart.right) / COLUMNS
-    cell_y = (chart.height - chart.top - chart.bottom) / ROWS
-    for place, row in enumerate(estimate):
-        y = chart.height - chart.bottom - (place + 1) * cell_y
-        for begin, end, band in _stretches(row, low=low, high=high):
-            x = chart.left + begin * cell_x
-            chart.add(
-                f'<rect class="h{band}" x="{num(x)}" y="{num(y)}" width="{num((end - begin) * cell_x + 0.4)}" '
-                f'height="{num(cell_y + 0.4)}"/>'
-            )
-    records = {record.number: record for record in content.trials}
-    for number in both:
-        x, y = chart.at(_at(across, number), _at(up, number))
-        chart.add(shape("dot", x, y, trial=mark_of(records[number]), tip=content.tip(records[number]), kind="on-map"))
-    # Of what was tried: between two values of a list there is none.
-    tried = dict(zip(both, _smooth(points, widths, at=[point[:2] for point in points]), strict=True))
-    best = (max if content.maximize else min)(tried, key=lambda number: tried[number] or 0.0)
-    where = f"{across.name} {across.text(best)} and {up.name} {up.text(best)}"
-    says = f"Of what was tried the estimate is best at {where}, with {content.in_words(tried[best] or 0.0)}."
-    steps = [low + (high - low) * k / BANDS for k in range(BANDS + 1)]
-    key = "".join(
-        f'<li><span class="swatch b{band}"></span>{content.in_words(steps[band])}</li>' for band in range(BANDS)
-    )
-    caption = (
-        f'<h4>{safe(across.path)} × {safe(up.path)}</h4><p>{safe(says)}</p><ul class="legend" aria-label="Bands, from">'
-        f"{key}</ul><p>A Gaussian-weighted mean of the {len(both)} trials around each point (Nadaraya and Watson; "
-        f"bandwidth {widths[0]:.2f} and {widths[1]:.2f} of the axes, Scott's rule), drawn only where a trial lies "
-        f"within {REACH} bandwidths. It says nothing of the other parameters, which vary too.</p>"
-    )
+    x, y = (
+        numeric(
+            name, each.label, ends=each.ends, log=each.is_log,
+            **({"values": sorted(set(map(float, each.values.values())))} if each.is_listed else {}),
+        )
+        for name, each in (("x", across), ("y", up))
+    )  # fmt: skip
+    ends = [end(cell["estimate"] for cell in found.cells) for end in (min, max)]
+    colour = {
+        "field": "estimate", "type": "quantitative", "scale": {"type": "quantize", "domain": ends, "range": HEAT},
+        "legend": {"title": f"{content.metric_label}, from", "symbolType": "square", "format": ".3~g"},
+    }  # fmt: skip
+    dot = {"type": "circle", "fill": "var(--paper)", "stroke": "var(--ink)", "strokeWidth": 1.3, "size": 34}
+    best = (max if content.maximize else min)(found.trials, key=lambda row: row["estimate"])
+    where = " and ".join(f"{each.name} {each.text(best['number'])}" for each in (across, up))
     return figure(
-        chart.render(label=f"Estimated {content.metric} over {across.name} and {up.name}. {says}"), caption=caption
+        f"Estimated {content.metric} over {across.name} and {up.name}",
+        f"Of what was tried the estimate is best at {where}, with {content.in_words(best['estimate'])}.",
+        layer("cells", {"type": "rect"}, x=x, y=y, x2={"field": "x2"}, y2={"field": "y2"}, fill=colour),
+        layer("trials", dot, brush("x", "y"), x=x, y=y, opacity=faint()),
+        height=260,
+        rows={"trials": found.trials, "cells": found.cells},
+        columns={
+            "trial": "trial",
+            "x": across.path,
+            "y": up.path,
+            "value": content.metric_label,
+            "estimate": "estimate",
+        },
+        notes=[
+            f"A Gaussian-weighted mean of the {len(found.trials)} trials around each point (Nadaraya and Watson; "
+            f"bandwidth {found.bandwidths[0]:.2f} and {found.bandwidths[1]:.2f} of the axes, Scott's rule), drawn only "
+            f"where a trial lies within {REACH} bandwidths. It says nothing of the other parameters, which vary too."
+        ],
+        heading=f"{across.path} × {up.path}",
     )
 
 
-def _bandwidths(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """Return the two bandwidths as shares of the axes. Source: Scott, Multivariate Density Estimation (1992)."""
-    import numpy as np
-
-    spread = np.array(points)[:, :2].std(axis=0, ddof=1)
-    across, up = np.maximum(spread * len(points) ** (-1 / 6), 0.05)
-    return float(across), float(up)
-
-
-def _smooth(
-    points: Sequence[tuple[float, float, float]], widths: tuple[float, float], *, at: Sequence[tuple[float, float]]
-) -> list[float | None]:
-    """Return the weighted mean at each place; None where no trial is near.
-
-    Source: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142.
-    """
-    import numpy as np
-
-    found = np.array(points)
-    squared = (((np.array(at)[:, None, :] - found[None, :, :2]) / widths) ** 2).sum(axis=2)
-    weights = np.exp(-squared / 2)
-    means = (weights * found[:, 2]).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
-    is_near = squared.min(axis=1) <= REACH**2
-    return [float(mean) if near else None for mean, near in zip(means, is_near, strict=True)]
-
-
-def _stretches(row: Sequence[float | None], *, low: float, high: float) -> list[tuple[int, int, int]]:
-    """Return where cells of one band begin and end."""
-    found: list[tuple[int, int, int]] = []
-    for place, value in enumerate(row):
-        if value is None:
-            continue
-        band = _band(value, low=low, high=high)
-        if found and found[-1][1] == place and found[-1][2] == band:
-            found[-1] = (found[-1][0], place + 1, band)
-        else:
-            found.append((place, place + 1, band))
-    return found
-
-
-def _heat_map(content: Content, first: Varied, second: Varied, values: Mapping[int, float]) -> str:
-    across, up = (first, second) if not first.is_numeric else (second, first)
-    columns, rows = _bins(across, values), _bins(up, values)
-    cells: dict[tuple[int, int], list[float]] = {}
+def cells_of(content: Content, across: Varied, up: Varied) -> list[Row]:
+    """Return the mean and the number of trials of each pair of values, or of quarters of many numbers."""
+    values = content.shared_values
+    (_, columns), (_, rows) = _bins(across, values), _bins(up, values)
+    cells: dict[tuple[str, str], list[float]] = {}
     for number, value in values.items():
-        if number in columns[1] and number in rows[1]:
-            cells.setdefault((columns[1][number], rows[1][number]), []).append(value)
+        if number in columns and number in rows:
+            cells.setdefault((columns[number], rows[number]), []).append(value)
+    return [
+        {"x": x, "y": y, "mean": statistics.fmean(group), "n": len(group), "words": f"n {len(group)}"}
+        for (x, y), group in cells.items()
+    ]
+
+
+def _heat_map(content: Content, first: Varied, second: Varied) -> str:
+    across, up = (first, second) if not first.is_numeric else (second, first)
+    cells = cells_of(content, across, up)
     if len(cells) < 2:
         return ""
-    means = {cell: statistics.fmean(group) for cell, group in cells.items()}
-    low, high = min(means.values()), max(means.values())
-    chart = Chart(
-        x=categories([truncated(name, 14) for name in columns[0]]),
-        y=categories([truncated(name, 13) for name in rows[0]]),
-        x_label=across.name,
-        y_label=up.name,
-        grid=False,
-        left=96,
-        height=max(150, 70 + 38 * len(rows[0])),
+    low, high = (end(cell["mean"] for cell in cells) for end in (min, max))
+    x, y = (
+        listed(name, each.label, names=_bins(each, content.shared_values)[0], grid=False)
+        for name, each in (("x", across), ("y", up))
     )
-    for (x, y), mean in means.items():
-        (left, bottom), (right, top) = chart.at(x - 0.47, y - 0.47), chart.at(x + 0.47, y + 0.47)
-        band, many = _band(mean, low=low, high=high), len(cells[x, y])
-        chart.add(
-            f'<rect class="h{band}" x="{num(left)}" y="{num(top)}" width="{num(right - left)}" '
-            f'height="{num(bottom - top)}"><title>{safe(columns[0][x])}, {safe(rows[0][y])}: '
-            f"{safe(content.in_words(mean))} of {many}</title></rect>"
-        )
-        middle, level = chart.at(x, y)
-        kind = "over" if band > BANDS // 2 else "under"
-        chart.add(text(f"{mean:.1f}" if mean >= 10 else f"{mean:.3g}", middle, level + 1, anchor="middle", kind=kind))
-        chart.add(text(f"n {many}", middle, level + 13, anchor="middle", kind=f"{kind} tiny"))
-    best = (max if content.maximize else min)(means, key=lambda cell: means[cell])
-    says = (
-        f"The {'highest' if content.maximize else 'lowest'} mean is that of {columns[0][best[0]]} with "
-        f"{rows[0][best[1]]}: {content.in_words(means[best])} of {plural(len(cells[best]), 'trial')}."
+    scale = {"type": "quantize", "domain": [low, high], "range": HEAT}
+    colour = {"field": "mean", "type": "quantitative", "scale": scale, "legend": None}
+    # Of seven shades the upper three take light letters by day, and dark ones by night.
+    dark = {"test": f"datum.mean > {low + 4 / 7 * (high - low)}", "value": "var(--over)"}
+    words = {"x": x, "y": y, "color": {"condition": dark, "value": "var(--under)"}}
+    best = (max if content.maximize else min)(cells, key=lambda cell: cell["mean"])
+    return figure(
+        f"Mean {content.metric} by {across.name} and {up.name}",
+        f"The {'highest' if content.maximize else 'lowest'} mean is that of {best['x']} with {best['y']}: "
+        f"{content.in_words(best['mean'])} of {plural(best['n'], 'trial')}.",
+        layer("cells", {"type": "rect"}, x=x, y=y, fill=colour),
+        layer("cells", {"type": "text", "dy": -6}, text={"field": "mean", "format": ".3~g"}, **words),
+        layer("cells", {"type": "text", "dy": 8, "fontSize": 10}, text={"field": "words"}, **words),
+        height=40 * len(y["sort"]),
+        rows={"cells": cells},
+        columns={"x": across.path, "y": up.path, "mean": f"mean {content.metric_label}", "n": "trials"},
+        notes=[
+            "The mean of each cell, with the number of trials beneath it; a cell without a trial is empty. The other "
+            "parameters vary too, and a sampler tries the good cells more often."
+        ],
+        heading=f"{across.path} × {up.path}",
     )
-    caption = (
-        f"<h4>{safe(across.path)} × {safe(up.path)}</h4><p>{safe(says)}</p><p>The mean of each cell, with the number "
-        "of trials beneath it; a cell without a trial is empty. The other parameters vary too, and a sampler tries the "
-        "good cells more often.</p>"
-    )
-    return figure(chart.render(label=f"Mean {content.metric} by {across.name} and {up.name}. {says}"), caption=caption)
 
 
-def _bins(varied: Varied, values: Mapping[int, float]) -> tuple[list[str], dict[int, int]]:
-    """Return the names of a parameter's values, or of its quarters where there are many, and each trial's place."""
-    numbers = [number for number in values if number in varied.values]
-    if not varied.is_numeric:
-        names = [level for level in varied.levels if any(varied.text(n) == level for n in numbers)]
-        return names, {number: names.index(varied.text(number)) for number in numbers}
-    distinct = sorted({_at(varied, number) for number in numbers})
-    if len(distinct) <= BINS + 2:
-        return [plain(value) for value in distinct], {n: distinct.index(_at(varied, n)) for n in numbers}
-    cuts = statistics.quantiles([_at(varied, number) for number in numbers], n=BINS)
-    ends = [distinct[0], *cuts, distinct[-1]]
-    names = [f"{low:.2g}–{high:.2g}" for low, high in pairwise(ends)]
-    return names, {number: sum(_at(varied, number) > cut for cut in cuts) for number in numbers}
-
-
-def _at(varied: Varied, number: int) -> float:
-    place = varied.place(number)
-    assert place is not None
-    return place
-
-
-def _band(value: float, *, low: float, high: float) -> int:
-    return 0 if high <= low else min(BANDS - 1, int(BANDS * (value - low) / (high - low)))
-
-
-def _label(varied: Varied) -> str:
-    return varied.name + (" (logarithmic)" if varied.scale.log else "")
+def _bins(varied: Varied, values: Mapping[int, float]) -> tuple[list[str], dict[int, str]]:
+    """Return the names of a parameter's values, or of its quarters of many numbers, in order, and each trial's."""
+    found = {number: varied.values[number] for number in values if number in varied.values}
+    if varied.is_listed:
+        names = {number: varied.text(number) for number in found}
+        return [level for level in varied.levels if level in names.values()], names
+    cuts = statistics.quantiles(map(float, found.values()), n=BINS)
+    ends = [min(found.values()), *cuts, max(found.values())]
+    quarters = [f"{low:.2g}–{high:.2g}" for low, high in pairwise(ends)]
+    return quarters, {number: quarters[sum(value > cut for cut in cuts)] for number, value in found.items()}

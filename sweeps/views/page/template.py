@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 from sweeps.views.page.board import board_section
-from sweeps.views.page.content import MANY, Content, mark_of
+from sweeps.views.page.content import Content, mark_of
 from sweeps.views.page.curves import curves_section
 from sweeps.views.page.failures import failures_section
+from sweeps.views.page.figure import CONFIG, json_script
 from sweeps.views.page.helped import helped_section
 from sweeps.views.page.history import history_section
 from sweeps.views.page.parallel import parallel_section
@@ -45,12 +46,18 @@ SEARCH: tuple[Section, ...] = (
 LADDER: tuple[Section, ...] = (("steps", "Steps and gains", rungs_section), _CURVES, _TIMELINE, _TRADEOFF, _FAILURES)
 
 
+KEYS = """Drag over a chart to highlight its trials in every other one, or click a mark. Shift and drag moves a chart,
+Ctrl and the wheel zooms it, a double click shows all of it. By keys, within a chart: ← and → go from trial to trial,
++ and − zoom, 0 shows all; Escape ends the highlighting."""
+NO_SCRIPT = "The charts and the tables of their numbers need JavaScript; the rest of the page does not."
+
+
 def page_of(content: Content) -> str:
     """Return a sweep's page as HTML."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, scripts = _asset("page.css"), [vega(), _asset("page.js")]
+    allowed = " ".join(f"'{_digest(script)}'" for script in scripts)
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
     sections = LADDER if content.is_ladder else SEARCH
     title = safe(content.state.sweep)
@@ -61,6 +68,7 @@ def page_of(content: Content) -> str:
         f"{write(content)}\n</section>"
         for anchor, heading, write in sections
     )
+    tips = {mark_of(record): content.tip(record) for record in reversed(content.everything)}
     facts = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in content.environment.items())
     return f"""<!doctype html>
 <html lang="en">
@@ -72,7 +80,7 @@ def page_of(content: Content) -> str:
 <title>{title}: report</title>
 <style>{style}</style>
 </head>
-<body{' class="many"' if len(content.everything) > MANY else ""}>
+<body>
 <a class="skip" href="#main">Skip to the content</a>
 <header>
 <h1>{title}</h1>
@@ -81,7 +89,9 @@ def page_of(content: Content) -> str:
 <label for="picked">Highlight</label>
 <select id="picked"><option value="">no trial</option>{_options(content)}</select>
 <button type="button" id="theme">Dark</button>
+<p id="keys">{KEYS}</p>
 </div>
+<noscript><p class="note">{NO_SCRIPT}</p></noscript>
 </header>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 <main id="main" tabindex="-1">
@@ -95,7 +105,9 @@ def page_of(content: Content) -> str:
 <dl>{facts}</dl>
 </footer>
 <p id="said" role="status"></p>
-<script>{script}</script>
+<p id="tip" aria-hidden="true"></p>
+{json_script({"tips": tips, "config": CONFIG}, name="shared")}
+{"".join(f"<script>{script}</script>" for script in scripts)}
 </body>
 </html>
 """
@@ -119,6 +131,13 @@ def _standing(content: Content) -> str:
 def _options(content: Content) -> str:
     names = {mark_of(record): record.rung.name if record.rung else f"trial {record.trial}" for record in content.trials}
     return "".join(f'<option value="{safe(mark)}">{safe(name)}</option>' for mark, name in names.items())
+
+
+def vega() -> str:
+    """Return the script that draws Vega-Lite: Vega, its compiler and its embedding."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle())
 
 
 def _asset(name: str) -> str:

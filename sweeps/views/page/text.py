@@ -14,7 +14,12 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 def safe(text: object) -> str:
     """Return a text for HTML, within elements and quoted attributes alike; what cannot be shown becomes `�`."""
-    return html.escape(_CONTROLS.sub("\ufffd", _ESCAPES.sub("", str(text))))
+    return html.escape(clean(str(text)))
+
+
+def clean(text: str) -> str:
+    """Return a text without what cannot be shown."""
+    return _CONTROLS.sub("\ufffd", _ESCAPES.sub("", text))
 
 
 def table(

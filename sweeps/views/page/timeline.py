@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sweeps.formatting import duration, plural
-from sweeps.views.page.clock import Clock, Span, clock_of, lanes_of, spans_of
+from sweeps.views.page.clock import Clock, Span, clock_of, lanes_of, spans_of, time_unit
 from sweeps.views.page.content import Content, mark_of
-from sweeps.views.page.scale import linear, time_unit
-from sweeps.views.page.svg import figure, legend
-from sweeps.views.page.text import safe
+from sweeps.views.page.figure import Row, brush, faint, figure, layer, numeric, zoom
 
-LANE, HEAD, BAR = 42.0, 16.0, 20.0
-SHORTEST = 0.15
-"""Percent of the width that a bar has at the least: one that is not seen was not there."""
+WAIT, EPOCHS, CONFIRM = "start and end: no epoch", "epochs of a trial", "of a confirming run"
+GAP = 0.0025
+"""Of the whole time: epochs that are nearer to one another are drawn as one."""
+LANE = 40
 
 
 def timeline_section(content: Content) -> str:
-    """Return a lane a slot. Places across are percentages, so that text keeps its size at any width."""
+    """Return a lane a slot."""
     spans = spans_of(content.everything, now=content.now if content.is_running else None)
     if not spans:
         return "<p>Nothing has been trained here.</p>"
@@ -25,57 +24,55 @@ def timeline_section(content: Content) -> str:
     busy = sum(end - begin for span in spans for begin, end in _epochs(span, clock))
     held = sum(clock.at(span.end) - clock.at(span.begin) for span in spans)
     whole = max(clock.seconds * len(lanes), 1e-9)
-    says = (
-        f"{plural(len(spans), 'trial')} in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}: "
-        f"{100 * busy / whole:.0f} % of the slots' time went into epochs, {100 * max(held - busy, 0) / whole:.0f} % "
-        f"into starting and ending trials, {100 * max(whole - held, 0) / whole:.0f} % passed without a trial."
-    )
-    lane_rows = "".join(_lane(content, place, lane, clock) for place, lane in enumerate(lanes))
-    height = LANE * len(lanes) + 34
-    pauses = "".join(
-        f'<line class="pause" x1="{x}%" x2="{x}%" y1="0" y2="{LANE * len(lanes)}"><title>{safe(words)}</title></line>'
-        for x, words in _pauses(clock)
-    )
-    picture = (
-        f'<svg class="lanes" role="img" aria-label="{safe("What each slot did. " + says)}" height="{height:.0f}">'
-        f"{_axis(clock, LANE * len(lanes))}{lane_rows}{pauses}</svg>"
-    )
-    caption = (
-        f"<p>{safe(says)} Which slot a trial had is not recorded: the lanes are put together from the times at which "
-        "trials began and ended, so that no two overlap."
+    notes = [
+        "Which slot a trial had is not recorded: the lanes are put together from the times at which trials began and "
+        "ended, so that no two overlap."
         + (
             f" Cut out at the dashed lines: {plural(len(clock.pauses), 'pause')} without any trial."
             if clock.pauses
             else ""
         )
         + (" Trials that are still running are drawn up to now." if content.is_running else "")
-        + "</p>"
+    ]
+    per, unit = time_unit(clock.seconds)
+    bars = bars_of(lanes, clock)
+    kinds = [kind for kind in (EPOCHS, CONFIRM, WAIT) if any(bar["kind"] == kind for bar in bars)]
+    colours = {EPOCHS: "var(--blue)", CONFIRM: "var(--green)", WAIT: "var(--grey)"}
+    x = numeric("begin", f"wall time, {unit}", ends=(0, clock.seconds / per))
+    y = {"field": "slot", "type": "ordinal", "title": None, "axis": {"labelExpr": "'slot ' + datum.value"}}
+    scale = {"domain": kinds, "range": [colours[kind] for kind in kinds]}
+    kind = {"field": "kind", "type": "nominal", "scale": scale, "legend": {"symbolType": "square"}}
+    bar = {"type": "bar", "stroke": "var(--paper)", "strokeWidth": 0.6}
+    pause = {"type": "rule", "stroke": "var(--orange)", "strokeDash": [4, 3], "strokeWidth": 1}
+    return figure(
+        "What each slot did",
+        f"{plural(len(spans), 'trial')} in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}: "
+        f"{100 * busy / whole:.0f} % of the slots' time went into epochs, {100 * max(held - busy, 0) / whole:.0f} % "
+        f"into starting and ending trials, {100 * max(whole - held, 0) / whole:.0f} % passed without a trial.",
+        layer("bars", bar, brush("x"), zoom("x"), x=x, x2={"field": "end"}, y=y, fill=kind, opacity=faint()),
+        layer("pauses", pause, x=x),
+        height=LANE * len(lanes),
+        rows={"bars": bars, "pauses": [{"begin": clock.at(begin) / per} for begin, _ in clock.pauses]},
+        columns={"name": "trial", "slot": "slot", "kind": "what", "begin": f"from, {unit}", "end": f"to, {unit}"},
+        notes=notes,
     )
-    entries = [("line band", "epochs of a trial"), ("line band wait", "start and end: no epoch")]
-    if content.replicates:
-        entries.insert(1, ("line band confirm", "of a confirming run"))
-    keys = legend(entries)
-    return keys + figure(picture, caption=caption)
 
 
-def _lane(content: Content, place: int, lane: Sequence[Span], clock: Clock) -> str:
-    y = place * LANE
-    parts = [f'<text class="name" x="0" y="{y + 12:g}">slot {place + 1}</text>']
-    parts.append(f'<rect class="idle" x="0" y="{y + HEAD:g}" width="100%" height="{BAR:g}"/>')
-    for span in lane:
-        kind = "confirm" if span.record.replicate_of is not None else "train"
-        begin, end = clock.at(span.begin), clock.at(span.end)
-        tip = content.tip(span.record, more=f"from {duration(begin)} to {duration(end)}")
-        epochs = _joined([(_percent(clock, a), _percent(clock, b)) for a, b in _epochs(span, clock)], gap=0.25)
-        whole = (_percent(clock, begin), _percent(clock, end))
-        bars = _bar("wait", whole, y) + "".join(_bar(kind, piece, y) for piece in epochs) + _bar("edge", whole, y)
-        parts.append(f'<g data-t="{safe(mark_of(span.record))}"><title>{safe(tip)}</title>{bars}</g>')
-    return "".join(parts)
-
-
-def _bar(kind: str, ends: tuple[float, float], y: float) -> str:
-    left, width = ends[0], max(ends[1] - ends[0], SHORTEST)
-    return f'<rect class="{kind}" x="{left:.2f}%" y="{y + HEAD:g}" width="{width:.2f}%" height="{BAR:g}"/>'
+def bars_of(lanes: Iterable[Iterable[Span]], clock: Clock) -> list[Row]:
+    """Return for each trial the time that it held its slot, and over it that of its epochs, in the clock's unit."""
+    per, _ = time_unit(clock.seconds)
+    rows: list[Row] = []
+    for place, lane in enumerate(lanes, start=1):
+        for span in lane:
+            epochs = EPOCHS if span.record.replicate_of is None else CONFIRM
+            pieces = [(WAIT, (clock.at(span.begin), clock.at(span.end)))]
+            pieces += [(epochs, piece) for piece in _joined(_epochs(span, clock), gap=GAP * clock.seconds)]
+            rows += [
+                {"t": mark_of(span.record), "name": span.record.name, "slot": place, "kind": kind,
+                 "begin": begin / per, "end": end / per}
+                for kind, (begin, end) in pieces
+            ]  # fmt: skip
+    return rows
 
 
 def _epochs(span: Span, clock: Clock) -> list[tuple[float, float]]:
@@ -86,7 +83,7 @@ def _epochs(span: Span, clock: Clock) -> list[tuple[float, float]]:
     ]
 
 
-def _joined(pieces: Sequence[tuple[float, float]], *, gap: float) -> list[tuple[float, float]]:
+def _joined(pieces: Iterable[tuple[float, float]], *, gap: float) -> list[tuple[float, float]]:
     joined: list[tuple[float, float]] = []
     for begin, end in pieces:
         if joined and begin - joined[-1][1] <= gap:
@@ -94,29 +91,3 @@ def _joined(pieces: Sequence[tuple[float, float]], *, gap: float) -> list[tuple[
         else:
             joined.append((begin, end))
     return joined
-
-
-def _percent(clock: Clock, seconds: float) -> float:
-    return 100 * seconds / max(clock.seconds, 1e-9)
-
-
-def _pauses(clock: Clock) -> list[tuple[str, str]]:
-    return [
-        (f"{_percent(clock, clock.at(begin)):.2f}", f"a pause of {duration(end - begin)}")
-        for begin, end in clock.pauses
-    ]
-
-
-def _axis(clock: Clock, y: float) -> str:
-    per, unit = time_unit(clock.seconds)
-    scale = linear([0.0, clock.seconds / per], zero=True)
-    parts = []
-    for value, name in scale.ticks:
-        place = 100 * value * per / max(clock.seconds, 1e-9)
-        if place > 100:
-            continue
-        anchor = "start" if place < 2 else "end" if place > 96 else "middle"
-        parts.append(f'<line class="grid" x1="{place:.2f}%" x2="{place:.2f}%" y1="0" y2="{y:g}"/>')
-        parts.append(f'<text x="{place:.2f}%" y="{y + 14:g}" text-anchor="{anchor}">{safe(name)}</text>')
-    parts.append(f'<text class="name" x="100%" y="{y + 31:g}" text-anchor="end">wall time, {unit}</text>')
-    return "".join(parts)

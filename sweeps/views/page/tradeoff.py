@@ -9,9 +9,8 @@ from typing import Any
 
 from sweeps.formatting import accuracy, duration, number, plural, points
 from sweeps.results import by_protocol
-from sweeps.views.page.content import LEAST_POINTS, Content, mark_of_row
-from sweeps.views.page.scale import is_logarithmic, linear, logarithmic
-from sweeps.views.page.svg import Chart, figure, legend, steps
+from sweeps.views.page.content import LEAST_POINTS, Content, is_logarithmic, mark_of_row, span
+from sweeps.views.page.figure import Marks, Row, brush, by_kind, faint, figure, layer, numeric, zoom
 from sweeps.views.page.text import safe
 
 
@@ -31,25 +30,29 @@ class Configuration:
     """Training time of one run."""
 
 
+PLAIN, FRONT, SIMPLEST = (
+    "complete configuration",
+    "on the Pareto front",
+    "simplest within one standard error of the best",
+)
+_MARKS: Marks = {
+    PLAIN: ("circle", "var(--blue)", "var(--blue)"),
+    FRONT: ("circle", "var(--paper)", "var(--green)"),
+    SIMPLEST: ("M0,-1L.3,-.3L1,-.3L.5,.2L.7,.9L0,.5L-.7,.9L-.5,.2L-1,-.3L-.3,-.3Z", "var(--orange)", "var(--orange)"),
+}
+
+
 def tradeoff_section(content: Content) -> str:
     """Return two charts, and which configuration is the simplest of the good ones."""
     found = of_rungs(content) if content.is_ladder else of_rows(content)
     if not found:
         return "<p>No configuration came to its end with an accuracy.</p>"
     simplest = simplest_of(found)
-    by_size = _chart(found, lambda c: c.parameters, label="parameters, millions", simplest=simplest, size=_millions)
-    by_time = _chart(found, lambda c: c.seconds, label="training time, seconds", simplest=simplest, size=duration)
-    keys = legend(
-        [
-            ("dot", "complete configuration"),
-            ("ring front", "on the Pareto front"),
-            ("line front", "Pareto front"),
-            ("star", "simplest within one standard error of the best"),
-        ]
-    )
+    by_size = _figure(found, lambda c: c.parameters, label="parameters, millions", simplest=simplest, size=_millions)
+    by_time = _figure(found, lambda c: c.seconds, label="training time, seconds", simplest=simplest, size=duration)
     complete = sum(rung.has_learned for rung in content.comparisons) or len(_ranked(content))
     words = _words(found, simplest, others=complete - len(found))
-    return f'<p>{safe(words)}</p>{keys}<div class="charts">{by_size}{by_time}</div>'
+    return f'<p>{safe(words)}</p><div class="charts">{by_size}{by_time}</div>'
 
 
 def of_rows(content: Content) -> list[Configuration]:
@@ -120,7 +123,23 @@ def pareto(found: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def _chart(
+def costs_of(
+    found: Sequence[Configuration], cost_of: Callable[[Configuration], float | None], *, simplest: Configuration | None
+) -> list[Row]:
+    """Return the configurations whose cost is known, by cost: those on the front, and the simplest good one, say so."""
+    known = [(each, cost) for each in found if (cost := cost_of(each)) is not None and cost > 0]
+    front = set(pareto([(cost, each.accuracy) for each, cost in known]))
+    rows = [
+        {
+            "t": each.mark, "name": each.name, "cost": cost, "accuracy": 100 * each.accuracy,
+            "is_front": place in front, "kind": SIMPLEST if each is simplest else FRONT if place in front else PLAIN,
+        }
+        for place, (each, cost) in enumerate(known)
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (row["cost"], row["accuracy"]))
+
+
+def _figure(
     found: Sequence[Configuration],
     cost_of: Callable[[Configuration], float | None],
     *,
@@ -128,29 +147,30 @@ def _chart(
     simplest: Configuration | None,
     size: Callable[[float], str],
 ) -> str:
-    shown = [(each, cost) for each in found if (cost := cost_of(each)) is not None and cost > 0]
-    if not shown:
+    rows = costs_of(found, cost_of, simplest=simplest)
+    if not rows:
         return ""
-    costs = [cost for _, cost in shown]
-    log = is_logarithmic(costs)
-    chart = Chart(
-        x=logarithmic(costs) if log else linear(costs),
-        y=linear([100 * each.accuracy for each, _ in shown], least=LEAST_POINTS),
-        x_label=label + (" (logarithmic)" if log else ""),
-        y_label="accuracy %",
-        height=280,
-    )
-    front = pareto([(cost, each.accuracy) for each, cost in shown])
-    chart.line(steps([(shown[k][1], 100 * shown[k][0].accuracy) for k in front], until=chart.x.high), kind="front")
-    for place, (each, cost) in enumerate(shown):
-        tip = f"{each.name}: {accuracy(each.accuracy)}, {size(cost)}"
-        if place in front:
-            chart.mark("ring", cost, 100 * each.accuracy, kind="front", trial=each.mark)
-        chart.mark("star" if each is simplest else "dot", cost, 100 * each.accuracy, trial=each.mark, tip=tip)
-    names = [f"{shown[k][0].name} ({accuracy(shown[k][0].accuracy)}, {size(shown[k][1])})" for k in front]
+    log = is_logarithmic(row["cost"] for row in rows)
+    front = [row for row in rows if row["is_front"]]
+    stairs = [*front, front[-1] | {"cost": rows[-1]["cost"]}]
+    x = numeric("cost", label + (" (logarithmic)" if log else ""), log=log)
+    y = numeric("accuracy", "accuracy %", ends=span((row["accuracy"] for row in rows), least=LEAST_POINTS))
+    line = {"type": "line", "interpolate": "step-after", "strokeDash": [5, 3], "color": "var(--green)"}
+    kinds = by_kind("kind", _MARKS, rows, columns=1)
+    names = [f"{row['name']} ({accuracy(row['accuracy'] / 100)}, {size(row['cost'])})" for row in front]
     on_front = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    says = f"On the front: {on_front}."
-    return figure(chart.render(label=f"Accuracy against {label}. {says}"), caption=f"<p>{safe(says)}</p>")
+    marks = layer(
+        "costs", {"type": "point", "size": 60}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=faint(), **kinds
+    )
+    return figure(
+        f"Accuracy against {label}",
+        f"On the front: {on_front}.",
+        layer("front", line, x=x, y=y),
+        marks,
+        height=250,
+        rows={"costs": rows, "front": stairs},
+        columns={"name": "configuration", "cost": label, "accuracy": "accuracy %", "kind": "what"},
+    )
 
 
 def _millions(parameters: float) -> str:

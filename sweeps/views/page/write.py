@@ -14,7 +14,6 @@ from sweeps.results import Effects, Recipe, RungRuns, compare_rungs, read_effect
 from sweeps.study import SweepState, read_state
 from sweeps.views.leaderboard import query_leaderboard
 from sweeps.views.page.content import Content
-from sweeps.views.page.template import page_of
 from sweeps.views.page.verdict import verdict_of
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def write_report(
         DamagedJournalError: its journal holds nothing that can be read.
         SweepError: the file cannot be written.
     """
+    from sweeps.views.page.template import page_of  # which imports what draws charts: half a second
+
     path = report_path(runs, sweep) if out is None else out
     _check_place(path)
     page = page_of(read_content(reader, read_state(runs, sweep), meant=meant))

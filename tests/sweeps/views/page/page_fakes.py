@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,14 @@ def many(count: int) -> list[TrialRecord]:
             trial(number, accuracies=curve, outcome=outcome, epochs=12, config=config, begin=begin, seconds=3.0)
         )
     return records
+
+
+def figures(html: str) -> dict[str, dict[str, Any]]:
+    """Return what each figure is drawn from, by the title that its data table has."""
+    found = re.findall(
+        r'<script type="application/json">(.*?)</script>.*?class="aside">: (.*?)</span>', html, re.DOTALL
+    )
+    return {title: json.loads(content) for content, title in found}
 
 
 def _run(record: TrialRecord) -> TrialRun:

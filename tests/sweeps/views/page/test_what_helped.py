@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_fakes import content_of, many, state_of
+from page_fakes import content_of, figures, many, state_of
 
 from sweeps.results import Effects, Level, ParameterEffect
 from sweeps.tracking import MlflowReader
-from sweeps.views.page.helped import helped_section
+from sweeps.views.page.helped import effects_of, helped_section, importances_of
 from sweeps.views.page.template import page_of
 from sweeps.views.page.write import read_content
 
@@ -49,34 +49,49 @@ def words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
-def test_importance_verdict_and_each_effect_are_said_in_words() -> None:
+def test_importance_verdict_and_condition_are_said_in_words() -> None:
     said = helped_section(content_of(many(20), effects=effects()))
 
     assert "optimizer.lr accounts for the most of the differences between 20 trials: 60 % (40 to 80 %)" in words(said)
+    assert "lr: 60 % (40 to 80 %), 0.01 to 0.3 is best, sure." in words(said)
     assert "active where it is &lt;b&gt;all&lt;/b&gt;" in said
-    assert "0.01 to 0.3 +3.0 (+1.0 to +5.0) 16" in words(said)
-    assert "importance 60 % (40 to 80 %)" in said
+    assert "lr: 0.01 to 0.3 adds the most: +3.0 points" in words(said)
     assert "A forest was asked." in said
     assert "sure of nothing" not in said
+
+
+def test_charts_show_each_importance_and_effect_with_its_interval() -> None:
+    given = effects()
+
+    assert [(row["name"], row["share"], row["low"], row["high"]) for row in importances_of(given)] == [
+        ("lr", 60, 40, 80), ("model", 20, 40, 80),
+    ]  # fmt: skip
+    assert [(row["name"], row["effect"], row["low"], row["high"], row["sure"]) for row in effects_of(given)[1:3]] == [
+        ("lr: 0.01 to 0.3", 3.0, 1.0, 5.0, "sure"), ("model: 0.001 to 0.01", -2.0, -4.0, 0.5, "not sure yet"),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_told_is_named_first_with_the_trials_it_takes() -> None:
     said = helped_section(content_of(many(20), effects=effects(enough=False, more_trials=12, parameters=(MODEL,))))
 
     assert "sure of nothing yet. About 12 more would tell" in said
-    assert said.index("sure of nothing") < said.index("<table")
+    assert said.index("sure of nothing") < said.index("<figure")
+    assert "adds the most" not in said
 
 
-def test_where_nothing_is_known_the_values_stand_there_without_effects() -> None:
-    said = helped_section(content_of(many(20), effects=effects(parameters=(SILENT,), enough=False)))
+def test_where_nothing_is_known_nothing_is_drawn_and_the_verdict_stands() -> None:
+    given = effects(parameters=(SILENT,), enough=False)
+    said = helped_section(content_of(many(20), effects=given))
 
     assert "Nothing can be said yet of what helped: cannot show yet." in said
-    assert "0.1 – 20" in words(said)
-    assert "0.5 not tried 0" in words(said)
+    assert "gamma: cannot show yet." in words(said)
+    assert [(row["name"], row["effect"], row["trials"]) for row in effects_of(given)] == [
+        ("gamma: 0.1", None, 20), ("gamma: 0.5", None, 0),
+    ]  # fmt: skip
 
 
 def test_optunas_importance_stands_beside_where_there_is_one() -> None:
-    assert "PED-ANOVA" not in helped_section(content_of(many(20), effects=effects()))
+    assert "PED-ANOVA:" not in helped_section(content_of(many(20), effects=effects()))
     with_it = effects(parameters=(replace(LR, ped_anova=0.25),))
     assert "Optuna’s PED-ANOVA: 25 %" in helped_section(content_of(many(20), effects=with_it))
 
@@ -84,19 +99,14 @@ def test_optunas_importance_stands_beside_where_there_is_one() -> None:
 def test_of_a_loss_less_is_better() -> None:
     said = helped_section(content_of(many(20), effects=effects(unit="nats", maximize=False)))
 
-    assert "Effect, nats after epoch 1 (less is better)" in said
-    assert "+3.000" in said
+    title = figures(said)["What each value adds"]["spec"]["layer"][-1]["encoding"]["x"]["title"]
+    assert title == "nats after epoch 1 (less is better)"
+    assert "lr: 0.001 to 0.01 adds the most: -2.000 nats" in words(said)
 
 
 @pytest.mark.parametrize("given", [None, effects(parameters=())])
 def test_without_effects_it_says_why(given: Any) -> None:
     assert "<p>" in helped_section(content_of(many(20), effects=given))
-
-
-def test_it_is_the_first_table_of_the_page() -> None:
-    page = page_of(content_of(many(20), effects=effects()))
-
-    assert re.findall(r"<table[^>]*>", page)[0] == '<table id="effects">'
 
 
 @pytest.mark.parametrize("enough", [True, False])
