@@ -13,6 +13,7 @@ from sweeps.cli.options import (
     FILE,
     command_line,
     echo_warnings,
+    report_option,
     run_options,
     set_option,
 )
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 @part_options
 @set_option
 @run_options
+@report_option
 def ladder(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
+    report: bool,
     how: RunKeywords,
     **options: Unpack[PartOptions],
 ) -> None:
@@ -77,7 +80,7 @@ def ladder(
     later = [*part.words, "--runs", str(runs), *where, "--backend", how["backend"]]
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
         meant = recipes_of(loaded, part.budget)
-        show_ladder(runs, loaded.name, meant=meant, is_final=loaded.is_final)
+        show_ladder(runs, loaded.name, meant=meant, is_final=loaded.is_final, report=report)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
 
@@ -96,9 +99,14 @@ def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> N
 
 
 def show_ladder(
-    runs: Path, name: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None, is_final: bool = False
+    runs: Path,
+    name: str,
+    *,
+    meant: Mapping[tuple[str, str | None], Recipe] | None = None,
+    is_final: bool = False,
+    report: bool = True,
 ) -> None:
-    """Print what each rung brought, and write the table, the page and the pictures under the runs folder."""
+    """Print what each rung brought, and write the table, the pictures and, where wanted, the page."""
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.verbs import read_ladder
@@ -109,7 +117,8 @@ def show_ladder(
     folder = runs / "sweeps" / name
     for path in write_ladder(found.comparisons, found.rungs, folder=folder):
         click.echo(f"written: {path}")
-    write_page(runs, name, meant=meant)
+    if report:
+        write_page(runs, name, meant=meant)
 
 
 @click.command()

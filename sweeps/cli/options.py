@@ -104,6 +104,13 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options
 
 
+report_option = click.option(
+    "--report/--no-report",
+    default=True,
+    help="Write the runs' pictures and the report page at the end, or leave them out.",
+)
+
+
 def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
     """Say what a file allows and hardly means."""
     for warning in warnings:

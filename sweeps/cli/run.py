@@ -13,6 +13,7 @@ import click
 from sweeps.cli.options import (
     FILE,
     echo_warnings,
+    report_option,
     run_options,
     set_option,
 )
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @run_options
+@report_option
 def run(
     file: Path,
     overrides: tuple[str, ...],
     runs: Path,
     new: bool,
+    report: bool,
     how: RunKeywords,
 ) -> None:
     """Train what is missing of a sweep and show its leaderboard.
@@ -62,7 +65,7 @@ def run(
         new=new,
         **how,
     )
-    show_result(runs, spec.name, summary)
+    show_result(runs, spec.name, summary, report=report)
     finish(summary, spec.name, runs=runs)
 
 
@@ -79,8 +82,8 @@ def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs
         return stop.summary
 
 
-def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
-    """Print a sweep's leaderboard, and write the one of all sweeps."""
+def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = True) -> None:
+    """Print a sweep's leaderboard, write the one of all sweeps and, unless it is not wanted, the sweep's page."""
     if not summary.records:
         return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.report import write_page
@@ -94,7 +97,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary) -> None:
     with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs), runs=runs):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
         write_board(runs, summary)
-    if summary.has_changed or not report_path(runs, sweep).exists():
+    if report and (summary.has_changed or not report_path(runs, sweep).exists()):
         write_page(runs, sweep)
 
 

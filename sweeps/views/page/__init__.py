@@ -1,1 +1,1 @@
-"""A sweep as one HTML file: the verdict, the leaderboard, charts that are drawn here as inline SVG, and failures."""
+"""A sweep as one HTML file: the verdict, the leaderboard, charts, and failures."""

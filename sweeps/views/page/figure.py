@@ -10,7 +10,7 @@ from typing import Any
 from sweeps.trial_record import Outcome
 from sweeps.views.page.text import clean, safe
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 Spec = Mapping[str, Any]
 """A part of a Vega-Lite specification: https://vega.github.io/vega-lite/docs."""
 Marks = Mapping[str, tuple[str, str, str]]

@@ -38,7 +38,7 @@ def results(content: Content) -> list[Row]:
     """Return each trial's last result and when it ended, in the unit of the clock's whole time."""
     clock = clock_of(spans_of(content.trials, now=None))
     per, _ = time_unit(clock.seconds)
-    rows = []
+    rows: list[Row] = []
     for record in content.trials:
         value = content.value(record)
         if value is None:

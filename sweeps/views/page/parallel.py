@@ -28,7 +28,7 @@ def parallel_section(content: Content) -> str:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
     axes = axes_of(content)
     x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.06], "nice": False}}
-    rail = {"labels": False, "ticks": False, "domain": False, "grid": True, "gridColor": "var(--grey)"}
+    rail: dict[str, Any] = {"labels": False, "ticks": False, "domain": False, "grid": True, "gridColor": "var(--grey)"}
     y = listed("axis", names=[axis.label for axis in axes], **rail)
     y["scale"]["padding"] = 0.45
     channels = zip(("color", "strokeDash", "strokeWidth"), zip(*QUARTERS.values(), strict=True), strict=True)

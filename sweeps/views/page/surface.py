@@ -73,25 +73,19 @@ def estimate_of(content: Content, across: Varied, up: Varied) -> Estimate | None
     means, is_near = smooth(np.array(corners) + np.array((0.5 / COLUMNS, 0.5 / ROWS)))
     trials = [
         {
-            "t": mark_of(record),
-            "trial": record.trial,
-            "number": record.number,
+            "t": mark_of(r),
+            "trial": r.trial,
+            "number": r.number,
             "x": x,
             "y": y,
-            "value": result,
+            "value": values[r.number],
             "estimate": mean,
         }
-        for record, (x, y), result, mean in zip(both, given, results.tolist(), tried.tolist(), strict=True)
+        for r, (x, y), mean in zip(both, given, tried.tolist(), strict=True)
     ]
     cells = [
-        {
-            "x": across.at(x),
-            "x2": across.at(x + 1 / COLUMNS),
-            "y": up.at(y),
-            "y2": up.at(y + 1 / ROWS),
-            "estimate": mean,
-        }
-        for (x, y), mean, near in zip(corners, means.tolist(), is_near.tolist(), strict=True)
+        {"x": across.at(x), "x2": across.at(x + 1 / COLUMNS), "y": up.at(y), "y2": up.at(y + 1 / ROWS), "estimate": z}
+        for (x, y), z, near in zip(corners, means.tolist(), is_near.tolist(), strict=True)
         if near
     ]
     return Estimate(trials=trials, cells=cells, bandwidths=(float(widths[0]), float(widths[1])))

@@ -137,7 +137,7 @@ def vega() -> str:
     """Return the script that draws Vega-Lite: Vega, its compiler and its embedding."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle(None))
 
 
 def _asset(name: str) -> str:

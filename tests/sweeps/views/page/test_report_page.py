@@ -516,6 +516,3 @@ class TestAxes:
 
         assert high - low >= 4.0 - 1e-9
         assert 0 <= low <= min(values) <= max(values) <= high
-
-    def test_a_sweep_of_a_thousand_trials_stays_below_six_megabytes(self) -> None:
-        assert len(page_of(content_of(many(1000))).encode()) < 6_000_000
