@@ -83,7 +83,7 @@ def show(browser: Any, file: Path) -> Iterator[Open]:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)  # on a machine that does much else
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-drawn]", state="attached")
         pages.append(page)
