@@ -105,7 +105,7 @@ def _contour(content: Content, across: Varied, up: Varied) -> str:
     ends = [end(cell["estimate"] for cell in found.cells) for end in (min, max)]
     colour = {
         "field": "estimate", "type": "quantitative", "scale": {"type": "quantize", "domain": ends, "range": HEAT},
-        "legend": {"title": f"{content.metric_label}, from", "symbolType": "square", "format": ".3~g"},
+        "legend": {"title": content.metric_label, "format": ".3~g", "gradientLength": 260},
     }  # fmt: skip
     dot = {"type": "circle", "fill": "var(--paper)", "stroke": "var(--ink)", "strokeWidth": 1.3, "size": 34}
     best = (max if content.maximize else min)(found.trials, key=lambda row: row["estimate"])
