@@ -41,7 +41,7 @@ def timeline_section(content: Content) -> str:
     x = numeric("begin", f"wall time, {unit}", ends=(0, clock.seconds / per))
     y = {"field": "slot", "type": "ordinal", "title": None, "axis": {"labelExpr": "'slot ' + datum.value"}}
     scale = {"domain": kinds, "range": [colours[kind] for kind in kinds]}
-    kind = {"field": "kind", "type": "nominal", "scale": scale, "legend": {"symbolType": "square"}}
+    kind = {"field": "kind", "type": "nominal", "scale": scale, "legend": {"symbolType": "square", "columns": 2}}
     bar = {"type": "bar", "stroke": "var(--paper)", "strokeWidth": 0.6}
     pause = {"type": "rule", "stroke": "var(--orange)", "strokeDash": [4, 3], "strokeWidth": 1}
     return figure(

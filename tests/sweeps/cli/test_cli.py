@@ -31,11 +31,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     (folder / "runs").mkdir()
     shutil.copy(empty_store, folder / "runs" / "mlflow.db")
     step = {"base": tiny()["base"] | {"schedule": {"name": "step", "step_size": 1}}}
-    for content in (tiny(), tiny(name="steps", method="grid", run_cap=1) | step):
-        arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
+    for content, more in ((tiny(), []), (tiny(name="steps", method="grid", run_cap=1) | step, ["--no-report"])):
+        arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline", *more]
         result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
         assert result.exit_code == 0, result.output
     return folder / "runs"
+
+
+def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:
+    assert [page.name for page in (trained / "reports").iterdir()] == ["tiny.html"]
 
 
 class TestHelp:

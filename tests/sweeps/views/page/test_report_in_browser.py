@@ -105,10 +105,17 @@ def column(page: Any, name: str) -> list[str]:
     )
 
 
-def faint(page: Any, section: str) -> int:
-    """Return how many marks of a section's charts stand back."""
-    page.wait_for_timeout(300)
-    return int(page.locator(f"#{section} .role-mark [opacity='0.08']").count())
+def wait_until_others_stand_back(page: Any, section: str) -> None:
+    """Return once the section's charts show some marks as not highlighted."""
+    page.wait_for_selector(f"#{section} .role-mark [opacity='0.08']", state="attached")
+
+
+def wait_for_labels(page: Any, *, other_than: list[str]) -> list[str]:
+    """Return what is written at the axes of the first chart once that has changed."""
+    labels = "[...document.querySelectorAll('.axes .role-axis-label text')].map(text => text.textContent)"
+    labels = labels.replace(".axes", "#history figure:first-child")
+    page.wait_for_function(f"old => JSON.stringify({labels}) !== JSON.stringify(old)", arg=other_than)
+    return list(page.evaluate(labels))
 
 
 def test_the_board_sorts_both_ways_and_takes_words_and_comparisons(show: Open) -> None:
@@ -146,20 +153,16 @@ def test_the_keyboard_alone_sorts_filters_highlights_and_zooms(show: Open) -> No
     assert page.locator("#filter-count").inner_text() == f"{len(models)} of 26 rows"
     page.get_by_role("button", name="Highlight these").press("Enter")
     assert f"{len(models)} trials: highlighted in every chart" in page.locator("#said").inner_text()
-    assert faint(page, "history") > 0
+    wait_until_others_stand_back(page, "history")
     page.keyboard.press("Escape")
     assert page.evaluate("document.querySelectorAll('.on').length") == 0
 
-    plot = page.locator("#history .plot").first
-    plot.focus()
-    labels = plot.locator(".role-axis-label text")
-    whole = labels.all_text_contents()
+    page.locator("#history .plot").first.focus()
+    whole = wait_for_labels(page, other_than=[])
     page.keyboard.press("+")
-    page.wait_for_timeout(300)
-    assert labels.all_text_contents() != whole
+    nearer = wait_for_labels(page, other_than=whole)
     page.keyboard.press("0")
-    page.wait_for_timeout(300)
-    assert set(labels.all_text_contents()) == set(whole)
+    assert set(wait_for_labels(page, other_than=nearer)) == set(whole)
     page.keyboard.press("ArrowRight")
     assert "trial 0: " in page.locator("#said").inner_text()
     page.keyboard.press("ArrowRight")
@@ -181,7 +184,7 @@ def test_a_brush_or_a_click_highlights_trials_in_all_charts(show: Open) -> None:
     page.mouse.up()
 
     for section in ("history", "parallel", "slices", "curves", "slots", "cost"):
-        assert faint(page, section) > 0, section
+        wait_until_others_stand_back(page, section)
     rows = page.locator("#board tr.on").count()
     assert 5 < rows < 20
     page.get_by_label("only highlighted rows").check()
