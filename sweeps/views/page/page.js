@@ -142,10 +142,13 @@
   };
 
   const drawAll = async () => {
-    for (const script of document.querySelectorAll("figure > script")) await draw(script.parentElement);
+    for (const script of document.querySelectorAll("figure > script")) {
+      await draw(script.parentElement);
+      await new Promise((done) => { setTimeout(done); });  // the page can be read and scrolled meanwhile
+    }
     root.dataset.drawn = charts.length;
   };
-  drawAll();
+  addEventListener("load", drawAll);
 
   // The theme: the system's until the button says otherwise.
   const theme = document.getElementById("theme");
