@@ -285,6 +285,7 @@ def plan_of_file(
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
     from sweeps.execution import (
+        Probe,
         estimate_cost,
         is_listed,
         local_slots,
@@ -308,7 +309,8 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
             config for config, rehearsal in rehearsed.found if rehearsal.fault is None
         ]
     if able:
-        cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, threads=slots.cpus)
+        probe_here = Probe(threads=slots.cpus)
+        cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=probe_here)
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
 

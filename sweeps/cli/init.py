@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,19 +11,23 @@ from sweeps.cli.options import FILE, runs_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
-    from sweeps.spec import Starter
+    from cifar_core.config import TrainingConfig
 
-DEFAULT_TIME = "10m"
 DEFAULT_NETWORKS = ("simple", "deep", "resnet", "vgg")
-DEFAULT_REPLICATES = 2
 LEAST_SECONDS = 60
 
 
 @click.command()
 @click.argument("file", type=FILE, required=False)
 @click.option("--name", help="Of the sweep; default the file's name.")
-@click.option("--time", metavar="TIME", help="How long it may take, such as 10m or 2h; default 10m.")
-@click.option("--model", "networks", multiple=True, metavar="NETWORK", help="A network to search; may be repeated.")
+@click.option("--time", metavar="TIME", default="10m", show_default=True, help="How long it may take, such as 2h.")
+@click.option(
+    "--model",
+    "networks",
+    multiple=True,
+    metavar="NETWORK",
+    help=f"A network to search; may be repeated.  [default: {', '.join(DEFAULT_NETWORKS)}]",
+)
 @click.option(
     "--method",
     type=click.Choice(["bayes", "random", "grid"]),
@@ -34,34 +35,38 @@ LEAST_SECONDS = 60
     show_default=True,
     help="Of the search.",
 )
-@click.option("--early/--no-early", default=None, help="Stop trials that lag behind; default yes.")
+@click.option("--early/--no-early", default=True, help="Stop trials that lag behind; default yes.")
 @click.option(
-    "--replicates", type=click.IntRange(min=0, max=10), metavar="N", help="The best N again, N new seeds; default 2."
+    "--replicates",
+    type=click.IntRange(min=0, max=10),
+    metavar="N",
+    default=2,
+    show_default=True,
+    help="The best N again, N new seeds.",
 )
 @click.option("--ladder", is_flag=True, help="Write a ladder's file instead.")
 @click.option("--from", "around", metavar="RUN", help="Search around a recorded run's configuration.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@click.option("--yes", is_flag=True, help="Ask nothing; take the defaults.")
+@click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="It asks nothing; older versions did.")
 @runs_option
 def init(
     file: Path | None,
     name: str | None,
-    time: str | None,
+    time: str,
     networks: tuple[str, ...],
     method: Literal["bayes", "random", "grid"],
-    early: bool | None,
-    replicates: int | None,
+    early: bool,
+    replicates: int,
     ladder: bool,
     around: str | None,
     force: bool,
-    yes: bool,
     runs: Path,
 ) -> None:
     """Write a commented file of a sweep, or of a ladder, that runs as it is. Default: sweep.yaml or ladder.yaml.
 
-    In a terminal it asks what the options do not say. The networks are timed here, as in `sweeps plan`; trials are then
-    as large (images, epochs, width) as lets at least 16 of them, and the replicates, end in the time, and there are as
-    many as fit. The time is the file's limits.timeout too.
+    The networks are timed here, as in `sweeps plan`; trials are then as large (images, epochs, width) as lets at least
+    16 of them, and the replicates, end in the time, and there are as many as fit. The time is the file's limits.timeout
+    too.
 
     \b
     Example:
@@ -70,50 +75,49 @@ def init(
       sweeps init steps.yaml --ladder --time 1h
       sweeps init near.yaml --from quick-017
     """
-    path = _path(file, name, ladder=ladder, force=force)
-    named = name or path.stem
-    from sweeps.spec import check_name
-
-    try:
-        check_name(named)
-    except ValueError as error:
-        raise SweepError(f"{error}; `--name` gives it one") from None
     if ladder and (around or method != "bayes"):
         raise click.UsageError("a ladder does not search: --from and --method go with a sweep")
     if around and method == "grid":
         raise click.UsageError("--from searches a range of learning rates, which a grid cannot walk through")
     if around and networks:
         raise click.UsageError("--from takes the run's own network: leave --model out")
-    asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
-    seconds = _seconds(time) if time is not None else None
-    _check_networks(networks)
-    if asks:
-        time = time or click.prompt("How long may it take", default=DEFAULT_TIME, value_proc=_asked(_as_time))
-        if not networks and not around:
-            networks = click.prompt("Which networks", ", ".join(DEFAULT_NETWORKS), value_proc=_asked(_as_networks))
-        if early is None and not ladder:
-            early = click.confirm("Stop trials that lag behind", default=True)
-        if replicates is None and not ladder:
-            replicates = click.prompt("Replicates of the best (0 for none)", 2, type=click.IntRange(0, 10))
-    time = time or DEFAULT_TIME
+    path = _path(file, name, ladder=ladder, force=force)
     seconds = _seconds(time)
 
-    from sweeps.spec import Starter
+    from cifar_core.files import atomic_write
+    from sweeps.execution import Probe, local_slots, size_of_starter, stage, terminal_copy
+    from sweeps.formatting import duration
+    from sweeps.spec import Limits, Resources, Starter, check_name
 
-    config = None if around is None else _recorded(around, runs)
+    try:
+        named = check_name(name or path.stem)
+    except ValueError as error:
+        raise SweepError(f"{error}; `--name` gives it one") from None
+    config = _recorded(around, runs) if around else None
     starter = Starter(
         name=named,
+        path=path,
         time=time.replace(" ", ""),
-        networks=networks or DEFAULT_NETWORKS,
+        networks=tuple(dict.fromkeys(networks)) or DEFAULT_NETWORKS,
+        is_ladder=ladder,
         method=method,
-        early=(True if early is None else early) and (config is None or config.epochs > 1),
-        replicates=DEFAULT_REPLICATES if replicates is None else replicates,
+        early=early and (config is None or config.epochs > 1),
+        replicates=replicates,
         around=config,
         around_name=around or "",
     )
-    text, about = _written(starter, path, seconds, ladder=ladder)
-    _check_and_write(text, path, ladder=ladder)
-    click.echo(f"written: {path}; {about}")
+    slots = local_slots(Resources(), Limits())
+    with terminal_copy() as console, stage(console, "timing the networks here"):
+        if config is None:
+            _check_networks(starter.networks)
+        sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=Probe(threads=slots.cpus))
+    try:
+        with atomic_write(path) as written:
+            written.write(sized.text.encode())
+    except OSError as error:
+        raise SweepError(f"{path} cannot be written: {error.strerror or error}") from None
+    longer = f"; more than {time}, in which it stops" if sized.seconds > seconds else ""
+    click.echo(f"written: {path}; about {duration(sized.seconds)} on {slots.describe()}, as timed here{longer}")
     click.echo(f"`sweeps plan {path}` shows what it would do, `sweeps {'ladder' if ladder else 'run'} {path}` does it")
 
 
@@ -144,45 +148,20 @@ def _seconds(time: str) -> float:
     return seconds
 
 
-def _check_networks(networks: Sequence[str]) -> None:
+def _check_networks(networks: tuple[str, ...]) -> None:
     from pydantic import ValidationError
 
-    from cifar_core.config import ModelConfig
+    from cifar_core.config import TrainingConfig
     from cifar_core.validation import explain
+    from sweeps.execution import check_networks
 
-    for network in networks:
-        try:
-            ModelConfig(name=network)
-        except ValidationError as error:
-            raise SweepError(f"--model: {'; '.join(explain(error))}") from None
-    if len(set(networks)) < len(networks):
-        raise SweepError("--model: a network is named twice")
+    try:
+        check_networks([TrainingConfig.model_validate({"model": {"name": network}}) for network in networks])
+    except ValidationError as error:
+        raise SweepError(f"--model: {'; '.join(explain(error))}") from None
 
 
-def _as_time(text: str) -> str:
-    _seconds(text)
-    return text
-
-
-def _as_networks(text: str) -> tuple[str, ...]:
-    networks = tuple(word for word in text.replace(",", " ").split() if word)
-    _check_networks(networks)
-    return networks or DEFAULT_NETWORKS
-
-
-def _asked(read: Any) -> Any:
-    """Return a reader of answers that lets click ask again where one makes no sense."""
-
-    def again(text: str) -> Any:
-        try:
-            return read(text)
-        except SweepError as error:
-            raise click.UsageError(str(error).partition(": ")[2]) from None
-
-    return again
-
-
-def _recorded(run: str, runs: Path) -> Any:
+def _recorded(run: str, runs: Path) -> TrainingConfig:
     from sweeps.tracking import MlflowReader
     from sweeps.views import find_named
 
@@ -191,56 +170,3 @@ def _recorded(run: str, runs: Path) -> Any:
     if not config.data.validation_size:
         raise SweepError(f"{run} set no validation images aside, so that no search can compare with it")
     return config
-
-
-def _written(starter: Starter, path: Path, available: float, *, ladder: bool) -> tuple[str, str]:
-    """Return the file's text, and what it will take in words."""
-    from sweeps.execution import (
-        SIZES,
-        Probe,
-        check_networks,
-        local_slots,
-        size_of_ladder,
-        size_of_sweep,
-        stage,
-        starter_configurations,
-        terminal_copy,
-    )
-    from sweeps.formatting import duration
-    from sweeps.spec import Limits, Resources, starter_ladder_text, starter_text
-
-    slots = local_slots(Resources(), Limits())
-    with terminal_copy() as console, stage(console, "timing the networks here"):
-        if starter.around is None:
-            check_networks(starter_configurations(starter, SIZES[0]))
-        probe = Probe()
-        if ladder:
-            sized = size_of_ladder(starter, rungs=RUNGS, available=available, slots=slots.count, seconds=probe.seconds)
-        else:
-            sized = size_of_sweep(starter, available=available, slots=slots.count, seconds=probe.seconds)
-    about = f"about {duration(sized.seconds)} on {slots.describe()}, as its networks were timed here"
-    if sized.seconds > available:
-        about += f"; more than {starter.time}, in which it stops"
-    cost = about[:1].upper() + about[1:] + "."
-    if ladder:
-        return starter_ladder_text(starter, sized.size, path=path, cost=cost), about
-    return starter_text(starter, sized.size, path=path, run_cap=sized.run_cap, cost=cost), about
-
-
-RUNGS = 4
-"""Rungs of the first network in a ladder that is written here."""
-
-
-def _check_and_write(text: str, path: Path, *, ladder: bool) -> None:
-    from cifar_core.files import atomic_write
-    from sweeps.spec import load_ladder, load_spec
-
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / path.name
-        draft.write_text(text, encoding="utf-8")
-        (load_ladder if ladder else load_spec)(draft)
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise SweepError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -36,13 +36,12 @@ if TYPE_CHECKING:
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
     from sweeps.execution.sealed_test import Finalized, finalize
-    from sweeps.execution.sizing import SIZES, size_of_ladder, size_of_sweep, starter_configurations
+    from sweeps.execution.sizing import size_of_starter
     from sweeps.execution.slots import Slots, local_slots
     from sweeps.execution.start import BackendName, Interrupted, RunKeywords, RunOptions, RunSummary
 
 __all__ = [
     "RETRAINED",
-    "SIZES",
     "Agreement",
     "BackendName",
     "DriverMark",
@@ -73,12 +72,10 @@ __all__ = [
     "rerun",
     "run",
     "session_of",
-    "size_of_ladder",
-    "size_of_sweep",
+    "size_of_starter",
     "some_combinations",
     "stage",
     "start_of",
-    "starter_configurations",
     "terminal_copy",
     "trial_count",
     "whole_seconds",
@@ -92,10 +89,7 @@ __getattr__, __dir__ = lazy_face(
         "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
         "Probe": "estimate",
-        "SIZES": "sizing",
-        "size_of_ladder": "sizing",
-        "size_of_sweep": "sizing",
-        "starter_configurations": "sizing",
+        "size_of_starter": "sizing",
         "RETRAINED": "plan",
         "Rerun": "reproduction",
         "Estimate": "estimate",

@@ -102,11 +102,9 @@ def estimate_cost(
     trials: int,
     early: StoppingRule,
     slots: int,
-    threads: int = 1,
-    device: str = "auto",
+    probe: Probe,
 ) -> Estimate:
-    """Return what `trials` like these cost, from steps timed here on random images."""
-    probe = Probe(threads=threads, device=device)
+    """Return what `trials` like these cost, from steps that the probe times, or has timed."""
     deadline = time.monotonic() + PROBE_SECONDS
     seconds = [probe.seconds(config) for config in configs if probe.knows(config) or time.monotonic() < deadline]
     full = [config.epochs for config in configs]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
-from cifar_core.config import TrainingConfig
-from sweeps.execution.estimate import START_SECONDS, makespan
-from sweeps.spec import Size, Starter, has_width
-from sweeps.stopping import Asha, Never
+from sweeps.execution.estimate import START_SECONDS, Probe, estimate_cost, preview, whole_seconds
+from sweeps.spec import Size, Starter, load_ladder, load_spec
 
 SIZES = (
     Size(train_size=1_000, validation_size=1_000, epochs=3, widths=(8, 16)),
@@ -28,94 +27,58 @@ WANTED_TRIALS = 16
 MOST_TRIALS = 100
 FEWEST_TRIALS = 2
 USED_SHARE = 0.8
-"""Of the time, what runs take as `Probe` times them: the rest is waiting, and that trials beside each other are slower
-than the probe alone."""
-
-Seconds = Callable[[TrainingConfig], float]
-"""What a whole run takes on one slot, as `Probe.seconds` measures it."""
+"""Of the time, what the estimate may take: it comes from a few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """The size that fits, and what it will take."""
+    """A file that fits, and what it will take."""
 
+    text: str
     size: Size
     run_cap: int
+    """Trials of a sweep."""
     seconds: float
-    """Start-up and evaluation counted."""
+    """As `sweeps plan` estimates it, the start and the replicates counted."""
 
 
-def size_of_sweep(starter: Starter, *, available: float, slots: int, seconds: Seconds) -> Sized:
-    """Return the largest size of a trial at which `WANTED_TRIALS` fit into the time, and how many fit.
-
-    Trials, with what early stopping leaves of them, and the replicates after them share `USED_SHARE` of the time that
-    `START_SECONDS` leave. Where not even the smallest size allows that many, it is the smallest with as many as fit.
-    """
-    early = Asha() if starter.early else Never()
-    budget = max(0.0, available - START_SECONDS) * USED_SHARE * slots
-    best: Sized | None = None
-    for size in [_own_size(starter.around)] if starter.around is not None else SIZES:
-        configs = [starter.around] if starter.around is not None else starter_configurations(starter, size)
-        each = [seconds(config) for config in configs]
-        whole = sum(each) / len(each)
-        trial = whole * early.expected_epochs(size.epochs) / size.epochs
-        again = whole * starter.replicates**2
-        fit = int((budget - again) / trial) if trial else MOST_TRIALS
-        if best is not None and fit < WANTED_TRIALS:
-            break
-        run_cap = min(max(fit, FEWEST_TRIALS), MOST_TRIALS)
-        best = Sized(size=size, run_cap=run_cap, seconds=_wall(run_cap * trial + again, slots))
-    assert best is not None, "there is at least one size"
-    return best
-
-
-def size_of_ladder(starter: Starter, *, rungs: int, available: float, slots: int, seconds: Seconds) -> Sized:
-    """Return the largest size at which every rung ends in the time; the smallest where none does.
+def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Probe) -> Sized:
+    """Return the largest size at which `WANTED_TRIALS`, or every rung, end in the time; the smallest where none does.
 
     Args:
         starter: what was asked for.
-        rungs: of the first network; every other network is one more.
         available: seconds.
         slots: runs at a time.
-        seconds: of a run.
+        probe: times the networks, each once.
     """
     best: Sized | None = None
-    for size in SIZES:
-        narrow = [
-            config for config in starter_configurations(starter, size) if config.model.width in (None, size.widths[0])
-        ]
-        runs = [*[seconds(narrow[0])] * (rungs - 1), *map(seconds, narrow)]
-        wall = _wall(makespan(runs, slots=slots) * slots, slots)
-        if best is not None and wall > available:
+    # A recorded configuration has its own size.
+    for size in SIZES[:1] if starter.around is not None else SIZES:
+        sized = (_ladder if starter.is_ladder else _sweep)(starter, size, available * USED_SHARE, slots, probe)
+        if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < WANTED_TRIALS):
             break
-        best = Sized(size=size, run_cap=len(runs), seconds=wall)
+        best = sized
     assert best is not None, "there is at least one size"
     return best
 
 
-def starter_configurations(starter: Starter, size: Size) -> Sequence[TrainingConfig]:
-    """Return one configuration of each network and width."""
-    return [
-        TrainingConfig.model_validate(
-            {
-                "epochs": size.epochs,
-                "model": {"name": network, "width": width},
-                "data": {"train_size": size.train_size, "validation_size": size.validation_size},
-            }
-        )
-        for network in starter.networks
-        for width in (size.widths if has_width(network) else (None,))
-    ]
+def _sweep(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.yaml"
+        draft.write_text(starter.text(size, run_cap=WANTED_TRIALS), encoding="utf-8")
+        spec = load_spec(draft)
+    cost = estimate_cost(preview(spec), trials=WANTED_TRIALS, early=spec.early_terminate, slots=slots, probe=probe)
+    fixed = START_SECONDS + cost.full_run_seconds * starter.replicates**2 / slots
+    each = (cost.seconds - START_SECONDS) / WANTED_TRIALS
+    run_cap = min(max(int((available - fixed) / each), FEWEST_TRIALS), MOST_TRIALS)
+    return Sized(text=starter.text(size, run_cap=run_cap), size=size, run_cap=run_cap, seconds=fixed + run_cap * each)
 
 
-def _own_size(config: TrainingConfig) -> Size:
-    return Size(
-        train_size=config.train_images(),
-        validation_size=config.data.validation_size,
-        epochs=config.epochs,
-        widths=(),
-    )
-
-
-def _wall(slot_seconds: float, slots: int) -> float:
-    return START_SECONDS + slot_seconds / slots / USED_SHARE
+def _ladder(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+    text = starter.text(size, run_cap=0)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.yaml"
+        draft.write_text(text, encoding="utf-8")
+        configs = [rung.config for rung in load_ladder(draft).rungs]
+    runs = [probe.seconds(config) + probe.test_seconds(config) for config in configs]
+    return Sized(text=text, size=size, run_cap=0, seconds=whole_seconds(runs, slots=slots))

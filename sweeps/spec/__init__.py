@@ -17,7 +17,7 @@ from sweeps.spec.settings import Limits, Metric, Replicates, Resources, check_na
 from sweeps.spec.single import config_in_file, is_file_name, single_config
 from sweeps.spec.space import SearchSpace
 from sweeps.spec.space_check import SPLIT_FIELDS
-from sweeps.spec.starter import Size, Starter, has_width, starter_ladder_text, starter_text
+from sweeps.spec.starter import Size, Starter
 from sweeps.spec.sweep import SweepSpec, load_spec
 from sweeps.spec.yaml_file import flatten, read_yaml
 
@@ -55,7 +55,6 @@ __all__ = [
     "definition_changes",
     "file_schema",
     "flatten",
-    "has_width",
     "holds",
     "is_file_name",
     "is_ladder",
@@ -70,8 +69,6 @@ __all__ = [
     "schema_text",
     "single_config",
     "space_of",
-    "starter_ladder_text",
-    "starter_text",
     "suggest",
     "words_of",
 ]

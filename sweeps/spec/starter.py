@@ -1,24 +1,92 @@
-"""The text of a first file: a sweep or a ladder that runs as it is, each key with what it means behind it."""
+"""The text of a first file: a sweep or a ladder that runs as it is, with what each key means behind it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import ARCHITECTURES, is_import_path
-from sweeps.spec.schema import FileKind, configuration_fields, schema_file
-from sweeps.spec.yaml_file import flow_text
-
-_COMMENT_AT = 50
-"""Column of the comments; a longer line has its own two spaces behind it."""
+from cifar_core.models.registry import ARCHITECTURES
+from sweeps.spec.scale import SIZED
+from sweeps.spec.schema import FileKind, schema_file
+from sweeps.spec.yaml_file import dump_yaml, flow_text
 
 _CHECKOUT = Path(__file__).parents[2]
-_LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+
+_HEAD = """\
+# yaml-language-server: $schema={schema}
+# `sweeps plan {file}` shows what it would do, `sweeps {verb} {file}` does it;
+# `sweeps schema {kind}` has every key there is.
+name: {name}  # of the {kind}, and of its folder under runs/sweeps
+limits: {{timeout: {time}}}  # stops then; the same command goes on. 2h, 1h30m, 90s
+"""
+
+_SWEEP = """\
+description: {description}
+method: {method}  # bayes: learns from its trials | random | grid: all there are
+metric: {{name: val_accuracy, goal: maximize}}  # or val_loss, train_loss: minimize
+run_cap: {run_cap}  # trials; a larger number extends the same sweep
+seed: 0  # of the search; that of the training is base.seed
+early_terminate: {{type: {early}}}  # asha | hyperband | median | none
+"""
+
+_REPLICATES = """\
+replicates: {{top: {replicates}, seeds: {replicates}}}  # then the best again under new seeds, against luck
+"""
+
+_SPACE = """\
+base:  # what every trial shares: any field of a training configuration
+  epochs: {epochs}  # passes over the training images
+  data: {{train_size: {train_size}, validation_size: {validation_size}}}  # of CIFAR-10's 50,000 training images
+  optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
+  schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+parameters:  # what varies: `values` to choose from, or a range from `min` to `max`
+  model.name: {{values: [{networks}]}}  # {known} | my:Net
+"""
+
+_WIDTH = """\
+  model.width: {{values: {widths}, when: {{model.name: [{sized}]}}}}  # channels of the first convolution
+"""
+
+_SEARCHED = """\
+  optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}  # drawn from its logarithm
+  optimizer.weight_decay: {values: [0, 0.0005, 0.005]}
+  data.batch_size: {values: [32, 64, 128]}  # images of one train step
+  data.normalization: {values: [none, cifar10, imagenet]}
+  data.augmentation: {values: [none, flip, flip-crop]}  # or flip-erase-crop, pad-flip-gray-crop
+"""
+
+_GRID = """\
+  optimizer.lr: {values: [0.003, 0.01, 0.03, 0.1]}
+  data.batch_size: {values: [32, 128]}  # images of one train step
+  data.augmentation: {values: [none, flip-crop]}  # or flip, flip-erase-crop, pad-flip-gray-crop
+"""
+
+_LADDER = """\
+description: What each change to the one before brings
+base:  # what the first rung starts from: any field of a training configuration
+  epochs: {epochs}  # passes over the training images
+  data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
+  optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
+  model: {first}  # {known} | my:Net
+rungs:  # in order, each a change to the one before or to the one it names
+  - name: baseline
+  - name: normalized
+    data: {{normalization: cifar10}}  # none | cifar10 | imagenet
+  - name: augmented
+    data: {{augmentation: flip-crop}}  # or flip, flip-erase-crop, pad-flip-gray-crop
+  - name: cosine
+    schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+"""
+
+_RUNG = """\
+  - name: {rung}
+    from: cosine  # what it changes, and what its gain is taken against
+    model: {network}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +102,15 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Starter:
-    """What a person asked for, and how large it can be."""
+    """What a person asked for."""
 
     name: str
+    path: Path
+    """Where the file will lie."""
     time: str
     """As the file says it: 10m."""
     networks: tuple[str, ...]
+    is_ladder: bool = False
     method: Literal["bayes", "random", "grid"] = "bayes"
     early: bool = True
     """Whether trials that lag behind are stopped."""
@@ -49,66 +120,46 @@ class Starter:
     """A recorded configuration to search around, at its own size."""
     around_name: str = ""
 
+    def text(self, size: Size, *, run_cap: int) -> str:
+        """Return the file's text.
 
-def starter_text(starter: Starter, size: Size, *, path: Path, run_cap: int, cost: str) -> str:
-    """Return a sweep's file.
-
-    Args:
-        starter: what was asked for.
-        size: of each trial.
-        path: where it will lie, for the first line.
-        run_cap: trials.
-        cost: what it will take, in words.
-    """
-    early = "asha, min_epochs: 1, reduction_factor: 3" if starter.early else "none"
-    lines = [
-        *_header(path, "sweep", cost),
-        ("name", _quoted(starter.name), "of the sweep, and of its folder under runs/sweeps"),
-        ("description", _quoted(_described(starter)), ""),
-        ("method", starter.method, "bayes: learns from its trials | random | grid: all there are"),
-        ("metric", "{name: val_accuracy, goal: maximize}", "or val_loss, train_loss: minimize"),
-        ("run_cap", str(run_cap), "trials; a larger number extends the same sweep"),
-        ("seed", "0", "of the search; that of the training is base.seed"),
-        ("limits", f"{{timeout: {starter.time}}}", "stops then; the same command goes on. 2h, 1h30m, 90s"),
-        ("early_terminate", f"{{type: {early}}}", "asha | hyperband | median | none"),
-    ]
-    if starter.replicates:
-        again = f"{{top: {starter.replicates}, seeds: {starter.replicates}}}"
-        lines.append(("replicates", again, "then the best again under new seeds, against luck"))
-    lines += _around(starter.around) if starter.around is not None else _space(starter, size)
-    return _aligned(lines)
-
-
-def starter_ladder_text(starter: Starter, size: Size, *, path: Path, cost: str) -> str:
-    """Return a ladder's file: a plain network, one change after the other, then the other networks."""
-    first, *others = starter.networks
-    width = size.widths[0]
-    lines = [
-        *_header(path, "ladder", cost),
-        ("name", starter.name, "of the ladder, and of its folder under runs/sweeps"),
-        ("description", "What each change to the one before brings", ""),
-        ("limits", f"{{timeout: {starter.time}}}", "stops then; the same command goes on. 2h, 1h30m, 90s"),
-        ("base", "", "what the first rung starts from: any field of a configuration"),
-        ("  epochs", str(size.epochs), _meaning("epochs")),
-        ("  model", _network(first, width), _values("model.name")),
-        ("  data", f"{{train_size: {size.train_size}, normalization: none}}", _values("data.normalization")),
-        ("  optimizer", "{name: sgd, lr: 0.02, momentum: 0.9}", _values("optimizer.name")),
-        ("rungs", "", "in order, each a change to the one before or to the one it names"),
-        ("  - name", "baseline", ""),
-        ("  - name", "normalized", ""),
-        ("    data", "{normalization: cifar10}", ""),
-        ("  - name", "augmented", ""),
-        ("    data", "{augmentation: flip-crop}", _values("data.augmentation")),
-        ("  - name", "cosine", ""),
-        ("    schedule", "{name: cosine}", _values("schedule.name")),
-    ]
-    for network in others:
-        lines += [
-            ("  - name", _rung_name(network), ""),
-            ("    from", "cosine", "what it changes, and what its gain is taken against"),
-            ("    model", _network(network, width), ""),
-        ]
-    return _aligned(lines)
+        Args:
+            size: of each trial.
+            run_cap: trials of a sweep.
+        """
+        kind: FileKind = "ladder" if self.is_ladder else "sweep"
+        sized = [name for name in self.networks if name in SIZED]
+        first, *others = self.networks
+        what = f"How wide, and how trained, of {', '.join(self.networks)}"
+        if self.around is not None:
+            what = f"Around {self.around_name}: learning rate, weight decay, batch size"
+        values = {
+            "schema": schema_reference(self.path, kind),
+            "file": self.path.name,
+            "verb": "ladder" if self.is_ladder else "run",
+            "kind": kind,
+            "name": _scalar(self.name),
+            "time": self.time,
+            "description": _scalar(what),
+            "method": self.method,
+            "run_cap": run_cap,
+            "early": "asha, min_epochs: 1, reduction_factor: 3" if self.early else "none",
+            "replicates": self.replicates,
+            "networks": ", ".join(map(_scalar, self.networks)),
+            "known": " | ".join(ARCHITECTURES),
+            "sized": ", ".join(sized),
+            "first": _network(first, size),
+            **vars(size),
+            "widths": list(size.widths),
+        }
+        if self.is_ladder:
+            rungs = (_RUNG.format(rung=each.replace(":", "-"), network=_network(each, size)) for each in others)
+            return (_HEAD + _LADDER).format_map(values) + "".join(rungs)
+        parts = _HEAD + _SWEEP + (_REPLICATES if self.replicates else "")
+        if self.around is not None:
+            return parts.format_map(values) + _around(self.around)
+        space = (parts + _SPACE + (_WIDTH if sized else "")).format_map(values)
+        return space + (_GRID if self.method == "grid" else _SEARCHED)
 
 
 def schema_reference(path: Path, kind: FileKind) -> str:
@@ -122,131 +173,27 @@ def schema_reference(path: Path, kind: FileKind) -> str:
     return schema.as_uri()
 
 
-Line = tuple[str, str, str]
-"""Key with its indent, value, and what stands behind it as a comment; a comment alone has no key."""
-
-
-def _header(path: Path, kind: FileKind, cost: str) -> list[Line]:
-    verb = "run" if kind == "sweep" else "ladder"
-    return [
-        ("", "", f"yaml-language-server: $schema={schema_reference(path, kind)}"),
-        ("", "", cost),
-        ("", "", f"`sweeps plan {path.name}` shows what it would do, `sweeps {verb} {path.name}` does it;"),
-        ("", "", f"`sweeps schema {kind}` has every key there is."),
-    ]
-
-
-def _space(starter: Starter, size: Size) -> list[Line]:
-    images = f"{{train_size: {size.train_size}, validation_size: {size.validation_size}}}"
-    lines: list[Line] = [
-        ("base", "", "what every trial shares: any field of a training configuration"),
-        ("  epochs", str(size.epochs), _meaning("epochs")),
-        ("  data", images, "of CIFAR-10's 50,000 training images"),
-        ("  optimizer", "{name: sgd, momentum: 0.9}", _values("optimizer.name")),
-        ("  schedule", "{name: cosine}", _values("schedule.name")),
-    ]
-    networks, sized = starter.networks, [network for network in starter.networks if has_width(network)]
-    if len(networks) == 1:
-        lines.append(("  model", f"{{name: {_quoted(networks[0])}}}", _values("model.name")))
-    lines.append(("parameters", "", "what varies: `values` to choose from, or a range from `min` to `max`"))
-    if len(networks) > 1:
-        lines.append(("  model.name", _list(networks), _values("model.name")))
-    if sized:
-        when = "" if len(sized) == len(networks) else f", when: {{model.name: [{', '.join(sized)}]}}"
-        lines.append(("  model.width", _list(size.widths, more=when), "channels of the first convolution"))
-    if starter.method == "grid":
-        return [
-            *lines,
-            ("  optimizer.lr", _list(_LEARNING_RATES), _meaning("optimizer.lr")),
-            ("  data.batch_size", _list((32, 128)), _meaning("data.batch_size")),
-            ("  data.augmentation", _list(("none", "flip-crop")), _values("data.augmentation")),
-        ]
-    return [
-        *lines,
-        ("  optimizer.lr", "{min: 0.001, max: 0.3, distribution: log_uniform_values}", "drawn from its logarithm"),
-        ("  optimizer.weight_decay", _list((0, 0.0005, 0.005)), ""),
-        ("  data.batch_size", _list((32, 64, 128)), _meaning("data.batch_size")),
-        ("  data.normalization", _list(("none", "cifar10", "imagenet")), ""),
-        ("  data.augmentation", _list(("none", "flip", "flip-crop")), _values("data.augmentation")),
-    ]
-
-
-def _around(config: TrainingConfig) -> list[Line]:
+def _around(config: TrainingConfig) -> str:
     """Return the base and the parameters of a search around a configuration, which is tried first."""
-    base = config.canonical() | {"seed": config.seed}
     lr, decay, batch = config.optimizer.lr, config.optimizer.weight_decay, config.data.batch_size
-    decays = sorted({0.0, 0.0005, 0.005, decay})
-    batches = sorted({max(1, batch // 2), batch, min(2 * batch, config.train_images())})
-    start = f"- {{optimizer.lr: {lr!r}, optimizer.weight_decay: {decay!r}, data.batch_size: {batch}}}"
-    wide = f"{{min: {lr / 4!r}, max: {lr * 4!r}, distribution: log_uniform_values}}"
-    fields = [(f"  {block}", _flow(value), "") for block, value in base.items()]
-    return [
-        ("start_with", "", "tried first: the recorded configuration itself"),
-        (f"  {start}", "", ""),
-        ("base", "", "what every trial shares: as it was recorded"),
-        *fields,
-        ("parameters", "", "what varies: `values` to choose from, or a range from `min` to `max`"),
-        ("  optimizer.lr", wide, "a quarter to four times of the recorded one"),
-        ("  optimizer.weight_decay", _list(decays), ""),
-        ("  data.batch_size", _list(batches), _meaning("data.batch_size")),
-    ]
-
-
-def has_width(network: str) -> bool:
-    """Return whether a network of this name takes a width."""
-    return not is_import_path(network) and "width" in ARCHITECTURES[network].defaults
-
-
-def _network(network: str, width: int) -> str:
-    sized = f", width: {width}" if has_width(network) else ""
-    return f"{{name: {_quoted(network)}{sized}}}"
-
-
-def _rung_name(network: str) -> str:
-    return network.replace(":", "-").replace("_", "-")
-
-
-def _described(starter: Starter) -> str:
-    if starter.around is not None:
-        return f"Around {starter.around_name}: learning rate, weight decay, batch size"
-    return f"Which of {', '.join(starter.networks)}, how wide, how trained"
-
-
-def _meaning(path: str) -> str:
-    text = str(configuration_fields()[path]["description"]).rstrip(".")
-    return text[:1].lower() + text[1:]
-
-
-def _values(path: str) -> str:
-    """Return what a field may be, from its schema: what is listed here is what is read."""
-    field = configuration_fields()[path]
-    listed = next(part["enum"] for part in (field, *field.get("anyOf", ())) if "enum" in part)
-    own = " | my:Net" if path == "model.name" else ""
-    return " | ".join(map(str, listed)) + own
-
-
-def _list(values: Iterable[Any], *, more: str = "") -> str:
-    return f"{{values: [{', '.join(map(_quoted, values))}]{more}}}"
-
-
-def _quoted(value: Any) -> str:
-    """Return a scalar as YAML has it inside of braces; text in quotes only where it needs them."""
-    return _flow([value])[1:-1]
-
-
-def _flow(value: Any) -> str:
-    """Return a value in one line of YAML."""
+    batches = {max(1, batch // 2), batch, min(2 * batch, config.train_images())}
+    content = {
+        "start_with": [{"optimizer.lr": lr, "optimizer.weight_decay": decay, "data.batch_size": batch}],
+        "base": config.canonical() | {"seed": config.seed},
+        "parameters": {
+            "optimizer.lr": {"min": lr / 4, "max": lr * 4, "distribution": "log_uniform_values"},
+            "optimizer.weight_decay": {"values": sorted({0.0, 0.0005, 0.005, decay})},
+            "data.batch_size": {"values": sorted(batches)},
+        },
+    }
     # Through JSON: tuples are lists there.
-    plain = json.loads(json.dumps(value))
-    return flow_text(plain)
+    return dump_yaml(json.loads(json.dumps(content)))
 
 
-def _aligned(lines: Sequence[Line]) -> str:
-    text = []
-    for key, value, comment in lines:
-        if not key:
-            text.append(f"# {comment}")
-            continue
-        line = f"{key}: {value}".rstrip() if not key.lstrip().startswith("- {") else key
-        text.append(f"{line:<{_COMMENT_AT - 2}}  # {comment}" if comment else line)
-    return "\n".join(text) + "\n"
+def _network(name: str, size: Size) -> str:
+    return flow_text({"name": name} | ({"width": size.widths[0]} if name in SIZED else {}))
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML has it inside of brackets, in quotes where it needs them."""
+    return flow_text([text])[1:-1]

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +12,29 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.execution.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, size_of_ladder, size_of_sweep
+from sweeps.execution.estimate import Probe, Timed
+from sweeps.execution.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
 from sweeps.spec import Starter, file_schema, load_ladder, load_spec, schema_file
 
 ROOT = Path(__file__).parents[3]
-SIMPLE = ("--model", "simple", "--yes")
+SIMPLE = ("--model", "simple")
 
 
-def per_image(seconds: float) -> Any:
-    """Return a probe by which every network takes the same for an image."""
-    return lambda config: seconds * config.train_images() * config.epochs
+class Timetable(Probe):
+    """A probe by which every network takes the same for an image."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def _of(self, config: TrainingConfig) -> Timed:
+        return Timed(train=self._seconds, evaluate=0.0)
 
 
-def starter(**changes: Any) -> Starter:
-    return Starter(**({"name": "mine", "time": "10m", "networks": ("simple", "deep")} | changes))
+def sized(minutes: float, *, image_seconds: float = 0.002, slots: int = 2, **changes: Any) -> Sized:
+    """Return what fits into the time."""
+    asked = {"name": "mine", "path": Path("mine.yaml"), "time": "10m", "networks": ("simple", "deep")} | changes
+    return size_of_starter(Starter(**asked), available=60 * minutes, slots=slots, probe=Timetable(image_seconds))
 
 
 def test_what_is_written_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, runs: Path) -> None:
@@ -86,7 +90,7 @@ def test_every_option_gives_a_file_that_loads_keeps_to_the_schema_and_fits_a_scr
     monkeypatch.chdir(tmp_path)
     chosen = OPTIONS[case] if "--model" in OPTIONS[case] else ("--model", "simple", *OPTIONS[case])
 
-    result = cli("init", "mine.yaml", "--yes", "--time", "1m", *chosen)
+    result = cli("init", "mine.yaml", "--time", "1m", *chosen)
 
     assert result.exit_code == 0, result.output
     text = (tmp_path / "mine.yaml").read_text()
@@ -118,7 +122,6 @@ REFUSED = {
     "no time": (("mine.yaml", "--time", "3s"), "at least 1m"),
     "endless time": (("mine.yaml", "--time", "9" * 400 + "h"), "--time"),
     "an unknown network": (("mine.yaml", "--model", "resnte"), "did you mean 'resnet'?"),
-    "a network twice": (("mine.yaml", "--model", "simple", "--model", "simple"), "twice"),
     "a network of one's own that is not there": (("mine.yaml", "--model", "nosuch:Net"), "nosuch"),
     "a ladder by grid": (("mine.yaml", "--ladder", "--method", "grid"), "ladder"),
     "an unknown run": (("mine.yaml", "--from", "quick-003"), "quick-003"),
@@ -174,71 +177,32 @@ class TestTheSizeOfATrial:
     """`WANTED_TRIALS` at the largest size that the time allows; then as many as fit."""
 
     def test_more_time_never_makes_trials_smaller(self) -> None:
-        sizes = [
-            size_of_sweep(starter(), available=minutes * 60, slots=2, seconds=per_image(0.002)).size
-            for minutes in (1, 3, 10, 30, 120, 600, 6000)
-        ]
-        ranks = [SIZES.index(size) for size in sizes]
+        ranks = [SIZES.index(sized(minutes).size) for minutes in (1, 10, 120, 6000)]
         assert ranks == sorted(ranks)
-        assert len(set(ranks)) > 4
+        assert len(set(ranks)) == 4
 
-    def test_what_is_chosen_ends_in_the_time_and_searches_enough(self) -> None:
-        for minutes in (5, 10, 30, 120, 600):
-            sized = size_of_sweep(starter(), available=minutes * 60, slots=2, seconds=per_image(0.002))
-            assert sized.seconds <= minutes * 60
-            assert WANTED_TRIALS <= sized.run_cap <= MOST_TRIALS
-
-    def test_the_time_is_used(self) -> None:
-        sized = size_of_sweep(starter(), available=600, slots=2, seconds=per_image(0.002))
-        assert sized.seconds > 0.7 * 600
+    @pytest.mark.parametrize("minutes", [5, 30, 600])
+    def test_the_time_is_used_and_kept_and_searches_enough(self, minutes: int) -> None:
+        found = sized(minutes)
+        assert 0.5 * minutes * 60 < found.seconds <= minutes * 60
+        assert WANTED_TRIALS <= found.run_cap <= MOST_TRIALS
 
     def test_replicates_take_their_part(self) -> None:
-        alone = size_of_sweep(starter(replicates=0), available=600, slots=2, seconds=per_image(0.002))
-        confirmed = size_of_sweep(starter(replicates=2), available=600, slots=2, seconds=per_image(0.002))
+        alone, confirmed = sized(10, replicates=0), sized(10, replicates=3)
         assert (confirmed.size.train_size, confirmed.run_cap) < (alone.size.train_size, alone.run_cap)
 
-    def test_too_little_time_gives_the_smallest_and_says_how_long_it_takes(self) -> None:
-        sized = size_of_sweep(starter(), available=60, slots=1, seconds=per_image(1.0))
-        assert sized.size == SIZES[0]
-        assert sized.seconds > 60
+    @pytest.mark.parametrize("is_ladder", [False, True])
+    def test_too_little_time_gives_the_smallest_and_says_how_long_it_takes(self, is_ladder: bool) -> None:
+        found = sized(1, image_seconds=1.0, slots=1, is_ladder=is_ladder)
+        assert found.size == SIZES[0]
+        assert found.seconds > 60
 
     def test_a_ladder_ends_in_the_time(self) -> None:
-        sized = size_of_ladder(starter(), rungs=4, available=600, slots=2, seconds=per_image(0.002))
-        assert sized.seconds <= 600
-        assert sized.size != SIZES[0]
+        found = sized(10, is_ladder=True)
+        assert found.seconds <= 600
+        assert found.size != SIZES[0]
 
     def test_a_configuration_of_ones_own_keeps_its_size(self) -> None:
-        own = TrainingConfig(epochs=9, data={"train_size": 777, "validation_size": 99})
-        sized = size_of_sweep(starter(around=own), available=600, slots=2, seconds=per_image(0.002))
-        assert (sized.size.epochs, sized.size.train_size) == (9, 777)
-
-
-def test_in_a_terminal_it_asks_again_where_an_answer_makes_no_sense(tmp_path: Path) -> None:
-    code = "from sweeps.cli import main; import sys; sys.argv = ['sweeps', 'init', 'mine.yaml']; main()"
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    said = ""
-    answers = iter([("long", "soon"), ("long", "1m"), ("networks", "simple, nosuch"), ("networks", "simple")])
-    answers_left = [*answers, ("lag", "n"), ("Replicates", "0")]
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if select.select([ours], [], [], 0.2)[0]:
-            try:
-                said += os.read(ours, 4096).decode(errors="replace")
-            except OSError:
-                break
-        asked = said.rpartition("\n")[2]
-        if answers_left and answers_left[0][0] in asked and asked.rstrip().endswith(":"):
-            os.write(ours, f"{answers_left.pop(0)[1]}\n".encode())
-            said += "\n"
-    assert process.wait(timeout=60) == 0, said
-    spec = load_spec(tmp_path / "mine.yaml")
-
-    assert "is not a duration" in said
-    assert "unknown model 'nosuch'" in said
-    assert (spec.limits.timeout, spec.early_terminate.type, spec.replicates) == (60.0, "none", None)
-    assert spec.base["model"] == {"name": "simple"}
+        own = TrainingConfig.model_validate({"epochs": 9, "data": {"train_size": 777, "validation_size": 99}})
+        base = yaml.safe_load(sized(10, around=own, around_name="quick-003").text)["base"]
+        assert (base["epochs"], base["data"]["train_size"]) == (9, 777)

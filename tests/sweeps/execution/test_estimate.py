@@ -35,7 +35,7 @@ def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingC
 @pytest.mark.usefixtures("_a_millisecond_an_image")
 class TestCost:
     def test_without_early_stopping_every_trial_takes_all_its_epochs(self) -> None:
-        cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2)
+        cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2, probe=Probe())
 
         assert (cost.trials, cost.trial_epochs, cost.max_trial_epochs) == (10, 40, 40)
         # Four seconds a trial, ten trials, two at once.
@@ -44,7 +44,7 @@ class TestCost:
 
     def test_early_stopping_saves_epochs_and_seconds_in_the_same_share(self) -> None:
         early = Asha(min_epochs=1, reduction_factor=3)
-        cost = estimate_cost([config(9)], trials=30, early=early, slots=1)
+        cost = estimate_cost([config(9)], trials=30, early=early, slots=1, probe=Probe())
 
         assert cost.trial_epochs == pytest.approx(30 * early.expected_epochs(9))
         assert cost.trial_epochs < cost.max_trial_epochs == 270
