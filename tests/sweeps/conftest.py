@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 from instant_training import instant_evaluate, instant_train, really_evaluate
 from object_store import S3, s3_server
-from sweep_fakes import Cli
+from sweep_fakes import Cli, MadeOnce, Record
 
 import cifar_core
 from cifar_core.data import prepared
 from sweeps.cli.main import sweeps
 from sweeps.execution.ray_environment import ensure_private_token
 from sweeps.tracking.tracker import Tracker
-
-MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +119,24 @@ def recorded_runs(runs: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
     runs.mkdir()
     shutil.copy(empty_store, runs / "mlflow.db")
     return runs
+
+
+@pytest.fixture(scope="session")
+def record(empty_store: Path) -> Record:
+    """Carry out verbs in a new runs folder within a folder, and return it: for records that many tests look at."""
+
+    def record_in(folder: Path, *commands: Sequence[object]) -> Path:
+        runs = folder / "runs"
+        runs.mkdir()
+        shutil.copy(empty_store, runs / "mlflow.db")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            for command in commands:
+                result = CliRunner().invoke(sweeps, [*map(str, command), "--runs", str(runs)])
+                assert result.exit_code == 0, result.output
+        return runs
+
+    return record_in
 
 
 @pytest.fixture

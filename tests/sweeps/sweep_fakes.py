@@ -28,6 +28,10 @@ from sweeps.study.proposers import Proposer
 from sweeps.trial_record import TrialRecord
 
 Cli = Callable[..., Result]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+"""Has a folder made once for all processes that the tests run in."""
+Record = Callable[..., Path]
+"""Carries out verbs in a new runs folder within a folder, and returns it."""
 Doctor = Callable[..., dict[str, list[str]]]
 """Runs `sweeps doctor` and returns its lines by their verdict."""
 

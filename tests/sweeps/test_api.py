@@ -9,6 +9,8 @@ from sweep_fakes import tiny, write_yaml
 
 import sweeps
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 LEARNS = ["run_cap=1", "base.epochs=3", "base.data.train_size=3000"]
 """Makes a tiny sweep one that learns, so that it has a rank."""
 

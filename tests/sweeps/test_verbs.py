@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
 from sweeps import verbs
@@ -16,16 +16,11 @@ FUNCTIONS = ("inspect", "plan", "show", "compare", "status", "ladder", "report",
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def searched(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """A runs folder with a search of two trials, of which the best is confirmed under two seeds."""
     folder = tmp_path_factory.mktemp("searched")
-    (folder / "runs").mkdir()
-    (folder / "runs" / "mlflow.db").write_bytes(empty_store.read_bytes())
     path = write_yaml(folder, tiny(replicates={"top": 1, "seeds": 2}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        sweeps.Sweep.from_file(path).run(runs=folder / "runs", backend="inline")
-    return folder / "runs"
+    return record(folder, ["run", path, "--backend", "inline"])
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
-from sweep_fakes import Cli, book, tiny, write_yaml, written
+from sweep_fakes import Cli, Record, book, tiny, write_yaml, written
 
 from sweeps.cli.main import sweeps
 from sweeps.study.folder import SweepFolder
@@ -25,17 +24,14 @@ EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials and of a trial of another sweep, whose schedule has other fields."""
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "runs").mkdir()
-    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
     step = {"base": tiny()["base"] | {"schedule": {"name": "step", "step_size": 1}}}
-    for content, more in ((tiny(), []), (tiny(name="steps", method="grid", run_cap=1) | step, ["--no-report"])):
-        arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline", *more]
-        result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-    return folder / "runs"
+    other = write_yaml(folder, tiny(name="steps", method="grid", run_cap=1) | step, name="steps.yaml")
+    file = write_yaml(folder, tiny())
+    inline = ("--backend", "inline")
+    return record(folder, ["run", file, *inline], ["run", other, *inline, "--no-report"])
 
 
 def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:

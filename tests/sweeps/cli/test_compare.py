@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind, ttest_rel
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 
-from sweeps.cli.main import sweeps
 from sweeps.formatting import p_in_words, points
 from sweeps.results import compare_answers
 from sweeps.tracking import MlflowReader
@@ -22,7 +20,7 @@ from sweeps.views.names import Named
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a search of two, both confirmed by one seed, and tested."""
     folder = tmp_path_factory.mktemp("compare")
     content = tiny(
@@ -31,13 +29,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     # Enough for networks that learn: what does not is compared with nothing.
     content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4}
-    for arguments in (
-        ["run", str(write_yaml(folder, content)), "--backend", "inline"],
-        ["finalize", "tiny", "--top", "2"],
-    ):
-        result = CliRunner().invoke(sweeps, [*arguments, "--runs", str(folder / "runs")])
-        assert result.exit_code == 0, result.output
-    return folder / "runs"
+    run = ["run", write_yaml(folder, content), "--backend", "inline"]
+    return record(folder, run, ["finalize", "tiny", "--top", 2])
 
 
 def test_two_runs_are_told_by_what_they_differ_in(trained: Path, cli: Cli) -> None:

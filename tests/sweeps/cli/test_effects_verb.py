@@ -11,6 +11,8 @@ from sweep_fakes import Cli, tiny, write_yaml
 
 import sweeps
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 
 @pytest.fixture
 def searched(recorded_runs: Path, tmp_path: Path, cli: Cli) -> Path:

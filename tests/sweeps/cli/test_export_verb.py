@@ -9,25 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
 from cifar_core.errors import ExportError
 from cifar_core.export_formats import FORMATS
 from sweeps.cli.export import FORMATS as CHOICES
-from sweeps.cli.main import sweeps as command
 from sweeps.errors import SweepError
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials."""
     folder = tmp_path_factory.mktemp("export")
-    arguments = ["run", write_yaml(folder, tiny()), "--runs", folder / "runs", "--backend", "inline"]
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return folder / "runs"
+    return record(folder, ["run", write_yaml(folder, tiny()), "--backend", "inline"])
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,10 @@ import shlex
 import shutil
 from pathlib import Path
 
+import pytest
 from sweep_fakes import Cli, tiny, write_yaml
+
+pytestmark = pytest.mark.usefixtures("instant_training")
 
 
 def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:

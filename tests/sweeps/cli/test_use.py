@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
 from cifar_core.data import CLASS_NAMES, load_training_images
@@ -29,14 +29,11 @@ RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials, the better one confirmed under another seed."""
     folder = tmp_path_factory.mktemp("predict")
     content = tiny(method="grid", run_cap=None, parameters=RATES, replicates={"top": 1, "seeds": 1})
-    arguments = ["run", write_yaml(folder, content), "--runs", folder / "runs", "--backend", "inline"]
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return folder / "runs"
+    return record(folder, ["run", write_yaml(folder, content), "--backend", "inline"])
 
 
 @pytest.fixture

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_fakes import Cli, epoch, fill_disk, own_net, tiny, write_yaml
+from sweep_fakes import Cli, Record, epoch, fill_disk, own_net, tiny, write_yaml
 
 import sweeps
-from sweeps.cli.main import sweeps as command
 from sweeps.execution import Agreement, Rerun
 from sweeps.study import read_state
 
@@ -29,13 +27,10 @@ GRID: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of two complete trials, of which one has lost its weights, and one that diverged."""
     folder = tmp_path_factory.mktemp("rerun")
-    path = write_yaml(folder, tiny(**GRID))
-    result = CliRunner().invoke(command, ["run", str(path), "--runs", str(folder / "runs"), "--backend", "inline"])
-    assert result.exit_code == 0, result.output
-    return folder / "runs"
+    return record(folder, ["run", write_yaml(folder, tiny(**GRID)), "--backend", "inline"])
 
 
 @pytest.fixture

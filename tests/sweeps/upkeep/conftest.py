@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from sweep_fakes import Cli, Doctor, tiny, write_yaml
-
-from sweeps.cli.main import sweeps
+from sweep_fakes import Cli, Doctor, MadeOnce, Record, tiny, write_yaml, written
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +24,14 @@ def whole_sweep() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, whole_sweep: dict[str, Any]) -> Path:
+def whole(made_once: MadeOnce, record: Record, whole_sweep: dict[str, Any]) -> Path:
     """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "runs").mkdir()
-    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
-    arguments = ["run", write_yaml(folder, whole_sweep), "--runs", folder / "runs", "--backend", "inline"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    assert "the winner is a model in MLflow" in result.stdout, result.output
-    return folder / "runs"
+
+    def make(folder: Path) -> None:
+        runs = record(folder, ["run", write_yaml(folder, whole_sweep), "--backend", "inline"])
+        assert any("logged_model" in run.tags for run in written(runs)), "the winner is a model in MLflow"
+
+    return made_once("whole", make) / "runs"
 
 
 @pytest.fixture

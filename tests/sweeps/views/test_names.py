@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 from test_leaderboard import RowReader, replicates, row
 
 import sweeps
-from sweeps.cli.main import sweeps as command
 from sweeps.errors import SweepError
 from sweeps.study import read_state, read_studies
 from sweeps.study.folder import SweepFolder
@@ -25,7 +23,7 @@ LADDER_BASE = {**tiny()["base"], "data": {**tiny()["base"]["data"], "validation_
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """A runs folder with a sweep whose stopped trials are confirmed, a ladder of two seeds, and a sweep `tiny-001`."""
     folder = tmp_path_factory.mktemp("names")
     search = tiny(
@@ -33,16 +31,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replicates={"top": 3, "seeds": 2},
     )  # fmt: skip
     steps = {"name": "steps", "base": LADDER_BASE, "rungs": [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]}
-    for arguments in (
-        ["run", write_yaml(folder, search)],
-        ["ladder", write_yaml(folder, steps, name="steps.yaml"), "--seeds", "2"],
-        ["run", write_yaml(folder, tiny(name="tiny-001"), name="other.yaml")],
-    ):
-        words = [*map(str, arguments), "--runs", str(folder / "runs"), "--backend", "inline"]
-        result = CliRunner().invoke(command, words)
-        assert result.exit_code == 0, result.output
     Image.new("RGB", (32, 32)).save(folder / "image.png")
-    return folder / "runs"
+    return record(
+        folder,
+        ["run", write_yaml(folder, search), "--backend", "inline"],
+        ["ladder", write_yaml(folder, steps, name="steps.yaml"), "--seeds", 2, "--backend", "inline"],
+        ["run", write_yaml(folder, tiny(name="tiny-001"), name="other.yaml"), "--backend", "inline"],
+    )
 
 
 STOPPED, RUNG = "tiny-002", "steps/b"

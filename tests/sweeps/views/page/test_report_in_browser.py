@@ -17,7 +17,10 @@ playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install playwright"
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is found on the path: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is found on the path: apt-get install chromium"),
+]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BEYOND = """() => [...document.querySelectorAll('.plot text')].filter(text => {
   const box = text.getBoundingClientRect(), frame = text.closest('svg').getBoundingClientRect();
