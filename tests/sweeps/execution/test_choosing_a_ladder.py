@@ -80,7 +80,7 @@ def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_seal
         assert not re.search(r"test acc", text, re.IGNORECASE), page
 
 
-def test_one_run_has_wilsons_interval_on_as_many_images_as_it_set_aside(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_one_run_has_wilsons_interval_on_its_validation_images(tmp_path: Path, runs: Path, cli: Cli) -> None:
     cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline")
 
     rows = list(csv.DictReader((runs / "sweeps" / "steps" / "ladder.csv").open(encoding="utf-8")))
@@ -90,7 +90,7 @@ def test_one_run_has_wilsons_interval_on_as_many_images_as_it_set_aside(tmp_path
     assert all(float(row["ci_high_percent"]) - float(row["ci_low_percent"]) > 10 for row in rows), "100 images, wide"
 
 
-def test_the_last_measurement_tests_each_rung_once_under_a_name_of_its_own_and_is_noted(
+def test_the_last_measurement_tests_each_rung_once_and_is_noted(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     path = write_yaml(tmp_path, chosen())
@@ -142,9 +142,7 @@ def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_p
         {"base": {"epochs": 2, "data": {"validation_size": 5000}}, "scale": {"train_size": 300, "epochs": 0.5}},
     ],
 )
-def test_what_is_recorded_of_the_last_measurement_runs_the_same_where_the_file_is_not(
-    sized: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_recorded_last_measurement_runs_the_same_without_the_file(sized: dict[str, Any], tmp_path: Path) -> None:
     final = load_ladder(write_yaml(tmp_path, chosen(**sized))).final()
     recorded = tmp_path / "recorded.yaml"
     recorded.write_text(final.text, encoding="utf-8")
@@ -154,9 +152,7 @@ def test_what_is_recorded_of_the_last_measurement_runs_the_same_where_the_file_i
     assert (again.name, again.measured_on, again.rungs) == (final.name, final.measured_on, final.rungs)
 
 
-def test_a_ladder_that_is_called_like_a_last_measurement_is_not_mixed_with_it(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_ladder_named_like_a_last_measurement_is_refused(tmp_path: Path, runs: Path, cli: Cli) -> None:
     base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
     content = {"name": "steps-final", "base": base, "rungs": RUNGS[:1]}
     assert cli("ladder", write_yaml(tmp_path, content), "--runs", runs, "--backend", "inline").exit_code == 0
@@ -176,7 +172,7 @@ def test_the_last_measurement_is_the_whole_budget(cut: tuple[str, str], tmp_path
     assert not (runs / "sweeps").exists()
 
 
-def test_leaving_changes_of_a_rung_out_that_is_still_being_chosen_opens_no_test_images(
+def test_ablating_a_rung_that_is_being_chosen_opens_no_test_images(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
@@ -197,7 +193,7 @@ def test_a_ladder_is_not_finalized_and_says_what_does(tmp_path: Path, runs: Path
     assert "`sweeps ladder FILE --final` does" in result.stderr
 
 
-def test_a_plan_says_how_rungs_are_compared_and_what_the_last_measurement_costs(tmp_path: Path, cli: Cli) -> None:
+def test_a_plan_says_how_rungs_are_compared_and_its_last_command(tmp_path: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(base={"epochs": 1, "data": {"validation_size": 5000}}))
 
     chosen_by, last = cli("plan", path, "--no-probe"), cli("plan", path, "--final", "--no-probe")
@@ -258,9 +254,7 @@ def test_another_kind_of_measurement_under_the_same_name_is_refused(tmp_path: Pa
     assert "--new" not in result.stderr
 
 
-def test_a_file_that_differs_from_the_commit_is_told_before_its_last_measurement(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_file_that_differs_from_its_commit_is_warned_of(tmp_path: Path, runs: Path, cli: Cli) -> None:
     def git(*arguments: str) -> None:
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
 
@@ -313,9 +307,7 @@ def test_a_rung_that_the_file_has_no_more_is_named(tmp_path: Path, runs: Path, c
     assert "recorded, and not in the file any more: b" in result.stdout
 
 
-def test_the_board_of_all_tells_the_rungs_of_a_ladder_and_of_its_last_measurement_apart(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_the_board_tells_rungs_from_those_of_the_last_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
     for final in ((), ("--final",)):
         assert cli("ladder", path, *final, "--runs", runs, "--backend", "inline").exit_code == 0
@@ -334,9 +326,7 @@ def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, run
     assert words in cli("ladder", path, "--runs", runs, "--backend", "inline").stderr
 
 
-def test_a_rung_that_was_renamed_is_said_to_be_recorded_under_the_name_before(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_renamed_rung_is_said_to_be_recorded_under_its_old_name(tmp_path: Path, runs: Path, cli: Cli) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
     renamed = [RUNGS[0], RUNGS[1] | {"name": "faster"}]
 
@@ -352,9 +342,7 @@ def test_a_rung_that_was_renamed_is_said_to_be_recorded_under_the_name_before(
     assert "faster: runs of it are recorded as b, and shown there\n" in result.stdout
 
 
-def test_a_start_of_a_part_under_a_reduced_budget_changes_no_line_of_the_full_one(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs: Path, cli: Cli) -> None:
     before = write_yaml(tmp_path, chosen(base=BASE | {"epochs": 2}))
     edited = write_yaml(
         tmp_path, chosen(base=BASE | {"epochs": 2}, rungs=[RUNGS[0], {"name": "b", "optimizer": {"lr": 0.05}}]),

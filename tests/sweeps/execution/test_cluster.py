@@ -43,7 +43,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 
 
 @pytest.mark.slow
-def test_trials_run_on_two_nodes_and_go_on_elsewhere_when_one_is_killed(
+def test_trials_of_a_killed_node_go_on_elsewhere(
     cluster: tuple[str, list[Node]], tmp_path: Path, recorded_runs: Path
 ) -> None:
     address, nodes = cluster

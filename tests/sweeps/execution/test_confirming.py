@@ -41,9 +41,7 @@ def confirming(runs: Path) -> list[tuple[str, str]]:
     return sorted((r.name, r.tags["outcome"]) for r in written(runs) if "replicate_of" in r.tags)
 
 
-def test_a_file_that_asks_for_replicates_has_its_best_confirmed_after_the_search(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_file_with_replicates_has_its_best_confirmed(tmp_path: Path, runs: Path, cli: Cli) -> None:
     result = run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 2})
 
     assert result.exit_code == 0, result.output
@@ -155,7 +153,7 @@ def test_an_interrupted_replicate_goes_on(tmp_path: Path, runs: Path, cli: Cli) 
     assert [outcome for _, outcome in confirming(runs)] == ["complete"] * 2
 
 
-def test_a_network_that_was_edited_since_the_search_is_not_taken_for_it(
+def test_a_network_edited_since_the_search_is_refused(
     tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -189,7 +187,7 @@ def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, run
         sweeps.replicate("tiny", runs=runs, backend="inline")
 
 
-def test_a_replicate_can_be_shown_by_its_name_and_its_trial_is_still_one(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_replicate_and_its_trial_are_shown_by_their_names(tmp_path: Path, runs: Path, cli: Cli) -> None:
     run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
     ((name, _),) = confirming(runs)
     trial = name.removesuffix("-s1")

@@ -42,7 +42,7 @@ ERROR = ("raise ValueError(f'bad {id(self)}')", "ValueError: bad")
     ("backend", "call", "words"),
     [("inline", *SYS_EXIT), ("inline", *OS_EXIT), ("inline", *ERROR), ("ray", *OS_EXIT)],
 )
-def test_a_model_that_always_ends_in_the_same_way_ends_the_sweep_after_three(
+def test_three_equal_failures_end_the_sweep(
     backend: str, call: str, words: str, models: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     module = f"net_{backend}_{abs(hash(call))}"
@@ -126,7 +126,7 @@ with Path({filler!r}).open('wb', buffering=0) as file:
 
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
 @pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_full_disk_stops_the_sweep_in_order_and_it_goes_on_when_there_is_room(
+def test_a_full_disk_stops_the_sweep_which_resumes_with_room(
     backend: str, small_disk: Path, models: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     runs = small_disk / "runs"
@@ -174,7 +174,7 @@ def server(recorded_runs: Path, tmp_path: Path) -> Iterator[tuple[str, subproces
     process.wait()
 
 
-def test_a_tracking_server_that_goes_away_costs_nothing_but_the_table_at_the_end(
+def test_a_lost_tracking_server_costs_only_the_last_table(
     server: tuple[str, subprocess.Popen[bytes]],
     models: Path,
     recorded_runs: Path,
@@ -211,7 +211,7 @@ def memory() -> tuple[int, int]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
-def test_a_trial_that_needs_too_much_memory_is_tried_once_more_alone_and_told_as_pruned(
+def test_too_much_memory_is_tried_once_more_alone(
     models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total, left = memory()
@@ -234,7 +234,7 @@ def test_a_trial_that_needs_too_much_memory_is_tried_once_more_alone_and_told_as
     assert logs(recorded_runs)[0].count("trial 0 on") == 2
 
 
-def test_what_is_said_to_do_later_is_the_same_part_of_a_ladder(
+def test_the_command_for_later_is_the_same_part_of_a_ladder(
     models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object, **options: object) -> None:

@@ -36,7 +36,7 @@ def kept(folder: Path, s3: S3, **changes: object) -> tuple[Path, str]:
     return write_yaml(folder, tiny(storage=bucket, study_storage=database, **changes)), bucket
 
 
-def test_a_driver_that_is_killed_is_gone_on_with_on_another_machine_and_no_epoch_is_trained_twice(
+def test_a_killed_driver_is_resumed_on_another_machine(
     s3: S3, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = once(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)")
@@ -62,7 +62,7 @@ def test_a_driver_that_is_killed_is_gone_on_with_on_another_machine_and_no_epoch
         assert not list((tmp_path / machine).glob("sweeps/tiny/checkpoints/*"))
 
 
-def test_weights_in_a_bucket_are_found_from_here_and_deleted_with_the_sweep(
+def test_weights_in_a_bucket_are_found_and_deleted_with_the_sweep(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     path, bucket = kept(tmp_path, s3)
@@ -99,7 +99,7 @@ def test_a_ladder_in_a_bucket_is_measured_on_the_test_images(
     assert all(run.steps.get("test_accuracy") for run in written(recorded_runs))
 
 
-def test_a_bucket_that_is_away_when_a_network_is_to_be_measured_is_asked_again(
+def test_a_bucket_that_is_away_at_measuring_is_asked_again(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny()["base"] | {"data": {"train_size": 200, "batch_size": 50}, "epochs": 1}
@@ -181,7 +181,7 @@ def test_a_storage_that_goes_away_for_an_epoch_costs_a_warning(
     assert outcomes(recorded_runs) == [("FINISHED", "complete")]
 
 
-def test_a_storage_that_is_away_when_a_trial_goes_on_ends_the_start_in_order(
+def test_a_storage_away_at_resuming_ends_the_start_in_order(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = kept(tmp_path, s3)
@@ -216,7 +216,7 @@ def test_curves_for_tensorboard_are_refused_where_no_folder_is_shared(
     assert "TensorBoard's curves are written to a folder" in result.stderr
 
 
-def test_a_worker_that_was_given_up_does_not_overwrite_what_another_one_went_on_to(s3: S3, tmp_path: Path) -> None:
+def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     job = Job(number=0, config="{}", checkpoint=f"{bucket}/key", log=f"{bucket}/log", cpus=1, device="cpu", attempt=1)
     slow, fast = trial_files.files_of(job), trial_files.files_of(replace(job, attempt=2))

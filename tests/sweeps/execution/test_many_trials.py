@@ -57,7 +57,7 @@ class LineCounter:
     ],
     ids=["bayes", "grid"],
 )
-def test_the_last_of_many_trials_takes_its_driver_no_more_steps_than_the_first_ones(
+def test_the_last_trial_costs_its_driver_what_the_first_did(
     method: dict[str, Any], cli: Cli, recorded_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = LineCounter()

@@ -113,7 +113,7 @@ def test_the_test_set_stays_sealed_for_a_network_of_other_code(project: Project)
     assert not (project.runs / "test_looks.jsonl").exists()
 
 
-def test_mended_after_all_its_trials_failed_it_is_the_same_sweep_and_they_are_tried_again(project: Project) -> None:
+def test_mended_code_is_the_same_sweep_where_all_failed(project: Project) -> None:
     project.write(hook="raise ValueError('broken')")
     assert project.run().exit_code == 1
     project.write()
@@ -143,9 +143,7 @@ def test_an_edit_while_a_sweep_runs_stops_it_before_the_next_trial(project: Proj
     assert [run.tags["outcome"] for run in written(project.runs)] == ["complete"] * 2
 
 
-def test_an_edit_before_the_first_epoch_is_trained_as_what_it_is_then(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_before_the_first_epoch_is_trained_as_edited(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweeps.execution import trial
 
     start = trial.start
@@ -213,9 +211,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
     assert report.epoch is not None, report.error
 
 
-def test_a_trial_that_another_worker_resumes_after_an_edit_is_put_back_and_its_checkpoint_stays(
-    project: Project, tmp_path: Path
-) -> None:
+def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tmp_path: Path) -> None:
     config = TrainingConfig.model_validate(tiny()["base"] | {"model": {"name": f"{project.name}:Net"}})
     images = LabelledImages(np.zeros((500, 32, 32, 3), np.uint8), np.arange(500) % 10)
     splits = {split_name(config.data): split_train_validation(images, config.data)}

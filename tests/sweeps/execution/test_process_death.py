@@ -25,7 +25,7 @@ def job(tmp_path: Path) -> Job:
     return Job(number=0, config="{}", checkpoint="", log=str(tmp_path / "trial.log"), cpus=1, device="cpu")
 
 
-def test_a_death_after_a_kill_by_the_kernel_is_out_of_memory_and_the_next_one_is_not(counters: Path, job: Job) -> None:
+def test_one_death_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job) -> None:
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 4\n", encoding="ascii")
 
@@ -45,7 +45,7 @@ def test_two_deaths_after_two_kills_at_once_are_both_out_of_memory(counters: Pat
     assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY] * 2
 
 
-def test_a_kill_of_another_process_long_before_is_not_put_down_to_a_death(counters: Path, job: Job) -> None:
+def test_an_old_kill_of_another_process_explains_no_death(counters: Path, job: Job) -> None:
     now = [100.0]
     memory = MemoryKills(counters, clock=lambda: now[0])
     counters.write_text("oom_kill 4\n", encoding="ascii")
@@ -55,7 +55,7 @@ def test_a_kill_of_another_process_long_before_is_not_put_down_to_a_death(counte
     assert death_report(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
 
 
-def test_a_kill_by_rays_monitor_before_the_first_step_is_out_of_memory(counters: Path, job: Job) -> None:
+def test_a_kill_by_rays_monitor_is_out_of_memory(counters: Path, job: Job) -> None:
     report = death_report(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
 
     assert report.error_class == ErrorClass.OUT_OF_MEMORY
@@ -76,7 +76,7 @@ def test_the_last_words_are_told(counters: Path, job: Job) -> None:
     assert str(report.error).endswith("the last it said: I cannot go on")
 
 
-def test_of_a_crash_below_python_its_name_is_told_not_the_lines_that_follow(tmp_path: Path) -> None:
+def test_a_crash_below_python_is_told_by_its_name(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("Fatal Python error: Segmentation fault\n\nCurrent thread:\n  File a\n", encoding="utf-8")
 

@@ -66,9 +66,7 @@ def test_a_trial_ends_once_also_when_its_test_result_comes_later(record: TrialRe
     assert not sweep.enter(replace(complete(record), parameters=7))
 
 
-def test_without_a_terminal_a_line_now_and_then_says_which_epoch_is_done(
-    record: TrialRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_terminal_lines_say_which_epoch_is_done(record: TrialRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.execution.progress.PLAIN_SECONDS", -1)
     output = io.StringIO()
     progress = PlainProgress(Console(file=output, width=100), state())

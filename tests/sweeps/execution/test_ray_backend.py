@@ -19,7 +19,7 @@ SLOTS = {"max_concurrent_trials": 2}
 pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
 
-def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
+def test_study_and_mlflow_hold_what_early_stopping_did(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
@@ -66,7 +66,7 @@ def test_a_search_with_early_stopping_is_told_truly_to_the_study_and_to_mlflow(
     assert sorted(told) == [(trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)]
 
 
-def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint_and_ends_once(
+def test_a_trial_with_a_killed_process_resumes_and_ends_once(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

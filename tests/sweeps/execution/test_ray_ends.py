@@ -125,7 +125,7 @@ def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FAILED"]
 
 
-def test_stop_ends_it_in_order_and_until_then_it_listens_to_this_machine_alone(
+def test_stop_ends_it_in_order_and_it_listened_locally(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...], cli: Cli
 ) -> None:
     with sweeps_process(*arguments, cwd=tmp_path) as process:

@@ -44,7 +44,7 @@ def test_a_drivers_folder_goes_with_it_and_is_its_owners_alone() -> None:
     assert not folder.exists()
 
 
-def test_whose_ray_it_is_is_noted_while_its_driver_lives_and_after_it_was_killed(tmp_path: Path) -> None:
+def test_the_owner_of_a_ray_is_noted_beyond_its_death(tmp_path: Path) -> None:
     with session_folder(tmp_path / "runs") as own:
         living = DriverMark.read(own)
         assert living is not None
@@ -74,7 +74,7 @@ def test_another_process_with_the_drivers_number_is_not_the_driver(tmp_path: Pat
     assert not replace(mark, started=0).has_died, "nothing is known of when it began"
 
 
-def test_what_a_killed_driver_left_goes_at_the_next_start_and_a_living_ones_stays() -> None:
+def test_left_overs_of_killed_drivers_go_at_the_next_start() -> None:
     with (
         subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as killed,
         subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as living,
@@ -130,9 +130,7 @@ def test_a_token_that_all_could_read_is_kept_and_closed(tmp_path: Path) -> None:
     assert path.read_text(encoding="ascii") == "a token of Ray's own"
 
 
-def test_a_token_that_no_home_folder_can_keep_is_among_the_temporary_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_home_the_token_is_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
     (tmp_path / ".ray").write_text("a file", encoding="ascii")
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
 
 @pytest.mark.parametrize(("evaluate", "openings", "tested"), [("test", 1, 1), ("validation", 0, 0)])
-def test_the_test_images_are_opened_once_for_all_rungs_and_never_without_a_measurement(
+def test_the_test_images_are_opened_once_and_only_for_measuring(
     evaluate: str,
     openings: int,
     tested: int,

@@ -47,7 +47,7 @@ def slots(limit: int | str = "auto") -> ClusterSlots:
     return ClusterSlots(Slots(count=3, cpus=1, gpus=0.0), limits, is_fixed=False)
 
 
-def test_one_more_is_asked_for_while_all_are_busy_and_none_where_one_is_free(cluster: Cluster) -> None:
+def test_one_more_slot_is_asked_for_while_all_are_busy(cluster: Cluster) -> None:
     made = slots()
 
     assert cluster.after(made, SETTLED_SECONDS + 10, live=3) == 1
@@ -58,7 +58,7 @@ def test_as_many_are_asked_for_as_the_file_allows(cluster: Cluster) -> None:
     assert cluster.after(slots(limit=5), SETTLED_SECONDS + 10, live=3) == 2
 
 
-def test_none_is_asked_for_while_a_trial_of_a_dead_node_waits_for_a_slot_or_has_just_found_one(
+def test_none_is_asked_for_while_a_dead_nodes_trial_waits(
     cluster: Cluster,
 ) -> None:
     made = slots()
@@ -72,7 +72,7 @@ def test_none_is_asked_for_while_a_trial_of_a_dead_node_waits_for_a_slot_or_has_
     assert cluster.after(made, 10, live=3) == 1
 
 
-def test_what_was_asked_for_and_is_placed_gives_its_room_back_within_seconds(cluster: Cluster) -> None:
+def test_a_placed_request_gives_its_room_back_within_seconds(cluster: Cluster) -> None:
     made = slots()
     assert cluster.after(made, SETTLED_SECONDS + 10, live=3) == 1
     cluster.has_room = True

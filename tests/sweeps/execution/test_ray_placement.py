@@ -26,7 +26,7 @@ def placed(count: int, placement: Placement, nodes: list[Node] = NODES) -> list[
     return found
 
 
-def test_spread_takes_the_node_with_the_fewest_trials_and_of_equal_ones_the_one_with_the_most_room() -> None:
+def test_spread_takes_the_node_with_fewest_trials_then_most_room() -> None:
     assert placed(7, "spread") == ["large", "middle", "small", "large", "middle", "large", "large"]
 
 
@@ -54,7 +54,7 @@ def test_a_request_asks_for_everything_that_a_trial_holds() -> None:
         assert request.bundles == [{"CPU": 2, "GPU": 0.5, "fast": 1}]
 
 
-def test_copies_of_a_request_are_one_to_tune_which_uses_a_trials_process_for_the_next() -> None:
+def test_copies_of_a_request_are_equal_to_tune() -> None:
     request = request_of(Slots(count=4, cpus=2, gpus=0), "spread")
 
     copy = pickle.loads(pickle.dumps(request))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_a_driver_that_looks_like_one_of_rays_processes_is_not_ended_by_its_guard(tmp_path: Path) -> None:
+def test_a_driver_that_resembles_ray_survives_its_guard(tmp_path: Path) -> None:
     session = tmp_path / "sweeps-ray-1" / "1-ab"
     session.mkdir(parents=True)
     driver = tmp_path / "ray" / "core" / "driver.py"

@@ -41,7 +41,7 @@ def travelling(network: str) -> set[str]:
     return {str(file.relative_to(folder)) for file, folder in files.items()}
 
 
-def test_a_network_brings_what_its_file_imports_of_its_own_folder_also_within_a_function(project: Path) -> None:
+def test_a_network_brings_its_folders_imports_of_functions_too(project: Path) -> None:
     own = "import torch, json\nimport blocks_of_mine\ndef f():\n    from late_of_mine import x\n"
     write(project, nets_of_mine=own, blocks_of_mine="import deeper_of_mine", deeper_of_mine="import nets_of_mine")
     write(project, late_of_mine="x = 1", unused_of_mine="raise SystemExit")

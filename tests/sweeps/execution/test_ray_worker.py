@@ -31,9 +31,7 @@ def test_a_worker_stands_in_the_drivers_folder_and_looks_there_last(
     assert sys.path == [*before, str(tmp_path)]
 
 
-def test_where_a_node_has_no_such_folder_a_worker_stays_where_ray_has_put_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_drivers_folder_a_worker_stays_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     setup("/not/on/this/node", storage=tmp_path).enter()

@@ -50,7 +50,7 @@ def grid(network: str, **options: list[Any]) -> dict[str, Any]:
     return tiny(method="grid", run_cap=None, base=base, parameters=parameters)
 
 
-def test_the_first_points_of_a_grid_may_be_impossible_and_the_others_train(
+def test_impossible_first_points_of_a_grid_let_others_train(
     network: str, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     path = write_yaml(tmp_path, grid(network, width=[1, 2, 3, 4, 5]))
@@ -99,9 +99,7 @@ def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_that_nothing_can_train_is_said_only_of_a_space_that_is_listed_whole(
-    listed: bool, network: str, tmp_path: Path, cli: Cli
-) -> None:
+def test_nothing_can_train_is_said_of_whole_spaces_only(listed: bool, network: str, tmp_path: Path, cli: Cli) -> None:
     sweep = grid(network, width=[1, 2])
     if not listed:
         sweep |= {"method": "random", "run_cap": 3}

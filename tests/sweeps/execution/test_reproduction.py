@@ -66,7 +66,7 @@ def test_a_run_from_its_record_alone_is_the_same_bit_for_bit(trained: Path, cli:
     assert list((trained / "reruns").iterdir()) == []
 
 
-def test_weights_that_the_search_did_not_keep_come_back_and_no_others_are_touched(trained: Path, cli: Cli) -> None:
+def test_weights_that_were_not_kept_come_back_alone(trained: Path, cli: Cli) -> None:
     name = worse(trained)
     assert cli("predict", name, "nothing.png", "--runs", trained).exit_code == 2
     before = {file: file.read_bytes() for file in trained.glob("sweeps/tiny/checkpoints/*/*")}
@@ -94,7 +94,7 @@ def test_damaged_weights_are_replaced(trained: Path, cli: Cli) -> None:
     assert sweeps.load_model(name, runs=trained, device="cpu").config.epochs == 2
 
 
-def test_one_that_diverged_is_trained_as_far_as_it_was_recorded_or_refused(trained: Path, cli: Cli) -> None:
+def test_a_diverged_run_is_trained_as_far_as_recorded(trained: Path, cli: Cli) -> None:
     diverged = next(r for r in read_state(trained, "tiny").records if r.outcome == "diverged")
 
     result = cli("rerun", f"tiny-{diverged.trial:03d}", "--runs", trained)

@@ -25,7 +25,7 @@ def searched(tmp_path: Path, recorded_runs: Path, cli: Cli) -> Path:
     return recorded_runs
 
 
-def test_a_run_is_trained_longer_and_on_more_images_with_its_schedule_in_proportion(searched: Path, cli: Cli) -> None:
+def test_a_longer_run_on_more_images_scales_its_schedule(searched: Path, cli: Cli) -> None:
     result = cli("retrain", "tiny-000", "--epochs", 4, "--train-size", 400, "--runs", searched, "--backend", "inline")
 
     assert result.exit_code == 0, result.output

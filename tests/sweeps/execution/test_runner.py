@@ -82,9 +82,7 @@ def test_the_same_command_again_trains_nothing(runs: Path, start: Start) -> None
     assert written(runs) == before
 
 
-def test_a_start_with_nothing_to_do_changes_no_run_and_loads_neither_torch_nor_mlflow_nor_ray(
-    tmp_path: Path, runs: Path, start: Start
-) -> None:
+def test_a_start_with_nothing_to_do_loads_nothing_heavy(tmp_path: Path, runs: Path, start: Start) -> None:
     start()
     before = times(runs)
     code = (
@@ -186,7 +184,7 @@ def log_of(runs: Path, number: int) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_with_130_after_the_epoch_and_the_next_start_goes_on(
+def test_a_signal_ends_with_130_and_the_next_start_resumes(
     number: signal.Signals, runs: Path, tmp_path: Path, start: Start
 ) -> None:
     module = f"net_that_signals_{number.name.lower()}"
@@ -205,7 +203,7 @@ def test_a_signal_ends_with_130_after_the_epoch_and_the_next_start_goes_on(
 
 
 @pytest.mark.trains
-def test_a_timeout_stops_within_the_epoch_and_the_next_start_resumes_after_the_last_whole_one(
+def test_a_timeout_stops_within_the_epoch_and_is_resumed(
     runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny()["base"] | {"epochs": 4}
@@ -232,9 +230,7 @@ def test_a_diverging_trial_is_no_failure(runs: Path, start: Start) -> None:
     assert "lower optimizer.lr" in str(records(runs)[0].error)
 
 
-def test_a_failing_trial_ends_with_1_and_names_a_log_that_holds_the_traceback(
-    runs: Path, tmp_path: Path, start: Start
-) -> None:
+def test_a_failing_trial_names_a_log_with_the_traceback(runs: Path, tmp_path: Path, start: Start) -> None:
     base = own_net(tmp_path, module="net_that_fails", hook="raise RuntimeError('no such kernel')")
 
     result = start(base=base, run_cap=1)
@@ -260,7 +256,7 @@ def test_a_failed_trial_is_tried_again_when_asked_and_stays_one_run(runs: Path, 
     assert outcomes(runs) == [("FINISHED", "complete")]
 
 
-def test_a_debugger_in_an_inline_trial_talks_to_the_person_and_not_to_the_log(tmp_path: Path, start: Start) -> None:
+def test_an_inline_trial_prints_to_the_terminal(tmp_path: Path, start: Start) -> None:
     base = own_net(tmp_path, module="net_that_prints", hook="print('where am I?')")
 
     result = start(base=base, run_cap=1)
@@ -355,9 +351,7 @@ class TestTheSealedTestSet:
         assert [line["rank"] for line in board] == ["1", "2"]
         assert shares == sorted(shares, reverse=True)
 
-    def test_nothing_is_chosen_by_the_test_accuracy_that_a_ladder_is_ordered_by(
-        self, tmp_path: Path, runs: Path, cli: Cli
-    ) -> None:
+    def test_nothing_is_chosen_by_a_ladders_test_accuracy(self, tmp_path: Path, runs: Path, cli: Cli) -> None:
         base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]})
         assert cli("ladder", path, "--runs", runs, "--backend", "inline").exit_code == 0
@@ -390,7 +384,7 @@ class TestTheSealedTestSet:
         assert "measuring on the test images: 2 of 2" in result.stdout
         assert "measuring" not in cli("status", "steps", "--runs", runs).stdout
 
-    def test_a_rung_that_cannot_be_measured_costs_no_other_and_is_measured_at_the_next_start(
+    def test_a_rung_that_cannot_be_measured_is_measured_later(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def failing(checkpoint: str, **_: Any) -> TestResult:
@@ -412,9 +406,7 @@ class TestTheSealedTestSet:
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
         assert "nothing was trained" in second.stdout, "to be measured is no training"
 
-    def test_an_ablation_tests_what_a_search_trained_and_does_not_train_it_again(
-        self, runs: Path, start: Start, cli: Cli
-    ) -> None:
+    def test_an_ablation_tests_a_searched_run_without_training_it(self, runs: Path, start: Start, cli: Cli) -> None:
         start(run_cap=1)
         (searched,) = written(runs)
 
@@ -427,9 +419,7 @@ class TestTheSealedTestSet:
 
 
 class TestWhatBeganAnew:
-    def test_a_sweep_whose_folder_is_gone_is_another_study_with_numbers_that_go_on(
-        self, runs: Path, start: Start, cli: Cli
-    ) -> None:
+    def test_a_sweep_without_its_folder_is_another_study(self, runs: Path, start: Start, cli: Cli) -> None:
         start()
         before = written(runs)
         shutil.rmtree(runs / "sweeps")
@@ -448,7 +438,7 @@ class TestWhatBeganAnew:
         assert "nothing was trained" in start().stdout
         assert written(runs) == after
 
-    def test_an_edited_network_is_refused_under_the_old_name_and_another_configuration_in_the_board(
+    def test_an_edited_network_is_another_configuration(
         self, tmp_path: Path, runs: Path, start: Start, cli: Cli
     ) -> None:
         base = own_net(tmp_path, module="net_edited", hook="pass")
@@ -514,9 +504,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_the_log_says_so(tmp_path: Path,
     assert curve(written(runs)[0]) == [1, 2, 3, 4]
 
 
-def test_one_that_is_damaged_when_the_test_images_are_to_be_measured_is_trained_to_its_end_again(
-    tmp_path: Path, runs: Path
-) -> None:
+def test_a_checkpoint_damaged_before_measuring_is_trained_again(tmp_path: Path, runs: Path) -> None:
     config = TrainingConfig.model_validate(tiny()["base"] | {"epochs": 3})
     images, _ = load_training_images()
     split = split_train_validation(images, config.data)
@@ -530,9 +518,7 @@ def test_one_that_is_damaged_when_the_test_images_are_to_be_measured_is_trained_
     assert test_set.measure_on_test(str(path), device="cpu") == expected
 
 
-def test_where_images_are_handed_to_the_measurement_no_file_of_images_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainingConfig.model_validate(tiny()["base"] | {"epochs": 2})
     images, _ = load_training_images()
     test_images = load_test_images()
@@ -574,7 +560,7 @@ def test_where_no_combination_is_possible_both_plan_and_run_say_so(
     assert "recorded already" not in result.stdout
 
 
-def test_a_trial_that_diverges_in_its_first_epoch_was_begun_and_not_recorded_already(start: Start) -> None:
+def test_a_trial_that_diverges_at_once_was_begun(start: Start) -> None:
     result = start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1)
 
     assert "1 trial begun, none with an epoch behind it" in result.stdout
@@ -592,7 +578,7 @@ def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, st
     assert "no run of a sweep" not in result.output
 
 
-def test_the_csv_is_written_anew_where_a_start_has_brought_the_record_level(runs: Path, start: Start) -> None:
+def test_the_csv_is_written_anew_with_the_record(runs: Path, start: Start) -> None:
     assert start().exit_code == 0
     whole = (runs / "leaderboard.csv").read_text(encoding="utf-8")
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:

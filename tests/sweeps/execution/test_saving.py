@@ -83,7 +83,7 @@ def models_of(runs: Path) -> list[tuple[str, str]]:
 
 
 class TestKeep:
-    def test_of_a_search_the_weights_of_the_best_stay_and_of_its_replicates_all(self, trained: Path) -> None:
+    def test_weights_of_the_best_and_of_all_replicates_stay(self, trained: Path) -> None:
         state = read_state(trained, "tiny")
         best = state.best()
         assert best is not None
@@ -93,7 +93,7 @@ class TestKeep:
         assert kept == {best.key, *(record.key for record in state.replicates)}
 
     @pytest.mark.parametrize(("best", "kept"), [("all", 3), (2, 2), (0, 0), (None, 3)])
-    def test_as_many_stay_as_the_file_says_and_three_where_it_says_nothing(
+    def test_as_many_weights_stay_as_the_file_says(
         self, best: object, kept: int, tmp_path: Path, recorded_runs: Path, cli: Cli
     ) -> None:
         keep = None if best is None else {"best": best}
@@ -103,9 +103,7 @@ class TestKeep:
 
         assert len(list(recorded_runs.glob("sweeps/tiny/checkpoints/*/state.pt"))) == kept
 
-    def test_they_are_those_of_the_best_configurations_by_the_searchs_metric_the_largest_budget_first(
-        self, tmp_path: Path
-    ) -> None:
+    def test_the_best_by_the_metric_and_largest_budget_stay(self, tmp_path: Path) -> None:
         loss = {"name": "val_loss", "goal": "minimize"}
         plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(metric=loss, keep={"best": 2}))))
         made = next_trial(book(tmp_path / "runs").open())
@@ -128,9 +126,7 @@ class TestKeep:
         # Both seeds of a, whose mean is 0.1875 too; of the three that are equal the two that began first.
         assert [(folder.checkpoints / record.key).exists() for record in records] == [True] * 3 + [False] * 3
 
-    def test_of_trials_that_end_one_after_the_other_the_best_keep_their_weights_those_of_earlier_starts_too(
-        self, tmp_path: Path
-    ) -> None:
+    def test_the_best_stay_also_of_earlier_starts(self, tmp_path: Path) -> None:
         plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(keep={"best": 2}))))
         made = next_trial(book(tmp_path / "runs").open())
         ends = [
@@ -338,7 +334,7 @@ class TestModel:
         assert log_winner("tiny", runs=recorded_runs) is None
         assert models_of(recorded_runs) == []
 
-    def test_a_sweep_whose_name_mlflow_does_not_take_for_a_model_has_one_all_the_same(
+    def test_a_name_that_mlflow_refuses_still_gives_a_model(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli
     ) -> None:
         content = tiny(name="v1.2", run_cap=1, replicates={"top": 1, "seeds": 1})
@@ -348,7 +344,7 @@ class TestModel:
         assert "the winner is a model in MLflow: models:/m-" in result.stdout, result.output
         assert [name for name, _ in models_of(recorded_runs)] == ["v1-2-000-s1"]
 
-    def test_a_store_that_takes_no_model_is_told_and_the_sweep_ends_well(
+    def test_a_store_that_takes_no_model_is_told(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
         def fail(*_: object, **__: object) -> None:
@@ -376,7 +372,7 @@ class TestModel:
 
         assert "the winner of tiny is not stored as a model in MLflow: the weights of" in caplog.text
 
-    def test_a_network_that_cannot_be_stored_as_a_graph_is_told_and_the_sweep_is_whole(
+    def test_a_network_without_a_graph_is_told(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
         # It asks for the number of images in a way that no graph of any number can.

@@ -62,7 +62,7 @@ def results(runs: Path) -> list[tuple[object, ...]]:
     return list(board[["key", "val_accuracy", "test_accuracy", "status"]].itertuples(index=False, name=None))
 
 
-def test_a_sweep_and_its_replicates_leave_the_same_records_whatever_the_test_labels_are(
+def test_records_do_not_depend_on_the_test_labels(
     tmp_path: Path, runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {}
@@ -177,7 +177,7 @@ def test_a_look_is_noted_before_the_images_are_opened(
     assert len(list(read_looks(runs))) == 2
 
 
-def test_what_could_not_be_recorded_is_recorded_when_asked_again_without_a_look(
+def test_a_result_that_was_not_recorded_needs_no_second_look(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search()

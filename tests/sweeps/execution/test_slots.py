@@ -116,7 +116,7 @@ def count_on(nodes: Sequence[tuple[int, int, float]], cores: int, gpus: float, f
         return 0, most
 
 
-def test_every_slot_that_is_counted_on_a_node_is_one_where_a_trial_can_be_put_and_there_is_no_other() -> None:
+def test_slots_are_exactly_where_trials_can_be_put() -> None:
     cases = list(itertools.product(CPUS, GPUS, FAST, CORES_EACH, GPUS_EACH, FAST_EACH))
 
     wrong = [case for case in cases if len(set(count_on([case[:3]], *case[3:]))) > 1]
@@ -198,7 +198,7 @@ def test_where_no_node_is_left_one_trial_waits_for_another() -> None:
         ([], {}, "1 CPU, but there are 0 CPUs"),
     ],
 )
-def test_what_fits_nowhere_is_refused_with_what_is_needed_and_what_the_nearest_node_has(
+def test_what_fits_nowhere_is_refused_with_the_nearest_node(
     nodes: list[dict[str, float]], asked: dict[str, object], words: str
 ) -> None:
     with pytest.raises(SweepError) as refused:

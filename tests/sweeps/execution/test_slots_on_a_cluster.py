@@ -34,7 +34,7 @@ def nodes_of(sweep: dict[str, Any]) -> Counter[str]:
     return Counter(trial["node"] for trial in sweep["trials"])
 
 
-def test_a_node_that_joins_is_asked_for_and_used_to_its_last_core(tmp_path: Path) -> None:
+def test_a_joining_node_is_asked_for_and_used_wholly(tmp_path: Path) -> None:
     said = run("joining", tmp_path)
 
     assert (said["outcomes"], said["errors"]) == (["complete"] * 6, [])

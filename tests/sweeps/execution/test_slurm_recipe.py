@@ -153,9 +153,7 @@ def job(tmp_path: Path) -> Job:
 
 
 @pytest.mark.parametrize(("number", "queued_again"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
-def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_not(
-    number: signal.Signals, queued_again: bool, job: Job
-) -> None:
+def test_only_a_job_at_its_time_limit_is_queued_again(number: signal.Signals, queued_again: bool, job: Job) -> None:
     with job.start("my.yaml", "--set", "run_cap=3") as process:
         job.wait_for((job.folder / "begun").exists, process)
         os.kill(process.pid, number)
@@ -172,7 +170,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_its_user_ends_is_n
     job.assert_nothing_is_left()
 
 
-def test_a_driver_that_fails_at_the_time_limit_is_not_started_for_ever(job: Job) -> None:
+def test_a_driver_that_fails_at_the_time_limit_is_not_queued(job: Job) -> None:
     write_program(job.environment / "bin" / "sweeps", SWEEPS.format(code=2))
 
     with job.start() as process:
@@ -222,9 +220,7 @@ def test_a_head_that_calls_itself_localhost_is_said(job: Job) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
-def test_a_sweep_is_saved_at_the_time_limit_and_goes_on_when_the_job_is_started_again(
-    tmp_path: Path, recorded_runs: Path
-) -> None:
+def test_a_sweep_at_the_time_limit_is_saved_and_resumed(tmp_path: Path, recorded_runs: Path) -> None:
     job = Job(tmp_path, variables={"RUNS": str(recorded_runs)})
     epochs = 30
     path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": epochs}))

@@ -30,7 +30,7 @@ class PausedTerminal(io.StringIO):
         return super().write(text)
 
 
-def test_a_signal_in_the_middle_of_a_line_asks_for_an_orderly_end_and_is_answered_after_it() -> None:
+def test_a_signal_within_a_line_is_answered_after_it() -> None:
     terminal = PausedTerminal()
     console = Console(file=terminal)
     stopping = Stopping(limit=None, console=console)
