@@ -6,27 +6,25 @@ statistics, its mode, and torch's random numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_core.augment import normalize
 from cifar_core.errors import ModelError
 from cifar_core.image_file import SIZE, ImageSource, read_image
 from cifar_core.predict import Classifier
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_MAPPED = (*_CONVOLUTIONS, *_TRANSPOSED)
-_MAPPED_HOMES = ("torch.nn.modules.pooling", "torch.nn.modules.activation")
-_Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], None]
+_MAPPED_HOMES = tuple(f"torch.nn.modules.{home}" for home in ("conv", "pooling", "activation"))
+_Hook = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,7 @@ class Layer:
     """Numbers that are trained or could be: weights and biases. Those that are shared, or of a layer that is computed
     several times, count once, where they are met first."""
     multiply_adds: int | None
-    """Of one image, for convolutions and `Linear`, without biases; None where they are not counted."""
+    """Of one image, for convolutions and products of matrices, without biases; None where there are none."""
     parameter_bytes: int
     activation_bytes: int
     """Memory of the output for one image; 0 where it is the input's own, as of `Flatten` or `ReLU(inplace=True)`."""
@@ -70,8 +68,8 @@ def layer_table(network: nn.Module, *, image_shape: Sequence[int] = (3, SIZE, SI
     """Return the layers of a network in the order in which it computes them, measured on a batch of ones.
 
     A layer is a module without modules in it, or one with parameters of its own. Those that are never computed come
-    last. Multiply-adds are counted by hooks: output values × the inputs that each of them takes. What a network does
-    beside its modules (`x + y`, `functional.relu`, attention) is not heard.
+    last. Multiply-adds are half of what torch counts as operations. What a network does beside its modules (`x + y`,
+    `functional.relu`) is not heard.
 
     Args:
         network: on any device. Of a `Classifier` the network in it.
@@ -82,16 +80,26 @@ def layer_table(network: nn.Module, *, image_shape: Sequence[int] = (3, SIZE, SI
     """
     network = _bare(network)
     calls: list[tuple[str, nn.Module, tuple[int, ...] | None, int | None, int]] = []
+    counter = FlopCounterMode(display=False)
+    begun: list[int] = []
+    counted = 0
+
+    def begin(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        begun.append(counter.get_total_flops() - counted)
 
     def hear(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal counted
+        # Since it began, without what a layer within it was counted for.
+        operations = counter.get_total_flops() - counted - begun.pop()
+        counted += operations
         if isinstance(output, tuple | list) and output:
             output = output[0]  # as of attention and recurrent layers
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
-        calls.append((name, module, shape, _multiply_adds(module, inputs, output), _new_bytes(inputs, output)))
+        calls.append((name, module, shape, operations // 2 or None, _new_bytes(inputs, output)))
 
     modules = {name: module for name, module in network.named_modules() if _is_layer(module)}
     ones = torch.ones(1, *image_shape, device=_device(network))
-    with _hooked(modules, hear):
+    with _hooked(modules, hear, begin=begin), counter:
         _compute(network, ones)
     computed = {id(module) for _, module, *_ in calls}
     never = [(name, module, None, None, 0) for name, module in modules.items() if id(module) not in computed]
@@ -160,7 +168,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _has_maps(module: nn.Module) -> bool:
-    return isinstance(module, _MAPPED) or type(module).__module__ in _MAPPED_HOMES
+    return any(kind.__module__ in _MAPPED_HOMES for kind in type(module).__mro__)
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -169,8 +177,8 @@ def _device(network: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _hooked(modules: dict[str, nn.Module], hear: _Hook) -> Iterator[None]:
-    """Let `hear` know what each module gives, until the block ends.
+def _hooked(modules: dict[str, nn.Module], hear: _Hook, *, begin: _Hook | None = None) -> Iterator[None]:
+    """Let `hear` know what each module gives, and `begin` what it is given, until the block ends.
 
     Raises:
         ModelError: a module takes no hooks, as one that is compiled by TorchScript.
@@ -178,12 +186,10 @@ def _hooked(modules: dict[str, nn.Module], hear: _Hook) -> Iterator[None]:
     handles = []
     try:
         for name, module in modules.items():
-
-            def tell(module: nn.Module, inputs: tuple[Any, ...], output: Any, *, name: str = name) -> None:
-                hear(name, module, inputs, output)
-
             try:
-                handles.append(module.register_forward_hook(tell))
+                handles.append(module.register_forward_hook(partial(hear, name)))
+                if begin is not None:
+                    handles.append(module.register_forward_pre_hook(partial(begin, name)))
             except RuntimeError as error:
                 raise ModelError(f"{name or 'the network'} cannot be looked into: {error}") from error
         yield
@@ -208,18 +214,6 @@ def _compute(network: nn.Module, inputs: Tensor) -> None:
         # One by one: a part may have been put into another mode than the whole.
         for module, training in modes.items():
             module.training = training
-
-
-def _multiply_adds(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> int | None:
-    if not isinstance(output, Tensor) or not inputs or not isinstance(inputs[0], Tensor):
-        return None
-    if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
-    if isinstance(module, _CONVOLUTIONS):
-        return output.numel() * (module.in_channels // module.groups) * math.prod(module.kernel_size)
-    if isinstance(module, _TRANSPOSED):
-        return inputs[0].numel() * (module.out_channels // module.groups) * math.prod(module.kernel_size)
-    return None
 
 
 def _new_bytes(inputs: tuple[Any, ...], output: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from sweeps.views import find_mistakes
 
 if TYPE_CHECKING:
     from cifar_core import TrainingConfig
+    from sweeps.views import Mistake, Mistakes
 
 LEAST_SECONDS = 20.0
 """Of training, for a run to get pictures: they take a second or two, a share of it that nobody notices."""
@@ -124,23 +126,25 @@ def _inputs(config: TrainingConfig, *, name: str) -> bytes:
 
 def _mistakes(run_id: str, *, runs: Path) -> bytes | None:
     """Return the validation images that a run gets wrong and is surest of; None where its weights are gone."""
-    from sweeps.pictures import mistakes_grid
-
     try:
         found = find_mistakes(MlflowReader(runs), run_id, runs=runs, of="validation")
     except SweepError:  # nothing set aside, or weights that `keep` did not keep
         return None
-    surest = found.found[:_MISTAKES]
-    if not surest:
-        return None
+    about = f"{len(found.found):,} of {found.images:,} validation images wrong"
+    return mistakes_picture(found, found.found[:_MISTAKES], about=about) if found.found else None
+
+
+def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> bytes:
+    """Return some of a run's mistakes as PNG; `about` says how many there are."""
+    from sweeps.pictures import mistakes_grid
+
     return mistakes_grid(
-        [each.image_HWC for each in surest],
-        truths=[each.truth for each in surest],
-        predictions=[each.predicted for each in surest],
-        probabilities=np.stack([each.probabilities_K for each in surest]),
+        [each.image_HWC for each in shown],
+        truths=[each.truth for each in shown],
+        predictions=[each.predicted for each in shown],
+        probabilities=np.stack([each.probabilities_K for each in shown]),
         class_names=CLASS_NAMES,
-        title=f"What {found.run} gets wrong and is surest of",
-        subtitle=f"{len(found.found):,} of {found.images:,} validation images wrong\n"
-        "orange: taken for, and how surely; black: what it is; grey: the image's number",
-        numbers=[each.number for each in surest],
+        title=f"What {of.run} gets wrong and is surest of",
+        subtitle=f"{about}\norange: taken for, and how surely; black: what it is; grey: the image's number",
+        numbers=[each.number for each in shown],
     )

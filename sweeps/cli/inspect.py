@@ -14,8 +14,8 @@ from sweeps.cli.ordered_group import OrderedGroup
 def inspect() -> None:
     """Look at the images, at what an augmentation does, into a network, at its mistakes.
 
-    Each writes a picture (a PNG, or a page with --out FILE.html), says where it is, and shows it in a terminal that
-    can: by the protocol of kitty, iTerm2 or sixel, else in blocks of colour. Nothing is trained, nothing is recorded.
+    Each writes a picture (a PNG, or a page with --out FILE.html) and says where it is; --open opens it. Nothing is
+    trained, nothing is recorded.
 
     \b
     Example:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sweeps.cli.inspect import inspect as subjects
-from sweeps.cli.picture_output import Picture, collected
+from sweeps.cli.picture_output import Picture
 from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import SweepError
 
@@ -43,13 +43,13 @@ def inspect(
         >>> sweeps.inspect("activations", "quick", "cat.jpg")
         >>> sweeps.inspect("mistakes", "quick", validation=True, count=12)
     """
-    # Written only where a file is named; a command such as `summary` draws nothing unless one is.
-    place = "inspect.png" if out is None else str(out)
-    words = [subject, "--out", place, "--runs", str(runs), *_typed(options), "--", *map(str, names)]
+    options = {"out": out, "runs": runs} | options
+    words = [subject, *_typed(options), "--", *map(str, names)]
+    pictures: list[Picture] = []
     # What the command prints is in the picture's notes and table; warnings, on the other stream, stay.
-    with collected(writes=out is not None) as pictures, contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):
         try:
-            subjects.main(words, prog_name="sweeps.inspect", standalone_mode=False)
+            subjects.main(words, prog_name="sweeps.inspect", standalone_mode=False, obj=pictures)
         except click.ClickException as error:
             raise SweepError(error.format_message()) from None
         except SystemExit:  # the command line's exit code of a picture with a warning

@@ -34,7 +34,7 @@ MOST_ROWS = 60
     help="test: to look at alone; no search or trial is given these images.",
 )
 @picture_options
-def images(count: int, seed: int, split: Literal["train", "test"], out: Path | None, show: Any, runs: Path) -> None:
+def images(count: int, seed: int, split: Literal["train", "test"], out: Path | None, opens: bool, runs: Path) -> None:
     """Show the ten classes: examples from the training images or the test images, and how many there are.
 
     \b
@@ -71,12 +71,11 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
         name=("images" if split == "train" else "images-test") + (f"-seed-{seed}" if seed else ""),
         title=title,
         alt=f"A grid of small photographs, a row for each of {', '.join(CLASS_NAMES)}: {subtitle}.",
-        tiles=[(name, of.images_NHWC[indices[0]]) for name, indices in zip(CLASS_NAMES, chosen, strict=True)],
         notes=(f"{subtitle}.",),
         headings=("class", what, "numbers of those shown"),
         rows=rows,
     )
-    deliver(picture, out=out, show=show, runs=runs)
+    deliver(picture, out=out, opens=opens, runs=runs)
 
 
 @click.command()
@@ -101,7 +100,7 @@ def augment(
     normalization: str | None,
     overrides: tuple[str, ...],
     out: Path | None,
-    show: Any,
+    opens: bool,
     runs: Path,
 ) -> None:
     """Show what each operation of an augmentation does to the same images, step by step.
@@ -147,7 +146,6 @@ def augment(
         name=f"augment-{called}" + (f"-seed-{seed}" if seed else ""),
         title=title,
         alt=f"A row for each image and a column for each step: the image, then {operations}. {subtitle}.",
-        tiles=[(step.name, step.images[row]) for row in range(0, len(labels) * draws, draws) for step in steps],
         notes=(
             f"{operations[:1].upper()}{operations[1:]}.",
             "Values after normalize are shown with its mean and deviation taken back: 0 is the mean colour.",
@@ -155,7 +153,7 @@ def augment(
         headings=("step", "arguments and values"),
         rows=[(step.name, step.note.replace("\n", ", ")) for step in steps],
     )
-    deliver(picture, out=out, show=show, runs=runs)
+    deliver(picture, out=out, opens=opens, runs=runs)
 
 
 def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -> tuple[np.ndarray, list[str]]:

@@ -46,7 +46,7 @@ def mistakes(
     taken_for: int | None,
     as_json: bool,
     out: Path | None,
-    show: Any,
+    opens: bool,
     runs: Path,
 ) -> None:
     """Show the test images that a finalised run got wrong and was surest of.
@@ -73,7 +73,7 @@ def mistakes(
         if not shown:
             click.echo("none of them is such a mistake" if of.found else "there is no mistake to show")
     if shown and (out is not None or not as_json):
-        deliver(_picture(of, shown, fitting=len(fitting)), out=out, show=show, runs=runs)
+        deliver(_picture(of, shown, fitting=len(fitting)), out=out, opens=opens, runs=runs)
     if of.disagreement is not None:
         click.echo(f"warning: {of.disagreement}", err=True)
         sys.exit(1)
@@ -86,32 +86,18 @@ def _headline(of: Mistakes) -> str:
 
 
 def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture:
-    import numpy as np
-
     from cifar_core.data import CLASS_NAMES
-    from sweeps.pictures import mistakes_grid
+    from sweeps.run_pictures import mistakes_picture
 
     headline = _headline(of).partition(": ")[2]
     part = f"; {fitting:,} of these kinds" if fitting < len(of.found) else ""
-    title = f"What {of.run} gets wrong and is surest of"
-    png = mistakes_grid(
-        [each.image_HWC for each in shown],
-        truths=[each.truth for each in shown],
-        predictions=[each.predicted for each in shown],
-        probabilities=np.stack([each.probabilities_K for each in shown]),
-        class_names=CLASS_NAMES,
-        title=title,
-        subtitle=f"{headline}{part}\norange: taken for, and how surely; black: what it is; grey: the image's number",
-        numbers=[each.number for each in shown],
-    )
     worst = shown[0]
     return Picture(
-        png=png,
+        png=mistakes_picture(of, shown, about=f"{headline}{part}"),
         name=f"mistakes-{of.run}-{of.of}",
-        title=title,
+        title=f"What {of.run} gets wrong",
         alt=f"{len(shown)} small photographs that {of.run} took for another class; the surest, a "
         f"{CLASS_NAMES[worst.truth]}, for {CLASS_NAMES[worst.predicted]} with {100 * worst.probability:.1f} %.",
-        tiles=[(f"{CLASS_NAMES[each.truth]} as {CLASS_NAMES[each.predicted]}", each.image_HWC) for each in shown],
         notes=(f"{headline}{part}.",),
         headings=("image", "is", "taken for", "%", "% of what it is"),
         rows=[

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.inspect_data import image_named
-from sweeps.cli.picture_output import Picture, deliver, picture_options
+from sweeps.cli.picture_output import Picture, deliver, is_drawn, picture_options
 from sweeps.errors import SweepError
 from sweeps.formatting import truncated
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.table import Table
 
     from cifar_core import Layer
@@ -36,9 +37,9 @@ set_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @picture_options
 def summary(
-    name: str, overrides: tuple[str, ...], batch: int, as_json: bool, out: Path | None, show: Any, runs: Path
+    name: str, overrides: tuple[str, ...], batch: int, as_json: bool, out: Path | None, opens: bool, runs: Path
 ) -> None:
-    """List a network's layers: outputs, parameters, multiply-adds, memory. A file is written with --out only.
+    """List a network's layers: outputs, parameters, multiply-adds, memory. A file is written with --out or --open.
 
     MODEL is simple, deep, resnet, lean, vgg, torchvision_vgg16, or your own as 'nets:Tiny'; RUN is named as in `sweeps
     show`; of a ladder's FILE a rung is named as FILE:RUNG. All is measured with a batch of ones through the real
@@ -61,8 +62,8 @@ def summary(
         click.echo(json.dumps({"name": found.name, "batch": batch, "layers": rows, "totals": totals}, indent=2))
     else:
         _print_table(found, layers, totals=totals, batch=batch)
-    if out is not None:
-        deliver(_chart(found, layers, totals=totals, batch=batch), out=out, show=show, runs=runs)
+    if is_drawn(out, opens=opens):
+        deliver(_chart(found, layers, totals=totals, batch=batch), out=out, opens=opens, runs=runs)
 
 
 def _totals(layers: Sequence[Layer], *, batch: int) -> dict[str, int]:
@@ -88,7 +89,11 @@ def _row(layer: Layer, *, batch: int) -> tuple[str, ...]:
 
 
 def _shape(layer: Layer) -> str:
-    return "not called" if layer.output_shape is None else "×".join(map(str, layer.output_shape)) or "a number"
+    return "not called" if layer.output_shape is None else _sizes(layer.output_shape) or "a number"
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _sentences(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> list[str]:
@@ -102,7 +107,7 @@ def _sentences(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, i
     ]
     uncounted = sorted({layer.kind for layer in layers if layer.is_uncounted})
     if uncounted:
-        said.append(f"the work of {', '.join(uncounted)} is not counted: convolutions and Linear are")
+        said.append(f"the work of {', '.join(uncounted)} is not counted: convolutions and products of matrices are")
     never = [layer.name for layer in layers if layer.output_shape is None and layer.parameters]
     if never:
         said.append(f"never called as a module, though it has parameters: {', '.join(never)}")
@@ -190,7 +195,7 @@ def activations(
     channels: int,
     wanted: tuple[str, ...],
     out: Path | None,
-    show: Any,
+    opens: bool,
     runs: Path,
 ) -> None:
     """Show what a network makes of an image: the maps after each convolution, pooling and activation.
@@ -209,7 +214,6 @@ def activations(
     if overrides and model is None:
         raise click.UsageError("--set changes a network of --model; a trained one is what it is")
     from cifar_core import feature_maps
-    from sweeps import pictures
 
     pixels_HWC, label = image_named(image, out=out)
     network, named, is_trained = _untrained(model, overrides, seed, runs) if model else _trained(before[0], runs)
@@ -224,35 +228,17 @@ def activations(
         known = ", ".join(each.name for each in maps)
         raise SweepError(f"no layer of {named} that has maps is called so; those that have are {known}")
     said = _said(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
-    title = f"What {named} makes of {label}"
-    png = pictures.feature_maps(
-        [(f"{each.name} {each.kind}".strip(), each.values_CHW) for each in kept],
+    picture = _picture(
+        [((each.name, each.kind), each.values_CHW) for each in kept],
+        ("layer", "kind"),
         image=pixels_HWC,
-        title=title,
-        subtitle=said,
+        title=f"What {named} makes of {label}",
+        said=said,
+        name=f"activations-{named}-{Path(label).stem}",
         channels=channels,
     )
-    picture = Picture(
-        png=png,
-        name=f"activations-{named}-{Path(label).stem}",
-        title=title,
-        alt=f"The image {label}, {said}; under it {len(kept)} rows of feature maps, {kept[0].name} to {kept[-1].name}.",
-        tiles=[(label, pixels_HWC), *((each.name, _liveliest(each.values_CHW)) for each in kept)],
-        notes=(f"{said}.",),
-        headings=("layer", "kind", "channels × height × width", "least", "greatest"),
-        rows=[
-            (
-                each.name,
-                each.kind,
-                "×".join(map(str, each.values_CHW.shape)),
-                f"{each.values_CHW.min():.3g}",
-                f"{each.values_CHW.max():.3g}",
-            )
-            for each in kept
-        ],
-    )
     click.echo(said)
-    deliver(picture, out=out, show=show, runs=runs)
+    deliver(picture, out=out, opens=opens, runs=runs)
 
 
 @click.command()
@@ -279,7 +265,7 @@ def layer(
     normalization: str,
     training: bool,
     out: Path | None,
-    show: Any,
+    opens: bool,
     runs: Path,
 ) -> None:
     """Show what one layer does to an image: a convolution, transposed too, a pooling, an activation, several of them.
@@ -298,7 +284,6 @@ def layer(
 
     from cifar_core import layer_of, layer_output
     from cifar_core.device import seeded
-    from sweeps import pictures
 
     pixels_HWC, label = image_named(image, out=out)
     with seeded(seed, torch.device("cpu")):
@@ -306,34 +291,21 @@ def layer(
         given_CHW = layer_output(torch.nn.Identity(), pixels_HWC, normalization=normalization)
         made_CHW = layer_output(module, pixels_HWC, normalization=normalization, training=training)
     written = " ".join(expression.split())
-    shapes = ["×".join(map(str, values.shape)) for values in (given_CHW, made_CHW)]
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    said = f"{shapes[0]} to {shapes[1]}" + (f", {parameters:,} untrained weights of seed {seed}" if parameters else "")
-    title = f"What {written} does to {label}"
-    name = truncated(written, 40)
-    png = pictures.feature_maps(
-        [("red, green, blue", given_CHW), (name, made_CHW)],
+    said = f"{_sizes(given_CHW.shape)} to {_sizes(made_CHW.shape)}"
+    said += f", {parameters:,} untrained weights of seed {seed}" if parameters else ""
+    picture = _picture(
+        [(("red, green, blue",), given_CHW), ((truncated(written, 40),), made_CHW)],
+        ("values",),
         image=pixels_HWC,
-        title=title,
-        subtitle=said,
+        title=f"What {written} does to {label}",
+        said=said,
+        name=f"layer-{written}-{Path(label).stem}" + (f"-seed-{seed}" if seed else ""),
         channels=channels,
         tile=LAYER_TILE,
     )
-    picture = Picture(
-        png=png,
-        name=f"layer-{written}-{Path(label).stem}" + (f"-seed-{seed}" if seed else ""),
-        title=title,
-        alt=f"The image {label}, its three channels, and what {written} makes of them: {shapes[1]}.",
-        tiles=[(label, pixels_HWC), (name, _liveliest(made_CHW))],
-        notes=(f"{said}.",),
-        headings=("values", "channels × height × width", "least", "greatest"),
-        rows=[
-            (what, shape, f"{values.min():.3g}", f"{values.max():.3g}")
-            for what, shape, values in zip(("image", written), shapes, (given_CHW, made_CHW), strict=True)
-        ],
-    )
     click.echo(f"{written}: {said}, {made_CHW.min():.3g} to {made_CHW.max():.3g}")
-    deliver(picture, out=out, show=show, runs=runs)
+    deliver(picture, out=out, opens=opens, runs=runs)
 
 
 def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
@@ -359,15 +331,32 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
     return Classifier(network, found.config), f"an untrained {found.name}", False
 
 
-def _liveliest(values_CHW: Any) -> Any:
-    """Return the channel that differs most from place to place, in colours."""
-    import numpy as np
+def _picture(
+    layers: Sequence[tuple[tuple[str, ...], np.ndarray]],
+    headings: tuple[str, ...],
+    *,
+    image: np.ndarray,
+    title: str,
+    said: str,
+    name: str,
+    **settings: int,
+) -> Picture:
+    """Return the maps of layers, each under its names; `headings` are of those, `settings` of `feature_maps`."""
+    from sweeps.pictures import feature_maps
 
-    from sweeps.pictures import map_colours
-
-    with np.errstate(invalid="ignore", over="ignore"):  # of a network that has diverged
-        channel = int(values_CHW.std(axis=(1, 2)).argmax())
-    return map_colours(values_CHW[channel : channel + 1])[0]
+    named = [(" ".join(filter(None, names)), values_CHW) for names, values_CHW in layers]
+    return Picture(
+        png=feature_maps(named, image=image, title=title, subtitle=said, **settings),
+        name=name,
+        title=title,
+        alt=f"The image, and under it {len(named)} rows of its maps, {named[0][0]} to {named[-1][0]}: {said}.",
+        notes=(f"{said}.",),
+        headings=(*headings, "channels × height × width", "least", "greatest"),
+        rows=[
+            (*names, _sizes(values_CHW.shape), f"{values_CHW.min():.3g}", f"{values_CHW.max():.3g}")
+            for names, values_CHW in layers
+        ],
+    )
 
 
 def _said(prediction: Any) -> str:

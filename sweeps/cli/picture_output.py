@@ -1,20 +1,17 @@
-"""Where a picture goes: a PNG or a page, the terminal, and a line that says where the file is."""
+"""Where a picture goes: a PNG or a page, and a line that says where the file is."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sweeps.cli.options import runs_option
-from sweeps.cli.terminal_picture import PROTOCOLS, Protocol, show_picture
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
@@ -35,21 +32,15 @@ class _PictureFile(click.Path):
 
 
 def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of all pictures: `out`, `show` and `runs`."""
+    """Give a command the options of all pictures: `out`, `opens` and `runs`."""
     out = click.option(
         "--out",
         type=_PictureFile(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="FILE.png, or FILE.html: a page that needs nothing else. Default a PNG in inspect/ under the runs folder.",
     )
-    show = click.option(
-        "--show",
-        type=click.Choice(["auto", *PROTOCOLS]),
-        default="auto",
-        show_default=True,
-        help="How the terminal shows it; auto asks the environment, and shows nothing in a pipe or under NO_COLOR.",
-    )
-    return out(show(runs_option(command)))
+    opens = click.option("--open", "opens", is_flag=True, help="Open the file in the program that shows such files.")
+    return out(opens(runs_option(command)))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -62,8 +53,6 @@ class Picture:
     title: str
     alt: str
     """What is on it, for whoever cannot see it."""
-    tiles: Sequence[tuple[str, Any]] = ()
-    """Images on it with their names, for a terminal that has nothing but coloured blocks."""
     notes: tuple[str, ...] = ()
     headings: tuple[str, ...] = ()
     rows: Sequence[Sequence[str]] = ()
@@ -82,22 +71,16 @@ class Picture:
         return self.png
 
 
-_collecting: ContextVar[tuple[list[Picture], bool] | None] = ContextVar("collecting", default=None)
+def is_drawn(out: Path | None, *, opens: bool = False) -> bool:
+    """Return whether a picture is wanted that is not drawn unless it is asked for."""
+    return out is not None or opens or isinstance(click.get_current_context().obj, list)
 
 
-@contextmanager
-def collected(*, writes: bool) -> Iterator[list[Picture]]:
-    """Give the pictures that are delivered within the block; `writes`: to their files too."""
-    pictures: list[Picture] = []
-    token = _collecting.set((pictures, writes))
-    try:
-        yield pictures
-    finally:
-        _collecting.reset(token)
+def deliver(picture: Picture, *, out: Path | None, opens: bool, runs: Path) -> None:
+    """Write a picture, say where the file is, and open it.
 
-
-def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["auto"], runs: Path) -> None:
-    """Write a picture, show it where the terminal can, and say where the file is.
+    Where the context's object is a list, as of a call from Python, the picture is added to it, and written only where a
+    file is named.
 
     Raises:
         SweepError: the file cannot be written.
@@ -105,10 +88,10 @@ def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["aut
     from cifar_core.files import atomic_write
     from sweeps.pictures import picture_page
 
-    collecting = _collecting.get()
-    if collecting is not None:
-        collecting[0].append(picture)
-        if not collecting[1]:
+    collected = click.get_current_context().obj
+    if isinstance(collected, list):
+        collected.append(picture)
+        if out is None:
             return
 
     path = runs / FOLDER / f"{file_name(picture.name)}.png" if out is None else out
@@ -129,9 +112,9 @@ def deliver(picture: Picture, *, out: Path | None, show: Protocol | Literal["aut
         raise SweepError(
             f"{path} cannot be written ({error.strerror or error}): name another file with --out"
         ) from None
-    if collecting is None:
-        show_picture(picture.png, protocol=show, tiles=picture.tiles)
     click.echo(str(path))
+    if opens and click.launch(str(path)):
+        click.echo("no program here shows it: open the file yourself", err=True)
 
 
 def file_name(text: str) -> str:

@@ -8,33 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.pictures.style import (
-    BLUE,
-    GREY,
-    INK,
-    MARGIN,
-    SMALL_SIZE,
-    TEXT_SIZE,
-    VERMILLION,
-    clean,
-    heading_height,
-    new_figure,
-    picture_width,
-    png_bytes,
-    text_width,
-    write_heading,
-    write_text,
-)
+from sweeps.pictures.style import BLUE, SMALL_SIZE, VERMILLION, png_bytes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Values = Sequence[float | None] | npt.NDArray[np.floating]
 """One for each epoch."""
-_CELL = 46
-_CURVES_WIDTH = 820
 
 
+@styled()
 def confusion_matrix(
     counts: Sequence[Sequence[int]] | npt.NDArray[np.integer],
     class_names: Sequence[str],
@@ -50,39 +33,25 @@ def confusion_matrix(
         title: whose answers.
         subtitle: on which images.
     """
-    table_KK = np.asarray(counts)
-    if table_KK.shape != (len(class_names), len(class_names)):
-        raise ValueError(f"{len(class_names)} classes need as many rows and columns, not {table_KK.shape}")
+    from matplotlib.figure import Figure
+
+    table_KK, classes = np.asarray(counts), len(class_names)
+    if table_KK.shape != (classes, classes):
+        raise ValueError(f"{classes} classes need as many rows and columns, not {table_KK.shape}")
     shares_KK = table_KK / np.maximum(table_KK.sum(axis=1, keepdims=True), 1)
-    names_width = max(map(text_width, class_names)) + 8
-    names_height = names_width
-    side = _CELL * len(class_names)
-    top = heading_height(title, subtitle) + 18 + names_height
-    left = MARGIN + names_width
-    width = picture_width(left + side, title, subtitle)
-    height = top + side + MARGIN
-    figure = new_figure(width, height)
-    axes = figure.add_axes((left / width, MARGIN / height, side / width, side / height))
+    figure = Figure(figsize=(0.46 * classes, 0.46 * classes))
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(shares_KK, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table_KK):
-        dark = shares_KK[row, column] > 0.5
-        colour = "white" if dark else INK if count else "#b0b0b0"
+        colour = "white" if shares_KK[row, column] > 0.5 else "#222222" if count else "#b0b0b0"
         weight = "bold" if row == column else "normal"
         axes.text(column, row, f"{count}", ha="center", va="center", fontsize=SMALL_SIZE, color=colour, weight=weight)
-    axes.set_xticks(range(len(class_names)), class_names, rotation=90, fontsize=TEXT_SIZE)
-    axes.set_yticks(range(len(class_names)), class_names, fontsize=TEXT_SIZE)
-    axes.xaxis.set_ticks_position("top")
-    axes.tick_params(length=0)
-    axes.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
-    axes.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    write_text(figure, left, top - names_height - 18, "was taken for", colour=GREY)
-    write_text(figure, left - 7, top - 14, "is", colour=GREY, align="right")
-    write_heading(figure, title, subtitle)
-    return png_bytes(figure)
+    axes.set_yticks(range(classes), class_names)
+    axes.set_xticks(range(classes), class_names, rotation=90)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set(xlabel="was taken for", ylabel="is")
+    return png_bytes(figure, title=title, subtitle=subtitle)
 
 
 @runtime_checkable
@@ -94,6 +63,7 @@ class Frame(Protocol):
     def __getitem__(self, column: str, /) -> Any: ...
 
 
+@styled()
 def learning_curve(
     epochs: Sequence[int] | Frame,
     *,
@@ -124,24 +94,20 @@ def learning_curve(
     """
     if isinstance(epochs, Frame):
         return _curve_of_frame(epochs, title=title, subtitle=subtitle)
+    from matplotlib.figure import Figure
+
     curves = [_finite(epochs, each) if len(each) else None for each in (train_loss, val_loss)]
     shares = [_finite(epochs, each) if len(each) else None for each in (train_accuracy, val_accuracy)]
     both = [(curves, 1, "mean cross-entropy, nats"), (shares, 100, "accuracy, %")]
     panels = [panel for panel in both if any(each is not None for each in panel[0])] or both
-    width, top = picture_width(_CURVES_WIDTH - MARGIN, title, subtitle), heading_height(title, subtitle)
-    height = top + 300
-    figure = new_figure(width, height)
-    bottom, plot_height = 46 / height, (height - top - 46 - 24) / height
-    drawn = []
-    for x, ((train, val), factor, heading) in zip((0.06, 0.55), panels, strict=False):
-        axes = figure.add_axes((x * _CURVES_WIDTH / width, bottom, 0.39 * _CURVES_WIDTH / width, plot_height))
-        _draw_curve(axes, epochs, train, val, factor=factor, heading=heading)
-        drawn.append(axes)
+    figure = Figure(figsize=(4.1 * len(panels), 2.6))
+    drawn = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.3})[0]
+    for axes, (values, factor, heading) in zip(drawn, panels, strict=True):
+        _draw_curve(axes, epochs, *values, factor=factor, heading=heading)
     fuller = max(drawn, key=lambda axes: len(axes.lines))
     if fuller.lines:
-        fuller.legend(frameon=False, fontsize=SMALL_SIZE, loc="best")
-    write_heading(figure, title, subtitle)
-    return png_bytes(figure)
+        fuller.legend()
+    return png_bytes(figure, title=title, subtitle=subtitle)
 
 
 _CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -194,38 +160,33 @@ def _draw_curve(
     from matplotlib.ticker import MaxNLocator
 
     last = []
-    styles = (
-        (train_E, "training, while it trains", BLUE, "o", "solid"),
-        (val_E, "validation", VERMILLION, "s", "dashed"),
-    )
-    for values_E, name, colour, marker, style in styles:
+    curves = ((train_E, "training, while it trains", "o-", BLUE), (val_E, "validation", "s--", VERMILLION))
+    for values_E, name, style, colour in curves:
         if values_E is None or not np.isfinite(values_E).any():
             continue
         shown_E = factor * values_E
-        (line,) = axes.plot(epochs, shown_E, color=colour, linestyle=style, linewidth=1.6, label=name)
-        if len(epochs) <= 40:
-            line.set(marker=marker, markersize=4)
+        axes.plot(epochs, shown_E, style, color=colour, label=name, markersize=4 if len(epochs) <= 40 else 0)
         newest = int(np.flatnonzero(np.isfinite(shown_E))[-1])
-        point = (float(epochs[newest]), float(shown_E[newest]))
-        last.append((point, f"{point[1]:.1f}" if factor == 100 else f"{point[1]:.3f}", colour))
+        last.append((float(shown_E[newest]), float(epochs[newest]), colour))
     # To the right of the last points; of two that lie close, the upper one is written above and the lower one below.
-    for place, (point, text, colour) in enumerate(sorted(last, key=lambda each: each[0][1])):
+    for place, (value, epoch, colour) in enumerate(sorted(last)):
         up = 0 if len(last) == 1 else 5 if place else -5
-        label = axes.annotate(text, point, (6, up), textcoords="offset points", va="center", annotation_clip=False)
-        label.set(color=colour, fontsize=SMALL_SIZE, weight="bold")
-    clean(axes)
+        text = f"{value:.1f}" if factor == 100 else f"{value:.3f}"
+        axes.annotate(
+            text, (epoch, value), (6, up), textcoords="offset points", va="center", color=colour, fontsize=SMALL_SIZE,
+            weight="bold", annotation_clip=False,
+        )  # fmt: skip
+    axes.grid()
     axes.margins(y=0.1)
-    axes.set_title(heading, loc="left", fontsize=TEXT_SIZE, color=INK)
-    axes.set_xlabel("epoch", fontsize=TEXT_SIZE, color=INK)
+    axes.set(title=heading, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
     # Of all epochs, also those that have no value.
     first, end = (epochs[0], epochs[-1]) if len(epochs) else (1, 1)
     beside = 0.04 * (end - first) or 1
     axes.set_xlim(first - beside, end + beside)
-    if first == end:
-        axes.set_xticks([first])
 
 
+@styled()
 def layer_chart(
     names: Sequence[str],
     *,
@@ -245,34 +206,21 @@ def layer_chart(
         title: of which network.
         subtitle: the totals.
     """
-    line, names_width, shapes_width, bars = 20, max(map(text_width, names)), max(map(text_width, shapes)), 190
-    top = heading_height(title, subtitle) + 24
-    first = MARGIN + names_width + 16 + shapes_width + 16
-    width = picture_width(first + 2 * (bars + 70), title, subtitle)
-    height = top + line * len(names) + MARGIN
-    figure = new_figure(width, height)
-    headings = (MARGIN, "layer"), (MARGIN + names_width + 16, "output"), (first, "parameters")
-    for x, heading in (*headings, (first + bars + 70, "multiply-adds of an image")):
-        write_text(figure, x, top - 22, heading, colour=GREY)
-    for row, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        y = top + (row + 0.5) * line
-        write_text(figure, MARGIN, y, name, vertical="center")
-        write_text(figure, MARGIN + names_width + 16, y, shape, vertical="center", colour=GREY)
-    for x, values, colour in ((first, parameters, BLUE), (first + bars + 70, multiply_adds, VERMILLION)):
-        axes = figure.add_axes((x / width, MARGIN / height, bars / width, line * len(names) / height))
+    from matplotlib.figure import Figure
+
+    count = len(names)
+    figure = Figure(figsize=(6, 0.2 * count))
+    panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0, "top": 1, "bottom": 0})
+    bars = ("parameters", parameters, BLUE), ("multiply-adds of an image", multiply_adds, VERMILLION)
+    for axes, (heading, values, colour) in zip(panels, bars, strict=True):
         known = [value or 0 for value in values]
-        axes.barh(range(len(known)), known, color=colour, height=0.62)
-        axes.set_xlim(0, max([*known, 1]))
-        axes.set_ylim(len(known) - 0.5, -0.5)
-        axes.axis("off")
-        for row, value in enumerate(values):
-            if value:
-                place = x + bars * value / max(known) + 5
-                write_text(
-                    figure, place, top + (row + 0.5) * line, short_count(value), vertical="center", size=SMALL_SIZE
-                )
-    write_heading(figure, title, subtitle)
-    return png_bytes(figure)
+        drawn = axes.barh(range(count), known, color=colour, height=0.62)
+        labels = [short_count(value) if value else "" for value in known]
+        axes.bar_label(drawn, labels, padding=4, fontsize=SMALL_SIZE)
+        axes.set(title=heading, xticks=[], xlim=(0, 1.6 * max([*known, 1])), ylim=(count - 0.5, -0.5))
+    beside = [f"{name}   {shape}" for name, shape in zip(names, shapes, strict=True)]
+    panels[0].set_yticks(range(count), beside)
+    return png_bytes(figure, title=title, subtitle=subtitle)
 
 
 def short_count(count: int) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 import shutil
@@ -27,7 +25,6 @@ from cifar_core.recipes import RECIPES, operations_of
 from sweeps.cli.inspect import inspect
 from sweeps.cli.inspect_data import _steps
 from sweeps.cli.main import sweeps as command
-from sweeps.cli.terminal_picture import protocol_of, show_picture
 from sweeps.tracking import MlflowReader
 from sweeps.views import find_mistakes
 
@@ -420,102 +417,20 @@ class TestMistakes:
         assert {(each["is"], each["taken_for"]) for each in json.loads(result.stdout)} == {(truth, taken_for)}
 
 
-class TestTerminals:
-    @pytest.mark.parametrize(
-        ("environment", "protocol"),
-        [
-            ({"TERM": "xterm-256color"}, "blocks"),
-            ({"TERM": "xterm-kitty"}, "kitty"),
-            ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
-            ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "iterm2"),
-            ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "iterm2"),
-            ({"TERM": "foot"}, "sixel"),
-            ({"TERM": "xterm-sixel"}, "sixel"),
-            ({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1", "TMUX": "/tmp/x"}, "blocks"),
-            ({"TERM": "xterm-kitty", "NO_COLOR": "1"}, "none"),
-            ({"TERM": "dumb"}, "none"),
-            ({}, "none"),
-        ],
-    )
-    def test_the_protocol_is_the_terminals(self, environment: dict[str, str], protocol: str) -> None:
-        assert protocol_of(environment, is_terminal=True) == protocol
-        assert protocol_of(environment, is_terminal=False) == "none"
-
-    def test_kitty_and_iterm2_get_the_png_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
-        png = as_png(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
-
-        show_picture(png, protocol="kitty")
-        pieces = re.findall(r"\x1b_G(?:a=T,f=100,)?m=([01]);([^\x1b]*)\x1b\\", capsys.readouterr().out)
-        show_picture(png, protocol="iterm2")
-        inline = re.fullmatch(r"\x1b\]1337;File=inline=1;size=(\d+):([^\a]*)\a\n", capsys.readouterr().out)
-
-        assert [more for more, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
-        assert max(len(data) for _, data in pieces) <= 4096
-        assert base64.b64decode("".join(data for _, data in pieces)) == png
-        assert inline is not None
-        assert (int(inline[1]), base64.b64decode(inline[2])) == (len(png), png)
-
-    def test_sixels_draw_the_picture(self, capsys: pytest.CaptureFixture[str]) -> None:
-        colours = np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]], dtype=np.uint8)
-        picture = colours[np.random.default_rng(1).integers(0, 3, (14, 9)).repeat(2, 1)]
-
-        show_picture(as_png(picture), protocol="sixel")
-
-        np.testing.assert_array_equal(drawn_by_sixels(capsys.readouterr().out), picture)
-
-    def test_blocks_hold_two_pixels_a_character(self, capsys: pytest.CaptureFixture[str]) -> None:
-        picture = np.random.default_rng(2).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-
-        show_picture(as_png(picture), protocol="blocks")
-
-        cells = re.findall(r"38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", capsys.readouterr().out)
-        halves = np.array(cells, dtype=np.uint8).reshape(2, 6, 2, 3).transpose(0, 2, 1, 3).reshape(4, 6, 3)
-        np.testing.assert_array_equal(halves, picture)
-
-    @pytest.mark.parametrize("columns", ["20", "80", "120"])
-    def test_no_line_of_blocks_is_longer_than_the_terminal(
-        self, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+class TestOpen:
+    @pytest.mark.parametrize("arguments", [["images", "--count", 1], ["summary", "simple"]])
+    def test_opens_the_file_and_says_where_nothing_can(
+        self, arguments: list[Any], runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("COLUMNS", columns)
-        tiles = [("a name that is much longer than its picture", np.zeros((32, 32, 3), dtype=np.uint8))] * 30
+        opened: list[str] = []
+        monkeypatch.setattr("click.launch", lambda path: opened.append(path) or 3)
 
-        show_picture(b"", protocol="blocks", tiles=tiles)
+        result = cli("inspect", *arguments, "--open", "--runs", runs)
 
-        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
-        assert 0 < max(map(len, lines)) <= int(columns)
+        assert opened == [result.stdout.splitlines()[-1]]
+        assert Path(opened[0]).read_bytes().startswith(b"\x89PNG")
+        assert "open the file yourself" in result.stderr
 
 
 def build(model: str) -> torch.nn.Module:
     return cifar_core.build_model(sweeps.spec.single_config({"model": {"name": model}}).model)
-
-
-def as_png(picture: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def drawn_by_sixels(text: str) -> npt.NDArray[np.uint8]:
-    """Return what a terminal draws, by the manual of DEC's VT340."""
-    begin = re.match(r'\x1bPq"1;1;(\d+);(\d+)', text)
-    assert begin is not None
-    width, height = int(begin[1]), int(begin[2])
-    picture = np.zeros((height + 6, width, 3), dtype=np.uint8)
-    palette: dict[int, list[int]] = {}
-    x = top = colour = 0
-    token = r"#(\d+);2;(\d+);(\d+);(\d+)|#(\d+)|!(\d+)([?-~])|([?-~])|(\$)|(-)"
-    for match in re.finditer(token, text[begin.end() : text.rindex("\x1b\\")]):
-        number, red, green, blue, chosen, times, repeated, single, back, down = match.groups()
-        if number:
-            palette[int(number)] = [round(int(each) * 2.55) for each in (red, green, blue)]
-        elif chosen:
-            colour = int(chosen)
-        elif back or down:
-            x, top = 0, top + 6 * bool(down)
-        else:
-            bits = ord(repeated or single) - 63
-            end = x + int(times or 1)
-            for row in (row for row in range(6) if bits >> row & 1):
-                picture[top + row, x:end] = palette[colour]
-            x = end
-    return picture[:height]
