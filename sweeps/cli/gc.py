@@ -74,5 +74,6 @@ def _print_kinds(found: Sequence[Garbage]) -> None:
         if some:
             count = sum(max(1, len(garbage.run_ids)) for garbage in some if kind is not Kind.DELETED_RUN)
             count = count or sum(len(garbage.run_ids) for garbage in some)
-            click.echo(f"{count:>6,} {kind.value}: {bytes_in_words(total(some))} ({total(some):,} bytes)")
+            rows = ", and their rows in mlflow.db" if kind is Kind.DELETED_RUN else ""
+            click.echo(f"{count:>6,} {kind.value}: {bytes_in_words(total(some))} ({total(some):,} bytes){rows}")
     click.echo(f"in all {bytes_in_words(total(found))} ({total(found):,} bytes)")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.execution.driver_mark import DriverMark, namespace_of, start_of
     from sweeps.execution.estimate import (
         Estimate,
         Probe,
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
         plan_of_retraining,
         plan_of_sweep,
     )
-    from sweeps.execution.ray_environment import ray_folder
-    from sweeps.execution.ray_processes import session_of
+    from sweeps.execution.ray_environment import abandoned_processes, ray_folder
     from sweeps.execution.rehearsals import Rehearsals, check_networks, rehearse_all
     from sweeps.execution.reproduction import Agreement, Rerun, rerun
     from sweeps.execution.runner import run
@@ -44,7 +42,6 @@ __all__ = [
     "RETRAINED",
     "Agreement",
     "BackendName",
-    "DriverMark",
     "Estimate",
     "Finalized",
     "Interrupted",
@@ -56,12 +53,12 @@ __all__ = [
     "RunPlan",
     "RunSummary",
     "Slots",
+    "abandoned_processes",
     "check_networks",
     "estimate_cost",
     "finalize",
     "is_listed",
     "local_slots",
-    "namespace_of",
     "plan_of_ladder",
     "plan_of_replicates",
     "plan_of_retraining",
@@ -71,11 +68,9 @@ __all__ = [
     "rehearse_all",
     "rerun",
     "run",
-    "session_of",
     "size_of_starter",
     "some_combinations",
     "stage",
-    "start_of",
     "terminal_copy",
     "trial_count",
     "whole_seconds",
@@ -86,7 +81,6 @@ __getattr__, __dir__ = lazy_face(
     {
         "Agreement": "reproduction",
         "BackendName": "start",
-        "DriverMark": "driver_mark",
         "Finalized": "sealed_test",
         "Probe": "estimate",
         "size_of_starter": "sizing",
@@ -105,20 +99,18 @@ __getattr__, __dir__ = lazy_face(
         "estimate_cost": "estimate",
         "finalize": "sealed_test",
         "local_slots": "slots",
-        "namespace_of": "driver_mark",
         "plan_of_ladder": "plan",
         "plan_of_replicates": "plan",
         "plan_of_retraining": "plan",
         "plan_of_sweep": "plan",
         "preview": "estimate",
         "rerun": "reproduction",
+        "abandoned_processes": "ray_environment",
         "ray_folder": "ray_environment",
         "run": "runner",
-        "session_of": "ray_processes",
         "is_listed": "estimate",
         "some_combinations": "estimate",
         "stage": "output",
-        "start_of": "driver_mark",
         "terminal_copy": "output",
         "trial_count": "estimate",
         "whole_seconds": "estimate",

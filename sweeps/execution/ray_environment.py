@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,12 @@ import filelock
 
 from cifar_core.files import can_be_made
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.execution.driver_mark import DriverMark, mark_file
-from sweeps.execution.ray_processes import guard_of
+from sweeps.execution.ray_processes import end, guard_of, processes_of
 from sweeps.machine import bypass_proxy_here, ensure_home, private_temporary_folder
 
 _CONNECT_SECONDS = 5.0
-_SURELY_ENDED_SECONDS = 30 * 24 * 3600
-"""What a driver has left of Ray's processes has long been ended, by itself or by somebody."""
+_OWNER = "runs"
+"""The file in a session's folder that holds the path of its driver's runs folder."""
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -142,8 +140,7 @@ def ray_folder() -> Path:
 def session_folder(runs: Path) -> Iterator[Path]:
     """Give a driver's Ray a folder of its own for sockets, logs and Tune's notes, which goes when it ends.
 
-    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now, save the note of
-    whose it was: processes of theirs may live still, and `sweeps doctor` asks.
+    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now, processes too.
 
     Args:
         runs: the driver's runs folder.
@@ -160,7 +157,7 @@ def session_folder(runs: Path) -> Iterator[Path]:
             _remove_left_overs(parent)
             folder = parent / f"{os.getpid()}-{secrets.token_hex(2)}"
             folder.mkdir()
-            DriverMark.of_this_process(runs=runs).write(folder)
+            (folder / _OWNER).write_bytes(os.fsencode(runs.resolve()))
             held = filelock.FileLock(folder / "lock")
             held.acquire()
     except OSError as error:
@@ -174,18 +171,43 @@ def session_folder(runs: Path) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        mark_file(folder).unlink(missing_ok=True)
         held.release()
 
 
-def _remove_left_overs(parent: Path) -> None:
-    for folder in filter(Path.is_dir, parent.iterdir()):
-        lock = filelock.FileLock(folder / "lock")
-        with contextlib.suppress(filelock.Timeout, OSError):
-            lock.acquire(blocking=False)
-            shutil.rmtree(folder, ignore_errors=True)
-            lock.release()
-    for note in parent.glob("*-*.json"):
+def abandoned_processes(runs: Path, *, ends: bool = False) -> list[tuple[int, str]]:
+    """Return the processes of Ray, number and name, that drivers of a runs folder left which were killed.
+
+    The guard of a driver ends them (`guard_of`), unless it was killed too.
+
+    Args:
+        runs: the runs folder.
+        ends: whether to end them.
+    """
+    found = []
+    for folder in _abandoned(ray_folder()):
         with contextlib.suppress(OSError):
-            if time.time() - note.stat().st_mtime > _SURELY_ENDED_SECONDS and not note.with_suffix("").exists():
-                note.unlink()
+            if (folder / _OWNER).read_bytes() == os.fsencode(runs.resolve()):
+                named = [(pid, _name_of(pid)) for pid in sorted(processes_of(folder))]
+                found += [(pid, name) for pid, name in named if not ends or end(pid, folder)]
+    return found
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "ended"
+
+
+def _abandoned(parent: Path) -> Iterator[Path]:
+    """Yield the folders of drivers that are gone, each held: a driver holds its own while it lives."""
+    for lock in parent.glob("*/lock"):
+        with contextlib.suppress(filelock.Timeout, OSError), filelock.FileLock(lock).acquire(blocking=False):
+            yield lock.parent
+
+
+def _remove_left_overs(parent: Path) -> None:
+    for folder in _abandoned(parent):
+        for pid in processes_of(folder):
+            end(pid, folder)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -56,6 +56,21 @@ def processes_of(session: Path) -> set[int]:
     return {pid for pid in numbers if pid != os.getpid() and session_of(pid) == session}
 
 
+def end(pid: int, session: Path) -> bool:
+    """Kill a process that is of a session's Ray, and return whether it was."""
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            # The number may belong to another process by now; the handle cannot come to mean one.
+            if session_of(pid) == session:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [], _END_SECONDS)
+                return True
+        finally:
+            os.close(handle)
+    return False
+
+
 def session_of(pid: int) -> Path | None:
     """Return the folder of the Ray that a process is of; None where it is none of Ray's, or not this user's.
 
@@ -96,14 +111,7 @@ def _guard(session: Path) -> None:
             left.discard(driver)
         quiet = 0 if left else quiet + 1
         for pid in left:
-            with contextlib.suppress(OSError):
-                handle = os.pidfd_open(pid)
-                try:
-                    # The number may belong to another process by now.
-                    if session_of(pid) == session:
-                        signal.pidfd_send_signal(handle, signal.SIGKILL)
-                finally:
-                    os.close(handle)
+            end(pid, session)
         time.sleep(0.2)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,6 @@ from sweeps.tracking.store import is_absent, own_file, uri_of_file
 _OF_A_RUN = ("latest_metrics", "metrics", "params", "tags")
 """Tables whose rows go with their run; the database itself sees to the others."""
 _DELETED = "lifecycle_stage = 'deleted'"
-_MEASURED_BYTES = 500_000_000
-"""Of a larger file nobody says beforehand how much smaller it gets."""
 _WORTH_BYTES = 1_000_000
 """Of free pages without a deleted run: the next rows use them."""
 
@@ -30,7 +26,7 @@ class DeletedRuns:
     model_ids: tuple[str, ...]
     """Of logged models, which go with their runs."""
     bytes: int
-    """That the file gets smaller by; 0 where that is not known before."""
+    """Of its free pages: the file gets smaller by so much, and by what the rows take."""
     artifacts: tuple[Path, ...]
     """Folders of the artifacts of these runs and models, as the record names them: not yet looked at."""
 
@@ -65,7 +61,7 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
         file=file,
         run_ids=tuple(run_id for run_id, *_ in found),
         model_ids=tuple(model_id for model_id, *_ in models),
-        bytes=_saved_bytes(file),
+        bytes=pages * size,
         artifacts=tuple(place for place in places if place is not None),
     )
 
@@ -116,26 +112,3 @@ def _delete_rows(database: sqlite3.Connection) -> None:
     database.execute(f"DELETE FROM runs WHERE {_DELETED}")
     database.execute(f"DELETE FROM logged_models WHERE {_DELETED}")
     database.execute("COMMIT")
-
-
-def _saved_bytes(file: Path) -> int:
-    """Return by how many bytes the file gets smaller: tried on a copy in memory."""
-    before = file.stat().st_size
-    if before > _MEASURED_BYTES:
-        return 0
-    with _copy(file) as database:
-        _delete_rows(database)
-        database.execute("VACUUM")
-        pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    return max(0, before - int(pages * size))
-
-
-@contextlib.contextmanager
-def _copy(file: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
-        with opened(file) as original:
-            original.backup(database)
-        try:
-            yield database
-        except sqlite3.DatabaseError as error:
-            raise RecordError(f"what is deleted in {file} cannot be freed ({error}): `mlflow gc` does") from error

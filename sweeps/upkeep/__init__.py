@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from cifar_core.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.upkeep.collect import Collection, find_garbage, free, held_garbage
     from sweeps.upkeep.doctor import Line, Verdict, examine
-    from sweeps.upkeep.garbage import Garbage, Kind, total
+    from sweeps.upkeep.garbage import Collection, Garbage, Kind, find_garbage, free, held_garbage, total
     from sweeps.upkeep.record import rebuild_record
     from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
     from sweeps.upkeep.take_over import import_record
@@ -39,15 +38,15 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "Collection": "collect",
+        "Collection": "garbage",
         "Garbage": "garbage",
         "Kind": "garbage",
         "Line": "doctor",
         "Verdict": "doctor",
         "examine": "doctor",
-        "find_garbage": "collect",
-        "free": "collect",
-        "held_garbage": "collect",
+        "find_garbage": "garbage",
+        "free": "garbage",
+        "held_garbage": "garbage",
         "import_record": "take_over",
         "keep_weights_of_others": "removing",
         "own_runs": "removing",

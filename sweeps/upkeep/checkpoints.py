@@ -15,9 +15,8 @@ from sweeps.formatting import bytes_in_words, plural
 from sweeps.study import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.upkeep.finding import Finding, Result, remark
-from sweeps.upkeep.garbage import Garbage, total
+from sweeps.upkeep.garbage import Garbage, orphaned_checkpoints, total
 from sweeps.upkeep.inventory import Inventory, SweepInventory
-from sweeps.upkeep.orphans import orphaned_checkpoints
 
 _READ_BYTES = 2_000_000_000
 """Of all checkpoints together, the newest first: of what is more only the end of each file is looked at."""

@@ -10,13 +10,11 @@ from pathlib import Path
 from cifar_core.errors import CifarError
 from sweeps.errors import SweepError
 from sweeps.upkeep.checkpoints import check_checkpoints
-from sweeps.upkeep.data import check_data
 from sweeps.upkeep.finding import Finding, Result
 from sweeps.upkeep.inventory import Inventory
 from sweeps.upkeep.journals import check_drivers, check_journals
-from sweeps.upkeep.ray_left_overs import check_ray
+from sweeps.upkeep.machine import check_data, check_disk, check_ray, check_runs_folder, check_shared_memory
 from sweeps.upkeep.record import check_record, check_record_answers
-from sweeps.upkeep.space import check_disk, check_runs_folder, check_shared_memory
 from sweeps.upkeep.versions import check_versions
 
 CHECKS: Mapping[str, Callable[[Inventory], Result]] = {

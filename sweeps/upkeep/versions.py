@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
 from sweeps.formatting import plural
 from sweeps.upkeep.finding import Finding, Result, remark
@@ -33,17 +32,26 @@ def versions_against(checkout: Path) -> Result:
         checkout: the project's source; where it is none, what the installed package says of itself is taken.
     """
     python, needs = _needs(checkout)
-    findings = [Finding(text=text) for text in _violations(python, needs)]
+    advice = "`make setup`, or `pip install --constraint requirements.lock` it"
+    findings = [
+        Finding(text=f"{need.name} {found or 'is not'} installed, {need} is needed: {advice}")
+        for need, found in _compared(needs)
+        if not _meets(need, found)
+    ]
+    if not _meets(Requirement(f"python{python}"), platform.python_version()):
+        text = f"Python {platform.python_version()} is installed, {python} is needed: make the environment anew"
+        findings.append(Finding(text=text))
+    well = f"{plural(len(needs), 'requirement')} met"
     lock = checkout / LOCK
-    if not (checkout / "pyproject.toml").is_file() or not lock.is_file():
-        return Result(well=f"{plural(len(needs), 'requirement')} met", findings=findings)
-    pinned = dict(_pins(lock.read_text(encoding="utf-8")))
-    installed = {name: found for name in pinned if (found := _installed(name)) is not None}
-    others = {name: found for name, found in installed.items() if not _same(found, pinned[name])}
-    if others:
-        listed = ", ".join(f"{name} {found}, not {pinned[name]}" for name, found in others.items())
-        findings.append(remark(f"{plural(len(others), 'version')} other than those it is tested with: {listed}"))
-    well = f"{plural(len(needs), 'requirement')} met, {plural(len(installed) - len(others), 'version')} as in {LOCK}"
+    if (checkout / "pyproject.toml").is_file() and lock.is_file():
+        pins = [(pin, found) for pin, found in _compared(lock.read_text(encoding="utf-8").splitlines()) if found]
+        others = [
+            f"{pin.name} {found}, not {str(pin.specifier).lstrip('=')}" for pin, found in pins if not _meets(pin, found)
+        ]
+        if others:
+            text = f"{plural(len(others), 'version')} other than those it is tested with: {', '.join(others)}"
+            findings.append(remark(text))
+        well += f", {plural(len(pins) - len(others), 'version')} as in {LOCK}"
     return Result(well=well, findings=findings)
 
 
@@ -61,48 +69,23 @@ def _needs(checkout: Path) -> tuple[str, list[str]]:
     return installed["Requires-Python"] or "", list(installed.get_all("Requires-Dist") or [])
 
 
-def _violations(python: str, needs: list[str]) -> Iterator[str]:
-    if not SpecifierSet(python).contains(platform.python_version(), prereleases=True):
-        yield f"Python {platform.python_version()} is installed, {python} is needed: make the environment anew"
-    for line in needs:
+def _compared(lines: Iterable[str]) -> Iterator[tuple[Requirement, str | None]]:
+    """Yield each requirement that holds here, with the version that is installed; None where none is."""
+    for line in lines:
         try:
-            need = Requirement(line)
+            need = Requirement(line.partition("#")[0].strip())
         except InvalidRequirement:
             continue
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
-            continue
-        found = _installed(need.name)
-        advice = "`make setup`, or `pip install --constraint requirements.lock` it"
-        if found is None:
-            yield f"{need.name} is not installed, {need} is needed: {advice}"
-        elif not _meets(need, found):
-            yield f"{need.name} {found} is installed, {need} is needed: {advice}"
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            try:
+                yield need, version(need.name)
+            except PackageNotFoundError:
+                yield need, None
 
 
-def _meets(need: Requirement, found: str) -> bool:
+def _meets(need: Requirement, found: str | None) -> bool:
+    """Return whether a version will do; `2.14.1+cpu` is 2.14.1."""
     try:
-        return need.specifier.contains(found, prereleases=True)
+        return found is not None and need.specifier.contains(found, prereleases=True)
     except InvalidVersion:
         return False
-
-
-def _same(found: str, pin: str) -> bool:
-    """Return whether two versions are one, whatever it was built for: `2.14.1+cpu` is 2.14.1."""
-    try:
-        return Version(found).public == Version(pin).public
-    except InvalidVersion:
-        return found == pin
-
-
-def _pins(lock: str) -> Iterator[tuple[str, str]]:
-    for line in lock.splitlines():
-        name, equals, pin = line.partition("#")[0].strip().partition("==")
-        if equals:
-            yield name, pin
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

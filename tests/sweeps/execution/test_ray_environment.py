@@ -7,14 +7,10 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweeps.execution import ray_environment
-from sweeps.execution.driver_mark import DriverMark
 from sweeps.execution.ray_environment import ensure_private_token, prepare_environment, session_folder
 
 HOLD = """
@@ -44,36 +40,6 @@ def test_a_drivers_folder_goes_with_it_and_is_its_owners_alone() -> None:
     assert not folder.exists()
 
 
-def test_the_owner_of_a_ray_is_noted_beyond_its_death(tmp_path: Path) -> None:
-    with session_folder(tmp_path / "runs") as own:
-        living = DriverMark.read(own)
-        assert living is not None
-        assert (living.runs, living.has_died) == (str(tmp_path / "runs"), False)
-    assert DriverMark.read(own) is None
-
-    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as killed:
-        assert killed.stdout is not None
-        left = Path(killed.stdout.readline().strip())
-        before = DriverMark.read(left)
-        killed.send_signal(signal.SIGKILL)
-    with session_folder(tmp_path / "runs"):
-        pass
-    after = DriverMark.read(left)
-    assert not left.exists()
-    assert before == after
-    assert after is not None
-    assert after.has_died
-
-
-def test_another_process_with_the_drivers_number_is_not_the_driver(tmp_path: Path) -> None:
-    mark = DriverMark.of_this_process(runs=tmp_path)
-
-    assert not mark.has_died
-    assert replace(mark, started=mark.started - 1).has_died
-    assert not replace(mark, started=mark.started - 1, namespace="pid:[1]").has_died, "another container's number"
-    assert not replace(mark, started=0).has_died, "nothing is known of when it began"
-
-
 def test_left_overs_of_killed_drivers_go_at_the_next_start() -> None:
     with (
         subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as killed,
@@ -93,21 +59,6 @@ def test_left_overs_of_killed_drivers_go_at_the_next_start() -> None:
     assert not left.exists()
     assert (used / "left").exists()
     assert found == {False, True}
-
-
-def test_old_leftovers_of_older_versions_go_and_young_ones_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_environment.tempfile, "gettempdir", lambda: str(tmp_path))
-    old, young = tmp_path / "sweeps-tune-old", tmp_path / "sweeps-tune-young"
-    old.mkdir()
-    young.mkdir()
-    os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
-
-    with session_folder(Path("runs")):
-        pass
-
-    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_a_new_token_is_its_owners_alone(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from cifar_core.data.sources import FetchedImages, SourceFailedError
 from sweeps.study import read_state
 from sweeps.tracking import answering
 from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.upkeep import space, versions
+from sweeps.upkeep import machine, versions
 
 START_SECONDS = 60
 
@@ -564,14 +564,14 @@ class TestTheMachine:
     def test_too_little_room_is_said_with_the_threshold(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(space, "ENOUGH_BYTES", 10**18)
+        monkeypatch.setattr(machine, "ENOUGH_BYTES", 10**18)
 
         assert "at least 1,000,000.0 TB" in of(doctor(runs)["problem"], "disk")[0]
 
     def test_too_little_shared_memory_is_a_remark(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(space, "OBJECT_STORE_BYTES", 10**18)
+        monkeypatch.setattr(machine, "OBJECT_STORE_BYTES", 10**18)
 
         said = doctor(runs)
 

@@ -20,10 +20,11 @@ from sweep_fakes import Cli, book, fill_disk, snapshot, written
 
 from cifar_core.files import atomic_write
 from sweeps.errors import SweepError
+from sweeps.formatting import bytes_in_words
 from sweeps.study import read_state
 from sweeps.trial_record import Outcome
 from sweeps.upkeep import Kind, find_garbage, free, garbage, total
-from sweeps.upkeep.orphans import AT_REST_SECONDS
+from sweeps.upkeep.garbage import AT_REST_SECONDS
 
 HOUR = 3600.0
 
@@ -95,19 +96,23 @@ def test_in_a_folder_where_everything_is_needed_there_is_nothing_to_free(runs: P
     assert snapshot(runs) == before
 
 
-def test_so_many_bytes_as_it_says_are_freed_and_they_are_all_of_it(runs: Path, cli: Cli) -> None:
+def test_all_of_it_is_freed_to_the_byte_and_the_rows_of_deleted_runs_too(runs: Path, cli: Cli) -> None:
     gone = clutter(runs)
     kept = complete_weights(runs)
     before, runs_before = sizes(runs), written(runs)
+    size = (runs / "mlflow.db").stat().st_size
     found = find_garbage(runs)
     assert {each.kind for each in found.found} == set(Kind)
 
     said = cli("gc", "--runs", runs, answer="y\n")
 
     assert said.exit_code == 0, said.output
-    assert f"in all {total(found.found) / 1e6:,.1f} MB ({total(found.found):,} bytes)" in said.stdout
+    assert f"in all {bytes_in_words(total(found.found))} ({total(found.found):,} bytes)" in said.stdout
     assert f"({before - sizes(runs):,} bytes)" in said.stdout.splitlines()[-1]
-    assert before - sizes(runs) == total(found.found)
+    (rows,) = (each for each in found.found if each.run_ids)
+    smaller = size - (runs / "mlflow.db").stat().st_size
+    assert smaller > 1_000_000, "of the rows it is not said before how many bytes they take"
+    assert before - sizes(runs) == total(found.found) - rows.bytes + smaller
     assert not [path for paths in gone.values() for path in paths if path.exists()]
     assert all(path.exists() for path in kept)
     assert written(runs) == runs_before

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import pytest
 from sweep_fakes import Doctor, sweeps_process, tiny, write_yaml
 
-from sweeps.execution import DriverMark, start_of
-from sweeps.upkeep.ray_left_overs import left_overs
+from sweeps.execution import abandoned_processes
+from sweeps.execution.ray_environment import session_folder
 
 ENDED_SECONDS = 15
 START_SECONDS = 120
@@ -32,10 +32,13 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Path:
-    """The folder of a Ray as `session_folder` makes it."""
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a Ray as `session_folder` makes it, of a driver that is gone."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     folder = tmp_path / f"sweeps-ray-{os.getuid()}" / "12345-abcd"
     (folder / "session" / "logs").mkdir(parents=True)
+    (folder / "runs").write_text(str(tmp_path / "runs"))
+    (folder / "lock").touch()
     return folder
 
 
@@ -60,18 +63,15 @@ def start(session: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def dead(runs: Path) -> DriverMark:
-    """Return the mark of a driver that is gone."""
-    mark = DriverMark.of_this_process(runs=runs)
-    return replace(mark, started=mark.started - 1)
+def abandoned(runs: Path) -> set[int]:
+    return {pid for pid, _ in abandoned_processes(runs)}
 
 
 def test_what_a_dead_driver_of_this_folder_left_is_found_and_ended(
     tmp_path: Path, session: Path, start: Start, doctor: Doctor
 ) -> None:
-    dead(tmp_path / "runs").write(session)
     gentle, stubborn = start(), start(how="stubborn")
-    assert {left.pid for left in left_overs(tmp_path / "runs")} == {gentle.pid, stubborn.pid}
+    assert abandoned(tmp_path / "runs") == {gentle.pid, stubborn.pid}
 
     seen = doctor(tmp_path / "runs")
     assert (gentle.poll(), stubborn.poll()) == (None, None), "it only looks without --fix"
@@ -79,56 +79,47 @@ def test_what_a_dead_driver_of_this_folder_left_is_found_and_ended(
 
     assert [str(pid) in seen["problem"][0] for pid in (gentle.pid, stubborn.pid)] == [True, True]
     assert mended["problem"] == []
-    assert (gentle.wait(10), stubborn.wait(10)) == (-signal.SIGTERM, -signal.SIGKILL)
+    assert (gentle.wait(10), stubborn.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
-def test_it_is_known_when_the_folder_of_its_ray_is_gone(tmp_path: Path, session: Path, start: Start) -> None:
-    dead(tmp_path).write(session)
+def test_the_next_driver_ends_what_one_before_left(tmp_path: Path, session: Path, start: Start) -> None:
     left = start()
-    for path in sorted(session.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    session.rmdir()
 
-    assert [found.pid for found in left_overs(tmp_path)] == [left.pid]
+    with session_folder(tmp_path / "other"):
+        assert left.wait(10) == -signal.SIGKILL
+
+    assert not session.exists()
 
 
 class TestNeverClaimed:
     def test_what_belongs_to_a_driver_that_lives(self, tmp_path: Path, session: Path, start: Start) -> None:
-        DriverMark.of_this_process(runs=tmp_path).write(session)
+        left = start()
+
+        with filelock.FileLock(session / "lock"), session_folder(tmp_path / "other"):
+            assert abandoned(tmp_path / "runs") == set()
+
+        assert left.poll() is None
+
+    def test_what_a_driver_of_another_runs_folder_left(self, tmp_path: Path, start: Start) -> None:
         start()
 
-        assert list(left_overs(tmp_path)) == []
+        assert abandoned(tmp_path / "ours") == set()
 
-    def test_what_a_driver_of_another_runs_folder_left(self, tmp_path: Path, session: Path, start: Start) -> None:
-        dead(tmp_path / "theirs").write(session)
+    def test_what_nobody_noted_whose_it_is(self, tmp_path: Path, session: Path, start: Start) -> None:
+        (session / "runs").unlink()
         start()
 
-        assert list(left_overs(tmp_path / "ours")) == []
-
-    def test_what_nobody_noted_whose_it_is(self, tmp_path: Path, start: Start) -> None:
-        start()
-
-        assert list(left_overs(tmp_path)) == []
-
-    def test_what_a_driver_in_another_container_may_still_use(
-        self, tmp_path: Path, session: Path, start: Start
-    ) -> None:
-        replace(dead(tmp_path), namespace="pid:[1]").write(session)
-        start()
-
-        assert list(left_overs(tmp_path)) == []
+        assert abandoned(tmp_path / "runs") == set()
 
     def test_a_ray_that_this_project_did_not_start(self, tmp_path: Path, session: Path, start: Start) -> None:
-        dead(tmp_path).write(session)
         start(log=tmp_path / "elsewhere.log")
 
-        assert list(left_overs(tmp_path)) == []
+        assert abandoned(tmp_path / "runs") == set()
 
     def test_a_pager_that_shows_a_log_of_it(self, tmp_path: Path, session: Path, start: Start) -> None:
-        dead(tmp_path).write(session)
         start("less")
 
-        assert list(left_overs(tmp_path)) == []
+        assert abandoned(tmp_path / "runs") == set()
 
 
 GUARDED = """
@@ -167,12 +158,12 @@ def test_nothing_of_a_real_driver_that_was_killed_is_left(tmp_path: Path) -> Non
             assert driver.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        family = {pid: start_of(pid) for pid in _family(driver.pid) if pid != driver.pid}
-        assert list(left_overs(runs)) == []
+        family = {pid: _start_of(pid) for pid in _family(driver.pid) if pid != driver.pid}
+        assert abandoned(runs) == set()
         driver.send_signal(signal.SIGKILL)
 
     deadline = time.monotonic() + ENDED_SECONDS
-    while alive := [pid for pid, started in family.items() if start_of(pid) == started]:
+    while alive := [pid for pid, started in family.items() if _start_of(pid) == started]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.2)
 
@@ -188,3 +179,12 @@ def _family(pid: int) -> set[int]:
     while more := {child for child, parent in parents.items() if parent in family} - family:
         family |= more
     return family
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process that lives began: with its number it names one for ever."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else fields[19]

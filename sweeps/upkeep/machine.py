@@ -1,12 +1,15 @@
-"""Checks of the runs folder, and of the room on disk and in shared memory."""
+"""Checks of the machine: the runs folder, the room on disk and in shared memory, the data, what is left of Ray."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from sweeps.execution import ray_folder
+from cifar_core.data import cifar10_fault, default_directory, fetch_cifar10
+from sweeps.execution import abandoned_processes, ray_folder
 from sweeps.formatting import bytes_in_words
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory
@@ -54,6 +57,39 @@ def check_shared_memory(inventory: Inventory) -> Result:
         )
         return Result(well="", findings=[remark(text)])
     return Result(well=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} (at least {enough})")
+
+
+def check_data(inventory: Inventory) -> Result:
+    """Compare the data with its fingerprints; half a second."""
+    fault = cifar10_fault()
+    well = f"CIFAR-10 in {default_directory()} is what it should be"
+    if fault is None:
+        return Result(well=well)
+    text = f"{fault}: `sweeps data` or `sweeps doctor --fix` fetches CIFAR-10"
+    return Result(well=well, findings=[Finding(text=text, mend=_fetch)])
+
+
+def _fetch() -> str:
+    # What is there stays until its successor is complete.
+    report = fetch_cifar10()
+    return f"CIFAR-10 is in {report.directory} (source {report.source})"
+
+
+def check_ray(inventory: Inventory) -> Result:
+    """Look for processes of Ray that a driver of this runs folder started, and that outlive it."""
+    found = abandoned_processes(inventory.runs)
+    count = "a process" if len(found) == 1 else f"{len(found)} processes"
+    text = f"{count} of Ray outlived the driver: {_named(found)}: `sweeps doctor --fix` ends exactly these"
+    findings = [Finding(text=text, mend=partial(_end, inventory.runs))] if found else []
+    return Result(well="no process of Ray has outlived a driver of this folder", findings=findings)
+
+
+def _end(runs: Path) -> str:
+    return f"ended {_named(abandoned_processes(runs, ends=True)) or 'none: all have ended by themselves'}"
+
+
+def _named(processes: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{pid} ({name})" for pid, name in processes)
 
 
 def _existing(path: Path) -> Path:
