@@ -266,7 +266,7 @@ def test_a_wrong_extension_ends_with_code_2_and_one_line_that_says_where(
         assert not runs.exists()
 
 
-@pytest.mark.parametrize("case", SEEN_BY_A_SCHEMA)
+@pytest.mark.parametrize("case", sorted(SEEN_BY_A_SCHEMA))
 def test_an_editor_marks_what_is_wrong_in_one_key_of_an_extending_file(case: str) -> None:
     import jsonschema
 
