@@ -14,7 +14,7 @@ from sweeps.identity import Protocol, TestProtocol, replicate_group
 from sweeps.results.rungs import RungRuns, budget_of, budgets_of
 from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.study import by_value
-from sweeps.tracking.columns import REGISTRY
+from sweeps.tracking import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _UNRANKED = (
 )
 """Order below the ranks: what may still get a rank comes first."""
 
-_AVERAGED = tuple(name for name, column in REGISTRY.items() if column.is_averaged)
+_AVERAGED = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_averaged)
 
 
 @dataclass(kw_only=True)

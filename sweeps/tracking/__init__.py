@@ -12,7 +12,7 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from sweeps.tracking.answering import is_given_up, is_lost, is_record_damaged, record_fault, record_in_words
     from sweeps.tracking.child_run import record_of
-    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
+    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS, RECORD_COLUMNS, Column, Unit, column_of
     from sweeps.tracking.complete_results import CompleteResults
     from sweeps.tracking.deleted_runs import DeletedRuns, find_deleted_runs, forget_deleted_runs
     from sweeps.tracking.files import RunFiles
@@ -34,7 +34,9 @@ __all__ = [
     "COLUMNS",
     "LAST_COLUMNS",
     "OWNER",
+    "RECORD_COLUMNS",
     "Aim",
+    "Column",
     "CompleteResults",
     "DeletedRuns",
     "MlflowReader",
@@ -47,8 +49,10 @@ __all__ = [
     "TakeOver",
     "TakenOver",
     "Tracker",
+    "Unit",
     "UnreadableRun",
     "bring_level",
+    "column_of",
     "delete_sweep",
     "end_as_interrupted",
     "find_deleted_runs",
@@ -75,6 +79,7 @@ __getattr__, __dir__ = lazy_face(
     {
         "Aim": "sweep_progress",
         "COLUMNS": "columns",
+        "Column": "columns",
         "CompleteResults": "complete_results",
         "DeletedRuns": "deleted_runs",
         "LAST_COLUMNS": "columns",
@@ -82,6 +87,7 @@ __getattr__, __dir__ = lazy_face(
         "ModelAbout": "logged_model",
         "OWNER": "ownership",
         "OwnRuns": "ownership",
+        "RECORD_COLUMNS": "columns",
         "RecordReader": "reader",
         "RecordReview": "review",
         "RecordedRun": "recorded_run",
@@ -89,8 +95,10 @@ __getattr__, __dir__ = lazy_face(
         "TakeOver": "taking_over",
         "TakenOver": "taking_over",
         "Tracker": "tracker",
+        "Unit": "columns",
         "UnreadableRun": "trial_run",
         "bring_level": "review",
+        "column_of": "columns",
         "delete_sweep": "reader",
         "end_as_interrupted": "review",
         "find_deleted_runs": "deleted_runs",

@@ -147,7 +147,7 @@ def _did_not_learn(run: TrialRun) -> int | None:
     return int(not has_learned(accuracy, images=images, confusion=confusion))
 
 
-REGISTRY: Mapping[str, Column] = {
+RECORD_COLUMNS: Mapping[str, Column] = {
     column.name: column
     for column in (
         Column(name="rank", kind=Kind.WHOLE),
@@ -202,22 +202,22 @@ REGISTRY: Mapping[str, Column] = {
 }
 """Name to column, in the order of the table: the configuration's values stand before those that are `is_last`."""
 
-COLUMNS = tuple(name for name, column in REGISTRY.items() if not column.is_last)
+COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if not column.is_last)
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
 `metric` is what a search looked at, and `metric_value` its value after the last epoch. `rank`, `val_std`, `replicates`,
 `ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the leaderboard fills them.
 """
 
-LAST_COLUMNS = tuple(name for name, column in REGISTRY.items() if column.is_last)
+LAST_COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_last)
 
 OF_A_ROW = Wanted(
-    tags=frozenset().union(*(column.tags for column in REGISTRY.values())),
-    metrics=frozenset().union(*(column.metrics for column in REGISTRY.values())),
+    tags=frozenset().union(*(column.tags for column in RECORD_COLUMNS.values())),
+    metrics=frozenset().union(*(column.metrics for column in RECORD_COLUMNS.values())),
 )
 """What the columns read of a run."""
 
 
 def column_of(name: str) -> Column:
     """Return a column of the table: of the registry, or one that holds a configuration's value."""
-    return REGISTRY.get(name) or Column(name=name, unit=Unit.SHARE if is_accuracy(name) else Unit.NONE)
+    return RECORD_COLUMNS.get(name) or Column(name=name, unit=Unit.SHARE if is_accuracy(name) else Unit.NONE)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
-from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS, REGISTRY
+from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS, RECORD_COLUMNS
 from sweeps.tracking.mapping import parse_param
 from sweeps.tracking.trial_run import TrialRun
 
@@ -19,7 +19,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     rows = list(rows)
-    configuration = sorted({name for row in rows for name in row} - REGISTRY.keys(), key=_order_in_config)
+    configuration = sorted({name for row in rows for name in row} - RECORD_COLUMNS.keys(), key=_order_in_config)
     names = [*COLUMNS, *configuration, *LAST_COLUMNS]
     columns = {name: _series(name, [row.get(name) for row in rows]) for name in names}
     return pd.DataFrame(columns, columns=names)
@@ -28,8 +28,8 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def _series(name: str, values: list[Any]) -> pd.Series:
     import pandas as pd
 
-    if name in REGISTRY:
-        return pd.Series(values, dtype=REGISTRY[name].kind.dtype)
+    if name in RECORD_COLUMNS:
+        return pd.Series(values, dtype=RECORD_COLUMNS[name].kind.dtype)
     if not _are_numbers(values):
         return pd.Series(values, dtype="object")
     whole = all(isinstance(value, int) for value in values if value is not None)
@@ -54,5 +54,5 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
 def row_of(run: TrialRun) -> dict[str, Any]:
     """Return a trial's run as a row."""
     params = {name: parse_param(text) for name, text in run.params.items()}
-    read = {name: column.read(run) for name, column in REGISTRY.items() if column.read is not None}
-    return {name: value for name, value in params.items() if name not in REGISTRY} | read
+    read = {name: column.read(run) for name, column in RECORD_COLUMNS.items() if column.read is not None}
+    return {name: value for name, value in params.items() if name not in RECORD_COLUMNS} | read

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, print_sentence
-from sweeps.tracking.columns import REGISTRY
+from sweeps.tracking import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
 from sweeps.views.by_value import by_value
@@ -98,7 +98,7 @@ class CompactBoardView(BoardView):
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         cells, left = super().cells()
-        hidden = {REGISTRY[name].heading for name in self._LEFT_OUT}
+        hidden = {RECORD_COLUMNS[name].heading for name in self._LEFT_OUT}
         if set(cells["status"]) <= {Outcome.COMPLETE.value}:
             hidden.add("status")
         return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, short_names
-from sweeps.tracking.columns import REGISTRY
+from sweeps.tracking import RECORD_COLUMNS
 
 
 def status_text(row: Mapping[Any, Any]) -> str:
@@ -61,10 +61,10 @@ def closest_columns(name: str, columns: Sequence[str]) -> str:
 
 def spoken_columns(columns: Sequence[str]) -> dict[str, list[str]]:
     """Return what columns are called beside their own names, to the columns that are called so."""
-    configuration = [column for column in columns if column not in REGISTRY]
+    configuration = [column for column in columns if column not in RECORD_COLUMNS]
     spoken: dict[str, list[str]] = {}
-    for name in filter(REGISTRY.__contains__, columns):
-        for word in {_plain(REGISTRY[name].heading), *REGISTRY[name].words} - {name}:
+    for name in filter(RECORD_COLUMNS.__contains__, columns):
+        for word in {_plain(RECORD_COLUMNS[name].heading), *RECORD_COLUMNS[name].words} - {name}:
             spoken.setdefault(word, []).append(name)
     for column, heading in zip(configuration, short_names(configuration), strict=True):
         for word in {heading, column.rpartition(".")[2]} - {column}:

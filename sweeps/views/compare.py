@@ -24,7 +24,7 @@ from sweeps.formatting import (
 )
 from sweeps.results import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes, mean_and_interval
 from sweeps.spec import changes_between
-from sweeps.tracking.columns import REGISTRY
+from sweeps.tracking import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named
@@ -85,9 +85,9 @@ def _print_results(first: Row, second: Row, console: Console, *, names: list[str
     table = _table("result", *names)
     table.add_row("status", *map(status_text, (first, second)))
     for name in _COMPARED:
-        cells = [REGISTRY[name].cell(row[name]) for row in (first, second)]
+        cells = [RECORD_COLUMNS[name].cell(row[name]) for row in (first, second)]
         if any(cells):
-            table.add_row(REGISTRY[name].heading, *cells)
+            table.add_row(RECORD_COLUMNS[name].heading, *cells)
     console.print(table)
 
 

@@ -17,8 +17,7 @@ from sweeps.formatting import (
     short_value,
 )
 from sweeps.spec import Differences
-from sweeps.tracking import COLUMNS
-from sweeps.tracking.columns import REGISTRY
+from sweeps.tracking import COLUMNS, RECORD_COLUMNS
 from sweeps.views.columns import status_text
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
@@ -59,17 +58,17 @@ def board_cells(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]
     """Return heading to cells of the rows shown: results, what varies among all rows, what it cost."""
     results = _results(shown)
     # What varies is what a table of results is read for; what little room is left is for what it cost.
-    costs = {name: results.pop(name) for name in (REGISTRY[cost].heading for cost in _COSTS) if name in results}
+    costs = {name: results.pop(name) for name in (RECORD_COLUMNS[cost].heading for cost in _COSTS) if name in results}
     return results | _varying(frame, shown) | costs
 
 
 def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the headings that come first on a narrow screen: of what a row is, how good, and what varies."""
-    beside = {REGISTRY[name].heading for name in _BESIDE}
+    beside = {RECORD_COLUMNS[name].heading for name in _BESIDE}
     if len(set(cells["status"])) <= 1:
         beside.add("status")
-    if all(cells.get(REGISTRY["val_accuracy"].heading, [""])):
-        beside.add(REGISTRY["test_accuracy"].heading)
+    if all(cells.get(RECORD_COLUMNS["val_accuracy"].heading, [""])):
+        beside.add(RECORD_COLUMNS["test_accuracy"].heading)
     return [heading for heading in cells if heading not in beside]
 
 
@@ -95,14 +94,14 @@ def _results(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
     metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
-    headings = {name: REGISTRY[name].heading for name in columns}
+    headings = {name: RECORD_COLUMNS[name].heading for name in columns}
     headings["metric_value"] = metric_heading(metrics[0]) if len(metrics) == 1 else "metric"
     always = {"rank", "trial", "status"} | ({"val_accuracy"} if not any(built["test_accuracy"]) else set())
     return {headings[name]: cells for name, cells in built.items() if name in always or any(cells)}
 
 
 def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
-    values = frame.drop(columns=[name for name in frame.columns if name in REGISTRY])
+    values = frame.drop(columns=[name for name in frame.columns if name in RECORD_COLUMNS])
     differences = Differences()
     for row in values.to_dict(orient="records"):
         differences.add({str(name): value for name, value in row.items() if not _is_missing(value)})
@@ -116,7 +115,7 @@ def _varying(frame: pd.DataFrame, shown: pd.DataFrame) -> dict[str, list[str]]:
     # What kind of network it is says most, however few kinds there are.
     names.sort(key=lambda name: (name != "model.name", -frame[name].map(str).nunique()))
     # What a network of one's own calls `rank` is not the rank.
-    taken = {*REGISTRY, *(column.heading for column in REGISTRY.values())}
+    taken = {*RECORD_COLUMNS, *(column.heading for column in RECORD_COLUMNS.values())}
     headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]
     return {heading: [_value(value) for value in shown[name]] for heading, name in zip(headings, names, strict=True)}
 
@@ -218,7 +217,7 @@ def _value(value: Any) -> str:
 
 def _plain(name: str) -> Callable[[dict[str, Any]], str]:
     """Return what shows a column of a row as the registry says."""
-    column = REGISTRY[name]
+    column = RECORD_COLUMNS[name]
     return lambda row: "" if _is_missing(row[name]) else column.cell(row[name])
 
 

@@ -25,7 +25,7 @@ from sweeps.formatting import (
     print_sentence,
 )
 from sweeps.results import rank_configurations
-from sweeps.tracking.columns import REGISTRY, column_of
+from sweeps.tracking import RECORD_COLUMNS, column_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
@@ -42,7 +42,7 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
     table = Table(box=None, header_style="bold", pad_edge=False)
     metric = named.own["metric"] or "val_accuracy"
     values = [] if metric == "val_accuracy" else [metric_heading(metric)]
-    shown = [REGISTRY[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")]
+    shown = [RECORD_COLUMNS[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")]
     headings = [column.heading for column in shown]
     for heading in ("run", "seed", "status", "epochs", *values, *headings, ""):
         table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
@@ -53,7 +53,7 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
         what = what if row["rung"] is None else ""
         table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)
     console.print(table)
-    print_values({name: value for name, value in named.own.items() if name not in REGISTRY}, console)
+    print_values({name: value for name, value in named.own.items() if name not in RECORD_COLUMNS}, console)
     run = named.run_name(named.row)
     print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
 
