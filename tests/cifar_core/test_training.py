@@ -33,6 +33,7 @@ from cifar_core.errors import (
 from cifar_core.evaluation import evaluate
 from cifar_core.optimization import build_optimizer, build_schedule
 from cifar_core.results import EpochResult
+from cifar_core.seal import seal_of
 from cifar_core.training import StepResult, TrainingState, _derived_seed, input_batches, start, train, train_step
 
 DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}
@@ -538,6 +539,10 @@ def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:
         start(config(precision="float16"), train_size=200, device="cpu")
 
 
+def _sealed(content: io.BytesIO) -> bytes:
+    return content.getvalue() + seal_of(content.getvalue())
+
+
 class TestCheckpoint:
     @pytest.fixture
     def state(
@@ -630,8 +635,8 @@ class TestCheckpoint:
         for damaged, said in (
             (flipped, r"is not a readable checkpoint \(its checksum is wrong: it has changed since it was written\)"),
             (sealed[:-1], r"is not a readable checkpoint \(its end is damaged or missing\)"),
-            (wrong_network.getvalue(), r"does not fit its network \(Error\(s\) in loading state_dict"),
-            (future.getvalue(), r"has format 99, this version reads 1"),
+            (_sealed(wrong_network), r"does not fit its network \(Error\(s\) in loading state_dict"),
+            (_sealed(future), r"has format 99, this version reads 1"),
         ):
             path.write_bytes(damaged)
             with pytest.raises(CheckpointError, match=said):

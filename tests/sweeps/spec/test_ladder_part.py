@@ -36,7 +36,6 @@ def test_without_options_the_whole_ladder_is_meant(tmp_path: Path) -> None:
     assert (whole.ladder.name, whole.budget, whole.chosen, whole.words) == ("choosing", Budget(), [], [])
     assert [rung.name for rung in whole.rungs] == ["one", "few", "two"]
     assert whole.final_words == ["--final"]
-    assert whole.file_text == whole.ladder.text
 
 
 def test_options_choose_rungs_and_cut_the_budget(tmp_path: Path) -> None:
