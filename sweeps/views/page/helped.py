@@ -99,7 +99,7 @@ def _effects(effects: Effects) -> str:
     if not known:
         return ""
     better = "" if effects.maximize else " (less is better)"
-    x, y = numeric("effect", f"{unit_and_epoch(effects)}{better}", format="+~g"), _rows_of(known)
+    x, y = numeric("effect", f"{unit_and_epoch(effects)}{better}", format="+~f"), _rows_of(known)
     sure = [row for row in known if row["sure"] == SURE]
     first = (max if effects.maximize else min)(sure, key=lambda row: row["effect"], default=None)
     says = "The trials are sure of none of these effects." if first is None else (

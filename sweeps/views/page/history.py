@@ -64,7 +64,7 @@ def best_so_far(content: Content, rows: list[Row], *, along: str) -> list[Row]:
 
 
 def _figure(content: Content, rows: list[Row], *, along: str, title: str) -> str:
-    x = numeric(along, title)
+    x = numeric(along, title, tickMinStep=1 if along == "trial" else 0)
     y = numeric("value", content.metric_label, ends=content.domain(row["value"] for row in rows))
     line = {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": "var(--green)"}
     return figure(
