@@ -94,7 +94,7 @@ def require_tensorboard() -> None:
 
 
 def _harmless(method: Callable[..., None]) -> Callable[..., None]:
-    """Let nothing that goes wrong while curves are written reach the training: it is said, once, as `warning`."""
+    """Let no error of writing curves reach the training: it is printed once as `warning`."""
 
     @functools.wraps(method)
     def run(curves: TrialCurves, *arguments: Any) -> None:
@@ -259,7 +259,7 @@ def _add_graph(writer: Any, state: TrainingState) -> None:
 
 
 def _step_losses(folder: Path, *, last_step: int) -> list[tuple[float, int, float]]:
-    """Return (loss, step, time) of the steps that a trial which goes on does not take again."""
+    """Return (loss, step, time) of the steps that a resumed trial does not take again."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     stored = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()

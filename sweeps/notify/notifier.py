@@ -1,4 +1,4 @@
-"""What a sweep tells, a new best and how it ended: a thread for each who is told, so that nobody holds it up."""
+"""What a sweep tells, a new best and how it ended: a thread for each target, so that none delays the sweep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sweeps.trial_record import Outcome, TrialRecord
 END_SECONDS = 5.0
 """How long the end of a sweep waits for those who are told of it, all together."""
 BEST_SECONDS = 10.0
-"""Least time between two new bests that one target is told of."""
+"""Least time between two new bests that are sent to one target."""
 
 
 class Notifier:
@@ -109,7 +109,7 @@ class _Sender(threading.Thread):
                 self._target.tell(message)
             except NotToldError as error:
                 self.fail(str(error))
-            except Exception as error:  # of a kind that nobody thought of: it must not print a traceback
+            except Exception as error:  # of any kind: it must not print a traceback
                 self.fail(type(error).__name__)
             if message.event != "new_best":
                 return

@@ -1,4 +1,4 @@
-"""Who is told: a web address that takes JSON, a command that takes it too, or a service that apprise knows.
+"""Targets of notifications: a web address that takes JSON, a command, or a service that apprise knows.
 
 An address may hold a password or a token anywhere: what is printed of it is its scheme, of a web address its host too.
 """

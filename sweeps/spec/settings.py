@@ -86,7 +86,7 @@ class FileOfConfigurations(StrictModel):
     """Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix.
     Without it, in the runs folder."""
     study_storage: str | None = None
-    """A database for the study, such as postgresql://user@host/database, so that another machine can go on with it.
+    """A database for the study, such as postgresql://user@host/database, so that another machine can resume it.
     Without it, a journal in the runs folder. A password comes from the environment."""
 
     @field_validator("storage")
@@ -195,7 +195,7 @@ class Limits(StrictModel):
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
     ] = None
-    """After which the sweep stops: 2h, 1h30m, 90s or a number of seconds. What is unfinished goes on at the next start.
+    """After which the sweep stops: 2h, 1h30m, 90s or a number of seconds. What is unfinished resumes at the next start.
     """
 
     def less(self, seconds: float) -> Limits:

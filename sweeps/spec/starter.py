@@ -21,7 +21,7 @@ _HEAD = """\
 # `sweeps plan {file}` shows what it would do, `sweeps {verb} {file}` does it;
 # `sweeps schema {kind}` has every key there is.
 name: {name}  # of the {kind}, and of its folder under runs/sweeps
-limits: {{timeout: {time}}}  # stops then; the same command goes on. 2h, 1h30m, 90s
+limits: {{timeout: {time}}}  # stops then; the same command resumes. 2h, 1h30m, 90s
 """
 
 _SWEEP = """\

@@ -1,4 +1,4 @@
-"""What the rules of successive halving share: milestones, at each of which one trial in a few goes on."""
+"""What the rules of successive halving share: milestones, at each of which one trial in a few continues."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Halving(StoppingRule):
     """Stops, at each milestone, all but one trial in `reduction_factor`."""
 
     reduction_factor: int = Field(default=3, ge=2)
-    """One in this many goes on at each milestone."""
+    """One in this many continues at each milestone."""
 
     def expected_epochs(self, epochs: int) -> float:
-        """Return the mean epochs of a trial; early in a search more go on, with little to compare with."""
+        """Return the mean epochs of a trial; early in a search more continue, with little to compare with."""
         kept, share, at = 0.0, 1.0, 0
         for milestone in self._milestones(epochs):
             kept += share * (milestone - at)

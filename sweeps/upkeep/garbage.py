@@ -136,10 +136,10 @@ def free(garbage: Garbage, *, runs: Path) -> int:
 
 
 def orphaned_checkpoints(inventory: Inventory) -> Iterator[Garbage]:
-    """Yield the checkpoints that no trial goes on from and nobody predicts with.
+    """Yield the checkpoints that no trial resumes from and no prediction needs.
 
     Kept is what belongs to a complete or an unfinished trial of the sweep, of whichever of its studies, or of the
-    record alone: a trial that a repaired journal has lost is proposed again, and goes on. And the weights of every run
+    record alone: a trial that a repaired journal has lost is proposed again, and resumes. And the weights of every run
     that is complete anywhere. A sweep that somebody holds is left out; nothing is yielded
     where `Inventory.unknown` says why it cannot be known.
     """
@@ -220,7 +220,7 @@ def _interrupted_reruns(inventory: Inventory) -> Iterator[Garbage]:
 
 
 def _is_at_rest(folder: Path) -> bool:
-    """Return whether nobody trains in a scratch folder: its lock can be had, or there is none and nothing is new."""
+    """Return whether no process trains in a scratch folder: its lock is free, or there is none and nothing is new."""
     locks = list(folder.glob("*.lock"))
     if not locks:
         return time.time() - newest_change(folder) > AT_REST_SECONDS

@@ -25,7 +25,7 @@ from sweeps.tracking.tracker import Tracker
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Make a folder once for all processes that these tests run in; nobody may write into it afterwards."""
+    """Make a folder once for all processes that these tests run in; it is read only afterwards."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 

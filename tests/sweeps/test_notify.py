@@ -121,7 +121,7 @@ def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
 
 @dataclass
 class Listener:
-    """What one target is told, and what a person reads of it."""
+    """What one target receives, and what a person reads of it."""
 
     told: list[Message] = field(default_factory=list)
     said: list[str] = field(default_factory=list)

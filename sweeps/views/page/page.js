@@ -36,7 +36,7 @@
     if (button) toggle(button.dataset.pick, { adds: event.shiftKey || event.ctrlKey });
   });
 
-  // Charts. What is drawn is told to a screen reader by the label of its frame, and by the table of its numbers.
+  // Charts. A screen reader gets what is drawn from the label of its frame, and by the table of its numbers.
   const rowsOf = (columns) => {
     const fields = Object.keys(columns);
     return fields.length ? columns[fields[0]].map((_, at) => Object.fromEntries(fields.map((field) => [field, columns[field][at]]))) : [];
