@@ -15,13 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from cifar_core.data import training_fingerprint
+from cifar_core.data.load import training_fingerprint
 from cifar_core.results import EpochResult
-from sweeps.execution import plan_of_sweep
+from sweeps.execution.plan import plan_of_sweep
 from sweeps.identity import Identifier
-from sweeps.spec import load_spec
-from sweeps.study import Ledger, SweepFolder, open_study
-from sweeps.tracking import Tracker
+from sweeps.spec.sweep import load_spec
+from sweeps.study.folder import SweepFolder
+from sweeps.study.ledger import Ledger
+from sweeps.study.opening import open_study
+from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome, Report, TrialRecord
 
 TRIALS = 30
@@ -104,7 +106,7 @@ def epoch(number: int) -> EpochResult:
 
 
 def answer(folder: Path, verb: list[str]) -> None:
-    code = "from sweeps.cli import main; main()"
+    code = "from sweeps.cli.main import main; main()"
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code, *verb], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began

@@ -21,8 +21,8 @@ import numpy as np
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.formatting import value_text
-from sweeps.results import Effects, ParameterEffect, effects_of
-from sweeps.study import Searched, SearchedParameter
+from sweeps.results.effects import Effects, ParameterEffect, effects_of
+from sweeps.study.searched import Searched, SearchedParameter
 from sweeps.trial_record import Outcome, TrialRecord
 
 EPOCHS, MILESTONES, KEPT = 9, (1, 3), 3

@@ -33,7 +33,7 @@ base:
 parameters:
   optimizer.lr: {{distribution: log_uniform_values, min: 0.001, max: 0.3}}
 """
-DRIVER = [sys.executable, "-c", "from sweeps.cli import main; main()"]
+DRIVER = [sys.executable, "-c", "from sweeps.cli.main import main; main()"]
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sweeps.spec import FINAL, Rung, load_ladder
+from sweeps.spec.ladder import FINAL, Rung
+from sweeps.spec.ladder_file import load_ladder
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "ladder.md"

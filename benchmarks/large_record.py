@@ -61,7 +61,15 @@ def main() -> None:
 
 def timed(options: list[str], *, runs: Path) -> tuple[float, float]:
     """Return the least wall time of three starts of the verb, and its processor time, in seconds."""
-    words = [sys.executable, "-c", "from sweeps.cli import main; main()", "leaderboard", *options, "--runs", str(runs)]
+    words = [
+        sys.executable,
+        "-c",
+        "from sweeps.cli.main import main; main()",
+        "leaderboard",
+        *options,
+        "--runs",
+        str(runs),
+    ]
     found = []
     for _ in range(3):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -144,8 +144,8 @@ def make_instant(*, recorded: bool) -> None:
     from cifar_core.results import EpochResult
     from sweeps.execution import inline_backend, runner
     from sweeps.execution.job import Job
-    from sweeps.study import CHECKPOINT_FILE
-    from sweeps.tracking import Tracker
+    from sweeps.study.folder import CHECKPOINT_FILE
+    from sweeps.tracking.tracker import Tracker
     from sweeps.trial_record import Outcome, Report, TrialRecord
 
     class TimedTracker(Tracker):
@@ -232,7 +232,7 @@ def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[s
     from sweeps.execution.plan import plan_of_sweep
     from sweeps.execution.runner import run
     from sweeps.execution.start import RunOptions
-    from sweeps.spec import load_spec
+    from sweeps.spec.sweep import load_spec
 
     if backend == "ray":
         time_ray()
@@ -277,7 +277,7 @@ def verb_seconds(*words: str, runs: Path, times: int = 3) -> float:
     found = []
     for _ in range(times):
         start = time.perf_counter()
-        command = [sys.executable, "-c", "from sweeps.cli import main; main()", *words, "--runs", str(runs)]
+        command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", *words, "--runs", str(runs)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found.append(time.perf_counter() - start)
     return min(found)

@@ -121,9 +121,13 @@ def measured(
     from cifar_core.results import EpochResult
     from sweeps.execution.plan import plan_of_sweep
     from sweeps.identity import Identifier
-    from sweeps.spec import load_spec
-    from sweeps.study import Ledger, SweepFolder, SweepState, open_study
-    from sweeps.tracking import Aim, Tracker
+    from sweeps.spec.sweep import load_spec
+    from sweeps.study.folder import SweepFolder
+    from sweeps.study.ledger import Ledger
+    from sweeps.study.opening import open_study
+    from sweeps.study.state import SweepState
+    from sweeps.tracking.sweep_progress import Aim
+    from sweeps.tracking.tracker import Tracker
     from sweeps.trial_record import Outcome, Report, TrialRecord
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

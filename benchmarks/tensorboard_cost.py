@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_core.config import TrainingConfig
-from cifar_core.data import load_training_images, split_train_validation
+from cifar_core.data.load import load_training_images
+from cifar_core.data.split import split_train_validation
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.trial import TrialSession
 from sweeps.tensorboard import TrialCurves

@@ -21,8 +21,8 @@ from typing import Any
 
 import optuna
 
-from sweeps.spec import load_spec
 from sweeps.spec.space import SearchSpace
+from sweeps.spec.sweep import load_spec
 from sweeps.study.proposers import make_sampler
 from sweeps.study.tpe import Window
 

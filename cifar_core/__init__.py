@@ -25,13 +25,15 @@ from cifar_core.lazy import lazy_face
 if TYPE_CHECKING:
     from cifar_core.checkpoint import load_checkpoint, save_checkpoint
     from cifar_core.config import TrainingConfig
-    from cifar_core.data import Cifar10, LabelledImages, load_cifar10, split_train_validation
+    from cifar_core.data.images import Cifar10, LabelledImages
+    from cifar_core.data.load import load_cifar10
+    from cifar_core.data.split import split_train_validation
     from cifar_core.errors import DataMismatchError, StateMismatchError
     from cifar_core.evaluation import evaluate
     from cifar_core.export import ExportedModel, Origin, export_checkpoint
     from cifar_core.inspection import FeatureMap, Layer, feature_maps, layer_table
     from cifar_core.layer_expression import layer_of, layer_output
-    from cifar_core.models import build_model
+    from cifar_core.models.build import build_model
     from cifar_core.predict import Classifier, Prediction
     from cifar_core.results import EpochResult, TestResult
     from cifar_core.training import TrainingState, start, train
@@ -69,13 +71,13 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "Cifar10": "data",
+        "Cifar10": "data.images",
         "Classifier": "predict",
         "DataMismatchError": "errors",
         "EpochResult": "results",
         "ExportedModel": "export",
         "FeatureMap": "inspection",
-        "LabelledImages": "data",
+        "LabelledImages": "data.images",
         "Layer": "inspection",
         "Origin": "export",
         "Prediction": "predict",
@@ -83,7 +85,7 @@ __getattr__, __dir__ = lazy_face(
         "TestResult": "results",
         "TrainingConfig": "config",
         "TrainingState": "training",
-        "build_model": "models",
+        "build_model": "models.build",
         "evaluate": "evaluation",
         "export_checkpoint": "export",
         "feature_maps": "inspection",
@@ -91,9 +93,9 @@ __getattr__, __dir__ = lazy_face(
         "layer_output": "layer_expression",
         "layer_table": "inspection",
         "load_checkpoint": "checkpoint",
-        "load_cifar10": "data",
+        "load_cifar10": "data.load",
         "save_checkpoint": "checkpoint",
-        "split_train_validation": "data",
+        "split_train_validation": "data.split",
         "start": "training",
         "train": "training",
     },

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from cifar_core.operations import NORMALIZATIONS, Drawing, Operation
-from cifar_core.operations.normalize import normalized
+from cifar_core.operations.normalize import NORMALIZATIONS, normalized
+from cifar_core.operations.operation import Drawing, Operation
 
 
 def augment(

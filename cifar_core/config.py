@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
-from cifar_core.operations import AnyOperation
+from cifar_core.operations.registry import AnyOperation
 from cifar_core.recipes import canonical_augmentation, parse_augmentation
 from cifar_core.validation import StrictModel
 

@@ -11,7 +11,8 @@ from typing import Any
 from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
 from cifar_core.json_schema import Schema, record_schema
 from cifar_core.models.registry import ARCHITECTURES
-from cifar_core.operations import OPERATIONS, Operation
+from cifar_core.operations.operation import Operation
+from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import RECIPES
 
 OWN_NETWORK = ":"

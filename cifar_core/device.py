@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.errors import DeviceError
 from cifar_core.models.registry import ARCHITECTURES
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
-from cifar_core.data import CLASS_NAMES, LabelledImages
+from cifar_core.data.images import CLASS_NAMES, LabelledImages
 from cifar_core.device import DeviceImages, autocast, on_device, reproducible
 from cifar_core.results import Confusion
 

@@ -20,8 +20,8 @@ from cifar_core.config import TrainingConfig
 from cifar_core.device import memory_layout
 from cifar_core.errors import ExportError
 from cifar_core.evaluation import averaged_logits
-from cifar_core.models import build_model
-from cifar_core.operations import NORMALIZATIONS
+from cifar_core.models.build import build_model
+from cifar_core.operations.normalize import NORMALIZATIONS
 from cifar_core.predict import Classifier
 
 FormatName = Literal["state-dict", "torch-export", "onnx"]

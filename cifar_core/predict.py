@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_network
 from cifar_core.config import TrainingConfig
-from cifar_core.data import CLASS_NAMES
+from cifar_core.data.images import CLASS_NAMES
 from cifar_core.device import Device, autocast
 from cifar_core.evaluation import EVALUATION_BATCH, averaged_logits
 from cifar_core.image_file import ImageSource, read_image

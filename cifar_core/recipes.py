@@ -8,7 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from cifar_core.errors import closest
-from cifar_core.operations import OPERATIONS, Crop, Erase, Flip, Grayscale, Normalize, Operation, Pad
+from cifar_core.operations.crop import Crop
+from cifar_core.operations.erase import Erase
+from cifar_core.operations.flip import Flip
+from cifar_core.operations.grayscale import Grayscale
+from cifar_core.operations.normalize import Normalize
+from cifar_core.operations.operation import Operation
+from cifar_core.operations.pad import Pad
+from cifar_core.operations.registry import OPERATIONS
 from cifar_core.validation import explain
 
 _LATER_FIELDS = ("alternate", "fill")

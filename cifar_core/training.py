@@ -19,7 +19,8 @@ from torch.nn import functional
 from cifar_core.augment import augment, normalize, resized
 from cifar_core.averaging import Lookahead
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, require_split
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.split import require_split
 from cifar_core.device import (
     Device,
     DeviceImages,
@@ -33,8 +34,10 @@ from cifar_core.device import (
 )
 from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
-from cifar_core.models import build_model, source_of
-from cifar_core.operations import Flip, Operation
+from cifar_core.models.build import build_model
+from cifar_core.models.source import source_of
+from cifar_core.operations.flip import Flip
+from cifar_core.operations.operation import Operation
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
 from cifar_core.recipes import operations_of
 from cifar_core.results import Confusion, EpochResult

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         retrain,
         run,
     )
-    from sweeps.cli import inspect_picture as inspect
+    from sweeps.cli.inspect_call import inspect
     from sweeps.errors import SweepError
-    from sweeps.execution import Interrupted
+    from sweeps.execution.start import Interrupted
     from sweeps.planning import plan
     from sweeps.sweep import Sweep, SweepResult
     from sweeps.verbs import compare, finalize, ladder, report, show, status
@@ -71,7 +71,7 @@ __getattr__, __dir__ = lazy_face(
         "status": "verbs",
         "plan": "planning",
         "inspect": "cli.inspect_call",
-        "Interrupted": "execution",
+        "Interrupted": "execution.start",
         "Sweep": "sweep",
         "SweepError": "errors",
         "SweepResult": "sweep",

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 from cifar_core.config import TrainingConfig
 from cifar_core.errors import closest
-from sweeps import spec
 from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import SweepError
+from sweeps.spec.budget import FULL_BUDGET, Budget
+from sweeps.spec.ladder import Ladder
+from sweeps.spec.ladder_file import load_ladder as read_ladder
+from sweeps.spec.settings import Limits, Replicates
+from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import load_spec as read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cifar_core import Classifier, ExportedModel
     from cifar_core.export_formats import FormatName
-    from sweeps.execution import RunKeywords, RunOptions, RunPlan, RunSummary
-    from sweeps.results import Effects
+    from sweeps.execution.plan import RunPlan
+    from sweeps.execution.start import RunKeywords, RunOptions, RunSummary
+    from sweeps.results.effects import Effects
 
 
-def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.SweepSpec:
+def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
     """Return the sweep that a YAML file describes.
 
     Args:
@@ -32,20 +38,20 @@ def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.SweepS
     Raises:
         SpecError: with every error found, each naming key, value and what is allowed.
     """
-    return spec.load_spec(Path(path), overrides=overrides)
+    return read_spec(Path(path), overrides=overrides)
 
 
-def load_ladder(path: str | Path, *, overrides: Sequence[str] = ()) -> spec.Ladder:
+def load_ladder(path: str | Path, *, overrides: Sequence[str] = ()) -> Ladder:
     """Return the ladder that a YAML file describes. Arguments and errors are those of `load_spec`."""
-    return spec.load_ladder(Path(path), overrides=overrides)
+    return read_ladder(Path(path), overrides=overrides)
 
 
 def run(
-    what: spec.SweepSpec | spec.Ladder,
+    what: SweepSpec | Ladder,
     *,
     runs: str | Path = DEFAULT_RUNS,
     new: bool = False,
-    budget: spec.Budget = spec.FULL_BUDGET,
+    budget: Budget = FULL_BUDGET,
     rungs: Sequence[str] = (),
     cost: Callable[[TrainingConfig], float] | None = None,
     **how: Unpack[RunKeywords],
@@ -70,19 +76,20 @@ def run(
         RecordError: the record cannot be opened.
         Interrupted: a signal ended it, such as Jupyter's Stop. It is a `KeyboardInterrupt`, so that `Run all` stops.
     """
-    from sweeps.execution import Interrupted, RunOptions, plan_of_ladder, plan_of_sweep
-    from sweeps.study import can_be_confirmed
-    from sweeps.tracking import is_given_up
+    from sweeps.execution.plan import plan_of_ladder, plan_of_sweep
+    from sweeps.execution.start import Interrupted, RunOptions
+    from sweeps.study.replicates import can_be_confirmed
+    from sweeps.tracking.answering import is_given_up
 
-    if isinstance(what, spec.Ladder):
+    if isinstance(what, Ladder):
         plan = plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
-    elif budget != spec.FULL_BUDGET or rungs or cost is not None:
+    elif budget != FULL_BUDGET or rungs or cost is not None:
         raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
     else:
         plan = plan_of_sweep(what)
     options = RunOptions(runs=Path(runs), new=new, **how)
     summary = _carry_out(plan, options)
-    if not isinstance(what, spec.SweepSpec) or what.replicates is None or summary.stopped_by is not None:
+    if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
     if is_given_up(options.runs):
         return summary  # the same command confirms once the record answers
@@ -112,9 +119,9 @@ def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
 
     One that a signal ends raises: a cell that ended well would let `Run all` continue.
     """
-    from sweeps.execution import Interrupted
-    from sweeps.execution import run as carry_out
-    from sweeps.upkeep import rebuild_record
+    from sweeps.execution.runner import run as carry_out
+    from sweeps.execution.start import Interrupted
+    from sweeps.upkeep.record import rebuild_record
 
     rebuild_record(options.runs)
     summary = carry_out(plan, options)
@@ -129,7 +136,7 @@ def replicate(
     top: int = 3,
     seeds: int = 3,
     runs: str | Path = DEFAULT_RUNS,
-    limits: spec.Limits | None = None,
+    limits: Limits | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
@@ -151,12 +158,13 @@ def replicate(
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
-    from sweeps.execution import RunOptions, plan_of_replicates
-    from sweeps.study import SweepFolder
-    from sweeps.tracking import is_given_up
+    from sweeps.execution.plan import plan_of_replicates
+    from sweeps.execution.start import RunOptions
+    from sweeps.study.folder import SweepFolder
+    from sweeps.tracking.answering import is_given_up
     from sweeps.winner import log_winner
 
-    wanted = spec.Replicates(top=top, seeds=seeds)
+    wanted = Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
     options = RunOptions(runs=Path(runs), **how)
     summary = _carry_out(plan, options)
@@ -190,9 +198,10 @@ def retrain(
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
-    from sweeps.execution import RunOptions, plan_of_retraining
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_named
+    from sweeps.execution.plan import plan_of_retraining
+    from sweeps.execution.start import RunOptions
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.names import find_named
 
     reader = MlflowReader(Path(runs))
     named = find_named(reader, run)
@@ -225,8 +234,8 @@ def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "aut
         CheckpointError: the weights are damaged.
     """
     from cifar_core import Classifier
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_weights
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.weights import find_weights
 
     return Classifier.load(find_weights(MlflowReader(Path(runs)), name, runs=Path(runs)).path, device=device)
 
@@ -260,8 +269,8 @@ def export_model(
     """
     from cifar_core.export import Origin, check_place, export_checkpoint
     from cifar_core.export_formats import FORMATS
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_weights
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.weights import find_weights
 
     if format not in FORMATS:
         raise SweepError(f"no format {format!r}: {closest(format, FORMATS)}")
@@ -306,8 +315,8 @@ def leaderboard(
         LeaderboardError: on a filter, a column or a limit that cannot be used.
         RecordError: where the record cannot be read.
     """
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import query_leaderboard
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.leaderboard import query_leaderboard
 
     reader = MlflowReader(Path(runs))
     board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
@@ -328,7 +337,7 @@ def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
         DamagedJournalError: its journal holds nothing that can be read.
         SweepError: it searched nothing: a ladder, for instance.
     """
-    from sweeps.results import read_effects
+    from sweeps.results.effects import read_effects
 
     return read_effects(Path(runs), sweep)
 
@@ -348,7 +357,7 @@ def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS
         LeaderboardError: it is no SELECT, or cannot be answered; says why in one line.
         RecordError: where the record cannot be read.
     """
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import query as answer
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.queries import query as answer
 
     return answer(MlflowReader(Path(runs)), sql, sweep=sweep)

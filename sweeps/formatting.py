@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.config import TrainingConfig
-from cifar_core.operations import OPERATIONS
+from cifar_core.operations.registry import OPERATIONS
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:

@@ -8,17 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from sweeps import spec
 from sweeps.errors import SweepError
+from sweeps.spec.ladder_file import is_ladder
+from sweeps.spec.ladder_part import LadderPart, PartOptions, read_part, words_of
+from sweeps.spec.settings import Resources
+from sweeps.spec.sweep import SweepSpec, load_spec
+from sweeps.spec.yaml_file import flatten, read_yaml
 from sweeps.trial_record import MeasuredOn
-from sweeps.views import Printed, space_table
+from sweeps.views.printed import Printed
+from sweeps.views.tables import space_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from cifar_core.config import TrainingConfig
-    from sweeps.execution import Estimate, Slots
+    from sweeps.execution.estimate import Estimate
+    from sweeps.execution.slots import Slots
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -45,7 +51,7 @@ class Plan(Printed):
     def warnings(self) -> Sequence[str]:
         """What the file allows and hardly means."""
 
-    def _print_custom(self, resources: spec.Resources, console: Console) -> None:
+    def _print_custom(self, resources: Resources, console: Console) -> None:
         """Say which of a trial's resources only a cluster has: the slots are this machine's."""
         from sweeps.formatting import print_sentence
 
@@ -62,7 +68,7 @@ class Plan(Printed):
 class SweepPlan(Plan):
     """What a sweep's file would run."""
 
-    sweep: spec.SweepSpec
+    sweep: SweepSpec
     trials: int
     """At most."""
     first: tuple[TrainingConfig, ...]
@@ -102,7 +108,7 @@ class SweepPlan(Plan):
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
         base = TrainingConfig.model_validate(about.base)
-        fixed = {path: value for path, value in spec.flatten(about.base).items() if path not in about.parameters}
+        fixed = {path: value for path, value in flatten(about.base).items() if path not in about.parameters}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
         first = Table("first", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
@@ -142,7 +148,7 @@ class SweepPlan(Plan):
 class LadderPlan(Plan):
     """What a ladder's file, or a part of it, would run."""
 
-    part: spec.LadderPart
+    part: LadderPart
     seconds_of: Mapping[str, float] | None
     """About how long a run of each rung takes on one slot, with what is measured on the test images."""
 
@@ -182,7 +188,7 @@ class LadderPlan(Plan):
 
     @property
     def seconds(self) -> float | None:
-        from sweeps.execution import whole_seconds
+        from sweeps.execution.estimate import whole_seconds
 
         if self.seconds_of is None:
             return None
@@ -264,38 +270,31 @@ def plan(
     Example:
         >>> sweeps.plan("experiments/quick.yaml").seconds / 60
     """
-    options = spec.PartOptions(
+    options = PartOptions(
         only=",".join(rungs) or None, seeds=seeds, final=final, epochs_scale=epochs_scale, train_size=train_size
     )
     return plan_of_file(Path(path), overrides, probe=probe, **options)
 
 
 def plan_of_file(
-    file: Path, overrides: Sequence[str], *, probe: bool, **options: Unpack[spec.PartOptions]
+    file: Path, overrides: Sequence[str], *, probe: bool, **options: Unpack[PartOptions]
 ) -> SweepPlan | LadderPlan:
     """Return the same for the options of a command line."""
-    if spec.is_ladder(spec.read_yaml(file, overrides=overrides)):
-        return _ladder_plan(spec.read_part(file, overrides, **options), probe=probe)
+    if is_ladder(read_yaml(file, overrides=overrides)):
+        return _ladder_plan(read_part(file, overrides, **options), probe=probe)
     if options["final"]:
         raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
-    if words := spec.words_of(**options):
+    if words := words_of(**options):
         raise SweepError(f"{file} is a sweep, and {words[0]} is of ladders: --set changes what a sweep's file says")
     return _sweep_plan(file, overrides, probe=probe)
 
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
-    from sweeps.execution import (
-        Probe,
-        estimate_cost,
-        is_listed,
-        local_slots,
-        preview,
-        rehearse_all,
-        some_combinations,
-        trial_count,
-    )
+    from sweeps.execution.estimate import Probe, estimate_cost, is_listed, preview, some_combinations, trial_count
+    from sweeps.execution.rehearsals import rehearse_all
+    from sweeps.execution.slots import local_slots
 
-    about = spec.load_spec(file, overrides=overrides)
+    about = load_spec(file, overrides=overrides)
     first = preview(about)
     if not first:
         raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
@@ -314,8 +313,10 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
 
-def _ladder_plan(part: spec.LadderPart, *, probe: bool) -> LadderPlan:
-    from sweeps.execution import Probe, local_slots, rehearse_all
+def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
+    from sweeps.execution.estimate import Probe
+    from sweeps.execution.rehearsals import rehearse_all
+    from sweeps.execution.slots import local_slots
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)

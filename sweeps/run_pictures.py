@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar_core.data import CLASS_NAMES
+from cifar_core.data.images import CLASS_NAMES
 from sweeps.errors import SweepError
 from sweeps.formatting import describe
 from sweeps.identity import trial_name
-from sweeps.study import read_state
-from sweeps.tracking import MlflowReader, RunFiles
+from sweeps.study.state import read_state
+from sweeps.tracking.files import RunFiles
+from sweeps.tracking.reader import MlflowReader
 from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.views import find_mistakes
+from sweeps.views.mistakes import find_mistakes
 
 if TYPE_CHECKING:
     from cifar_core import TrainingConfig
-    from sweeps.views import Mistake, Mistakes
+    from sweeps.views.mistakes import Mistake, Mistakes
 
 LEAST_SECONDS = 20.0
 """Of training, for a run to get pictures: they take a second or two, a share of it that nobody notices."""
@@ -62,7 +63,7 @@ def log_pictures(sweep: str, *, runs: Path) -> int:
 
 def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, bytes]:
     """Return a complete run's pictures, PNG by name of file."""
-    from sweeps.pictures import confusion_matrix, learning_curve
+    from sweeps.pictures.charts import confusion_matrix, learning_curve
 
     about, epochs = describe(record.config), record.epochs
     seed = None if record.replicate_of is None else record.config.seed
@@ -100,9 +101,9 @@ def _inputs(config: TrainingConfig, *, name: str) -> bytes:
     import torch
 
     from cifar_core.augment import augment, denormalize
-    from cifar_core.data import load_training_images
+    from cifar_core.data.load import load_training_images
     from cifar_core.recipes import operations_of
-    from sweeps.pictures import image_grid
+    from sweeps.pictures.grids import image_grid
 
     stored = load_training_images(progress=False)[0].images_NHWC[:_INPUTS]
     generator = torch.Generator().manual_seed(config.seed)
@@ -136,7 +137,7 @@ def _mistakes(run_id: str, *, runs: Path) -> bytes | None:
 
 def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> bytes:
     """Return some of a run's mistakes as PNG; `about` says how many there are."""
-    from sweeps.pictures import mistakes_grid
+    from sweeps.pictures.grids import mistakes_grid
 
     return mistakes_grid(
         [each.image_HWC for each in shown],

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from sweeps import api, spec
+from sweeps import api
 from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import LeaderboardError, RecordError
-from sweeps.views import CompactBoardView, Printed, verdict
+from sweeps.spec.sweep import SweepSpec
+from sweeps.views.boards import CompactBoardView
+from sweeps.views.page.write import verdict
+from sweeps.views.printed import Printed
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from cifar_core import Classifier
-    from sweeps.execution import RunKeywords, RunSummary
+    from sweeps.execution.start import RunKeywords, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class Sweep(Printed):
         >>> Sweep.from_file("experiments/quick.yaml").run()  # shows itself as a table in a notebook
     """
 
-    def __init__(self, definition: spec.SweepSpec) -> None:
+    def __init__(self, definition: SweepSpec) -> None:
         """Take a sweep's definition."""
         self.spec = definition
         self.result: SweepResult | None = None
@@ -55,7 +58,7 @@ class Sweep(Printed):
 
         Arguments and errors are those of the function `run`; what an interrupted one came to is in `result`.
         """
-        from sweeps.execution import Interrupted
+        from sweeps.execution.start import Interrupted
 
         try:
             summary = api.run(self.spec, runs=runs, new=new, **how)
@@ -75,7 +78,7 @@ class Sweep(Printed):
     def print_to(self, console: Console) -> None:
         """Print its name, its space, its budget, and how its last run ended."""
         from sweeps.formatting import plural, print_sentence
-        from sweeps.views import space_table
+        from sweeps.views.tables import space_table
 
         about, cap = self.spec, self.spec.run_cap
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
@@ -97,7 +100,8 @@ def _board(sweep: str | None, *, runs: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from sweeps.tracking import COLUMNS, LAST_COLUMNS, is_given_up
+    from sweeps.tracking.answering import is_given_up
+    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
 
     none = pd.DataFrame(columns=[*COLUMNS, *LAST_COLUMNS])
     was_said = is_given_up(runs)

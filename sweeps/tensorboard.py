@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cifar_core.config import TrainingConfig
-    from cifar_core.data import LabelledImages
+    from cifar_core.data.images import LabelledImages
     from cifar_core.results import EpochResult
     from cifar_core.training import StepResult, TrainingState
 

@@ -7,20 +7,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sweeps import api, spec
+from sweeps import api
 from sweeps.commands import DEFAULT_RUNS
-from sweeps.views import Printed
+from sweeps.spec.budget import FULL_BUDGET, Budget
+from sweeps.spec.difference import changes_between
+from sweeps.spec.ladder import Ladder
+from sweeps.spec.ladder_part import read_part
+from sweeps.views.printed import Printed
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from cifar_core import TrainingConfig
-    from sweeps.execution import Finalized, RunKeywords, RunSummary
-    from sweeps.results import Recipe, RungComparison, RungRuns
-    from sweeps.study import SweepState
+    from sweeps.execution.sealed_test import Finalized
+    from sweeps.execution.start import RunKeywords, RunSummary
+    from sweeps.results.comparison import RungComparison
+    from sweeps.results.rungs import Recipe, RungRuns
+    from sweeps.study.state import SweepState
     from sweeps.trial_record import TrialRecord
-    from sweeps.views import Named
+    from sweeps.views.names import Named
 
 Meant = Mapping[tuple[str, str | None], "Recipe"]
 
@@ -54,7 +60,7 @@ class Status(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print a line a trial and what they add up to."""
-        from sweeps.views import print_status
+        from sweeps.views.status import print_status
 
         print_status(self.state, console)
 
@@ -73,7 +79,7 @@ def status(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Status:
     Example:
         >>> sweeps.status("quick").trials[["name", "status", "value"]]
     """
-    from sweeps.study import read_state
+    from sweeps.study.state import read_state
 
     return Status(state=read_state(Path(runs), sweep))
 
@@ -104,8 +110,8 @@ class LadderResult(Printed):
     def print_to(self, console: Console) -> None:
         """Print a line a rung, and what is recorded under other names."""
         from sweeps.formatting import print_sentence
-        from sweeps.results import recorded_elsewhere
-        from sweeps.views import print_ladder
+        from sweeps.results.rungs import recorded_elsewhere
+        from sweeps.views.ladder_table import print_ladder
 
         print_ladder(self.comparisons, console)
         known = {rung for rung, _ in self.meant}
@@ -151,9 +157,9 @@ def ladder(
     Example:
         >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "accuracy", "difference"]]
     """
-    from sweeps.execution import Probe
+    from sweeps.execution.estimate import Probe
 
-    part = spec.read_part(
+    part = read_part(
         Path(path),
         overrides,
         only=",".join(rungs) or None,
@@ -190,25 +196,26 @@ def read_ladder(
     Raises:
         RecordError: the record cannot be read.
     """
-    from sweeps.results import compare_rungs, read_rungs
-    from sweeps.study import looks_in_words
-    from sweeps.tracking import MlflowReader
+    from sweeps.results.comparison import compare_rungs
+    from sweeps.results.rungs import read_rungs
+    from sweeps.study.looks import looks_in_words
+    from sweeps.tracking.reader import MlflowReader
 
     rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, meant=meant))
     looks = tuple(looks_in_words(runs, name)) if is_final else ()
     return LadderResult(name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, meant=meant or {}, looks=looks)
 
 
-def recipes_of(ladder: spec.Ladder, budget: spec.Budget) -> dict[tuple[str, str | None], Recipe]:
+def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
     """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too.
 
     Of the full budget and of this one; what a rung was under others is not known any more.
     """
-    from cifar_core.models import source_hash
+    from cifar_core.models.source import source_hash
 
     meant: dict[tuple[str, str | None], Recipe] = {}
     for rung in ladder.rungs:
-        for each in (spec.FULL_BUDGET, budget):
+        for each in (FULL_BUDGET, budget):
             config = each.apply(rung.config)
             meant[rung.name, each.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
     return meant
@@ -231,8 +238,8 @@ def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFA
         >>> sweeps.report("quick")
         PosixPath('runs/reports/quick.html')
     """
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import write_report
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.page.write import write_report
 
     return write_report(MlflowReader(Path(runs)), sweep=sweep, runs=Path(runs), out=None if out is None else Path(out))
 
@@ -255,7 +262,7 @@ class TestSetResult(Printed):
         """A row a configuration: the means of its runs, as shares, with the 95 % interval of the test accuracy."""
         import pandas as pd
 
-        from sweeps.results import mean_and_interval
+        from sweeps.results.statistics import mean_and_interval
 
         rows = []
         for each in self.found:
@@ -279,7 +286,7 @@ class TestSetResult(Printed):
         from rich.table import Table
 
         from sweeps.formatting import describe, percent, plural, print_sentence
-        from sweeps.views import print_confusion
+        from sweeps.views.show import print_confusion
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("configuration of", "val acc %", "test acc %", "runs"):
@@ -326,8 +333,8 @@ def finalize(
     Example:
         >>> sweeps.finalize("quick").configurations["test_accuracy"]
     """
-    from sweeps.execution import finalize as open_test_set
-    from sweeps.study import looks_in_words
+    from sweeps.execution.sealed_test import finalize as open_test_set
+    from sweeps.study.looks import looks_in_words
 
     found, measured = open_test_set(Path(runs), sweep, top=top, on_measure=on_measure)
     return TestSetResult(found=tuple(found), measured=measured, looks=tuple(looks_in_words(Path(runs), sweep)))
@@ -356,7 +363,7 @@ class ShownRun(Printed):
     @property
     def config(self) -> TrainingConfig:
         """Its configuration."""
-        from sweeps.tracking import MlflowReader
+        from sweeps.tracking.reader import MlflowReader
 
         return MlflowReader(self.runs).configuration(self.values["run_id"])
 
@@ -365,16 +372,16 @@ class ShownRun(Printed):
         """A row an epoch; `sweeps.pictures.learning_curve` draws it."""
         import pandas as pd
 
-        from sweeps.tracking import MlflowReader
+        from sweeps.tracking.reader import MlflowReader
 
         return pd.DataFrame(epoch.as_dict() for epoch in MlflowReader(self.runs).curve(self.values["run_id"]))
 
     def print_to(self, console: Console) -> None:
         """Print its values, where it ran, what it takes for what, and its curve."""
         from sweeps.formatting import print_sentence
-        from sweeps.study import looks_in_words
-        from sweeps.tracking import MlflowReader
-        from sweeps.views import print_named
+        from sweeps.study.looks import looks_in_words
+        from sweeps.tracking.reader import MlflowReader
+        from sweeps.views.show import print_named
 
         row = dict(self.values)
         print_named(self.named, MlflowReader(self.runs), console, runs=self.runs)
@@ -402,8 +409,8 @@ class ShownSweep(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print its file, its space, its counts, its best."""
-        from sweeps.tracking import MlflowReader
-        from sweeps.views import print_sweep
+        from sweeps.tracking.reader import MlflowReader
+        from sweeps.views.show_sweep import print_sweep
 
         print_sweep(self.name, MlflowReader(self.runs), console, runs=self.runs)
 
@@ -423,9 +430,9 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
     Example:
         >>> sweeps.show("quick-003").curve[["epoch", "val_accuracy"]]
     """
-    from sweeps.study import sweep_names
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_named, named_sweep
+    from sweeps.study.state import sweep_names
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.names import find_named, named_sweep
 
     reader = MlflowReader(Path(runs))
     sweep = named_sweep(reader, name, sweeps=sweep_names(Path(runs)))
@@ -459,17 +466,17 @@ class Comparison(Printed):
         """A row a field of the configuration that differs: `path`, `before`, `after`."""
         import pandas as pd
 
-        from sweeps.tracking import MlflowReader
+        from sweeps.tracking.reader import MlflowReader
 
         reader = MlflowReader(self.runs)
         before, after = (reader.configuration(named.own["run_id"]) for named in (self.first, self.second))
-        rows = [(each.path, each.before, each.after) for each in spec.changes_between(before, after)]
+        rows = [(each.path, each.before, each.after) for each in changes_between(before, after)]
         return pd.DataFrame(rows, columns=["path", "before", "after"])
 
     def print_to(self, console: Console) -> None:
         """Print what they differ in, results, curves, and a test where both were tested."""
-        from sweeps.tracking import MlflowReader
-        from sweeps.views import print_comparison
+        from sweeps.tracking.reader import MlflowReader
+        from sweeps.views.compare import print_comparison
 
         print_comparison(self.first, self.second, MlflowReader(self.runs), console)
 
@@ -489,8 +496,8 @@ def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comp
     Example:
         >>> sweeps.compare("quick-003", "quick-007").changes
     """
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_named
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.names import find_named
 
     reader = MlflowReader(Path(runs))
     return Comparison(first=find_named(reader, first), second=find_named(reader, second), runs=Path(runs))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sweeps.results import rank_configurations
-from sweeps.tracking import MlflowReader, ModelAbout, log_model, say_winner
-from sweeps.views import Weights, find_weights
+from sweeps.results.ranking import rank_configurations
+from sweeps.tracking.logged_model import ModelAbout, log_model, say_winner
+from sweeps.tracking.reader import MlflowReader
+from sweeps.views.weights import Weights, find_weights
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
     import numpy as np
 
     from cifar_core import Classifier
-    from cifar_core.data import load_training_images
+    from cifar_core.data.load import load_training_images
 
     curve = reader.curve(weights.run_id)
     seen = curve[-1].val_accuracy

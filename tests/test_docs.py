@@ -15,7 +15,7 @@ import pytest
 
 from cifar_core.models.registry import ARCHITECTURES
 from sweeps.cli.main import sweeps
-from sweeps.spec import load_ladder
+from sweeps.spec.ladder_file import load_ladder
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

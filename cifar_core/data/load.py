@@ -11,7 +11,7 @@ import platformdirs
 
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources import SOURCES, SourceName
+from cifar_core.data.sources.registry import SOURCES, SourceName
 from cifar_core.data.store import FetchReport, Store
 from cifar_core.errors import closest
 from cifar_core.files import can_be_made

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cifar_core.data.images import Fingerprints, LabelledImages, Part, fingerprint
-from cifar_core.data.sources import FetchedImages
+from cifar_core.data.sources.contract import FetchedImages
 
 FORMAT = 1
 """Raised when the files change shape or meaning; other numbers are prepared again."""

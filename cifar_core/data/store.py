@@ -21,7 +21,8 @@ from cifar_core.data.images import (
     fingerprint,
 )
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources import ARCHIVE_NAME, ARCHIVE_URL, FetchedImages, Source, SourceFailedError
+from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
+from cifar_core.data.sources.official import ARCHIVE_NAME, ARCHIVE_URL
 from cifar_core.errors import DataUnavailableError
 
 _SCRATCH_PREFIX = ".fetching-"

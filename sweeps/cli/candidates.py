@@ -50,13 +50,13 @@ def _runs_folder(word: Word) -> Path:
 
 
 def _sweeps(word: Word) -> Iterable[str]:
-    from sweeps.study import sweep_names
+    from sweeps.study.state import sweep_names
 
     return sweep_names(_runs_folder(word))
 
 
 def _runs(word: Word) -> Iterator[str]:
-    from sweeps.tracking import names_of_runs
+    from sweeps.tracking.names import names_of_runs
 
     for name in names_of_runs(_runs_folder(word)):
         yield name
@@ -79,7 +79,7 @@ def _sql_columns(word: Word) -> Iterator[str]:
 
 def _columns(word: Word) -> Iterator[str]:
     """Give columns by their full names, and by the short ones that screens show."""
-    from sweeps.views import spoken_columns
+    from sweeps.views.columns import spoken_columns
 
     before, columns = word.text[: word.text.rfind(",") + 1], list(_full_names())
     # A short name that a column begins with would only stand in its way.
@@ -92,7 +92,7 @@ def _columns(word: Word) -> Iterator[str]:
 
 
 def _full_names() -> Iterable[str]:
-    from sweeps.tracking import COLUMNS, LAST_COLUMNS
+    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
 
     fields = _schema("sweep")["properties"]["parameters"]["properties"]
     return dict.fromkeys((*COLUMNS, *fields, *LAST_COLUMNS))
@@ -114,7 +114,7 @@ def _folders(word: Word) -> Iterator[str]:
 
 
 def _rungs(word: Word) -> Iterator[str]:
-    from sweeps.spec import load_ladder
+    from sweeps.spec.ladder_file import load_ladder
 
     before, file = word.text[: word.text.rfind(",") + 1], _file(word)
     for rung in () if file is None else load_ladder(file).rungs:

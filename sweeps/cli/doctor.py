@@ -23,7 +23,7 @@ def doctor(runs: Path, fix: bool) -> None:
       sweeps doctor
       sweeps doctor --fix
     """
-    from sweeps.upkeep import Verdict, examine
+    from sweeps.upkeep.doctor import Verdict, examine
 
     problems = 0
     for line in examine(runs, fix=fix):

@@ -28,7 +28,7 @@ def effects(sweep: str, runs: Path, csv_file: Path | None, as_json: bool) -> Non
     """
     from sweeps.api import effects as effects_of_sweep
     from sweeps.cli.terminal import console
-    from sweeps.views import effects_to_csv, effects_to_json, print_effects
+    from sweeps.views.effects_table import effects_to_csv, effects_to_json, print_effects
 
     found = effects_of_sweep(sweep, runs=runs)
     if csv_file is not None:

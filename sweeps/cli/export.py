@@ -48,7 +48,7 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     Example:
       sweeps export quick --format onnx
     """
-    from sweeps.execution import stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
     from sweeps.formatting import accuracy
 
     with terminal_copy() as console, stage(console, f"exporting {name} as {format_}"):

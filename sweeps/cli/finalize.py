@@ -25,7 +25,7 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
       sweeps finalize quick
     """
     from sweeps.cli.terminal import console
-    from sweeps.execution import stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
     from sweeps.verbs import finalize as open_test_set
 
     with terminal_copy() as output, stage(output, f"reading {sweep}"):

@@ -12,7 +12,7 @@ from sweeps.cli.options import runs_option
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
-    from sweeps.upkeep import Garbage
+    from sweeps.upkeep.garbage import Garbage
 
 
 @click.command()
@@ -32,7 +32,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
       sweeps gc --yes
     """
     from sweeps.formatting import bytes_in_words
-    from sweeps.upkeep import Collection, find_garbage, free, held_garbage, total
+    from sweeps.upkeep.garbage import Collection, find_garbage, free, held_garbage, total
 
     def say(collection: Collection) -> None:
         for sentence in collection.skipped:
@@ -64,7 +64,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
 
 def _print_kinds(found: Sequence[Garbage]) -> None:
     from sweeps.formatting import bytes_in_words
-    from sweeps.upkeep import Kind, total
+    from sweeps.upkeep.garbage import Kind, total
 
     if not found:
         click.echo("nothing to free")

@@ -30,8 +30,8 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
       sweeps import http://tracking.lab:5000 --sweep quick
     """
     from sweeps.formatting import plural
-    from sweeps.spec import check_name
-    from sweeps.upkeep import import_record as take_over_record
+    from sweeps.spec.settings import check_name
+    from sweeps.upkeep.take_over import import_record as take_over_record
 
     if prefix:
         try:

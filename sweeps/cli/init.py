@@ -85,9 +85,13 @@ def init(
     seconds = _seconds(time)
 
     from cifar_core.files import atomic_write
-    from sweeps.execution import Probe, local_slots, size_of_starter, stage, terminal_copy
+    from sweeps.execution.estimate import Probe
+    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.execution.sizing import size_of_starter
+    from sweeps.execution.slots import local_slots
     from sweeps.formatting import duration
-    from sweeps.spec import Limits, Resources, Starter, check_name
+    from sweeps.spec.settings import Limits, Resources, check_name
+    from sweeps.spec.starter import Starter
 
     try:
         named = check_name(name or path.stem)
@@ -137,7 +141,7 @@ def _path(file: Path | None, name: str | None, *, ladder: bool, force: bool) -> 
 
 
 def _seconds(time: str) -> float:
-    from sweeps.spec import parse_duration
+    from sweeps.spec.settings import parse_duration
 
     try:
         seconds = float(parse_duration(time))
@@ -153,7 +157,7 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 
     from cifar_core.config import TrainingConfig
     from cifar_core.validation import explain
-    from sweeps.execution import check_networks
+    from sweeps.execution.rehearsals import check_networks
 
     try:
         check_networks([TrainingConfig.model_validate({"model": {"name": network}}) for network in networks])
@@ -162,8 +166,8 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 
 
 def _recorded(run: str, runs: Path) -> TrainingConfig:
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_named
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.names import find_named
 
     reader = MlflowReader(runs)
     config = reader.configuration(find_named(reader, run).own["run_id"])

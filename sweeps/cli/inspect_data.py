@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cifar_core import TrainingConfig
-    from sweeps.pictures import Step
+    from sweeps.pictures.grids import Step
 
 MOST_ROWS = 60
 """Of a picture of augmentations: more are not looked at."""
@@ -44,8 +44,9 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
     """
     import numpy as np
 
-    from cifar_core.data import CLASS_NAMES, load_test_images, load_training_images
-    from sweeps.pictures import image_grid
+    from cifar_core.data.images import CLASS_NAMES
+    from cifar_core.data.load import load_test_images, load_training_images
+    from sweeps.pictures.grids import image_grid
 
     # Nothing is measured on them, so that this is no look at the test set in the sense of `test_looks.jsonl`.
     of = load_test_images() if split == "test" else load_training_images()[0]
@@ -115,9 +116,9 @@ def augment(
       sweeps inspect augment flip-erase-crop --draws 3 --seed 1
       sweeps inspect augment 'ColorJitter(brightness=0.5), RandomRotation(30)'
     """
-    from sweeps.pictures import augmentation_steps
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import augmentation_behind
+    from sweeps.pictures.grids import augmentation_steps
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.inspected import augmentation_behind
 
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
     if len(labels) * draws > MOST_ROWS:
@@ -160,7 +161,8 @@ def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -
     """Return N×32×32×3 images and what to call each: those that are named, else some of the training images."""
     import numpy as np
 
-    from cifar_core.data import CLASS_NAMES, load_training_images
+    from cifar_core.data.images import CLASS_NAMES
+    from cifar_core.data.load import load_training_images
 
     if chosen:
         named = [image_named(each, out=out) for each in chosen]
@@ -183,7 +185,8 @@ def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]
         ImageError: the file is no image that can be read.
         SweepError: there is no training image of this number, or `out` would write over the file.
     """
-    from cifar_core.data import CLASS_NAMES, load_training_images
+    from cifar_core.data.images import CLASS_NAMES
+    from cifar_core.data.load import load_training_images
     from cifar_core.errors import ImageError
     from cifar_core.image_file import read_image
 
@@ -207,9 +210,9 @@ def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws:
     import torch
 
     from cifar_core.augment import augment_in_steps
-    from cifar_core.operations import NORMALIZATIONS
+    from cifar_core.operations.normalize import NORMALIZATIONS
     from cifar_core.recipes import operations_of
-    from sweeps.pictures import Step
+    from sweeps.pictures.grids import Step
 
     operations = operations_of(config.data.augmentation)
     generator = torch.Generator().manual_seed(seed)
@@ -253,7 +256,7 @@ def _transform_steps(text: str, pixels_NHWC: np.ndarray, *, seed: int, draws: in
     import numpy as np
 
     from cifar_core.torchvision_steps import transform_in_steps
-    from sweeps.pictures import Step
+    from sweeps.pictures.grids import Step
 
     steps: list[Step] = []
     before: Sequence[np.ndarray] = ()

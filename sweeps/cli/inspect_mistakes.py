@@ -13,7 +13,7 @@ import click
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 
 if TYPE_CHECKING:
-    from sweeps.views import Mistake, Mistakes
+    from sweeps.views.mistakes import Mistake, Mistakes
 
 
 class _ClassName(click.ParamType[int]):
@@ -22,7 +22,7 @@ class _ClassName(click.ParamType[int]):
     name = "class"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from cifar_core.data import CLASS_NAMES
+        from cifar_core.data.images import CLASS_NAMES
         from cifar_core.errors import closest
 
         if value not in CLASS_NAMES:
@@ -59,8 +59,8 @@ def mistakes(
     Example:
       sweeps inspect mistakes quick --is cat --as dog
     """
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_mistakes
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.mistakes import find_mistakes
 
     of = find_mistakes(MlflowReader(runs), name, runs=runs, of="validation" if validation else "test")
     fitting = [each for each in of.found if truth in (None, each.truth) and taken_for in (None, each.predicted)]
@@ -86,7 +86,7 @@ def _headline(of: Mistakes) -> str:
 
 
 def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture:
-    from cifar_core.data import CLASS_NAMES
+    from cifar_core.data.images import CLASS_NAMES
     from sweeps.run_pictures import mistakes_picture
 
     headline = _headline(of).partition(": ")[2]
@@ -114,7 +114,7 @@ def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture
 
 
 def _record(each: Mistake) -> dict[str, Any]:
-    from cifar_core.data import CLASS_NAMES
+    from cifar_core.data.images import CLASS_NAMES
 
     return {
         "image": each.number,

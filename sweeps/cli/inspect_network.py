@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cifar_core import Layer
-    from sweeps.views import Inspected
+    from sweeps.views.inspected import Inspected
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 LAYER_TILE = 96
@@ -51,8 +51,8 @@ def summary(
       sweeps inspect summary resnet --set model.width=16
     """
     from cifar_core import build_model, layer_table
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import network_behind
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.inspected import network_behind
 
     found = network_behind(MlflowReader(runs), name, runs=runs, overrides=overrides)
     layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
@@ -155,7 +155,7 @@ def _table(layers: Sequence[Layer], *, totals: dict[str, int], batch: int, is_na
 
 
 def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> Picture:
-    from sweeps.pictures import layer_chart
+    from sweeps.pictures.charts import layer_chart
 
     sentence = _sentences(found, layers, totals=totals, batch=batch)[0]
     png = layer_chart(
@@ -310,8 +310,8 @@ def layer(
 
 def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
     from cifar_core import Classifier
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_weights
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
     return Classifier.load(weights.path), weights.run, True
@@ -322,8 +322,8 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
 
     from cifar_core import Classifier, build_model
     from cifar_core.device import seeded
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import network_behind
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.inspected import network_behind
 
     found = network_behind(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):
@@ -342,7 +342,7 @@ def _picture(
     **settings: int,
 ) -> Picture:
     """Return the maps of layers, each under its names; `headings` are of those, `settings` of `feature_maps`."""
-    from sweeps.pictures import feature_maps
+    from sweeps.pictures.grids import feature_maps
 
     named = [(" ".join(filter(None, names)), values_CHW) for names, values_CHW in layers]
     return Picture(

@@ -21,9 +21,10 @@ from sweeps.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sweeps.execution import RunKeywords
-    from sweeps.results import Recipe
-    from sweeps.spec import Ladder, PartOptions
+    from sweeps.execution.start import RunKeywords
+    from sweeps.results.rungs import Recipe
+    from sweeps.spec.ladder import Ladder
+    from sweeps.spec.ladder_part import PartOptions
 
 
 @click.command()
@@ -52,11 +53,12 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
       sweeps ladder experiments/climb.yaml --final
     """
-    from sweeps.execution import Probe, stage, terminal_copy
+    from sweeps.execution.estimate import Probe
+    from sweeps.execution.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps.api import run
-        from sweeps.spec import read_part
+        from sweeps.spec.ladder_part import read_part
 
         part = read_part(file, overrides, **options)
     loaded = part.ladder
@@ -110,7 +112,7 @@ def show_ladder(
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.verbs import read_ladder
-    from sweeps.views import write_ladder
+    from sweeps.views.ladder_files import write_ladder
 
     found = read_ladder(name, runs=runs, meant=meant, is_final=is_final)
     found.print_to(console())
@@ -141,18 +143,18 @@ def ablate(
     Example:
       sweeps ablate quick/3 --seeds 3
     """
-    from sweeps.execution import stage, terminal_copy
-    from sweeps.spec import Budget
+    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.spec.budget import Budget
 
     budget = Budget(seeds=seeds)
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-        from sweeps.spec import ablation_of
-        from sweeps.study import require_same_code
-        from sweeps.tracking import MlflowReader
+        from sweeps.spec.ablation import ablation_of
+        from sweeps.study.kept_code import require_same_code
+        from sweeps.tracking.reader import MlflowReader
         from sweeps.trial_record import MeasuredOn
-        from sweeps.views import find_named
+        from sweeps.views.names import find_named
 
         reader = MlflowReader(runs)
         named = find_named(reader, run)

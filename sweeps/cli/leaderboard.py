@@ -82,9 +82,11 @@ def leaderboard(
       sweeps leaderboard --csv all.csv --parquet all.parquet
     """
     from sweeps.cli.terminal import console
-    from sweeps.study import looks_in_words
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import BoardView, ByValueView, ColumnsView, View, query, query_leaderboard, why_empty
+    from sweeps.study.looks import looks_in_words
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.boards import BoardView, ByValueView, ColumnsView, View
+    from sweeps.views.leaderboard import query_leaderboard, why_empty
+    from sweeps.views.queries import query
 
     given = {"csv": csv_to, "json": json_to, "md": md_to, "html": html_to, "parquet": parquet_to}
     sweep, outputs = _outputs(sweep, given)
@@ -198,6 +200,6 @@ def ui(sweep: str | None, runs: Path, port: int) -> None:
       sweeps ui quick
       sweeps ui --port 5001
     """
-    from sweeps.tracking import serve
+    from sweeps.tracking.ui import serve
 
     serve(runs, sweep=sweep, port=port)

@@ -27,8 +27,8 @@ def list_sweeps(runs: Path) -> None:
     Example:
       sweeps list
     """
-    from sweeps.study import read_state, sweep_names
-    from sweeps.views import headline
+    from sweeps.study.state import read_state, sweep_names
+    from sweeps.views.status import headline
 
     names = sweep_names(runs)
     if not names:
@@ -81,8 +81,9 @@ def stop(sweep: str, runs: Path) -> None:
     Example:
       sweeps stop quick
     """
-    from sweeps.study import SweepFolder, read_state
-    from sweeps.views import headline
+    from sweeps.study.folder import SweepFolder
+    from sweeps.study.state import read_state
+    from sweeps.views.status import headline
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
@@ -125,8 +126,10 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
       sweeps rm quick
     """
     from cifar_core.files import has_room
-    from sweeps.storage import LOCAL
-    from sweeps.study import SweepCheckpoints, SweepFolder, delete_studies
+    from sweeps.storage.place import LOCAL
+    from sweeps.study.checkpoints import SweepCheckpoints
+    from sweeps.study.folder import SweepFolder
+    from sweeps.study.opening import delete_studies
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
@@ -136,8 +139,8 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         folder = SweepFolder(runs, sweep, asked=LOCAL)
     place = folder.place
     from sweeps.tensorboard import remove_curves
-    from sweeps.tracking import delete_sweep
-    from sweeps.upkeep import keep_weights_of_others, own_runs, rewrite_board
+    from sweeps.tracking.reader import delete_sweep
+    from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted", needs_room=False):
@@ -203,7 +206,8 @@ def repair(sweep: str, runs: Path) -> None:
     Example:
       sweeps repair quick
     """
-    from sweeps.study import SweepFolder, repair_journal
+    from sweeps.study.folder import SweepFolder
+    from sweeps.study.repair import repair_journal
 
     folder = SweepFolder(runs, sweep)
     if not folder.exists:

@@ -20,7 +20,7 @@ class SweepName(click.ParamType[str]):
     name = "sweep"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from sweeps.spec import check_name
+        from sweeps.spec.settings import check_name
 
         try:
             return check_name(value)

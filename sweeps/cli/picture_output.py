@@ -86,7 +86,7 @@ def deliver(picture: Picture, *, out: Path | None, opens: bool, runs: Path) -> N
         SweepError: the file cannot be written.
     """
     from cifar_core.files import atomic_write
-    from sweeps.pictures import picture_page
+    from sweeps.pictures.page import picture_page
 
     collected = click.get_current_context().obj
     if isinstance(collected, list):

@@ -13,7 +13,7 @@ from sweeps.cli.options import FILE, command_line, echo_warnings, set_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.spec import PartOptions
+    from sweeps.spec.ladder_part import PartOptions
 
 
 @click.command()

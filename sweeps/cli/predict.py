@@ -48,8 +48,8 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     if not sources:
         raise click.UsageError(f"no image in {', '.join(images)}")
     from cifar_core import Classifier
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_weights
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
     found = [(escaped(source), seen) for source, seen in _predicted(Classifier.load(weights.path), sources)]

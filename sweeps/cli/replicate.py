@@ -13,7 +13,7 @@ from sweeps.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.execution import RunKeywords
+    from sweeps.execution.start import RunKeywords
 
 
 @click.command()
@@ -39,7 +39,7 @@ def replicate(
       sweeps replicate quick --top 3 --seeds 3
     """
     from sweeps.cli.run import finish, show_result, summary_of
-    from sweeps.execution import stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps.api import replicate as replicate_best

@@ -13,7 +13,7 @@ from sweeps.commands import command_on
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sweeps.results import Recipe
+    from sweeps.results.rungs import Recipe
 
 
 @click.command()
@@ -53,16 +53,16 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
         sweep: its name.
         meant: of a ladder: what its file means by each rung; see `sweeps.results.read_rungs`.
     """
-    from sweeps.execution import stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
     from sweeps.run_pictures import log_pictures
-    from sweeps.tracking import is_given_up
+    from sweeps.tracking.answering import is_given_up
 
     if is_given_up(runs):
         return
     try:
         with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):
-            from sweeps.tracking import MlflowReader
-            from sweeps.views import write_report
+            from sweeps.tracking.reader import MlflowReader
+            from sweeps.views.page.write import write_report
 
             log_pictures(sweep, runs=runs)
             path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)

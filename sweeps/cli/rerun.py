@@ -12,7 +12,7 @@ from sweeps.cli.options import runs_option
 
 if TYPE_CHECKING:
     from cifar_core.results import EpochResult
-    from sweeps.execution import Rerun
+    from sweeps.execution.reproduction import Rerun
 
 
 @click.command()
@@ -39,10 +39,10 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     Example:
       sweeps rerun quick-003 --check
     """
-    from sweeps.execution import Agreement
-    from sweeps.execution import rerun as train_again
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import find_named
+    from sweeps.execution.reproduction import Agreement
+    from sweeps.execution.reproduction import rerun as train_again
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.names import find_named
 
     named = find_named(MlflowReader(runs), run)
     row, name = named.row, named.run_name(named.row)

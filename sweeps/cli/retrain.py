@@ -12,7 +12,7 @@ from sweeps.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.execution import RunKeywords
+    from sweeps.execution.start import RunKeywords
 
 
 class _TrainSize(click.ParamType[Any]):
@@ -48,7 +48,8 @@ def retrain(
       sweeps retrain quick-003 --epochs 30 --train-size all
     """
     from sweeps.cli.run import finish, show_result, summary_of
-    from sweeps.execution import RETRAINED, stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.execution.plan import RETRAINED
 
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import retrain as retrain_run

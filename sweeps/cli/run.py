@@ -21,7 +21,7 @@ from sweeps.commands import command_on
 from sweeps.errors import RecordError
 
 if TYPE_CHECKING:
-    from sweeps.execution import RunKeywords, RunSummary
+    from sweeps.execution.start import RunKeywords, RunSummary
 
 
 @click.command()
@@ -50,7 +50,7 @@ def run(
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
       sweeps run experiments/quick.yaml --address HOST:6379 --storage s3://bucket/lab
     """
-    from sweeps.execution import stage, terminal_copy
+    from sweeps.execution.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps.api import load_spec
@@ -74,7 +74,7 @@ P = ParamSpec("P")
 
 def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs) -> RunSummary:
     """Return how a run went, also one that a signal ended: the exit code says so."""
-    from sweeps.execution import Interrupted
+    from sweeps.execution.start import Interrupted
 
     try:
         return call(*args, **options)
@@ -88,8 +88,11 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
         return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.tracking import MlflowReader, is_given_up
-    from sweeps.views import print_leaderboard, query_leaderboard, report_path
+    from sweeps.tracking.answering import is_given_up
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.leaderboard import query_leaderboard
+    from sweeps.views.leaderboard_table import print_leaderboard
+    from sweeps.views.page.write import report_path
 
     if is_given_up(runs):
         return  # which was said
@@ -104,8 +107,9 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
 def write_board(runs: Path, summary: RunSummary) -> None:
     """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
     from cifar_core.files import make_way
-    from sweeps.tracking import MlflowReader
-    from sweeps.views import query_leaderboard, to_csv
+    from sweeps.tracking.reader import MlflowReader
+    from sweeps.views.exports import to_csv
+    from sweeps.views.leaderboard import query_leaderboard
 
     board = runs / "leaderboard.csv"
     make_way(board)
@@ -122,7 +126,7 @@ def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
         later: the command that shows it later.
         runs: the runs folder.
     """
-    from sweeps.tracking import is_given_up
+    from sweeps.tracking.answering import is_given_up
 
     was_said = is_given_up(runs)
     try:

@@ -8,7 +8,7 @@ from typing import Protocol
 from sweeps.execution.job import Job, Splits
 from sweeps.execution.slots import Slots
 from sweeps.execution.test_set import Measurement
-from sweeps.study import Ledger
+from sweeps.study.ledger import Ledger
 from sweeps.trial_record import TrialRecord
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sweeps.execution.plan import RunPlan
-from sweeps.study import Group, Standings, SweepCheckpoints, configuration_of
+from sweeps.study.best import Group, Standings, configuration_of
+from sweeps.study.checkpoints import SweepCheckpoints
 from sweeps.trial_record import Outcome, TrialRecord
 
 

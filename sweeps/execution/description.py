@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sweeps.execution.plan import RunPlan
 from sweeps.formatting import accuracy, describe, loss
-from sweeps.study import best_first, final_value
+from sweeps.study.best import best_first, final_value
 from sweeps.trial_record import Outcome, TrialRecord
 
 SHOWN = 5

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cifar_core.config import TEST_IMAGES, TrainingConfig
-from sweeps.spec import SweepSpec
-from sweeps.stopping import StoppingRule
-from sweeps.study import proposer_of
+from sweeps.spec.sweep import SweepSpec
+from sweeps.stopping.rule import StoppingRule
+from sweeps.study.proposers import proposer_of
 
 PREVIEW = 10
 """First configurations shown. TPE draws as many at random before it looks at results, so these are what will run."""
@@ -203,7 +203,7 @@ def time_images(config: TrainingConfig, *, threads: int = 1, device: str = "auto
     import numpy as np
     import torch
 
-    from cifar_core.data import LabelledImages
+    from cifar_core.data.images import LabelledImages
     from cifar_core.device import on_device
     from cifar_core.evaluation import evaluate
     from cifar_core.training import start, train_steps

@@ -10,8 +10,8 @@ from sweeps.execution.slots import Slots
 from sweeps.execution.test_set import Measurement, measure_on_test
 from sweeps.execution.trial import TrainingStopped, TrialSession
 from sweeps.machine import local_gpus
-from sweeps.spec import Resources
-from sweeps.study import Exhausted, Ledger
+from sweeps.spec.settings import Resources
+from sweeps.study.ledger import Exhausted, Ledger
 from sweeps.trial_record import TrialRecord
 
 

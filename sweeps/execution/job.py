@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cifar_core.config import DataConfig, TrainingConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 
 SplitName = tuple[int | None, int, int]
 Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cifar_core.files import make_way
 from sweeps.formatting import PLAIN_WIDTH, make_console
-from sweeps.live import is_notebook
+from sweeps.live.notebook import is_notebook
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ from cifar_core.files import atomic_write
 from sweeps.errors import SweepError
 from sweeps.execution.plan import CLUSTER, STORAGE
 from sweeps.formatting import print_sentence
-from sweeps.storage import Bucket, is_bucket
-from sweeps.study import SweepFolder
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket
+from sweeps.study.folder import SweepFolder
 
 
 def check_storage(folder: SweepFolder) -> None:

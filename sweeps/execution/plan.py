@@ -16,34 +16,21 @@ from cifar_core.validation import explain
 from sweeps.errors import SweepError
 from sweeps.execution.estimate import is_listed, preview, some_combinations
 from sweeps.identity import trial_name
-from sweeps.spec import (
-    FINAL,
-    FULL_BUDGET,
-    SPLIT_FIELDS,
-    Budget,
-    Ladder,
-    Limits,
-    Metric,
-    Replicates,
-    Resources,
-    SearchSpace,
-    SweepSpec,
-    flatten,
-)
-from sweeps.stopping import Never, StoppingRule
-from sweeps.storage import LOCAL, Place
-from sweeps.study import (
-    Candidate,
-    ListProposer,
-    Proposer,
-    SweepFolder,
-    candidates_to_confirm,
-    is_of_a_ladder,
-    proposer_of,
-    read_records,
-    read_study,
-    replicates_of,
-)
+from sweeps.spec.budget import FULL_BUDGET, Budget
+from sweeps.spec.ladder import FINAL, Ladder
+from sweeps.spec.settings import Limits, Metric, Replicates, Resources
+from sweeps.spec.space import SearchSpace
+from sweeps.spec.space_check import SPLIT_FIELDS
+from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.yaml_file import flatten
+from sweeps.stopping.never import Never
+from sweeps.stopping.rule import StoppingRule
+from sweeps.storage.place import LOCAL, Place
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import is_of_a_ladder, read_study
+from sweeps.study.proposers import Candidate, ListProposer, Proposer, proposer_of
+from sweeps.study.replicates import candidates_to_confirm, replicates_of
+from sweeps.study.stored_trials import read_records
 from sweeps.trial_record import MeasuredOn, RungLabel
 
 KeyOf = Callable[[TrainingConfig], str]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sweeps.execution.job import Job
 from sweeps.formatting import truncated
-from sweeps.storage import read_log
+from sweeps.storage.bucket import read_log
 from sweeps.trial_record import ErrorClass, Outcome, Report
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"

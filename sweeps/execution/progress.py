@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from sweeps.formatting import OUTCOME_STYLES, accuracy, describe, duration, log_path, metric_text
-from sweeps.live import NotebookScreen, Screen, Watcher, is_notebook
-from sweeps.study import Measuring, SweepState
+from sweeps.live.notebook import NotebookScreen, is_notebook
+from sweeps.live.screen import Screen
+from sweeps.live.seen import Watcher
+from sweeps.study.state import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 PLAIN_SECONDS = 30

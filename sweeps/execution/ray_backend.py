@@ -34,9 +34,9 @@ from sweeps.execution.ray_worker import WorkerSetup, installed_versions
 from sweeps.execution.slots import Slots, slots_of
 from sweeps.execution.test_set import Measurement
 from sweeps.machine import core_count, local_gpus
-from sweeps.spec import Limits, Resources
-from sweeps.storage import is_bucket
-from sweeps.study import Ledger
+from sweeps.spec.settings import Limits, Resources
+from sweeps.storage.address import is_bucket
+from sweeps.study.ledger import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
 
 OBJECT_STORE_BYTES = 1_000_000_000

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from cifar_core.config import DataConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.results import TestResult
 from sweeps.errors import SweepError
 from sweeps.execution.job import Splits, split_name
@@ -64,7 +64,7 @@ class SharedImages:
         return measurement
 
     def _test_images(self) -> Reference:
-        from cifar_core.data import load_test_images
+        from cifar_core.data.load import load_test_images
 
         if self._test is None:
             self._test = ray.put(load_test_images(progress=False))

@@ -22,7 +22,7 @@ from sweeps.errors import SweepError
 from sweeps.execution.ray_tune import LedgerCalls
 from sweeps.execution.ray_worker import TRANSFER_SECONDS, WorkerSetup, fault_of_this_node
 from sweeps.execution.slots import Amounts, Slots
-from sweeps.spec import Limits
+from sweeps.spec.settings import Limits
 
 ANSWER_SECONDS = 30.0
 """For all nodes together: a first worker of a job starts in a few."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import cifar_core
 from cifar_core.errors import ModelError
-from cifar_core.models import OwnModule, code_of, is_own, spec_of
+from cifar_core.models.own_modules import OwnModule, code_of, is_own, spec_of
 from sweeps.compat import without_driver_folders
 from sweeps.errors import SweepError
 

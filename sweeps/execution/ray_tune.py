@@ -24,7 +24,7 @@ from sweeps.execution.ray_images import SharedByTrials
 from sweeps.execution.ray_worker import RefusedTrial
 from sweeps.execution.trial import TrialSession, free_memory
 from sweeps.machine import pin_to_leased_cores
-from sweeps.study import EXHAUSTED, Exhausted, Ledger
+from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger
 from sweeps.trial_record import Report, TrialRecord
 
 

@@ -20,7 +20,8 @@ import ray
 from ray.exceptions import GetTimeoutError
 
 from sweeps.errors import StoreError
-from sweeps.storage import Bucket, is_bucket
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket
 from sweeps.trial_record import ErrorClass, Outcome, Report
 
 MUST_AGREE = ("ray", "torch", "numpy")

@@ -15,9 +15,10 @@ from pathlib import Path
 import filelock
 
 from cifar_core.config import TrainingConfig
-from cifar_core.data import load_training_images, split_train_validation, training_fingerprint
+from cifar_core.data.load import load_training_images, training_fingerprint
+from cifar_core.data.split import split_train_validation
 from cifar_core.files import READ_ONLY, atomic_write, make_way
-from cifar_core.models import source_hash, source_of
+from cifar_core.models.source import source_hash, source_of
 from cifar_core.results import EpochResult
 from cifar_core.seal import fault_of_seal
 from sweeps.errors import DiskFullError, SweepError
@@ -25,8 +26,10 @@ from sweeps.execution.job import Job, split_name
 from sweeps.git_state import git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment, local_gpus
-from sweeps.study import CHECKPOINT_FILE, require_same_code, store_error
-from sweeps.tracking import MlflowReader
+from sweeps.study.files import store_error
+from sweeps.study.folder import CHECKPOINT_FILE
+from sweeps.study.kept_code import require_same_code
+from sweeps.tracking.reader import MlflowReader
 from sweeps.trial_record import ErrorClass, Outcome
 
 SCRATCH = "reruns"

@@ -12,10 +12,10 @@ import optuna
 from rich.console import Console
 
 from cifar_core.config import ModelConfig
-from cifar_core.data import load_training_images, training_fingerprint
+from cifar_core.data.load import load_training_images, training_fingerprint
 from cifar_core.errors import ModelError
-from cifar_core.models import Sources, file_digest
 from cifar_core.models.registry import is_import_path
+from cifar_core.models.source import Sources, file_digest
 from sweeps.compat import guard_exit
 from sweeps.errors import SweepError
 from sweeps.execution.description import describe_run
@@ -32,11 +32,18 @@ from sweeps.formatting import print_sentence
 from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
-from sweeps.notify import Notifier, parse_targets
-from sweeps.storage import Place, asked_place
-from sweeps.study import SweepFolder, open_replicates, open_study, require_same_code
+from sweeps.notify.notifier import Notifier
+from sweeps.notify.target import parse_targets
+from sweeps.storage.place import Place, asked_place
+from sweeps.study.folder import SweepFolder
+from sweeps.study.kept_code import require_same_code
+from sweeps.study.opening import open_replicates, open_study
 from sweeps.tensorboard import require_tensorboard
-from sweeps.tracking import OWNER, Aim, CompleteResults, MlflowReader, Tracker, note_owner, owner_of_folder
+from sweeps.tracking.complete_results import CompleteResults
+from sweeps.tracking.ownership import OWNER, note_owner, owner_of_folder
+from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.sweep_progress import Aim
+from sweeps.tracking.tracker import Tracker
 
 
 def run(plan: RunPlan, options: RunOptions) -> RunSummary:

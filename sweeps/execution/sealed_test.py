@@ -8,19 +8,16 @@ from pathlib import Path
 
 from sweeps.errors import SweepError
 from sweeps.execution.test_set import bring_weights, measure_on_test
-from sweeps.results import confirming_keys
-from sweeps.study import (
-    SweepCheckpoints,
-    SweepFolder,
-    is_of_a_ladder,
-    note_look,
-    open_replicates,
-    read_records,
-    read_studies,
-    require_same_code,
-    store_test,
-)
-from sweeps.tracking import OWNER, MlflowReader, Tracker
+from sweeps.results.ranking import confirming_keys
+from sweeps.study.checkpoints import SweepCheckpoints
+from sweeps.study.folder import SweepFolder
+from sweeps.study.kept_code import require_same_code
+from sweeps.study.looks import note_look
+from sweeps.study.opening import is_of_a_ladder, open_replicates, read_studies
+from sweeps.study.stored_trials import read_records, store_test
+from sweeps.tracking.ownership import OWNER
+from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import TrialRecord
 
 

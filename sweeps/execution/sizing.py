@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.execution.estimate import START_SECONDS, Probe, estimate_cost, preview, whole_seconds
-from sweeps.spec import Size, Starter, load_ladder, load_spec
+from sweeps.spec.ladder_file import load_ladder
+from sweeps.spec.starter import Size, Starter
+from sweeps.spec.sweep import load_spec
 
 SIZES = (
     Size(train_size=1_000, validation_size=1_000, epochs=3, widths=(8, 16)),

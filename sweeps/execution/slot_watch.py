@@ -7,7 +7,8 @@ from rich.console import Console
 from sweeps.execution.backend import Backend
 from sweeps.execution.progress import redraws
 from sweeps.formatting import print_sentence
-from sweeps.study import SweepFolder, SweepState
+from sweeps.study.folder import SweepFolder
+from sweeps.study.state import SweepState
 from sweeps.trial_record import TrialRecord
 
 

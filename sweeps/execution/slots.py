@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sweeps.errors import SweepError
 from sweeps.formatting import plural
 from sweeps.machine import core_count, local_gpus, why_no_gpu
-from sweeps.spec import Limits, Resources
+from sweeps.spec.settings import Limits, Resources
 
 CPU, GPU = "CPU", "GPU"
 UNIT = 10_000

@@ -14,9 +14,10 @@ from typing import Literal, NoReturn
 import optuna
 from rich.console import Console
 
-from cifar_core.data import LabelledImages, split_train_validation
-from cifar_core.models import Sources
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.split import split_train_validation
 from cifar_core.models.registry import is_import_path
+from cifar_core.models.source import Sources
 from sweeps.errors import DiskFullError
 from sweeps.execution.backend import Backend
 from sweeps.execution.checkpoints import CleanUp
@@ -34,11 +35,17 @@ from sweeps.execution.stopping import Stopping
 from sweeps.execution.test_set import TestStep, bring_weights, no_test_step
 from sweeps.formatting import duration, print_sentence, relative_to
 from sweeps.identity import Identifier
-from sweeps.notify import Notifier
-from sweeps.storage import is_bucket
-from sweeps.study import Ledger, SweepCheckpoints, SweepFolder, SweepState, keep_code, note_look
+from sweeps.notify.notifier import Notifier
+from sweeps.storage.address import is_bucket
+from sweeps.study.checkpoints import SweepCheckpoints
+from sweeps.study.folder import SweepFolder
+from sweeps.study.kept_code import keep_code
+from sweeps.study.ledger import Ledger
+from sweeps.study.looks import note_look
+from sweeps.study.state import SweepState
 from sweeps.tensorboard import trial_folder
-from sweeps.tracking import CompleteResults, Tracker
+from sweeps.tracking.complete_results import CompleteResults
+from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome, TrialRecord
 
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cifar_core.config import DataConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.results import TestResult
 from sweeps.errors import StoreError
 from sweeps.execution.trial_files import local_checkpoint
-from sweeps.study import Ledger, SweepCheckpoints, find_checkpoints
+from sweeps.study.checkpoints import SweepCheckpoints, find_checkpoints
+from sweeps.study.ledger import Ledger
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ SplitOf = Callable[[DataConfig], tuple[LabelledImages, LabelledImages | None]]
 
 def load_split(data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
     """Return the training and validation images that a configuration means, from the data folder."""
-    from cifar_core.data import load_training_images, split_train_validation
+    from cifar_core.data.load import load_training_images
+    from cifar_core.data.split import split_train_validation
 
     images, _ = load_training_images(progress=False)
     return split_train_validation(images, data)
@@ -64,7 +66,7 @@ def measure_on_test(
         test_images: where they are at hand; None opens those in the data folder.
         split_of: is asked for training images only where the checkpoint is damaged.
     """
-    from cifar_core.data import load_test_images
+    from cifar_core.data.load import load_test_images
     from cifar_core.evaluation import confusion, evaluate
 
     with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:

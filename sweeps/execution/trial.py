@@ -19,7 +19,7 @@ from typing import TextIO
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.errors import CheckpointError, SourceChangedError
 from cifar_core.files import make_way
-from cifar_core.models import changed_files, named_files, source_of
+from cifar_core.models.source import changed_files, named_files, source_of
 from cifar_core.results import EpochResult
 from cifar_core.training import StepResult, TrainingState, start, train
 from sweeps.compat import exits_are_errors

@@ -21,8 +21,9 @@ from cifar_core.files import previous_file
 from sweeps.errors import StorageAwayError, StoreError, SupersededError
 from sweeps.execution.job import Job
 from sweeps.machine import is_surely_dead, kernel
-from sweeps.storage import Bucket, bucket_of, is_bucket
-from sweeps.study import CHECKPOINT_FILE
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket, bucket_of
+from sweeps.study.folder import CHECKPOINT_FILE
 
 PATIENCE_SECONDS = 120.0
 """How long a storage may be away before the trial that needs it is put back."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.formatting import short_names, short_value
-from sweeps.spec import Differences, changes_between
-from sweeps.study import Measuring, SweepState
+from sweeps.spec.difference import Differences, changes_between
+from sweeps.study.state import Measuring, SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 NETWORK = "model.name"

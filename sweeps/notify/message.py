@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sweeps.formatting import describe, metric_text
 from sweeps.identity import trial_name
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 from sweeps.trial_record import TrialRecord
 
 Event = Literal["new_best", "ended", "interrupted", "failed"]

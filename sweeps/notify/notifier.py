@@ -12,7 +12,7 @@ from cifar_core.errors import CifarError
 from sweeps.errors import SweepError
 from sweeps.notify.message import Event, Message, message_of
 from sweeps.notify.target import NotToldError, Target
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 END_SECONDS = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.formatting import value_text
-from sweeps.study import Searched, SearchedParameter
+from sweeps.study.searched import Searched, SearchedParameter
 
 MOST_VALUES = 5
 """Different values that trials have of a range, above which they are put together."""

@@ -17,7 +17,10 @@ from sweeps.results.effect_data import LEAST_TRIALS, Stage, is_guess, schedule_a
 from sweeps.results.effect_estimate import Estimate, estimate
 from sweeps.results.effect_levels import Factor, factors_of
 from sweeps.results.effect_verdict import judge, method_in_words
-from sweeps.study import Searched, SweepFolder, read_records, read_study, searched_of
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import read_study
+from sweeps.study.searched import Searched, searched_of
+from sweeps.study.stored_trials import read_records
 from sweeps.trial_record import TrialRecord
 
 

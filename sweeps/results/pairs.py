@@ -26,7 +26,7 @@ from sweeps.results.statistics import (
     welch_interval,
     welch_test,
 )
-from sweeps.spec import WHOLE
+from sweeps.spec.ablation import WHOLE
 
 if TYPE_CHECKING:
     import numpy as np

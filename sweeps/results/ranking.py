@@ -13,8 +13,8 @@ from sweeps.formatting import is_accuracy
 from sweeps.identity import Protocol, TestProtocol, replicate_group
 from sweeps.results.rungs import RungRuns, budget_of, budgets_of
 from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
-from sweeps.study import by_value
-from sweeps.tracking import RECORD_COLUMNS
+from sweeps.study.best import by_value
+from sweeps.tracking.columns import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:

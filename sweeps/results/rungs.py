@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.identity import Protocol, replicate_group
-from sweeps.spec import BudgetRange, changes_between, join_changes
+from sweeps.spec.budget import BudgetRange
+from sweeps.spec.difference import changes_between, join_changes
 from sweeps.trial_record import MeasuredOn, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 Recipe = tuple[str, str | None]

@@ -12,7 +12,7 @@ from sweeps.spec.difference import Change, changes_between
 from sweeps.spec.settings import Limits, Resources
 from sweeps.spec.space_check import rising_rate
 from sweeps.spec.yaml_file import dump_yaml, load_yaml
-from sweeps.storage import LOCAL, Place
+from sweeps.storage.place import LOCAL, Place
 from sweeps.trial_record import MeasuredOn
 
 FINAL = "-final"

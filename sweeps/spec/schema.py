@@ -16,7 +16,8 @@ from cifar_core.config_schema import OWN_NETWORK, config_definitions, field_refe
 from cifar_core.json_schema import DRAFT, Schema, record_schema
 from sweeps.spec.ladder_file import LadderFile
 from sweeps.spec.sweep import SweepSpec
-from sweeps.stopping import RULES, StoppingRule
+from sweeps.stopping.rule import StoppingRule
+from sweeps.stopping.rules import RULES
 
 FileKind = Literal["sweep", "ladder"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)

@@ -22,7 +22,8 @@ from cifar_core.config import TrainingConfig
 from cifar_core.validation import StrictModel, explain
 from sweeps.errors import SpecError
 from sweeps.spec.yaml_file import Document, dump_yaml, key_of
-from sweeps.storage import Place, check_storage, check_study_storage
+from sweeps.storage.address import check_storage, check_study_storage
+from sweeps.storage.place import Place
 
 Spec = TypeVar("Spec", bound=StrictModel)
 MAX_NAME = 64

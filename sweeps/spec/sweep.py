@@ -37,7 +37,9 @@ from sweeps.spec.space_check import (
     warnings,
 )
 from sweeps.spec.yaml_file import flatten, read_yaml
-from sweeps.stopping import Never, StoppingRule, parse_rule
+from sweeps.stopping.never import Never
+from sweeps.stopping.rule import StoppingRule
+from sweeps.stopping.rules import parse_rule
 
 
 class SweepSpec(FileOfConfigurations):

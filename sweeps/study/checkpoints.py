@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cifar_core.files import atomic_write, previous_file
 from sweeps.errors import StoreError
-from sweeps.storage import Bucket, is_bucket
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket
 from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
 
 

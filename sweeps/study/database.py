@@ -22,7 +22,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModu
 
 from sweeps.compat import PRIVATE_STORAGE_CALLS
 from sweeps.errors import StorageAwayError, StoreError
-from sweeps.storage import with_password, without_secrets
+from sweeps.storage.bucket import without_secrets
+from sweeps.storage.place import with_password
 from sweeps.study.lease import Lease, holder_of, make_table
 
 CONNECT_SECONDS = 5

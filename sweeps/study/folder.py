@@ -21,7 +21,9 @@ from sweeps.commands import command_on
 from sweeps.errors import DiskFullError, StoreError, SweepBusyError, SweepError
 from sweeps.formatting import duration
 from sweeps.machine import is_surely_dead, kernel
-from sweeps.storage import LOCAL, Bucket, Place, is_bucket
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket
+from sweeps.storage.place import LOCAL, Place
 from sweeps.study.files import read_object, require_folder, store_error, write_file
 from sweeps.study.journal import JournalFile
 from sweeps.study.kept_place import KeptPlace

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cifar_core.config import ModelConfig
 from cifar_core.files import atomic_write
-from cifar_core.models import Source, changed_files, hash_of_entry, says, source_of
 from cifar_core.models.registry import is_import_path
+from cifar_core.models.source import Source, changed_files, hash_of_entry, says, source_of
 from sweeps.errors import CodeChangedError
 
 _FILES = "files.json"

@@ -7,7 +7,9 @@ import socket
 from pathlib import Path
 
 from sweeps.errors import StoreError, SweepError
-from sweeps.storage import LOCAL, Bucket, Place, asked_place, is_bucket
+from sweeps.storage.address import is_bucket
+from sweeps.storage.bucket import Bucket
+from sweeps.storage.place import LOCAL, Place, asked_place
 from sweeps.study.files import read_file, read_object, write_file
 
 

@@ -18,7 +18,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult, TestResult
 from sweeps.compat import live_trial
 from sweeps.identity import Identity
-from sweeps.spec import suggest
+from sweeps.spec.distributions import suggest
 from sweeps.study.proposers import Proposal, Proposer
 from sweeps.study.storage import together
 from sweeps.study.stored_trials import (

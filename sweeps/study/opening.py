@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from cifar_core.config import TrainingConfig
-from cifar_core.models import changed_files
+from cifar_core.models.source import changed_files
 from sweeps.errors import DamagedJournalError, NoSuchSweepError, OtherFormatError, StudyChangedError
 from sweeps.formatting import plural
 from sweeps.identity import (
@@ -23,7 +23,8 @@ from sweeps.identity import (
     name_of_replicates,
     study_name,
 )
-from sweeps.spec import Metric, definition_changes, holds, space_of
+from sweeps.spec.definition import definition_changes, holds, space_of
+from sweeps.spec.settings import Metric
 from sweeps.study.folder import SweepFolder
 from sweeps.study.journal import JournalFile
 from sweeps.study.storage import read_storage

@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from cifar_core.config import TrainingConfig
-from sweeps.spec import Assignment, SearchSpace, SweepSpec
+from sweeps.spec.parameter import Assignment
+from sweeps.spec.space import SearchSpace
+from sweeps.spec.sweep import SweepSpec
 from sweeps.study.tpe import Window, WindowedTPESampler
 from sweeps.trial_record import RungLabel
 

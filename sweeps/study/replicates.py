@@ -7,7 +7,7 @@ from typing import Any
 
 from cifar_core.config import LAST_SEED
 from sweeps.errors import SweepError
-from sweeps.spec import Metric, Replicates
+from sweeps.spec.settings import Metric, Replicates
 from sweeps.study.best import best_first, configuration_of
 from sweeps.study.proposers import Candidate
 from sweeps.trial_record import Outcome, TrialRecord

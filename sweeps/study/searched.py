@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from sweeps.errors import SweepError
-from sweeps.spec import Parameter, label
+from sweeps.spec.parameter import Parameter, label
 
 TRIALS_FOR_PED_ANOVA = 30
 """Complete trials below which Optuna's importance is not asked for: it looks at the best tenth of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sweeps.storage import read_log
+from sweeps.storage.bucket import read_log
 from sweeps.trial_record import Outcome, TrialRecord
 
 CONFIG_FILE = "config.yaml"

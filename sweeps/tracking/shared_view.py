@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from sweeps.spec import Differences
+from sweeps.spec.difference import Differences
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.store import quoted
 

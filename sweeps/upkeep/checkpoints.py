@@ -12,7 +12,7 @@ from cifar_core.files import atomic_write, previous_file
 from cifar_core.seal import fault_of_seal
 from sweeps.errors import SweepError
 from sweeps.formatting import bytes_in_words, plural
-from sweeps.study import CHECKPOINT_FILE
+from sweeps.study.folder import CHECKPOINT_FILE
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.garbage import Garbage, orphaned_checkpoints, total

@@ -19,8 +19,8 @@ import filelock
 from cifar_core.files import previous_file
 from cifar_core.seal import fault_of_seal
 from sweeps.errors import RecordError, SweepBusyError, SweepError
-from sweeps.study import CHECKPOINT_FILE, SweepFolder
-from sweeps.tracking import find_deleted_runs, forget_deleted_runs
+from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
+from sweeps.tracking.deleted_runs import find_deleted_runs, forget_deleted_runs
 from sweeps.trial_record import Outcome
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from sweeps.errors import DamagedJournalError, OtherFormatError, RecordError, StoreError, SweepError
 from sweeps.identity import is_study_of
-from sweeps.study import SweepFolder, read_all_studies, read_records, sweep_names
-from sweeps.tracking import OWNER, RecordReview, record_fault
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import read_all_studies
+from sweeps.study.state import sweep_names
+from sweeps.study.stored_trials import read_records
+from sweeps.tracking.answering import record_fault
+from sweeps.tracking.ownership import OWNER
+from sweeps.tracking.review import RecordReview
 from sweeps.trial_record import Outcome, TrialRecord
 
 

@@ -10,8 +10,11 @@ from cifar_core.files import is_stray, make_way
 from sweeps.commands import command_on
 from sweeps.errors import StoreError
 from sweeps.formatting import plural
-from sweeps.storage import is_bucket
-from sweeps.study import SweepFolder, fault_of_folder, read_looks, repair_journal
+from sweeps.storage.address import is_bucket
+from sweeps.study.files import fault_of_folder
+from sweeps.study.folder import SweepFolder
+from sweeps.study.looks import read_looks
+from sweeps.study.repair import repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 

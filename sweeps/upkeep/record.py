@@ -11,19 +11,14 @@ from pathlib import Path
 from sweeps.errors import SweepBusyError, SweepError
 from sweeps.formatting import plural
 from sweeps.identity import is_of_replicates
-from sweeps.study import SweepFolder, sweep_names
-from sweeps.tracking import (
-    RecordedRun,
-    RecordReview,
-    UnreadableRun,
-    bring_level,
-    end_as_interrupted,
-    is_lost,
-    is_record_damaged,
-    record_in_words,
-    record_of,
-    set_damaged_record_aside,
-)
+from sweeps.study.folder import SweepFolder
+from sweeps.study.state import sweep_names
+from sweeps.tracking.answering import is_lost, is_record_damaged, record_in_words
+from sweeps.tracking.child_run import record_of
+from sweeps.tracking.opening import set_damaged_record_aside
+from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
+from sweeps.tracking.trial_run import UnreadableRun
 from sweeps.trial_record import TrialRecord
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory, take_inventory

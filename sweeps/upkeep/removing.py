@@ -7,11 +7,14 @@ import os
 from pathlib import Path
 
 from sweeps.errors import RecordError, StoreError, SweepError
-from sweeps.study import CHECKPOINT_FILE, SweepCheckpoints, SweepFolder
-from sweeps.tracking import MlflowReader, OwnRuns, noted_owners
+from sweeps.study.checkpoints import SweepCheckpoints
+from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
+from sweeps.tracking.ownership import OwnRuns, noted_owners
+from sweeps.tracking.reader import MlflowReader
 from sweeps.trial_record import Outcome
 from sweeps.upkeep.inventory import Inventory, take_inventory
-from sweeps.views import query_leaderboard, to_csv
+from sweeps.views.exports import to_csv
+from sweeps.views.leaderboard import query_leaderboard
 
 
 def own_runs(folder: SweepFolder) -> OwnRuns:

@@ -14,10 +14,13 @@ from pathlib import Path
 
 from cifar_core.files import atomic_write
 from sweeps.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.spec import check_name
-from sweeps.storage import LOCAL
-from sweeps.study import SweepFolder, take_over_looks
-from sweeps.tracking import OWNER, TakenOver, TakeOver, owner_of_folder, uri_of_file
+from sweeps.spec.settings import check_name
+from sweeps.storage.place import LOCAL
+from sweeps.study.folder import SweepFolder
+from sweeps.study.looks import take_over_looks
+from sweeps.tracking.ownership import OWNER, owner_of_folder
+from sweeps.tracking.store import uri_of_file
+from sweeps.tracking.taking_over import TakenOver, TakeOver
 
 _CREATES_A_STUDY = 0
 """The operation of Optuna's journal that names a study."""

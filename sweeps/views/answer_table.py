@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import percent, plural, print_sentence, truncated, value_text
-from sweeps.tracking import Column, Unit, column_of
+from sweeps.tracking.columns import Column, Unit, column_of
 from sweeps.views.by_value import HOW
 from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
 from sweeps.views.names import trial_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, print_sentence
-from sweeps.tracking import RECORD_COLUMNS
+from sweeps.tracking.columns import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
 from sweeps.views.by_value import by_value

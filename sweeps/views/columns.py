@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, short_names
-from sweeps.tracking import RECORD_COLUMNS
+from sweeps.tracking.columns import RECORD_COLUMNS
 
 
 def status_text(row: Mapping[Any, Any]) -> str:

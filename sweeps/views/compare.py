@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from cifar_core.data import CLASS_NAMES
+from cifar_core.data.images import CLASS_NAMES
 from cifar_core.results import EpochResult
 from sweeps.errors import RecordError
 from sweeps.formatting import (
@@ -22,15 +22,16 @@ from sweeps.formatting import (
     print_sentence,
     value_text,
 )
-from sweeps.results import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes, mean_and_interval
-from sweeps.spec import changes_between
-from sweeps.tracking import RECORD_COLUMNS
+from sweeps.results.pairs import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes
+from sweeps.results.statistics import mean_and_interval
+from sweeps.spec.difference import changes_between
+from sweeps.tracking.columns import RECORD_COLUMNS
 from sweeps.trial_record import Outcome
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named
 
 if TYPE_CHECKING:
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 Row = dict[str, Any]
 

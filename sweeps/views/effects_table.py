@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import PLAIN_WIDTH, plural, print_sentence, truncated
-from sweeps.results import Effects, Level, ParameterEffect
+from sweeps.results.effects import Effects, Level, ParameterEffect
 
 if TYPE_CHECKING:
     from rich.console import Console

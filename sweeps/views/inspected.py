@@ -14,12 +14,12 @@ from cifar_core.errors import closest
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.recipes import RECIPES
 from sweeps.errors import SweepError
-from sweeps.spec import config_in_file, is_file_name, single_config
-from sweeps.study import require_same_code
+from sweeps.spec.single import config_in_file, is_file_name, single_config
+from sweeps.study.kept_code import require_same_code
 from sweeps.views.names import find_named
 
 if TYPE_CHECKING:
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 @dataclass(frozen=True, kw_only=True)

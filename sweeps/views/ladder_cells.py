@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sweeps.formatting import p_value, percent, points
-from sweeps.results import RungComparison
+from sweeps.results.comparison import RungComparison
 
 
 def cells_of(rung: RungComparison) -> dict[str, str]:

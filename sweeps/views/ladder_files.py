@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cifar_core.files import atomic_write
-from sweeps.results import RungComparison, RungRuns
+from sweeps.results.comparison import RungComparison
+from sweeps.results.rungs import RungRuns
 from sweeps.views.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.views.ladder_table import to_csv
 

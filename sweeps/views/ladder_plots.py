@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
 from sweeps.formatting import duration, truncated
-from sweeps.results import Finding, RungComparison, RungRuns
+from sweeps.results.comparison import Finding, RungComparison
+from sweeps.results.rungs import RungRuns
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.views.ladder_words import words_of
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
 from sweeps.formatting import PLAIN_WIDTH
-from sweeps.results import RECIPE_SEEDS, Finding, RungComparison
+from sweeps.results.comparison import Finding, RungComparison
+from sweeps.results.pairs import RECIPE_SEEDS
 from sweeps.views.ladder_cells import (
     ACCURACY,
     CELLS,

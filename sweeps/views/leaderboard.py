@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from cifar_core.errors import closest
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import is_accuracy
-from sweeps.results import rank_configurations, rank_runs
-from sweeps.tracking import RecordReader
+from sweeps.results.ranking import rank_configurations, rank_runs
+from sweeps.tracking.reader import RecordReader
 from sweeps.views.columns import column_named
 from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
 from sweeps.views.names import trial_names

@@ -16,8 +16,8 @@ from sweeps.formatting import (
     short_names,
     short_value,
 )
-from sweeps.spec import Differences
-from sweeps.tracking import COLUMNS, RECORD_COLUMNS
+from sweeps.spec.difference import Differences
+from sweeps.tracking.columns import COLUMNS, RECORD_COLUMNS
 from sweeps.views.columns import status_text
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width

@@ -19,7 +19,7 @@ from sweeps.views.weights import Weights, find_weights
 
 if TYPE_CHECKING:
     from cifar_core import LabelledImages, TrainingConfig
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 Measured = Literal["test", "validation"]
 
@@ -126,7 +126,8 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
 
 def _images(run: str, config: TrainingConfig, *, of: Measured) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """Return the images, and the number of each in its file."""
-    from cifar_core.data import load_test_images, load_training_images, split_indices
+    from cifar_core.data.load import load_test_images, load_training_images
+    from cifar_core.data.split import split_indices
 
     if of == "test":
         images = load_test_images(progress=False)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from sweeps.errors import SweepError
 from sweeps.formatting import plural
 from sweeps.identity import replicate_group, trial_name
-from sweeps.results import rank_configurations
+from sweeps.results.ranking import rank_configurations
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
-from sweeps.results import rank_configurations, rank_runs
+from sweeps.results.ranking import rank_configurations, rank_runs
 from sweeps.views.arrow_tables import arrow_of, frame_of_answer
 from sweeps.views.sql import ROW, TABLES, Statement
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from cifar_core.data import CLASS_NAMES
+from cifar_core.data.images import CLASS_NAMES
 from sweeps.commands import command_on
 from sweeps.formatting import (
     accuracy,
@@ -24,13 +24,13 @@ from sweeps.formatting import (
     plural,
     print_sentence,
 )
-from sweeps.results import rank_configurations
-from sweeps.tracking import RECORD_COLUMNS, column_of
+from sweeps.results.ranking import rank_configurations
+from sweeps.tracking.columns import RECORD_COLUMNS, column_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
 if TYPE_CHECKING:
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
 from sweeps.formatting import print_sentence, value_text
-from sweeps.spec import Parameter, SearchSpace
-from sweeps.study import SweepFolder, SweepState, read_state, read_studies
+from sweeps.spec.parameter import Parameter
+from sweeps.spec.space import SearchSpace
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import read_studies
+from sweeps.study.state import SweepState, read_state
 from sweeps.views.status import headline
 from sweeps.views.tables import print_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.tracking import MlflowReader
+    from sweeps.tracking.reader import MlflowReader
 
 _PARAMETERS, _BASE = "parameters.", "base."
 

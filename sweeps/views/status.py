@@ -22,7 +22,7 @@ from sweeps.formatting import (
     plural,
     print_sentence,
 )
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.views.tables import GAP, column_width, columns_that_fit
 

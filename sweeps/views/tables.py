@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sweeps.spec import SearchSpace
+    from sweeps.spec.space import SearchSpace
 
 GAP = 2
 """Blanks between two columns."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.commands import command_on
 from sweeps.errors import SweepError
-from sweeps.study import find_checkpoints, require_same_code
+from sweeps.study.checkpoints import find_checkpoints
+from sweeps.study.kept_code import require_same_code
 from sweeps.trial_record import Outcome
 from sweeps.views.names import find_named
 
 if TYPE_CHECKING:
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 @dataclass(frozen=True, kw_only=True)

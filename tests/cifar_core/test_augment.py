@@ -20,8 +20,14 @@ from torchvision.transforms import functional as reference
 
 from cifar_core.augment import augment, normalize
 from cifar_core.config import DataConfig
-from cifar_core.data import load_cifar10
-from cifar_core.operations import NORMALIZATIONS, Crop, Erase, Flip, Grayscale, Normalize, Operation, Pad
+from cifar_core.data.load import load_cifar10
+from cifar_core.operations.crop import Crop
+from cifar_core.operations.erase import Erase
+from cifar_core.operations.flip import Flip
+from cifar_core.operations.grayscale import Grayscale
+from cifar_core.operations.normalize import NORMALIZATIONS, Normalize
+from cifar_core.operations.operation import Operation
+from cifar_core.operations.pad import Pad
 from cifar_core.recipes import RECIPES, parse_augmentation
 
 SIZE = 32

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, load_training_images
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.load import load_training_images
 from cifar_core.evaluation import confusion, evaluate, probabilities
 
 

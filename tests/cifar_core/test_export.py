@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cifar_core import Classifier, Origin, TrainingConfig, export_checkpoint, save_checkpoint, start
-from cifar_core.data import CLASS_NAMES
+from cifar_core.data.images import CLASS_NAMES
 from cifar_core.errors import CheckpointError, ExportError
 from cifar_core.export import about_path_of
 from cifar_core.export_formats import FORMATS, FormatName, TorchExport, pixels_of
 from cifar_core.models.registry import ARCHITECTURES
-from cifar_core.operations import NORMALIZATIONS
+from cifar_core.operations.normalize import NORMALIZATIONS
 
 SMALL = ("simple", "deep", "resnet", "lean", "vgg")
 SOME = [*SMALL[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL[1:])]

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from cifar_core import TrainingConfig, load_cifar10, start
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.device import MemoryFormat, on_device
 from cifar_core.training import _DROPOUT, _derived_seed, train_steps
 

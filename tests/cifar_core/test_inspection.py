@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cifar_core import Classifier, TrainingConfig, build_model, feature_maps, layer_table
 from cifar_core.augment import augment, augment_in_steps, normalize
 from cifar_core.config import ModelConfig
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.errors import ImageError, ModelError
 from cifar_core.evaluation import evaluate, probabilities
 from cifar_core.models.registry import ARCHITECTURES

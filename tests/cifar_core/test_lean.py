@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from cifar_core.augment import normalize
 from cifar_core.config import TrainingConfig
-from cifar_core.data import load_training_images, split_train_validation
+from cifar_core.data.load import load_training_images
+from cifar_core.data.split import split_train_validation
 from cifar_core.models.lean import LeanNet, Whitening
 from cifar_core.training import start, train
 

@@ -18,8 +18,9 @@ from torchvision.models import vgg16
 
 from cifar_core.config import ModelConfig
 from cifar_core.errors import ModelError
-from cifar_core.models import build_model, source_hash
+from cifar_core.models.build import build_model
 from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.models.source import source_hash
 
 SMALL_WIDTH = 8
 SCALABLE = sorted(name for name, entry in ARCHITECTURES.items() if "width" in entry.defaults)

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_core import Classifier, TrainingConfig, save_checkpoint, split_train_validation, start, train
-from cifar_core.data import CLASS_NAMES, LabelledImages, load_training_images
+from cifar_core.data.images import CLASS_NAMES, LabelledImages
+from cifar_core.data.load import load_training_images
 from cifar_core.errors import ImageError
 from cifar_core.evaluation import evaluate, probabilities
 from cifar_core.image_file import MAX_PIXELS, read_image
-from cifar_core.models import build_model
+from cifar_core.models.build import build_model
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

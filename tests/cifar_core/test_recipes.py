@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_core.config import TrainingConfig
-from cifar_core.operations import OPERATIONS, Crop, Erase, Flip, Grayscale, Normalize, Pad
+from cifar_core.operations.crop import Crop
+from cifar_core.operations.erase import Erase
+from cifar_core.operations.flip import Flip
+from cifar_core.operations.grayscale import Grayscale
+from cifar_core.operations.normalize import Normalize
+from cifar_core.operations.pad import Pad
+from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import RECIPES, canonical_augmentation, operations_of, parse_augmentation
 
 SHARE = st.floats(0, 1)

@@ -15,8 +15,9 @@ from cifar_core import TrainingConfig, load_checkpoint, save_checkpoint, start
 from cifar_core.checkpoint import load_network
 from cifar_core.config import ModelConfig
 from cifar_core.errors import ModelError, SourceChangedError
-from cifar_core.models import build_model, source_of
+from cifar_core.models.build import build_model
 from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.models.source import source_of
 from cifar_core.results import EpochResult
 
 Write = Callable[..., None]

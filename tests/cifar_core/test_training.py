@@ -21,7 +21,9 @@ from cifar_core import training
 from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.load import load_training_images
+from cifar_core.data.split import split_train_validation
 from cifar_core.device import on_device
 from cifar_core.errors import (
     CheckpointError,

@@ -20,7 +20,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.execution.plan import plan_of_sweep
 from sweeps.identity import Identifier
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.study.folder import SweepFolder
 from sweeps.study.ledger import Exhausted, Ledger, RecordedResults
 from sweeps.study.opening import open_study
@@ -204,7 +204,7 @@ def outcomes(runs: Path, *, sweep: str = "tiny") -> list[tuple[str, str]]:
 
 def sweeps_process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     """Start the command line in a process group of its own, as a terminal does."""
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

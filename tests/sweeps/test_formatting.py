@@ -121,7 +121,7 @@ def test_without_a_terminal_the_user_may_say_how_wide_it_is(columns: str, width:
 @pytest.mark.parametrize("columns", [50, 70, None])
 def test_a_table_in_a_pipe_is_as_wide_as_the_user_says(columns: int | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    code = "from sweeps.cli import main; main()"
+    code = "from sweeps.cli.main import main; main()"
     said = subprocess.run(
         [sys.executable, "-c", code, "plan", str(PACKAGE.parent / "experiments/quick.yaml"), "--no-probe"],
         env=environment if columns is None else environment | {"COLUMNS": str(columns)},

@@ -14,7 +14,7 @@ import pytest
 from sweep_fakes import TINY, write_yaml
 
 import sweeps
-from sweeps.execution import RunSummary
+from sweeps.execution.start import RunSummary
 from sweeps.execution.trial import TrialSession
 from sweeps.tracking import waiting
 from sweeps.trial_record import Report

@@ -26,7 +26,7 @@ from sweeps.notify import target as target_module
 from sweeps.notify.message import Message, message_of
 from sweeps.notify.notifier import Notifier
 from sweeps.notify.target import NotToldError, Target, parse_targets
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
@@ -460,8 +460,8 @@ def test_a_command_outlives_the_sweep_that_does_not_wait_for_it(tmp_path: Path) 
     slow = program(tmp_path, f"cat > /dev/null; sleep 1; touch {tmp_path}/done", name="slow")
     code = (
         "import sweeps.notify.notifier as notifier\n"
-        "from sweeps.notify import Notifier, parse_targets\n"
-        "from sweeps.study import SweepState\n"
+        "from sweeps.notify.notifier import Notifier; from sweeps.notify.target import parse_targets\n"
+        "from sweeps.study.state import SweepState\n"
         "notifier.END_SECONDS = 0.2\n"
         "state = SweepState(sweep='quick', metric='val_accuracy', maximize=True)\n"
         f"Notifier(parse_targets([{str(slow)!r}]), state, part='search', say=print).close()\n"

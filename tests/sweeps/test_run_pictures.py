@@ -12,7 +12,7 @@ from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps import run_pictures
 from sweeps.run_pictures import log_pictures
-from sweeps.tracking import RunFiles
+from sweeps.tracking.files import RunFiles
 
 
 @pytest.fixture

@@ -21,14 +21,16 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from cifar_core.checkpoint import load_checkpoint
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, load_training_images, split_train_validation
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.load import load_training_images
+from cifar_core.data.split import split_train_validation
 from cifar_core.device import on_device
 from cifar_core.files import previous_file
 from cifar_core.training import start as start_training
 from cifar_core.training import train_steps
 from sweeps.execution.job import Job, Splits, split_name
 from sweeps.execution.trial import TrialSession
-from sweeps.study import read_state
+from sweeps.study.state import read_state
 from sweeps.tensorboard import TrialCurves, input_grid
 from sweeps.trial_record import Outcome, Report
 

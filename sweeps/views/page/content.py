@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
-from sweeps.results import RungComparison, RungRuns
-from sweeps.spec import Differences
-from sweeps.study import SweepState
+from sweeps.results.comparison import RungComparison
+from sweeps.results.rungs import RungRuns
+from sweeps.spec.difference import Differences
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
 if TYPE_CHECKING:
-    from sweeps.results import Effects
+    from sweeps.results.effects import Effects
 
 MANY = 300
 """Trials from which on a tooltip says the name and the result only: a page stays small."""

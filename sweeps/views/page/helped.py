@@ -12,7 +12,7 @@ from sweeps.views.page.figure import ZERO, Marks, Row, Spec, by_kind, figure, la
 from sweeps.views.page.text import safe
 
 if TYPE_CHECKING:
-    from sweeps.results import Effects
+    from sweeps.results.effects import Effects
 
 SURE, UNSURE = "sure", "not sure yet"
 _MARKS: Marks = {SURE: ("circle", "var(--blue)", "var(--blue)"), UNSURE: ("circle", "var(--paper)", "var(--orange)")}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweeps.results import ALPHA, MODERATED_FROM, RECIPE_SEEDS, Finding, RungComparison
+from sweeps.results.comparison import Finding, RungComparison
+from sweeps.results.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.views.ladder_words import INTERVALS_AND_P, words_of
 from sweeps.views.page.content import Content, span

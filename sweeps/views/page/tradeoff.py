@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.formatting import accuracy, duration, number, plural, points
-from sweeps.results import by_protocol
+from sweeps.results.comparison import by_protocol
 from sweeps.views.page.content import LEAST_POINTS, Content, is_logarithmic, mark_of_row, span
 from sweeps.views.page.figure import Marks, Row, brush, by_kind, faint, figure, layer, numeric, zoom
 from sweeps.views.page.text import safe

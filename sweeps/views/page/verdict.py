@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.formatting import accuracy, describe, duration, listed, metric_text, percent, plural, value_text
-from sweeps.results import Finding, alike_to_first, by_protocol
+from sweeps.results.comparison import Finding, alike_to_first, by_protocol
 from sweeps.trial_record import Outcome
 from sweeps.views.page.clock import clock_of, lanes_of, spans_of
 from sweeps.views.page.content import Content

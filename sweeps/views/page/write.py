@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from cifar_core.files import atomic_write
 from sweeps.errors import RecordError, SweepError
 from sweeps.machine import machine_and_versions
-from sweeps.results import Effects, Recipe, RungRuns, compare_rungs, read_effects, read_rungs
-from sweeps.study import SweepState, read_state
+from sweeps.results.comparison import compare_rungs
+from sweeps.results.effects import Effects, read_effects
+from sweeps.results.rungs import Recipe, RungRuns, read_rungs
+from sweeps.study.state import SweepState, read_state
 from sweeps.views.leaderboard import query_leaderboard
 from sweeps.views.page.content import Content
 from sweeps.views.page.verdict import verdict_of
@@ -19,7 +21,7 @@ from sweeps.views.page.verdict import verdict_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweeps.tracking import RecordReader
+    from sweeps.tracking.reader import RecordReader
 
 
 Meant = Mapping[tuple[str, str | None], Recipe]

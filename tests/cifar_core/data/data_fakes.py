@@ -10,7 +10,7 @@ import numpy as np
 
 from cifar_core.data.images import Fingerprints, LabelledImages, fingerprint
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources import FetchedImages, SourceFailedError
+from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 
 
 def random_images(count: int, *, seed: int) -> LabelledImages:

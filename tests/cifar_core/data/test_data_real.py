@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 
 from cifar_core.config import DataConfig
-from cifar_core.data import (
-    Cifar10,
-    default_directory,
-    fetch_cifar10,
-    load_cifar10,
-    load_test_images,
-    load_training_images,
-    split_indices,
-)
+from cifar_core.data.images import Cifar10
+from cifar_core.data.load import default_directory, fetch_cifar10, load_cifar10, load_test_images, load_training_images
+from cifar_core.data.split import split_indices
 
 
 @pytest.fixture(scope="module")

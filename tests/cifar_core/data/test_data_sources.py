@@ -24,9 +24,10 @@ from PIL import Image
 
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources import ARCHIVE_NAME, SOURCES, FetchedImages, SourceFailedError
+from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 from cifar_core.data.sources.npm import TEST_SHEETS, TRAIN_SHEETS, NpmPackage, read_package
-from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_URL, ArchiveByHand, OfficialArchive
+from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, ARCHIVE_URL, ArchiveByHand, OfficialArchive
+from cifar_core.data.sources.registry import SOURCES
 from cifar_core.data.store import Store
 from cifar_core.errors import DataUnavailableError
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_core.config import DataConfig
-from cifar_core.data import LabelledImages, require_split, split_indices, split_train_validation
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.split import require_split, split_indices, split_train_validation
 from cifar_core.errors import DataMismatchError
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from cifar_core.data import prepared
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources import FetchedImages, Source
+from cifar_core.data.sources.contract import FetchedImages, Source
 from cifar_core.data.store import Store
 from cifar_core.errors import DataUnavailableError
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cifar_core.config import TrainingConfig
-from cifar_core.operations import OPERATIONS, Drawing
+from cifar_core.operations.operation import Drawing
+from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import operation_record
 
 

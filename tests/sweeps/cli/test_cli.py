@@ -17,7 +17,7 @@ from sweep_fakes import Cli, Record, book, tiny, write_yaml, written
 
 from sweeps.cli.main import sweeps
 from sweeps.study.folder import SweepFolder
-from sweeps.tracking import MlflowReader
+from sweeps.tracking.reader import MlflowReader
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas")
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"

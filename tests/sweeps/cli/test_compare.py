@@ -13,8 +13,8 @@ from scipy.stats import ttest_ind, ttest_rel
 from sweep_fakes import Cli, Record, tiny, write_yaml
 
 from sweeps.formatting import p_in_words, points
-from sweeps.results import compare_answers
-from sweeps.tracking import MlflowReader
+from sweeps.results.pairs import compare_answers
+from sweeps.tracking.reader import MlflowReader
 from sweeps.views.compare import _recipes
 from sweeps.views.names import Named
 

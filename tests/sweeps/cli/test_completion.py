@@ -16,7 +16,8 @@ from sweep_fakes import Cli, tiny, write_yaml
 from sweeps.cli.candidates import _BY_PARAMETER
 from sweeps.cli.completion import SCRIPTS
 from sweeps.cli.main import sweeps
-from sweeps.tracking import MlflowReader, names_of_runs
+from sweeps.tracking.names import names_of_runs
+from sweeps.tracking.reader import MlflowReader
 
 ROOT = Path(__file__).parents[3]
 BASH = shutil.which("bash")
@@ -31,7 +32,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = write_yaml(folder, tiny(), name="tiny.yaml")
     write_yaml(folder, {"name": "steps", "rungs": [{"name": "plain"}, {"name": "wide"}]}, name="steps.yaml")
     (folder / "notes.txt").touch()
-    code = "import sys; from sweeps.cli import main; main()"
+    code = "import sys; from sweeps.cli.main import main; main()"
     command = [sys.executable, "-c", code, "run", str(file), "--backend", "inline", "--runs", str(folder / "runs")]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     return folder
@@ -45,7 +46,7 @@ def pressed(line: str, folder: Path, *, rest: str = "", word: str | None = None)
     """
     launcher = folder / "bin" / "sweeps"
     launcher.parent.mkdir(exist_ok=True)
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from sweeps.cli import main; main()" "$@"\n')
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from sweeps.cli.main import main; main()" "$@"\n')
     launcher.chmod(0o755)
     current = line.rpartition(" ")[2] if word is None else word
     script = """
@@ -169,7 +170,7 @@ def test_a_record_that_is_no_database_is_met_with_silence(tmp_path: Path) -> Non
 
 def test_an_answer_comes_at_once_and_imports_nothing_heavy(recorded: Path) -> None:
     code = (
-        "import sys, atexit; from sweeps.cli import main\n"
+        "import sys, atexit; from sweeps.cli.main import main\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pandas', 'numpy', 'matplotlib'}\n"
         "atexit.register(lambda: print('heavy:', *sorted(heavy & set(sys.modules))))\n"
         "main()"

@@ -14,7 +14,10 @@ from sweep_fakes import Cli, tiny, write_yaml
 from cifar_core.config import TrainingConfig
 from sweeps.execution.estimate import Probe, Timed
 from sweeps.execution.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
-from sweeps.spec import Starter, file_schema, load_ladder, load_spec, schema_file
+from sweeps.spec.ladder_file import load_ladder
+from sweeps.spec.schema import file_schema, schema_file
+from sweeps.spec.starter import Starter
+from sweeps.spec.sweep import load_spec
 
 ROOT = Path(__file__).parents[3]
 SIMPLE = ("--model", "simple")

@@ -19,14 +19,16 @@ from sweep_fakes import Cli, snapshot, tiny, write_yaml
 import cifar_core.data
 import sweeps
 from cifar_core.augment import augment
-from cifar_core.data import CLASS_NAMES, load_training_images, split_train_validation
+from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.load import load_training_images
+from cifar_core.data.split import split_train_validation
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES, operations_of
 from sweeps.cli.inspect import inspect
 from sweeps.cli.inspect_data import _steps
 from sweeps.cli.main import sweeps as command
-from sweeps.tracking import MlflowReader
-from sweeps.views import find_mistakes
+from sweeps.tracking.reader import MlflowReader
+from sweeps.views.mistakes import find_mistakes
 
 ROOT = Path(__file__).parents[3]
 NETS = """

@@ -21,7 +21,7 @@ from sweeps.study.folder import SweepFolder
 
 def test_rm_holds_the_sweep_while_its_question_is_open(tmp_path: Path, runs: Path, cli: Cli) -> None:
     next_trial(book(runs).open())
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "rm", "tiny", "--runs", str(runs)]
+    command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", "rm", "tiny", "--runs", str(runs)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
         question = asking.stdout.read(len("delete tiny"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.cli.main import sweeps
-from sweeps.spec import schema_file
+from sweeps.spec.schema import schema_file
 
 ROOT = Path(__file__).parents[3]
 PRINT = """
@@ -48,7 +48,7 @@ def test_a_reader_that_ends_early_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     process = subprocess.run(
-        [sys.executable, "-c", "from sweeps.cli import main; main()", "--help"],
+        [sys.executable, "-c", "from sweeps.cli.main import main; main()", "--help"],
         stdout=write,
         stderr=subprocess.PIPE,
         check=False,
@@ -60,7 +60,7 @@ def test_a_reader_that_ends_early_is_no_error() -> None:
 
 
 def test_help_and_schema_are_the_same_without_docstrings() -> None:
-    code = "import sys; from sweeps.cli import main; main()"
+    code = "import sys; from sweeps.cli.main import main; main()"
     asked = [run("-OO", "-c", code, *words) for words in (("--help",), ("plan", "--help"), ("schema", "sweep"))]
 
     assert b"Train what is missing of a sweep" in asked[0].stdout

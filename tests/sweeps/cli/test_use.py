@@ -19,7 +19,8 @@ from PIL import Image
 from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
-from cifar_core.data import CLASS_NAMES, load_training_images
+from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.load import load_training_images
 from cifar_core.errors import CifarError
 from sweeps.cli.main import sweeps as command
 from sweeps.errors import SweepError

@@ -100,7 +100,7 @@ class Laboratory:
         home = self.folder / machine.name
         home.mkdir(exist_ok=True)
         (home / "net_of_a_laboratory.py").write_text(NET, encoding="utf-8")
-        line = [sys.executable, "-c", "from sweeps.cli import main; main()", *map(str, command)]
+        line = [sys.executable, "-c", "from sweeps.cli.main import main; main()", *map(str, command)]
         driver = machine.start(line, log=self.logs / log, environment=self.environment, cwd=home)
         self.drivers.append(driver)
         return driver

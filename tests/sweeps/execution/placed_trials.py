@@ -144,10 +144,11 @@ def sweep(
     from sweep_fakes import book, tiny
 
     from cifar_core.config import TrainingConfig
-    from cifar_core.data import load_training_images, split_train_validation
+    from cifar_core.data.load import load_training_images
+    from cifar_core.data.split import split_train_validation
     from sweeps.execution.job import Job, split_name
     from sweeps.execution.ray_backend import RayBackend
-    from sweeps.spec import Limits, Resources
+    from sweeps.spec.settings import Limits, Resources
 
     said = folder / name
     (folder / f"net_{name}.py").write_text(NET.format(folder=str(said), together=together, seconds=WAIT_SECONDS))

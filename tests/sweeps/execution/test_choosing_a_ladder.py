@@ -13,9 +13,10 @@ from sweep_fakes import Cli, write_yaml, written
 
 import cifar_core.data
 from sweeps.errors import SpecError, SweepError
-from sweeps.execution import plan_of_ladder
-from sweeps.spec import load_ladder
-from sweeps.study import LOOKS_FILE, read_looks, read_state
+from sweeps.execution.plan import plan_of_ladder
+from sweeps.spec.ladder_file import load_ladder
+from sweeps.study.looks import LOOKS_FILE, read_looks
+from sweeps.study.state import read_state
 from sweeps.trial_record import MeasuredOn
 
 BASE: dict[str, Any] = {

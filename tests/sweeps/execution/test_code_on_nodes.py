@@ -124,7 +124,7 @@ def test_a_node_that_gets_nothing_of_the_object_store_is_named_before_anything_t
         "from sweeps.execution import ray_backend, ray_nodes; import functools;"
         "ray_backend.require_fit_nodes = functools.partial(ray_nodes.require_fit_nodes, seconds=0.0)"
     )
-    command = [sys.executable, "-c", f"{hurried}; from sweeps.cli import main; main()"]
+    command = [sys.executable, "-c", f"{hurried}; from sweeps.cli.main import main; main()"]
     command += ["run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--address", cluster.address]
 
     driver = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

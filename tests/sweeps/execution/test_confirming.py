@@ -12,10 +12,10 @@ from sweep_fakes import LEARNING, Cli, own_net, tiny, write_yaml, written
 
 import sweeps
 from sweeps.errors import SweepError
-from sweeps.study import read_state
-from sweeps.tracking import MlflowReader
+from sweeps.study.state import read_state
+from sweeps.tracking.reader import MlflowReader
 from sweeps.trial_record import Outcome
-from sweeps.views import find_weights
+from sweeps.views.weights import find_weights
 
 pytestmark = pytest.mark.usefixtures("no_logged_model")
 

@@ -14,7 +14,8 @@ from sweeps.errors import SweepError
 from sweeps.execution import estimate
 from sweeps.execution.estimate import Probe, estimate_cost, makespan, time_images, whole_seconds
 from sweeps.execution.rehearsals import check_networks
-from sweeps.stopping import Asha, Never
+from sweeps.stopping.asha import Asha
+from sweeps.stopping.never import Never
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from sweeps.execution import trial_files
 from sweeps.execution.fault import fault_of
 from sweeps.execution.inline_backend import InlineBackend
 from sweeps.execution.job import Job
-from sweeps.storage import Bucket
 from sweeps.storage import bucket as bucket_module
-from sweeps.study import Ledger, SweepCheckpoints
+from sweeps.storage.bucket import Bucket
+from sweeps.study.checkpoints import SweepCheckpoints
+from sweeps.study.ledger import Ledger
 from sweeps.trial_record import ErrorClass, Outcome
 
 

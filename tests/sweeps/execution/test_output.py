@@ -13,8 +13,7 @@ import pytest
 from rich.console import Console
 from sweep_fakes import Cli, tiny, write_yaml
 
-from sweeps.execution import stage
-from sweeps.execution.output import redirect_output
+from sweeps.execution.output import redirect_output, stage
 
 
 def test_without_a_terminal_a_stage_is_one_line() -> None:

@@ -12,9 +12,10 @@ from sweep_fakes import Cli, outcomes, tiny, write_yaml, written
 
 import sweeps
 from cifar_core.config import TrainingConfig
-from cifar_core.data import LabelledImages, split_train_validation
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.split import split_train_validation
 from cifar_core.errors import CifarError
-from cifar_core.models import source_of
+from cifar_core.models.source import source_of
 from sweeps.errors import SweepError
 from sweeps.execution.job import Job, split_name
 from sweeps.execution.trial import TrialSession

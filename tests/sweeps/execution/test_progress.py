@@ -16,9 +16,9 @@ from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.results import TestResult
 from sweeps.execution.progress import LiveProgress, PlainProgress, headline, show_progress, trial_line
-from sweeps.spec import SearchSpace
-from sweeps.study import SweepState
+from sweeps.spec.space import SearchSpace
 from sweeps.study.ledger import Ledger
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 

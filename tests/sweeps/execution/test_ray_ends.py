@@ -23,7 +23,7 @@ from sweeps.execution.ray_environment import token_file
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
-MAIN = "from sweeps.cli import main; main()"
+MAIN = "from sweeps.cli.main import main; main()"
 START_SECONDS = 120
 STOP_SECONDS = 60
 

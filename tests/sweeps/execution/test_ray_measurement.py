@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sweeps.execution.ray_backend import RayBackend
-from sweeps.spec import Limits, Resources
+from sweeps.spec.settings import Limits, Resources
 
 
 class Images:

@@ -9,7 +9,7 @@ import pytest
 from sweeps.execution import ray_nodes
 from sweeps.execution.ray_nodes import LOOK_SECONDS, SETTLED_SECONDS, ClusterSlots, Node
 from sweeps.execution.slots import Slots
-from sweeps.spec import Limits
+from sweeps.spec.settings import Limits
 
 
 class Cluster:

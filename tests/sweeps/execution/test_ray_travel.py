@@ -10,7 +10,7 @@ import pytest
 from ray._private.runtime_env.packaging import create_package
 
 from cifar_core.config import ModelConfig
-from cifar_core.models import source_of
+from cifar_core.models.source import source_of
 from sweeps.errors import SweepError
 from sweeps.execution.ray_travel import connection_options, own_code
 

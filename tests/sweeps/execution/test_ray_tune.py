@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from sweeps.execution.job import Job
 from sweeps.execution.ray_tune import LedgerCalls, LedgerSearcher
-from sweeps.study import EXHAUSTED, Exhausted, Ledger
+from sweeps.study.ledger import EXHAUSTED, Exhausted, Ledger
 from sweeps.trial_record import TrialRecord
 
 JOB = Job(number=0, config="{}", checkpoint="", log="", cpus=1, device="cpu")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sweep_fakes import Cli, Record, epoch, fill_disk, own_net, tiny, write_yaml
 
 import sweeps
-from sweeps.execution import Agreement, Rerun
-from sweeps.study import read_state
+from sweeps.execution.reproduction import Agreement, Rerun
+from sweeps.study.state import read_state
 
 pytestmark = pytest.mark.trains
 

@@ -10,8 +10,8 @@ from sweep_fakes import Cli, own_net, tiny, write_yaml, written
 import sweeps
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SweepError
-from sweeps.execution import plan_of_retraining
-from sweeps.study import read_state
+from sweeps.execution.plan import plan_of_retraining
+from sweeps.study.state import read_state
 
 STEP = {"schedule": {"name": "step", "step_size": 1}, "optimizer": {"lr": 0.02}}
 

@@ -23,12 +23,13 @@ from sweep_fakes import Cli, Written, once, outcomes, own_net, sweeps_process, t
 import cifar_core.data
 from cifar_core.checkpoint import save_checkpoint
 from cifar_core.config import TrainingConfig
-from cifar_core.data import default_directory, load_test_images, load_training_images, split_train_validation
+from cifar_core.data.load import default_directory, load_test_images, load_training_images
+from cifar_core.data.split import split_train_validation
 from cifar_core.results import TestResult
 from cifar_core.training import start as start_training
 from cifar_core.training import train
 from sweeps.execution import inline_backend, test_set
-from sweeps.study import read_state
+from sweeps.study.state import read_state
 from sweeps.trial_record import TrialRecord
 
 Start = Callable[..., Any]

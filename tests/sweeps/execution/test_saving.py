@@ -27,12 +27,15 @@ from mlflow import MlflowClient
 from sweep_fakes import Cli, book, epoch, next_trial, own_net, tiny, write_yaml, written
 
 import sweeps
-from cifar_core.data import CLASS_NAMES, load_training_images, training_fingerprint
+from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.load import load_training_images, training_fingerprint
 from sweeps.cli.main import sweeps as command
 from sweeps.execution.checkpoints import CleanUp
 from sweeps.execution.plan import plan_of_sweep
-from sweeps.spec import load_spec
-from sweeps.study import SweepCheckpoints, SweepFolder, read_state
+from sweeps.spec.sweep import load_spec
+from sweeps.study.checkpoints import SweepCheckpoints
+from sweeps.study.folder import SweepFolder
+from sweeps.study.state import read_state
 from sweeps.tracking.store import store_uri
 from sweeps.trial_record import Outcome
 from sweeps.winner import log_winner

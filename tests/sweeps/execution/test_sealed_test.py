@@ -15,13 +15,13 @@ from sweep_fakes import Cli, tiny, write_yaml
 import cifar_core.data
 import sweeps
 from cifar_core import load_checkpoint
-from cifar_core.data import LabelledImages
+from cifar_core.data.images import LabelledImages
 from cifar_core.evaluation import evaluate
 from cifar_core.results import TestResult
 from sweeps.errors import RecordError
 from sweeps.execution import sealed_test
-from sweeps.study import LOOKS_FILE, note_look, read_looks, read_state
-from sweeps.study.looks import looks_in_words
+from sweeps.study.looks import LOOKS_FILE, looks_in_words, note_look, read_looks
+from sweeps.study.state import read_state
 
 pytestmark = pytest.mark.usefixtures("no_logged_model")
 

@@ -13,7 +13,7 @@ from sweep_fakes import book, next_trial
 from sweeps.execution.backend import Backend
 from sweeps.execution.slot_watch import SlotWatch
 from sweeps.execution.slots import Slots
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 
 
 class Growing:

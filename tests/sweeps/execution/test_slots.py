@@ -16,7 +16,7 @@ from sweeps.errors import SweepError
 from sweeps.execution import inline_backend
 from sweeps.execution.inline_backend import InlineBackend
 from sweeps.execution.slots import Slots, local_slots, require_custom, slots_of
-from sweeps.spec import Limits, Resources
+from sweeps.spec.settings import Limits, Resources
 
 UNBOUND = Limits()
 

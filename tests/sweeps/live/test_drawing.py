@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from sweeps.live import Seen, SeenTrial, draw
-from sweeps.study import Measuring
+from sweeps.live.drawing import draw
+from sweeps.live.seen import Seen, SeenTrial
+from sweeps.study.state import Measuring
 from sweeps.trial_record import Outcome
 
 ENDS = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.FAILED]

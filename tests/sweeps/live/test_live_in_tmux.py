@@ -35,7 +35,7 @@ class Terminal:
 
     def start(self, window: str, *arguments: object) -> None:
         """Run a verb in a window, which stays open after it and says how it ended."""
-        program = "from sweeps.cli import main; main()"
+        program = "from sweeps.cli.main import main; main()"
         verb = shlex.join([sys.executable, "-c", program, *map(str, arguments)])
         # The server has the environment of whoever started it, not of this test.
         python_path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])

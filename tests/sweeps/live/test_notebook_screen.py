@@ -15,8 +15,9 @@ from test_drawing import seen
 
 from sweeps.execution.output import terminal_copy
 from sweeps.execution.progress import redraws, show_progress
-from sweeps.live import NotebookScreen, Seen, is_notebook
-from sweeps.study import SweepState
+from sweeps.live.notebook import NotebookScreen, is_notebook
+from sweeps.live.seen import Seen
+from sweeps.study.state import SweepState
 
 
 class Shown:

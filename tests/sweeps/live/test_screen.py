@@ -7,7 +7,8 @@ import io
 from rich.console import Console
 from test_drawing import seen
 
-from sweeps.live import Screen, Seen
+from sweeps.live.screen import Screen
+from sweeps.live.seen import Seen
 
 
 def test_what_cannot_be_drawn_leaves_the_last_view_and_the_sweep_alone() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 from sweep_fakes import epoch
 
 from cifar_core.config import TrainingConfig
-from sweeps.live import SeenTrial, Watcher
-from sweeps.live.seen import ALMOST
-from sweeps.study import SweepState
+from sweeps.live.seen import ALMOST, SeenTrial, Watcher
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cifar_core.data import CLASS_NAMES
-from sweeps import pictures
+from cifar_core.data.images import CLASS_NAMES
+from sweeps.pictures import charts, grids
+from sweeps.pictures.page import picture_page
 
 MAX_BYTES = 300_000
 RNG = np.random.default_rng(0)
@@ -49,17 +50,17 @@ def curve(count: int, *, validated: bool = True) -> dict[str, Any]:
     }
 
 
-def steps(count: int = 6) -> list[pictures.Step]:
+def steps(count: int = 6) -> list[grids.Step]:
     padded = [np.pad(image, ((4, 4), (4, 4), (0, 0))) for image in NOISE[:count]]
-    first = pictures.Step(name="image", images=NOISE[:count], note="0 to 1")
-    return [first, pictures.Step(name="pad\n4 pixels", images=padded, unchanged=[False] * count)]
+    first = grids.Step(name="image", images=NOISE[:count], note="0 to 1")
+    return [first, grids.Step(name="pad\n4 pixels", images=padded, unchanged=[False] * count)]
 
 
 MAKERS: dict[str, Callable[[], bytes]] = {
-    "image_grid": lambda: pictures.image_grid(
+    "image_grid": lambda: grids.image_grid(
         [NOISE[6 * row : 6 * row + 6] for row in range(10)], labels=CLASS_NAMES, title="ten classes"
     ),
-    "mistakes_grid": lambda: pictures.mistakes_grid(
+    "mistakes_grid": lambda: grids.mistakes_grid(
         NOISE[:24],
         truths=[0] * 24,
         predictions=[1] * 24,
@@ -68,13 +69,13 @@ MAKERS: dict[str, Callable[[], bytes]] = {
         title="mistakes",
         numbers=range(24),
     ),
-    "augmentation_steps": lambda: pictures.augmentation_steps(steps(), title="pad", labels=["a"] * 6),
-    "feature_maps": lambda: pictures.feature_maps(
+    "augmentation_steps": lambda: grids.augmentation_steps(steps(), title="pad", labels=["a"] * 6),
+    "feature_maps": lambda: grids.feature_maps(
         [(f"features.{row}", RNG.normal(size=(12, 16, 16))) for row in range(12)], image=NOISE[0], title="maps"
     ),
-    "confusion_matrix": lambda: pictures.confusion_matrix(RNG.integers(0, 900, (10, 10)), CLASS_NAMES, title="all"),
-    "learning_curve": lambda: pictures.learning_curve(**curve(30), title="a curve"),
-    "layer_chart": lambda: pictures.layer_chart(
+    "confusion_matrix": lambda: charts.confusion_matrix(RNG.integers(0, 900, (10, 10)), CLASS_NAMES, title="all"),
+    "learning_curve": lambda: charts.learning_curve(**curve(30), title="a curve"),
+    "layer_chart": lambda: charts.layer_chart(
         ["conv", "pool"], shapes=["8×32×32", "8×16×16"], parameters=[224, 0], multiply_adds=[221_184, None], title="net"
     ),
 }
@@ -104,15 +105,15 @@ def test_the_same_arrays_give_the_same_bytes_in_half_a_second_of_work(name: str)
 
 
 def test_images_stand_in_a_grid_pixel_by_pixel() -> None:
-    picture = pixels(pictures.image_grid([NOISE[:2], NOISE[2:3]], labels=["a", "b"], title="three", notes=["x", "y"]))
+    picture = pixels(grids.image_grid([NOISE[:2], NOISE[2:3]], labels=["a", "b"], title="three", notes=["x", "y"]))
 
     assert all(holds(picture, image.repeat(2, 0).repeat(2, 1)) for image in NOISE[:3])
     assert not holds(picture, NOISE[3].repeat(2, 0).repeat(2, 1))
 
 
 def test_a_step_that_changed_nothing_is_drawn_pale() -> None:
-    step = pictures.Step(name="flip", images=NOISE[:2], unchanged=[True, False])
-    picture = pixels(pictures.augmentation_steps([step], title="flip"))
+    step = grids.Step(name="flip", images=NOISE[:2], unchanged=[True, False])
+    picture = pixels(grids.augmentation_steps([step], title="flip"))
 
     changed, same = (holds(picture, NOISE[index].repeat(2, 0).repeat(2, 1)) for index in (1, 0))
     assert (changed, same) == (True, False)
@@ -121,25 +122,25 @@ def test_a_step_that_changed_nothing_is_drawn_pale() -> None:
 def test_a_larger_image_is_drawn_larger_to_the_same_scale() -> None:
     padded = steps()[1].images[0]
 
-    assert holds(pixels(pictures.augmentation_steps(steps(1), title="pad")), padded.repeat(2, 0).repeat(2, 1))
+    assert holds(pixels(grids.augmentation_steps(steps(1), title="pad")), padded.repeat(2, 0).repeat(2, 1))
 
 
 def test_a_layer_of_one_value_and_one_without_numbers_are_drawn_too() -> None:
     dead, broken = np.zeros((2, 4, 4)), np.full((2, 4, 4), np.nan)
 
-    assert pictures.feature_maps([("dead", dead), ("broken", broken)], image=NOISE[0], title="maps")
+    assert grids.feature_maps([("dead", dead), ("broken", broken)], image=NOISE[0], title="maps")
 
 
 @pytest.mark.parametrize("count", [0, 1, 200])
 @pytest.mark.parametrize("validated", [True, False])
 def test_a_curve_of_any_length_is_drawn(count: int, validated: bool) -> None:
-    assert pictures.learning_curve(**curve(count, validated=validated), title="a curve")
+    assert charts.learning_curve(**curve(count, validated=validated), title="a curve")
 
 
 def test_a_loss_that_is_none_or_infinite_is_a_gap_and_not_a_scale() -> None:
     values = curve(6)
     missing, broken, finite = (
-        pictures.learning_curve(**{**values, "train_loss": [2.0, 1.5, each, 1.0, 0.9, 0.8]}, title="a gap")
+        charts.learning_curve(**{**values, "train_loss": [2.0, 1.5, each, 1.0, 0.9, 0.8]}, title="a gap")
         for each in (None, math.inf, 1.2)
     )
 
@@ -147,14 +148,14 @@ def test_a_loss_that_is_none_or_infinite_is_a_gap_and_not_a_scale() -> None:
 
 
 def test_a_name_with_a_dollar_and_braces_is_written_as_it_is() -> None:
-    assert pictures.learning_curve(**curve(2), title="$x_{", subtitle="$\\frac{$")
+    assert charts.learning_curve(**curve(2), title="$x_{", subtitle="$\\frac{$")
 
 
 def test_rows_without_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="2 rows need as many labels"):
-        pictures.image_grid([NOISE[:1], NOISE[:1]], labels=["one"], title="")
+        grids.image_grid([NOISE[:1], NOISE[:1]], labels=["one"], title="")
     with pytest.raises(ValueError, match="10 classes need as many rows"):
-        pictures.confusion_matrix([[1, 2], [3, 4]], CLASS_NAMES, title="")
+        charts.confusion_matrix([[1, 2], [3, 4]], CLASS_NAMES, title="")
 
 
 class _Page(HTMLParser):
@@ -170,7 +171,7 @@ def test_a_page_holds_its_picture_says_what_is_on_it_and_asks_nobody() -> None:
     png = MAKERS["learning_curve"]()
     hostile = "<script>alert('&\"')</script>"
 
-    text = pictures.picture_page(
+    text = picture_page(
         png, title=hostile, alt=hostile, notes=[hostile], headings=["name", "count"], rows=[[hostile, "12"]]
     )
 
@@ -192,12 +193,12 @@ def table_of(**columns: Any) -> pd.DataFrame:
 
 def test_a_table_of_one_run_is_drawn_as_its_columns_are_whatever_the_order_of_its_rows() -> None:
     ordered = {"train_loss": [2.0, 1.5, 1.0], "train_accuracy": [0.3, 0.5, 0.6]}
-    expected = pictures.learning_curve([1, 2, 3], **ordered, title="quick-003, epoch by epoch")
+    expected = charts.learning_curve([1, 2, 3], **ordered, title="quick-003, epoch by epoch")
 
-    assert pictures.learning_curve(table_of(trial="quick-003", val_accuracy=[None] * 3)) == expected
+    assert charts.learning_curve(table_of(trial="quick-003", val_accuracy=[None] * 3)) == expected
     nullable = table_of(trial="quick-003").convert_dtypes()
-    assert pictures.learning_curve(nullable) == expected
-    one_panel = pictures.learning_curve(pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.1, None]}))
+    assert charts.learning_curve(nullable) == expected
+    one_panel = charts.learning_curve(pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.1, None]}))
     assert one_panel.startswith(b"\x89PNG")
 
 
@@ -213,4 +214,4 @@ def test_a_table_of_one_run_is_drawn_as_its_columns_are_whatever_the_order_of_it
 )
 def test_a_table_that_is_no_curve_is_refused(table: pd.DataFrame, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        pictures.learning_curve(table)
+        charts.learning_curve(table)

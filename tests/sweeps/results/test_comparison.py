@@ -37,7 +37,7 @@ from sweeps.results.statistics import (
     spread_of,
     welch_test,
 )
-from sweeps.spec import Budget, BudgetRange
+from sweeps.spec.budget import Budget, BudgetRange
 from sweeps.spec.yaml_file import set_path
 from sweeps.tracking.frame import frame_of
 from sweeps.views.ladder_cells import cells_of

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from benchmarks.effects_power import Truth, made_sweep
-from sweeps.results import Effects, ParameterEffect, effects_of
 from sweeps.results.effect_data import LEAST_TRIALS
-from sweeps.study import Searched, SearchedParameter
+from sweeps.results.effects import Effects, ParameterEffect, effects_of
+from sweeps.study.searched import Searched, SearchedParameter
 from sweeps.trial_record import Outcome, TrialRecord
 
 RESNET = Truth(adds={"model.name": {"resnet": 20.0}})

@@ -8,7 +8,7 @@ import pytest
 
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SweepError
-from sweeps.spec import ablation_of
+from sweeps.spec.ablation import ablation_of
 
 TRICKS: dict[str, Any] = {
     "model": {"name": "vgg", "width": 8, "dropout": 0.1},

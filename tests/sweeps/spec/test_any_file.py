@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SpecError
-from sweeps.execution import preview, trial_count
-from sweeps.spec import canonical_definition, holds, load_spec
+from sweeps.execution.estimate import preview, trial_count
+from sweeps.spec.definition import canonical_definition, holds
+from sweeps.spec.sweep import load_spec
 
 ODD = [
     *("1e-3", "0", "-1", "2.5", "'3'", "010", "1:30", "2024-06-01", "~", "no", ".nan", "1e400", "9" * 20, "x", "''"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cifar_core.config import RESET_BY_NAME
-from sweeps.spec import load_ladder
+from sweeps.spec.ladder_file import load_ladder
 from sweeps.trial_record import MeasuredOn
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.spec import Differences
+from sweeps.spec.difference import Differences
 
 configs = st.lists(
     st.fixed_dictionaries(

@@ -19,7 +19,8 @@ from sweep_fakes import Cli, tiny
 from cifar_core.config import TrainingConfig
 from cifar_core.config_schema import referred
 from cifar_core.models.registry import ARCHITECTURES
-from sweeps.spec import FILE_KINDS, FileKind, configuration_fields, file_schema, is_ladder, schema_file, schema_text
+from sweeps.spec.ladder_file import is_ladder
+from sweeps.spec.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
 
 ROOT = Path(__file__).parents[3]
 YAML_FILES = sorted((ROOT / "experiments").rglob("*.yaml"))

@@ -10,8 +10,10 @@ from sweep_fakes import Cli, key_of, write_yaml
 
 from cifar_core.config import TrainingConfig
 from sweeps.errors import SpecError, SweepError
-from sweeps.execution import plan_of_ladder
-from sweeps.spec import Budget, Ladder, load_ladder
+from sweeps.execution.plan import plan_of_ladder
+from sweeps.spec.budget import Budget
+from sweeps.spec.ladder import Ladder
+from sweeps.spec.ladder_file import load_ladder
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 

@@ -9,8 +9,10 @@ import pytest
 from sweep_fakes import write_yaml
 
 from sweeps.errors import SweepError
-from sweeps.spec import Budget, Ladder, LadderPart, load_ladder, read_part
-from sweeps.spec.ladder_part import words_of
+from sweeps.spec.budget import Budget
+from sweeps.spec.ladder import Ladder
+from sweeps.spec.ladder_file import load_ladder
+from sweeps.spec.ladder_part import LadderPart, read_part, words_of
 from sweeps.trial_record import MeasuredOn
 
 ALL = {"only": None, "seeds": None, "final": False, "epochs_scale": 1.0, "train_size": None}

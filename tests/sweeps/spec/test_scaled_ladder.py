@@ -15,8 +15,11 @@ from test_ladder import ladder_file
 
 from cifar_core.config import RESET_BY_NAME, TrainingConfig
 from sweeps.errors import SpecError
-from sweeps.execution import plan_of_ladder
-from sweeps.spec import Budget, Ladder, file_schema, load_ladder
+from sweeps.execution.plan import plan_of_ladder
+from sweeps.spec.budget import Budget
+from sweeps.spec.ladder import Ladder
+from sweeps.spec.ladder_file import load_ladder
+from sweeps.spec.schema import file_schema
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 FULL = EXPERIMENTS / "ladder.yaml"

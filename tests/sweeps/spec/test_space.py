@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeps.spec import Assignment, Parameter, SearchSpace
+from sweeps.spec.parameter import Assignment, Parameter
+from sweeps.spec.space import SearchSpace
 from sweeps.spec.space_check import SpaceError, assignment_errors
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

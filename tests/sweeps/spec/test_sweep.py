@@ -11,8 +11,9 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SpecError
-from sweeps.spec import Resources, SweepSpec, is_ladder, load_ladder, load_spec
-from sweeps.spec.settings import parse_duration
+from sweeps.spec.ladder_file import is_ladder, load_ladder
+from sweeps.spec.settings import Resources, parse_duration
+from sweeps.spec.sweep import SweepSpec, load_spec
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from sweep_fakes import tiny
 
 from sweeps.errors import SpecError
-from sweeps.spec import SweepSpec, load_spec
-from sweeps.stopping import RULES, Asha, Hyperband, Median, StoppingRule
+from sweeps.spec.sweep import SweepSpec, load_spec
+from sweeps.stopping.asha import Asha
+from sweeps.stopping.hyperband import Hyperband
+from sweeps.stopping.median import Median
+from sweeps.stopping.rule import StoppingRule
+from sweeps.stopping.rules import RULES
 
 BUILT = {
     "asha": {"_min_resource": 2, "_reduction_factor": 4},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from object_store import S3
 
 from sweeps.errors import StoreError
-from sweeps.storage import Bucket, without_secrets
+from sweeps.storage.bucket import Bucket, without_secrets
 
 NAMES = st.sampled_from(["a", "b", "c/a", "c/b", "c/d/e"])
 CHANGES = st.lists(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.errors import SweepError
-from sweeps.storage import LOCAL, Place, asked_place, check_storage, check_study_storage
-from sweeps.storage.place import STORAGE, STUDY_STORAGE, with_password, without_password
+from sweeps.storage.address import check_storage, check_study_storage
+from sweeps.storage.place import LOCAL, STORAGE, STUDY_STORAGE, Place, asked_place, with_password, without_password
 
 
 @pytest.fixture(autouse=True)

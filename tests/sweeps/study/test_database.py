@@ -18,11 +18,14 @@ import sqlalchemy
 from sweep_fakes import Book, book, epoch, next_trial
 
 from sweeps.errors import LeaseLostError, NoSuchSweepError, StorageAwayError, StoreError, SweepBusyError
-from sweeps.storage import Place
-from sweeps.study import Ledger, SweepFolder, delete_studies, read_state, read_studies, sweep_names
+from sweeps.storage.place import Place
 from sweeps.study import database as database_module
 from sweeps.study import lease as lease_module
 from sweeps.study.database import StudyDatabase, study_database
+from sweeps.study.folder import SweepFolder
+from sweeps.study.ledger import Ledger
+from sweeps.study.opening import delete_studies, read_studies
+from sweeps.study.state import read_state, sweep_names
 from sweeps.trial_record import Outcome, Report
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cifar_core.config import ModelConfig
-from cifar_core.models import source_of
+from cifar_core.models.source import source_of
 from sweeps.errors import CodeChangedError
-from sweeps.study import keep_code, require_same_code
+from sweeps.study.kept_code import keep_code, require_same_code
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from sweep_fakes import IDENTIFY
 from cifar_core.config import TrainingConfig
 from sweeps.errors import NoSuchSweepError, StudyChangedError
 from sweeps.identity import RecordedTrial, study_name
-from sweeps.spec import Metric
-from sweeps.study import SweepFolder, open_study, read_studies, read_study
+from sweeps.spec.settings import Metric
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import open_study, read_studies, read_study
 from sweeps.study.stored_trials import entry_attributes, read_records
 from sweeps.trial_record import Outcome
 

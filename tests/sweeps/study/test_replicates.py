@@ -12,18 +12,11 @@ from sweep_fakes import book, epoch, key_of, next_trial
 
 from cifar_core.config import LAST_SEED, TrainingConfig
 from sweeps.errors import NoSuchSweepError, SweepError
-from sweeps.spec import Metric, Replicates
-from sweeps.study import (
-    Candidate,
-    ListProposer,
-    SweepFolder,
-    candidates_to_confirm,
-    open_replicates,
-    open_study,
-    read_studies,
-    read_study,
-    replicates_of,
-)
+from sweeps.spec.settings import Metric, Replicates
+from sweeps.study.folder import SweepFolder
+from sweeps.study.opening import open_replicates, open_study, read_studies, read_study
+from sweeps.study.proposers import Candidate, ListProposer
+from sweeps.study.replicates import candidates_to_confirm, replicates_of
 from sweeps.trial_record import Outcome, Report, TrialRecord
 
 

@@ -6,8 +6,7 @@ import optuna
 import pytest
 
 from sweeps.errors import SweepError
-from sweeps.study import searched_of
-from sweeps.study.searched import TRIALS_FOR_PED_ANOVA
+from sweeps.study.searched import TRIALS_FOR_PED_ANOVA, searched_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -16,7 +16,8 @@ from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import TestResult
-from sweeps.study import Measuring, SweepState, best_first, read_state, sweep_names
+from sweeps.study.best import best_first
+from sweeps.study.state import Measuring, SweepState, read_state, sweep_names
 from sweeps.trial_record import MeasuredOn, Outcome, Report, RungLabel, TrialRecord
 
 

@@ -16,8 +16,10 @@ import pytest
 from test_tracker import epoch_of, record_of
 
 from cifar_core.config import TrainingConfig
-from sweeps.pictures import learning_curve
-from sweeps.tracking import Aim, RunFiles, Tracker
+from sweeps.pictures.charts import learning_curve
+from sweeps.tracking.files import RunFiles
+from sweeps.tracking.sweep_progress import Aim
+from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome
 
 playwright_api = pytest.importorskip(
@@ -77,7 +79,7 @@ def address(runs: Path) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     # Where the tests run in the background of a script, a process is born deaf to Ctrl-C.
     hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{hears}; from sweeps.cli import main; main()"
+    code = f"{hears}; from sweeps.cli.main import main; main()"
     command = [sys.executable, "-c", code, "ui", SWEEP, "--runs", str(runs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None

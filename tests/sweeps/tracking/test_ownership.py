@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from test_tracker import record_of
 
-from sweeps.tracking import CompleteResults, MlflowReader, OwnRuns, Tracker, note_owner
-from sweeps.tracking.ownership import noted_owners
-from sweeps.tracking.reader import delete_sweep
+from sweeps.tracking.complete_results import CompleteResults
+from sweeps.tracking.ownership import OwnRuns, note_owner, noted_owners
+from sweeps.tracking.reader import MlflowReader, delete_sweep
+from sweeps.tracking.tracker import Tracker
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_reading_a_store_imports_neither_mlflow_nor_torch(written: Path) -> None
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from sweeps.tracking import MlflowReader;"
+        "import sys; from pathlib import Path; from sweeps.tracking.reader import MlflowReader;"
         f"frame = MlflowReader(Path({str(written)!r})).runs(); assert len(frame) == 3;"
         "assert not {'mlflow', 'torch', 'optuna', 'scipy'} & set(sys.modules), sorted(sys.modules)"
     )

@@ -710,7 +710,7 @@ class TestStore:
     def test_no_usage_statistics_are_sent(self, tmp_path: Path) -> None:
         # In a process of its own, as a user's: another test may have imported MLflow before us.
         code = (
-            "import sys; from pathlib import Path; from sweeps.tracking import Tracker;"
+            "import sys; from pathlib import Path; from sweeps.tracking.tracker import Tracker;"
             "Tracker(runs=Path('runs'), sweep='s', study='s', description=None, environment={}).open().close();"
             "from mlflow.telemetry.client import get_telemetry_client;"
             "from mlflow.telemetry.utils import is_telemetry_disabled;"

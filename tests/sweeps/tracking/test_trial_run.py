@@ -15,8 +15,12 @@ from mlflow import MlflowClient
 from test_tracker import STARTED, record_of, tracker_of
 
 from sweeps.errors import RecordError
-from sweeps.tracking import CompleteResults, MlflowReader, RecordReview, RunFiles, trial_run
+from sweeps.tracking import trial_run
+from sweeps.tracking.complete_results import CompleteResults
+from sweeps.tracking.files import RunFiles
 from sweeps.tracking.mapping import TAGS
+from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.review import RecordReview
 from sweeps.tracking.store import store_uri
 from sweeps.trial_record import Outcome, TrialRecord
 

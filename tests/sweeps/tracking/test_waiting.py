@@ -13,8 +13,11 @@ import pytest
 from sweep_fakes import Cli
 
 from sweeps.errors import RecordError
-from sweeps.tracking import MlflowReader, Tracker, is_given_up, waiting
+from sweeps.tracking import waiting
+from sweeps.tracking.answering import is_given_up
 from sweeps.tracking.client import connect, store_errors
+from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.tracker import Tracker
 
 Serve = Callable[[str], str]
 

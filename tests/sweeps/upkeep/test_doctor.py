@@ -30,9 +30,9 @@ from sweep_fakes import (
 )
 
 import cifar_core.data.load
-from cifar_core.data import load_cifar10
-from cifar_core.data.sources import FetchedImages, SourceFailedError
-from sweeps.study import read_state
+from cifar_core.data.load import load_cifar10
+from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
+from sweeps.study.state import read_state
 from sweeps.tracking import answering
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.upkeep import machine, versions

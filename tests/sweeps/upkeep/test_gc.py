@@ -21,10 +21,10 @@ from sweep_fakes import Cli, book, fill_disk, snapshot, written
 from cifar_core.files import atomic_write
 from sweeps.errors import SweepError
 from sweeps.formatting import bytes_in_words
-from sweeps.study import read_state
+from sweeps.study.state import read_state
 from sweeps.trial_record import Outcome
-from sweeps.upkeep import Kind, find_garbage, free, garbage, total
-from sweeps.upkeep.garbage import AT_REST_SECONDS
+from sweeps.upkeep import garbage
+from sweeps.upkeep.garbage import AT_REST_SECONDS, Kind, find_garbage, free, total
 
 HOUR = 3600.0
 

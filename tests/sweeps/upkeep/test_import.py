@@ -13,10 +13,12 @@ import pytest
 from sweep_fakes import Cli, tiny, write_yaml, written
 
 from sweeps.errors import SweepError
-from sweeps.study import SweepFolder
-from sweeps.tracking import OWNER, MlflowReader, TakeOver, noted_owners, taking_over
+from sweeps.study.folder import SweepFolder
+from sweeps.tracking import taking_over
+from sweeps.tracking.ownership import OWNER, noted_owners
+from sweeps.tracking.reader import MlflowReader
 from sweeps.tracking.store import redact
-from sweeps.tracking.taking_over import IMPORTED_FROM
+from sweeps.tracking.taking_over import IMPORTED_FROM, TakeOver
 from sweeps.upkeep.inventory import take_inventory
 from sweeps.views.leaderboard import query_leaderboard
 

@@ -14,8 +14,7 @@ import filelock
 import pytest
 from sweep_fakes import Doctor, sweeps_process, tiny, write_yaml
 
-from sweeps.execution import abandoned_processes
-from sweeps.execution.ray_environment import session_folder
+from sweeps.execution.ray_environment import abandoned_processes, session_folder
 
 ENDED_SECONDS = 15
 START_SECONDS = 120

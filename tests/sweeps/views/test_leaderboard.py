@@ -24,15 +24,18 @@ from cifar_core.results import Confusion, EpochResult
 from sweeps.errors import LeaderboardError
 from sweeps.identity import Protocol
 from sweeps.study.best import learned
-from sweeps.tracking import COLUMNS, LAST_COLUMNS, MlflowReader
+from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
+from sweeps.tracking.reader import MlflowReader
 from sweeps.tracking.recorded_run import RecordedRun
 from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.trial_run import sorted_runs
 from sweeps.trial_record import Outcome, TrialRecord
-from sweeps.views import print_leaderboard, query_leaderboard, to_csv, to_json, why_empty
 from sweeps.views.columns import column_named
+from sweeps.views.exports import to_csv, to_json
+from sweeps.views.leaderboard import query_leaderboard, why_empty
+from sweeps.views.leaderboard_table import print_leaderboard
 
 
 class RowReader:

@@ -13,10 +13,12 @@ from test_leaderboard import RowReader, replicates, row
 
 import sweeps
 from sweeps.errors import SweepError
-from sweeps.study import read_state, read_studies
 from sweeps.study.folder import SweepFolder
-from sweeps.tracking import MlflowReader
-from sweeps.views import find_named, find_weights
+from sweeps.study.opening import read_studies
+from sweeps.study.state import read_state
+from sweeps.tracking.reader import MlflowReader
+from sweeps.views.names import find_named
+from sweeps.views.weights import find_weights
 
 RATES = {"optimizer.lr": {"values": [0.1, 0.0001, 0.0002]}}
 LADDER_BASE = {**tiny()["base"], "data": {**tiny()["base"]["data"], "validation_size": 0}}

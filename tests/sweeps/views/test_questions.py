@@ -10,7 +10,7 @@ import pytest
 from sweep_fakes import book, epoch, next_trial
 
 import sweeps
-from sweeps.tracking import Tracker
+from sweeps.tracking.tracker import Tracker
 from sweeps.trial_record import Outcome
 
 PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"

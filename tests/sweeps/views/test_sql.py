@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.errors import LeaderboardError
-from sweeps.tracking import MlflowReader
+from sweeps.tracking.reader import MlflowReader
 from sweeps.views import sql as sql_module
 from sweeps.views.arrow_tables import arrow_of, frame_of_answer
 from sweeps.views.queries import matching

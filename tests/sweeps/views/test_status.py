@@ -13,9 +13,9 @@ from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.results import TestResult
-from sweeps.study import SweepState
+from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
-from sweeps.views import print_status
+from sweeps.views.status import print_status
 
 NAME = "a-rung-with-a-long-name"
 

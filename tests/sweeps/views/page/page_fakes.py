@@ -12,8 +12,8 @@ from typing import Any
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
-from sweeps.results import rank_configurations
-from sweeps.study import SweepState
+from sweeps.results.ranking import rank_configurations
+from sweeps.study.state import SweepState
 from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.recorded_run import RecordedRun

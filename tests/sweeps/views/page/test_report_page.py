@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from page_fakes import START, content_of, figures, many, replicate, state_of, trial
 
 from cifar_core.results import TestResult
-from sweeps.results import Finding, RungRun, RungRuns, compare_rungs
+from sweeps.results.comparison import Finding, compare_rungs
+from sweeps.results.rungs import RungRun, RungRuns
 from sweeps.trial_record import Outcome, RungLabel, TrialRecord
 from sweeps.views.page.clock import clock_of, lanes_of, spans_of
 from sweeps.views.page.content import Content, span

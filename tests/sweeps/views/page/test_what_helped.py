@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from page_fakes import content_of, figures, many, state_of
 
-from sweeps.results import Effects, Level, ParameterEffect
-from sweeps.tracking import MlflowReader
+from sweeps.results.effects import Effects, Level, ParameterEffect
+from sweeps.tracking.reader import MlflowReader
 from sweeps.views.page.helped import effects_of, helped_section, importances_of
 from sweeps.views.page.template import page_of
 from sweeps.views.page.write import read_content

@@ -1,0 +1,34 @@
+"""Rules of early stopping, a file each: fields, Optuna's pruner, expected epochs, the sentence on screens.
+
+A new rule is a file and an entry in `RULES`; tests/sweeps/stopping asks of each entry what every rule has to do.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cifar_core.errors import closest
+from sweeps.stopping.asha import Asha
+from sweeps.stopping.hyperband import Hyperband
+from sweeps.stopping.median import Median
+from sweeps.stopping.never import Never
+from sweeps.stopping.rule import StoppingRule
+
+RULES: Mapping[str, type[StoppingRule]] = {"asha": Asha, "hyperband": Hyperband, "median": Median, "none": Never}
+
+
+def parse_rule(value: Any) -> Any:
+    """Return the rule that `early_terminate` of a file describes; what is no mapping, as it is.
+
+    Raises:
+        ValueError: the type is missing or unknown.
+        pydantic.ValidationError: a field of the rule is wrong.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("type")
+    if not isinstance(name, str) or name not in RULES:
+        known = f"one of {', '.join(RULES)}"
+        raise ValueError(
+            f"type is required: {known}" if name is None else f"unknown type {name!r}: {closest(str(name), RULES)}"
+        )
+    return RULES[name].model_validate(dict(value))
