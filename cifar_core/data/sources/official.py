@@ -1,27 +1,21 @@
-"""CIFAR-10 from the official archive: torchvision downloads, checks and reads it, or a user brings it."""
+"""CIFAR-10 from the university's server: torchvision downloads, checks and reads the official archive."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import io
-import os
-import shutil
 import socket
-import tarfile
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
-from cifar_core.data.images import LabelledImages
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
+
+if TYPE_CHECKING:
+    from cifar_core.data.images import LabelledImages
+    from cifar_core.data.progress import Reporter
 
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_NAME = "cifar-10-python.tar.gz"
@@ -29,38 +23,11 @@ ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveByHand:
-    """The official archive, where a user has put it beside the prepared data."""
-
-    name: str = "archive"
-    md5: str = ARCHIVE_MD5
-    dataset_class: type[Any] | None = None
-    """A class like `torchvision.datasets.CIFAR10`, which is the default."""
-
-    def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:
-        archive = directory / ARCHIVE_NAME
-        if not archive.is_file():
-            raise SourceFailedError(f"no {ARCHIVE_NAME} in {directory}")
-        with reporter.stage(f"reading {archive}"):
-            try:
-                found = _md5(archive)
-            except OSError as error:
-                raise SourceFailedError(f"{archive} cannot be read: {error}") from error
-            if found != self.md5:
-                raise SourceFailedError(
-                    f"{archive} is not the official archive, or only a part of it, and is left aside: "
-                    f"its MD5 is {found}, not {self.md5}"
-                )
-            _link_or_copy(archive, scratch / ARCHIVE_NAME)
-            # torchvision finds the archive in its place and downloads nothing.
-            return _through_torchvision(self.dataset_class, scratch)
-
-
-@dataclass(frozen=True, kw_only=True)
 class OfficialArchive:
     """The official archive, from the university's server."""
 
     name: str = "official"
+    choice: str = "official"
     url: str = ARCHIVE_URL
     probe_seconds: float = 15
     """How long the server may take to answer at all, name look-up and redirects included."""
@@ -75,10 +42,18 @@ class OfficialArchive:
         # torchvision draws a bar of its own, terminal or not.
         bar = _unchanged() if reporter.draws_bars else redirect_stderr(io.StringIO())
         with bar, _socket_timeout(self.stall_seconds):
-            return _through_torchvision(self.dataset_class, scratch)
+            return through_torchvision(self.dataset_class, scratch)
 
 
-def _through_torchvision(dataset_class: type[Any] | None, scratch: Path) -> FetchedImages:
+def through_torchvision(dataset_class: type[Any] | None, scratch: Path) -> FetchedImages:
+    """Return what the archive in `scratch` holds; torchvision downloads one where there is none.
+
+    Raises:
+        SourceFailedError: it cannot be had, or is not what it should be.
+    """
+    import http.client
+    import tarfile
+
     opened = dataset_class or _torchvision_class()
     try:
         train = opened(root=scratch, train=True, download=True)
@@ -103,11 +78,18 @@ def _torchvision_class() -> type[Any]:
 
 
 def _labelled(dataset: Any) -> LabelledImages:
+    import numpy as np
+
+    from cifar_core.data.images import LabelledImages
+
     return LabelledImages(np.ascontiguousarray(dataset.data), np.asarray(dataset.targets, dtype=np.int64))
 
 
 def _probe(url: str, *, seconds: float) -> None:
     """Raise `SourceFailedError` unless the server answers in time."""
+    import http.client
+    import urllib.request
+
     outcome: list[str] = []
 
     def ask() -> None:
@@ -142,15 +124,3 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 @contextmanager
 def _unchanged() -> Iterator[None]:
     yield
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _link_or_copy(origin: Path, copy: Path) -> None:
-    try:
-        os.link(origin.resolve(), copy)
-    except OSError:
-        shutil.copyfile(origin, copy)

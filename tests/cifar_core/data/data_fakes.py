@@ -38,6 +38,7 @@ class TinySource:
 
     log: Path
     name: str = "tiny"
+    choice: str = "tiny"
     images: FetchedImages = field(default_factory=tiny_cifar)
     seconds: float = 0
 
@@ -58,6 +59,7 @@ class DeadSource:
     """Never brings anything."""
 
     name: str = "dead"
+    choice: str = "dead"
     reason: str = "the line is cut"
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:

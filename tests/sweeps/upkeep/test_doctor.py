@@ -30,6 +30,7 @@ from sweep_fakes import (
 )
 
 import cifar_core.data.load
+import cifar_core.data.sources.registry
 from cifar_core.data.load import load_cifar10
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 from sweeps.study.state import read_state
@@ -502,7 +503,7 @@ def flip(path: Path) -> None:
 class FromMemory:
     """A source of the data that is always to be had."""
 
-    name = "memory"
+    name = choice = "memory"
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: object) -> FetchedImages:
         images = load_cifar10(REAL, progress=False)
@@ -533,14 +534,14 @@ class TestTheData:
     def test_one_changed_byte_is_seen_and_mended(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(cifar_core.data.load.SOURCES, "auto", (FromMemory(),))
+        monkeypatch.setattr(cifar_core.data.sources.registry, "SOURCES", {"memory": FromMemory()})
 
         assert "sweeps data" in assert_mended(doctor, runs, "data")
 
     def test_where_no_source_answers_it_stays_as_it_is(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, labels: Callable[[], bytes]
     ) -> None:
-        monkeypatch.setitem(cifar_core.data.load.SOURCES, "auto", (Away(),))
+        monkeypatch.setattr(cifar_core.data.sources.registry, "SOURCES", {"away": Away()})
         before = labels()
 
         said = doctor(runs, "--fix")
