@@ -33,7 +33,7 @@ from sweeps.git_state import GitState, git_state
 from sweeps.identity import Identifier
 from sweeps.machine import environment
 from sweeps.notify.notifier import Notifier
-from sweeps.notify.target import parse_targets
+from sweeps.notify.targets.registry import parse_targets
 from sweeps.storage.place import Place, asked_place
 from sweeps.study.folder import SweepFolder
 from sweeps.study.kept_code import require_same_code

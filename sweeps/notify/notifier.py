@@ -11,7 +11,7 @@ from types import TracebackType
 from cifar_core.errors import CifarError
 from sweeps.errors import SweepError
 from sweeps.notify.message import Event, Message, message_of
-from sweeps.notify.target import NotToldError, Target
+from sweeps.notify.targets.target import NotToldError, Target
 from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 

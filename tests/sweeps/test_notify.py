@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import signal
@@ -17,15 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sweep_fakes import IDENTIFY, Cli, epoch, sweeps_process, tiny, write_yaml
 
 from cifar_core.config import OptimizerConfig, TrainingConfig
 from sweeps.errors import SweepError
 from sweeps.notify import notifier as notifier_module
-from sweeps.notify import target as target_module
 from sweeps.notify.message import Message, message_of
 from sweeps.notify.notifier import Notifier
-from sweeps.notify.target import NotToldError, Target, parse_targets
+from sweeps.notify.targets import command as command_module
+from sweeps.notify.targets import webhook as webhook_module
+from sweeps.notify.targets.registry import TARGETS, parse_targets
+from sweeps.notify.targets.target import NotToldError, Target
 from sweeps.study.state import SweepState
 from sweeps.trial_record import Outcome, TrialRecord
 
@@ -119,6 +124,22 @@ def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+class InMemory(Target):
+    """Keeps what it is told."""
+
+    example = label = "listener"
+
+    def __init__(self, told: list[Message]) -> None:
+        self._told = told
+
+    @staticmethod
+    def takes(text: str) -> bool:
+        return False
+
+    def tell(self, message: Message) -> None:
+        self._told.append(message)
+
+
 @dataclass
 class Listener:
     """What one target receives, and what a person reads of it."""
@@ -128,7 +149,7 @@ class Listener:
 
     def notifier(self, *texts: str, part: str = "search", records: tuple[TrialRecord, ...] = ()) -> Notifier:
         """Return one that tells those who are given, else this one."""
-        targets = parse_targets(texts) if texts else [Target("listener", self.told.append)]
+        targets = parse_targets(texts) if texts else [InMemory(self.told)]
         return Notifier(targets, state_of(*records), part=part, say=self.said.append)
 
     @property
@@ -209,6 +230,100 @@ class TestWhoIsTold:
         assert SECRET not in repr(targets)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """A text with a secret that reaches somebody, who can be made to refuse and to hang."""
+
+    kind: type[Target]
+    text: str
+    heard: Callable[[], int]
+    """How many messages came."""
+    refuse: Callable[[], object]
+    hang: Callable[[], object]
+
+
+def reached_server(scheme: str, server: Server, folder: Path) -> dict[str, Any]:
+    return {
+        "text": f"{scheme}://me:{SECRET}@127.0.0.1:{server.port}/{SECRET}?k={SECRET}",
+        "heard": lambda: len(server.told),
+        "refuse": lambda: setattr(server, "status", 500),
+        "hang": lambda: setattr(server, "hangs", threading.Event()),
+    }
+
+
+def reached_command(server: Server, folder: Path) -> dict[str, Any]:
+    path = program(
+        folder,
+        f"cd {folder}; cat >> told; echo >> told; [ ! -e refuse ] || exit 3; [ ! -e hang ] || sleep 2",
+    )
+    return {
+        "text": f"{path} {SECRET}",
+        "heard": lambda: len((folder / "told").read_text(encoding="utf-8").splitlines()),
+        "refuse": (folder / "refuse").touch,
+        "hang": (folder / "hang").touch,
+    }
+
+
+REACHED = {
+    "webhook": functools.partial(reached_server, "http"),
+    "service": functools.partial(reached_server, "json"),
+    "command": reached_command,
+}
+"""A new kind joins the tests below by its entry in `TARGETS`, and one here that says how a test reaches it."""
+
+
+class TestEveryTarget:
+    @pytest.fixture(params=TARGETS)
+    def reached(self, request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Reached:
+        return Reached(kind=TARGETS[request.param], **REACHED[request.param](server, tmp_path))
+
+    def test_its_text_is_read_as_this_kind_and_hides_its_secret(self, reached: Reached) -> None:
+        (target,) = parse_targets([f" {reached.text} "])
+
+        assert type(target) is reached.kind
+        assert SECRET not in repr(target) + target.label + target.example
+
+    def test_a_message_arrives_once(self, reached: Reached) -> None:
+        (target,) = parse_targets([reached.text])
+        target.tell(a_message())
+
+        assert reached.heard() == 1
+
+    def test_one_that_refuses_is_an_error_without_a_secret(self, reached: Reached) -> None:
+        reached.refuse()
+        (target,) = parse_targets([reached.text])
+
+        with pytest.raises(NotToldError) as caught:
+            target.tell(a_message())
+        assert SECRET not in str(caught.value)
+
+    def test_one_that_hangs_delays_no_trial_and_the_end_briefly(
+        self, reached: Reached, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(notifier_module, "END_SECONDS", 0.5)
+        reached.hang()
+        told: list[Message] = []
+        targets = [*parse_targets([reached.text]), InMemory(told)]
+        with Notifier(targets, state_of(complete(0, 0.01)), part="search", say=listener.said.append) as notifier:
+            began = time.monotonic()
+            for number in range(1, 50):
+                notifier.on_change(complete(number, number / 50))
+            assert time.monotonic() - began < 0.3
+            until(lambda: reached.heard() == 1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 1.5
+
+        assert len(listener.said) == 1
+        assert "does not wait" in listener.said[0]
+        # The other one has heard all the same.
+        assert told[-1].event == "ended"
+
+    @given(st.text())
+    @example("")
+    def test_every_text_is_meant_for_a_kind(self, text: str) -> None:
+        assert any(kind.takes(text) for kind in TARGETS.values())
+
+
 class TestWhatIsTold:
     @pytest.mark.parametrize(
         ("reason", "event"),
@@ -283,30 +398,8 @@ class TestWhoDoesNotHear:
         label = f"http://127.0.0.1:{server.port}"
         assert listener.said == [f"warning: {label} could not be told: it answered {status} (said once)"]
 
-    @pytest.mark.parametrize("scheme", ["http", "json"])
-    def test_a_server_that_hangs_delays_no_trial_and_the_end_briefly(
-        self, scheme: str, server: Server, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(notifier_module, "END_SECONDS", 0.5)
-        server.hangs = threading.Event()
-        path = program(tmp_path, f"cat > {tmp_path}/told")
-        url = server.url.replace("http", scheme)
-        with listener.notifier(url, str(path), records=(complete(0, 0.01),)) as notifier:
-            began = time.monotonic()
-            for number in range(1, 50):
-                notifier.on_change(complete(number, number / 50))
-            assert time.monotonic() - began < 0.3
-            until(lambda: len(server.told) == 1)
-            began = time.monotonic()
-        assert time.monotonic() - began < 1.5
-
-        assert len(listener.said) == 1
-        assert "does not wait" in listener.said[0]
-        # The other one has heard all the same.
-        assert json.loads((tmp_path / "told").read_text(encoding="utf-8"))["event"] == "ended"
-
     def test_an_answer_is_waited_for_a_few_seconds_only(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(target_module, "ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(webhook_module, "ANSWER_SECONDS", 0.2)
         server.hangs = threading.Event()
         (target,) = parse_targets([server.url])
 
@@ -344,7 +437,7 @@ class TestWhoDoesNotHear:
         assert caplog.text == ""
 
     def test_a_command_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(target_module, "COMMAND_SECONDS", 0.3)
+        monkeypatch.setattr(command_module, "COMMAND_SECONDS", 0.3)
         (target,) = parse_targets([str(program(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"))])
 
         with pytest.raises(NotToldError, match="it was ended"):
@@ -460,7 +553,7 @@ def test_a_command_outlives_the_sweep_that_does_not_wait_for_it(tmp_path: Path) 
     slow = program(tmp_path, f"cat > /dev/null; sleep 1; touch {tmp_path}/done", name="slow")
     code = (
         "import sweeps.notify.notifier as notifier\n"
-        "from sweeps.notify.notifier import Notifier; from sweeps.notify.target import parse_targets\n"
+        "from sweeps.notify.notifier import Notifier; from sweeps.notify.targets.registry import parse_targets\n"
         "from sweeps.study.state import SweepState\n"
         "notifier.END_SECONDS = 0.2\n"
         "state = SweepState(sweep='quick', metric='val_accuracy', maximize=True)\n"
