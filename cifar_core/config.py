@@ -341,7 +341,7 @@ class TrainingConfig(StrictModel):
 
         Args:
             data_fingerprint: of the training images (`Cifar10.fingerprint`).
-            source_hash: of a user's own model (`cifar_core.models.source_hash`); None for the built-in ones.
+            source_hash: of a user's own model (`cifar_core.models.source.source_hash`); None for the built-in ones.
         """
         identity = {
             "key_version": KEY_VERSION,

@@ -63,7 +63,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     averaging: Lookahead | None
     source: Mapping[str, str] | None = None
-    """Files of the user's own that the network was built from, with their hashes (`cifar_core.models.Source`)."""
+    """Files of the user's own that the network was built from, with their hashes (`models.source.Source`)."""
     history: list[EpochResult] = field(default_factory=list)
     """The epochs trained so far, first to last."""
 

@@ -67,8 +67,8 @@ def run(
         budget: of a ladder: how much of its full budget is spent, and how many seeds.
         rungs: of a ladder: only these; all where empty.
         cost: of a ladder: seconds that a configuration takes; where given, the longest are begun first.
-        how: fields of `sweeps.execution.RunOptions`: `backend`, `address`, `storage`, `study_storage`, `retry_failed`,
-            `tensorboard`, `notify`.
+        how: fields of `sweeps.execution.start.RunOptions`: `backend`, `address`, `storage`, `study_storage`,
+            `retry_failed`, `tensorboard`, `notify`.
 
     Raises:
         SweepError: nothing was started; the message says what to do.

@@ -112,7 +112,7 @@ class Identifier:
 
         Args:
             data_fingerprint: of the training images.
-            source_of: gives the hash of a network's source (`cifar_core.models.Sources`); None for no source.
+            source_of: gives the hash of a network's source (`cifar_core.models.source.Sources`); None for no source.
         """
         self._data_fingerprint = data_fingerprint
         self._source_of = source_of

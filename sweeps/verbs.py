@@ -369,7 +369,7 @@ class ShownRun(Printed):
 
     @property
     def curve(self) -> pd.DataFrame:
-        """A row an epoch; `sweeps.pictures.learning_curve` draws it."""
+        """A row an epoch; `sweeps.pictures.charts.learning_curve` draws it."""
         import pandas as pd
 
         from sweeps.tracking.reader import MlflowReader

@@ -89,7 +89,7 @@ _HOW = {
         "(slack://...), of a new best and of the end; may be given more than once.",
     ),
 }
-"""Field of `sweeps.execution.RunKeywords` to the option that sets it."""
+"""Field of `sweeps.execution.start.RunKeywords` to the option that sets it."""
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

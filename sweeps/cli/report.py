@@ -51,7 +51,7 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
     Args:
         runs: the runs folder.
         sweep: its name.
-        meant: of a ladder: what its file means by each rung; see `sweeps.results.read_rungs`.
+        meant: of a ladder: what its file means by each rung; see `sweeps.results.rungs.read_rungs`.
     """
     from sweeps.execution.output import stage, terminal_copy
     from sweeps.run_pictures import log_pictures

@@ -37,7 +37,7 @@ class Job:
     attempt: int = 0
     """Grows with each time that the trial is handed out: of two workers that both believe it theirs, the later one."""
     source: str | None = None
-    """As JSON: the files of a user's own that it is trained with, with their hashes (`cifar_core.models.Source`)."""
+    """As JSON: the files of a user's own that it is trained with, with their hashes (`models.source.Source`)."""
     curves: str | None = None
     """Folder of the trial's curves for TensorBoard; None for none."""
 

@@ -98,7 +98,7 @@ def effects_of(records: Sequence[TrialRecord], *, searched: Searched) -> Effects
     Args:
         records: the search's trials, without replicates. Failed ones do not count; a diverged one counts with the worst
             value that another trial had at the epoch that it did not reach.
-        searched: what the sweep searched, see `sweeps.study.searched_of`.
+        searched: what the sweep searched, see `sweeps.study.searched.searched_of`.
     """
     is_share = is_accuracy(searched.metric)
     at_its_end = any(parameter.path == "epochs" for parameter in searched.parameters)

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from PIL import Image
 from sweep_fakes import Cli, snapshot, tiny, write_yaml
 
-import cifar_core.data
+import cifar_core.data.load
 import sweeps
+import sweeps.spec.single
 from cifar_core.augment import augment
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images
@@ -185,7 +186,7 @@ class TestImages:
         assert first == again != other
 
     def test_the_test_images_stay_shut(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+        monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
 
         assert cli("inspect", "images", "--out", tmp_path / "a.png").exit_code == 0
 
@@ -193,7 +194,7 @@ class TestImages:
 class TestAugment:
     @pytest.mark.parametrize("recipe", RECIPES)
     def test_the_last_column_is_what_a_network_is_given_under_this_seed(self, recipe: str) -> None:
-        config = sweeps.spec.single_config({"data": {"augmentation": recipe}})
+        config = sweeps.spec.single.single_config({"data": {"augmentation": recipe}})
         images = load_training_images(progress=False)[0].images_NHWC[:4]
 
         last = _steps(config, images, seed=5, draws=2)[-1]
@@ -210,7 +211,7 @@ class TestAugment:
             np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
 
     def test_normalised_images_look_as_before_and_a_step_that_did_nothing_is_marked(self) -> None:
-        config = sweeps.spec.single_config(
+        config = sweeps.spec.single.single_config(
             {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
         )
         images = load_training_images(progress=False)[0].images_NHWC[:2]
@@ -242,7 +243,7 @@ class TestSummary:
     def test_the_totals_are_those_of_the_network(self, model: str, runs: Path, cli: Cli) -> None:
         result = cli("inspect", "summary", model, "--set", "model.width=8", "--runs", runs)
 
-        config = sweeps.spec.single_config({"model": {"name": model, "width": 8}})
+        config = sweeps.spec.single.single_config({"model": {"name": model, "width": 8}})
         parameters = sum(p.numel() for p in cifar_core.build_model(config.model).parameters())
         assert result.exit_code == 0, result.output
         assert f"{model}: {parameters:,} parameters" in result.stdout
@@ -350,7 +351,7 @@ class TestMistakes:
         assert found.disagreement is None
         sure = [each.probability for each in found.found]
         assert sure == sorted(sure, reverse=True)
-        images = cifar_core.data.load_test_images(progress=False)
+        images = cifar_core.data.load.load_test_images(progress=False)
         for each in found.found[:20]:
             assert each.truth == images.labels_N[each.number] != each.predicted == each.probabilities_K.argmax()
             np.testing.assert_array_equal(each.image_HWC, images.images_NHWC[each.number])
@@ -358,7 +359,7 @@ class TestMistakes:
     def test_are_kept_sealed_for_a_run_that_was_not_tested(
         self, finalized: Path, untested: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+        monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
         before = snapshot(finalized)
 
         result = cli("inspect", "mistakes", untested, "--runs", finalized)
@@ -371,7 +372,7 @@ class TestMistakes:
     def test_of_validation_images_open_no_test_image(
         self, finalized: Path, untested: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+        monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
 
         result = cli("inspect", "mistakes", untested, "--validation", "--json", "--runs", finalized, "--count", 100)
 
@@ -395,14 +396,14 @@ class TestMistakes:
     def test_that_are_not_those_of_the_record_are_said_to_be_so(
         self, finalized: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        images = cifar_core.data.load_test_images(progress=False)
+        images = cifar_core.data.load.load_test_images(progress=False)
         labels = images.labels_N.copy()
         labels[[3, 8]] = (labels[[3, 8]] + 1) % 10
         predicted = find_mistakes(MlflowReader(finalized), "tiny", runs=finalized).found
         taken_for = {each.number: each.predicted for each in predicted}
         labels[[3, 8]] = [taken_for.get(number, (images.labels_N[number] + 1) % 10) for number in (3, 8)]
-        other = cifar_core.data.LabelledImages(images.images_NHWC, labels)
-        monkeypatch.setattr(cifar_core.data, "load_test_images", lambda **options: other)
+        other = cifar_core.data.images.LabelledImages(images.images_NHWC, labels)
+        monkeypatch.setattr(cifar_core.data.load, "load_test_images", lambda **options: other)
 
         result = cli("inspect", "mistakes", "tiny", "--out", tmp_path / "a.png", "--runs", finalized)
 
@@ -435,4 +436,4 @@ class TestOpen:
 
 
 def build(model: str) -> torch.nn.Module:
-    return cifar_core.build_model(sweeps.spec.single_config({"model": {"name": model}}).model)
+    return cifar_core.build_model(sweeps.spec.single.single_config({"model": {"name": model}}).model)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, write_yaml, written
 
-import cifar_core.data
+import cifar_core.data.load
 from sweeps.errors import SpecError, SweepError
 from sweeps.execution.plan import plan_of_ladder
 from sweeps.spec.ladder_file import load_ladder
@@ -42,13 +42,13 @@ def runs(recorded_runs: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Each time that the test images are opened."""
     looks: list[str] = []
-    load = cifar_core.data.load_test_images
+    load = cifar_core.data.load.load_test_images
 
     def counting(*arguments: Any, **options: Any) -> Any:
         looks.append("opened")
         return load(*arguments, **options)
 
-    monkeypatch.setattr(cifar_core.data, "load_test_images", counting)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", counting)
     return looks
 
 

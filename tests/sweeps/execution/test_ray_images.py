@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, write_yaml, written
 
-import cifar_core.data
+import cifar_core.data.load
 
 pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
@@ -24,13 +24,13 @@ def test_the_test_images_are_opened_once_and_only_for_measuring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[str] = []
-    load = cifar_core.data.load_test_images
+    load = cifar_core.data.load.load_test_images
 
     def counting(*arguments: Any, **options: Any) -> Any:
         opened.append("opened")
         return load(*arguments, **options)
 
-    monkeypatch.setattr(cifar_core.data, "load_test_images", counting)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", counting)
     base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200, "validation_size": 100}}
     rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
     path = write_yaml(tmp_path, {"name": "steps", "evaluate": evaluate, "base": base, "rungs": rungs})

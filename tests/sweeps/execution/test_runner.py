@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import pytest
 from sweep_fakes import Cli, Written, once, outcomes, own_net, sweeps_process, tiny, write_yaml, written
 
-import cifar_core.data
+import cifar_core.data.load
 from cifar_core.checkpoint import save_checkpoint
 from cifar_core.config import TrainingConfig
 from cifar_core.data.load import default_directory, load_test_images, load_training_images
@@ -535,8 +535,8 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     def shut(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("images were opened")
 
-    monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
-    monkeypatch.setattr(cifar_core.data, "load_training_images", shut)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
+    monkeypatch.setattr(cifar_core.data.load, "load_training_images", shut)
 
     measured = test_set.measure_on_test(
         str(path), device="cpu", test_images=test_images, split_of=lambda data: split_train_validation(images, data)

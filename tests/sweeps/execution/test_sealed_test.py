@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sweep_fakes import Cli, tiny, write_yaml
 
-import cifar_core.data
+import cifar_core.data.load
 import sweeps
 from cifar_core import load_checkpoint
 from cifar_core.data.images import LabelledImages
@@ -26,7 +26,7 @@ from sweeps.study.state import read_state
 pytestmark = pytest.mark.usefixtures("no_logged_model")
 
 GRID: dict[str, Any] = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05]}}}
-load_test_images = cifar_core.data.load_test_images
+load_test_images = cifar_core.data.load.load_test_images
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def test_records_do_not_depend_on_the_test_labels(
     found = {}
     for name, images in (("shut", shut), ("nonsense", nonsense), ("real", load_test_images)):
         shutil.copytree(runs, tmp_path / name)
-        monkeypatch.setattr(cifar_core.data, "load_test_images", images)
+        monkeypatch.setattr(cifar_core.data.load, "load_test_images", images)
         search(tmp_path / name)
         found[name] = results(tmp_path / name)
 
     assert str(found["shut"]) == str(found["nonsense"]) == str(found["real"])
     assert not list(tmp_path.glob(f"*/{LOOKS_FILE}"))
 
-    monkeypatch.setattr(cifar_core.data, "load_test_images", nonsense)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", nonsense)
     assert cli("finalize", "tiny", "--runs", tmp_path / "nonsense").exit_code == 0
     assert str(results(tmp_path / "nonsense")) != str(found["nonsense"])
 
@@ -111,7 +111,7 @@ def test_asked_again_it_prints_what_is_recorded_and_opens_nothing(
 ) -> None:
     search()
     first = cli("finalize", "tiny", "--runs", runs).stdout
-    monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
 
     again = cli("finalize", "tiny", "--runs", runs)
 
@@ -138,7 +138,7 @@ def test_only_what_is_new_is_measured_and_every_look_is_noted(runs: Path, search
 def test_what_nobody_confirmed_is_refused_and_nothing_is_opened(
     runs: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar_core.data, "load_test_images", shut)
+    monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
     assert cli("run", write_yaml(tmp_path, tiny(**GRID)), "--runs", runs, "--backend", "inline").exit_code == 0
 
     refused, unknown = cli("finalize", "tiny", "--runs", runs), cli("finalize", "tinny", "--runs", runs)
