@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweeps.formatting import duration, metric_cell, metric_heading, number, p_value, percent, value_text
+from sweeps.formatting import metric_cell, metric_heading, p_value, percent, value_text
+from sweeps.tracking.columns import RECORD_COLUMNS, Unit
 from sweeps.views.columns import status_text
 from sweeps.views.page.content import Content, mark_of_row, plain
 from sweeps.views.page.text import safe, scroll_box
@@ -13,6 +14,11 @@ from sweeps.views.page.text import safe, scroll_box
 Cell = tuple[str, float | str]
 """What is shown, as HTML, and what it is sorted by."""
 NOTHING: Cell = ("", "")
+SHOWN = (
+    "rank", "trial", "status", "metric_value", "val_accuracy", "val_std", "replicates", "p_holm", "search_accuracy",
+    "test_accuracy", "epochs", "train_seconds", "parameters_millions",
+)  # fmt: skip
+"""Columns of the record, in this order; one without a value in any row is left out."""
 
 
 def board_section(content: Content) -> str:
@@ -52,47 +58,57 @@ name highlights it in every chart.</p>
 
 def _row(content: Content, index: int, built: Mapping[str, list[Cell]]) -> str:
     assert content.rows is not None
-    row = content.rows[index]
     cells = []
     for name, column in built.items():
         shown, key = column[index]
         sorts = f' data-v="{safe(key)}"' if isinstance(key, float) else ""
         if name == "trial":
-            cells.append(f'<th scope="row" data-v="{safe(key)}">{shown}</th>')
+            cells.append(f'<th scope="row"{sorts}>{shown}</th>')
         else:
             kind = ' class="n"' if isinstance(key, float) else ""
             cells.append(f"<td{kind}{sorts}>{shown}</td>")
-    return f'<tr data-t="{safe(mark_of_row(row))}">{"".join(cells)}</tr>'
+    return f'<tr data-t="{safe(mark_of_row(content.rows[index]))}">{"".join(cells)}</tr>'
 
 
 def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]:
-    columns: dict[str, Callable[[Mapping[str, Any]], Cell]] = {
-        "rank": _whole("rank"),
-        "trial": lambda row: (_trial_button(row), float(row["trial"])),
-        "status": lambda row: (safe(status_text(row)), status_text(row)),
-        **_metric_column(content),
-        "val acc %": _accuracy,
-        "± sd": _percent("val_std"),
-        "runs": _whole("replicates"),
-        "p (Holm)": _real("p_holm", p_value),
-        "search acc %": _percent("search_accuracy"),
-        "test acc %": _percent("test_accuracy"),
-        "epochs": _whole("epochs"),
-        "time": _real("train_seconds", duration),
-        "params M": _real("parameters_millions", number),
+    """Return heading to what makes a row's cell: of the record's columns, then of the parameters that vary."""
+    metric = content.state.metric
+    own: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "trial": _trial_button,
+        "status": lambda row: safe(status_text(row)),
+        "val_accuracy": lambda row: percent(row["val_accuracy"]) + _interval(row),
+        "p_holm": lambda row: safe(p_value(row["p_holm"])),
+        "metric_value": lambda row: safe(metric_cell(metric, row["metric_value"])),
     }
+    headings = {name: RECORD_COLUMNS[name].heading for name in SHOWN}
+    headings["metric_value"] = metric_heading(metric)
+    if metric == "val_accuracy":
+        del headings["metric_value"]
+    columns = {heading: _cell(name, own.get(name)) for name, heading in headings.items()}
     for varied in content.varied:
-        name = varied.name if varied.name not in columns else varied.path
-        columns[name] = _configured(varied.path)
+        columns[varied.name if varied.name not in columns else varied.path] = _cell(varied.path)
     return columns
 
 
-def _metric_column(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]:
-    """Return the column that rows are ranked by where that is another metric than the validation accuracy."""
-    metric = content.state.metric
-    if metric == "val_accuracy":
-        return {}
-    return {metric_heading(metric): _real("metric_value", lambda value: metric_cell(metric, value))}
+def _cell(name: str, own: Callable[[Mapping[str, Any]], str] | None = None) -> Callable[[Mapping[str, Any]], Cell]:
+    """Return what makes a row's cell of a column: as the registry of columns shows it, or in a way of its own."""
+    column = RECORD_COLUMNS.get(name)
+
+    def cell(row: Mapping[str, Any]) -> Cell:
+        value = row.get(name)
+        if value is None:
+            return NOTHING
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if own is not None:
+            shown = own(row)
+        elif column is None and is_number:
+            shown = plain(value)
+        else:
+            shown = safe(value_text(value) if column is None else column.cell(value))
+        is_share = column is not None and column.unit is Unit.SHARE
+        return shown, (100 if is_share else 1) * float(value) if is_number else value_text(value)
+
+    return cell
 
 
 def _trial_button(row: Mapping[str, Any]) -> str:
@@ -103,33 +119,5 @@ def _trial_button(row: Mapping[str, Any]) -> str:
     )
 
 
-def _accuracy(row: Mapping[str, Any]) -> Cell:
-    value = row["val_accuracy"]
-    if value is None:
-        return NOTHING
-    ends = "" if row["ci_low"] is None else f" <small>({percent(row['ci_low'])}–{percent(row['ci_high'])})</small>"
-    return percent(value) + ends, 100 * float(value)
-
-
-def _percent(column: str) -> Callable[[Mapping[str, Any]], Cell]:
-    return lambda row: NOTHING if row[column] is None else (percent(row[column]), 100 * float(row[column]))
-
-
-def _whole(column: str) -> Callable[[Mapping[str, Any]], Cell]:
-    return lambda row: NOTHING if row[column] is None else (f"{int(row[column])}", float(row[column]))
-
-
-def _real(column: str, shown: Callable[[float], str]) -> Callable[[Mapping[str, Any]], Cell]:
-    return lambda row: NOTHING if row[column] is None else (safe(shown(float(row[column]))), float(row[column]))
-
-
-def _configured(path: str) -> Callable[[Mapping[str, Any]], Cell]:
-    def cell(row: Mapping[str, Any]) -> Cell:
-        value = row.get(path)
-        if value is None:
-            return NOTHING
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return plain(value), float(value)
-        return safe(value_text(value)), value_text(value)
-
-    return cell
+def _interval(row: Mapping[str, Any]) -> str:
+    return "" if row["ci_low"] is None else f" <small>({percent(row['ci_low'])}–{percent(row['ci_high'])})</small>"
