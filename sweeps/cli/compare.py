@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import RUN
 
 
 @click.command()
-@click.argument("first", metavar="RUN")
-@click.argument("second", metavar="RUN")
+@click.argument("first", type=RUN, metavar="RUN")
+@click.argument("second", type=RUN, metavar="RUN")
 @runs_option
 def compare(first: str, second: str, runs: Path) -> None:
     """Show two runs side by side: what they differ in, results, curves, and a test where both were tested.

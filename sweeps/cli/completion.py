@@ -145,24 +145,4 @@ class _Answer(ShellComplete):
         if args and args[-1] == "--sort" and incomplete.startswith("-"):
             descending = self.get_completions(args, incomplete[1:])
             return [CompletionItem(f"-{item.value}", type=item.type) for item in descending]
-        _teach(self.cli, tuple(args))
         return super().get_completions(args, incomplete)
-
-
-def _teach(cli: click.Command, before: tuple[str, ...]) -> None:
-    """Let each parameter of each verb complete as `candidates` says, where it says something."""
-    from sweeps.cli.candidates import Word, candidates
-
-    def taught(parameter: click.Parameter) -> None:
-        by_click = parameter.shell_complete
-
-        def complete(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-            found = candidates(parameter, Word(incomplete, before, ctx))
-            return by_click(ctx, incomplete) if found is None else found
-
-        parameter.shell_complete = complete  # type: ignore[method-assign]
-
-    assert isinstance(cli, click.Group)
-    for verb in cli.commands.values():
-        for parameter in verb.params:
-            taught(parameter)

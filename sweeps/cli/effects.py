@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import FILE, SweepName, runs_option
+from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.param_types import SweepName
 from sweeps.errors import SweepError
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import SWEEP_OR_RUN
 
 if TYPE_CHECKING:
     from cifar_core.export_formats import FormatName
@@ -17,7 +18,7 @@ FORMATS = ("state-dict", "torch-export", "onnx")
 
 
 @click.command()
-@click.argument("name", metavar="RUN|SWEEP")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What to write; see above.")
 @click.option(
     "--out",

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import FOLDER_OR_SERVER
 from sweeps.errors import SweepError
 
 
 @click.command("import")
-@click.argument("source", metavar="RUNS_FOLDER|SERVER")
+@click.argument("source", type=FOLDER_OR_SERVER, metavar="RUNS_FOLDER|SERVER")
 @click.option("--sweep", "named", multiple=True, metavar="NAME", help="Only this sweep; may be given more than once.")
 @click.option("--prefix", default="", metavar="TEXT", help="Put in front of each sweep's name here, such as ada-.")
 @runs_option

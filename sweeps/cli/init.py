@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import YAML_FILE
 from sweeps.errors import SweepError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ LEAST_SECONDS = 60
 
 
 @click.command()
-@click.argument("file", type=FILE, required=False)
+@click.argument("file", type=YAML_FILE, required=False)
 @click.option("--name", help="Of the sweep; default the file's name.")
 @click.option("--time", metavar="TIME", default="10m", show_default=True, help="How long it may take, such as 2h.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeps.cli.param_types import SWEEP_OR_RUN
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _ClassName(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("name", metavar="RUN|SWEEP")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
 @click.option("--validation", is_flag=True, help="Of the validation images; the test set stays shut.")
 @click.option("--count", type=click.IntRange(1, 120), default=24, show_default=True, help="At most, the surest first.")
 @click.option("--is", "truth", type=_ClassName(), metavar="CLASS", help="Only images of this class.")

@@ -10,13 +10,13 @@ import click
 
 from sweeps.cli.ladder_part import part_options
 from sweeps.cli.options import (
-    FILE,
     command_line,
     echo_warnings,
     report_option,
     run_options,
     set_option,
 )
+from sweeps.cli.param_types import RUN, YAML_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=YAML_FILE)
 @part_options
 @set_option
 @run_options
@@ -124,7 +124,7 @@ def show_ladder(
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
 @run_options
 def ablate(

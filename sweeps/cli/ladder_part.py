@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from sweeps.cli.param_types import RUNGS
+
 _OPTIONS = (
-    click.option("--rungs", "only", metavar="A,B", help="Only these rungs."),
+    click.option("--rungs", "only", type=RUNGS, metavar="A,B", help="Only these rungs."),
     click.option("--seeds", type=click.IntRange(min=1), help="Runs of each rung.  [default: the file's seeds, or 1]"),
     click.option(
         "--final",

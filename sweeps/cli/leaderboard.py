@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
 from sweeps.formatting import plural
 
 EACH_RUN = "one row a run"
@@ -29,7 +30,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 @click.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", type=SWEEP, required=False)
 @click.option(
     "--runs",
     "runs_or_folder",
@@ -39,11 +40,17 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     metavar="[FOLDER]",
     help="Alone: one row a run, not one a configuration. With a folder: where the runs are (default: runs).",
 )
-@click.option("--where", metavar="CONDITION", help='Only rows for which it holds, in SQL, such as "model.width > 8".')
-@click.option("--sql", metavar="SELECT", help="Answer a SELECT from runs, configurations, confirmed or epochs.")
-@click.option("--by", metavar="COLUMN", help="Per value of a column: count, best, median; and what it explains.")
-@click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
-@click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first.")
+@click.option(
+    "--where", type=SQL, metavar="CONDITION", help='Only rows for which it holds, in SQL, such as "model.width > 8".'
+)
+@click.option(
+    "--sql", type=SQL, metavar="SELECT", help="Answer a SELECT from runs, configurations, confirmed or epochs."
+)
+@click.option(
+    "--by", type=COLUMN, metavar="COLUMN", help="Per value of a column: count, best, median; and what it explains."
+)
+@click.option("--columns", type=COLUMN, metavar="COLUMN,…", help="Only these columns, in this order.")
+@click.option("--sort", type=COLUMN, metavar="COLUMN", help="Order by a column; -COLUMN for the largest first.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many rows.")
 @_format("csv", "Write the rows as CSV; without a file to the screen, as the next three.")
 @_format("json", "Write the rows as JSON.")
@@ -165,7 +172,7 @@ def _folder(values: tuple[str, ...]) -> Path:
 
 
 @click.command()
-@click.argument("run", metavar="SWEEP|RUN")
+@click.argument("run", type=SWEEP_OR_RUN, metavar="SWEEP|RUN")
 @runs_option
 def show(run: str, runs: Path) -> None:
     """Show a sweep (its file, space, counts, best), a configuration with its runs, or one run: result, curve, log.
@@ -187,7 +194,7 @@ def show(run: str, runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", type=SWEEP, required=False)
 @runs_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(sweep: str | None, runs: Path, port: int) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import SweepName, runs_option
+from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import SweepName
 from sweeps.errors import NoSuchSweepError, SweepError
 
 STOP_SECONDS = 60

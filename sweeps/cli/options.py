@@ -10,26 +10,8 @@ from typing import Any
 
 import click
 
+from sweeps.cli.param_types import SETTING
 from sweeps.commands import DEFAULT_RUNS
-from sweeps.errors import SweepError
-
-
-class SweepName(click.ParamType[str]):
-    """A name that a sweep can have: nothing that leads out of the runs folder."""
-
-    name = "sweep"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from sweeps.spec.settings import check_name
-
-        try:
-            return check_name(value)
-        except ValueError as error:
-            sweep, _, part = str(value).partition("/")
-            if part and part.strip("./") and sweep not in ("", ".", ".."):
-                raise SweepError(f"{value!r} is no sweep, but a part of one: name the sweep, {sweep}") from None
-            raise SweepError(str(error)) from None
-
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -44,6 +26,7 @@ runs_option = click.option(
 set_option = click.option(
     "--set",
     "overrides",
+    type=SETTING,
     multiple=True,
     metavar="PATH=VALUE",
     help="Override a key of the file, such as base.epochs=3; may be given more than once.",

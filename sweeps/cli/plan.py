@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.options import FILE, command_line, echo_warnings, set_option
+from sweeps.cli.options import command_line, echo_warnings, set_option
+from sweeps.cli.param_types import YAML_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=YAML_FILE)
 @set_option
 @part_options
 @click.option("--no-probe", is_flag=True, help="Do not time train steps; leaves the estimate out.")

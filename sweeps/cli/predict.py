@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.param_types import SWEEP_OR_RUN
 from sweeps.formatting import escaped
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MANY = 500
 
 
 @click.command()
-@click.argument("name", metavar="RUN|SWEEP")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(min=1, max=10), default=3, show_default=True, help="Classes of each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

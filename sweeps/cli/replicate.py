@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import (
-    SweepName,
-    run_options,
-)
+from sweeps.cli.options import run_options
+from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
     from sweeps.execution.start import RunKeywords

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, SweepName, runs_option
+from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.param_types import SweepName
 from sweeps.commands import command_on
 
 if TYPE_CHECKING:

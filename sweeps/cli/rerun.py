@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
     from cifar_core.results import EpochResult
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--check", is_flag=True, help="Exit with 1 unless it is the same within the tolerance.")
 @click.option(
     "--tolerance",

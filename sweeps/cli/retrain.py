@@ -10,6 +10,7 @@ import click
 from sweeps.cli.options import (
     run_options,
 )
+from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
     from sweeps.execution.start import RunKeywords
@@ -27,7 +28,7 @@ class _TrainSize(click.ParamType[Any]):
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--epochs", type=click.IntRange(min=1), help="Of the new run; default those of RUN.")
 @click.option("--train-size", type=_TrainSize(), help="Training images, or all that validation leaves; default as RUN.")
 @run_options

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from sweeps.cli.options import (
-    FILE,
     echo_warnings,
     report_option,
     run_options,
     set_option,
 )
+from sweeps.cli.param_types import YAML_FILE
 from sweeps.commands import command_on
 from sweeps.errors import RecordError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=YAML_FILE)
 @set_option
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @run_options

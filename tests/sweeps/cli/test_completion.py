@@ -13,7 +13,6 @@ import click
 import pytest
 from sweep_fakes import Cli, tiny, write_yaml
 
-from sweeps.cli.candidates import _BY_PARAMETER
 from sweeps.cli.completion import SCRIPTS
 from sweeps.cli.main import sweeps
 from sweeps.tracking.names import names_of_runs
@@ -186,14 +185,18 @@ def test_an_answer_comes_at_once_and_imports_nothing_heavy(recorded: Path) -> No
 
 
 def test_every_argument_and_every_filter_has_candidates() -> None:
-    """A new verb completes at once where it calls its parameters as the others do."""
+    """A new verb completes at once where its parameters have the types that the others have."""
+    plain = [
+        *(f"leaderboard {name}" for name in ("where", "sql", "by", "columns", "sort")),
+        "run overrides",
+        "ladder only",
+    ]
     without = [
         f"{verb} {parameter.name}"
         for verb, command in sweeps.commands.items()
         for parameter in command.params
-        if isinstance(parameter, click.Argument)
-        and parameter.name not in _BY_PARAMETER
-        and not isinstance(parameter.type, click.Choice | click.Path)
+        if (isinstance(parameter, click.Argument) or f"{verb} {parameter.name}" in plain)
+        and type(parameter.type) is type(click.STRING)
     ]
     assert without == ["predict images"]
 

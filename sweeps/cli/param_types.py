@@ -1,0 +1,228 @@
+"""Types of parameters whose words the tab key completes: sweeps, runs, columns, keys of a file.
+
+Nothing that takes long is imported before a word is completed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+from click.types import StringParamType
+
+from sweeps.errors import SweepError
+
+Candidates = Callable[[click.Context, str], Iterable[str]]
+"""Takes the line and the word at the cursor, as far as they are typed; returns what the word may become."""
+
+OPEN = "open"
+"""Type of a candidate after which no space follows: a folder, or a key that waits for its value."""
+
+_LAST_NAME = re.compile(r"[\w.]*$")
+_NAME_OF_RUN = re.compile(r"(.+)-(\d+)(-s\d+)?")
+
+
+def _items(candidates: Iterable[str], typed: str) -> list[CompletionItem[str]]:
+    return [
+        CompletionItem(candidate, type=OPEN if candidate.endswith(("/", "=")) else "plain")
+        for candidate in candidates
+        if candidate.startswith(typed)
+    ]
+
+
+class Text(StringParamType):
+    """A text that is completed from its candidates."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        return _items(self._candidates(ctx, incomplete), incomplete)
+
+
+class YamlFile(click.Path):
+    """A file, completed where it is YAML."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        return _items(_yaml_files(ctx, incomplete), incomplete)
+
+
+class SweepName(Text):
+    """A name that a sweep can have: nothing that leads out of the runs folder."""
+
+    name = "sweep"
+
+    def __init__(self) -> None:
+        super().__init__(_sweeps)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from sweeps.spec.settings import check_name
+
+        try:
+            return check_name(value)
+        except ValueError as error:
+            sweep, _, part = str(value).partition("/")
+            if part and part.strip("./") and sweep not in ("", ".", ".."):
+                raise SweepError(f"{value!r} is no sweep, but a part of one: name the sweep, {sweep}") from None
+            raise SweepError(str(error)) from None
+
+
+def _runs_folder(ctx: click.Context) -> Path:
+    named = ctx.params.get("runs")
+    # `sweeps leaderboard` takes the option without a folder too, and more than once.
+    folders = [value for value in ctx.params.get("runs_or_folder") or () if Path(value).is_dir()]
+    return Path(named or (folders[-1] if folders else "runs"))
+
+
+def _sweeps(ctx: click.Context, typed: str) -> Iterable[str]:
+    from sweeps.study.state import sweep_names
+
+    return sweep_names(_runs_folder(ctx))
+
+
+def _runs(ctx: click.Context, typed: str) -> Iterator[str]:
+    from sweeps.tracking.names import names_of_runs
+
+    for name in names_of_runs(_runs_folder(ctx)):
+        yield name
+        number = _NAME_OF_RUN.fullmatch(name)
+        if number and "/" in typed:
+            yield f"{number[1]}/{int(number[2])}{number[3] or ''}"
+
+
+def _sweeps_and_runs(ctx: click.Context, typed: str) -> Iterator[str]:
+    yield from _sweeps(ctx, typed)
+    yield from _runs(ctx, typed)
+
+
+def _sql_columns(ctx: click.Context, typed: str) -> Iterator[str]:
+    """Give the text before the last word of an expression with each column behind it."""
+    before = _LAST_NAME.sub("", typed)
+    if not before.count("'") % 2 and not before.count('"') % 2:  # else inside of a text of the expression
+        yield from (before + column for column in _full_names())
+
+
+def _columns(ctx: click.Context, typed: str) -> Iterator[str]:
+    """Give columns by their full names, and by the short ones that screens show."""
+    from sweeps.views.columns import spoken_columns
+
+    before, columns = typed[: typed.rfind(",") + 1], list(_full_names())
+    # A short name that a column begins with would only stand in its way.
+    spoken = [
+        spoken
+        for spoken, meant in spoken_columns(columns).items()
+        if len(set(meant)) == 1 and spoken.isidentifier() and not any(column.startswith(spoken) for column in columns)
+    ]
+    yield from (before + column for column in (*columns, *spoken))
+
+
+def _full_names() -> Iterable[str]:
+    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
+
+    fields = _schema("sweep")["properties"]["parameters"]["properties"]
+    return dict.fromkeys((*COLUMNS, *fields, *LAST_COLUMNS))
+
+
+def _yaml_files(ctx: click.Context, typed: str) -> Iterator[str]:
+    folder = typed[: typed.rfind("/") + 1]
+    for path in sorted(Path(folder or ".").expanduser().iterdir()):
+        if path.name.startswith(".") and not typed[len(folder) :].startswith("."):
+            continue
+        if path.is_dir():
+            yield f"{folder}{path.name}/"
+        elif path.suffix in (".yaml", ".yml"):
+            yield folder + path.name
+
+
+def _folders(ctx: click.Context, typed: str) -> Iterator[str]:
+    return (path for path in _yaml_files(ctx, typed) if path.endswith("/"))
+
+
+def _rungs(ctx: click.Context, typed: str) -> Iterator[str]:
+    from sweeps.spec.ladder_file import load_ladder
+
+    before, file = typed[: typed.rfind(",") + 1], _file(ctx)
+    for rung in () if file is None else load_ladder(file).rungs:
+        if rung.name not in before.split(","):
+            yield before + rung.name
+
+
+def _settings(ctx: click.Context, typed: str) -> Iterator[str]:
+    """Give `path=` for each key of a file and, behind a path, the values that it may have."""
+    path, equals, _ = typed.partition("=")
+    keys = _keys(_schema(_kind_of_file(ctx)))
+    if not equals:
+        yield from (f"{key}=" for key in keys)
+        return
+    yield from (f"{path}={value}" for value in _values(keys.get(path, {})))
+
+
+def _file(ctx: click.Context) -> Path | None:
+    # click reads no argument of a line whose last option waits for its value: it leaves it in `args`.
+    return ctx.params.get("file") or next((Path(text) for text in ctx.args if text.endswith((".yaml", ".yml"))), None)
+
+
+def _kind_of_file(ctx: click.Context) -> str:
+    file = _file(ctx)
+    text = file.read_text(encoding="utf-8") if file is not None and file.is_file() else ""
+    is_ladder = ctx.info_name == "ladder" or re.search(r"^(rungs|extends)\s*:", text, flags=re.MULTILINE)
+    return "ladder" if is_ladder else "sweep"
+
+
+def _schema(kind: str) -> Mapping[str, Any]:
+    """Return the schema from its file: making it takes longer than a person waits."""
+    import sweeps
+
+    schema: Mapping[str, Any] = json.loads(
+        Path(sweeps.__file__).with_name("spec").joinpath(f"{kind}.schema.json").read_text(encoding="utf-8")
+    )
+    return schema
+
+
+def _keys(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return dotted path to schema for each key of a file that is no block."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def walk(block: Mapping[str, Any], prefix: str) -> None:
+        for part in (block, *block.get("oneOf", ())):
+            for key, value in part.get("properties", {}).items():
+                named = reduce(getitem, value["$ref"].split("/")[1:], schema) if "$ref" in value else value
+                if prefix != "parameters." and ("properties" in named or "oneOf" in named):
+                    walk(named, f"{prefix}{key}.")
+                else:
+                    found.setdefault(f"{prefix}{key}", {"anyOf": []})["anyOf"].append(named)
+
+    walk(schema, "")
+    return found
+
+
+def _values(field: Mapping[str, Any]) -> Iterator[str]:
+    yield from map(str, field.get("enum", ()))
+    if "const" in field:
+        yield str(field["const"])
+    if field.get("type") == "boolean":
+        yield from ("true", "false")
+    for part in field.get("anyOf", ()):
+        yield from _values(part)
+
+
+YAML_FILE = YamlFile()
+RUN = Text(_runs)
+SWEEP = Text(_sweeps)
+SWEEP_OR_RUN = Text(_sweeps_and_runs)
+FOLDER_OR_SERVER = Text(_folders)
+SETTING = Text(_settings)
+SQL = Text(_sql_columns)
+COLUMN = Text(_columns)
+"""A column, or several behind commas."""
+RUNGS = Text(_rungs)
