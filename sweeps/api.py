@@ -319,8 +319,7 @@ def leaderboard(
     from sweeps.views.leaderboard import query_leaderboard
 
     reader = MlflowReader(Path(runs))
-    board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
-    return board.assign(protocol=board["protocol"].map(str, na_action="ignore"))
+    return query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run).frame()
 
 
 def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
@@ -360,4 +359,4 @@ def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS
     from sweeps.tracking.reader import MlflowReader
     from sweeps.views.queries import query as answer
 
-    return answer(MlflowReader(Path(runs)), sql, sweep=sweep)
+    return answer(MlflowReader(Path(runs)), sql, sweep=sweep).frame()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from sweeps import api
 from sweeps.commands import DEFAULT_RUNS
 from sweeps.errors import LeaderboardError, RecordError
 from sweeps.spec.sweep import SweepSpec
+from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.table import Table, table_of
 from sweeps.views.boards import CompactBoardView
+from sweeps.views.leaderboard import query_leaderboard
 from sweeps.views.page.write import verdict
 from sweeps.views.printed import Printed
 
@@ -73,7 +77,7 @@ class Sweep(Printed):
         # A start that was stopped before its first trial has left no sweep of this name.
         board = _board(name if summary.records else None, runs=runs)
         said = verdict(name, board, runs=runs) if summary.records else []
-        return SweepResult(name=name, runs=runs, summary=summary, leaderboard=board, verdict=tuple(said))
+        return SweepResult(name=name, runs=runs, summary=summary, board=board, verdict=tuple(said))
 
     def print_to(self, console: Console) -> None:
         """Print its name, its space, its budget, and how its last run ended."""
@@ -93,24 +97,20 @@ class Sweep(Printed):
             print_sentence(console, self.result.ending)
 
 
-def _board(sweep: str | None, *, runs: Path) -> pd.DataFrame:
+def _board(sweep: str | None, *, runs: Path) -> Table:
     """Return a sweep's leaderboard, without a row where there is none, or where the record is away by then.
 
     All is in the journal: neither hides how the run went, nor the interrupt that ended it.
     """
-    import pandas as pd
-
     from sweeps.tracking.answering import is_given_up
-    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
 
-    none = pd.DataFrame(columns=[*COLUMNS, *LAST_COLUMNS])
     was_said = is_given_up(runs)
     try:
-        return none if sweep is None else api.leaderboard(sweep, runs=runs)
+        return table_of([]) if sweep is None else query_leaderboard(MlflowReader(runs), sweep=sweep)
     except (RecordError, LeaderboardError) as error:
         if not was_said:
             _log.warning("the leaderboard cannot be shown now: %s", error)
-        return none
+        return table_of([])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -120,11 +120,17 @@ class SweepResult(Printed):
     name: str
     runs: Path
     summary: RunSummary
-    leaderboard: pd.DataFrame
-    """One row a configuration, ranked, as it was at the end; see the function `leaderboard`. Empty where the record was
-    away by then: the next `run` writes what it lacks."""
+    board: Table
     verdict: tuple[str, ...] = ()
     """What won and how sure that is, and how it was found: two sentences."""
+
+    @functools.cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a configuration, ranked, as it was at the end; see the function `leaderboard`.
+
+        Empty where the record was away by then: the next `run` writes what it lacks.
+        """
+        return self.board.frame()
 
     @property
     def is_interrupted(self) -> bool:
@@ -164,7 +170,7 @@ class SweepResult(Printed):
 
     @property
     def _view(self) -> CompactBoardView:
-        return CompactBoardView(self.leaderboard)
+        return CompactBoardView(self.board)
 
     @property
     def _said(self) -> list[str]:

@@ -24,8 +24,7 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
     """
     reader = MlflowReader(runs)
     try:
-        frame = rank_configurations(reader.runs(sweep=sweep))
-        if not frame["confirmed"].fillna(False).any():
+        if not any(rank_configurations(reader.runs(sweep=sweep)).values("confirmed")):
             return None
         weights = find_weights(reader, sweep, runs=runs)
         before = reader.logged_model(weights.run_id)

@@ -92,7 +92,7 @@ def leaderboard(
     from sweeps.study.looks import looks_in_words
     from sweeps.tracking.reader import MlflowReader
     from sweeps.views.boards import BoardView, ByValueView, ColumnsView, View
-    from sweeps.views.leaderboard import query_leaderboard, why_empty
+    from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.queries import query
 
     given = {"csv": csv_to, "json": json_to, "md": md_to, "html": html_to, "parquet": parquet_to}
@@ -121,13 +121,13 @@ def leaderboard(
             click.echo(view.text(name))
         else:
             view.write(name, Path(target))
-            click.echo(f"{plural(len(view.frame), 'row')} written to {target}", err=SCREEN in outputs.values())
+            click.echo(f"{plural(len(view.table.rows), 'row')} written to {target}", err=SCREEN in outputs.values())
     if not outputs:
         view.show(console())
         for line in looks_in_words(runs, sweep) if isinstance(view, BoardView) else ():
             click.echo(line)
-    elif reason := why_empty(view.frame):
-        click.echo(reason, err=True)
+    elif view.table.why_empty:
+        click.echo(view.table.why_empty, err=True)
 
 
 def _outputs(sweep: str | None, given: Mapping[str, str | None]) -> tuple[str | None, dict[str, str]]:

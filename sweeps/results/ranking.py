@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cifar_core.config import TEST_IMAGES
 from sweeps.formatting import is_accuracy
@@ -15,12 +15,8 @@ from sweeps.results.rungs import RungRuns, budget_of, budgets_of
 from sweeps.results.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.study.best import by_value
 from sweeps.tracking.columns import RECORD_COLUMNS
+from sweeps.tracking.table import Row, Table
 from sweeps.trial_record import Outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Row = dict[str, Any]
 
 _UNRANKED = (
     Outcome.COMPLETE,
@@ -80,8 +76,7 @@ class _Configuration:
         One that the search stopped early is trained to its end with its replicates: the search never saw that.
         """
         searched = [row for row in self.complete if row["replicate_of"] is None]
-        seen = [row["val_accuracy"] for row in searched if row["val_accuracy"] is not None]
-        return _mean(seen) if self.confirming and seen else None
+        return _mean_of(searched, "val_accuracy") if self.confirming else None
 
     @cached_property
     def shown(self) -> Row:
@@ -112,7 +107,7 @@ class _Configuration:
         return by_value(self.mean, maximize=is_accuracy(_metric(self.shown)), trial=self.shown["trial"])
 
 
-def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
+def rank_configurations(table: Table) -> Table:
     """Return one row a configuration, in the order of the ranks, from the record's table of one row a run.
 
     A configuration is ranked by the mean over its seeds of its search's metric (the validation accuracy where none is
@@ -138,33 +133,33 @@ def rank_configurations(frame: pd.DataFrame) -> pd.DataFrame:
     (`trial`, `run_id`, `key`, `started`, and `seed` where there is one) is of the first.
     """
     rows = []
-    for configuration in _ordered(frame):
+    for configuration in _ordered(table):
         seeds = configuration.seeds
         row = {**configuration.shown, "rank": configuration.rank, "p_holm": configuration.p_holm, "replicate_of": None}
         if seeds:
             row |= _interval(seeds)
-            row |= {name: _mean([seed[name] for seed in seeds if seed[name] is not None]) for name in _AVERAGED}
+            row |= {name: _mean_of(seeds, name) for name in _AVERAGED}
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
             row["did_not_learn"] = configuration.did_not_learn
             row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
-    return _as_table(rows, like=frame)
+    return replace(table, rows=rows)
 
 
-def confirming_keys(frame: pd.DataFrame, *, top: int) -> list[list[str]]:
+def confirming_keys(table: Table, *, top: int) -> list[list[str]]:
     """Return, of each of the best confirmed configurations, the keys of the runs that confirm it, the best first."""
-    confirmed = [configuration for configuration in _ordered(frame) if configuration.confirming]
+    confirmed = [configuration for configuration in _ordered(table) if configuration.confirming]
     return [[row["key"] for row in configuration.confirming] for configuration in confirmed[:top]]
 
 
-def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
+def rank_runs(table: Table) -> Table:
     """Return one row a run, each with the rank of its configuration, those of one configuration together.
 
     `replicates` is as in `rank_configurations`; the interval is Wilson's, of the run's own accuracy.
     """
     rows = []
-    for configuration in _ordered(frame):
+    for configuration in _ordered(table):
         seeds = configuration.seeds
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
@@ -172,13 +167,13 @@ def rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
             rows.append(row | own | {"confirmed": bool(configuration.confirming)})
         # A result that another sweep lists too is the same result; what did not come to its end has none.
         rows += [row | ({"rank": configuration.rank} | _interval([row]) if _counts(row) else {}) for row in others]
-    return _as_table(sorted(rows, key=lambda row: row["rank"] is None), like=frame)
+    return replace(table, rows=sorted(rows, key=lambda row: row["rank"] is None))
 
 
-def _ordered(frame: pd.DataFrame) -> list[_Configuration]:
+def _ordered(table: Table) -> list[_Configuration]:
     """Return the configurations with their ranks, in the order of a board."""
     groups: dict[tuple[Protocol | TestProtocol | None, str, tuple[str, str]], _Configuration] = {}
-    rows = sorted(_rows(frame), key=lambda row: (row["started"], row["trial"], row["run_id"]))
+    rows = sorted(_rows(table), key=lambda row: (row["started"], row["trial"], row["run_id"]))
     for row in rows:
         group = (row["protocol"], _metric(row), _group_of(row))
         groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
@@ -228,20 +223,16 @@ def _precedence(protocol: Protocol | TestProtocol | None) -> tuple[float, ...]:
     return (0, 0) if protocol is None else protocol.precedence
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
-    names = [str(name) for name in frame.columns]
-    # A column at a time: ten thousand rows have half a million cells.
-    columns = [values.astype(object).where(values.notna(), None).tolist() for _, values in frame.items()]
-    rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+def _rows(table: Table) -> list[Row]:
+    """Return the runs, each under the protocol that it is ranked under."""
     # A search by another metric is ranked by that, also where it sets no images aside.
     tested = [
         row
-        for row in rows
+        for row in table.rows
         if row["metric"] is None and row["protocol"] is not None and not row["protocol"].validation_images
     ]
-    for row, protocol in zip(tested, _tested_protocols(tested), strict=True):
-        row["protocol"] = protocol
-    return rows
+    protocols = {row["run_id"]: found for row, found in zip(tested, _tested_protocols(tested), strict=True)}
+    return [row | {"protocol": protocols.get(row["run_id"], row["protocol"])} for row in table.rows]
 
 
 def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
@@ -332,12 +323,9 @@ def _images(row: Row) -> int:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
+    return math.fsum(values) / len(values)
 
 
-def _as_table(rows: Sequence[Row], *, like: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as a table of the same columns and kinds of columns as another."""
-    import pandas as pd
-
-    table = pd.DataFrame(rows, columns=like.columns)
-    return table.astype(like.dtypes.to_dict())
+def _mean_of(rows: Sequence[Row], column: str) -> float | None:
+    values = [row[column] for row in rows if row[column] is not None]
+    return _mean(values) if values else None

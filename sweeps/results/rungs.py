@@ -12,6 +12,7 @@ from sweeps.errors import RecordError
 from sweeps.identity import Protocol, replicate_group
 from sweeps.spec.budget import BudgetRange
 from sweeps.spec.difference import changes_between, join_changes
+from sweeps.tracking.table import Row
 from sweeps.trial_record import MeasuredOn, Outcome
 
 if TYPE_CHECKING:
@@ -130,10 +131,9 @@ def read_rungs(
     Raises:
         RecordError: where the record cannot be read.
     """
-    frame = reader.runs(sweep=sweep)
-    frame = frame[frame["rung"].notna()].sort_values(["started", "trial"], kind="stable")
-    recorded: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
-    for row in map(_present, frame.to_dict(orient="records")):
+    runs = [row for row in reader.runs(sweep=sweep).rows if row["rung"] is not None]
+    recorded: dict[tuple[str, str | None], list[Row]] = {}
+    for row in sorted(runs, key=lambda row: (row["started"], row["trial"])):
         recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
     shown = {
         under: next((row for row in reversed(rows) if _recipe(row) == (meant or {}).get(under)), rows[-1])
@@ -148,7 +148,7 @@ def read_rungs(
             RungRuns(
                 name=name,
                 recipe=_recipe(newest),
-                index=int(newest["rung_index"]),
+                index=newest["rung_index"],
                 parent=newest["rung_parent"],
                 change="",
                 reduced=reduced,
@@ -210,15 +210,15 @@ def recorded_elsewhere(
     return found
 
 
-def _recipe(row: Mapping[str, Any]) -> Recipe:
+def _recipe(row: Row) -> Recipe:
     return row["config_id"], row["source"]
 
 
-def _group(row: Mapping[str, Any]) -> tuple[str, str]:
+def _group(row: Row) -> tuple[str, str]:
     return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
-def budget_of(row: Mapping[str, Any]) -> BudgetRange | None:
+def budget_of(row: Row) -> BudgetRange | None:
     """Return the budgets that a recorded run can be of; None where its protocol cannot be read."""
     protocol: Protocol | None = row["protocol"]
     if protocol is None:
@@ -249,27 +249,21 @@ def _state(run: RungRun, measured_on: MeasuredOn) -> str:
     return "complete but not tested" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
 
 
-def _present(row: Mapping[Any, Any]) -> dict[str, Any]:
-    import pandas as pd
-
-    return {name: None if pd.isna(value) else value for name, value in row.items()}
-
-
-def _one_a_seed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _one_a_seed(rows: Sequence[Row]) -> list[Row]:
     """Return the newest run of each seed, one with a result before any other."""
-    best: dict[int, dict[str, Any]] = {}
+    best: dict[int, Row] = {}
     for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, _accuracy(row) is not None)):
-        best[int(row["seed"])] = row
+        best[row["seed"]] = row
     return [best[seed] for seed in sorted(best)]
 
 
-def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
+def _read_run(reader: RecordReader, row: Row) -> RungRun:
     run_id, accuracy = row["run_id"], _accuracy(row)
     if row["status"] != Outcome.COMPLETE or accuracy is None:
-        return RungRun(seed=int(row["seed"]), run_id=run_id, status=row["status"])
+        return RungRun(seed=row["seed"], run_id=run_id, status=row["status"])
     split = _split(row)
     return RungRun(
-        seed=int(row["seed"]),
+        seed=row["seed"],
         run_id=run_id,
         status=row["status"],
         accuracy=accuracy,
@@ -283,18 +277,18 @@ def _read_run(reader: RecordReader, row: dict[str, Any]) -> RungRun:
     )
 
 
-def _measured_on(row: Mapping[str, Any]) -> MeasuredOn:
+def _measured_on(row: Row) -> MeasuredOn:
     return MeasuredOn(row["measured_on"])
 
 
-def _split(row: Mapping[str, Any]) -> tuple[int, int] | None:
+def _split(row: Row) -> tuple[int, int] | None:
     protocol: Protocol | None = row["protocol"]
     if protocol is None or _measured_on(row) is MeasuredOn.TEST:
         return None
     return protocol.validation_images, protocol.split_seed
 
 
-def _accuracy(row: Mapping[str, Any]) -> float | None:
+def _accuracy(row: Row) -> float | None:
     column = "test_accuracy" if _measured_on(row) is MeasuredOn.TEST else "val_accuracy"
     value: float | None = row[column]
     return value

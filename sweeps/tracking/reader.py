@@ -17,7 +17,6 @@ from sweeps.identity import RecordedTrial
 from sweeps.tracking.child_run import ChildRun
 from sweeps.tracking.columns import OF_A_ROW
 from sweeps.tracking.epochs import OF_AN_EPOCH, epochs_table
-from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import (
     CORRECT_FILE,
     EPOCH_METRICS,
@@ -28,19 +27,19 @@ from sweeps.tracking.mapping import (
 from sweeps.tracking.ownership import Ownership, OwnRuns
 from sweeps.tracking.recorded_run import ALL, RunStore, Wanted, open_store
 from sweeps.tracking.store import is_own
+from sweeps.tracking.table import Table, row_of, table_of
 from sweeps.tracking.trial_run import TrialRun, own_trials, read_trials, sorted_runs, understand
 from sweeps.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
 
 
 class RecordReader(Protocol):
     """What reads the record. Each method raises `RecordError` where the store cannot be read."""
 
-    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+    def runs(self, *, sweep: str | None = None) -> Table:
         """Return one row a trial: `COLUMNS`, the configuration under dotted names, `LAST_COLUMNS`."""
         ...
 
@@ -84,8 +83,8 @@ class MlflowReader:
     def _store(self) -> RunStore:
         return open_store(self._runs)
 
-    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        return frame_of(row_of(run) for run in self._trials(sweep=sweep, wanted=OF_A_ROW))
+    def runs(self, *, sweep: str | None = None) -> Table:
+        return table_of(row_of(run) for run in self._trials(sweep=sweep, wanted=OF_A_ROW))
 
     def epochs(self, *, sweep: str | None = None) -> pa.Table:
         runs = self._trials(sweep=sweep, wanted=OF_AN_EPOCH)

@@ -6,31 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.formatting import percent, plural, print_sentence, truncated, value_text
 from sweeps.tracking.columns import Column, Unit, column_of
-from sweeps.views.by_value import HOW
-from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
-from sweeps.views.names import trial_names
+from sweeps.tracking.table import Table
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
 LONGEST = 60
 """Characters of a cell on a screen; files have all of it."""
 
 
-def answer_cells(frame: pd.DataFrame, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
+def answer_cells(table: Table, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
     """Return heading to cells, and the headings of the columns that hold text.
 
     Args:
-        frame: any table; columns of one name are told apart by their place.
+        table: any table; columns of one heading are told apart by their place.
         of_board: it has columns of the record, which are shown as the leaderboard shows them. An answer in SQL is
             shown as it is.
     """
     cells: dict[str, list[str]] = {}
     left: set[str] = set()
-    for place, name in enumerate(map(str, frame.columns)):
-        values = frame.iloc[:, place].tolist()
+    for place, name in enumerate(table.columns):
+        values = table.values(name)
         column = column_of(name) if of_board else Column(name=name)
         heading = column.heading
         while heading in cells:
@@ -42,51 +39,39 @@ def answer_cells(frame: pd.DataFrame, *, of_board: bool = False) -> tuple[dict[s
 
 
 def _cell(value: Any, column: Column) -> str:
-    import pandas as pd
-
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
+    if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}" if column.unit is Unit.NONE else column.cell(value)
     return truncated(str(value) if isinstance(value, list | dict) else value_text(value), LONGEST)
 
 
-def print_cells(frame: pd.DataFrame, cells: dict[str, list[str]], left: set[str], console: Console) -> None:
+def print_cells(table: Table, cells: dict[str, list[str]], left: set[str], console: Console) -> None:
     """Print the cells of a table as wide as the screen, and below it what it leaves out."""
     columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=1)
     print_columns(columns, console, left=left)
-    for line in answer_remarks(frame, left_out=left_out):
+    for line in answer_remarks(table, left_out=left_out):
         print_sentence(console, line, style="dim")
 
 
-def answer_remarks(frame: pd.DataFrame, *, left_out: list[str]) -> list[str]:
+def answer_remarks(table: Table, *, left_out: list[str]) -> list[str]:
     """Return what is said below a table."""
-    said = list(frame.attrs.get(HOW, ()))
-    hidden = frame.attrs.get(ROWS_IN_ALL, 0) - len(frame)
+    said, rows = list(table.how), len(table.rows)
+    hidden = table.rows_in_all - rows
     if hidden > 0:
-        said.append(f"{hidden} of {hidden + len(frame)} rows hidden")
+        said.append(f"{hidden} of {hidden + rows} rows hidden")
     if left_out:
         said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
-    if frame.empty:
-        said.append(frame.attrs.get(WHY_EMPTY, plural(0, "row")))
+    if not rows:
+        said.append(table.why_empty or plural(0, "row"))
     return said
 
 
-def with_trial_names(board: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """Return the chosen columns of a board as a screen shows them: a trial by its name."""
-    if "trial" not in chosen:
-        return chosen
-    shown = chosen.astype({"trial": object}).assign(trial=trial_names(board))
-    shown.attrs = chosen.attrs
-    return shown
-
-
-def by_value_cells(frame: pd.DataFrame) -> tuple[dict[str, list[str]], set[str]]:
+def by_value_cells(table: Table) -> tuple[dict[str, list[str]], set[str]]:
     """Return the table of `by_value` as a screen shows it."""
-    cells, left = answer_cells(frame)
+    cells, left = answer_cells(table)
     for name in ("best", "median"):
-        shares = [None if value != value else value for value in frame[name].tolist()]
-        cells[f"{name} acc %"] = [percent(value) for value in shares]
+        cells[f"{name} acc %"] = [*map(percent, table.values(name))]
     shown = {next(iter(cells)): cells[next(iter(cells))], "count": cells["count"]}
     shown |= {heading: cells[heading] for heading in ("best acc %", "median acc %")}
     return shown, left & set(shown)

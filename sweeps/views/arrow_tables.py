@@ -1,22 +1,20 @@
-"""The record's tables as Arrow for DuckDB, and an answer as a table of the same kinds of columns."""
+"""The record's tables as Arrow for DuckDB, and an answer as a table."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeps.views.names import trial_names
+from sweeps.tracking.columns import Kind
+from sweeps.tracking.table import Table
+from sweeps.views.names import NAMED_BY, name_of_run
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-TIMES = ("started", "finished")
-"""Columns that the record holds as text of ISO 8601 in UTC, and SQL as times."""
 
-
-def arrow_of(frame: pd.DataFrame) -> pa.Table:
+def arrow_of(table: Table) -> pa.Table:
     """Return a table of the record's columns for DuckDB: `model.name` is the field `name` of the struct `model`.
 
     A missing value is NULL, a text that is a time is one. A column holds one kind of value: one with text and numbers
@@ -25,11 +23,12 @@ def arrow_of(frame: pd.DataFrame) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}
-    for name in frame:
-        if name == "trial":
-            columns |= {"trial": pa.array(trial_names(frame), pa.string()), "number": _column(frame[name])}
+    for name, kind in table.columns.items():
+        column = _column(table.values(name), kind)
+        if name == "trial" and all(row.keys() >= NAMED_BY for row in table.rows[:1]):
+            columns |= {"trial": pa.array(map(name_of_run, table.rows), pa.string()), "number": column}
         else:
-            columns[str(name)] = _column(frame[name])
+            columns[name] = column
     return pa.table(_nested(columns))
 
 
@@ -61,43 +60,32 @@ def flat(table: pa.Table) -> pa.Table:
     return table
 
 
-def _column(values: pd.Series) -> pa.Array:
+def _column(values: Sequence[Any], kind: Kind) -> pa.Array:
     import pyarrow as pa
 
-    if values.dtype != "object" and values.name not in TIMES:
-        return pa.array(values, from_pandas=True)
-    cells = [None if _is_missing(cell) else cell for cell in values]
-    if values.name in TIMES:
-        return pa.array(cells, type=pa.string()).cast(pa.timestamp("us", tz="UTC"))
-    kinds = {type(cell) for cell in cells} - {type(None)}
-    if kinds <= {bool} or kinds <= {str}:
+    types = {Kind.WHOLE: pa.int64(), Kind.REAL: pa.float64(), Kind.TRUTH: pa.bool_()}
+    if kind in types:
+        return pa.array(values, types[kind])
+    if kind is Kind.TIME:
+        return pa.array(values, pa.string()).cast(pa.timestamp("us", tz="UTC"))
+    found = {type(value) for value in values} - {type(None)}
+    if found <= {bool} or found <= {str}:
         # No value in any row: NULL, which compares with everything.
-        return pa.array(cells)
-    if kinds <= {int, float}:
-        return pa.array(cells, type=pa.float64())
-    return pa.array([cell if isinstance(cell, str) or cell is None else _as_text(cell) for cell in cells], pa.string())
+        return pa.array(values)
+    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
 
 
-def _as_text(cell: Any) -> str:
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _is_missing(cell: Any) -> bool:
-    import pandas as pd
-
-    return cell is None or cell is pd.NA or cell != cell
-
-
-def frame_of_answer(table: pa.Table) -> pd.DataFrame:
-    """Return an answer: whole numbers as `Int64`, times as the record writes them, structs as dotted columns."""
-    import pandas as pd
-
-    table = flat(table)
-    names = _unlike(name.replace("count_star()", "count(*)") for name in table.column_names)
-    series = [_series(table.column(index)) for index in range(table.num_columns)]
-    frame = pd.concat(series, axis=1) if series else pd.DataFrame()
-    frame.columns = pd.Index(names)
-    return frame
+def table_of_answer(answer: pa.Table) -> Table:
+    """Return an answer: times as the record writes them, structs as dotted columns."""
+    answer = flat(answer)
+    names = _unlike(name.replace("count_star()", "count(*)") for name in answer.column_names)
+    kinds, columns = zip(*map(_kind_and_values, answer.columns), strict=True)
+    rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    return Table(columns=dict(zip(names, kinds, strict=True)), rows=rows)
 
 
 def _unlike(names: Iterable[str]) -> list[str]:
@@ -109,23 +97,21 @@ def _unlike(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _series(column: pa.ChunkedArray) -> pd.Series:
-    import pandas as pd
+def _kind_and_values(column: pa.ChunkedArray) -> tuple[Kind, list[Any]]:
     import pyarrow as pa
 
-    kind = column.type
+    kind, values = column.type, column.to_pylist()
     if pa.types.is_integer(kind):
-        return pd.Series(column.cast(pa.int64(), safe=False).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
-    if pa.types.is_decimal(kind) and kind.scale == 0:
-        # DuckDB adds whole numbers up as 128 bits; few sums need more than 64.
-        if any(cell is not None and abs(cell) >= 2**63 for cell in column.to_pylist()):
-            return pd.Series(column.cast(pa.float64()).to_pandas())
-        return pd.Series([None if cell is None else int(cell) for cell in column.to_pylist()], dtype="Int64")
+        return Kind.WHOLE, column.cast(pa.int64(), safe=False).to_pylist()
+    # DuckDB adds whole numbers up as 128 bits; few sums need more than 64.
+    if pa.types.is_decimal(kind) and kind.scale == 0 and all(abs(value or 0) < 2**63 for value in values):
+        return Kind.WHOLE, [None if value is None else int(value) for value in values]
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return pd.Series(column.cast(pa.float64()).to_pandas())
+        reals = column.cast(pa.float64()).to_pylist()
+        return Kind.REAL, [None if value != value else value for value in reals]
     if pa.types.is_timestamp(kind):
-        return pd.Series([None if cell is None else _time(cell) for cell in column.to_pylist()], dtype="object")
-    return pd.Series(column.to_pylist(), dtype="object")
+        return Kind.TIME if kind.tz else Kind.TEXT, [None if value is None else _time(value) for value in values]
+    return Kind.TEXT, values
 
 
 def _time(moment: Any) -> str:

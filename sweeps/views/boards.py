@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import plural, print_sentence
 from sweeps.tracking.columns import RECORD_COLUMNS
+from sweeps.tracking.table import Table
 from sweeps.trial_record import Outcome
-from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells, with_trial_names
+from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells
 from sweeps.views.by_value import by_value
 from sweeps.views.columns import column_named
-from sweeps.views.exports import csv_text, html_table, markdown, to_csv, to_json, to_parquet, to_text
-from sweeps.views.leaderboard_table import LEFT, ROWS_IN_ALL, board_cells, print_leaderboard, remarks
+from sweeps.views.exports import csv_text, html_table, markdown, to_json, to_parquet, to_text
+from sweeps.views.leaderboard_table import LEFT, board_cells, print_leaderboard, remarks
+from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
 TEXT_FORMATS = ("csv", "json", "md", "html")
@@ -27,29 +29,29 @@ TEXT_FORMATS = ("csv", "json", "md", "html")
 class View:
     """One table, and how people see it."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(self, table: Table) -> None:
         """Take an answer in SQL, which is shown as it is."""
-        self.frame = frame
+        self.table = table
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         """Return heading to cells as people read them, and the headings of text."""
-        return answer_cells(self.frame)
+        return answer_cells(self.table)
 
     def remarks(self) -> list[str]:
         """Return what is said below the table."""
-        return answer_remarks(self.frame, left_out=[])
+        return answer_remarks(self.table, left_out=[])
 
     def show(self, console: Console) -> None:
         """Print it as wide as the screen."""
         cells, left = self.cells()
-        print_cells(self.frame, cells, left, console)
+        print_cells(self.table, cells, left, console)
 
     def text(self, format: str) -> str:
         """Return it as one of `TEXT_FORMATS`."""
         if format == "csv":
-            return csv_text(self.frame)
+            return csv_text(self.table)
         if format == "json":
-            return to_json(self.frame)
+            return to_json(self.table)
         cells, left = self.cells()
         if format == "html":
             return html_table(cells, left=sorted(left), remarks=self.remarks())
@@ -61,12 +63,11 @@ class View:
         Raises:
             LeaderboardError: the file cannot be written.
         """
-        writers: dict[str, Callable[[pd.DataFrame, Path], None]] = {"csv": to_csv, "parquet": to_parquet}
         try:
             if path.is_dir():
                 raise LeaderboardError(f"{path} is a folder: name a file")
-            if format in writers:
-                writers[format](self.frame, path)
+            if format == "parquet":
+                to_parquet(self.table, path)
             else:
                 to_text(self.text(format), path)
         except OSError as error:
@@ -77,15 +78,15 @@ class BoardView(View):
     """The leaderboard: results, what varies, what it cost."""
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
-        return board_cells(self.frame, self.frame), set(LEFT)
+        return board_cells(self.table, self.table.rows), set(LEFT)
 
     def remarks(self) -> list[str]:
-        rows = len(self.frame)
-        hidden = max(rows, self.frame.attrs.get(ROWS_IN_ALL, 0)) - rows
-        return remarks(self.frame, shown=rows, hidden=hidden, left_out=[])
+        rows = len(self.table.rows)
+        hidden = max(rows, self.table.rows_in_all) - rows
+        return remarks(self.table, shown=rows, hidden=hidden, left_out=[])
 
     def show(self, console: Console) -> None:
-        print_leaderboard(self.frame, console)
+        print_leaderboard(self.table, console)
 
 
 class CompactBoardView(BoardView):
@@ -104,7 +105,7 @@ class CompactBoardView(BoardView):
         return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left
 
     def remarks(self) -> list[str]:
-        hidden = len(self.frame) - self._MOST_ROWS
+        hidden = len(self.table.rows) - self._MOST_ROWS
         return [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
 
     def show(self, console: Console) -> None:
@@ -123,24 +124,24 @@ class CompactBoardView(BoardView):
 class ColumnsView(View):
     """Columns of the leaderboard that a person chose."""
 
-    def __init__(self, board: pd.DataFrame, names: Sequence[str]) -> None:
+    def __init__(self, board: Table, names: Sequence[str]) -> None:
         """Choose them.
 
         Raises:
             LeaderboardError: one of them is not there; names the closest.
         """
         chosen = list(dict.fromkeys(column_named(name, board.columns) for name in names))
-        super().__init__(board[chosen])
-        self._shown = with_trial_names(board, self.frame)
+        super().__init__(replace(board, columns={name: board.columns[name] for name in chosen}))
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
-        return answer_cells(self._shown, of_board=True)
+        named = [row | {"trial": name_of_run(row)} for row in self.table.rows]
+        return answer_cells(replace(self.table, rows=named), of_board=True)
 
 
 class ByValueView(View):
     """What a setting brings."""
 
-    def __init__(self, board: pd.DataFrame, column: str) -> None:
+    def __init__(self, board: Table, column: str) -> None:
         """Compare its values.
 
         Raises:
@@ -149,4 +150,4 @@ class ByValueView(View):
         super().__init__(by_value(board, column_named(column, board.columns)))
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
-        return by_value_cells(self.frame)
+        return by_value_cells(self.table)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import number, plural, short_value
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sweeps.tracking.columns import Kind
+from sweeps.tracking.table import Table
 
 MOST_VALUES = 8
 """Different numbers of a column, beyond which they are put into `RANGES` of as many rows each."""
 RANGES = 4
 METRIC = "val_accuracy"
 
-HOW = "how"
-"""Attribute of a frame: how its importance was computed, in a sentence or two."""
 
-
-def by_value(board: pd.DataFrame, column: str) -> pd.DataFrame:
+def by_value(board: Table, column: str) -> Table:
     """Return one row a value of a column, the best first: count, best, median and the column's importance.
 
     The importance is the share of the variance of `val_accuracy` between the values: epsilon squared, which is eta
@@ -37,28 +33,30 @@ def by_value(board: pd.DataFrame, column: str) -> pd.DataFrame:
     Raises:
         LeaderboardError: no row has a rank and a value of the column, or the column is the metric itself.
     """
-    import pandas as pd
-
     if column == METRIC:
         raise LeaderboardError(f"{METRIC} is what values are compared by: name a setting, such as model.name")
-    ranked = board[board["rank"].notna() & board[METRIC].notna()]
-    one = ranked[ranked["protocol"].map(lambda each: each == ranked["protocol"].iloc[0])] if len(ranked) else ranked
-    values = one[column]
-    counted = one[values.notna()]
-    if counted.empty:
+    ranked = [row for row in board.rows if row["rank"] is not None and row[METRIC] is not None]
+    counted = [row for row in ranked if row["protocol"] == ranked[0]["protocol"] and row[column] is not None]
+    if not counted:
         raise LeaderboardError(f"no row with a rank has a value of {column}: nothing to compare")
     groups: dict[str, list[float]] = {}
-    for label, accuracy in zip(_labels(counted[column].tolist()), counted[METRIC].tolist(), strict=True):
-        groups.setdefault(label, []).append(float(accuracy))
+    for label, row in zip(_labels([row[column] for row in counted]), counted, strict=True):
+        groups.setdefault(label, []).append(row[METRIC])
     share = importance(list(groups.values()))
     best_first = sorted(groups.items(), key=lambda group: -max(group[1]))
     rows = [
-        {column: label, "count": len(found), "best": max(found), "median": statistics.median(found)}
+        {
+            column: label,
+            "count": len(found),
+            "best": max(found),
+            "median": statistics.median(found),
+            "importance": share,
+        }
         for label, found in best_first
     ]
-    frame = pd.DataFrame(rows).assign(importance=pd.Series([share] * len(rows), dtype="float64"))
-    frame.attrs[HOW] = _how(column, share, counted=len(counted), left_out=len(ranked) - len(counted))
-    return frame
+    kinds = {column: Kind.TEXT, "count": Kind.WHOLE} | dict.fromkeys(("best", "median", "importance"), Kind.REAL)
+    how = _how(column, share, counted=len(counted), left_out=len(ranked) - len(counted))
+    return Table(columns=kinds, rows=rows, how=tuple(how))
 
 
 def importance(groups: Sequence[Sequence[float]]) -> float | None:

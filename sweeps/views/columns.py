@@ -11,17 +11,14 @@ from sweeps.formatting import plural, short_names
 from sweeps.tracking.columns import RECORD_COLUMNS
 
 
-def status_text(row: Mapping[Any, Any]) -> str:
+def status_text(row: Mapping[str, Any]) -> str:
     """Return how a row's run ended, and of a complete one that it, or so many of its runs, did not learn."""
-    import pandas as pd
-
-    count, runs, seed = (None if pd.isna(row[name]) else int(row[name]) for name in _OF_STATUS)
+    count, runs = row["did_not_learn"], row["replicates"]
     if not count:
         return str(row["status"])
-    return "did not learn" if seed is not None or not runs else f"{plural(count, 'run')} did not learn"
+    return "did not learn" if row["seed"] is not None or not runs else f"{plural(count, 'run')} did not learn"
 
 
-_OF_STATUS = ("did_not_learn", "replicates", "seed")
 CLOSEST = 3
 """Names that an unknown one may stand for, as many as a person reads."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -32,8 +32,7 @@ from sweeps.views.names import Named
 
 if TYPE_CHECKING:
     from sweeps.tracking.reader import RecordReader
-
-Row = dict[str, Any]
+    from sweeps.tracking.table import Row
 
 
 def print_comparison(ours: Named, theirs: Named, reader: RecordReader, console: Console) -> None:

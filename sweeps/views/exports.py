@@ -2,73 +2,70 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import html
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cifar_core.files import atomic_path, atomic_write
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sweeps.tracking.table import Table
 
 Cells = Mapping[str, Sequence[str]]
 """Heading to what stands below it, as people read it."""
 
 
-def to_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table; a reader sees the old file or the new one, never half of one."""
-    with atomic_write(path) as file:
-        frame.to_csv(file, index=False)
+def csv_text(table: Table) -> str:
+    """Return a table as CSV: a missing value is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([row[name] for name in table.columns] for row in table.rows)
+    return text.getvalue().rstrip("\n")
 
 
-def csv_text(frame: pd.DataFrame) -> str:
-    """Return what `to_csv` writes."""
-    text: str = frame.to_csv(index=False)
-    return text.rstrip("\n")
+def to_csv(table: Table, path: Path) -> None:
+    """Write a table as `csv_text` has it."""
+    to_text(csv_text(table), path)
 
 
-def to_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table with the kinds of its columns, as `to_csv` writes."""
+def to_parquet(table: Table, path: Path) -> None:
+    """Write a table with the kinds of its columns, as `to_text` writes."""
     import pyarrow.parquet
 
     from sweeps.views.arrow_tables import arrow_of
 
     with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(arrow_of(frame), temporary)
+        pyarrow.parquet.write_table(arrow_of(table), temporary)
 
 
 def to_text(text: str, path: Path) -> None:
-    """Write a text, as `to_csv` writes."""
+    """Write a text; a reader sees the old file or the new one, never half of one."""
     with atomic_write(path) as file:
         file.write((text + "\n").encode())
 
 
-def to_json(frame: pd.DataFrame) -> str:
+def to_json(table: Table) -> str:
     """Return a list of one object a row; a missing value or one that is not finite is null."""
-    rows = [{str(name): plain_value(value) for name, value in row.items()} for row in frame.to_dict(orient="records")]
+    rows = [{name: plain_value(row[name]) for name in table.columns} for row in table.rows]
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def plain_value(value: Any) -> Any:
     """Return a cell as JSON has it."""
-    import pandas as pd
-
     if isinstance(value, dict):
         return {str(key): plain_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain_value(inner) for inner in value]
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
-    return value if isinstance(value, str | int) else str(value)
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def markdown(cells: Cells, *, left: Sequence[str] = ()) -> str:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from cifar_core.errors import closest
 from sweeps.errors import LeaderboardError
 from sweeps.formatting import is_accuracy
 from sweeps.results.ranking import rank_configurations, rank_runs
 from sweeps.tracking.reader import RecordReader
+from sweeps.tracking.table import Row, Table
 from sweeps.views.columns import column_named
-from sweeps.views.leaderboard_table import ROWS_IN_ALL, WHY_EMPTY
-from sweeps.views.names import trial_names
+from sweeps.views.names import name_of_run
 from sweeps.views.queries import matching
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def query_leaderboard(
@@ -28,7 +25,7 @@ def query_leaderboard(
     sort: str | None = None,
     limit: int | None = None,
     each_run: bool = False,
-) -> pd.DataFrame:
+) -> Table:
     """Return one row a configuration, ranked by the mean of its seeds; or one row a run.
 
     `sweeps.results.ranking` says who has a rank and what the intervals are of. Ranks and intervals are of the whole
@@ -50,67 +47,52 @@ def query_leaderboard(
         raise LeaderboardError(f"limit is {limit}: use 0 or more")
     recorded = recorded_runs(reader, sweep=sweep)
     board = rank_runs(recorded) if each_run else rank_configurations(recorded)
-    frame, spoken_of = board, list[str]()
+    rows, why_empty = board.rows, None
     if where is not None:
         holds, spoken_of = matching(reader, board, where, sweep=sweep, recorded=recorded)
-        frame = board[holds]
+        rows = [row for row, is_wanted in zip(rows, holds, strict=True) if is_wanted]
+        if board.rows and not rows:
+            why_empty = _why_nothing(board, where, spoken_of)
     if sort is not None:
-        frame = _sorted(frame, sort)
-    rows_in_all = len(frame)
-    if limit is not None:
-        frame = frame.head(limit)
-    frame = frame.reset_index(drop=True)
-    frame.attrs[ROWS_IN_ALL] = rows_in_all
-    if where is not None and not rows_in_all and len(board):
-        frame.attrs[WHY_EMPTY] = _why_nothing(board, where, spoken_of)
-    return frame
+        rows = _sorted(rows, column_named(sort.removeprefix("-"), board.columns), descending=sort.startswith("-"))
+    return replace(board, rows=rows[:limit], rows_in_all=len(rows), why_empty=why_empty)
 
 
-def recorded_runs(reader: RecordReader, *, sweep: str | None) -> pd.DataFrame:
+def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
     """Return the record's table of one row a run.
 
     Raises:
         LeaderboardError: nobody has heard of the sweep, where there are others.
     """
     recorded = reader.runs(sweep=sweep)
-    if recorded.empty and sweep is not None:
+    if not recorded.rows and sweep is not None:
         _check_sweep(reader, sweep)
     return recorded
 
 
 def _check_sweep(reader: RecordReader, sweep: str) -> None:
     """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
-    names = sorted(set(reader.runs()["sweep"]))
+    names = sorted(set(reader.runs().values("sweep")))
     if names:
         part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
         hint = f"it is a part of one, name the sweep, {part_of[-1]}" if part_of else closest(sweep, names)
         raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
-def why_empty(board: pd.DataFrame) -> str | None:
-    """Return what the columns of a filter hold that nothing matched; None where something did."""
-    return board.attrs.get(WHY_EMPTY)
-
-
-def _why_nothing(board: pd.DataFrame, where: str, columns: Sequence[str]) -> str:
+def _why_nothing(board: Table, where: str, columns: Sequence[str]) -> str:
     """Return what the columns of a condition hold that no row fulfils."""
-    said = [_content(board, column) for column in columns if column in board]
+    said = [_content(board, column) for column in columns]
     return f"no row matches {where!r}" + "".join(f"; {text}" for text in said)
 
 
-def _content(board: pd.DataFrame, column: str) -> str:
-    import pandas as pd
-
-    values = board[column].dropna()
-    if values.empty:
+def _content(board: Table, column: str) -> str:
+    values = [value for value in board.values(column) if value is not None]
+    if not values:
         return f"{column} has no value in any row"
-    if column != "trial" and all(isinstance(value, float | int) and not isinstance(value, bool) for value in values):
+    if all(isinstance(value, float) for value in values):
         unit = " (a share: 0.6 is 60 %)" if is_accuracy(column) else ""
-        return f"{column} is from {values.min():.6g} to {values.max():.6g}{unit}"
-    names = values.map(str)
-    if column == "trial":
-        names = pd.Series(trial_names(board))
-    texts = sorted(set(names))
+        return f"{column} is from {min(values):.6g} to {max(values):.6g}{unit}"
+    texts = sorted(set(map(str, values) if column != "trial" else map(name_of_run, board.rows)))
     shown = ", ".join(texts[:MAX_VALUES]) + (", …" if len(texts) > MAX_VALUES else "")
     return f"{column} is one of {shown}"
 
@@ -119,9 +101,8 @@ MAX_VALUES = 8
 """Different texts of a column that are named."""
 
 
-def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
-    column = frame[column_named(sort.removeprefix("-"), frame.columns)]
-    if column.dropna().map(type).nunique() > 1:
-        column = column.map(str, na_action="ignore")
-    order = column.sort_values(ascending=not sort.startswith("-"), na_position="last", kind="stable").index
-    return frame.loc[order]
+def _sorted(rows: Sequence[Row], column: str, *, descending: bool) -> list[Row]:
+    present = [row for row in rows if row[column] is not None]
+    several = len({type(row[column]) for row in present}) > 1
+    ordered = sorted(present, key=lambda row: str(row[column]) if several else row[column], reverse=descending)
+    return ordered + [row for row in rows if row[column] is None]

@@ -17,14 +17,11 @@ from sweeps.errors import SweepError
 from sweeps.formatting import plural
 from sweeps.identity import replicate_group, trial_name
 from sweeps.results.ranking import rank_configurations
+from sweeps.tracking.table import Row, Table
 from sweeps.trial_record import Outcome
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sweeps.tracking.reader import RecordReader
-
-Row = dict[str, Any]
 
 _SHOWN_OF_A_RUN = 8
 """Characters of a run id that tables and messages show."""
@@ -77,7 +74,7 @@ def find_named(reader: RecordReader, name: str) -> Named:
         return _best_of(reader.runs(sweep=sweep), sweep)
     found = _parts_of_sweeps(reader, name)
     if not found:
-        rows = _rows(reader)
+        rows = reader.runs().rows
         found = [*_rungs(rows, name)] or [*_numbered(rows, name)] or [*_by_id(rows, name)]
         if not found:
             raise SweepError(_unknown(rows, name))
@@ -99,7 +96,7 @@ def named_sweep(reader: RecordReader, name: str, *, sweeps: Sequence[str] = ()) 
         SweepError: without the slash it also means a trial of another sweep; says what to type for each.
     """
     sweep = name.removesuffix("/")
-    if sweep not in sweeps and reader.runs(sweep=sweep).empty:
+    if sweep not in sweeps and not reader.runs(sweep=sweep).rows:
         return None
     for named in _parts_of_sweeps(reader, name):
         own = named.own
@@ -112,7 +109,7 @@ def named_sweep(reader: RecordReader, name: str, *, sweeps: Sequence[str] = ()) 
 
 def _parts_of_sweeps(reader: RecordReader, name: str) -> list[Named]:
     """Return what a name means that begins with its sweep's. What other sweeps hold is not read."""
-    return [named for sweep, part in _parts(name) for named in _in_sweep(_rows(reader, sweep=sweep), sweep, part)]
+    return [named for sweep, part in _parts(name) for named in _in_sweep(reader.runs(sweep=sweep).rows, sweep, part)]
 
 
 def _parts(name: str) -> list[tuple[str, str]]:
@@ -179,20 +176,17 @@ def _run_of(named: Named, *, seed: int) -> Iterator[Named]:
         yield Named(name=f"{named.name}-s{seed}", rows=(row,), own=row)
 
 
-def _best_of(recorded: pd.DataFrame, sweep: str) -> Named:
+def _best_of(recorded: Table, sweep: str) -> Named:
     """Return the best configuration of a sweep."""
-    import pandas as pd
-
-    best = rank_configurations(recorded).iloc[0].to_dict()
-    rows = _plain(recorded)
-    row = next(row for row in rows if row["run_id"] == best["run_id"])
-    named = _configuration(rows, row)
-    if pd.isna(best["rank"]) and best["status"] != Outcome.COMPLETE:
+    best = rank_configurations(recorded).rows[0]
+    row = next(row for row in recorded.rows if row["run_id"] == best["run_id"])
+    named = _configuration(recorded.rows, row)
+    if best["rank"] is None and best["status"] != Outcome.COMPLETE:
         raise SweepError(
             f"no run of {sweep} has a rank (yet): `sweeps leaderboard {sweep}` lists them, name one of them, such as "
             f"{named.name}"
         )
-    if row["rung"] is not None and pd.isna(best["val_accuracy"]):
+    if row["rung"] is not None and best["val_accuracy"] is None:
         raise SweepError(
             f"{sweep} is ordered by its test accuracy, and nothing is chosen by that: name one of its runs, such as "
             f"{named.name}"
@@ -272,27 +266,11 @@ def group_of(row: Row) -> tuple[str, str]:
     return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
-def name_of_run(row: dict[Any, Any]) -> str:
+def name_of_run(row: Row) -> str:
     """Return what people call a run, as tables show it: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep`."""
-    import pandas as pd
-
-    seed = None if pd.isna(row["replicate_of"]) else int(row["seed"])
-    rung = None if pd.isna(row["rung"]) else str(row["rung"])
-    return trial_name(row["sweep"], int(row["trial"]), replicate_seed=seed, rung=rung)
+    seed = None if row["replicate_of"] is None else row["seed"]
+    return trial_name(row["sweep"], row["trial"], replicate_seed=seed, rung=row["rung"])
 
 
-def trial_names(frame: pd.DataFrame) -> list[str]:
-    """Return `name_of_run` of each row of a table."""
-    return [name_of_run(row) for row in frame[["sweep", "rung", "trial", "replicate_of", "seed"]].to_dict("records")]
-
-
-def _rows(reader: RecordReader, *, sweep: str | None = None) -> list[Row]:
-    return _plain(reader.runs(sweep=sweep))
-
-
-def _plain(frame: pd.DataFrame) -> list[Row]:
-    """Return a table's rows with None where a value is missing."""
-    import pandas as pd
-
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{str(column): None if value is pd.NA else value for column, value in row.items()} for row in rows]
+NAMED_BY = frozenset({"sweep", "rung", "trial", "replicate_of", "seed"})
+"""The columns that `name_of_run` reads."""

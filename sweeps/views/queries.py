@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweeps.errors import LeaderboardError
 from sweeps.results.ranking import rank_configurations, rank_runs
-from sweeps.views.arrow_tables import arrow_of, frame_of_answer
+from sweeps.views.arrow_tables import arrow_of, table_of_answer
 from sweeps.views.sql import ROW, TABLES, Statement
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from sweeps.tracking.reader import RecordReader
+    from sweeps.tracking.table import Table
 
 
-def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> pd.DataFrame:
+def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
     """Return the answer to one SELECT over `TABLES`.
 
     `runs` and `configurations` have the columns of the leaderboard, with and without `--runs`; `confirmed` has those of
@@ -36,11 +37,11 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> pd.Dat
 
     statement = Statement(sql)
     recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
-    return frame_of_answer(statement.run(_tables(reader, statement, sweep=sweep, recorded=recorded)))
+    return table_of_answer(statement.run(_tables(reader, statement, sweep=sweep, recorded=recorded)))
 
 
 def matching(
-    reader: RecordReader, board: pd.DataFrame, where: str, *, sweep: str | None, recorded: pd.DataFrame
+    reader: RecordReader, board: Table, where: str, *, sweep: str | None, recorded: Table
 ) -> tuple[list[bool], list[str]]:
     """Return one truth value a row of a board, and the columns that the condition speaks of.
 
@@ -51,18 +52,18 @@ def matching(
 
     # On lines of its own, so that a comment at its end hides nothing.
     statement = Statement(f'SELECT "{ROW}", (\n{where}\n) FROM board', shown=where)
-    table = arrow_of(board).append_column(ROW, pa.array(range(len(board)), pa.int64()))
+    table = arrow_of(board).append_column(ROW, pa.array(range(len(board.rows)), pa.int64()))
     others = _tables(reader, statement, sweep=sweep, recorded=recorded)
     rows, holds, *_ = statement.run({**others, "board": table}).columns
     if not pa.types.is_boolean(holds.type) and not pa.types.is_null(holds.type):
         raise LeaderboardError(f'{where!r} is no condition: write one in SQL, as in "model.width > 8"')
     found = dict(zip(rows.to_pylist(), holds.to_pylist(), strict=True))
-    words = re.findall(r"\w+(?:\.\w+)*", re.sub(r"'[^']*'|\"", "", where))
-    return [bool(found.get(row)) for row in range(len(board))], [word for word in dict.fromkeys(words) if word in board]
+    words = dict.fromkeys(re.findall(r"\w+(?:\.\w+)*", re.sub(r"'[^']*'|\"", "", where)))
+    return [bool(found.get(row)) for row in range(len(board.rows))], [word for word in words if word in board.columns]
 
 
 def _tables(
-    reader: RecordReader, statement: Statement, *, sweep: str | None, recorded: pd.DataFrame | None
+    reader: RecordReader, statement: Statement, *, sweep: str | None, recorded: Table | None
 ) -> dict[str, pa.Table]:
     """Return those of `TABLES` that a statement reads, made from the record's runs; `epochs` is read anew."""
     found: dict[str, pa.Table] = {}
@@ -73,6 +74,6 @@ def _tables(
         assert recorded is not None, "these tables come from the runs"
         board = rank_runs(recorded) if name == "runs" else rank_configurations(recorded)
         if name == "confirmed":
-            board = board[board["confirmed"].fillna(False)]
+            board = replace(board, rows=[row for row in board.rows if row["confirmed"]])
         found[name] = arrow_of(board)
     return found

@@ -31,6 +31,7 @@ from sweeps.views.names import Named, group_of
 
 if TYPE_CHECKING:
     from sweeps.tracking.reader import RecordReader
+    from sweeps.tracking.table import Row
 
 
 def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:
@@ -61,16 +62,14 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
 def _result(named: Named, reader: RecordReader) -> str:
     """Return the rank and the mean of a configuration, as the leaderboard of its sweep has them."""
     board = rank_configurations(reader.runs(sweep=named.own["sweep"]))
-    board = board.astype(object).where(board.notna(), None)
-    rows: list[dict[Any, Any]] = board.to_dict(orient="records")
-    row = next(row for row in rows if group_of(row) == group_of(named.own))
+    row = next(row for row in board.rows if group_of(row) == group_of(named.own))
     if row["rank"] is None:
         return "it has no rank (yet)"
     column = "test_accuracy" if row["val_accuracy"] is None else "val_accuracy"
     value = f"{column} {accuracy(row[column])}" if row[column] is not None else ""
     if row["metric"] not in (None, "val_accuracy"):
         value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], row['metric_value'])}", value)))
-    seeds = plural(int(row["replicates"]), "new seed" if row["confirmed"] else "seed")
+    seeds = plural(row["replicates"], "new seed" if row["confirmed"] else "seed")
     said = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
     if row["ci_low"] is not None:
         said += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
@@ -88,7 +87,7 @@ def print_values(row: Mapping[str, Any], console: Console) -> None:
     console.print(values)
 
 
-def print_run(row: dict[str, Any], reader: RecordReader, console: Console, *, runs: Path) -> None:
+def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -> None:
     """Print a run's values, where it ran and where its log is, then its curve."""
     print_values(row, console)
     trained_on = _machine(reader.environment(row["run_id"]))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cifar_core.files import atomic_write
 from sweeps.errors import RecordError, SweepError
@@ -19,9 +19,8 @@ from sweeps.views.page.content import Content
 from sweeps.views.page.verdict import verdict_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sweeps.tracking.reader import RecordReader
+    from sweeps.tracking.table import Row, Table
 
 
 Meant = Mapping[tuple[str, str | None], Recipe]
@@ -92,7 +91,7 @@ def read_content(
         meant: as for `write_report`.
         now: Unix time in seconds; None takes the clock's.
     """
-    rows: list[dict[str, Any]] | None = None
+    rows: Sequence[Row] | None = None
     rungs: tuple[RungRuns, ...] = ()
     why = ""
     is_ladder = any(record.rung is not None for record in state.records)
@@ -100,7 +99,7 @@ def read_content(
         if is_ladder:
             rungs = tuple(read_rungs(reader, sweep=state.sweep, meant=meant))
         else:
-            rows = rows_of(query_leaderboard(reader, sweep=state.sweep))
+            rows = query_leaderboard(reader, sweep=state.sweep).rows
     except SweepError as error:
         if not isinstance(error, RecordError) and state.records:
             why = f"no run of it is in the record yet ({error})"
@@ -120,7 +119,7 @@ def read_content(
     )
 
 
-def verdict(sweep: str, board: pd.DataFrame, *, runs: Path) -> list[str]:
+def verdict(sweep: str, board: Table, *, runs: Path) -> list[str]:
     """Return what won a search and how sure that is, and how it was found: two sentences.
 
     Args:
@@ -129,7 +128,7 @@ def verdict(sweep: str, board: pd.DataFrame, *, runs: Path) -> list[str]:
         runs: the runs folder.
     """
     state = read_state(runs, sweep)
-    return verdict_of(Content(state=state, rows=rows_of(board), environment={}, now=time.time()))
+    return verdict_of(Content(state=state, rows=board.rows, environment={}, now=time.time()))
 
 
 def _effects(state: SweepState) -> tuple[Effects | None, str]:
@@ -138,9 +137,3 @@ def _effects(state: SweepState) -> tuple[Effects | None, str]:
         return read_effects(state.runs, state.sweep), ""
     except SweepError as error:
         return None, str(error)
-
-
-def rows_of(board: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a leaderboard's rows with None where a value is missing."""
-    plain = board.astype(object).where(board.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

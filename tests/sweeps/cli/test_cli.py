@@ -300,7 +300,7 @@ class TestLeaderboard:
 
     def test_runs_alone_asks_for_one_row_a_run(self, trained: Path, cli: Cli) -> None:
         single = json.loads(cli("leaderboard", "--runs", trained, "--runs", "--json").stdout)
-        assert len(single) == len(MlflowReader(trained).runs())
+        assert len(single) == len(MlflowReader(trained).runs().rows)
 
         refused = cli("leaderboard", "--runs", "tiny")
         assert refused.exit_code == 2

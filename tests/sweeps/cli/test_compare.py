@@ -48,9 +48,8 @@ def test_two_tested_runs_are_compared_image_by_image(trained: Path, cli: Cli) ->
     result = cli("compare", "tiny-000-s1", "tiny-001-s1", "--runs", trained)
 
     reader = MlflowReader(trained)
-    frame = reader.runs(sweep="tiny")
-    ids = [frame[(frame["replicate_of"] == number)]["run_id"].iloc[0] for number in (0, 1)]
-    first, second = (reader.correctness(run_id) for run_id in ids)
+    ids = {row["replicate_of"]: row["run_id"] for row in reversed(reader.runs(sweep="tiny").rows)}
+    first, second = (reader.correctness(ids[number]) for number in (0, 1))
     assert first is not None
     assert second is not None
     text = " ".join(result.stdout.split())
@@ -143,7 +142,6 @@ class TestConfigurations:
 def test_the_compared_runs_that_did_not_learn_are_marked(trained: Path, cli: Cli) -> None:
     result = cli("compare", "tiny-000-s1", "tiny-001-s1", "--runs", trained)
 
-    rows = MlflowReader(trained).runs(sweep="tiny")
-    assert (rows[rows["replicate_of"].notna()]["did_not_learn"] == 1).all() == (
-        "compared with nothing" in result.stdout
-    )
+    rows = MlflowReader(trained).runs(sweep="tiny").rows
+    did_not_learn = {row["did_not_learn"] for row in rows if row["replicate_of"] is not None} == {1}
+    assert did_not_learn == ("compared with nothing" in result.stdout)

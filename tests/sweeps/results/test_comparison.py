@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -39,7 +38,7 @@ from sweeps.results.statistics import (
 )
 from sweeps.spec.budget import Budget, BudgetRange
 from sweeps.spec.yaml_file import set_path
-from sweeps.tracking.frame import frame_of
+from sweeps.tracking.table import Table, table_of
 from sweeps.views.ladder_cells import cells_of
 
 
@@ -467,8 +466,8 @@ class FakeReader:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self._rows = rows
 
-    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        return frame_of(self._rows)
+    def runs(self, *, sweep: str | None = None) -> Table:
+        return table_of(self._rows)
 
     def configuration(self, run_id: str) -> TrainingConfig:
         (found,) = (row for row in self._rows if row["run_id"] == run_id)
@@ -688,7 +687,7 @@ class TestReading:
         asked: list[str | None] = []
 
         class Asked(FakeReader):
-            def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
+            def runs(self, *, sweep: str | None = None) -> Table:
                 asked.append(sweep)
                 return super().runs(sweep=sweep)
 

@@ -32,7 +32,7 @@ def train(runs: Path, owner: str | None, *numbers: int) -> None:
 
 
 def trials(runs: Path) -> list[int]:
-    return sorted(MlflowReader(runs).runs(sweep="tiny")["trial"])
+    return sorted(MlflowReader(runs).runs(sweep="tiny").values("trial"))
 
 
 def test_sweeps_of_one_name_and_study_do_not_mix_and_are_deleted_alone(shared: Path) -> None:

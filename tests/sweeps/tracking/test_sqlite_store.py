@@ -217,12 +217,23 @@ class TestMoved:
         assert where == ("s3://b/artifacts",)
 
 
-def test_reading_a_store_imports_neither_mlflow_nor_torch(written: Path) -> None:
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        (
+            "from sweeps.tracking.reader import MlflowReader as R; assert len(R(Path(FOLDER)).runs().rows) == 3",
+            {"scipy"},
+        ),
+        ("from sweeps.cli.main import sweeps; sweeps(['leaderboard', '--runs', FOLDER], standalone_mode=False)", set()),
+    ],
+    ids=["reader", "leaderboard"],
+)
+def test_a_table_is_read_and_shown_without_heavy_libraries(written: Path, code: str, heavy: set[str]) -> None:
     import subprocess
 
-    code = (
-        "import sys; from pathlib import Path; from sweeps.tracking.reader import MlflowReader;"
-        f"frame = MlflowReader(Path({str(written)!r})).runs(); assert len(frame) == 3;"
-        "assert not {'mlflow', 'torch', 'optuna', 'scipy'} & set(sys.modules), sorted(sys.modules)"
+    heavy = heavy | {"mlflow", "torch", "optuna", "pandas", "pyarrow"}
+    script = (
+        f"import sys; from pathlib import Path; FOLDER = {str(written)!r}; {code}; print({heavy} & set(sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert said.stdout.splitlines()[-1] == "set()"

@@ -631,7 +631,7 @@ class TestStore:
             MlflowReader(tmp_path).runs()
         with tracker_of(tmp_path, "s") as tracker:
             assert tracker.reconcile([record_of("s")])
-        assert list(MlflowReader(tmp_path).runs()["trial"]) == [0]
+        assert MlflowReader(tmp_path).runs().values("trial") == [0]
         (aside,) = tmp_path.glob("mlflow.db.damaged-*")
         assert aside.read_bytes() == content
 
@@ -683,18 +683,18 @@ class TestStore:
                 tracker.write(record_of(name, 1))
         assert delete_sweep(runs, sweep, NOTHING_KNOWN) == 3
         assert found(runs, sweep) == []
-        assert len(MlflowReader(runs).runs(sweep=f"{sweep}-2")) == 2
+        assert len(MlflowReader(runs).runs(sweep=f"{sweep}-2").rows) == 2
 
     def test_all_pages_of_a_search_are_read(self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with tracker_of(runs, sweep) as tracker:
             for number in range(5):
                 tracker.write(record_of(sweep, number, epochs=0))
         monkeypatch.setattr("sweeps.tracking.client._PAGE", 2)
-        assert sorted(MlflowReader(runs).runs(sweep=sweep)["trial"]) == [0, 1, 2, 3, 4]
+        assert sorted(MlflowReader(runs).runs(sweep=sweep).values("trial")) == [0, 1, 2, 3, 4]
 
     def test_reading_or_deleting_from_a_store_that_is_not_there_creates_nothing(self, tmp_path: Path) -> None:
         reader = MlflowReader(tmp_path / "runs")
-        assert reader.runs().empty
+        assert not reader.runs().rows
         assert CompleteResults(reader).complete_result("any") is None
         assert delete_sweep(tmp_path / "runs", "s", NOTHING_KNOWN) == 0
         assert list(tmp_path.iterdir()) == []

@@ -80,23 +80,23 @@ def set_tag(runs: Path, run_id: str, tag: str, value: str | None) -> None:
 def read_everything(runs: Path) -> set[str]:
     """Read a record in every way; return the ids of the runs that are in its table."""
     reader = MlflowReader(runs)
-    frame = reader.runs()
+    table = reader.runs()
     reader.epochs()
     reader.trials(sweep="tiny")
     reader.holds([], study="tiny-1")
     recorded = CompleteResults(reader)
-    for key in frame["key"]:
+    for key in table.values("key"):
         recorded.complete_result(key)
     RunFiles(runs, sweep="tiny")
     review = RecordReview(runs)
     assert review.unfinished_keys(sweep="tiny") is not None
-    for run_id in frame["run_id"]:
+    for run_id in table.values("run_id"):
         with contextlib.suppress(RecordError):  # a configuration of another version
             reader.configuration(run_id)
         reader.curve(run_id)
         reader.confusion(run_id)
         reader.environment(run_id)
-    return set(frame["run_id"])
+    return set(table.values("run_id"))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,7 +132,7 @@ def test_each_of_these_is_left_out_and_named_with_its_value(
     run_id = first_run(tmp_path)
     set_tag(tmp_path, run_id, tag, text)
 
-    assert run_id not in set(MlflowReader(tmp_path).runs(sweep="tiny")["run_id"])
+    assert run_id not in set(MlflowReader(tmp_path).runs(sweep="tiny").values("run_id"))
     (line,) = told
     assert run_id in line
     assert tag in line
@@ -189,7 +189,7 @@ def test_what_a_person_wrote_on_a_run_is_on_the_one_that_replaces_it(damage: str
     with tracker_of(runs, "tiny") as tracker:
         tracker.reconcile(two_trials())
 
-    assert sorted(MlflowReader(runs).runs(sweep="tiny")["trial"]) == [0, 1]
+    assert sorted(MlflowReader(runs).runs(sweep="tiny").values("trial")) == [0, 1]
     data = client.get_run(first_run(runs)).data
     assert data.tags["mlflow.note.content"] == "look at this one"
     assert (data.tags["reviewed"], data.tags["outcome"]) == ("yes", "complete")
@@ -219,9 +219,9 @@ def test_the_journal_gives_a_run_its_tags_back_under_its_id(whole: Path, tmp_pat
     with tracker_of(runs, "tiny") as tracker:
         tracker.reconcile(records)
 
-    frame = MlflowReader(runs).runs(sweep="tiny")
-    assert sorted(frame["trial"]) == [0, 1]
-    assert run_id in set(frame["run_id"])
+    table = MlflowReader(runs).runs(sweep="tiny")
+    assert sorted(table.values("trial")) == [0, 1]
+    assert run_id in table.values("run_id")
     assert MlflowReader(runs).configuration(run_id) == records[0].config
 
 
@@ -234,6 +234,7 @@ def test_a_wrong_metric_is_written_anew_as_one_run(whole: Path, tmp_path: Path) 
     with tracker_of(runs, "tiny") as tracker:
         tracker.reconcile(records)
 
-    frame = MlflowReader(runs).runs(sweep="tiny").sort_values("trial")
-    assert list(frame["trial"]) == [0, 1]
-    assert list(frame["val_accuracy"]) == [record.epochs[-1].val_accuracy for record in records]
+    rows = sorted(MlflowReader(runs).runs(sweep="tiny").rows, key=lambda row: row["trial"])
+    assert [(row["trial"], row["val_accuracy"]) for row in rows] == [
+        (number, record.epochs[-1].val_accuracy) for number, record in enumerate(records)
+    ]

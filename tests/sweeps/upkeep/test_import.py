@@ -8,7 +8,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from sweep_fakes import Cli, tiny, write_yaml, written
 
@@ -18,6 +17,7 @@ from sweeps.tracking import taking_over
 from sweeps.tracking.ownership import OWNER, noted_owners
 from sweeps.tracking.reader import MlflowReader
 from sweeps.tracking.store import redact
+from sweeps.tracking.table import Row
 from sweeps.tracking.taking_over import IMPORTED_FROM, TakeOver
 from sweeps.upkeep.inventory import take_inventory
 from sweeps.views.leaderboard import query_leaderboard
@@ -41,9 +41,9 @@ def here(tmp_path: Path, empty_store: Path) -> Path:
     return folder
 
 
-def board(runs: Path, sweep: str) -> pd.DataFrame:
-    frame = MlflowReader(runs).runs(sweep=sweep).drop(columns=OF_THE_RECORD_ALONE)
-    return frame.sort_values(["trial", "seed"], kind="stable").reset_index(drop=True)
+def board(runs: Path, sweep: str) -> list[Row]:
+    rows = sorted(MlflowReader(runs).runs(sweep=sweep).rows, key=lambda row: (row["trial"], row["seed"]))
+    return [{name: value for name, value in row.items() if name not in OF_THE_RECORD_ALONE} for row in rows]
 
 
 def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, here: Path, cli: Cli) -> None:
@@ -52,7 +52,7 @@ def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, h
     result = cli("import", runs, "--runs", here)
 
     assert result.exit_code == 0, result.output
-    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    assert board(here, "tiny") == board(runs, "tiny")
     there, taken = MlflowReader(runs), MlflowReader(here)
     for run in written(here):
         origin = run.tags[IMPORTED_FROM]
@@ -107,11 +107,11 @@ def test_one_that_a_crash_left_half_written_is_seen_by_nobody_and_written_anew(
         assert cli("import", runs, "--runs", here).exit_code == 130
     for run in written(here):
         assert run.status != "RUNNING"
-    assert 0 < len(MlflowReader(here).runs()) < len(MlflowReader(runs).runs())
+    assert 0 < len(MlflowReader(here).runs().rows) < len(MlflowReader(runs).runs().rows)
 
     assert cli("import", runs, "--runs", here).exit_code == 0
 
-    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    assert board(here, "tiny") == board(runs, "tiny")
     with contextlib.closing(sqlite3.connect(here / "mlflow.db")) as database:
         query = "SELECT count(*) FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active' AND key = ?"
         (active,) = database.execute(query, [IMPORTED_FROM]).fetchone()
@@ -131,7 +131,7 @@ def test_what_became_of_a_run_since_is_taken_over_the_next_time(runs: Path, here
     again = cli("import", runs, "--runs", here)
 
     assert "taken over: 1 run of tiny" in again.stdout
-    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    assert board(here, "tiny") == board(runs, "tiny")
 
 
 class TestATrialThatIsRunningThere:
@@ -174,7 +174,7 @@ def test_what_has_gone_on_here_is_left_as_it_is(runs: Path, here: Path, cli: Cli
     result = cli("import", runs, "--runs", here)
 
     assert "gone on here since, and left as they are: 1 run" in result.stdout
-    pd.testing.assert_frame_equal(board(here, "tiny"), before)
+    assert board(here, "tiny") == before
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b"])
@@ -186,7 +186,7 @@ def test_a_sweep_there_whose_name_leads_elsewhere_is_refused(name: str, runs: Pa
 
     assert result.exit_code == 2
     assert "cannot be taken over" in result.stderr
-    assert MlflowReader(here).runs().empty
+    assert not MlflowReader(here).runs().rows
 
 
 def test_a_run_there_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path, cli: Cli) -> None:
@@ -219,7 +219,7 @@ def test_a_damaged_journal_is_told_before_anything_is_written(line: bytes, runs:
 
     assert result.exit_code == 2
     assert "is damaged: `sweeps repair tiny --runs" in result.stderr
-    assert MlflowReader(here).runs().empty
+    assert not MlflowReader(here).runs().rows
 
 
 def test_a_sweep_that_is_being_run_here_is_left_alone(runs: Path, here: Path, cli: Cli) -> None:
@@ -228,7 +228,7 @@ def test_a_sweep_that_is_being_run_here_is_left_alone(runs: Path, here: Path, cl
 
     assert result.exit_code == 2
     assert "'tiny' is being run by process" in result.stderr
-    assert MlflowReader(here).runs().empty
+    assert not MlflowReader(here).runs().rows
 
 
 class TestBesideWhatIsHere:
@@ -247,7 +247,7 @@ class TestBesideWhatIsHere:
         assert result.exit_code == 2
         assert "tiny is recorded here already, from elsewhere" in result.stderr
         assert "--prefix ada-" in result.stderr
-        pd.testing.assert_frame_equal(board(own, "tiny"), before)
+        assert board(own, "tiny") == before
 
     def test_under_a_prefix_both_stand_beside_each_other_and_one_result_counts_once(
         self, runs: Path, own: Path, cli: Cli
@@ -258,11 +258,10 @@ class TestBesideWhatIsHere:
 
         assert result.exit_code == 0, result.output
         assert "recorded here too, and counted once: 1 result" in result.stdout
-        pd.testing.assert_frame_equal(board(own, "tiny"), before)
+        assert board(own, "tiny") == before
         assert len(written(own, sweep="ada-tiny")) == len(written(runs))
-        (shared,) = set(before["key"]) & set(board(own, "ada-tiny")["key"])
-        ranked = query_leaderboard(MlflowReader(own))
-        (row,) = ranked[ranked["key"] == shared].to_dict("records")
+        (shared,) = {row["key"] for row in before} & {row["key"] for row in board(own, "ada-tiny")}
+        (row,) = [row for row in query_leaderboard(MlflowReader(own)).rows if row["key"] == shared]
         assert row["rank"] is not None
         assert row["replicates"] == 1 or row["search_accuracy"] is not None
         names = {run.name for run in written(own, sweep="ada-tiny")}
@@ -313,7 +312,7 @@ def test_what_cannot_be_taken_over_says_why(
 
     assert result.exit_code == 2
     assert words in result.stderr
-    assert MlflowReader(here).runs().empty
+    assert not MlflowReader(here).runs().rows
 
 
 @pytest.fixture
@@ -332,7 +331,7 @@ def test_a_record_that_is_read_through_mlflows_client_is_taken_over_page_by_page
 
     assert result.exit_code == 0, result.output
     monkeypatch.undo()
-    pd.testing.assert_frame_equal(board(here, "tiny"), board(runs, "tiny"))
+    assert board(here, "tiny") == board(runs, "tiny")
 
 
 def test_a_record_that_is_no_record_is_an_error_of_ours(here: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,18 @@ from sweeps.errors import LeaderboardError
 from sweeps.identity import Protocol
 from sweeps.study.best import learned
 from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
-from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.reader import MlflowReader
 from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.table import Table, row_of, table_of
 from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.trial_run import sorted_runs
 from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.views.arrow_tables import arrow_of, table_of_answer
+from sweeps.views.boards import ColumnsView, View
 from sweeps.views.columns import column_named
 from sweeps.views.exports import to_csv, to_json
-from sweeps.views.leaderboard import query_leaderboard, why_empty
+from sweeps.views.leaderboard import query_leaderboard
 from sweeps.views.leaderboard_table import print_leaderboard
 
 
@@ -44,8 +47,8 @@ class RowReader:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self._rows = rows
 
-    def runs(self, *, sweep: str | None = None) -> pd.DataFrame:
-        return frame_of(row for row in self._rows if sweep in (None, row["sweep"]))
+    def runs(self, *, sweep: str | None = None) -> Table:
+        return table_of(row for row in self._rows if sweep in (None, row["sweep"]))
 
     def epochs(self, *, sweep: str | None = None) -> pa.Table:
         raise NotImplementedError
@@ -95,8 +98,8 @@ def replicates(of: int, *accuracies: float) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def ranks(frame: pd.DataFrame) -> list[tuple[int, int | None]]:
-    return [(trial, None if rank is pd.NA else rank) for trial, rank in zip(frame["trial"], frame["rank"], strict=True)]
+def ranks(board: Table) -> list[tuple[int, int | None]]:
+    return [(row["trial"], row["rank"]) for row in board.rows]
 
 
 class TestRanks:
@@ -130,16 +133,16 @@ class TestRanks:
     def test_a_result_that_two_sweeps_list_is_one_configuration_and_one_replicate(self) -> None:
         taken = row(2, 0.8, sweep="second", key="key-0", config_id="config-0", reused_from="run-0")
         reader = RowReader(row(0, 0.8), row(1, 0.7), taken)
-        frame = query_leaderboard(reader)
-        assert ranks(frame) == [(0, 1), (1, 2)]
-        assert list(frame["replicates"]) == [1, 1]
+        board = query_leaderboard(reader)
+        assert ranks(board) == [(0, 1), (1, 2)]
+        assert board.values("replicates") == [1, 1]
         assert ranks(query_leaderboard(reader, each_run=True)) == [(0, 1), (2, 1), (1, 2)]
 
     def test_a_result_taken_over_stands_behind_the_one_that_was_trained_whichever_began_first(self) -> None:
         for started in ("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z"):
             taken = row(0, 0.8, run_id="taken", key="key", config_id="c", reused_from="run-1", started=started)
             trained = row(1, 0.8, sweep="second", key="key", config_id="c", train_seconds=70.0)
-            (found,) = query_leaderboard(RowReader(taken, trained)).to_dict(orient="records")
+            (found,) = query_leaderboard(RowReader(taken, trained)).rows
 
             assert (found["run_id"], found["train_seconds"], found["replicates"]) == ("run-1", 70.0, 1)
 
@@ -149,34 +152,34 @@ class TestRanks:
             return row(trial, accuracy, metric="val_loss", metric_value=loss, **changes)
 
         rows = [of(0, 0.9, 1.5), of(1, 0.5, 1.25), of(2, 0.6, 1.25), of(3, 0.7, math.inf), of(4, 0.7, None)]
-        frame = query_leaderboard(RowReader(*rows))
+        board = query_leaderboard(RowReader(*rows))
 
-        assert ranks(frame)[:3] == [(1, 1), (2, 2), (0, 3)]
-        assert set(frame["rank"][3:]) == {pd.NA}
-        assert (frame.loc[0, "metric_value"], frame.loc[0, "val_accuracy"]) == (1.25, 0.5)
-        assert "is ranked by it" in " ".join(printed(frame).split())
-        (board,) = [line for line in printed(frame).splitlines() if "quick-001" in line]
-        assert "1.250" in board
+        assert ranks(board)[:3] == [(1, 1), (2, 2), (0, 3)]
+        assert set(board.values("rank")[3:]) == {None}
+        assert (board.rows[0]["metric_value"], board.rows[0]["val_accuracy"]) == (1.25, 0.5)
+        assert "is ranked by it" in " ".join(printed(board).split())
+        (line,) = [line for line in printed(board).splitlines() if "quick-001" in line]
+        assert "1.250" in line
 
     def test_a_configuration_ranks_by_the_mean_of_its_seeds_not_by_its_luckiest(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
-        frame = query_leaderboard(RowReader(*rows, row(3, 0.40)))
-        assert ranks(frame) == [(3, 1), (0, 2)]
-        assert frame.loc[1, "val_accuracy"] == pytest.approx((0.422 + 0.38 + 0.37) / 3)
-        assert frame.loc[1, "ci_low"] < frame.loc[1, "val_accuracy"] < frame.loc[1, "ci_high"]
-        assert pd.isna(frame.loc[1, "seed"])
-        assert frame.loc[0, "seed"] == 0
+        board = query_leaderboard(RowReader(*rows, row(3, 0.40)))
+        assert ranks(board) == [(3, 1), (0, 2)]
+        assert board.rows[1]["val_accuracy"] == pytest.approx((0.422 + 0.38 + 0.37) / 3)
+        assert board.rows[1]["ci_low"] < board.rows[1]["val_accuracy"] < board.rows[1]["ci_high"]
+        assert board.rows[1]["seed"] is None
+        assert board.rows[0]["seed"] == 0
 
     def test_a_confirmed_configuration_ranks_by_its_new_seeds_alone_and_keeps_what_the_search_saw(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64), row(1, 0.69)))
+        board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64), row(1, 0.69)))
 
-        assert ranks(frame) == [(0, 1), (1, 2)]
-        confirmed, unconfirmed = frame.to_dict(orient="records")
+        assert ranks(board) == [(0, 1), (1, 2)]
+        confirmed, unconfirmed = board.rows
         assert (confirmed["val_accuracy"], confirmed["replicates"]) == (pytest.approx(0.62), 2)
         assert (confirmed["search_accuracy"], confirmed["run_id"]) == (0.70, "run-0")
         assert confirmed["val_std"] == pytest.approx(np.std([0.60, 0.64], ddof=1))
         assert (unconfirmed["val_accuracy"], unconfirmed["replicates"]) == (0.69, 1)
-        assert pd.isna(unconfirmed["search_accuracy"])
+        assert unconfirmed["search_accuracy"] is None
 
     def test_what_was_confirmed_stands_before_what_only_a_search_has_seen(self) -> None:
         rows = (row(0, 0.70), *replicates(0, 0.60, 0.61), row(1, 0.90), row(2, 0.65), *replicates(2, 0.70, 0.71))
@@ -190,10 +193,10 @@ class TestRanks:
             row(2, 0.9), *replicates(2, 0.600, 0.602, 0.604),
             row(3, 0.9), *replicates(3, 0.500, 0.502, 0.504),
         )  # fmt: skip
-        frame = query_leaderboard(RowReader(*rows))
+        board = query_leaderboard(RowReader(*rows))
 
-        assert ranks(frame) == [(0, 1), (1, 1), (2, 3), (3, 4)]
-        text = " ".join(printed(frame).split())
+        assert ranks(board) == [(0, 1), (1, 1), (2, 3), (3, 4)]
+        text = " ".join(printed(board).split())
         assert "quick-000 and quick-001 cannot be told apart: they share the rank (Welch's t-test" in text
         assert (
             "quick-000: 90.00 % in the search, 70.20 % under 3 new seeds: the search's value was 19.80 points too high"
@@ -210,38 +213,38 @@ class TestRanks:
         ]
         assert 0.025 < ttest_ind(best, middle, equal_var=False).pvalue < 0.05
 
-        frame = query_leaderboard(RowReader(*rows))
+        board = query_leaderboard(RowReader(*rows))
 
-        assert ranks(frame) == [(0, 1), (1, 2), (2, 3)]
-        assert frame["p_holm"][1] == pytest.approx(ttest_ind(best, middle, equal_var=False).pvalue)
-        assert frame["p_holm"][2] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
-        assert pd.isna(frame["p_holm"][0])
+        assert ranks(board) == [(0, 1), (1, 2), (2, 3)]
+        assert board.rows[1]["p_holm"] == pytest.approx(ttest_ind(best, middle, equal_var=False).pvalue)
+        assert board.rows[2]["p_holm"] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
+        assert board.rows[0]["p_holm"] is None
 
     def test_what_did_not_learn_has_no_rank_and_is_marked(self) -> None:
         rows = [row(0, 0.11, did_not_learn=1), row(1, 0.5, did_not_learn=0), row(2, 0.10, did_not_learn=1)]
 
-        frame = query_leaderboard(RowReader(*rows))
+        board = query_leaderboard(RowReader(*rows))
 
-        assert ranks(frame) == [(1, 1), (0, None), (2, None)]
-        assert printed(frame).count("did not learn") == 2
+        assert ranks(board) == [(1, 1), (0, None), (2, None)]
+        assert printed(board).count("did not learn") == 2
 
     def test_a_configuration_of_which_one_run_did_not_learn_has_no_rank(self) -> None:
         mixed = replicates(0, 0.60, 0.62, 0.1)
         mixed[2]["did_not_learn"] = 1
-        frame = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)))
+        board = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)))
 
-        assert ranks(frame) == [(1, 1), (0, None)]
-        assert frame["val_accuracy"][1] == pytest.approx(0.61)
-        assert "1 run did not learn" in printed(frame)
+        assert ranks(board) == [(1, 1), (0, None)]
+        assert board.rows[1]["val_accuracy"] == pytest.approx(0.61)
+        assert "1 run did not learn" in printed(board)
         each = query_leaderboard(RowReader(row(0, 0.9), *mixed, row(1, 0.5)), each_run=True)
-        assert list(frame["replicates"]) == [1, 2]
-        assert list(each[(each["trial"] == 0) & each["seed"].isin([1, 2])]["replicates"]) == [2, 2]
+        assert board.values("replicates") == [1, 2]
+        assert [row["replicates"] for row in each.rows if row["trial"] == 0 and row["seed"] in (1, 2)] == [2, 2]
 
     def test_of_runs_none_of_which_learned_no_seed_is_counted(self) -> None:
         reader = RowReader(row(0, 0.1, did_not_learn=1), row(0, 0.1, did_not_learn=1, seed=1, key="k", run_id="r"))
 
         for each_run in (False, True):
-            assert set(query_leaderboard(reader, each_run=each_run)["replicates"]) == {0}
+            assert set(query_leaderboard(reader, each_run=each_run).values("replicates")) == {0}
 
     @pytest.mark.parametrize(("lost", "said"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
     def test_of_two_runs_it_is_said_whether_both_did_not_learn(self, lost: tuple[int, int], said: str) -> None:
@@ -261,26 +264,26 @@ class TestRanks:
     def test_one_that_the_search_had_stopped_is_confirmed_by_its_new_seeds(self) -> None:
         whole = row(0, 0.5, run_id="whole", replicate_of=0, study="r")
         stopped = row(0, 0.4, status="pruned", key=whole["key"])
-        frame = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
+        board = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
 
-        assert (frame.loc[0, "rank"], frame.loc[0, "status"], frame.loc[0, "replicates"]) == (1, "complete", 2)
-        assert frame.loc[0, "val_accuracy"] == pytest.approx(0.45)
+        assert (board.rows[0]["rank"], board.rows[0]["status"], board.rows[0]["replicates"]) == (1, "complete", 2)
+        assert board.rows[0]["val_accuracy"] == pytest.approx(0.45)
         # 0.5 is of its full length, which the search never saw.
-        assert pd.isna(frame.loc[0, "search_accuracy"])
-        assert frame.loc[0, "confirmed"]
+        assert board.rows[0]["search_accuracy"] is None
+        assert board.rows[0]["confirmed"]
 
     def test_one_seed_shares_no_rank(self) -> None:
         alone = (row(0, 0.9), *replicates(0, 0.70), row(1, 0.9), *replicates(1, 0.69))
         assert ranks(query_leaderboard(RowReader(*alone))) == [(0, 1), (1, 2)]
 
         with_a_third = (row(2, 0.9), *replicates(2, 0.71, 0.69))
-        frame = query_leaderboard(RowReader(*alone, *with_a_third))
-        assert ranks(frame) == [(0, 1), (2, 2), (1, 3)]
-        assert "cannot be told apart" not in printed(frame)
+        board = query_leaderboard(RowReader(*alone, *with_a_third))
+        assert ranks(board) == [(0, 1), (2, 2), (1, 3)]
+        assert "cannot be told apart" not in printed(board)
 
     def test_a_search_that_was_right_is_said_to_have_been(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
-        assert "the search's value was the same" in " ".join(printed(frame).split())
+        board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
+        assert "the search's value was the same" in " ".join(printed(board).split())
 
     def test_an_option_that_is_called_rank_hides_no_rank(self) -> None:
         own = {"model.name": "nets:Net"}
@@ -298,32 +301,32 @@ class TestRanks:
         assert f"{name}-001" in text
 
     def test_each_replicate_is_called_by_its_trial_and_seed(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64)), each_run=True)
+        board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64)), each_run=True)
 
-        text = printed(frame)
+        text = printed(board)
         assert all(name in text for name in ("quick-000-s1", "quick-000-s2", "quick-000 "))
-        assert list(frame["rank"]) == [1, 1, 1]
+        assert board.values("rank") == [1, 1, 1]
 
     def test_single_runs_stand_beside_those_of_their_configuration_each_with_an_interval_around_itself(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
         unfinished = row(4, 0.2, seed=3, config_id="c", status="pruned")
-        frame = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
-        assert ranks(frame) == [(3, 1), (0, 2), (1, 2), (2, 2), (4, None)]
-        assert list(frame["replicates"][:4]) == [1, 3, 3, 3]
-        assert ((frame["ci_low"] < frame["val_accuracy"]) & (frame["val_accuracy"] < frame["ci_high"]))[:4].all()
-        assert frame.loc[4, "ci_low":"ci_high"].isna().all()  # type: ignore[misc]
+        board = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
+        assert ranks(board) == [(3, 1), (0, 2), (1, 2), (2, 2), (4, None)]
+        assert board.values("replicates")[:4] == [1, 3, 3, 3]
+        assert all(row["ci_low"] < row["val_accuracy"] < row["ci_high"] for row in board.rows[:4])
+        assert (board.rows[4]["ci_low"], board.rows[4]["ci_high"]) == (None, None)
 
     def test_two_states_of_a_networks_file_are_two_configurations_and_the_table_tells_them_apart(self) -> None:
         own = {"model.name": "nets:Net", "config_id": "c"}
         rows = [row(0, 0.5, source="aaaa", seed=0, **own), row(1, 0.6, source="bbbb", seed=1, **own)]
-        frame = query_leaderboard(RowReader(*rows))
-        assert ranks(frame) == [(1, 1), (0, 2)]
-        assert "aaaa" in printed(frame)
+        board = query_leaderboard(RowReader(*rows))
+        assert ranks(board) == [(1, 1), (0, 2)]
+        assert "aaaa" in printed(board)
 
     def test_a_sweep_that_nobody_recorded_is_refused_with_the_closest_name(self) -> None:
         with pytest.raises(LeaderboardError, match="did you mean 'quick'"):
             query_leaderboard(RowReader(row(0, 0.9)), sweep="qick")
-        assert query_leaderboard(RowReader(), sweep="quick").empty
+        assert not query_leaderboard(RowReader(), sweep="quick").rows
 
     def test_a_filter_leaves_the_ranks_as_they_are(self) -> None:
         rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]
@@ -334,9 +337,9 @@ class TestRanks:
         assert ranks(query_leaderboard(RowReader(*rows), sweep="quick")) == [(1, 1)]
 
     def test_an_empty_record_is_an_empty_board_with_all_its_columns(self) -> None:
-        frame = query_leaderboard(RowReader())
-        assert list(frame.columns) == [*COLUMNS, *LAST_COLUMNS]
-        assert frame.empty
+        board = query_leaderboard(RowReader())
+        assert list(board.columns) == [*COLUMNS, *LAST_COLUMNS]
+        assert not board.rows
 
     @settings(deadline=None, max_examples=40)
     @given(
@@ -353,17 +356,20 @@ class TestRanks:
         self, trials: list[tuple[float | None, str, Protocol | None]]
     ) -> None:
         rows = [row(i, a, status=status, protocol=p) for i, (a, status, p) in enumerate(trials)]
-        frame = query_leaderboard(RowReader(*rows))
-        assert sorted(frame["trial"]) == list(range(len(trials)))
-        has_rank = frame["rank"].notna().tolist()
+        board = query_leaderboard(RowReader(*rows))
+        assert sorted(board.values("trial")) == list(range(len(trials)))
+        has_rank = [rank is not None for rank in board.values("rank")]
         assert has_rank == sorted(has_rank, reverse=True)
         expected = {
             i for i, (a, status, _) in enumerate(trials) if status == "complete" and a is not None and 0 <= a <= 1
         }
-        assert set(frame.loc[frame["rank"].notna(), "trial"]) == expected
-        for _, group in frame[frame["rank"].notna()].groupby(frame["protocol"].map(str)):
-            assert list(group["rank"]) == list(range(1, len(group) + 1))
-            assert list(group["val_accuracy"]) == sorted(group["val_accuracy"], reverse=True)
+        ranked = [row for row in board.rows if row["rank"] is not None]
+        assert {row["trial"] for row in ranked} == expected
+        for each in {row["protocol"] for row in ranked}:
+            group = [row for row in ranked if row["protocol"] == each]
+            assert [row["rank"] for row in group] == list(range(1, len(group) + 1))
+            accuracies = [row["val_accuracy"] for row in group]
+            assert accuracies == sorted(accuracies, reverse=True)
 
 
 def rung(name: str, tested: float | None, **changes: Any) -> dict[str, Any]:
@@ -390,27 +396,26 @@ class TestLadders:
         board = query_leaderboard(RowReader(*rows))
 
         assert ranks(board) == [(1, 1), (2, 2), (6, 1), (5, 2), (7, None)]
-        assert list(map(str, board["protocol"][2:])) == ["10000 test images, trained on 50000"] * 3
-        assert board["val_accuracy"].tolist()[:2] == [0.4, 0.3]
-        assert board["val_accuracy"].isna().tolist() == [False, False, True, True, True]
+        assert list(map(str, board.values("protocol")[2:])) == ["10000 test images, trained on 50000"] * 3
+        assert board.values("val_accuracy") == [0.4, 0.3, None, None, None]
 
     def test_a_rung_of_several_seeds_has_the_mean_and_students_interval_of_its_test_accuracies(self) -> None:
         rows = [rung("one", share, trial=seed, seed=seed) for seed, share in enumerate([0.6, 0.62, 0.64])]
 
-        (found,) = query_leaderboard(RowReader(*rows)).to_dict(orient="records")
+        (found,) = query_leaderboard(RowReader(*rows)).rows
 
         assert (found["rank"], found["replicates"]) == (1, 3)
         assert found["test_accuracy"] == pytest.approx(0.62)
         assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62 - 0.0496828, 0.62 + 0.0496828), abs=1e-6)
-        assert math.isnan(found["val_std"])
+        assert found["val_std"] is None
 
     def test_a_rung_of_one_seed_has_wilsons_interval_on_the_test_images(self) -> None:
-        (found,) = query_leaderboard(RowReader(rung("one", 0.6388))).to_dict(orient="records")
+        (found,) = query_leaderboard(RowReader(rung("one", 0.6388))).rows
         assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.62933, 0.64817), abs=1e-4)
 
     def test_a_reduced_budget_is_not_ranked_with_the_full_one(self) -> None:
         rows = [rung("full", 0.5), rung("cut", 0.6, reduced="1 of 20 epochs", full_epochs=20, epochs=1, trial=1)]
-        assert set(query_leaderboard(RowReader(*rows))["rank"]) == {1}
+        assert set(query_leaderboard(RowReader(*rows)).values("rank")) == {1}
 
     def test_budgets_of_test_images_come_by_their_size_and_each_is_ranked_alone(self) -> None:
         rows = [
@@ -424,10 +429,10 @@ class TestLadders:
 
         board = query_leaderboard(RowReader(*rows))
 
-        assert board["rung"].tolist() == [
+        assert board.values("rung") == [
             f"{name}-{size}" for size in (20_000, 2000, 200) for name in ("full", "half", "fifth")
         ]
-        assert set(board["rank"]) == {1}
+        assert set(board.values("rank")) == {1}
 
     def test_rungs_that_were_scaled_alike_are_ranked_together(self) -> None:
         rows = [
@@ -437,7 +442,7 @@ class TestLadders:
         ]
         board = query_leaderboard(RowReader(*rows))
         assert ranks(board) == [(30, 1), (20, 2), (4, 3)]
-        assert board["protocol"].nunique() == 1
+        assert len(set(board.values("protocol"))) == 1
 
     def test_rungs_that_cannot_be_told_apart_share_a_rank_also_below_the_best(self) -> None:
         accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
@@ -448,7 +453,7 @@ class TestLadders:
             for seed, value in enumerate(values)
         ]
         board = query_leaderboard(RowReader(*rows))
-        assert list(zip(board["rung"], board["rank"], strict=True)) == [
+        assert [(row["rung"], row["rank"]) for row in board.rows] == [
             ("bn", 1), ("deep", 1), ("low", 3), ("lower", 3),
         ]  # fmt: skip
         text = " ".join(printed(board).split())
@@ -475,40 +480,40 @@ class TestIntervals:
     def test_a_single_run_has_wilsons_interval_on_its_validation_images(self) -> None:
         from statsmodels.stats.proportion import proportion_confint
 
-        frame = query_leaderboard(RowReader(row(0, 0.61)))
+        board = query_leaderboard(RowReader(row(0, 0.61)))
         low, high = proportion_confint(1220, 2000, method="wilson")
-        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-12)
-        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-12)
-        assert frame.loc[0, "replicates"] == 1
-        assert pd.isna(frame.loc[0, "val_std"])
+        assert board.rows[0]["ci_low"] == pytest.approx(low, abs=1e-12)
+        assert board.rows[0]["ci_high"] == pytest.approx(high, abs=1e-12)
+        assert board.rows[0]["replicates"] == 1
+        assert board.rows[0]["val_std"] is None
 
     @pytest.mark.parametrize(("accuracy", "low", "high"), [(0.0, 0.0, 0.0019171), (1.0, 0.9980829, 1.0)])
     def test_wilsons_interval_holds_at_the_ends(self, accuracy: float, low: float, high: float) -> None:
-        frame = query_leaderboard(RowReader(row(0, accuracy)))
-        assert frame.loc[0, "ci_low"] == pytest.approx(low, abs=1e-7)
-        assert frame.loc[0, "ci_high"] == pytest.approx(high, abs=1e-7)
+        board = query_leaderboard(RowReader(row(0, accuracy)))
+        assert board.rows[0]["ci_low"] == pytest.approx(low, abs=1e-7)
+        assert board.rows[0]["ci_high"] == pytest.approx(high, abs=1e-7)
 
     def test_replicates_have_students_interval_of_their_mean(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.70, 0.72, 0.74))]
         rows.append(row(9, 0.1, seed=9, config_id="c", status="pruned"))
         rows.append(row(10, 0.1, seed=9, config_id="c", protocol=protocol(epochs=5)))
-        frame = query_leaderboard(RowReader(*rows))
-        best = frame[frame["rank"].eq(1) & frame["protocol"].map(lambda each: each == protocol())].iloc[0]
+        board = query_leaderboard(RowReader(*rows))
+        (best,) = [row for row in board.rows if row["rank"] == 1 and row["protocol"] == protocol()]
         # t(0.975, 2) = 4.302653, and the standard error is 0.02 / sqrt(3).
         assert (best["replicates"], best["val_std"]) == (3, pytest.approx(0.02))
         assert best["ci_low"] == pytest.approx(0.72 - 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
         assert best["ci_high"] == pytest.approx(0.72 + 4.302653 * 0.02 / math.sqrt(3), abs=1e-7)
-        pruned = query_leaderboard(RowReader(*rows), each_run=True).set_index("trial").loc[9]
-        assert pd.isna(pruned["replicates"])
-        assert pd.isna(pruned["ci_low"])
+        each = query_leaderboard(RowReader(*rows), each_run=True)
+        (pruned,) = [row for row in each.rows if row["trial"] == 9]
+        assert (pruned["replicates"], pruned["ci_low"]) == (None, None)
 
 
 class TestOrder:
     def test_a_column_sorts_both_ways_with_missing_values_last(self) -> None:
         reader = RowReader(row(0, 0.9, test_accuracy=0.5), row(1, 0.8), row(2, 0.7, test_accuracy=0.6))
-        assert list(query_leaderboard(reader, sort="test_accuracy")["trial"]) == [0, 2, 1]
-        assert list(query_leaderboard(reader, sort="-test_accuracy")["trial"]) == [2, 0, 1]
-        assert list(query_leaderboard(reader, sort="-test_accuracy", limit=1)["trial"]) == [2]
+        assert query_leaderboard(reader, sort="test_accuracy").values("trial") == [0, 2, 1]
+        assert query_leaderboard(reader, sort="-test_accuracy").values("trial") == [2, 0, 1]
+        assert query_leaderboard(reader, sort="-test_accuracy", limit=1).values("trial") == [2]
 
     def test_an_unknown_column_or_a_negative_limit_is_refused(self) -> None:
         with pytest.raises(LeaderboardError, match="did you mean 'val_accuracy'"):
@@ -540,32 +545,42 @@ class TestOrder:
         assert "did you mean 'val_accuracy'?" in str(refused.value)
 
     def test_a_filter_that_nothing_matches_says_what_its_columns_hold(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8)), where="val_accuracy > 60 and status == 'done'")
-        assert frame.empty
-        assert "val_accuracy is from 0.8 to 0.9 (a share: 0.6 is 60 %); status is one of complete" in printed(frame)
-        assert why_empty(query_leaderboard(RowReader(row(0, 0.9)))) is None
+        board = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8)), where="val_accuracy > 60 and status == 'done'")
+        assert not board.rows
+        assert "val_accuracy is from 0.8 to 0.9 (a share: 0.6 is 60 %); status is one of complete" in printed(board)
+        assert query_leaderboard(RowReader(row(0, 0.9))).why_empty is None
 
     def test_a_column_of_text_and_numbers_sorts(self) -> None:
         reader = RowReader(row(0, 0.9, **{"model.size": "big"}), row(1, 0.8, **{"model.size": 3}))
-        assert list(query_leaderboard(reader, sort="model.size")["trial"]) == [1, 0]
+        assert query_leaderboard(reader, sort="model.size").values("trial") == [1, 0]
 
 
 class TestOutput:
     def test_csv_is_complete_or_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        frame, path = query_leaderboard(RowReader(row(0, 0.9), row(1, None))), tmp_path / "deep" / "board.csv"
-        to_csv(frame, path)
+        board, path = query_leaderboard(RowReader(row(0, 0.9), row(1, None))), tmp_path / "deep" / "board.csv"
+        to_csv(board, path)
         written = pd.read_csv(path)
-        assert list(written.columns) == list(frame.columns)
+        assert list(written.columns) == list(board.columns)
         assert written["val_accuracy"].tolist()[0] == 0.9
 
         def fail(*_: object, **__: object) -> None:
             raise OSError("no space left")
 
-        monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+        monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="no space left"):
-            to_csv(frame, path)
+            to_csv(board, path)
         assert len(pd.read_csv(path)) == 2
         assert [file.name for file in path.parent.iterdir()] == ["board.csv"]
+
+    def test_chosen_columns_and_an_answer_are_parquet_with_the_names_of_trials(self, tmp_path: Path) -> None:
+        import pyarrow.parquet
+
+        board = query_leaderboard(RowReader(row(0, 0.9)))
+        views = [ColumnsView(board, ["trial", "val_accuracy"]), View(table_of_answer(arrow_of(board)))]
+        for number, view in enumerate(views):
+            view.write("parquet", tmp_path / f"{number}.parquet")
+            (found,) = pyarrow.parquet.read_table(tmp_path / f"{number}.parquet").to_pylist()
+            assert (found["trial"], found["number"], found["val_accuracy"]) == ("quick-000", 0, 0.9)
 
     def test_json_has_numbers_as_numbers_and_null_for_what_is_missing(self) -> None:
         first, second = json.loads(to_json(query_leaderboard(RowReader(row(0, 0.9), row(1, math.inf)))))
@@ -588,15 +603,15 @@ class TestOutput:
 
     def test_what_varies_comes_before_what_is_empty_or_alike(self) -> None:
         rows = [row(i, 0.5, **{"optimizer.lr": 0.1 * i, "data.batch_size": 32 * i, "model.width": i}) for i in (1, 2)]
-        frame = query_leaderboard(RowReader(*rows, *replicates(1, 0.5, 0.51, 0.52)))
-        text = printed(frame, force_terminal=True, width=80, color_system=None)
+        board = query_leaderboard(RowReader(*rows, *replicates(1, 0.5, 0.51, 0.52)))
+        text = printed(board, force_terminal=True, width=80, color_system=None)
         shown = text.splitlines()[0].split()
         assert {"lr", "batch_size", "width"} <= set(shown), text
         assert "search acc %" in text.partition("columns that do not fit: ")[2]
 
     def test_rungs_without_validation_have_numbers_beside_a_search(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8), rung("deep", 0.7123)))
-        text = printed(frame, force_terminal=True, width=80)
+        board = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8), rung("deep", 0.7123)))
+        text = printed(board, force_terminal=True, width=80)
         assert "71.23" in next(line for line in text.splitlines() if "deep" in line)
 
     def test_a_screen_of_one_column_is_no_error(self) -> None:
@@ -604,8 +619,8 @@ class TestOutput:
         assert text.split()[:2] == ["rank", "trial"]
 
     def test_the_table_of_a_terminal_has_its_unranked_rows_dim(self) -> None:
-        frame = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.5, status="pruned")))
-        text = printed(frame, force_terminal=True, width=100, color_system="standard")
+        board = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.5, status="pruned")))
+        text = printed(board, force_terminal=True, width=100, color_system="standard")
         (line,) = [line for line in text.splitlines() if "pruned" in line]
         assert "\x1b[2m" in line
 
@@ -633,9 +648,9 @@ class TestOutput:
         assert "width" not in header
 
 
-def printed(frame: pd.DataFrame, *, limit: int | None = None, **console: Any) -> str:
+def printed(board: Table, *, limit: int | None = None, **console: Any) -> str:
     output = io.StringIO()
-    print_leaderboard(frame, Console(file=output, **console), limit=limit)
+    print_leaderboard(board, Console(file=output, **console), limit=limit)
     return output.getvalue()
 
 
@@ -698,13 +713,14 @@ def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(
         for number, (width, accuracy) in enumerate([(8, 0.7), (16, 0.8), (100, 0.6)]):
             tracker.write(_record(number, width=width, accuracy=accuracy))
     reader = MlflowReader(tmp_path)
-    frame = query_leaderboard(reader)
-    assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
-    assert tuple(frame.columns[-len(LAST_COLUMNS) :]) == LAST_COLUMNS
-    assert list(frame.columns[len(COLUMNS) : len(COLUMNS) + 2]) == ["model.name", "model.width"]
-    assert list(frame["model.width"]) == [16, 8, 100]
-    assert list(query_leaderboard(reader, where="model.width > 8 and optimizer.lr < 0.5")["trial"]) == [1, 2]
-    best = frame.iloc[0]
+    board = query_leaderboard(reader)
+    columns = list(board.columns)
+    assert tuple(columns[: len(COLUMNS)]) == COLUMNS
+    assert tuple(columns[-len(LAST_COLUMNS) :]) == LAST_COLUMNS
+    assert columns[len(COLUMNS) : len(COLUMNS) + 2] == ["model.name", "model.width"]
+    assert board.values("model.width") == [16, 8, 100]
+    assert query_leaderboard(reader, where="model.width > 8 and optimizer.lr < 0.5").values("trial") == [1, 2]
+    best = board.rows[0]
     assert (best["rank"], best["status"], best["epochs"], best["git_sha"]) == (1, "complete", 2, "abc")
     # The last epoch's, not the best one's.
     assert (best["val_accuracy"], best["best_val_accuracy"]) == (0.8, 0.9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -12,47 +13,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.errors import LeaderboardError
+from sweeps.tracking.columns import Kind
 from sweeps.tracking.reader import MlflowReader
+from sweeps.tracking.table import Table
 from sweeps.views import sql as sql_module
-from sweeps.views.arrow_tables import arrow_of, frame_of_answer
+from sweeps.views.arrow_tables import arrow_of, table_of_answer
 from sweeps.views.queries import matching
 from sweeps.views.sql import Statement, locked_database
 
-FRAME = pd.DataFrame(
-    {
-        "rank": pd.Series([1, 2, 3, None], dtype="Int64"),
-        "sweep": ["quick", "quick", "quick", "ladder"],
-        "rung": pd.Series([None, None, None, "deep"], dtype="object"),
-        "trial": pd.Series([0, 1, 12, 3], dtype="Int64"),
-        "seed": pd.Series([0, 0, 7, 0], dtype="Int64"),
-        "replicate_of": pd.Series([None, None, 12, None], dtype="Int64"),
-        "val_accuracy": [0.9, 0.7, 0.5, None],
-        "best_val_accuracy": [0.9, 0.8, 0.5, None],
-        "test_accuracy": pd.Series([None] * 4, dtype="float64"),
-        "status": ["complete", "complete", "complete", "running"],
-        "started": pd.Series(
-            ["2026-11-01T10:00:00Z", "2026-11-02T10:00:00Z", "2026-11-20T23:59:59Z", None], dtype="object"
-        ),
-        "reduced": pd.Series([None, "epochs × 0.1", None, None], dtype="object"),
-        "error": pd.Series([None] * 4, dtype="object"),
-        "model.name": ["resnet", "vgg", "resnet and model.width", "simple"],
-        "model.width": pd.Series([8, 16, 100, None], dtype="Int64"),
-        "model.options.my-size": pd.Series([1, "big", 3, None], dtype="object"),
-        "data.shuffle": pd.Series([True, False, True, None], dtype="object"),
-        "optimizer.lr": [0.1, 0.01, 0.001, 0.5],
-    }
+CELLS: dict[str, tuple[Kind, list[Any]]] = {
+    "rank": (Kind.WHOLE, [1, 2, 3, None]),
+    "sweep": (Kind.TEXT, ["quick", "quick", "quick", "ladder"]),
+    "rung": (Kind.TEXT, [None, None, None, "deep"]),
+    "trial": (Kind.WHOLE, [0, 1, 12, 3]),
+    "seed": (Kind.WHOLE, [0, 0, 7, 0]),
+    "replicate_of": (Kind.WHOLE, [None, None, 12, None]),
+    "val_accuracy": (Kind.REAL, [0.9, 0.7, 0.5, None]),
+    "best_val_accuracy": (Kind.REAL, [0.9, 0.8, 0.5, None]),
+    "test_accuracy": (Kind.REAL, [None] * 4),
+    "status": (Kind.TEXT, ["complete", "complete", "complete", "running"]),
+    "started": (Kind.TIME, ["2026-11-01T10:00:00Z", "2026-11-02T10:00:00Z", "2026-11-20T23:59:59Z", None]),
+    "reduced": (Kind.TEXT, [None, "epochs × 0.1", None, None]),
+    "error": (Kind.TEXT, [None] * 4),
+    "model.name": (Kind.TEXT, ["resnet", "vgg", "resnet and model.width", "simple"]),
+    "model.width": (Kind.WHOLE, [8, 16, 100, None]),
+    "model.options.my-size": (Kind.TEXT, [1, "big", 3, None]),
+    "data.shuffle": (Kind.TEXT, [True, False, True, None]),
+    "optimizer.lr": (Kind.REAL, [0.1, 0.01, 0.001, 0.5]),
+}
+TABLE = Table(
+    columns={name: kind for name, (kind, _) in CELLS.items()},
+    rows=[dict(zip(CELLS, row, strict=True)) for row in zip(*(cells for _, cells in CELLS.values()), strict=True)],
 )
 EPOCHS = pa.table({"run_id": ["a", "a"], "epoch": [1, 2], "train_loss": [2.0, float("nan")]})
 
 
 def rows(condition: str) -> list[int]:
     """Return the places of the rows for which a condition holds."""
-    holds, _ = matching(MlflowReader(Path("nowhere")), FRAME, condition, sweep=None, recorded=FRAME)
+    holds, _ = matching(MlflowReader(Path("nowhere")), TABLE, condition, sweep=None, recorded=TABLE)
     return [index for index, each in enumerate(holds) if each]
 
 
 def answer(sql: str) -> list[tuple[object, ...]]:
-    tables = {"runs": arrow_of(FRAME), "epochs": EPOCHS}
+    tables = {"runs": arrow_of(TABLE), "epochs": EPOCHS}
     found = Statement(sql).run(tables)
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
@@ -180,7 +183,7 @@ class TestConditions:
 
     def test_the_columns_that_it_speaks_of_are_told(self) -> None:
         condition = "optimizer.lr > 0 and model.name = 'seed' and optimizer.lr < 1"
-        _, used = matching(MlflowReader(Path("nowhere")), FRAME, condition, sweep=None, recorded=FRAME)
+        _, used = matching(MlflowReader(Path("nowhere")), TABLE, condition, sweep=None, recorded=TABLE)
         assert used == ["optimizer.lr", "model.name"]
 
 
@@ -207,22 +210,27 @@ class TestStatements:
         assert answer(sql) == expected
 
     def test_a_star_is_the_columns_of_the_table_one_by_one_with_the_same_values(self) -> None:
-        frame = frame_of_answer(Statement("select * from runs").run({"runs": arrow_of(FRAME)}))
-        changed = ["trial", "number", "model.options.my-size"]
-        expected = FRAME.drop(columns=changed, errors="ignore")
-        pd.testing.assert_frame_equal(frame.drop(columns=changed), expected, check_dtype=False)
-        assert frame["model.options.my-size"].tolist() == ["1", "big", "3", None]
-        assert frame["trial"].tolist() == ["quick-000", "quick-001", "quick-012-s7", "ladder/deep"]
+        found = table_of_answer(Statement("select * from runs").run({"runs": arrow_of(TABLE)}))
+        changed = {"trial", "number", "model.options.my-size"}
+        assert [name for name in found.columns if name not in changed] == [
+            name for name in CELLS if name not in changed
+        ]
+        for name in CELLS.keys() - changed:
+            assert (found.columns[name], found.values(name)) == CELLS[name]
+        assert found.values("model.options.my-size") == ["1", "big", "3", None]
+        assert found.values("trial") == ["quick-000", "quick-001", "quick-012-s7", "ladder/deep"]
+        assert found.values("number") == TABLE.values("trial")
 
     def test_a_column_of_the_answer_keeps_its_dotted_name(self) -> None:
         sql = "select model.name, runs.model.width, optimizer.lr as lr, count(*) from runs group by all"
-        frame = frame_of_answer(Statement(sql).run({"runs": arrow_of(FRAME)}))
-        assert list(frame.columns) == ["model.name", "width", "lr", "count(*)"]
+        found = table_of_answer(Statement(sql).run({"runs": arrow_of(TABLE)}))
+        assert list(found.columns) == ["model.name", "width", "lr", "count(*)"]
 
     def test_a_block_that_also_is_a_value_stays_beside_its_columns(self) -> None:
-        frame = pd.DataFrame({"model.options.a": [1], "model.options": ["{}"], "model.name": ["vgg"]})
-        found = frame_of_answer(Statement("select model from t").run({"t": arrow_of(frame)}))
-        assert found.to_dict("records") == [{"model.options.a": 1, "model.options": "{}", "model.name": "vgg"}]
+        row = {"model.options.a": 1, "model.options": "{}", "model.name": "vgg"}
+        table = Table(columns=dict.fromkeys(row, Kind.TEXT) | {"model.options.a": Kind.WHOLE}, rows=[row])
+        found = table_of_answer(Statement("select model from t").run({"t": arrow_of(table)}))
+        assert found.rows == [row]
 
     def test_a_question_without_end_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql_module, "TIME_LIMIT", 0.2)
@@ -294,7 +302,7 @@ class TestLock:
     )  # fmt: skip
     def test_nothing_outside_is_reached_and_no_setting_comes_back(self, sql: str, tmp_path: Path) -> None:
         secret_here = pd.DataFrame({"a": [1]})
-        with locked_database({"runs": arrow_of(FRAME)}) as database:
+        with locked_database({"runs": arrow_of(TABLE)}) as database:
             with pytest.raises(duckdb.Error):
                 database.execute(sql.format(folder=tmp_path))
             with pytest.raises(duckdb.Error):

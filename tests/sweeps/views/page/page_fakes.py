@@ -14,13 +14,12 @@ from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
 from sweeps.results.ranking import rank_configurations
 from sweeps.study.state import SweepState
-from sweeps.tracking.frame import frame_of, row_of
 from sweeps.tracking.mapping import params_of, tags_of
 from sweeps.tracking.recorded_run import RecordedRun
+from sweeps.tracking.table import Row, row_of, table_of
 from sweeps.tracking.trial_run import TrialRun, sorted_runs, understand
 from sweeps.trial_record import Outcome, TrialRecord
 from sweeps.views.page.content import Content
-from sweeps.views.page.write import rows_of
 
 START = 1_800_000_000.0
 
@@ -90,8 +89,8 @@ def content_of(records: Sequence[TrialRecord], *, now: float = START + 10_000, *
     return Content(**({"state": state, "rows": rows, "environment": {"machine": "made"}, "now": now} | fields))
 
 
-def board_of(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    return rows_of(rank_configurations(frame_of(row_of(run) for run in sorted_runs(map(_run, records))[0])))
+def board_of(records: Sequence[TrialRecord]) -> Sequence[Row]:
+    return rank_configurations(table_of(row_of(run) for run in sorted_runs(map(_run, records))[0])).rows
 
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
