@@ -25,7 +25,8 @@ def arrow_of(table: Table) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name, kind in table.columns.items():
         column = _column(table.values(name), kind)
-        if name == "trial" and all(row.keys() >= NAMED_BY for row in table.rows[:1]):
+        # Of an answer it may be the name already.
+        if name == "trial" and kind is Kind.WHOLE and all(row.keys() >= NAMED_BY for row in table.rows[:1]):
             columns |= {"trial": pa.array(map(name_of_run, table.rows), pa.string()), "number": column}
         else:
             columns[name] = column
