@@ -21,6 +21,7 @@ from sweeps.study.looks import take_over_looks
 from sweeps.tracking.ownership import OWNER, owner_of_folder
 from sweeps.tracking.store import uri_of_file
 from sweeps.tracking.taking_over import TakenOver, TakeOver
+from sweeps.upkeep.inventory import SweepInventory, take_inventory
 
 _CREATES_A_STUDY = 0
 """The operation of Optuna's journal that names a study."""
@@ -58,11 +59,13 @@ def import_record(
     names = taken.names(only, check=check_name)
     if not names:
         raise SweepError("there is no sweep to take over: the record holds no trial")
+    folders = {there: SweepFolder(runs, here, asked=LOCAL) for there, here in names.items()}
     with contextlib.ExitStack() as held:
-        for here in names.values():
-            held.enter_context(SweepFolder(runs, here, asked=LOCAL).locked(doing="imported"))
-        copies = [] if folder is None else [_Copy(folder, there, runs, here, prefix) for there, here in names.items()]
-        ended = [copy.there.sweep for copy in copies if copy.there.driver() is None]
+        for here in folders.values():
+            held.enter_context(here.locked(doing="imported"))
+        found = [] if folder is None else [take_inventory(SweepFolder(folder, there)) for there in names]
+        copies = [_Copy(sweep, folders[sweep.name], prefix=prefix) for sweep in found]
+        ended = [sweep.name for sweep in found if sweep.driver is None]
         done = taken.carry_out(names, ended=ended, on_run=on_run)
         for copy in copies:
             copy.carry_out()
@@ -81,49 +84,39 @@ def _runs_folder(path: Path) -> Path:
 class _Copy:
     """What lies beside a record of one sweep, to be copied under the lock of the sweep here."""
 
-    def __init__(self, folder: Path, there: str, runs: Path, here: str, prefix: str) -> None:
+    def __init__(self, there: SweepInventory, here: SweepFolder, *, prefix: str) -> None:
         """Read the journal, and nothing else.
 
         Raises:
-            SweepError: it is damaged; `sweeps repair` there mends it.
+            SweepError: it is damaged; says what mends it.
         """
-        self.there = SweepFolder(folder, there)
-        self._here = SweepFolder(runs, here, asked=LOCAL)
+        self._there, self._here = there.folder, here
         with self._reading():
-            lines, owner = self._lines(), owner_of_folder(runs, here)
-            try:
-                self._journal = b"".join(
-                    _named(line, there=there, here=here, prefix=prefix, owner=owner) for line in lines
-                )
-            except ValueError:
-                raise SweepError(
-                    f"{self.there.journal} is damaged: `sweeps repair {there} --runs {folder}` mends it"
-                ) from None
+            content = self._there.journal.read_bytes() if self._there.journal.is_file() else b""
+            if content and there.damage is not None:
+                raise SweepError(f"{there.name} cannot be taken over: {there.damage}")
+            owner = owner_of_folder(here.runs, here.sweep)
+            # The last line may be being written just now.
+            lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+            self._journal = b"".join(
+                _named(line, there=there.name, here=here.sweep, prefix=prefix, owner=owner) for line in lines
+            )
 
     def carry_out(self) -> None:
         """Copy what is not here, the journal last; nothing where the sweep has gone on here."""
-        before = self._here.journal.read_bytes() if self._here.journal.is_file() else b""
+        there, here = self._there, self._here
+        before = here.journal.read_bytes() if here.journal.is_file() else b""
         if not self._journal.startswith(before) or self._journal == before:
             return
         with self._reading():
-            for folder, target in (
-                (self.there.checkpoints, self._here.checkpoints),
-                (self.there.logs, self._here.logs),
-            ):
+            for folder, target in ((there.checkpoints, here.checkpoints), (there.logs, here.logs)):
                 for file in sorted(folder.rglob("*")):
                     # A driver there may tidy up meanwhile; a link may lead anywhere.
                     with contextlib.suppress(FileNotFoundError):
                         if file.is_file() and not file.is_symlink():
                             _copy_file(file, target / file.relative_to(folder))
-            with atomic_write(self._here.journal) as out:
+            with atomic_write(here.journal) as out:
                 out.write(self._journal)
-
-    def _lines(self) -> list[bytes]:
-        """Return the whole lines of the journal there: the last one may be being written just now."""
-        if not self.there.journal.is_file():
-            return []
-        content = self.there.journal.read_bytes()
-        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -132,7 +125,7 @@ class _Copy:
         except OSError as error:
             if is_disk_full(error):
                 raise DiskFullError(self._here.path) from None
-            raise SweepError(f"{self.there.path} cannot be copied: {error.strerror} ({error.filename})") from None
+            raise SweepError(f"{self._there.path} cannot be copied: {error.strerror} ({error.filename})") from None
 
 
 def _copy_file(file: Path, to: Path) -> None:
@@ -144,14 +137,8 @@ def _copy_file(file: Path, to: Path) -> None:
 
 
 def _named(line: bytes, *, there: str, here: str, prefix: str, owner: str) -> bytes:
-    """Return a journal's line with the names that its study and its logs have here, and the study's id here.
-
-    Raises:
-        ValueError: it is no line of a journal.
-    """
+    """Return a journal's line with the names that its study and its logs have here, and the study's id here."""
     entry = json.loads(line)
-    if not isinstance(entry, dict):
-        raise ValueError("it is no operation")
     noted = entry.get("user_attr")
     if entry.get("op_code") == _NOTES_ON_A_STUDY and isinstance(noted, dict) and OWNER in noted:
         return json.dumps(entry | {"user_attr": {OWNER: owner}}).encode() + b"\n"

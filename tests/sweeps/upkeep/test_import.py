@@ -218,7 +218,8 @@ def test_a_damaged_journal_is_told_before_anything_is_written(line: bytes, runs:
     result = cli("import", runs, "--runs", here)
 
     assert result.exit_code == 2
-    assert "is damaged: `sweeps repair tiny --runs" in result.stderr
+    assert "journal.log" in result.stderr
+    assert "`sweeps repair tiny --runs" in result.stderr
     assert not MlflowReader(here).runs().rows
 
 
