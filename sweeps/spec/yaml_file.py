@@ -15,12 +15,6 @@ from sweeps.errors import SpecError
 
 _RESETTING_KEYS = tuple(f"{block}.name" for block in RESET_BY_NAME)
 
-MAX_VALUES = 2_000_000
-"""Values of one file, each use of an anchor counted: more is a file made to fill the memory."""
-
-_LARGE = 200_000
-"""Characters of a file from which it is read by libyaml, where there is one."""
-
 _SHOWN = 60
 """Characters of a value that an error shows."""
 
@@ -45,15 +39,11 @@ class _Loader(yaml.SafeLoader):
     pass
 
 
-class _LargeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Ten times as fast, and its messages say less: for files that are long because of a list of values."""
-
-
 class _Dumper(yaml.SafeDumper):
     pass
 
 
-def _resolve_as_yaml_1_2(kind: type[_Loader | _LargeLoader | _Dumper]) -> None:
+def _resolve_as_yaml_1_2(kind: type[_Loader | _Dumper]) -> None:
     kept = {
         first: [(tag, pattern) for tag, pattern in pairs if tag not in _RESOLVERS]
         for first, pairs in kind.yaml_implicit_resolvers.items()
@@ -64,7 +54,6 @@ def _resolve_as_yaml_1_2(kind: type[_Loader | _LargeLoader | _Dumper]) -> None:
 
 
 _resolve_as_yaml_1_2(_Loader)
-_resolve_as_yaml_1_2(_LargeLoader)
 _resolve_as_yaml_1_2(_Dumper)
 
 
@@ -135,10 +124,8 @@ def key_of(error: str) -> str:
 class _Reading:
     """Makes values of YAML's nodes, and notes the line of each and what is wrong with it."""
 
-    def __init__(self, loader: _Loader | _LargeLoader) -> None:
+    def __init__(self, loader: _Loader) -> None:
         self._loader = loader
-        self._open: set[int] = set()
-        self._count = 0
         self.lines: dict[str, int] = {}
         self.mistakes: dict[str, str] = {}
 
@@ -146,25 +133,17 @@ class _Reading:
         """Return what a node stands for.
 
         Raises:
-            yaml.MarkedYAMLError: it holds itself, or more than there is memory for.
+            yaml.MarkedYAMLError: it is no YAML of keys and values.
+            RecursionError: its blocks are nested too deeply, or an anchor holds itself.
         """
-        self._count += 1
         self.lines.setdefault(key, node.start_mark.line + 1)
-        if self._count > MAX_VALUES:
-            raise _error(f"holds more than {MAX_VALUES:,} values", node)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
-        if id(node) in self._open:
-            raise _error("an anchor that holds itself", node)
-        self._open.add(id(node))
-        try:
-            if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-                self.mistakes[key] = f"the tag {_short(node.tag)} has no meaning here: leave it out"
-            if isinstance(node, yaml.MappingNode):
-                return self._mapping(node, key)
-            return [self.value(child, _below(key, index)) for index, child in enumerate(node.value)]
-        finally:
-            self._open.discard(id(node))
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self.mistakes[key] = f"the tag {_short(node.tag)} has no meaning here: leave it out"
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        return [self.value(child, _below(key, index)) for index, child in enumerate(node.value)]
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -278,7 +257,7 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
 def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
     loader = None
     try:
-        loader = (_Loader if len(text) < _LARGE else _LargeLoader)(text)
+        loader = _Loader(text)
         reading = _Reading(loader)
         node = loader.get_single_node()
         return (None if node is None else reading.value(node, "")), reading
@@ -290,7 +269,7 @@ def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(path, [f"line {line}: not YAML: {error.reason}: {error.character!r}"]) from None
     except RecursionError:
-        raise SpecError(path, ["line 1: not YAML that can be read: its blocks are nested too deeply"]) from None
+        raise SpecError(path, ["line 1: not YAML: nested too deeply, or an anchor holds itself"]) from None
     finally:
         if loader is not None:
             loader.dispose()

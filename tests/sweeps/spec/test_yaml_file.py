@@ -71,11 +71,8 @@ def test_what_readers_of_yaml_disagree_on_is_named_with_what_to_write(text: str,
     ]  # fmt: skip
 
 
-def test_an_anchor_that_holds_itself_or_fills_the_memory_is_refused(tmp_path: Path) -> None:
-    many = "\n".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(9))
-
-    assert "an anchor that holds itself" in errors_of(written(tmp_path, "a: &a [*a]\n"))[0]
-    assert "more than 2,000,000 values" in errors_of(written(tmp_path, f"a0: &a0 [1]\n{many}\n"))[0]
+def test_an_anchor_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    assert "an anchor holds itself" in errors_of(written(tmp_path, "a: &a [*a]\n"))[0]
     assert "nested too deeply" in errors_of(written(tmp_path, "[" * 5000))[0]
 
 
