@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.options import (
-    command_line,
-    echo_warnings,
-    report_option,
-    run_options,
-    set_option,
-)
+from sweeps.cli.options import command_line, echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import RUN, YAML_FILE
 
 if TYPE_CHECKING:
@@ -34,12 +28,7 @@ if TYPE_CHECKING:
 @run_options
 @report_option
 def ladder(
-    file: Path,
-    overrides: tuple[str, ...],
-    runs: Path,
-    report: bool,
-    how: RunKeywords,
-    **options: Unpack[PartOptions],
+    file: Path, overrides: tuple[str, ...], runs: Path, report: bool, how: RunKeywords, **options: Unpack[PartOptions]
 ) -> None:
     """Run a ladder's rungs, measure each, and say what each step brought.
 
@@ -127,12 +116,7 @@ def show_ladder(
 @click.argument("run", type=RUN)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
 @run_options
-def ablate(
-    run: str,
-    seeds: int,
-    runs: Path,
-    how: RunKeywords,
-) -> None:
+def ablate(run: str, seeds: int, runs: Path, how: RunKeywords) -> None:
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
     RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
@@ -162,18 +146,9 @@ def ablate(
         config = reader.configuration(row["run_id"])
         require_same_code(config.model, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
     ladder = ablation_of(
-        config,
-        run=named.name,
-        key=row["key"],
-        measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST),
+        config, run=named.name, key=row["key"], measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
     )
-    summary = summary_of(
-        run_ladder,
-        ladder,
-        runs=runs,
-        budget=budget,
-        **how,
-    )
+    summary = summary_of(run_ladder, ladder, runs=runs, budget=budget, **how)
     later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
     with after_the_run("the comparison", later, runs=runs):
         show_ladder(runs, ladder.name)

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
 @run_options
-def replicate(
-    sweep: str,
-    top: int,
-    seeds: int,
-    runs: Path,
-    how: RunKeywords,
-) -> None:
+def replicate(sweep: str, top: int, seeds: int, runs: Path, how: RunKeywords) -> None:
     """Train the best configurations of a search again under new seeds, and rank them by these alone.
 
     A search takes the best of many: its best value is partly luck. The seeds are the same for each configuration; one
@@ -42,13 +36,6 @@ def replicate(
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps.api import replicate as replicate_best
 
-    summary = summary_of(
-        replicate_best,
-        sweep,
-        top=top,
-        seeds=seeds,
-        runs=runs,
-        **how,
-    )
+    summary = summary_of(replicate_best, sweep, top=top, seeds=seeds, runs=runs, **how)
     show_result(runs, sweep, summary)
     finish(summary, f"{sweep} replicates", runs=runs)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.cli.options import (
-    run_options,
-)
+from sweeps.cli.options import run_options
 from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
@@ -32,13 +30,7 @@ class _TrainSize(click.ParamType[Any]):
 @click.option("--epochs", type=click.IntRange(min=1), help="Of the new run; default those of RUN.")
 @click.option("--train-size", type=_TrainSize(), help="Training images, or all that validation leaves; default as RUN.")
 @run_options
-def retrain(
-    run: str,
-    epochs: int | None,
-    train_size: Any,
-    runs: Path,
-    how: RunKeywords,
-) -> None:
+def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunKeywords) -> None:
     """Train a recorded run's configuration again with more epochs or images.
 
     A search is short and on part of the images; what it chose deserves more. RUN is named as in `sweeps show`. The new
@@ -55,13 +47,6 @@ def retrain(
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps.api import retrain as retrain_run
 
-    summary = summary_of(
-        retrain_run,
-        run,
-        epochs=epochs,
-        train_size=train_size,
-        runs=runs,
-        **how,
-    )
+    summary = summary_of(retrain_run, run, epochs=epochs, train_size=train_size, runs=runs, **how)
     show_result(runs, RETRAINED, summary)
     finish(summary, RETRAINED, runs=runs)

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
-from sweeps.cli.options import (
-    echo_warnings,
-    report_option,
-    run_options,
-    set_option,
-)
+from sweeps.cli.options import echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import YAML_FILE
 from sweeps.commands import command_on
 from sweeps.errors import RecordError
@@ -30,14 +25,7 @@ if TYPE_CHECKING:
 @click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
 @run_options
 @report_option
-def run(
-    file: Path,
-    overrides: tuple[str, ...],
-    runs: Path,
-    new: bool,
-    report: bool,
-    how: RunKeywords,
-) -> None:
+def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: bool, how: RunKeywords) -> None:
     """Train what is missing of a sweep and show its leaderboard.
 
     Running it again goes on where it stopped; a larger run_cap extends it; what is recorded is not trained again.
@@ -58,13 +46,7 @@ def run(
 
         spec = load_spec(file, overrides=overrides)
     echo_warnings(file, spec.warnings())
-    summary = summary_of(
-        run_spec,
-        spec,
-        runs=runs,
-        new=new,
-        **how,
-    )
+    summary = summary_of(run_spec, spec, runs=runs, new=new, **how)
     show_result(runs, spec.name, summary, report=report)
     finish(summary, spec.name, runs=runs)
 
