@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
 from sweeps.formatting import duration, truncated
+from sweeps.pictures.style import BLUE, GREY, VERMILLION, styled
 from sweeps.results.comparison import Finding, RungComparison
 from sweeps.results.rungs import RungRuns
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
@@ -20,24 +21,24 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 DPI = 144
-INK, GREY = "#222222", "#6f6f6f"
+INK = "#222222"
 COLOURS = {
     Finding.START: INK,
-    Finding.HIGHER: "#0072B2",
-    Finding.LOWER: "#D55E00",
+    Finding.HIGHER: BLUE,
+    Finding.LOWER: VERMILLION,
     Finding.NOT_SHOWN: GREY,
     Finding.NOT_COMPARED: INK,
 }
-"""Okabe and Ito's blue and vermillion beside grey: told apart with any colour vision."""
 MEANINGS = {
     Finding.HIGHER: "higher than {compared_with}",
     Finding.LOWER: "lower than {compared_with}",
     Finding.NOT_SHOWN: "no difference that can be shown",
 }
-CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+CURVE_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
 
 
+@styled()
 def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     """Return one line a rung, top to bottom: accuracy with its 95 % interval, the difference and the verdict.
 
@@ -50,7 +51,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     meanings = {finding: text.format(compared_with=words.compared_with) for finding, text in MEANINGS.items()}
     rows = max(len(comparisons), 1)
     height = 1.35 + 0.62 * rows
-    figure = Figure(figsize=(13, height), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(13, height))
     axes = figure.add_axes((0.2, 0.85 / height, 0.3, 0.62 * rows / height))
     for row, rung in enumerate(comparisons):
         _draw_rung(axes, rung, row=row)
@@ -61,10 +62,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     if not any(rung.accuracy is not None for rung in comparisons):
         axes.set_xlim(0, 100)
     axes.margins(x=0.08)
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
+    axes.grid(axis="x")
     for x, heading in ((1.05, "accuracy, %"), (1.52, "difference, points")):
         axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
     present = {rung.finding for rung in comparisons}
@@ -79,7 +77,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         handles.append(
             Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor="white", label="reduced budget")
         )
-    figure.legend(handles=handles, loc="lower left", ncols=6, frameon=False, fontsize=9, bbox_to_anchor=(0.01, 0))
+    figure.legend(handles=handles, loc="lower left", ncols=6, fontsize=9, bbox_to_anchor=(0.01, 0))
     return figure
 
 
@@ -143,58 +141,44 @@ def _text(
         weight=weight,
         va="center",
         annotation_clip=False,
-        parse_math=False,
     )
 
 
+@styled()
 def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
     """Return loss and accuracy on the training images against epoch, a curve a rung: the mean over its runs.
 
     Validation images, where a ladder sets some aside, are dashed. The test set is not drawn: it is looked at once.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     drawn = [rung for rung in rungs if any(run.epochs for run in rung.runs)]
-    figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), dpi=DPI, facecolor="white")
-    left, right = figure.subplots(1, 2)
-    handles = []
+    figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), layout="constrained")
+    panels = figure.subplots(1, 2)
     for index, rung in enumerate(drawn):
         colour, marker = CURVE_COLOURS[index % len(CURVE_COLOURS)], MARKERS[index % len(MARKERS)]
         face = colour if rung.reduced is None else "white"
-        for axes, train, validation in ((left, "train_loss", "val_loss"), (right, "train_accuracy", "val_accuracy")):
-            for field, style in ((train, "solid"), (validation, "dashed")):
-                values = mean_curve(rung, field=field)
-                axes.plot(
-                    range(1, len(values) + 1),
-                    values,
-                    color=colour,
-                    linestyle=style,
-                    linewidth=1.4,
-                    marker=marker if style == "solid" else None,
-                    markersize=4.5,
-                    markerfacecolor=face,
-                    # Shifted by the rung, so that the markers of curves that lie close do not cover each other.
-                    markevery=(index % max(1, len(values) // 6), max(1, len(values) // 6)),
-                )
         label = rung.name if rung.reduced is None else f"{rung.name} (reduced)"
-        handles.append(Line2D([], [], color=colour, marker=marker, markerfacecolor=face, label=label))
+        for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
+            values = mean_curve(rung, field=f"train_{measure}")
+            # Shifted by the rung, so that the markers of curves that lie close do not cover each other.
+            step = max(1, len(values) // 6)
+            look = {"marker": marker, "markerfacecolor": face, "markevery": (index % step, step), "label": label}
+            axes.plot(range(1, len(values) + 1), values, color=colour, **look)
+            if values := mean_curve(rung, field=f"val_{measure}"):
+                axes.plot(range(1, len(values) + 1), values, color=colour, linestyle="dashed")
     if any(mean_curve(rung, field="val_loss") for rung in drawn):
-        handles.append(Line2D([], [], color=INK, linestyle="dashed", label="dashed: validation images"))
-    for axes, title in ((left, "mean cross-entropy, nats"), (right, "accuracy, %")):
-        axes.set_title(f"{title}, on the training images", loc="left", fontsize=11)
+        panels[0].plot([], [], color=INK, linestyle="dashed", label="dashed: validation images")
+    for axes, title in zip(panels, ("mean cross-entropy, nats", "accuracy, %"), strict=True):
+        axes.set_title(f"{title}, on the training images", fontsize=11)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(color="#e6e6e6", linewidth=0.8)
-        for side in ("right", "top"):
-            axes.spines[side].set_visible(False)
+        axes.grid()
     notes = ["Taken while training, with augmentation and dropout on: no measure of what a network can do at the end."]
     notes += [f"Hollow, reduced: {text}." for text in sorted({rung.reduced for rung in drawn if rung.reduced})]
-    figure.text(0.01, 0.015, "\n".join(notes), fontsize=8.5, color=GREY, parse_math=False)
-    figure.subplots_adjust(left=0.05, right=0.79, top=0.93, bottom=0.12 + 0.03 * len(notes), wspace=0.14)
-    legend = figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.8, 0.95), frameon=False, fontsize=9)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=8.5, color=GREY)
+    if drawn:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     return figure
 
 
@@ -211,7 +195,7 @@ def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
 def png_bytes(figure: Figure) -> bytes:
     """Return the picture as PNG, the same bytes for the same numbers."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
