@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sweeps.tracking.store import redact, sqlite_file
@@ -82,29 +83,19 @@ class Patience:
             raise TimeoutError(f"it did not answer within {END_SECONDS:.0f} s")
         if self._left is not None and not carries_files:
             limit = min(limit, self._left)
-        done = threading.Event()
-        given: list[T] = []
-        raised: list[BaseException] = []
-
-        def answer() -> None:
-            try:
-                given.append(function())
-            except BaseException as error:  # raised again in the waiting thread
-                raised.append(error)
-            done.set()
-
-        threading.Thread(target=answer, name="a call of the record", daemon=True).start()
+        future: Future[T] = Future()
+        # No executor: it would wait at the end of the process for a call that hangs.
+        threading.Thread(target=_carry_out, args=(function, future), name="a call of the record", daemon=True).start()
         began = time.monotonic()
-        if not done.wait(min(SILENT_SECONDS, limit)):
+        if not wait([future], timeout=min(SILENT_SECONDS, limit)).done:
             self._say(limit)
-            done.wait(limit - SILENT_SECONDS)
-        if raised or not done.is_set():
+            wait([future], timeout=limit - SILENT_SECONDS)
+        if not future.done():
             self._count(time.monotonic() - began)
-        if raised:
-            raise raised[0]
-        if not done.is_set():
             raise TimeoutError(f"it does not answer within {limit:.0f} s")
-        return given[0]
+        if future.exception() is not None:
+            self._count(time.monotonic() - began)
+        return future.result()
 
     def _say(self, limit: float) -> None:
         if not self._has_said:
@@ -115,6 +106,13 @@ class Patience:
         if self._left is not None:
             self._left -= seconds
             self._ended_at = time.monotonic()
+
+
+def _carry_out(function: Callable[[], T], future: Future[T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # raised again in the waiting thread
+        future.set_exception(error)
 
 
 def _call_seconds() -> float:
