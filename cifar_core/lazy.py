@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def lazy_face(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_face(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` of a package that loads each public name when it is first used.
 
     Args:
         package: its `__name__`.
-        homes: public name to the module below the package that defines it.
+        names: module below the package to what it defines, public names apart by spaces.
     """
+    homes = {name: module for module, listed in names.items() for name in listed.split()}
 
     def load(name: str) -> Any:
         if name not in homes:
