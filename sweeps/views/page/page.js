@@ -209,26 +209,16 @@
       ? found - Number(wanted) : String(found).localeCompare(wanted);
     return { "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
   };
-  // `val acc > 60` is one condition: the words before a sign belong to it as far as they name a column.
+  // `val acc > 60` is one condition: a column's name, typed with or without its spaces, a sign, and a value.
+  const loose = (name) => [...name].map((letter) => letter.replace(/[^a-z0-9]/, "\\$&")).join("[%±_ .]*");
+  const condition = new RegExp(`(?<!\\S)(${names.map(loose).join("|")})[%±_ .]*\\s*(<=|>=|!=|=|<|>)\\s*(\\S+)`, "gi");
   const testsOf = (typed) => {
     const tests = [];
-    const words = [];
-    typed.replace(/\s*(<=|>=|!=|=|<|>)\s*/g, "$1").trim().split(/\s+/).filter(Boolean).forEach((word) => {
-      const match = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
-      let name = match ? match[1] : "";
-      let before = 0;
-      while (match && columnOf(name) < 0 && before < words.length) {
-        before += 1;
-        name = words[words.length - before] + name;
-      }
-      if (match && columnOf(name) >= 0) {
-        words.length -= before;
-        tests.push(compares(columnOf(name), match[2], match[3]));
-      } else {
-        words.push(word);
-      }
+    const words = typed.replace(condition, (_, name, sign, wanted) => {
+      tests.push(compares(columnOf(name), sign, wanted));
+      return " ";
     });
-    return [...tests, ...words.map(holds)];
+    return [...tests, ...words.split(/\s+/).filter(Boolean).map(holds)];
   };
   const apply = () => {
     const tests = testsOf(filter.value);
