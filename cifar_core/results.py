@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 Confusion = tuple[tuple[int, ...], ...]
@@ -50,7 +50,10 @@ def has_learned(accuracy: float, *, images: int, confusion: Confusion | None = N
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """One epoch of one run. Losses are mean cross-entropy in nats, accuracies shares from 0 to 1."""
+    """One epoch of one run. Losses are mean cross-entropy in nats, accuracies shares from 0 to 1.
+
+    A field that is added has a default: epochs that were recorded before stay readable.
+    """
 
     epoch: int
     """Counted from 1: the epochs trained so far."""
@@ -58,9 +61,9 @@ class EpochResult:
     """Mean over the epoch's batches while the weights move, with augmentation and dropout on."""
     train_accuracy: float
     """As `train_loss`: while training, not measured again at the end."""
-    val_loss: float | None
+    val_loss: float | None = None
     """None where no image is set aside for validation."""
-    val_accuracy: float | None
+    val_accuracy: float | None = None
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
@@ -76,8 +79,15 @@ class EpochResult:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        return cls(**(values | {"val_confusion": as_confusion(values["val_confusion"])}))
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return an epoch that was stored, by an older version or a newer one: what is unknown here is left out."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**(known | {"val_confusion": as_confusion(values.get("val_confusion"))}))
+
+    @classmethod
+    def required(cls) -> frozenset[str]:
+        """Return the fields without which an epoch was not recorded whole."""
+        return frozenset(field.name for field in fields(cls) if field.default is MISSING)
 
 
 @dataclass(frozen=True, kw_only=True)

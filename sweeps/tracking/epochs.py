@@ -31,8 +31,8 @@ EPOCH_COLUMNS = (
 
 OF_AN_EPOCH = Wanted(tags=frozenset({"rung"}), params=False, metrics=frozenset())
 
-_OPTIONAL = ("val_loss", "val_accuracy")
-"""Missing where a run has no validation images."""
+_REQUIRED = frozenset(name for name, field in EPOCH_METRICS.items() if field in EpochResult.required())
+"""The metrics that each epoch has."""
 
 
 def epochs_table(
@@ -76,8 +76,8 @@ def _is_one_attempt(points: Sequence[EpochPoints]) -> bool:
     """Return whether points are those of one attempt, without a gap, each metric once an epoch."""
     before = 0
     for number, point in enumerate(points, start=1):
-        missing = (name for name, value in zip(EPOCH_METRICS, point.values, strict=True) if value is None)
-        if point.epoch != number or not point.is_once or point.timestamp_ms < before or set(missing) - set(_OPTIONAL):
+        missing = {name for name, value in zip(EPOCH_METRICS, point.values, strict=True) if value is None}
+        if point.epoch != number or not point.is_once or point.timestamp_ms < before or missing & _REQUIRED:
             return False
         before = point.timestamp_ms
     return True

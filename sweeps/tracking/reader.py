@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import io
 from collections.abc import Iterable
@@ -193,13 +192,13 @@ class MlflowReader:
 def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
     """Return the epochs from 1 without a gap; an epoch older than the one before is of a former attempt."""
     curve: list[EpochResult] = []
+    required = EpochResult.required() - {"epoch"}
     while (values := fields.get(len(curve) + 1)) is not None:
         if curve and values["finished_at"] < curve[-1].finished_at:
             break
-        whole = {"epoch": len(curve) + 1, "val_loss": None, "val_accuracy": None, "val_confusion": None, **values}
-        if len(whole) < len(dataclasses.fields(EpochResult)):
+        if not values.keys() >= required:
             break  # a driver died between two batches of this epoch
-        curve.append(EpochResult.from_dict(whole))
+        curve.append(EpochResult.from_dict({"epoch": len(curve) + 1, **values}))
     return curve
 
 
