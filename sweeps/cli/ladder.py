@@ -116,7 +116,8 @@ def show_ladder(
 @click.argument("run", type=RUN)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
 @run_options
-def ablate(run: str, seeds: int, runs: Path, how: RunKeywords) -> None:
+@report_option
+def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
     """Leave out one change at a time of a recorded run, and say what each was worth.
 
     RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
@@ -151,6 +152,6 @@ def ablate(run: str, seeds: int, runs: Path, how: RunKeywords) -> None:
     summary = summary_of(run_ladder, ladder, runs=runs, budget=budget, **how)
     later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
     with after_the_run("the comparison", later, runs=runs):
-        show_ladder(runs, ladder.name)
+        show_ladder(runs, ladder.name, report=report)
         write_board(runs, summary)
     finish(summary, ladder.name, runs=runs)

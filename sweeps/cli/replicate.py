@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import run_options
+from sweeps.cli.options import report_option, run_options
 from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
 @run_options
-def replicate(sweep: str, top: int, seeds: int, runs: Path, how: RunKeywords) -> None:
+@report_option
+def replicate(sweep: str, top: int, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
     """Train the best configurations of a search again under new seeds, and rank them by these alone.
 
     A search takes the best of many: its best value is partly luck. The seeds are the same for each configuration; one
@@ -37,5 +38,5 @@ def replicate(sweep: str, top: int, seeds: int, runs: Path, how: RunKeywords) ->
         from sweeps.api import replicate as replicate_best
 
     summary = summary_of(replicate_best, sweep, top=top, seeds=seeds, runs=runs, **how)
-    show_result(runs, sweep, summary)
+    show_result(runs, sweep, summary, report=report)
     finish(summary, f"{sweep} replicates", runs=runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -14,12 +15,15 @@ import pytest
 from click.testing import CliRunner, Result
 from instant_training import instant_evaluate, instant_train, really_evaluate
 from object_store import S3, s3_server
-from sweep_fakes import Cli, MadeOnce, Record
+from sweep_fakes import Cli, MadeOnce, Record, without_page
 
 import cifar_core
 from cifar_core.data import prepared
 from sweeps.cli.main import sweeps
+from sweeps.execution import estimate
+from sweeps.execution.estimate import Timed, time_images
 from sweeps.execution.ray_environment import ensure_private_token
+from sweeps.tracking import schema
 from sweeps.tracking.tracker import Tracker
 
 
@@ -71,6 +75,34 @@ def _images_are_checked_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def makes_tables(made_once: MadeOnce) -> Iterator[Callable[..., Any]]:
+    """Copy the tables of a new store, which MLflow makes for seconds; return what really makes them."""
+    make_new = schema._new_store
+
+    @contextlib.contextmanager
+    def copy(path: Path) -> Iterator[Path]:
+        def make(folder: Path) -> None:
+            with make_new(folder / "mlflow.db") as fresh:
+                fresh.replace(folder / "mlflow.db")
+
+        fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
+        shutil.copy(made_once("tables", make) / "mlflow.db", fresh)
+        yield fresh
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "_new_store", copy)
+        yield make_new
+
+
+@pytest.fixture(scope="session", autouse=True)
+def times_images() -> Iterator[Callable[..., Timed]]:
+    """Take a time for granted where a plan would take it from train steps; return what really takes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate, "time_images", lambda config, **_: Timed(train=0.0005, evaluate=0.0002))
+        yield time_images
+
+
 @pytest.fixture(scope="module")
 def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
     """Put a stand-in in the place of training: see `instant_training.py`, which says what is trained all the same.
@@ -79,9 +111,13 @@ def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("trains") is None:
-            patch.setattr("sweeps.execution.trial.train", instant_train)
-            patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
+            _train_instantly(patch)
         yield
+
+
+def _train_instantly(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("sweeps.execution.trial.train", instant_train)
+    patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
 
 
 @pytest.fixture(autouse=True)
@@ -123,16 +159,21 @@ def recorded_runs(runs: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def record(empty_store: Path) -> Record:
-    """Carry out verbs in a new runs folder within a folder, and return it: for records that many tests look at."""
+    """Carry out verbs in a new runs folder within a folder, and return it: for records that many tests look at.
 
-    def record_in(folder: Path, *commands: Sequence[object]) -> Path:
+    With the instant training, unless told that it `trains`.
+    """
+
+    def record_in(folder: Path, *commands: Sequence[object], trains: bool = False) -> Path:
         runs = folder / "runs"
         runs.mkdir()
         shutil.copy(empty_store, runs / "mlflow.db")
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            if not trains:
+                _train_instantly(patch)
             for command in commands:
-                result = CliRunner().invoke(sweeps, [*map(str, command), "--runs", str(runs)])
+                result = CliRunner().invoke(sweeps, without_page([*command, "--runs", runs]))
                 assert result.exit_code == 0, result.output
         return runs
 
@@ -141,12 +182,12 @@ def record(empty_store: Path) -> Record:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run a verb in this process. A traceback, which nobody should see, is raised."""
+    """Run a verb in this process, as `without_page` says. A traceback, which nobody should see, is raised."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def run(*arguments: object, answer: str | None = None) -> Result:
-        result = CliRunner().invoke(sweeps, [str(argument) for argument in arguments], input=answer)
+        result = CliRunner().invoke(sweeps, without_page(arguments), input=answer)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,9 +202,19 @@ def outcomes(runs: Path, *, sweep: str = "tiny") -> list[tuple[str, str]]:
     return [(run.status, run.tags["outcome"]) for run in written(runs, sweep=sweep)]
 
 
+def without_page(arguments: Sequence[object]) -> list[str]:
+    """Return the words of a command; one that would leave a page leaves none, unless it says `--report`.
+
+    Pictures and page take longer than all else of a run that trains nothing.
+    """
+    words = [str(argument) for argument in arguments]
+    leaves_one = bool(words) and words[0] in ("run", "ladder", "replicate", "ablate")
+    return [*words, "--no-report"] if leaves_one and not {"--report", "--help"} & {*words} else words
+
+
 def sweeps_process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    """Start the command line in a process group of its own, as a terminal does."""
-    command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", *map(str, arguments)]
+    """Start the command line in a process group of its own, as a terminal does, and as `without_page` says."""
+    command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", *without_page(arguments)]
     return subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

@@ -12,6 +12,8 @@ import sweeps
 from sweeps import verbs
 from sweeps.planning import SweepPlan
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 FUNCTIONS = ("inspect", "plan", "show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
 
 

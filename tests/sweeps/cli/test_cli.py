@@ -19,7 +19,23 @@ from sweeps.cli.main import sweeps
 from sweeps.study.folder import SweepFolder
 from sweeps.tracking.reader import MlflowReader
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas")
+LIGHT = (
+    "leaderboard",
+    "leaderboard tiny",
+    "show tiny/0",
+    "status tiny",
+    "effects tiny",
+    "report tiny",
+    "list",
+    "stop tiny",
+    "doctor",
+    "gc",
+    "rm tiny",
+)
+"""Verbs that train nothing, the one that deletes at the end."""
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 
@@ -31,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     other = write_yaml(folder, tiny(name="steps", method="grid", run_cap=1) | step, name="steps.yaml")
     file = write_yaml(folder, tiny())
     inline = ("--backend", "inline")
-    return record(folder, ["run", file, *inline], ["run", other, *inline, "--no-report"])
+    return record(folder, ["run", file, *inline, "--report"], ["run", other, *inline, "--no-report"])
 
 
 def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:
@@ -64,42 +80,27 @@ class TestHelp:
 
         assert process.stderr.strip() == ""
 
-    @pytest.mark.parametrize(
-        "verb",
-        [
-            "run",
-            "leaderboard",
-            "leaderboard tiny",
-            "show tiny/0",
-            "status tiny",
-            "effects tiny",
-            "report tiny",
-            "list",
-            "stop tiny",
-            "rm tiny",
-            "doctor",
-            "gc",
-        ],
-    )
-    def test_a_verb_that_trains_nothing_loads_neither_torch_nor_ray_nor_mlflow(
-        self, verb: str, trained: Path, tmp_path: Path
+    def test_verbs_that_train_nothing_load_neither_torch_nor_ray_nor_mlflow(
+        self, trained: Path, tmp_path: Path
     ) -> None:
         # Each takes a second or more to load: what only looks, or has nothing to do, answers in one.
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
-        arguments = verb.split() if verb != "run" else ["run", str(write_yaml(tmp_path, tiny()))]
+        run = f"run {write_yaml(tmp_path, tiny())}"
         code = (
             "import sys\n"
             "from sweeps.cli.main import sweeps\n"
-            f"sweeps({[*arguments, '--runs', str(runs)]!r}, standalone_mode=False)\n"
-            "print('loaded:', *sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+            f"for verb in {[run, *LIGHT]!r}:\n"
+            f"    sweeps([*verb.split(), '--runs', {str(runs)!r}], standalone_mode=False)\n"
+            "    print('loaded by', verb, sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
         )
         process = subprocess.run(
             [sys.executable, "-c", code], input="y\n", capture_output=True, text=True, check=False, cwd=tmp_path
         )
 
         assert process.returncode == 0, process.stderr
-        assert process.stdout.splitlines()[-1].strip() == "loaded:"
+        loaded = [line for line in process.stdout.splitlines() if line.startswith("loaded by ")]
+        assert loaded == [f"loaded by {verb} []" for verb in (run, *LIGHT)]
 
     def test_the_main_page_names_the_exit_codes(self, cli: Cli) -> None:
         text = " ".join(cli("--help").stdout.split())

@@ -18,6 +18,8 @@ from sweeps.tracking.reader import MlflowReader
 from sweeps.views.compare import _recipes
 from sweeps.views.names import Named
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
@@ -28,7 +30,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
         replicates={"top": 2, "seeds": 1},
     )  # fmt: skip
     # Enough for networks that learn: what does not is compared with nothing.
-    content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4}
+    data = content["base"]["data"] | {"train_size": 1000}
+    content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4, "data": data}
     run = ["run", write_yaml(folder, content), "--backend", "inline"]
     return record(folder, run, ["finalize", "tiny", "--top", 2])
 

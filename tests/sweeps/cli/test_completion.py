@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from sweep_fakes import Cli, tiny, write_yaml
+from sweep_fakes import Cli, Record, tiny, write_yaml
 
 from sweeps.cli.completion import SCRIPTS
 from sweeps.cli.main import sweeps
@@ -21,19 +21,17 @@ from sweeps.tracking.reader import MlflowReader
 ROOT = Path(__file__).parents[3]
 BASH = shutil.which("bash")
 
-pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
+pytestmark = [pytest.mark.skipif(BASH is None, reason="needs bash"), pytest.mark.usefixtures("instant_training")]
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """A folder with `runs`, a sweep of two trials in it, and the files of a sweep and a ladder."""
     folder = tmp_path_factory.mktemp("completed")
     file = write_yaml(folder, tiny(), name="tiny.yaml")
     write_yaml(folder, {"name": "steps", "rungs": [{"name": "plain"}, {"name": "wide"}]}, name="steps.yaml")
     (folder / "notes.txt").touch()
-    code = "import sys; from sweeps.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "run", str(file), "--backend", "inline", "--runs", str(folder / "runs")]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    record(folder, ["run", file, "--backend", "inline"])
     return folder
 
 

@@ -22,7 +22,7 @@ def searched(recorded_runs: Path, tmp_path: Path, cli: Cli) -> Path:
         method="grid",
         parameters={"optimizer.lr": {"values": [0.0001, 0.05]}, "seed": {"values": [0, 1, 2]}},
     )
-    result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
+    result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline", "--report")
     assert result.exit_code == 0, result.output
     return recorded_runs
 

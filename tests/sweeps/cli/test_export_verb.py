@@ -17,12 +17,14 @@ from cifar_core.export_formats import FORMATS
 from sweeps.cli.export import FORMATS as CHOICES
 from sweeps.errors import SweepError
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials."""
     folder = tmp_path_factory.mktemp("export")
-    return record(folder, ["run", write_yaml(folder, tiny()), "--backend", "inline"])
+    return record(folder, ["run", write_yaml(folder, tiny()), "--backend", "inline"], trains=True)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("instant_training")
 def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     file = write_yaml(tmp_path, tiny())
 
-    result = cli("run", file, "--runs", recorded_runs, "--backend", "inline")
+    result = cli("run", file, "--runs", recorded_runs, "--backend", "inline", "--report")
 
     page = recorded_runs / "reports" / "tiny.html"
     assert result.exit_code == 0
@@ -24,7 +24,7 @@ def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp
     assert "2 complete" in page.read_text(encoding="utf-8")
 
     page.write_text("<!doctype html>of before", encoding="utf-8")
-    cli("run", file, "--runs", recorded_runs, "--backend", "inline")
+    cli("run", file, "--runs", recorded_runs, "--backend", "inline", "--report")
     assert page.read_text(encoding="utf-8") == "<!doctype html>of before"
 
     again = cli("report", "tiny", "--runs", recorded_runs, "--out", tmp_path / "other" / "page.html")
@@ -35,7 +35,7 @@ def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp
 def test_a_page_that_cannot_be_written_harms_no_run(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     (recorded_runs / "reports").write_text("in the way", encoding="utf-8")
 
-    result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline")
+    result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline", "--report")
 
     assert result.exit_code == 0
     assert "tiny: 2 complete" in result.output
@@ -74,7 +74,7 @@ def test_a_sweep_that_is_not_there_is_refused_and_nothing_is_written(runs: Path,
 def test_a_record_that_cannot_be_read_leaves_the_journal_to_speak(
     recorded_runs: Path, tmp_path: Path, cli: Cli
 ) -> None:
-    cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline")
+    cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline", "--report")
     (recorded_runs / "mlflow.db").write_bytes(b"no database at all" * 100)
 
     result = cli("report", "tiny", "--runs", recorded_runs)

@@ -24,3 +24,8 @@ def test_every_verb_that_trains_has_every_run_option(verb: object) -> None:
     names = {parameter.name for parameter in verb.params}  # type: ignore[attr-defined]
 
     assert KEYWORDS | {"runs"} <= names
+
+
+@pytest.mark.parametrize("verb", [run, ladder, ablate, replicate], ids=lambda verb: str(verb.name))
+def test_every_verb_that_leaves_a_page_can_leave_it_out(verb: object) -> None:
+    assert "report" in {parameter.name for parameter in verb.params}  # type: ignore[attr-defined]

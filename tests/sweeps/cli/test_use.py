@@ -28,6 +28,8 @@ from sweeps.machine import bypass_proxy_here
 
 RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:

@@ -55,7 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_sealed(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
-    result = cli("ladder", write_yaml(tmp_path, chosen(seeds=3)), "--runs", runs, "--backend", "inline")
+    result = cli("ladder", write_yaml(tmp_path, chosen(seeds=3)), "--runs", runs, "--backend", "inline", "--report")
 
     assert result.exit_code == 0, result.output
     assert opened == []

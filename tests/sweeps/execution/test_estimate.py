@@ -91,6 +91,7 @@ def test_a_real_step_takes_a_time() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_step_is_timed_with_as_many_threads_as_a_run_has(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
+    monkeypatch.setattr(estimate, "time_images", time_images)
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     before = torch.get_num_threads()
 

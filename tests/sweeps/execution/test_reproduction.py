@@ -30,7 +30,7 @@ GRID: dict[str, Any] = {
 def once(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of two complete trials, of which one has lost its weights, and one that diverged."""
     folder = tmp_path_factory.mktemp("rerun")
-    return record(folder, ["run", write_yaml(folder, tiny(**GRID)), "--backend", "inline"])
+    return record(folder, ["run", write_yaml(folder, tiny(**GRID)), "--backend", "inline"], trains=True)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,9 @@ def opens(runs: Path) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _a_store_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_store_of_our_own(monkeypatch: pytest.MonkeyPatch, makes_tables: Callable[..., Any]) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("sweeps.tracking.schema._new_store", makes_tables)
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5])

@@ -10,6 +10,11 @@ import pytest
 from sweep_fakes import Cli, Doctor, MadeOnce, Record, tiny, write_yaml, written
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_trial_trains(instant_training: None) -> None:
+    """See there."""
+
+
 @pytest.fixture(scope="session")
 def whole_sweep() -> dict[str, Any]:
     """The content of the file that `whole` was run with."""

@@ -20,6 +20,8 @@ from sweeps.tracking.reader import MlflowReader
 from sweeps.views.names import find_named
 from sweeps.views.weights import find_weights
 
+pytestmark = pytest.mark.usefixtures("instant_training")
+
 RATES = {"optimizer.lr": {"values": [0.1, 0.0001, 0.0002]}}
 LADDER_BASE = {**tiny()["base"], "data": {**tiny()["base"]["data"], "validation_size": 0}}
 
@@ -36,7 +38,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     Image.new("RGB", (32, 32)).save(folder / "image.png")
     return record(
         folder,
-        ["run", write_yaml(folder, search), "--backend", "inline"],
+        ["run", write_yaml(folder, search), "--backend", "inline", "--report"],
         ["ladder", write_yaml(folder, steps, name="steps.yaml"), "--seeds", 2, "--backend", "inline"],
         ["run", write_yaml(folder, tiny(name="tiny-001"), name="other.yaml"), "--backend", "inline"],
     )
@@ -161,6 +163,7 @@ class TestLookUp:
         assert find_named(RowReader(taken, trained), "cafe").row["run_id"] == "run-1"
 
 
+@pytest.mark.trains
 def test_everything_that_has_a_best_has_the_same_one_of_a_search_by_a_loss_with_ties(
     tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
@@ -168,7 +171,7 @@ def test_everything_that_has_a_best_has_the_same_one_of_a_search_by_a_loss_with_
     rates = {"optimizer.lr": {"values": [1e-30, 0.05, 1e-31, 1e-32]}, "seed": {"values": [0, 1]}}
     loss = {"name": "val_loss", "goal": "minimize"}
     content = tiny(method="grid", run_cap=None, parameters=rates, metric=loss, keep={"best": 2})
-    result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
+    result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline", "--report")
     assert result.exit_code == 0, result.output
 
     state = read_state(recorded_runs, "tiny")
