@@ -91,7 +91,7 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
     assert measured <= {(rung.name, rung.parent or "") for rung in LADDER_PAGE["rungs_of"](name)}
 
 
-def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp_path: Path) -> None:
+def test_rungs_run_anew_take_their_place_among_the_others(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     columns = "rung,from,budget,runs,accuracy,difference_points\n"
     old.write_text(columns + "a,,full,1,50,\nc,a,full,1,70,\nd,a,full,1,80,\n", encoding="utf-8")
@@ -106,9 +106,7 @@ def test_rungs_that_were_run_anew_take_their_place_among_those_that_were_not(tmp
     assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
 
 
-def test_a_rung_run_anew_without_its_parent_takes_no_tested_ones_place_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rung_run_anew_without_its_parent_takes_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     columns = "rung,from,budget,runs,accuracy,difference_points\n"
     old.write_text(columns + "a,,full,1,50,\nb,a,full,1,60,+10\nc,b,full,1,70,+10\n", encoding="utf-8")

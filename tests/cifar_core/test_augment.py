@@ -487,7 +487,7 @@ def test_any_valid_list_of_operations_gives_finite_images_of_32_by_32(
         ({"flip": {"p": 2}}, "flip: p: should be less than or equal to 1 (got 2)"),
     ],
 )
-def test_a_wrong_argument_is_told_its_operation_and_the_argument_that_is_meant(
+def test_a_wrong_argument_is_named_with_its_operation_and_the_closest_argument(
     operation: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ValidationError, match=re.escape(words)) as caught:

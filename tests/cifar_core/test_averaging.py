@@ -13,7 +13,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
 
 
-def test_between_two_looks_back_the_weights_are_let_be_and_at_one_they_are_the_average() -> None:
+def test_weights_are_the_average_at_a_look_back_and_untouched_between() -> None:
     layers = network()
     weight = layers[0].weight
     nn.init.zeros_(weight)
@@ -31,7 +31,7 @@ def test_between_two_looks_back_the_weights_are_let_be_and_at_one_they_are_the_a
     assert seen == pytest.approx([1, 2, 3, 4, first, first + 1, first + 2, first + 3, first + 4, last])
 
 
-def test_the_last_step_looks_back_even_if_it_is_not_a_fifth_one() -> None:
+def test_the_last_step_looks_back_whatever_its_number() -> None:
     layers = network()
     nn.init.zeros_(layers[0].weight)
     averaging = Lookahead(layers, steps=3)

@@ -55,7 +55,7 @@ def test_the_record_shows_the_fields_that_a_kind_uses_and_no_others(block: str, 
 
 
 @pytest.mark.parametrize(("block", "kind"), KINDS)
-def test_a_field_decides_the_identity_where_its_kind_uses_it_and_nowhere_else(block: str, kind: str) -> None:
+def test_a_field_decides_the_identity_only_where_its_kind_uses_it(block: str, kind: str) -> None:
     plain = config(**{block: {"name": kind, "momentum": 0.5} if block == "optimizer" else {"name": kind}})
     for path, value in VALUES.items():
         if path.startswith(f"{block}."):
@@ -64,7 +64,7 @@ def test_a_field_decides_the_identity_where_its_kind_uses_it_and_nowhere_else(bl
             assert (changed.config_id() != plain.config_id()) == (field in fields_of_kind(block, kind)), path
 
 
-def test_every_field_of_a_block_with_kinds_is_used_by_one_of_them() -> None:
+def test_every_field_of_a_block_with_kinds_is_used_by_one() -> None:
     for block, kinds in FIELDS_OF_KIND.items():
         fields = set(type(getattr(TrainingConfig(), block)).model_fields) - {"name", "options"}
         assert fields == {field for used in kinds.values() for field in used}

@@ -35,7 +35,7 @@ def shifted(inputs_NCHW: Tensor, pixels: int) -> Tensor:
     return torch.from_numpy(whole[..., start : start + 32, start : start + 32].copy())
 
 
-def test_a_row_of_the_confusion_matrix_is_a_class_and_a_column_what_it_was_taken_for() -> None:
+def test_rows_of_the_confusion_matrix_are_classes_and_columns_are_predictions() -> None:
     found = confusion(np.array([0, 0, 0, 1, 2]), np.array([1, 1, 0, 1, 0]), classes=3)
     assert found == ((1, 2, 0), (0, 1, 0), (1, 0, 0))
 

@@ -170,7 +170,7 @@ def test_an_export_averages_over_the_views_that_its_accuracy_was_measured_with(
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("model", sorted(set(ARCHITECTURES) - set(SMALL)))
-def test_a_wide_network_can_be_exported_although_the_weights_it_began_with_are_gone(
+def test_a_network_is_exported_although_its_first_weights_are_gone(
     model: str, format: FormatName, tmp_path: Path
 ) -> None:
     checkpoint = save(config_of(model), tmp_path)
@@ -284,7 +284,7 @@ def test_images_of_0_to_255_are_refused_by_both_graphs(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("format", GRAPHS)
-def test_a_graph_is_made_without_a_word_and_holds_no_path_of_this_machine(
+def test_a_graph_is_made_silently_and_holds_no_path_of_this_machine(
     format: FormatName, own: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     checkpoint = save(own_config(""), tmp_path)
@@ -347,7 +347,7 @@ class _Forgets(TorchExport):
         return super().encode(network, config.model_copy(update={"data": bare}))
 
 
-def test_a_file_that_computes_something_else_is_found_and_the_old_one_stays(
+def test_a_file_that_computes_something_else_does_not_replace_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = save(config_of(), tmp_path)

@@ -113,7 +113,7 @@ class TestLayers:
         assert [layer.multiply_adds for layer in convolutions] == [3 * 32 * 32 * 9] * 2
         assert [layer.parameters for layer in table if layer.name == "twin"] == [3]
 
-    def test_what_is_never_computed_comes_last_and_what_is_not_counted_says_so(self) -> None:
+    def test_layers_never_computed_come_last_and_uncounted_ones_say_so(self) -> None:
         table = layer_table(Odd())
 
         assert (table[-1].name, table[-1].output_shape, table[-1].parameters) == ("spare", None, 30)
@@ -165,7 +165,7 @@ class TestLayers:
 
 
 class TestFeatureMaps:
-    def test_a_map_is_what_the_layer_gives_also_before_a_relu_in_place(self) -> None:
+    def test_a_map_is_the_layers_output_also_before_an_inplace_relu(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU())
         image = IMAGES[0].numpy()
 

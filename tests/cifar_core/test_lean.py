@@ -66,7 +66,7 @@ def test_training_sets_the_stem_from_the_training_images_and_leaves_it(averaging
     assert stem.bias.abs().max() > 0
 
 
-def test_each_convolution_of_a_stage_begins_as_the_identity_on_the_channels_it_has_at_both_ends() -> None:
+def test_each_convolution_of_a_stage_begins_as_the_identity_on_shared_channels() -> None:
     model = LeanNet(stem="none", width=16)
     images_NCHW = torch.rand(1, 3, 32, 32)
     convolution = model.features[0]
@@ -80,7 +80,7 @@ def test_images_of_any_size_give_logits(stem: str, size: int) -> None:
     assert LeanNet(stem=stem, width=8)(torch.rand(2, 3, size, size)).shape == (2, 10)
 
 
-def test_the_scale_of_a_batch_norm_is_not_trained_and_its_shift_is() -> None:
+def test_of_a_batch_norm_only_the_shift_is_trained() -> None:
     norms = [layer for layer in LeanNet(width=8).modules() if isinstance(layer, nn.BatchNorm2d)]
     assert len(norms) == 6
     assert not any(layer.weight.requires_grad for layer in norms)

@@ -304,7 +304,7 @@ def test_simple_takes_each_activation(activation: str, layer: type[nn.Module]) -
 # The activations that the deep network lacks.
 
 
-def test_an_inner_activation_stands_between_the_convolutions_and_in_the_head_and_adds_no_weights() -> None:
+def test_inner_activations_stand_between_convolutions_and_in_the_head_without_weights() -> None:
     notebooks = build_shape(ModelConfig(name="deep"))
     filled = build_shape(ModelConfig(name="deep", inner_activation="gelu"))
 
@@ -319,7 +319,7 @@ def test_an_inner_activation_stands_between_the_convolutions_and_in_the_head_and
 # The residual network's shortcuts.
 
 
-def test_the_plain_network_is_the_residual_one_without_the_parameters_of_its_shortcuts() -> None:
+def test_the_plain_network_is_the_residual_one_without_its_shortcuts_parameters() -> None:
     with_shortcuts = build_shape(ModelConfig(name="resnet"))
     plain = build_shape(ModelConfig(name="resnet", residual=False))
 

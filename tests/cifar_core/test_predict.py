@@ -103,7 +103,7 @@ def test_an_image_of_any_kind_is_read_as_a_person_sees_it(kind: str) -> None:
     assert is_all(pixels, colour, within=2)
 
 
-def test_an_image_of_32_by_32_comes_back_pixel_by_pixel_from_wherever_it_is(tmp_path: Path) -> None:
+def test_an_image_of_32_by_32_is_read_unchanged_from_every_source(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)

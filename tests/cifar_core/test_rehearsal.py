@@ -123,7 +123,7 @@ def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(rehearsed: 
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_a_last_batch_of_one_image_is_named_where_it_cannot_be_trained(rehearsed: Any) -> None:
+def test_a_last_batch_of_one_image_is_named_where_training_fails(rehearsed: Any) -> None:
     assert (
         "the last batch of an epoch holds 1 image (65 images in batches of 32)"
         in rehearsed("Normed", train_size=65).fault

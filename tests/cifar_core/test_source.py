@@ -152,7 +152,7 @@ def test_a_file_that_an_option_or_weights_name_counts_with_its_content(write: Wr
     assert source_of(model.model_copy(update={"weights": "IMAGENET1K_V1"})) is None
 
 
-def test_a_module_named_as_one_of_pythons_names_the_file_that_is_imported(write: Write, tmp_path: Path) -> None:
+def test_a_module_named_as_one_of_pythons_names_the_imported_file(write: Write, tmp_path: Path) -> None:
     write(code=net())
     with pytest.raises(ModelError, match=r"'code' has no source file of yours.*/code\.py.*my_code\.py"):
         files("code:Net")
@@ -162,7 +162,7 @@ def test_a_module_named_as_one_of_pythons_names_the_file_that_is_imported(write:
         build_model(ModelConfig(name="own_net:Net"))
 
 
-def test_an_edit_in_one_process_is_imported_anew_whatever_its_size_and_time(write: Write, tmp_path: Path) -> None:
+def test_an_edit_is_imported_anew_whatever_its_size_and_time(write: Write, tmp_path: Path) -> None:
     write(own_net=net("from own_part import f", call="f"), own_part="def f(x):\n    return x * 0 + 1\n")
     config = ModelConfig(name="own_net:Net")
     images = torch.zeros(1, 3, 32, 32)

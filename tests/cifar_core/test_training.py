@@ -68,7 +68,7 @@ def fresh(images: tuple[LabelledImages, LabelledImages]) -> Callable[[TrainingCo
     return lambda wanted: start(wanted, train_size=len(images[0]), device="cpu")
 
 
-def test_the_training_accuracy_is_the_share_of_images_that_were_right_when_they_were_trained_on(
+def test_training_accuracy_is_the_share_of_images_right_when_trained_on(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
     # A rate so small that the network stays what it was: each image is judged by the same one. The last batch is small.
@@ -83,7 +83,7 @@ def test_the_training_accuracy_is_the_share_of_images_that_were_right_when_they_
     assert result.train_loss == pytest.approx(before.loss, rel=1e-5)
 
 
-def test_an_epochs_validation_result_is_of_the_network_as_it_is_after_the_epoch(
+def test_an_epochs_validation_result_is_of_the_network_after_the_epoch(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
     state = fresh(config(epochs=2))
@@ -95,7 +95,7 @@ def test_an_epochs_validation_result_is_of_the_network_as_it_is_after_the_epoch(
     assert [result.epoch for result in state.history] == [1, 2]
 
 
-def test_an_epoch_says_how_long_it_took_and_how_fast_its_steps_were(
+def test_an_epoch_says_its_duration_and_how_fast_its_steps_were(
     images: tuple[LabelledImages, LabelledImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 104.0, 105.0])
@@ -130,7 +130,7 @@ def test_images_come_in_the_files_order_or_in_another_one_each_epoch(
     assert (seen[0] == seen[1]) == (not shuffle)
 
 
-def test_the_seeds_of_order_augmentation_and_dropout_stay_what_they_were_when_runs_were_recorded() -> None:
+def test_seeds_of_order_augmentation_and_dropout_stay_those_of_recorded_runs() -> None:
     assert [_derived_seed(0, 1, purpose) for purpose in (0, 1, 2)] == [
         2918264622725855778,
         1554199118406742183,
@@ -170,7 +170,7 @@ def test_an_optimizer_moves_the_weights_as_torchs_of_that_name_does(
     assert torch.equal(ours, theirs)
 
 
-def test_biases_learn_at_their_factor_of_the_rate_and_decay_as_the_weights_do() -> None:
+def test_biases_learn_at_their_factor_and_decay_as_the_weights_do() -> None:
     layer = nn.Linear(1, 1)
     nn.init.ones_(layer.weight)
     nn.init.ones_(layer.bias)
@@ -235,7 +235,7 @@ def test_label_smoothing_is_torchs(fresh: Callable[[TrainingConfig], TrainingSta
     assert train_step(state, inputs_NCHW, labels_N).loss.item() == pytest.approx(expected.item())
 
 
-def test_images_grow_to_their_size_and_the_last_epochs_have_all_of_it(
+def test_images_grow_and_the_last_epochs_have_their_full_size(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
     wanted = config(model={"name": "lean"}, epochs=6, data=DATA | {"start_size": 24, "grown_at": 0.5})
@@ -307,7 +307,7 @@ LEAN: dict[str, Any] = {
         ("sgd", "triangular", LEAN),
     ],
 )
-def test_a_run_that_goes_on_from_a_checkpoint_computes_what_it_would_have_without_the_stop(
+def test_a_resumed_run_computes_the_same_as_one_without_a_stop(
     optimizer: str,
     schedule: str,
     others: dict[str, Any],
@@ -421,7 +421,7 @@ def test_one_cycle_is_torchs_own_to_its_last_step(images: tuple[LabelledImages, 
     assert rates == expected[STEPS - 1 :: STEPS]
 
 
-def test_a_loss_that_is_not_finite_is_raised_and_the_epochs_before_remain(
+def test_a_loss_that_is_not_finite_raises_and_earlier_epochs_remain(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
     state = fresh(config())
@@ -501,7 +501,7 @@ def test_training_does_not_depend_on_whether_it_is_validated(images: tuple[Label
     assert with_validation == without
 
 
-def test_images_that_the_configuration_does_not_ask_for_are_refused_at_the_call(
+def test_images_that_the_configuration_does_not_ask_for_are_refused(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
     for wrong in ((images[1], images[1]), (images[0], None), (images[0], images[0])):
@@ -519,7 +519,7 @@ def test_a_state_of_another_configuration_is_refused_at_the_call(
         train(config(), *images, state=fresh(config(**changes)))
 
 
-def test_a_state_goes_on_under_a_configuration_that_differs_in_what_has_no_effect(
+def test_a_state_goes_on_where_the_configuration_differs_without_effect(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
     state = fresh(config(schedule={"name": "constant", "step_size": 2}))

@@ -81,7 +81,7 @@ class TestRay:
             ray_constants.ENABLE_RAY_CLUSTER = before
         assert "ENABLE_RAY_CLUSTER" in inspect.getsource(services)
 
-    def test_a_process_of_ray_has_a_group_of_its_own_within_the_block_alone(self) -> None:
+    def test_a_ray_process_has_its_own_group_only_within_the_block(self) -> None:
         from ray._private import services
 
         for block, is_own in ((compat.groups_of_their_own(), True), (contextlib.nullcontext(), False)):
@@ -103,9 +103,7 @@ class TestRay:
 
 
 class TestMlflow:
-    def test_the_tables_of_this_version_are_read_directly_and_those_of_another_known_from_unknown(
-        self, empty_store: Path
-    ) -> None:
+    def test_tables_of_this_version_are_read_directly_and_unknown_ones_told_apart(self, empty_store: Path) -> None:
         with contextlib.closing(sqlite3.connect(empty_store)) as database:
             (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
 
@@ -127,7 +125,7 @@ os._exit(4)
 """
 
 
-def test_an_exit_is_an_error_where_it_is_asked_for_and_an_exit_elsewhere() -> None:
+def test_an_exit_is_an_error_only_where_it_is_asked_for() -> None:
     ended = subprocess.run([sys.executable, "-c", EXITS], capture_output=True, text=True, check=False)
 
     assert (ended.stdout, ended.returncode) == ("raised 3\n", 4)

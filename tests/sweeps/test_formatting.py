@@ -36,7 +36,7 @@ from sweeps.formatting import (
 PACKAGE = Path(__file__).parents[2] / "sweeps"
 
 
-def test_an_accuracy_is_percent_with_two_decimals_in_a_sentence_and_in_a_column() -> None:
+def test_an_accuracy_is_percent_with_two_decimals_everywhere() -> None:
     assert (accuracy(0.6465), percent(0.6465), percent(None)) == ("64.65 %", "64.65", "")
     assert (metric_text("val_accuracy", 0.108), metric_cell("val_accuracy", 0.108)) == ("10.80 %", "10.80")
     assert metric_heading("val_accuracy") == "val_accuracy %"
@@ -92,7 +92,7 @@ def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
     assert formatting.value_text(value) == text
 
 
-def test_augmentations_of_the_same_operations_are_told_apart_by_what_is_not_their_default() -> None:
+def test_augmentations_of_the_same_operations_differ_by_what_is_not_default() -> None:
     def text(*operations: Any) -> str:
         config = TrainingConfig.model_validate({"data": {"augmentation": ["normalize", *operations]}})
         return formatting.value_text(config.dotted()["data.augmentation"])

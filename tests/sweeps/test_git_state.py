@@ -48,7 +48,7 @@ def test_what_differs_from_the_commit_is_kept_and_told_apart(repository: Path) -
     assert environment(edited) | {"git_sha": edited.name, "git_diff": edited.diff_id} == environment(edited)
 
 
-def test_the_text_does_not_depend_on_how_git_is_configured_to_show_it(repository: Path) -> None:
+def test_the_text_does_not_depend_on_gits_configuration(repository: Path) -> None:
     (repository / "net.py").write_text("width = 16\n", encoding="utf-8")
     plain = git_state(repository)
     git(repository, "config", "color.ui", "always")

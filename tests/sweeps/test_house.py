@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 FACES = ["cifar_core", "sweeps"]
 INITS = [path for face in FACES for path in sorted((ROOT / face).rglob("__init__.py")) if path.parent != ROOT / face]
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas")
+MOST_WORDS = 12
+"""Of a test's name; see CONTRIBUTING.md."""
 
 
 @pytest.mark.parametrize("path", INITS, ids=lambda path: str(path.parent.relative_to(ROOT)))
@@ -44,3 +46,14 @@ def test_a_face_has_a_docstring_and_costs_nothing_until_it_is_used(face: str) ->
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert process.stderr.strip() == ""
+
+
+def test_no_name_of_a_test_is_longer_than_twelve_words() -> None:
+    named = {
+        f"{path.name}: {node.name}": len(node.name.removeprefix("test_").split("_"))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+    assert [name for name, words in named.items() if words > MOST_WORDS] == []

@@ -17,7 +17,7 @@ def protocol(epochs: int = 6, **data: Any) -> Protocol:
 
 
 class TestProtocol:
-    def test_no_number_of_training_images_and_the_number_that_validation_leaves_are_one(self) -> None:
+    def test_no_train_size_is_the_same_as_what_validation_leaves(self) -> None:
         assert protocol(validation_size=5000) == protocol(validation_size=5000, train_size=45_000)
 
     @pytest.mark.parametrize(

@@ -41,9 +41,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     return stop
 
 
-def test_jupyters_stop_ends_a_cell_with_keyboard_interrupt_and_the_same_cell_resumes(
-    tmp_path: Path, recorded_runs: Path
-) -> None:
+def test_jupyters_stop_raises_keyboard_interrupt_and_the_same_cell_resumes(tmp_path: Path, recorded_runs: Path) -> None:
     write_yaml(tmp_path, TINY)
     cell = """
 import os, signal, sweeps
@@ -134,7 +132,7 @@ def test_replicates_that_are_interrupted_leave_the_search_complete_and_are_resum
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
-def test_a_record_that_is_away_at_the_end_hides_neither_the_result_nor_the_interrupt(
+def test_a_record_away_at_the_end_hides_neither_result_nor_interrupt(
     is_interrupted: bool, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])

@@ -351,7 +351,7 @@ class TestWhatIsTold:
 
         assert [(m.event, m.reason, m.error) for m in listener.told] == [told]
 
-    def test_the_first_complete_trial_and_one_that_did_not_complete_are_no_news(self, listener: Listener) -> None:
+    def test_the_first_complete_trial_and_incomplete_ones_are_no_news(self, listener: Listener) -> None:
         with listener.notifier() as notifier:
             notifier.on_change(complete(0, 0.5))
             notifier.on_change(complete(1, 0.9, outcome=Outcome.PRUNED))
@@ -361,7 +361,7 @@ class TestWhatIsTold:
 
         assert listener.events == ["ended"]
 
-    def test_within_ten_seconds_only_the_latest_best_is_told_and_none_behind_the_end(
+    def test_within_ten_seconds_only_the_latest_best_is_told(
         self, listener: Listener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier_module, "BEST_SECONDS", 0.5)
@@ -482,7 +482,7 @@ class TestASweep:
 
         return start
 
-    def test_tells_its_end_and_that_of_its_replicates_and_nothing_where_nothing_was_to_do(
+    def test_tells_its_end_and_its_replicates_unless_nothing_was_done(
         self, run: Callable[..., Any], server: Server, recorded_runs: Path
     ) -> None:
         changes: dict[str, Any] = {"notify": server.url + f"?k={SECRET}", "replicates": {"top": 1, "seeds": 1}}

@@ -189,7 +189,7 @@ class TestNothingElseChanges:
         assert all(p.requires_grad and p.grad is None for p in state.model.parameters())
         assert all(torch.equal(value, before[key]) for key, value in state.model.state_dict().items())
 
-    def test_a_network_that_cannot_be_looked_at_has_no_graph_and_everything_else(
+    def test_a_network_that_cannot_be_traced_lacks_only_its_graph(
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         source = own_net(tmp_path, module="shy_nets", hook="pass")
@@ -262,7 +262,7 @@ class TestAnEndBeforeTheEnd:
         assert hparams(curves, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
         assert "Final/val_accuracy" not in curves.Tags()["scalars"]
 
-    def test_a_failed_trial_keeps_its_steps_and_may_succeed_when_it_is_tried_again(
+    def test_a_failed_trial_keeps_its_steps_and_may_succeed_later(
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         base = own_net(
@@ -344,7 +344,7 @@ class TestASweep:
         assert folders[:2] == ["tiny-000", "tiny-001"] or folders[1:] == ["tiny-000-s1", "tiny-001"]
         assert len(folders) == 3
 
-    def test_switched_on_for_a_recorded_sweep_it_trains_nothing_anew_and_the_next_trials_have_curves(
+    def test_switched_on_later_it_trains_nothing_anew_and_curves_begin(
         self, run: Callable[..., Any], recorded_runs: Path
     ) -> None:
         run()
@@ -401,7 +401,7 @@ class TestASweep:
         assert result.output.count("curves for TensorBoard are not written") == 1
         assert "2 complete" in result.output
 
-    def test_rm_takes_its_curves_and_no_others_and_doctor_and_gc_leave_them(
+    def test_rm_takes_its_curves_alone_and_doctor_and_gc_none(
         self, run: Callable[..., Any], recorded_runs: Path, cli: Cli
     ) -> None:
         run("--tensorboard")

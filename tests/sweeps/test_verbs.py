@@ -135,7 +135,7 @@ def test_a_sweep_is_planned_as_the_verb_prints_it(tmp_path: Path, cli: Cli) -> N
     assert said.splitlines()[-1].strip() == f"sweeps run {path} --set run_cap=1"
 
 
-def test_a_part_of_a_ladder_is_planned_and_a_ladders_option_is_refused_for_a_sweep(tmp_path: Path, cli: Cli) -> None:
+def test_a_ladders_part_is_planned_and_its_options_refused_for_sweeps(tmp_path: Path, cli: Cli) -> None:
     base = {"epochs": 2, "model": {"width": 4}, "data": {"train_size": 300, "validation_size": 100}}
     rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
     path = write_yaml(tmp_path, {"name": "steps", "evaluate": "validation", "base": base, "rungs": rungs})
@@ -151,7 +151,7 @@ def test_a_part_of_a_ladder_is_planned_and_a_ladders_option_is_refused_for_a_swe
         sweeps.plan(write_yaml(tmp_path, tiny(), name="sweep.yaml"), seeds=2)
 
 
-def test_a_picture_of_inspect_is_returned_with_its_table_and_written_where_a_file_is_named(
+def test_inspect_returns_picture_and_table_and_writes_the_named_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = sweeps.inspect("summary", "simple", set=["model.width=4"], runs=tmp_path / "runs")

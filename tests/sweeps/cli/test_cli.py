@@ -214,9 +214,7 @@ class TestPlan:
         assert "data.batch_size 64 → 256" in result.stdout
         assert "2 rungs, 4 epochs" in result.stdout
 
-    def test_it_counts_the_part_of_a_ladder_that_is_asked_for_and_says_the_command_that_runs_it(
-        self, tmp_path: Path, cli: Cli
-    ) -> None:
+    def test_it_counts_the_asked_part_of_a_ladder_and_names_its_command(self, tmp_path: Path, cli: Cli) -> None:
         rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}, {"name": "c", "epochs": 8}]
         path = write_yaml(tmp_path, {"name": "steps", "base": {"model": {"width": 4}, "epochs": 4}, "rungs": rungs})
         part = ("--rungs", "b,c", "--seeds", "3", "--epochs-scale", "0.5", "--train-size", "200")
@@ -230,7 +228,7 @@ class TestPlan:
         assert "15 of 30 epochs, at most 200 training images" in said
         assert f"this does sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said
 
-    def test_the_last_measurement_that_it_names_is_of_the_same_rungs_and_seeds(
+    def test_the_last_measurement_it_names_is_of_the_same_rungs_and_seeds(
         self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         narrow = Console(width=40, force_terminal=True, color_system=None)
@@ -332,7 +330,7 @@ class TestShow:
         assert "data.train_size 300" in text
         assert re.search(r"best in the search: trial \d \(optimizer\.lr 0\.0", text)
 
-    def test_a_run_is_found_by_the_name_that_tables_show_and_its_log_is_named(self, trained: Path, cli: Cli) -> None:
+    def test_a_run_is_found_by_its_table_name_and_its_log_named(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny-000", "--runs", trained)
 
         assert result.exit_code == 0
@@ -350,12 +348,12 @@ class TestShow:
         assert line.startswith(f"trained on: {socket.gethostname()}, cpu (")
         assert re.search(r", \d+ threads?$", line)
 
-    def test_a_trials_number_alone_names_no_run_whatever_a_run_id_begins_with(self, trained: Path, cli: Cli) -> None:
+    def test_a_number_alone_names_no_run_whatever_run_ids_begin_with(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "0", "--runs", trained)
         assert result.exit_code == 2
         assert "name it with its sweep: tiny-000 or " in result.stderr
 
-    def test_a_run_is_found_by_sweep_and_number_and_shown_with_its_curve(self, trained: Path, cli: Cli) -> None:
+    def test_a_run_is_found_by_sweep_and_number_with_its_curve(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny/1", "--runs", trained)
 
         assert result.exit_code == 0

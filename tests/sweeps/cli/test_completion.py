@@ -89,7 +89,7 @@ def test_a_sweep_is_one_of_the_folder_that_the_line_names(recorded: Path, tmp_pa
     assert pressed("sweeps status t", tmp_path) == []
 
 
-def test_a_run_is_completed_as_tables_show_it_and_by_sweep_and_number(recorded: Path) -> None:
+def test_a_run_is_completed_by_table_name_and_by_sweep_and_number(recorded: Path) -> None:
     assert pressed("sweeps show tiny-", recorded) == ["tiny-000", "tiny-001"] == names_of_runs(recorded / "runs")
     assert pressed("sweeps show tiny/", recorded) == ["tiny/0", "tiny/1"]
     assert pressed("sweeps compare tiny-000 tiny-", recorded) == ["tiny-000", "tiny-001"]

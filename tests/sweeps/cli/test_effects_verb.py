@@ -27,9 +27,7 @@ def searched(recorded_runs: Path, tmp_path: Path, cli: Cli) -> Path:
     return recorded_runs
 
 
-def test_a_grid_is_told_of_as_table_json_csv_from_python_and_on_the_page(
-    searched: Path, tmp_path: Path, cli: Cli
-) -> None:
+def test_effects_are_the_same_as_table_json_csv_python_and_page(searched: Path, tmp_path: Path, cli: Cli) -> None:
     effects = sweeps.effects("tiny", runs=searched)
 
     table = cli("effects", "tiny", "--runs", searched)

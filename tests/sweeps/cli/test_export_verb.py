@@ -52,7 +52,7 @@ def test_the_formats_of_the_verb_are_those_that_there_are() -> None:
         ("onnx", "tiny.onnx", ["normalisation cifar10 is inside the graph", "allowed)"]),
     ],
 )
-def test_the_best_of_a_sweep_is_written_with_its_json_and_said_in_five_lines(
+def test_the_best_of_a_sweep_is_written_with_its_json_and_described(
     format: str, file: str, says: list[str], trained: Path, here: Path, cli: Cli
 ) -> None:
     result = cli("export", "tiny", "--format", format, "--runs", trained)

@@ -54,7 +54,7 @@ def test_what_is_written_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, r
 
 
 @pytest.mark.parametrize("name", ["123", "null", "yes"])
-def test_a_name_that_yaml_would_take_for_something_else_is_written_as_text(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_a_name_that_yaml_would_misread_is_written_as_text(cli: Cli, tmp_path: Path, name: str) -> None:
     file = tmp_path / f"{name}.yaml"
     assert cli("init", file, "--yes", "--time", "5m").exit_code == 0
     assert load_spec(file).name == name
@@ -83,7 +83,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_every_option_gives_a_file_that_loads_keeps_to_the_schema_and_fits_a_screen(
+def test_every_option_gives_a_file_that_loads_and_keeps_the_schema(
     case: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "nets.py").write_text(

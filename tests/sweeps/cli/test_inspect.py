@@ -210,7 +210,7 @@ class TestAugment:
             expected = (given_NCHW * 255).round().byte().permute(0, 2, 3, 1).numpy()
             np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
 
-    def test_normalised_images_look_as_before_and_a_step_that_did_nothing_is_marked(self) -> None:
+    def test_normalised_images_look_as_before_and_idle_steps_are_marked(self) -> None:
         config = sweeps.spec.single.single_config(
             {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
         )
@@ -297,9 +297,7 @@ class TestSummary:
 
 
 class TestActivations:
-    def test_a_file_of_any_mode_and_size_is_taken_and_a_name_moves_no_cursor(
-        self, runs: Path, tmp_path: Path, cli: Cli
-    ) -> None:
+    def test_any_mode_and_size_is_taken_and_names_move_no_cursor(self, runs: Path, tmp_path: Path, cli: Cli) -> None:
         for number, (mode, size) in enumerate([("RGB", (1, 1)), ("L", (50, 70)), ("RGBA", (300, 20)), ("P", (33, 32))]):
             path = tmp_path / f"{number} \x1b[31m 猫 $x_{{.png"
             Image.new(mode, size).save(path)

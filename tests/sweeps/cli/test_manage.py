@@ -117,7 +117,7 @@ class TestADriverOnAnotherHost:
             assert "run by process 1 on box1" in cli("list", "--runs", runs).output
 
 
-def test_rm_of_a_folder_that_is_a_link_deletes_what_it_leads_to(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_rm_of_a_link_to_a_folder_deletes_its_target(tmp_path: Path, runs: Path, cli: Cli) -> None:
     next_trial(book(runs).open())
     folder = runs / "sweeps" / "tiny"
     folder.rename(tmp_path / "large disk")

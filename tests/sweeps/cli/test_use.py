@@ -161,7 +161,7 @@ def test_wrong_usage_is_one_clear_error(
     assert message in result.stderr
 
 
-def test_a_model_from_python_is_the_best_of_a_sweep_and_predicts_what_was_measured(trained: Path) -> None:
+def test_load_model_gives_the_best_and_predicts_what_was_measured(trained: Path) -> None:
     board = sweeps.leaderboard("tiny", runs=trained, each_run=True)
     images, _ = load_training_images(progress=False)
 

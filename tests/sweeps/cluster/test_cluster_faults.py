@@ -127,7 +127,7 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(lab: Laboratory, tmp_path:
     assert idle <= IDLE_SECONDS
 
 
-def test_a_node_that_does_not_reach_the_bucket_is_named_before_anything_trains(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_node_without_the_bucket_is_named_before_anything_trains(lab: Laboratory, tmp_path: Path) -> None:
     lab.nodes[2].kill()
     lab.start_node(lab.nodes[2], without="AWS_")
     began = time.monotonic()
@@ -159,7 +159,7 @@ def test_a_node_that_images_do_not_reach_is_named_before_anything_trains(lab: La
     assert lab.epochs_trained("faults") == 0
 
 
-def test_a_trial_that_waits_for_images_on_a_joined_node_goes_on_elsewhere(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_trial_waiting_for_images_on_a_joined_node_moves_elsewhere(lab: Laboratory, tmp_path: Path) -> None:
     late = lab.nodes[2]
     if late.namespace is None:
         pytest.skip("loopback addresses have no ports of their own that could be closed")

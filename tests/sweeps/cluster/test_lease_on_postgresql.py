@@ -32,7 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgreSQL]:
         made.stop()
 
 
-def test_a_driver_that_hangs_in_a_write_is_taken_over_and_writes_nothing_more(
+def test_a_driver_hanging_in_a_write_is_superseded_and_writes_nothing(
     server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = threading.Event()

@@ -94,7 +94,7 @@ def pretending(cluster: Cluster, folder: Path) -> dict[str, str]:
     return cluster.environment | {"PYTHONPATH": f"{about.parent}:{cluster.environment['PYTHONPATH']}"}
 
 
-def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_trains(
+def test_a_node_with_another_torch_is_named_with_both_versions(
     cluster: Cluster, tmp_path: Path, recorded_runs: Path
 ) -> None:
     node = cluster.add(
@@ -116,7 +116,7 @@ def test_a_node_with_another_torch_is_named_with_both_versions_before_anything_t
     assert written(recorded_runs) == []
 
 
-def test_a_node_that_gets_nothing_of_the_object_store_is_named_before_anything_trains(
+def test_a_node_cut_off_from_the_object_store_is_named_first(
     cluster: Cluster, tmp_path: Path, recorded_runs: Path
 ) -> None:
     # No time at all stands in for a firewall between two nodes: what is not there yet counts as never arriving.

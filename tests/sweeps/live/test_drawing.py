@@ -53,7 +53,7 @@ def lines(what: Seen, *, width: int = 80, height: int = 20, unicode: bool = True
     return draw(what, width=width, height=height, unicode=unicode).plain.split("\n")
 
 
-def test_80_by_20_shows_budget_slots_best_time_left_each_running_trial_and_how_the_last_ones_ended() -> None:
+def test_80_by_20_shows_budget_slots_best_time_left_and_trials() -> None:
     shown = seen()
     first, second = (replace(each, within=share) for each, share in zip(shown.running, (0.5, None), strict=True))
 
@@ -90,13 +90,13 @@ def test_measuring_on_the_test_images_takes_the_place_of_idle_slots() -> None:
     assert "slots" not in header
 
 
-def test_before_the_first_trial_is_placed_it_says_that_trials_are_being_started() -> None:
+def test_before_the_first_trial_it_says_that_trials_are_starting() -> None:
     assert lines(seen(running=0, ended=0))[0] == "quick: 0 of 20 trials done, starting trials, 3 min 12 s of 10 min,"
     assert "20 of 20 trials done, 0 of 2 slots busy" in lines(seen(running=0, done=20))[0]
 
 
 @pytest.mark.parametrize("slots", [16, 64])
-def test_more_slots_than_lines_are_counted_and_the_last_ended_ones_stay_in_sight(slots: int) -> None:
+def test_slots_beyond_the_lines_are_counted_and_last_ends_stay_visible(slots: int) -> None:
     shown = lines(seen(running=slots, ended=30))
 
     assert len(shown) <= 20
@@ -106,7 +106,7 @@ def test_more_slots_than_lines_are_counted_and_the_last_ended_ones_stay_in_sight
     assert sum("complete" in line or "pruned" in line or "diverged" in line for line in shown) >= 3
 
 
-def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_a_gap() -> None:
+def test_curves_share_one_scale_and_values_not_finite_are_gaps() -> None:
     found = replace(
         seen(running=0, ended=0), running=(trial(1, curve=(0.0, 0.5, 1.0)), trial(2, curve=(0.5, float("nan"), None)))
     )
@@ -165,7 +165,7 @@ def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> SeenTrial:
     st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
-def test_no_line_is_wider_than_the_window_and_there_are_no_more_lines_than_it_has(
+def test_the_view_is_never_wider_or_longer_than_its_window(
     running: list[SeenTrial], ended: list[SeenTrial], title: str, width: int, height: int, unicode: bool
 ) -> None:
     found = seen(running=0, ended=0)

@@ -76,7 +76,7 @@ def is_live(lines: list[str]) -> bool:
     )
 
 
-def test_a_sweep_redraws_itself_is_watched_from_another_window_fits_when_it_narrows_and_leaves_a_sane_terminal(
+def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
     terminal: Terminal, recorded_runs: Path, tmp_path: Path
 ) -> None:
     file = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": 100_000}))

@@ -48,9 +48,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     return place
 
 
-def test_a_notebook_redraws_the_view_in_one_place_twice_a_second_without_being_told_of_a_change(
-    shown: Shown, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_redraws_the_view_in_place_twice_a_second(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.live.notebook.SECONDS", 0.02)
     looks = itertools.count(1)
 

@@ -27,7 +27,7 @@ def test_what_cannot_be_drawn_leaves_the_last_view_and_the_sweep_alone() -> None
     assert before.startswith("quick: 3 of 20 trials done")
 
 
-def test_nothing_is_drawn_into_the_last_line_or_where_a_terminal_writes_ctrl_c() -> None:
+def test_the_last_line_and_the_place_of_ctrl_c_stay_empty() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=10)
 
     lines = Screen(console, lambda: seen(running=30, ended=30)).drawn().plain.split("\n")

@@ -37,7 +37,7 @@ def test_what_differs_comes_first_and_no_number_stands_without_its_name() -> Non
     assert second.words.split(", ")[2:] == ["resnet", "width 64", "lr 0.01"]
 
 
-def test_a_rung_is_told_by_what_it_changes_and_by_its_seed_alone() -> None:
+def test_a_rung_is_told_by_its_changes_and_seed_alone() -> None:
     def rung(number: int, name: str, parent: str | None, **changes: Any) -> TrialRecord:
         return trial(number, seed=number % 2, rung=RungLabel(name=name, index=0, parent=parent), **changes)
 
@@ -51,7 +51,7 @@ def test_a_rung_is_told_by_what_it_changes_and_by_its_seed_alone() -> None:
     assert "seed" not in last.words
 
 
-def test_the_epoch_under_way_is_told_by_the_time_that_the_one_before_took() -> None:
+def test_the_epoch_under_way_is_estimated_from_the_one_before() -> None:
     begun = replace(trial(1), epochs=(), started=1000.0)
 
     assert [each.within for each in looked(trial(0), begun)] == [0.5, 0.5]

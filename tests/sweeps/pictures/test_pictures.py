@@ -82,7 +82,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_picture_is_a_png_small_enough_to_be_stored_with_every_run(name: str) -> None:
+def test_a_picture_is_a_png_small_enough_for_every_run(name: str) -> None:
     png = MAKERS[name]()
 
     picture = pixels(png)
@@ -93,7 +93,7 @@ def test_a_picture_is_a_png_small_enough_to_be_stored_with_every_run(name: str) 
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_the_same_arrays_give_the_same_bytes_in_half_a_second_of_work(name: str) -> None:
+def test_the_same_arrays_give_the_same_bytes_in_half_a_second(name: str) -> None:
     random = RNG.bit_generator.state
     first = MAKERS[name]()
     RNG.bit_generator.state = random
@@ -137,7 +137,7 @@ def test_a_curve_of_any_length_is_drawn(count: int, validated: bool) -> None:
     assert charts.learning_curve(**curve(count, validated=validated), title="a curve")
 
 
-def test_a_loss_that_is_none_or_infinite_is_a_gap_and_not_a_scale() -> None:
+def test_a_loss_of_none_or_infinity_is_a_gap_without_scale() -> None:
     values = curve(6)
     missing, broken, finite = (
         charts.learning_curve(**{**values, "train_loss": [2.0, 1.5, each, 1.0, 0.9, 0.8]}, title="a gap")
@@ -167,7 +167,7 @@ class _Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_a_page_holds_its_picture_says_what_is_on_it_and_asks_nobody() -> None:
+def test_a_page_holds_and_describes_its_picture_and_requests_nothing() -> None:
     png = MAKERS["learning_curve"]()
     hostile = "<script>alert('&\"')</script>"
 
@@ -191,7 +191,7 @@ def table_of(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame(values | columns)
 
 
-def test_a_table_of_one_run_is_drawn_as_its_columns_are_whatever_the_order_of_its_rows() -> None:
+def test_a_runs_table_is_drawn_alike_whatever_the_order_of_rows() -> None:
     ordered = {"train_loss": [2.0, 1.5, 1.0], "train_accuracy": [0.3, 0.5, 0.6]}
     expected = charts.learning_curve([1, 2, 3], **ordered, title="quick-003, epoch by epoch")
 

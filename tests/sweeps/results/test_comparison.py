@@ -177,9 +177,7 @@ class TestStatistics:
 
     @given(st.lists(st.integers(0, 1000), min_size=3, max_size=6), st.sampled_from([0.05, 0.01, 0.05 / 13]))
     @settings(max_examples=60, deadline=None)
-    def test_the_paired_t_is_scipys_and_its_interval_excludes_0_where_it_rejects(
-        self, values: list[int], alpha: float
-    ) -> None:
+    def test_the_paired_t_is_scipys_and_rejecting_intervals_exclude_0(self, values: list[int], alpha: float) -> None:
         assume(len(set(values)) > 1)
         spread = spread_of(values)
         reference = ttest_1samp(values, 0)
@@ -376,7 +374,7 @@ class TestWords:
     def test_the_whole_configuration_of_an_ablation_leaves_nothing_out(self) -> None:
         assert compare_rungs([rung("whole", right(600))])[0].verdict == "nothing is left out"
 
-    def test_a_parent_of_another_budget_is_named_as_that_also_where_its_own_is_recorded(self) -> None:
+    def test_a_parent_of_another_budget_is_named_even_beside_its_own(self) -> None:
         ladder = [
             rung("a", right(600)),
             rung("b", right(600), parent="a"),
@@ -518,7 +516,7 @@ class TestBudgets:
         for step in compare_rungs(ladder)[1:]:
             assert step.difference == pytest.approx(4.0)
 
-    def test_a_step_that_changes_the_size_is_compared_where_only_one_of_both_was_cut(self) -> None:
+    def test_a_step_in_size_is_compared_where_one_was_cut(self) -> None:
         budget = Budget(train_size=2000)
         small = cut_rung("small", budget, data={"train_size": 1000})
         large = cut_rung("large", budget, parent="small", right_=640, data={"train_size": 5000})
@@ -580,7 +578,7 @@ class TestDidNotLearn:
         assert found[1].accuracy == pytest.approx(0.10166, abs=1e-4)
         assert [each.rung for each in by_protocol(found)[0]] == ["next", "a"]
 
-    def test_one_seed_that_did_not_learn_is_left_out_of_mean_and_difference(self) -> None:
+    def test_a_seed_that_did_not_learn_enters_neither_mean_nor_difference(self) -> None:
         after = [*seeds(640, 652, 652), replace(right(100, seed=3), did_not_learn=True)]
         gain = step(seeds(600, 610, 605, 600), after)
         assert gain.difference == pytest.approx(4.3)
@@ -683,7 +681,7 @@ class TestReading:
         (only,) = read_rungs(FakeReader(row("a", accuracy=None, measured_on="validation")), sweep="ladder")
         assert only.status == "complete without a validation accuracy"
 
-    def test_only_runs_of_the_asked_ladder_that_are_of_a_rung_are_read(self) -> None:
+    def test_only_runs_of_the_asked_ladders_rungs_are_read(self) -> None:
         asked: list[str | None] = []
 
         class Asked(FakeReader):
@@ -715,7 +713,7 @@ class TestReading:
         (rung,) = read_rungs(FakeReader(open_yet, untested), sweep="ladder")
         assert [run.run_id for run in rung.runs] == ["untested"]
 
-    def test_a_test_result_of_a_run_that_did_not_end_is_no_number(self) -> None:
+    def test_a_test_result_of_an_unfinished_run_is_no_number(self) -> None:
         (rung,) = read_rungs(FakeReader(row("a", status="interrupted")), sweep="ladder")
         assert (rung.status, rung.measured) == ("interrupted", ())
 
@@ -738,7 +736,7 @@ class TestReading:
             None, "10 of 20 epochs", "10 of 20 epochs, 900 training images", "2 of 20 epochs",
         ]  # fmt: skip
 
-    def test_after_an_edit_was_undone_the_file_says_which_configuration_a_rung_is(self) -> None:
+    def test_after_an_undone_edit_the_file_says_a_rungs_configuration(self) -> None:
         before = row("a", run_id="before", config_id="c1")
         edited = row("a", run_id="edited", config_id="c2", started="2026-01-02T00:00:00Z")
         other = row("a", run_id="cut", config_id="c1", reduced="2 of 20 epochs")
@@ -753,7 +751,7 @@ class TestReading:
         assert shown(meant={("a", None): ("c3", None)}) == [("edited", 1), ("cut", 0)]
         assert shown(meant={("a", None): ("c1", "another file")}) == [("edited", 1), ("cut", 0)]
 
-    def test_a_change_is_taken_against_the_configuration_that_is_shown_of_the_rung_it_comes_from(self) -> None:
+    def test_a_change_is_taken_against_the_parents_shown_configuration(self) -> None:
         rates = {"before": 0.1, "edited": 0.2}
         parents = [
             row("a", run_id=run, config_id=run, started=f"2026-01-0{day}T00:00:00Z", **{"optimizer.lr": rate})

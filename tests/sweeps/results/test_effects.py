@@ -111,7 +111,7 @@ def test_a_diverged_trial_counts_as_the_worst_of_the_others() -> None:
     assert effects.parameters[0].verdict == "calm is best, sure"
 
 
-def test_a_value_of_none_has_a_name_and_one_never_tried_no_effect() -> None:
+def test_none_has_a_name_and_an_untried_value_no_effect() -> None:
     searched = one([None, "cifar10"] * 10, choices=(None, "cifar10", "imagenet"))
 
     levels = effects_of(valued([0.3, 0.5] * 10), searched=searched).parameters[0].levels
@@ -128,7 +128,7 @@ def test_true_and_1_are_two_values() -> None:
     assert [(level.label, level.trials) for level in levels] == [("true", 10), ("1", 10)]
 
 
-def test_a_range_becomes_ranges_of_as_many_trials_that_say_where_they_lie() -> None:
+def test_a_range_is_cut_into_parts_of_as_many_trials() -> None:
     rates = [10 ** (-3 + place / 15) for place in range(30)]
 
     levels = effects_of(valued([0.5 - rate / 10 for rate in rates]), searched=one(rates, path="optimizer.lr"))
@@ -191,7 +191,7 @@ def test_where_epochs_are_searched_trials_are_compared_at_their_own_last() -> No
     assert "own last epoch" in effects.method
 
 
-def test_of_a_loss_the_least_is_best_and_one_explosion_does_not_rule() -> None:
+def test_the_least_loss_is_best_and_one_explosion_rules_nothing() -> None:
     losses = [1.0, 0.8] * 15
     losses[1] = 1e30
     searched = replace(one(["sgd", "adam"] * 15, choices=("sgd", "adam")), metric="val_loss", maximize=False)

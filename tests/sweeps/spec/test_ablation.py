@@ -32,7 +32,7 @@ def test_the_whole_configuration_comes_first() -> None:
     assert whole.seed == 3
 
 
-def test_each_change_is_left_out_once_a_network_or_schedule_as_a_whole() -> None:
+def test_each_change_is_left_out_once_blocks_as_a_whole() -> None:
     assert list(variants(TRICKS)) == [
         "whole", "without-model", "without-data.batch-size", "without-data.augmentation", "without-optimizer.lr",
         "without-optimizer.momentum", "without-schedule",

@@ -96,7 +96,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(text=files())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_file_is_a_sweep_that_can_be_planned_or_each_mistake_has_its_line(text: str, path: Path) -> None:
+def test_a_file_can_be_planned_or_each_mistake_has_its_line(text: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     try:
         spec = load_spec(path)

@@ -45,7 +45,7 @@ def test_each_rung_of_the_climb_is_one_change() -> None:
     assert [rung.parent for rung in climb.rungs] == [None, *(rung.name for rung in climb.rungs[:-1])]
 
 
-def test_the_climb_is_chosen_on_validation_images_and_so_is_its_small_form() -> None:
+def test_the_climb_and_its_small_form_are_chosen_on_validation_images() -> None:
     climb, small = (load_ladder(EXPERIMENTS / f"{name}.yaml") for name in ("climb", "climb-laptop"))
 
     assert climb.measured_on is small.measured_on is MeasuredOn.VALIDATION

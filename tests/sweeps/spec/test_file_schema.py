@@ -91,14 +91,14 @@ def test_the_tests_own_sweep_keeps_to_the_schema() -> None:
 
 
 @pytest.mark.parametrize("case", test_sweep.MISTAKES)
-def test_what_the_loader_refuses_in_a_sweep_the_schema_refuses_where_it_can(case: str) -> None:
+def test_the_schema_refuses_what_the_loader_refuses_in_a_sweep(case: str) -> None:
     content, _ = test_sweep.MISTAKES[case]
     if case not in BEYOND_A_SCHEMA:
         assert mistakes("sweep", content) != []
 
 
 @pytest.mark.parametrize("case", test_ladder.MISTAKES)
-def test_what_the_loader_refuses_in_a_ladder_the_schema_refuses_where_it_can(case: str) -> None:
+def test_the_schema_refuses_what_the_loader_refuses_in_a_ladder(case: str) -> None:
     content, _ = test_ladder.MISTAKES[case]
     if case not in BEYOND_A_SCHEMA:
         assert mistakes("ladder", content) != []
@@ -123,7 +123,7 @@ def test_what_the_loader_takes_the_schema_takes(case: str) -> None:
     assert mistakes("sweep", tiny(parameters=ALLOWED[case])) == []
 
 
-def test_a_network_of_ones_own_is_allowed_with_its_options_and_in_the_search() -> None:
+def test_an_own_network_is_allowed_with_options_and_in_the_search() -> None:
     base = tiny()["base"] | {"model": {"name": "nets:Tiny", "options": {"depth": 3}}}
     own = {"model.options.act": {"values": ["relu", "gelu"]}, "model.options.depth": {"min": 1, "max": 4}}
 
@@ -222,7 +222,7 @@ def is_allowed(config: dict[str, Any]) -> bool:
 
 @settings(max_examples=100, deadline=None)
 @given(configurations())
-def test_a_configuration_that_the_schema_allows_is_loaded_and_its_record_is_allowed_again(
+def test_a_configuration_that_the_schema_allows_loads_and_so_does_its_record(
     config: dict[str, Any],
 ) -> None:
     if not is_allowed(config):

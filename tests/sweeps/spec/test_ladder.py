@@ -164,7 +164,7 @@ def test_the_changes_of_a_rung_are_told_one_a_line(name: str, notebook_ladder: L
     assert sorted(map(str, notebook_ladder.rung(name).changes)) == sorted(CHANGES[name])
 
 
-def test_torchvisions_vgg16_is_trained_with_its_last_layer_swapped_and_with_one_appended() -> None:
+def test_vgg16_is_trained_with_its_last_layer_swapped_or_one_appended() -> None:
     swapped, appended = load_ladder(EXPERIMENTS / "vgg16.yaml").rungs
 
     assert [change.path for change in appended.changes] == ["model.last_layer"]
@@ -210,7 +210,7 @@ def test_another_network_or_schedule_starts_from_its_own_defaults(tmp_path: Path
     assert step.config.schedule.gamma == 0.1
 
 
-def test_a_rung_knows_its_place_its_parent_its_note_and_what_it_changes(tmp_path: Path) -> None:
+def test_a_rung_knows_its_place_parent_note_and_changes(tmp_path: Path) -> None:
     path = write_yaml(
         tmp_path,
         ladder_file(
@@ -264,9 +264,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_the_rung(
-    case: str, tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_wrong_file_ends_with_code_2_and_names_the_rung(case: str, tmp_path: Path, runs: Path, cli: Cli) -> None:
     content, words = MISTAKES[case]
     path = write_yaml(tmp_path, content)
 
@@ -311,7 +309,7 @@ class TestBudget:
         assert (cut.epochs, cut.schedule.step_size) == (8, 2)
         assert Budget(epochs_scale=0.4).reduced(self.config) == "8 of 20 epochs"
 
-    def test_a_share_that_rounds_to_all_epochs_is_the_full_budget_and_the_very_configuration(self) -> None:
+    def test_a_share_that_rounds_to_all_epochs_is_the_full_budget(self) -> None:
         scheduled = TrainingConfig.model_validate({"epochs": 20, "schedule": {"name": "step", "step_size": 100}})
         for config in (self.config, scheduled):
             assert Budget(epochs_scale=0.98).apply(config) == config
@@ -321,7 +319,7 @@ class TestBudget:
     @pytest.mark.parametrize(
         "said", [{"epochs_scale": float("nan")}, {"epochs_scale": 0}, {"seeds": 0}, {"seeds": 1001}]
     )
-    def test_what_is_no_share_of_the_epochs_or_no_count_of_seeds_is_refused(self, said: dict[str, Any]) -> None:
+    def test_an_impossible_share_of_epochs_or_count_of_seeds_is_refused(self, said: dict[str, Any]) -> None:
         with pytest.raises(SweepError):
             Budget(**said)
 

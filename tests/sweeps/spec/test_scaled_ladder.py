@@ -61,7 +61,7 @@ def changed_keys(ladder: Ladder) -> list[tuple[str, str | None, list[str]]]:
     width=st.dictionaries(st.sampled_from(["simple", "deep", "resnet", "vgg"]), st.integers(1, 200)),
 )
 @settings(max_examples=15, deadline=None)
-def test_a_scaled_ladder_has_the_rungs_of_the_full_one_and_each_changes_the_same_keys(
+def test_a_scaled_ladders_rungs_change_the_keys_of_the_full_one(
     tmp_path_factory: pytest.TempPathFactory, epochs: float, lr: float, train_size: int | None, width: dict[str, int]
 ) -> None:
     scale = {"epochs": epochs, "lr": lr, "train_size": train_size, "width": width}
@@ -107,7 +107,7 @@ def test_its_text_runs_the_same_where_the_other_file_is_not(tmp_path: Path) -> N
     assert load_ladder(again) == loaded
 
 
-def test_what_the_file_does_not_say_is_the_others_but_for_name_and_description(tmp_path: Path) -> None:
+def test_unsaid_keys_are_the_others_except_name_and_description(tmp_path: Path) -> None:
     limits = {"timeout": "1h", "max_concurrent_trials": 3}
     other = write_yaml(
         tmp_path, ladder_file({"name": "a"}, description="full", limits=limits, seeds=2, tensorboard=True)
@@ -119,7 +119,7 @@ def test_what_the_file_does_not_say_is_the_others_but_for_name_and_description(t
     assert (small.limits.timeout, small.limits.max_concurrent_trials) == (7200, 3)
 
 
-def test_a_base_lies_over_the_others_and_rungs_come_after_and_build_on_them(tmp_path: Path) -> None:
+def test_a_base_lies_over_the_others_and_rungs_follow_its_rungs(tmp_path: Path) -> None:
     other = write_yaml(tmp_path, ladder_file({"name": "a", "optimizer": {"lr": 0.1}}, {"name": "b", "epochs": 4}))
     path = extending(
         tmp_path,
@@ -149,7 +149,7 @@ def test_scales_of_files_that_extend_each_other_multiply(tmp_path: Path) -> None
     assert (config.epochs, config.optimizer.lr, config.data.train_size, config.model.width) == (2, 0.9, 1000, 8)
 
 
-def test_learning_rates_are_written_as_a_person_would_and_the_lowest_of_cosine_is_one(tmp_path: Path) -> None:
+def test_scaled_learning_rates_are_round_and_cosines_lowest_is_scaled_too(tmp_path: Path) -> None:
     rung = {"name": "a", "optimizer": {"lr": 0.1}, "schedule": {"name": "cosine", "min_lr": 0.01}}
     config = load_ladder(write_yaml(tmp_path, ladder_file(rung, scale={"lr": 3}))).rungs[0].config
 
@@ -165,7 +165,7 @@ def test_what_is_not_scaled_keeps_every_digit(tmp_path: Path) -> None:
         assert (rung.config.optimizer.lr, rung.config.schedule.min_lr) == (rate, rate / 10)
 
 
-def test_a_step_size_that_its_schedule_does_not_use_need_not_come_out_whole(tmp_path: Path) -> None:
+def test_an_unused_step_size_need_not_come_out_whole(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, ladder_file({"name": "a", "epochs": 10}, scale={"epochs": 0.1}))
 
     assert load_ladder(path).rungs[0].config == TrainingConfig(epochs=1).model_copy(
@@ -250,9 +250,7 @@ SEEN_BY_A_SCHEMA = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_extension_ends_with_code_2_and_one_line_that_says_where(
-    case: str, tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_wrong_extension_ends_with_code_2_and_says_where(case: str, tmp_path: Path, runs: Path, cli: Cli) -> None:
     content, words = WRONG[case]
     write_yaml(tmp_path, ladder_file({"name": "first"}), name="other.yaml")
     write_yaml(tmp_path, {"name": "back", "extends": "small.yaml"}, name="back.yaml")
@@ -270,7 +268,7 @@ def test_a_wrong_extension_ends_with_code_2_and_one_line_that_says_where(
 
 
 @pytest.mark.parametrize("case", sorted(SEEN_BY_A_SCHEMA))
-def test_an_editor_marks_what_is_wrong_in_one_key_of_an_extending_file(case: str) -> None:
+def test_an_editor_marks_the_wrong_key_of_an_extending_file(case: str) -> None:
     import jsonschema
 
     validator = jsonschema.Draft7Validator(file_schema("ladder"))
@@ -320,7 +318,7 @@ class TestOtherVerbs:
         assert f"{len(load_ladder(FULL).rungs)} rungs under 3 seeds each" in result.stdout
 
 
-def test_blocks_that_are_reset_by_a_name_are_so_under_an_extending_base(tmp_path: Path) -> None:
+def test_a_name_resets_its_block_under_an_extending_base_too(tmp_path: Path) -> None:
     assert "model" in RESET_BY_NAME
     other = write_yaml(tmp_path, ladder_file({"name": "a"}, base={"model": {"name": "simple", "head": [5]}}))
 

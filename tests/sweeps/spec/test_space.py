@@ -132,7 +132,7 @@ def test_a_condition_on_an_inactive_parameter_does_not_hold() -> None:
     assert chain.cardinality == 3
 
 
-def test_parameters_are_suggested_after_what_they_depend_on_in_whatever_order_they_are_written() -> None:
+def test_parameters_are_suggested_after_those_they_depend_on_whatever_their_order() -> None:
     backwards = space(
         {
             "model.dropout": {"values": [0.1], "when": {"model.width": 16}},
@@ -214,7 +214,7 @@ def test_a_range_of_integers_with_a_step_is_listed_step_by_step() -> None:
     assert [a["data.batch_size"] for a in sizes.assignments()] == [16, 32, 48, 64]
 
 
-def test_a_number_is_stored_as_a_number_and_a_list_by_its_label() -> None:
+def test_numbers_are_stored_as_numbers_and_lists_by_their_label() -> None:
     both = space({"optimizer.lr": {"min": 0.1, "max": 0.5}, "model.head": {"values": [[64], [256, 64]]}})
 
     stored = both.encode({"optimizer.lr": 0.2, "model.head": [256, 64]})
@@ -277,13 +277,13 @@ def test_the_base_is_not_changed_by_configurations_made_from_it() -> None:
     assert base == {"model": {"name": "deep", "width": 8}}
 
 
-def test_the_smallest_value_of_a_field_comes_from_the_space_or_the_base() -> None:
+def test_a_fields_smallest_value_comes_from_the_space_or_the_base() -> None:
     sizes = space({"data.validation_size": {"values": [500, 200]}}, data={"train_size": 300})
 
     assert (sizes.min_value("data.validation_size"), sizes.min_value("data.train_size")) == (200, 300)
 
 
-def test_a_parameter_is_described_by_its_values_its_scale_and_when_it_counts() -> None:
+def test_a_parameter_is_described_by_values_scale_and_condition() -> None:
     described = space(
         {
             "schedule.name": {"values": ["constant", "step", "cosine"]},

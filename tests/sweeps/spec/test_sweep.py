@@ -189,9 +189,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_wrong_file_ends_with_code_2_and_one_line_that_names_key_and_remedy(
-    case: str, tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_wrong_file_ends_with_code_2_naming_key_and_remedy(case: str, tmp_path: Path, runs: Path, cli: Cli) -> None:
     content, words = MISTAKES[case]
     path = write_yaml(tmp_path, content)
 
@@ -229,7 +227,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_a_file_that_is_no_mapping_in_yaml_is_refused_with_the_place(case: str, tmp_path: Path, cli: Cli) -> None:
+def test_a_file_without_a_yaml_mapping_is_refused_with_the_place(case: str, tmp_path: Path, cli: Cli) -> None:
     text, words = TEXTS[case]
     path = tmp_path / "sweep.yaml"
     path.write_text(text, encoding="utf-8")
@@ -361,7 +359,7 @@ def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tm
     assert [word for word in words if word not in error] == []
 
 
-def test_mistakes_of_every_kind_are_named_in_one_message_in_the_order_of_the_lines(tmp_path: Path) -> None:
+def test_mistakes_of_every_kind_are_named_together_in_the_lines_order(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     text = FILE.replace("tiny", "007").replace("random", "radnom").replace("run_cap: 4", "run_cap: many")
     text = text.replace("epochs: 2", "epochs: 0\n  optimizer: {lrr: 1, lr: -1}")
@@ -380,7 +378,7 @@ def test_mistakes_of_every_kind_are_named_in_one_message_in_the_order_of_the_lin
     ]  # fmt: skip
 
 
-def test_a_number_is_one_everywhere_and_each_value_is_as_its_field_has_it(tmp_path: Path) -> None:
+def test_values_have_their_fields_type_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     text = FILE.replace("[0.1, 0.2]", "[1e-3, '0.01', 1]").replace("epochs: 2", "optimizer: {weight_decay: 5e-4}")
     text += "  data.train_size: {values: ['1000', 2e3]}\n  model.width: {min: 1e1, max: '20', q: 5.0}\n"
@@ -395,7 +393,7 @@ def test_a_number_is_one_everywhere_and_each_value_is_as_its_field_has_it(tmp_pa
         assert [(value, type(value)) for value in found] == [(value, int) for value in values]
 
 
-def test_a_constant_goes_with_early_stopping_and_whole_bounds_of_an_option_with_whole_numbers() -> None:
+def test_constants_allow_early_stopping_and_whole_bounds_give_whole_numbers() -> None:
     early = {"type": "asha"}
     constant = SweepSpec.model_validate(tiny(early_terminate=early, parameters={"epochs": {"value": 4}}))
     base = tiny()["base"] | {"model": {"name": "nets:Tiny"}}
@@ -512,7 +510,7 @@ def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
     assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never fires"]
 
 
-def test_the_definition_of_a_study_keeps_its_words_since_recorded_studies_are_found_by_them() -> None:
+def test_a_studys_definition_keeps_the_words_recorded_studies_are_found_by() -> None:
     spec = SweepSpec.model_validate(
         tiny(
             base={"epochs": 2, "data": {"validation_size": 200}, "model": {"head": (64,)}},
@@ -539,7 +537,7 @@ def test_a_parameter_of_another_schedule_is_a_warning() -> None:
     )
 
 
-def test_every_parameter_without_effect_is_a_warning_also_after_one_with_an_effect() -> None:
+def test_every_parameter_without_effect_is_warned_of() -> None:
     parameters = {
         "optimizer.name": {"values": ["adam", "adamw"]},
         "optimizer.lr": {"values": [0.1, 0.2]},
@@ -592,7 +590,7 @@ def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: P
         assert load_spec(again).definition() == spec.definition()
 
 
-def test_what_a_trial_holds_and_where_it_is_placed_makes_no_other_study_and_goes_into_it_as_json() -> None:
+def test_resources_and_placement_are_recorded_and_make_no_other_study() -> None:
     resources = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "custom": {"fast": 1}, "placement": "spread"}
     plain, placed = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
 

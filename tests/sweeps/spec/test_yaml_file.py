@@ -32,7 +32,7 @@ def test_nested_blocks_and_lists_are_read_whole(tmp_path: Path) -> None:
     assert read_yaml(path) == {"a": {"b": [1, {"c": [2, 3]}]}, "d": {"e": {"f": "ä"}}}
 
 
-def test_a_merge_key_may_be_overridden_and_a_key_may_not_stand_twice(tmp_path: Path) -> None:
+def test_merge_keys_may_be_overridden_and_no_key_stands_twice(tmp_path: Path) -> None:
     text = "a: &range {min: 0.1, max: 1}\nb: {<<: *range, max: 0.5}\nc: {<<: [{q: 1}, *range, {q: 2}], min: 0}\n"
 
     read = read_yaml(written(tmp_path, text))
@@ -154,7 +154,7 @@ def _overlap(first: str, second: str) -> bool:
     return first == second or first.startswith(f"{second}.") or second.startswith(f"{first}.")
 
 
-def test_another_network_or_schedule_resets_its_block_and_the_same_one_keeps_it() -> None:
+def test_another_name_resets_its_block_and_the_same_one_keeps_it() -> None:
     base = {
         "model": {"name": "simple", "width": 8},
         "schedule": {"name": "step", "gamma": 0.5},

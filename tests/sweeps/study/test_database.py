@@ -63,7 +63,7 @@ class Opened(Book):
         return self._held
 
 
-def test_a_driver_on_another_machine_goes_on_with_what_the_first_one_left(url: str, tmp_path: Path) -> None:
+def test_a_driver_on_another_machine_goes_on_from_the_first(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url, run_cap=3) as (ledger, _):
         done, left = next_trial(ledger), next_trial(ledger)
         ledger.report(done.number, Report(epoch=epoch(1, 0.3)))
@@ -96,7 +96,7 @@ def test_who_only_looks_is_told_who_runs_it_from_another_machine_too(
     assert read_state(tmp_path / "two", "tiny").driver is None
 
 
-def test_a_sweep_that_a_driver_holds_is_refused_to_others_with_its_name(url: str, tmp_path: Path, short: None) -> None:
+def test_a_held_sweep_is_refused_with_its_drivers_name(url: str, tmp_path: Path, short: None) -> None:
     with (
         driver(tmp_path / "one", url),
         pytest.raises(SweepBusyError, match="'tiny' is being run by process"),
@@ -105,7 +105,7 @@ def test_a_sweep_that_a_driver_holds_is_refused_to_others_with_its_name(url: str
         pass
 
 
-def test_a_driver_that_is_not_heard_of_is_taken_over_and_writes_nothing_more(
+def test_a_silent_driver_is_superseded_and_writes_nothing_more(
     url: str, tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = threading.Event()
@@ -131,9 +131,7 @@ def test_a_driver_that_is_not_heard_of_is_taken_over_and_writes_nothing_more(
     other.release()
 
 
-def test_a_driver_hears_within_seconds_that_it_was_taken_over_although_it_writes_nothing(
-    url: str, tmp_path: Path, short: None
-) -> None:
+def test_an_idle_driver_learns_within_seconds_that_it_was_superseded(url: str, tmp_path: Path, short: None) -> None:
     lost = threading.Event()
     database = StudyDatabase(url)
     database.check()
@@ -145,7 +143,7 @@ def test_a_driver_hears_within_seconds_that_it_was_taken_over_although_it_writes
     assert lost.wait(5)
 
 
-def test_of_a_driver_that_was_killed_on_this_machine_the_lease_is_had_at_once(url: str, tmp_path: Path) -> None:
+def test_the_lease_of_a_driver_killed_here_is_free_at_once(url: str, tmp_path: Path) -> None:
     script = (
         "import os, signal\nfrom sweeps.study.database import StudyDatabase\n"
         f"database = StudyDatabase({url!r})\ndatabase.check()\n"
@@ -180,7 +178,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
     assert [each.val_accuracy for each in record.epochs] == [0.3]
 
 
-def test_a_database_that_stays_away_ends_it_with_a_word_on_what_is_saved(
+def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "PATIENCE_SECONDS", 1.0)
@@ -203,7 +201,7 @@ def test_sweeps_of_one_database_do_not_see_each_other(url: str, tmp_path: Path) 
         read_studies(other)
 
 
-def test_a_sweep_that_is_deleted_is_gone_from_the_database_and_no_other_one(url: str, tmp_path: Path) -> None:
+def test_a_deleted_sweep_is_gone_from_the_database_and_no_other(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url) as (ledger, _):
         next_trial(ledger)
     database = StudyDatabase(url)

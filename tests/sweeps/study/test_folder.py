@@ -79,7 +79,7 @@ def test_a_sweep_that_is_being_deleted_is_not_to_be_stopped(folder: SweepFolder)
     assert str(refused.value) == f"sweep 'tiny' is being deleted by {holder}: wait for it"
 
 
-def test_who_looks_is_told_what_the_driver_tells_and_still_who_it_is(folder: SweepFolder) -> None:
+def test_a_reader_sees_what_the_driver_notes_and_who_it_is(folder: SweepFolder) -> None:
     with folder.locked():
         before = folder.driver()
         folder.tell(slots=2, target=20, limit=None)
@@ -197,7 +197,7 @@ class TestAChangedFile:
         assert study.direction is optuna.study.StudyDirection.MINIMIZE
 
 
-def test_looks_at_the_test_set_come_along_once_under_the_sweeps_name_here(tmp_path: Path) -> None:
+def test_looks_at_the_test_set_come_along_once_under_the_new_name(tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
     here.mkdir()

@@ -82,9 +82,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("old", "new"), [(b'"val_accuracy":0.5', b'"val_accuracy":0.6'), (b'"val_accuracy":0.5', b'"val_accuracy"x0.5')]
     )
-    def test_a_change_in_the_middle_is_named_with_its_line_and_what_to_do(
-        self, old: bytes, new: bytes, runs: Path
-    ) -> None:
+    def test_a_change_in_the_middle_is_named_with_line_and_remedy(self, old: bytes, new: bytes, runs: Path) -> None:
         journal = trained(runs)
         line = line_with(journal, old)
         replace_in(journal, old, new)
@@ -202,7 +200,7 @@ class TestNoJournal:
         assert "an empty one takes its place" in said
         assert book(runs).open().records == []
 
-    def test_of_a_sweep_that_was_killed_before_its_first_line_is_no_damage(self, runs: Path) -> None:
+    def test_a_sweep_killed_before_its_first_line_is_not_damaged(self, runs: Path) -> None:
         journal = JournalFile(book(runs).folder.journal)
         journal.path.parent.mkdir(parents=True)
         journal.path.touch()
@@ -234,7 +232,7 @@ class TestMending:
         assert ledger.records[0].epochs[-1].val_accuracy == 0.5
         assert f"was damaged in line {line}: taken from the copy" in caplog.text
 
-    def test_lines_that_are_gone_are_taken_from_the_copy_of_the_last_start(
+    def test_lost_lines_are_taken_from_the_copy_of_the_last_start(
         self, runs: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         journal = trained(runs)
@@ -354,7 +352,7 @@ class TestMending:
             for path, before in kept.items():
                 path.write_bytes(before)
 
-    def test_one_damaged_sweep_is_shown_as_far_as_it_goes_and_hides_no_other(self, runs: Path, cli: Cli) -> None:
+    def test_a_damaged_sweep_is_shown_in_part_and_hides_no_other(self, runs: Path, cli: Cli) -> None:
         journal = trained(runs)
         train(book(runs, name="other").open(), 0.1, 0.2)
         line = line_with(journal, b'"val_accuracy":0.5')
@@ -381,9 +379,7 @@ class TestMending:
         assert "is damaged in line 1 of" in shown.output
 
 
-def test_an_append_without_room_leaves_whole_lines_and_says_that_the_disk_is_full(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_append_on_a_full_disk_leaves_whole_lines_and_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files stands in for a full disk: the system tears the write in the same way."""
     tiny = book(runs)
     ledger = tiny.open()
@@ -405,7 +401,7 @@ def test_an_append_without_room_leaves_whole_lines_and_says_that_the_disk_is_ful
     assert len(tiny.open().records[0].epochs) == 1
 
 
-def test_an_append_that_fails_otherwise_is_told_as_what_it_is_and_leaves_whole_lines(
+def test_an_append_failing_otherwise_names_its_cause_and_leaves_whole_lines(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = book(runs).open()

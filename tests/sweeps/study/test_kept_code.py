@@ -34,7 +34,7 @@ def test_a_file_that_changed_since_it_was_hashed_is_not_kept(folder: Path) -> No
     assert kept == {"net_kept.py", "files.json"}
 
 
-def test_code_that_version_0_5_0_recorded_is_the_same_while_its_file_is(folder: Path) -> None:
+def test_code_recorded_by_0_5_0_stays_while_its_file_does(folder: Path) -> None:
     file = folder / "net_of_old.py"
     file.write_text("x = 1\n", encoding="utf-8")
     model, old = ModelConfig(name="net_of_old:Net"), hashlib.sha256(b"x = 1\n").hexdigest()[:16]
@@ -46,7 +46,7 @@ def test_code_that_version_0_5_0_recorded_is_the_same_while_its_file_is(folder: 
         require_same_code(model, old, run="tiny-000", sweep=folder / "tiny")
 
 
-def test_weights_that_a_builtin_network_began_with_are_needed_only_to_train_it(folder: Path) -> None:
+def test_a_builtin_networks_first_weights_are_needed_only_for_training(folder: Path) -> None:
     (folder / "w.pt").write_bytes(b"1")
     model = ModelConfig(name="torchvision_vgg16", weights="w.pt")
     source = source_of(model)

@@ -75,7 +75,7 @@ class TestHowATrialEnds:
         assert trial.state is TrialState.PRUNED
         assert trial.intermediate_values == {1: 0.1, 2: 0.2}
 
-    def test_a_trial_to_start_with_is_pruned_as_any_other_where_a_quicker_one_is_better(self, runs: Path) -> None:
+    def test_a_trial_to_start_with_is_pruned_as_any_other(self, runs: Path) -> None:
         early = {"type": "asha", "min_epochs": 1, "reduction_factor": 3}
         ledger = book(runs, start_with=[{"optimizer.lr": 0.02}], early_terminate=early).open()
         start, beside = next_trial(ledger), next_trial(ledger)
@@ -86,7 +86,7 @@ class TestHowATrialEnds:
 
         assert ledger.records[start.number].outcome is Outcome.PRUNED
 
-    def test_a_diverged_trial_is_pruned_so_that_the_sampler_does_not_come_back(self, runs: Path) -> None:
+    def test_a_diverged_trial_is_pruned_so_that_the_sampler_avoids_it(self, runs: Path) -> None:
         tiny = grid(runs)
 
         train(tiny.open(), 0.1, outcome=Outcome.DIVERGED)
@@ -218,7 +218,7 @@ class TestProposalsThatWereMadeBefore:
 
         assert stored(tiny)[1].state is TrialState.FAIL
 
-    def test_a_repeat_that_a_dead_driver_left_waiting_is_closed_and_no_record(self, runs: Path) -> None:
+    def test_a_repeat_left_waiting_by_a_dead_driver_is_no_record(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
         first = tiny.open()
         next_trial(first)
@@ -281,7 +281,7 @@ class TestTheBudget:
         assert extended.is_done
         assert extended.next_trial() is EXHAUSTED
 
-    def test_how_many_trials_are_to_come_is_known_where_there_is_a_budget(self, runs: Path) -> None:
+    def test_trials_to_come_are_known_where_there_is_a_budget(self, runs: Path) -> None:
         ledger = book(runs, run_cap=3).open()
         assert ledger.to_come == 3
         running = next_trial(ledger)
@@ -463,7 +463,7 @@ def stopped_by(error_class: ErrorClass) -> Report:
 
 
 class TestWhatTheMachineStopped:
-    def test_a_trial_whose_process_died_is_handed_out_again_three_times_and_then_fails(self, runs: Path) -> None:
+    def test_a_trial_whose_process_died_fails_after_three_more_tries(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         for _ in range(4):
@@ -475,7 +475,7 @@ class TestWhatTheMachineStopped:
         assert stored(tiny)[0].state is TrialState.FAIL
         assert next_trial(ledger).number == 1
 
-    def test_one_without_memory_is_tried_once_more_with_nothing_beside_it_and_told_as_pruned(self, runs: Path) -> None:
+    def test_one_without_memory_is_tried_once_alone_and_told_as_pruned(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         large, beside = next_trial(ledger), next_trial(ledger)
@@ -511,7 +511,7 @@ class TestWhatTheMachineStopped:
         assert {(record.outcome, record.error) for record in before} == {(Outcome.INTERRUPTED, "it died")}
         assert (last.outcome, last.error) == (Outcome.FAILED, f"it died ({how})")
 
-    def test_one_that_fits_alone_is_complete_and_nothing_of_the_trouble_is_left(self, runs: Path) -> None:
+    def test_one_that_fits_alone_is_complete_without_a_trace_of_trouble(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         next_trial(ledger)
@@ -700,7 +700,7 @@ class TestResultsFromElsewhere:
         tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key, tested=tested))
         return tiny, tiny.open(**options)
 
-    def test_one_is_taken_over_with_its_curve_and_nothing_is_trained_for_it(self, runs: Path) -> None:
+    def test_one_is_taken_over_with_its_curve_without_training(self, runs: Path) -> None:
         tiny, ledger = self.first(runs)
 
         handed_out = next_trial(ledger)
@@ -798,7 +798,7 @@ def test_every_change_is_told(runs: Path) -> None:
     assert (0, Outcome.RUNNING, 1) in heard
 
 
-def test_what_still_runs_at_the_end_is_interrupted_in_the_record_and_open_in_the_study(runs: Path) -> None:
+def test_a_trial_running_at_the_end_is_interrupted_and_stays_open(runs: Path) -> None:
     tiny = grid(runs)
     ledger = tiny.open()
     train(ledger, 0.1, outcome=None)

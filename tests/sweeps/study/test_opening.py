@@ -99,7 +99,7 @@ def test_the_first_start_notes_what_the_study_is(start: Start) -> None:
     assert read.user_attrs["opened"] > 1e9
 
 
-def test_the_next_start_goes_on_with_it_and_changes_nothing_but_when_it_was_opened(start: Start) -> None:
+def test_the_next_start_changes_nothing_but_when_it_was_opened(start: Start) -> None:
     add_trial(start())
     before = read_study(start.folder).user_attrs
 
@@ -151,7 +151,7 @@ def test_what_searches_the_same_is_resumed_under_the_name_that_it_has(start: Sta
     assert (study.study_name, len(study.trials)) == (study_name("tiny", SPACE), 1)
 
 
-def test_a_wider_list_or_range_says_what_is_added_and_which_trials_stay(start: Start) -> None:
+def test_a_wider_space_says_what_is_added_and_which_trials_stay(start: Start) -> None:
     space = {**SPACE, "parameters.optimizer.lr": {"min": 0.01, "max": 0.1}}
     study = start(space)
     for lr, decay in ((0.05, 0.0), (0.02, 0.1)):
@@ -258,7 +258,7 @@ class TestAnEditedNetwork:
         with pytest.raises(StudyChangedError, match=r"w\.pt has changed"):
             start(sources={"w.pt": {"w.pt": "2"}})
 
-    def test_with_new_it_is_the_next_study_of_the_name_whose_numbers_go_on(self, start: Start) -> None:
+    def test_with_new_the_next_study_goes_on_with_the_numbers(self, start: Start) -> None:
         add_trial(start(sources={"nets:Tiny": code("1")}))
 
         second = start(sources={"nets:Tiny": code("2")}, new=True)

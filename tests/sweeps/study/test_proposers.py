@@ -161,7 +161,7 @@ def test_a_trial_is_drawn_from_the_very_distributions_of_the_space() -> None:
     assert study.trials[0].distributions == search.space.distributions
 
 
-def test_a_search_by_tpe_looks_at_parameters_together_and_at_what_still_runs() -> None:
+def test_tpe_looks_at_parameters_together_and_at_running_trials() -> None:
     sampler = make_sampler("bayes", seed=3, number=5)
 
     assert isinstance(sampler, optuna.samplers.TPESampler)
@@ -243,7 +243,7 @@ def test_a_list_counts_equal_configurations_once() -> None:
     assert ListProposer(listed(0.1, 0.2, 0.1), key_of=key_of).total() == 2
 
 
-def test_in_a_space_without_end_a_sampler_that_repeats_itself_gives_way_to_blind_draws_and_then_ends() -> None:
+def test_in_an_endless_space_a_repeating_sampler_draws_blindly_then_ends() -> None:
     search = spec(method="bayes", parameters=LR, run_cap=20)
     study = optuna.create_study(direction="maximize")
     proposer = proposer_of(search)

@@ -50,7 +50,7 @@ class TestWhatIsConfirmed:
         assert chosen(*records, top=2) == [1, 2]
         assert chosen(*records, metric=Metric(name="val_loss", goal="minimize")) == [1, 2, 0]
 
-    def test_a_stopped_one_that_was_as_good_as_the_best_at_its_last_epoch_stands_right_behind_it(self) -> None:
+    def test_a_stopped_one_as_good_as_the_best_stands_behind_it(self) -> None:
         best, second = trial(0, 0.3, 0.5, 0.7), trial(1, 0.2, 0.4, 0.6)
 
         assert chosen(best, second, pruned(2, 0.2, 0.5), pruned(3, 0.2, 0.49), pruned(4, 0.31)) == [0, 2, 4, 1, 3]
@@ -77,7 +77,7 @@ class TestWhatIsConfirmed:
 
 
 class TestTheRunsThatConfirm:
-    def test_their_seeds_are_above_all_that_the_search_has_looked_at_or_may_yet(self) -> None:
+    def test_their_seeds_are_above_all_that_the_search_may_use(self) -> None:
         found = replicates_of([trial(0, 0.5), trial(1, 0.4)], Replicates(top=2, seeds=2), looked_at=[0, 8, 3])
 
         assert [(each.replicate_of, each.config.seed) for each in found] == [(0, 9), (1, 9), (0, 10), (1, 10)]
@@ -97,7 +97,7 @@ class TestTheRunsThatConfirm:
         assert [each.config.optimizer.lr for each in found] == [3.1, 1.1, 3.1, 1.1]
         assert {each.rung for each in found} == {None}
 
-    def test_one_that_was_stopped_early_is_trained_whole_first_under_the_searchs_seed(self) -> None:
+    def test_one_stopped_early_is_first_trained_whole_under_its_seed(self) -> None:
         found = replicates_of([trial(0, 0.5), pruned(1, 0.6)], Replicates(top=2, seeds=1))
 
         assert [(each.replicate_of, each.config.seed, each.config.epochs) for each in found] == [
@@ -112,7 +112,7 @@ class TestTheRunsThatConfirm:
 
 
 class TestTheirStudy:
-    def test_it_lies_in_the_same_journal_and_no_search_takes_it_for_one(self, runs: Path) -> None:
+    def test_it_lies_in_the_same_journal_and_is_no_search(self, runs: Path) -> None:
         tiny = book(runs, metric={"name": "val_loss", "goal": "minimize"})
         search = tiny.study()
 

@@ -34,7 +34,7 @@ def state(*records: TrialRecord, **options: Any) -> SweepState:
     return SweepState(**{"sweep": "tiny", "metric": "val_accuracy", "maximize": True, "records": records} | options)
 
 
-def test_the_best_is_the_complete_trial_with_the_best_last_epoch_in_the_sweeps_direction() -> None:
+def test_the_best_is_the_complete_trial_with_the_best_last_epoch() -> None:
     records = (trial(0, 0.9, 0.5), trial(1, 0.1, 0.6), trial(2, 0.8, outcome=Outcome.PRUNED), trial(3))
 
     best, lowest_loss = state(*records).best(), state(*records, metric="val_loss", maximize=False).best()
@@ -76,7 +76,7 @@ def test_the_counts_are_of_outcomes_and_done_is_what_ended() -> None:
     ),
     maximize=st.booleans(),
 )
-def test_a_state_that_heard_of_every_change_is_as_one_that_is_made_of_the_end(
+def test_a_state_updated_by_every_change_equals_one_of_the_end(
     changes: list[tuple[int, float]], maximize: bool
 ) -> None:
     told = state(maximize=maximize)
@@ -100,7 +100,7 @@ def test_the_end_of_a_trial_is_told_once() -> None:
     assert found.records == [replace(ended, log="tested")]
 
 
-def test_the_time_left_is_what_a_trial_of_this_start_took_times_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_is_a_trials_time_times_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "time", lambda: now)
     found = state(trial(0, 0.1), target=10, slots=1)
@@ -173,7 +173,7 @@ def test_a_sweep_is_read_from_its_journal_as_it_stands(runs: Path) -> None:
     assert best.number == 1  # the lower loss
 
 
-def test_what_is_open_is_running_while_a_driver_holds_the_sweep_and_interrupted_after(runs: Path) -> None:
+def test_an_open_trial_runs_while_a_driver_holds_the_sweep(runs: Path) -> None:
     tiny = book(runs)
     next_trial(tiny.open())
 

@@ -47,9 +47,7 @@ def lines(a_book: Book) -> list[dict[str, Any]]:
     return [json.loads(line) for line in a_book.folder.journal.read_bytes().splitlines()]
 
 
-def test_a_proposal_an_epoch_and_an_end_are_a_few_writes_however_many_parameters_there_are(
-    runs: Path, appends: list[int]
-) -> None:
+def test_writes_are_few_however_many_parameters_there_are(runs: Path, appends: list[int]) -> None:
     ledger = book(runs, parameters=MANY).open()
     appends.clear()
 
@@ -62,7 +60,7 @@ def test_a_proposal_an_epoch_and_an_end_are_a_few_writes_however_many_parameters
     assert (proposed, first_epoch, len(appends)) == (2, 2, 3)
 
 
-def test_a_study_sees_in_the_block_what_it_has_entered_and_another_process_sees_it_after(runs: Path) -> None:
+def test_a_block_is_seen_inside_at_once_and_elsewhere_after_it(runs: Path) -> None:
     tiny = book(runs)
     study = tiny.study()
 
@@ -108,9 +106,7 @@ def test_a_block_in_a_block_is_one_block(runs: Path, appends: list[int]) -> None
     assert {"a": 1, "b": 2}.items() <= study.user_attrs.items()
 
 
-def test_a_block_for_which_there_is_no_room_leaves_the_journal_as_it_was(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_without_room_leaves_the_journal_as_it_was(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = book(runs)
     study = tiny.study()
     before = tiny.folder.journal.read_bytes()
@@ -135,7 +131,7 @@ def test_a_block_for_which_there_is_no_room_leaves_the_journal_as_it_was(
     assert tiny.folder.journal.read_bytes() == before
 
 
-def test_a_journal_holds_the_same_lines_in_the_same_order_as_if_each_was_written_alone(runs: Path) -> None:
+def test_a_journal_holds_the_lines_that_single_writes_would_give(runs: Path) -> None:
     def written(where: str, *, at_once: bool) -> list[dict[str, Any]]:
         tiny = book(runs / where)
         study = tiny.study()

@@ -49,7 +49,7 @@ histories = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(history=histories, direction=st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]))
-def test_the_window_holds_those_that_run_the_best_as_tpe_orders_them_and_the_newest_whenever_it_is_asked(
+def test_the_window_holds_running_trials_tpes_best_and_the_newest(
     history: list[tuple[TrialState, list[float], int]], direction: StudyDirection
 ) -> None:
     trials = []
@@ -117,7 +117,7 @@ def test_a_search_that_fits_the_window_proposes_what_tpe_does() -> None:
     assert found == of_tpe
 
 
-def test_a_search_beyond_its_window_goes_on_after_an_interruption_as_without_one() -> None:
+def test_an_interruption_beyond_the_window_changes_no_search() -> None:
     whole, halved = (optuna.create_study(direction="maximize") for _ in range(2))
 
     uninterrupted = search(whole, windowed, trials=40, window=Window(best=5, newest=10))

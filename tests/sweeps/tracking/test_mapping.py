@@ -63,7 +63,7 @@ def test_what_the_params_cannot_say_is_not_guessed(option: str) -> None:
     assert recorded_config({"config_id": config.config_id()}, params_of(config.resolved())) is None
 
 
-def test_the_best_accuracy_is_of_the_best_epoch_and_not_of_the_last() -> None:
+def test_the_best_accuracy_is_of_the_best_epoch_not_the_last() -> None:
     config = TrainingConfig(epochs=3)
     epochs = tuple(
         EpochResult(
@@ -99,7 +99,7 @@ def epoch(number: int, **values: float) -> EpochResult:
     return EpochResult(epoch=number, **fields | values)
 
 
-def test_the_tags_of_a_run_keep_their_names_since_recorded_runs_are_found_by_them() -> None:
+def test_a_runs_tags_keep_the_names_recorded_runs_are_found_by() -> None:
     config = TrainingConfig(epochs=3, seed=5)
     told = record(
         config=config,
@@ -181,7 +181,7 @@ def test_of_a_long_run_of_infinities_the_newest_are_kept() -> None:
     assert max(step for _, step in read_not_finite(tag)) == 1000
 
 
-def test_the_summary_of_a_run_without_an_epoch_is_stamped_with_its_start() -> None:
+def test_the_summary_without_an_epoch_is_stamped_with_the_start() -> None:
     found = summary_metrics(record(outcome=Outcome.FAILED, parameters=2_000_000))
 
     assert {(p.name, p.value, p.step, p.timestamp_ms) for p in found} == {
@@ -191,7 +191,7 @@ def test_the_summary_of_a_run_without_an_epoch_is_stamped_with_its_start() -> No
     }
 
 
-def test_a_fact_of_the_environment_is_never_taken_for_a_tag_of_ours() -> None:
+def test_a_fact_of_the_environment_is_never_a_tag_of_ours() -> None:
     named = environment_tags({"outcome": "good", "mlflow.user": "me", "torch": "2.9", "a=b": "x" * (MAX_TAG + 1)})
 
     assert named.pop("a_b")[:10] == "x" * 10

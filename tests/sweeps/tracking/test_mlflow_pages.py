@@ -118,9 +118,7 @@ def cell_of(page: Any, name: str, column: str) -> Any:
     return page.locator(f"[row-index='{index}'] [col-id*='{column}']").first
 
 
-def test_the_list_shows_training_the_trials_fold_under_their_sweep_and_a_stopped_one_is_no_red_cross(
-    page: Any, address: str
-) -> None:
+def test_the_list_folds_trials_under_their_sweep_and_stopping_is_no_failure(page: Any, address: str) -> None:
     opened(page, address)
 
     headers = {header.inner_text() for header in page.get_by_role("columnheader").all()}
@@ -137,9 +135,7 @@ def test_the_list_shows_training_the_trials_fold_under_their_sweep_and_a_stopped
     page.get_by_role("link", name=f"{SWEEP}-000", exact=True).wait_for(state="detached")
 
 
-def test_a_run_says_who_ran_what_on_which_data_accuracy_first_and_its_curves_are_over_epochs(
-    page: Any, address: str
-) -> None:
+def test_a_run_says_who_ran_what_and_curves_are_over_epochs(page: Any, address: str) -> None:
     opened(page, address)
     page.get_by_role("link", name=f"{SWEEP}-003", exact=True).click()
     page.get_by_text("About this run").wait_for()
@@ -168,7 +164,7 @@ def test_a_picture_is_shown_in_the_page(page: Any, address: str) -> None:
     page.wait_for_function("[...document.images].some(image => image.naturalWidth > 600)")
 
 
-def test_the_sweeps_own_run_has_the_best_so_far_as_a_curve_and_counts_what_ended_how(page: Any, address: str) -> None:
+def test_the_sweeps_own_run_has_the_best_so_far_and_counts(page: Any, address: str) -> None:
     opened(page, address)
     page.get_by_role("link", name=SWEEP, exact=True).click()
     page.get_by_role("link", name="trials_pruned", exact=True).wait_for()

@@ -35,7 +35,7 @@ def trials(runs: Path) -> list[int]:
     return sorted(MlflowReader(runs).runs(sweep="tiny").values("trial"))
 
 
-def test_sweeps_of_one_name_and_study_do_not_mix_and_are_deleted_alone(shared: Path) -> None:
+def test_sweeps_of_one_name_do_not_mix_and_are_deleted_alone(shared: Path) -> None:
     ada, bob = shared / "ada", shared / "bob"
     train(ada, "a" * 32, 0, 1)
     train(bob, "b" * 32, 1, 2, 3)
@@ -46,7 +46,7 @@ def test_sweeps_of_one_name_and_study_do_not_mix_and_are_deleted_alone(shared: P
     assert trials(bob) == [1, 2, 3]
 
 
-def test_a_result_of_another_folders_study_of_one_name_is_taken_over_as_any_other(shared: Path) -> None:
+def test_a_result_of_another_folders_study_is_taken_over_too(shared: Path) -> None:
     ada, bob = shared / "ada", shared / "bob"
     train(ada, "a" * 32, 0)
     note_owner(bob, "tiny", "b" * 32)

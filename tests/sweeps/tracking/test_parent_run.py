@@ -11,7 +11,7 @@ from sweeps.tracking.parent_run import DESCRIPTION, SAID, WINNER, description_ta
 from sweeps.tracking.recorded_run import open_store
 
 
-def test_what_was_said_before_is_replaced_and_a_persons_words_stay_where_they_are() -> None:
+def test_our_former_words_are_replaced_and_a_persons_words_stay() -> None:
     first = description_tags({}, "first")
     edited = first | {DESCRIPTION: f"my note\n\n{first[DESCRIPTION]}\n\nand more"}
 

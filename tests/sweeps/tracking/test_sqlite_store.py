@@ -104,7 +104,7 @@ def test_a_run_without_its_sweeps_name_is_found_by_mlflows_client_too(runs: Path
     assert nameless.run_id in {run.run_id for run in direct.runs({"sweep": "s"}, or_without="sweep")}
 
 
-def test_a_run_its_curve_and_its_file_are_the_same_as_by_mlflows_client(written: Path) -> None:
+def test_runs_curves_and_files_are_the_same_as_by_mlflows_client(written: Path) -> None:
     direct, client = both(written)
     (tested,) = direct.runs({"trial": "1"})
 
@@ -175,7 +175,7 @@ class TestMoved:
         shutil.rmtree(written / "artifacts")
         assert ClientStore(store_uri(runs)).artifact(early.run_id, "test_correct.npy") is not None
 
-    def test_a_record_in_a_place_of_its_own_keeps_its_artifacts_in_the_runs_folder(
+    def test_a_record_elsewhere_keeps_its_artifacts_in_the_runs_folder(
         self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         apart, elsewhere = tmp_path / "apart", tmp_path / "elsewhere"

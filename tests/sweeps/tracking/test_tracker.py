@@ -122,7 +122,7 @@ def away(runs: Path) -> Iterator[None]:
 
 
 class TestCrashes:
-    def test_a_driver_that_died_leaves_one_run_a_key_with_its_epochs_once(self, runs: Path, sweep: str) -> None:
+    def test_a_dead_driver_leaves_one_run_a_key_with_epochs_once(self, runs: Path, sweep: str) -> None:
         died = tracker_of(runs, sweep).open()
         died.write(record_of(sweep, epochs=2))
         assert died.flush()
@@ -253,7 +253,7 @@ class TestOutcomes:
         assert "error" not in run.data.tags
         assert run.data.metrics["epochs"] == 3
 
-    def test_the_sweeps_own_run_is_killed_by_an_interrupt_and_failed_by_an_error(self, runs: Path, sweep: str) -> None:
+    def test_an_interrupt_kills_the_sweeps_own_run_and_errors_fail_it(self, runs: Path, sweep: str) -> None:
         for error, status in ((KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")):
             with contextlib.suppress(error), tracker_of(runs, sweep):
                 (parent,) = found(runs, sweep, kind="sweep")
@@ -263,7 +263,7 @@ class TestOutcomes:
             assert parent.info.status == status
 
 
-def test_in_a_record_that_others_may_share_what_runs_in_another_study_is_left_alone(
+def test_in_a_shared_record_another_studys_running_trial_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared.db'}")
@@ -277,7 +277,7 @@ def test_in_a_record_that_others_may_share_what_runs_in_another_study_is_left_al
         assert (run.status, run.tags["outcome"]) == ("RUNNING", "running")
 
 
-def test_what_a_killed_driver_left_running_in_another_study_of_the_sweep_is_ended(runs: Path, sweep: str) -> None:
+def test_what_a_killed_driver_left_running_in_another_study_is_ended(runs: Path, sweep: str) -> None:
     with tracker_of(runs, sweep) as tracker:
         tracker.write(record_of(sweep, epochs=1, outcome=Outcome.RUNNING))
         assert tracker.flush()
@@ -302,9 +302,7 @@ class TestContent:
         assert correct.dtype == bool
         np.testing.assert_array_equal(correct, np.arange(100) % 3 == 0)
 
-    def test_a_result_that_was_taken_over_is_offered_where_the_run_that_trained_it_is_gone(
-        self, runs: Path, sweep: str
-    ) -> None:
+    def test_a_result_taken_over_is_offered_where_its_source_is_gone(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, key=f"key of {sweep}", reused_from="another run"))
             tracker.write(record_of(sweep, 1, key=f"pruned of {sweep}", epochs=2, outcome=Outcome.PRUNED))
@@ -358,7 +356,7 @@ class TestContent:
 
         assert caplog.text.count("cannot be taken over any more") == 1
 
-    def test_an_artifact_that_cannot_be_written_holds_nothing_else_up_and_is_written_later(
+    def test_an_artifact_that_cannot_be_written_delays_nothing_and_comes_later(
         self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object) -> None:
@@ -379,7 +377,7 @@ class TestContent:
             tracker.reconcile([tested, other])
         assert [run.data.metrics.get("test_accuracy") for run in found(runs, sweep)].count(0.5) == 1
 
-    def test_a_store_that_takes_no_files_costs_the_files_alone_is_told_once_and_gets_them_later(
+    def test_a_store_without_files_is_told_once_and_gets_them_later(
         self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(*_: object) -> None:
@@ -586,9 +584,7 @@ class TestTheSweepsOwnRun:
         experiment = MlflowClient(tracking_uri=store_uri(runs)).get_experiment(run.info.experiment_id)
         assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
-    def test_a_stopped_trial_that_an_older_version_wrote_as_killed_is_a_normal_end_at_its_old_time(
-        self, runs: Path, sweep: str
-    ) -> None:
+    def test_a_stopped_trial_once_written_as_killed_becomes_a_normal_end(self, runs: Path, sweep: str) -> None:
         record = record_of(sweep, outcome=Outcome.PRUNED)
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record)
@@ -654,7 +650,7 @@ class TestStore:
         assert outcomes == {"0": "complete", "1": "running"}
         assert tracker.unwritten == 0
 
-    def test_what_could_not_be_written_is_counted_and_written_at_the_next_start(self, runs: Path, sweep: str) -> None:
+    def test_what_could_not_be_written_is_counted_and_written_later(self, runs: Path, sweep: str) -> None:
         tracker = tracker_of(runs, sweep).open()
         with away(runs):
             tracker.write(record_of(sweep))

@@ -173,7 +173,7 @@ def test_a_persons_own_metrics_leave_a_run_as_it_is(whole: Path, told: list[str]
 
 
 @pytest.mark.parametrize("damage", ["a wrong metric", "a second run"])
-def test_what_a_person_wrote_on_a_run_is_on_the_one_that_replaces_it(damage: str, whole: Path, tmp_path: Path) -> None:
+def test_a_persons_words_on_a_run_are_on_its_replacement(damage: str, whole: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(whole, runs)
     client = MlflowClient(tracking_uri=store_uri(runs))

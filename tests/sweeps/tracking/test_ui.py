@@ -18,7 +18,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_server_listens_on_this_machine_alone_with_one_worker_on_the_right_store(runs: Path) -> None:
+def test_the_server_listens_here_alone_with_one_worker_and_our_store(runs: Path) -> None:
     command = ui_command(runs)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--workers") + 1] == "1"

@@ -124,7 +124,7 @@ def test_everything_at_the_end_shares_one_deadline(serve: Serve, runs: Path) -> 
 
 
 @pytest.mark.parametrize(("limit", "waits"), [("30", True), ("20", False), ("5", False), ("", False)])
-def test_a_slow_server_is_waited_for_as_long_as_mlflows_own_limit_says(
+def test_a_slow_server_is_waited_for_until_mlflows_own_limit(
     limit: str, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "CALL_SECONDS", 0.1)

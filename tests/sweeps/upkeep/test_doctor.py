@@ -102,7 +102,7 @@ def test_of_a_whole_folder_nothing_is_wrong_and_nothing_is_written(runs: Path, d
     assert snapshot(runs) == before
 
 
-def test_a_folder_that_is_not_there_yet_is_well_and_is_not_made(tmp_path: Path, doctor: Doctor) -> None:
+def test_a_folder_not_there_yet_is_well_and_not_made(tmp_path: Path, doctor: Doctor) -> None:
     said = doctor(tmp_path / "none", "--fix")
 
     assert said["problem"] == []
@@ -110,7 +110,7 @@ def test_a_folder_that_is_not_there_yet_is_well_and_is_not_made(tmp_path: Path, 
 
 
 class TestTheRecord:
-    def test_what_a_killed_driver_left_running_is_ended_as_the_next_start_would(
+    def test_what_a_killed_driver_left_running_is_ended(
         self, tmp_path: Path, empty_store: Path, doctor: Doctor
     ) -> None:
         killed = tmp_path / "killed"
@@ -153,9 +153,7 @@ class TestTheRecord:
         assert "1 trial" in said
         assert as_before(before, written(runs))
 
-    def test_a_replicate_that_was_deleted_is_too_and_the_sweeps_own_runs_say_what_they_said(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_a_deleted_replicate_is_too_and_own_runs_stay(self, runs: Path, doctor: Doctor) -> None:
         before, parents = written(runs), written(runs, kind="sweep")
         client_of(runs).delete_run(next(run for run in before if "replicate_of" in run.tags).run_id)
 
@@ -164,9 +162,7 @@ class TestTheRecord:
         assert as_before(before, written(runs))
         assert written(runs, kind="sweep") == parents
 
-    def test_a_sweeps_own_run_that_was_deleted_is_there_again_with_its_trials_below_it(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_a_sweeps_deleted_own_run_returns_with_its_trials_below(self, runs: Path, doctor: Doctor) -> None:
         parents = written(runs, kind="sweep")
         client_of(runs).delete_run(parents[0].run_id)
 
@@ -214,7 +210,7 @@ class TestTheRecord:
         assert (written(runs)[0].status, written(runs)[0].tags["outcome"]) == ("KILLED", "interrupted")
         assert not (runs / "sweeps" / "tiny").exists()
 
-    def test_a_sweep_that_is_being_run_is_left_alone_and_others_are_not(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_running_sweep_is_left_alone_and_others_are_mended(self, runs: Path, doctor: Doctor) -> None:
         client_of(runs).update_run(written(runs)[0].run_id, status="RUNNING")
         (runs / "sweeps" / "tiny" / "checkpoints" / "0123456789abcdef").mkdir()
         other = book(runs, name="other").folder
@@ -302,9 +298,7 @@ class TestJournals:
         assert "sweeps repair tiny" in said
         assert (runs / "sweeps" / "tiny" / "journal.log.damaged-1").read_bytes() == content
 
-    def test_what_a_trial_goes_on_from_stays_though_its_journal_was_cut_before_it(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_what_a_trial_resumes_from_stays_though_its_journal_was_cut(self, runs: Path, doctor: Doctor) -> None:
         trial = next_trial(book(runs, name="open").open())
         doctor(runs, "--fix")
         assert ("KILLED", "interrupted") in outcomes(runs, sweep="open")
@@ -372,7 +366,7 @@ class TestSmallFiles:
 
 
 class TestDrivers:
-    def test_the_note_of_a_driver_that_was_killed_here_is_nothing_to_speak_of(self, runs: Path, doctor: Doctor) -> None:
+    def test_the_note_of_a_driver_killed_here_is_no_problem(self, runs: Path, doctor: Doctor) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"
         note.write_text(json.dumps({"pid": 1, "host": socket.gethostname(), "since": 0.0, "doing": "run"}))
 
@@ -444,9 +438,7 @@ class TestCheckpoints:
 
         assert path.read_bytes() == whole
 
-    def test_a_copy_of_a_sweeps_folder_leaves_the_runs_of_the_sweep_as_they_are(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_a_copy_of_a_sweeps_folder_leaves_its_runs_alone(self, runs: Path, doctor: Doctor) -> None:
         shutil.copytree(runs / "sweeps" / "tiny", runs / "sweeps" / "other")
         before = written(runs)
 
@@ -468,7 +460,7 @@ class TestCheckpoints:
         assert path.read_bytes() == damaged
 
     @pytest.mark.parametrize("has_previous", [True, False])
-    def test_a_damaged_one_of_an_interrupted_trial_goes_unless_the_one_before_serves(
+    def test_a_damaged_one_goes_unless_the_one_before_serves(
         self, has_previous: bool, runs: Path, doctor: Doctor
     ) -> None:
         ledger = book(runs, name="open").open()
@@ -584,7 +576,7 @@ class TestTheMachine:
 
         assert "cannot be written" in of(doctor(tmp_path / "file" / "runs")["problem"], "runs folder")[0]
 
-    def test_other_versions_than_the_locked_ones_are_a_remark_and_unmet_needs_a_problem(self, tmp_path: Path) -> None:
+    def test_versions_not_locked_are_a_note_and_unmet_needs_a_problem(self, tmp_path: Path) -> None:
         (tmp_path / "requirements.lock").write_text("click==0.0.1  # old\nnumpy==9999.0\nnobody-has-this==1.0\n")
         project = '[project]\nname = "cifar-sweeps"\nrequires-python = ">=3.11"\ndependencies = ["click>=8", {}]\n'
         (tmp_path / "pyproject.toml").write_text(project.format('"numpy>=2"'))

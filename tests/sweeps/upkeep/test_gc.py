@@ -96,7 +96,7 @@ def test_in_a_folder_where_everything_is_needed_there_is_nothing_to_free(runs: P
     assert snapshot(runs) == before
 
 
-def test_all_of_it_is_freed_to_the_byte_and_the_rows_of_deleted_runs_too(runs: Path, cli: Cli) -> None:
+def test_all_is_freed_to_the_byte_with_rows_of_deleted_runs(runs: Path, cli: Cli) -> None:
     gone = clutter(runs)
     kept = complete_weights(runs)
     before, runs_before = sizes(runs), written(runs)
@@ -162,7 +162,7 @@ def test_interrupted_anywhere_the_next_call_goes_on(runs: Path, tmp_path: Path, 
         assert all(path.exists() for path in complete_weights(copy))
 
 
-def test_rows_that_were_deleted_before_the_file_was_made_smaller_go_at_the_next_call(runs: Path, cli: Cli) -> None:
+def test_rows_deleted_before_the_file_shrank_go_at_the_next_call(runs: Path, cli: Cli) -> None:
     clutter(runs)
     with sqlite3.connect(runs / "mlflow.db") as database:
         deleted = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted')"
@@ -329,7 +329,7 @@ def test_where_artifacts_cannot_be_deleted_the_rows_that_name_them_stay(
 
 
 class TestHalfWrittenFiles:
-    def test_of_a_writer_that_was_killed_it_is_found_once_it_is_at_rest(self, runs: Path) -> None:
+    def test_a_killed_writers_file_is_found_once_it_is_at_rest(self, runs: Path) -> None:
         code = f"""
 import os, signal
 from pathlib import Path
@@ -411,7 +411,7 @@ def test_the_bytes_of_a_folder_are_those_that_its_deletion_frees(tree: Tree, dat
         assert before - sizes(place) == told
 
 
-def test_the_model_of_a_deleted_sweep_goes_with_it_and_another_sweeps_stays(runs: Path, cli: Cli) -> None:
+def test_a_deleted_sweeps_model_goes_with_it_and_others_stay(runs: Path, cli: Cli) -> None:
     models = runs / "artifacts" / "models"
     (own,) = models.iterdir()
     shutil.copytree(own, models / "m-of-another-sweep")

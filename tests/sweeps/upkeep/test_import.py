@@ -66,7 +66,7 @@ def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, h
     assert {run.tags["mlflow.parentRunId"] for run in written(here)} == ids
 
 
-def test_what_lies_beside_the_record_comes_along_so_that_verbs_work_on_it(runs: Path, here: Path, cli: Cli) -> None:
+def test_what_lies_beside_the_record_comes_along_for_all_verbs(runs: Path, here: Path, cli: Cli) -> None:
     assert cli("import", runs, "--runs", here).exit_code == 0
 
     for verb in (("status", "tiny"), ("report", "tiny"), ("list",), ("show", "tiny-000"), ("doctor",)):
@@ -90,7 +90,7 @@ def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> 
 
 
 @pytest.mark.parametrize("dies_at", [10, 11, 12], ids=["before its tags", "before its state", "before its kind"])
-def test_one_that_a_crash_left_half_written_is_seen_by_nobody_and_written_anew(
+def test_one_left_half_written_by_a_crash_is_hidden_and_rewritten(
     dies_at: int, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, count = taking_over.log_batch, 0
@@ -189,7 +189,7 @@ def test_a_sweep_there_whose_name_leads_elsewhere_is_refused(name: str, runs: Pa
     assert not MlflowReader(here).runs().rows
 
 
-def test_a_run_there_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path, cli: Cli) -> None:
+def test_a_run_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path, cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
         query = "SELECT run_uuid FROM tags WHERE key = 'trial' LIMIT 1"
         database.execute(f"DELETE FROM tags WHERE key = 'seed' AND run_uuid = ({query})")
@@ -250,9 +250,7 @@ class TestBesideWhatIsHere:
         assert "--prefix ada-" in result.stderr
         assert board(own, "tiny") == before
 
-    def test_under_a_prefix_both_stand_beside_each_other_and_one_result_counts_once(
-        self, runs: Path, own: Path, cli: Cli
-    ) -> None:
+    def test_under_a_prefix_both_stand_and_one_result_counts_once(self, runs: Path, own: Path, cli: Cli) -> None:
         before = board(own, "tiny")
 
         result = cli("import", runs, "--prefix", "ada-", "--runs", own)
@@ -271,7 +269,7 @@ class TestBesideWhatIsHere:
             shown = cli(*verb, "--runs", own)
             assert shown.exit_code == 0, shown.output
 
-    def test_a_start_here_does_not_take_what_was_taken_over_for_its_own(
+    def test_a_start_does_not_take_imported_runs_for_its_own(
         self, runs: Path, own: Path, tmp_path: Path, cli: Cli
     ) -> None:
         cli("import", runs, "--prefix", "ada-", "--runs", own)
@@ -322,7 +320,7 @@ def _a_page_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_a_page_of_two")
-def test_a_record_that_is_read_through_mlflows_client_is_taken_over_page_by_page(
+def test_a_record_read_through_mlflows_client_is_taken_over_by_pages(
     runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As a server's is: the tables are not read directly.

@@ -138,7 +138,7 @@ class TestRanks:
         assert board.values("replicates") == [1, 1]
         assert ranks(query_leaderboard(reader, each_run=True)) == [(0, 1), (2, 1), (1, 2)]
 
-    def test_a_result_taken_over_stands_behind_the_one_that_was_trained_whichever_began_first(self) -> None:
+    def test_a_result_taken_over_stands_behind_the_trained_one(self) -> None:
         for started in ("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z"):
             taken = row(0, 0.8, run_id="taken", key="key", config_id="c", reused_from="run-1", started=started)
             trained = row(1, 0.8, sweep="second", key="key", config_id="c", train_seconds=70.0)
@@ -146,7 +146,7 @@ class TestRanks:
 
             assert (found["run_id"], found["train_seconds"], found["replicates"]) == ("run-1", 70.0, 1)
 
-    def test_a_search_by_a_loss_ranks_by_it_and_of_equal_ones_the_earlier(self) -> None:
+    def test_a_search_by_loss_ranks_by_it_equals_by_time(self) -> None:
         def of(trial: int, accuracy: float, loss: float | None, **changes: Any) -> dict[str, Any]:
             changes = {"train_seconds": 60.0 - trial, "key": f"{9 - trial}"} | changes
             return row(trial, accuracy, metric="val_loss", metric_value=loss, **changes)
@@ -161,7 +161,7 @@ class TestRanks:
         (line,) = [line for line in printed(board).splitlines() if "quick-001" in line]
         assert "1.250" in line
 
-    def test_a_configuration_ranks_by_the_mean_of_its_seeds_not_by_its_luckiest(self) -> None:
+    def test_a_configuration_ranks_by_its_seeds_mean_not_its_luckiest(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
         board = query_leaderboard(RowReader(*rows, row(3, 0.40)))
         assert ranks(board) == [(3, 1), (0, 2)]
@@ -170,7 +170,7 @@ class TestRanks:
         assert board.rows[1]["seed"] is None
         assert board.rows[0]["seed"] == 0
 
-    def test_a_confirmed_configuration_ranks_by_its_new_seeds_alone_and_keeps_what_the_search_saw(self) -> None:
+    def test_a_confirmed_configuration_ranks_by_new_seeds_and_keeps_the_searchs(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.60, 0.64), row(1, 0.69)))
 
         assert ranks(board) == [(0, 1), (1, 2)]
@@ -252,7 +252,7 @@ class TestRanks:
         (_, line, *_) = printed(query_leaderboard(RowReader(*rows))).splitlines()
         assert line.split("a ", 1)[1].strip().startswith(said)
 
-    def test_one_that_is_as_good_but_stands_behind_a_worse_one_is_listed_with_the_best(self) -> None:
+    def test_one_as_good_behind_a_worse_one_is_with_the_best(self) -> None:
         rows = (
             row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
             row(1, 0.9), *replicates(1, 0.690, 0.692, 0.694),
@@ -307,7 +307,7 @@ class TestRanks:
         assert all(name in text for name in ("quick-000-s1", "quick-000-s2", "quick-000 "))
         assert board.values("rank") == [1, 1, 1]
 
-    def test_single_runs_stand_beside_those_of_their_configuration_each_with_an_interval_around_itself(self) -> None:
+    def test_single_runs_stand_with_their_configuration_each_with_an_interval(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
         unfinished = row(4, 0.2, seed=3, config_id="c", status="pruned")
         board = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
@@ -316,7 +316,7 @@ class TestRanks:
         assert all(row["ci_low"] < row["val_accuracy"] < row["ci_high"] for row in board.rows[:4])
         assert (board.rows[4]["ci_low"], board.rows[4]["ci_high"]) == (None, None)
 
-    def test_two_states_of_a_networks_file_are_two_configurations_and_the_table_tells_them_apart(self) -> None:
+    def test_two_states_of_a_networks_file_are_two_configurations_in_tables(self) -> None:
         own = {"model.name": "nets:Net", "config_id": "c"}
         rows = [row(0, 0.5, source="aaaa", seed=0, **own), row(1, 0.6, source="bbbb", seed=1, **own)]
         board = query_leaderboard(RowReader(*rows))
@@ -352,7 +352,7 @@ class TestRanks:
             max_size=12,
         )
     )
-    def test_every_row_is_there_once_and_each_protocol_is_ranked_from_1_without_a_gap(
+    def test_every_row_is_once_and_protocols_rank_without_a_gap(
         self, trials: list[tuple[float | None, str, Protocol | None]]
     ) -> None:
         rows = [row(i, a, status=status, protocol=p) for i, (a, status, p) in enumerate(trials)]
@@ -382,7 +382,7 @@ def rung(name: str, tested: float | None, **changes: Any) -> dict[str, Any]:
 
 
 class TestLadders:
-    def test_rungs_rank_among_themselves_by_test_accuracy_whatever_their_epochs_below_all_that_is_validated(
+    def test_rungs_rank_by_test_accuracy_below_all_that_is_validated(
         self,
     ) -> None:
         rows = [
@@ -399,7 +399,7 @@ class TestLadders:
         assert list(map(str, board.values("protocol")[2:])) == ["10000 test images, trained on 50000"] * 3
         assert board.values("val_accuracy") == [0.4, 0.3, None, None, None]
 
-    def test_a_rung_of_several_seeds_has_the_mean_and_students_interval_of_its_test_accuracies(self) -> None:
+    def test_a_rung_of_seeds_has_mean_and_interval_of_test_accuracies(self) -> None:
         rows = [rung("one", share, trial=seed, seed=seed) for seed, share in enumerate([0.6, 0.62, 0.64])]
 
         (found,) = query_leaderboard(RowReader(*rows)).rows
@@ -417,7 +417,7 @@ class TestLadders:
         rows = [rung("full", 0.5), rung("cut", 0.6, reduced="1 of 20 epochs", full_epochs=20, epochs=1, trial=1)]
         assert set(query_leaderboard(RowReader(*rows)).values("rank")) == {1}
 
-    def test_budgets_of_test_images_come_by_their_size_and_each_is_ranked_alone(self) -> None:
+    def test_budgets_come_by_their_size_and_each_is_ranked_alone(self) -> None:
         rows = [
             rung(f"{name}-{size}", 0.5, trial=number, protocol=protocol(train=size, validation=0, epochs=20), **cut)
             for number, (name, size, cut) in enumerate(
@@ -444,7 +444,7 @@ class TestLadders:
         assert ranks(board) == [(30, 1), (20, 2), (4, 3)]
         assert len(set(board.values("protocol"))) == 1
 
-    def test_rungs_that_cannot_be_told_apart_share_a_rank_also_below_the_best(self) -> None:
+    def test_rungs_told_apart_by_nothing_share_a_rank_everywhere(self) -> None:
         accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
         accuracies |= {"lower": (0.408, 0.401, 0.399)}
         rows = [
@@ -459,7 +459,7 @@ class TestLadders:
         text = " ".join(printed(board).split())
         assert "bn and deep cannot be told apart: they share the rank (Welch's t-test" in text
 
-    def test_rungs_of_one_run_share_a_rank_where_their_images_do_not_tell_them_apart(self) -> None:
+    def test_rungs_of_one_run_share_a_rank_unless_images_differ(self) -> None:
         rows = [rung(name, share, trial=n) for n, (name, share) in enumerate([("a", 0.65), ("b", 0.645), ("c", 0.55)])]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 1), (2, 3)]
 
@@ -587,7 +587,7 @@ class TestOutput:
         assert (first["rank"], first["val_accuracy"], first["data.validation_size"]) == (1, 0.9, 2000)
         assert (second["rank"], second["val_accuracy"], second["test_accuracy"]) == (None, None, None)
 
-    def test_the_table_is_plain_text_within_100_columns_and_says_what_it_hides(self) -> None:
+    def test_the_table_fits_100_columns_and_says_what_it_hides(self) -> None:
         rows = [
             row(i, 0.9 - i / 100, **{f"model.field_{n}": i * 1000 + n for n in range(12)}, **{"optimizer.lr": 0.1})
             for i in range(5)

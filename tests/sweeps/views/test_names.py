@@ -83,7 +83,7 @@ class TestEveryVerb:
             reader, f"tiny-{best['trial']:03d}", runs=recorded
         )
 
-    def test_names_that_mean_a_sweep_and_a_trial_say_what_to_type_for_each(self, recorded: Path, cli: Cli) -> None:
+    def test_names_of_a_sweep_and_a_trial_say_what_to_type(self, recorded: Path, cli: Cli) -> None:
         for arguments in (["show"], ["predict", recorded.parent / "image.png"], ["rerun"], ["retrain", "--epochs", 4]):
             verb, *more = arguments
             result = cli(verb, "tiny-001", *more, "--runs", recorded)
@@ -126,7 +126,7 @@ class TestLookUp:
         assert [*map(named.run_name, named.rows)] == ["quick-000-s1", "quick-000-s2", "quick-000-s0", "stopped"]
         assert named.own["run_id"] == "stopped"
 
-    def test_a_rung_is_that_of_the_full_budget_and_the_newest_that_came_to_its_end(self) -> None:
+    def test_a_rung_is_the_newest_complete_one_of_full_budget(self) -> None:
         def rung(trial: int, config_id: str, **changes: Any) -> dict[str, Any]:
             return row(trial, 0.5, rung="deep", config_id=config_id, **changes)
 
@@ -164,9 +164,7 @@ class TestLookUp:
 
 
 @pytest.mark.trains
-def test_everything_that_has_a_best_has_the_same_one_of_a_search_by_a_loss_with_ties(
-    tmp_path: Path, recorded_runs: Path, cli: Cli
-) -> None:
+def test_every_view_has_the_same_best_by_a_loss_with_ties(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     # A network without a head that learns: all losses are equal at a rate of next to nothing, accuracies are too.
     rates = {"optimizer.lr": {"values": [1e-30, 0.05, 1e-31, 1e-32]}, "seed": {"values": [0, 1]}}
     loss = {"name": "val_loss", "goal": "minimize"}

@@ -209,7 +209,7 @@ class TestStatements:
     def test_a_select_is_answered(self, sql: str, expected: list[tuple[object, ...]]) -> None:
         assert answer(sql) == expected
 
-    def test_a_star_is_the_columns_of_the_table_one_by_one_with_the_same_values(self) -> None:
+    def test_a_star_gives_the_tables_columns_with_the_same_values(self) -> None:
         found = table_of_answer(Statement("select * from runs").run({"runs": arrow_of(TABLE)}))
         changed = {"trial", "number", "model.options.my-size"}
         assert [name for name in found.columns if name not in changed] == [

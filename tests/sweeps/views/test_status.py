@@ -34,7 +34,7 @@ def rung(trial: TrialRecord) -> TrialRecord:
     return replace(trial, config=config, rung=label, test=test)
 
 
-def test_a_search_has_no_column_for_a_seed_or_a_test_that_it_has_not(trial: TrialRecord) -> None:
+def test_a_search_has_no_column_for_an_absent_seed_or_test(trial: TrialRecord) -> None:
     header, line, *_ = printed(trial, width=100)
 
     assert header.split() == ["trial", "status", "epochs", "val_accuracy", "%", "time", "configuration"]
@@ -78,7 +78,7 @@ def test_a_long_configuration_wraps(trial: TrialRecord) -> None:
     assert lines[2].strip().startswith("batch 32, lr")
 
 
-def test_the_sum_breaks_between_words_on_a_terminal_and_is_one_line_in_a_file(trial: TrialRecord) -> None:
+def test_the_sum_wraps_on_a_terminal_and_not_in_a_file(trial: TrialRecord) -> None:
     sum_of_all = "tiny: not running; 1 complete; best val_accuracy 50.00 % (trial 0); last epoch"
 
     assert printed(trial, width=50)[-1].startswith(sum_of_all)

@@ -75,7 +75,7 @@ def sweep(count: int = 20) -> list[TrialRecord]:
 
 
 class TestVerdict:
-    def test_it_names_the_winner_with_its_interval_and_whom_it_cannot_be_told_apart_from(self) -> None:
+    def test_it_names_the_winner_its_interval_and_its_equals(self) -> None:
         first, second = trial(0, accuracies=(0.3, 0.4, 0.62)), trial(1, accuracies=(0.3, 0.4, 0.64))
         replicates = [
             replicate(record, seed=seed, accuracy=value)
@@ -178,7 +178,7 @@ def ladder_content(*rungs: RungRuns) -> Content:
 
 
 class TestLadder:
-    def test_each_rung_has_a_colour_and_a_name_however_many_runs_there_are(self) -> None:
+    def test_each_rung_has_a_colour_and_name_however_many_runs(self) -> None:
         labels = [RungLabel(name=f"rung-{index}", index=index, parent=None) for index in range(6)]
         runs = [replace(trial(3 * rung.index + seed), rung=rung) for rung in labels for seed in range(3)]
         drawn = figures(curves_section(content_of(runs)))["val_accuracy after each epoch of the ladder"]
@@ -189,7 +189,7 @@ class TestLadder:
         assert sorted(drawn["rows"]["names"]["name"]) == colours["domain"]
         assert len(drawn["rows"]["curves"]["epoch"]) == 18 * 3
 
-    def test_the_highest_is_of_one_budget_and_shares_its_place_with_what_cannot_be_told_apart(self) -> None:
+    def test_the_highest_is_of_one_budget_and_shares_with_equals(self) -> None:
         content = ladder_content(
             rung("whole", 0, 0.9),
             rung("base", 1, 0.50, 0.51, 0.52, reduced="1 of 4 epochs"),
@@ -202,7 +202,7 @@ class TestLadder:
         assert "base" not in verdict
         assert "whole" not in verdict
 
-    def test_accuracy_and_cost_weigh_rungs_of_one_budget_and_know_their_standard_error(self) -> None:
+    def test_accuracy_and_cost_weigh_rungs_of_one_budget_with_errors(self) -> None:
         seeds = (0.60, 0.61, 0.62, 0.60, 0.62)
         content = ladder_content(
             rung("whole", 0, 0.9), *(rung(f"r{n}", n, *seeds, reduced="1 of 4 epochs") for n in range(1, 5))
@@ -247,7 +247,7 @@ class TestHostileText:
             assert "&lt;/script&gt;" in page
 
     @given(st.text())
-    def test_escaped_text_reads_back_as_itself_and_holds_nothing_that_markup_is_made_of(self, text: str) -> None:
+    def test_escaped_text_reads_back_as_itself_and_holds_no_markup(self, text: str) -> None:
         shown = safe(text)
 
         assert not set(shown) & set("<>\"'\x00\x1b")
@@ -297,7 +297,7 @@ class TestOffline:
 
 
 class TestTime:
-    def test_lanes_hold_no_two_trials_at_once_and_are_as_few_as_the_most_at_once(self) -> None:
+    def test_lanes_hold_one_trial_at_once_and_are_the_fewest(self) -> None:
         spans = spans_of(sweep(30), now=None)
 
         lanes = lanes_of(spans)
@@ -386,7 +386,7 @@ class TestComparisons:
         assert said["model.name"].startswith("Best median: ")
         assert said["model.name"].endswith("(the bar at each value is its median).")
 
-    def test_a_few_numbers_of_which_two_would_lie_on_one_another_stand_side_by_side(self) -> None:
+    def test_few_numbers_that_would_overlap_stand_side_by_side(self) -> None:
         decays = (0, 0.0005, 0.005)
         records = [
             replace(record, config=record.config.model_copy(update={"optimizer": changed}))
@@ -398,7 +398,7 @@ class TestComparisons:
         assert [varied["optimizer.weight_decay"].place(number) for number in range(3)] == [0, 0.5, 1]
         assert not varied["optimizer.momentum"].is_listed
 
-    def test_a_stopped_trial_is_told_its_place_among_those_that_were_there_then(self) -> None:
+    def test_a_stopped_trial_has_its_place_among_those_then(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
         better_but_later = trial(1, accuracies=(0.9, 0.9, 0.9), begin=START + 100)
         better = trial(2, accuracies=(0.3, 0.4, 0.5), begin=START - 50)
