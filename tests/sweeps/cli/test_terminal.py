@@ -60,12 +60,17 @@ def test_a_reader_that_ends_early_is_no_error() -> None:
 
 
 def test_help_and_schema_are_the_same_without_docstrings() -> None:
-    code = "import sys; from sweeps.cli.main import main; main()"
-    asked = [run("-OO", "-c", code, *words) for words in (("--help",), ("plan", "--help"), ("schema", "sweep"))]
+    code = (
+        "from sweeps.cli.main import sweeps\n"
+        "for words in (['--help'], ['plan', '--help'], ['schema', 'sweep']):\n"
+        "    sweeps(words, standalone_mode=False)\n"
+        "    print('\\f', end='')"
+    )
+    asked = run("-OO", "-c", code).stdout.split(b"\f")
 
-    assert b"Train what is missing of a sweep" in asked[0].stdout
-    assert b"Starts nothing." in asked[1].stdout
-    assert asked[2].stdout == schema_file("sweep").read_bytes()
+    assert b"Train what is missing of a sweep" in asked[0]
+    assert b"Starts nothing." in asked[1]
+    assert asked[2] == schema_file("sweep").read_bytes()
 
 
 def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
