@@ -174,7 +174,7 @@ def test_a_run_without_a_newer_field_of_its_epochs_is_complete(runs: Path) -> No
 
 @pytest.mark.usefixtures("newer")
 @pytest.mark.parametrize("name", ["search", "again"])
-def test_a_sweep_without_a_newer_field_of_its_epochs_is_not_trained_again(name: str, runs: Path, cli: Cli) -> None:
+def test_a_sweep_lacking_a_newer_epoch_field_is_not_trained_again(name: str, runs: Path, cli: Cli) -> None:
     file = runs.parent / f"{name}.yaml"
     file.write_text((runs.parent / "search.yaml").read_text(encoding="utf-8").replace("name: search", f"name: {name}"))
 
