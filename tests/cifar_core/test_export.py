@@ -147,6 +147,7 @@ def test_the_lines_in_the_json_give_what_the_classifier_gives(
     assert exported.largest_difference <= exported.tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("views", ["flip", "flip-shift"])
 def test_an_export_averages_over_the_views_that_its_accuracy_was_measured_with(

@@ -41,6 +41,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     return stop
 
 
+@pytest.mark.slow
 def test_jupyters_stop_raises_keyboard_interrupt_and_the_same_cell_resumes(tmp_path: Path, recorded_runs: Path) -> None:
     write_yaml(tmp_path, TINY)
     cell = """

@@ -515,6 +515,7 @@ class TestASweep:
             assert SECRET not in result.output
         assert not (recorded_runs / "sweeps").exists()
 
+    @pytest.mark.slow
     def test_that_is_interrupted_says_so(self, tmp_path: Path, recorded_runs: Path, server: Server) -> None:
         content = tiny(base=tiny()["base"] | {"epochs": 100_000})
         told = tmp_path / "told"

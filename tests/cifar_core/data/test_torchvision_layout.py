@@ -27,6 +27,7 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(CIFAR10, name, getattr(CIFAR10, name))
 
 
+@pytest.mark.slow
 def test_torchvision_loads_both_parts_and_downloads_nothing(root: Path) -> None:
     accept_torchvision_files(root)
     data = load_cifar10(progress=False)

@@ -40,7 +40,12 @@ ERROR = ("raise ValueError(f'bad {id(self)}')", "ValueError: bad")
 
 @pytest.mark.parametrize(
     ("backend", "call", "words"),
-    [("inline", *SYS_EXIT), ("inline", *OS_EXIT), ("inline", *ERROR), ("ray", *OS_EXIT)],
+    [
+        ("inline", *SYS_EXIT),
+        ("inline", *OS_EXIT),
+        ("inline", *ERROR),
+        pytest.param("ray", *OS_EXIT, marks=pytest.mark.slow),
+    ],
 )
 def test_three_equal_failures_end_the_sweep(
     backend: str, call: str, words: str, models: Path, recorded_runs: Path, cli: Cli

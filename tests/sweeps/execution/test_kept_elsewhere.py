@@ -37,6 +37,7 @@ def kept(folder: Path, s3: S3, **changes: object) -> tuple[Path, str]:
     return write_yaml(folder, tiny(storage=bucket, study_storage=database, **changes)), bucket
 
 
+@pytest.mark.slow
 def test_a_killed_driver_is_resumed_on_another_machine(
     s3: S3, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ class LineCounter:
         return self._line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [

@@ -66,6 +66,7 @@ def test_study_and_mlflow_hold_what_early_stopping_did(
     assert sorted(told) == [(trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)]
 
 
+@pytest.mark.slow
 def test_a_trial_with_a_killed_process_resumes_and_ends_once(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from sweep_fakes import Cli, outcomes, sweeps_process, tiny, write_yaml, written
 
 from sweeps.execution.ray_environment import token_file
 
-pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
+pytestmark = [pytest.mark.usefixtures("nothing_of_ray_is_left"), pytest.mark.slow]
 
 MAIN = "from sweeps.cli.main import main; main()"
 START_SECONDS = 120
@@ -58,8 +58,8 @@ def assert_ended_in_order(runs: Path) -> None:
     ("number", "to_group"),
     [
         (signal.SIGINT, True),  # Ctrl-C in a terminal
-        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),  # timeout 1h sweeps run ...
+        (signal.SIGTERM, False),
+        (signal.SIGTERM, True),  # timeout 1h sweeps run ...
     ],
 )
 def test_a_signal_ends_with_130_and_nothing_is_left_running(
@@ -77,7 +77,6 @@ def test_a_signal_ends_with_130_and_nothing_is_left_running(
     assert_ended_in_order(recorded_runs)
 
 
-@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_with_130(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:
@@ -103,7 +102,6 @@ def _read_all(terminal: int) -> None:
             pass
 
 
-@pytest.mark.slow
 def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:

@@ -10,7 +10,7 @@ from sweep_fakes import Cli, write_yaml, written
 
 import cifar_core.data.load
 
-pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
+pytestmark = [pytest.mark.usefixtures("nothing_of_ray_is_left"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize(("evaluate", "openings", "tested"), [("test", 1, 1), ("validation", 0, 0)])

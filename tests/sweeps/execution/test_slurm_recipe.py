@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from sweep_fakes import outcomes, tiny, write_yaml, written
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[3] / "docs" / "cluster" / "sweep.slurm"
 START_SECONDS = 180
 

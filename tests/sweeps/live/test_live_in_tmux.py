@@ -76,6 +76,7 @@ def is_live(lines: list[str]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
     terminal: Terminal, recorded_runs: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
     assert any("interrupted" in line for line in last)
 
 
+@pytest.mark.slow
 def test_who_watches_is_told_that_the_driver_was_killed(
     terminal: Terminal, recorded_runs: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def _a_store_of_our_own(monkeypatch: pytest.MonkeyPatch, makes_tables: Callable[
     monkeypatch.setattr("sweeps.tracking.schema._new_store", makes_tables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.5])
 def test_a_driver_killed_while_making_tables_leaves_none_for_the_next(after: float, runs: Path) -> None:
     runs.mkdir()

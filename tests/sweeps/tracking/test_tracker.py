@@ -703,6 +703,7 @@ class TestStore:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout) == []
 
+    @pytest.mark.slow
     def test_no_usage_statistics_are_sent(self, tmp_path: Path) -> None:
         # In a process of its own, as a user's: another test may have imported MLflow before us.
         code = (

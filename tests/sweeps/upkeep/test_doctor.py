@@ -110,6 +110,7 @@ def test_a_folder_not_there_yet_is_well_and_not_made(tmp_path: Path, doctor: Doc
 
 
 class TestTheRecord:
+    @pytest.mark.slow
     def test_what_a_killed_driver_left_running_is_ended(
         self, tmp_path: Path, empty_store: Path, doctor: Doctor
     ) -> None:

@@ -147,6 +147,7 @@ def test_a_ray_ends_with_its_driver_and_no_other_does(ends: str, tmp_path: Path,
     assert (pager.poll(), other.poll()) == (None, None)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_real_driver_that_was_killed_is_left(tmp_path: Path) -> None:
     runs = tmp_path / "fresh"
     content = tiny(run_cap=1, base=tiny()["base"] | {"epochs": 100_000})
