@@ -29,7 +29,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 		|| { echo "error: Python 3.11 or newer is needed; $$($(PYTHON) --version) is $(PYTHON): make PYTHON=python3.11 ..." >&2; exit 2; }
 	@echo "setting up $(VENV): some minutes and 6.5 GB the first time, most of it torch"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 data: setup ## Fetch CIFAR-10 into the user's cache folder
