@@ -17,14 +17,14 @@ from pathlib import Path
 
 from cifar_core.data.load import training_fingerprint
 from cifar_core.results import EpochResult
-from sweeps.execution.plan import plan_of_sweep
-from sweeps.identity import Identifier
-from sweeps.spec.sweep import load_spec
-from sweeps.study.folder import SweepFolder
-from sweeps.study.ledger import Ledger
-from sweeps.study.opening import open_study
-from sweeps.tracking.tracker import Tracker
-from sweeps.trial_record import Outcome, Report, TrialRecord
+from sweeps.core.identity import Identifier
+from sweeps.core.trial import Outcome, Report, TrialRecord
+from sweeps.driver.plan import plan_of_sweep
+from sweeps.files.sweep import load_spec
+from sweeps.record.writer import Tracker
+from sweeps.search.ledger import Ledger
+from sweeps.search.opening import open_study
+from sweeps.store.folder import SweepFolder
 
 TRIALS = 30
 """Of each sweep."""

@@ -20,10 +20,10 @@ import numpy as np
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
-from sweeps.formatting import value_text
-from sweeps.results.effects import Effects, ParameterEffect, effects_of
-from sweeps.study.searched import Searched, SearchedParameter
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.analysis.effects import Effects, ParameterEffect, effects_of
+from sweeps.core.formatting import value_text
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.search.searched import Searched, SearchedParameter
 
 EPOCHS, MILESTONES, KEPT = 9, (1, 3), 3
 """Of a trial; after which it may be stopped; one of so many goes on."""

@@ -18,8 +18,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sweeps.spec.ladder import FINAL, Rung
-from sweeps.spec.ladder_file import load_ladder
+from sweeps.files.ladder import FINAL, Rung
+from sweeps.files.ladder_file import load_ladder
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "ladder.md"

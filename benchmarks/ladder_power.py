@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.results.statistics import Spread, holm_levels, moderated, paired_t_test, spread_of
+from sweeps.analysis.statistics import Spread, holm_levels, moderated, paired_t_test, spread_of
 
 STEP = 3.0
 """Points that a true step brings."""

@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from cifar_core import TrainingConfig, split_train_validation
+from cifar_core.common.errors import DivergedError
 from cifar_core.data.load import load_training_images, training_fingerprint
 from cifar_core.device import DeviceImages, on_device
-from cifar_core.errors import DivergedError
 from cifar_core.evaluation import evaluate
 from cifar_core.training import StepResult, TrainingState, start, train_epoch
 

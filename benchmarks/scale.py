@@ -142,11 +142,12 @@ CLOCK = Clock()
 def make_instant(*, recorded: bool) -> None:
     """Put the fake in place of the training, and clocks around what is real."""
     from cifar_core.results import EpochResult
-    from sweeps.execution import inline_backend, runner
-    from sweeps.execution.job import Job
-    from sweeps.study.folder import CHECKPOINT_FILE
-    from sweeps.tracking.tracker import Tracker
-    from sweeps.trial_record import Outcome, Report, TrialRecord
+    from sweeps.backends import inline as inline_backend
+    from sweeps.core.job import Job
+    from sweeps.core.trial import Outcome, Report, TrialRecord
+    from sweeps.driver import runner
+    from sweeps.record.writer import Tracker
+    from sweeps.store.folder import CHECKPOINT_FILE
 
     class TimedTracker(Tracker):
         """The tracker, with a clock around each trial that it writes."""
@@ -213,7 +214,7 @@ def make_instant(*, recorded: bool) -> None:
 
 def time_ray() -> None:
     """Put clocks around the driver's part of trials that Ray places."""
-    from sweeps.execution import ray_tune
+    from sweeps.backends.ray import tune as ray_tune
 
     before = ray_tune.LedgerCalls.next_job
 
@@ -229,10 +230,10 @@ def time_ray() -> None:
 def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[str, Any]:
     """Run the sweep in this process, and return what was measured."""
     began = time.perf_counter()
-    from sweeps.execution.plan import plan_of_sweep
-    from sweeps.execution.runner import run
-    from sweeps.execution.start import RunOptions
-    from sweeps.spec.sweep import load_spec
+    from sweeps.driver.options import RunOptions
+    from sweeps.driver.plan import plan_of_sweep
+    from sweeps.driver.runner import run
+    from sweeps.files.sweep import load_spec
 
     if backend == "ray":
         time_ray()

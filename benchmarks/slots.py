@@ -119,16 +119,16 @@ def measured(
     import optuna
 
     from cifar_core.results import EpochResult
-    from sweeps.execution.plan import plan_of_sweep
-    from sweeps.identity import Identifier
-    from sweeps.spec.sweep import load_spec
-    from sweeps.study.folder import SweepFolder
-    from sweeps.study.ledger import Ledger
-    from sweeps.study.opening import open_study
-    from sweeps.study.state import SweepState
-    from sweeps.tracking.sweep_progress import Aim
-    from sweeps.tracking.tracker import Tracker
-    from sweeps.trial_record import Outcome, Report, TrialRecord
+    from sweeps.core.identity import Identifier
+    from sweeps.core.trial import Outcome, Report, TrialRecord
+    from sweeps.driver.plan import plan_of_sweep
+    from sweeps.files.sweep import load_spec
+    from sweeps.record.sweep_progress import Aim
+    from sweeps.record.writer import Tracker
+    from sweeps.search.ledger import Ledger
+    from sweeps.search.opening import open_study
+    from sweeps.search.state import SweepState
+    from sweeps.store.folder import SweepFolder
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = sweep_file(folder, method=method, trials=10**6, epochs=EPOCHS, early="none", backend="inline")

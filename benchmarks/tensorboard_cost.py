@@ -19,10 +19,10 @@ from typing import Any
 from cifar_core.config import TrainingConfig
 from cifar_core.data.load import load_training_images
 from cifar_core.data.split import split_train_validation
-from sweeps.execution.job import Job, Splits, split_name
-from sweeps.execution.trial import TrialSession
-from sweeps.tensorboard import TrialCurves
-from sweeps.trial_record import Outcome
+from sweeps.core.job import Job, Splits, split_name
+from sweeps.core.trial import Outcome
+from sweeps.worker.session import TrialSession
+from sweeps.worker.tensorboard import TrialCurves
 
 
 class Stopwatch:

@@ -21,10 +21,10 @@ from typing import Any
 
 import optuna
 
-from sweeps.spec.space import SearchSpace
-from sweeps.spec.sweep import load_spec
-from sweeps.study.proposers import make_sampler
-from sweeps.study.tpe import Window
+from sweeps.files.space import SearchSpace
+from sweeps.files.sweep import load_spec
+from sweeps.search.proposers import make_sampler
+from sweeps.search.tpe import Window
 
 SPACE = Path(__file__).parents[1] / "experiments" / "search.yaml"
 WINDOWS: Mapping[str, tuple[int, int] | None] = {

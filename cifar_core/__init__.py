@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cifar_core.lazy import lazy_face
+from cifar_core.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from cifar_core.checkpoint import load_checkpoint, save_checkpoint

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from cifar_core.common.errors import CheckpointError
+from cifar_core.common.files import atomic_write, make_way, previous_file, read_whole
+from cifar_core.common.seal import seal_of, unsealed
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
-from cifar_core.errors import CheckpointError
-from cifar_core.files import atomic_write, make_way, previous_file, read_whole
 from cifar_core.models.build import build_model
 from cifar_core.models.registry import is_import_path
 from cifar_core.models.source import require_source
 from cifar_core.results import EpochResult
-from cifar_core.seal import seal_of, unsealed
 from cifar_core.training import TrainingState, start
 
 FORMAT = 1

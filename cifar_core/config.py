@@ -9,11 +9,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from cifar_core.errors import closest
+from cifar_core.common.errors import closest
+from cifar_core.common.validation import StrictModel
 from cifar_core.models.registry import ARCHITECTURES, is_import_path
 from cifar_core.operations.registry import AnyOperation
 from cifar_core.recipes import canonical_augmentation, parse_augmentation
-from cifar_core.validation import StrictModel
 
 KEY_VERSION = 1
 """Part of every key. Raised whenever a default changes or the same configuration would compute something else."""

@@ -8,8 +8,8 @@ from functools import reduce
 from operator import getitem
 from typing import Any
 
+from cifar_core.common.json_schema import Schema, record_schema
 from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
-from cifar_core.json_schema import Schema, record_schema
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.operations.operation import Operation
 from cifar_core.operations.registry import OPERATIONS

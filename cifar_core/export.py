@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from cifar_core.checkpoint import load_network
+from cifar_core.common.files import atomic_path
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.errors import ExportError
 from cifar_core.export_formats import BATCH, FORMATS, INPUT, OUTPUT, ExportFormat, FormatName, Predict, quiet
-from cifar_core.files import atomic_path
 from cifar_core.image_file import SIZE
 from cifar_core.operations.normalize import NORMALIZATIONS
 from cifar_core.predict import Classifier

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cifar_core.augment import normalize
-from cifar_core.errors import ModelError
+from cifar_core.common.errors import ModelError
 from cifar_core.image_file import SIZE, ImageSource, read_image
 from cifar_core.predict import Classifier
 

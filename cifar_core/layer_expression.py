@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_core.augment import normalize
-from cifar_core.errors import ModelError
+from cifar_core.common.errors import ModelError
 from cifar_core.image_file import SIZE, ImageSource, read_image
 
 MOST = 50_000_000

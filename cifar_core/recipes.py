@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cifar_core.errors import closest
+from cifar_core.common.errors import closest
+from cifar_core.common.validation import explain
 from cifar_core.operations.crop import Crop
 from cifar_core.operations.erase import Erase
 from cifar_core.operations.flip import Flip
@@ -16,7 +17,6 @@ from cifar_core.operations.normalize import Normalize
 from cifar_core.operations.operation import Operation
 from cifar_core.operations.pad import Pad
 from cifar_core.operations.registry import OPERATIONS
-from cifar_core.validation import explain
 
 _LATER_FIELDS = ("alternate", "fill")
 """Fields that no record has which is older than they are: without them an old run keeps its identity."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cifar_core.common.errors import UserError
 from cifar_core.config import TrainingConfig
-from cifar_core.errors import CifarError
 from cifar_core.models.registry import is_import_path
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def rehearse(config: TrainingConfig) -> Rehearsal:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _rehearsed(config)
-    except CifarError as error:
+    except UserError as error:
         return Rehearsal(fault=str(error))
     except (Exception, SystemExit) as error:
         return Rehearsal(fault=f"model {config.model.name!r}: its first train step raised {_described(error)}")

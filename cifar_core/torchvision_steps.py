@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from cifar_core.errors import ModelError
+from cifar_core.common.errors import ModelError
 from cifar_core.layer_expression import built, first_line, nearest, parsed
 
 _SHOWN_WITH = {

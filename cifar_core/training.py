@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from cifar_core.augment import augment, normalize, resized
 from cifar_core.averaging import Lookahead
+from cifar_core.common.errors import DivergedError
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.split import require_split
@@ -32,7 +33,7 @@ from cifar_core.device import (
     resolve_device,
     seeded,
 )
-from cifar_core.errors import DeviceError, DivergedError, StateMismatchError
+from cifar_core.errors import DeviceError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
 from cifar_core.models.build import build_model
 from cifar_core.models.source import source_of

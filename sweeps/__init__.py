@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cifar_core.lazy import lazy_face
+from cifar_core.common.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps.api import (
+    from sweeps._api.functions import (
         effects,
         export_model,
         leaderboard,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         retrain,
         run,
     )
+    from sweeps._api.planning import plan
+    from sweeps._api.sweep import Sweep, SweepResult
+    from sweeps._api.verbs import compare, finalize, ladder, report, show, status
     from sweeps.cli.inspect_call import inspect
-    from sweeps.errors import SweepError
-    from sweeps.execution.start import Interrupted
-    from sweeps.planning import plan
-    from sweeps.sweep import Sweep, SweepResult
-    from sweeps.verbs import compare, finalize, ladder, report, show, status
+    from sweeps.core.errors import SweepError
+    from sweeps.driver.options import Interrupted
 
 __all__ = [
     "Interrupted",

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import platformdirs
 
+from cifar_core.common.files import can_be_made
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.registry import AUTO, chosen
 from cifar_core.data.store import FetchReport, Store
-from cifar_core.files import can_be_made
 
 
 def default_directory() -> Path:

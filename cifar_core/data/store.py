@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from cifar_core.common.errors import DataUnavailableError
 from cifar_core.data import prepared
 from cifar_core.data.images import (
     CIFAR10_FINGERPRINTS,
@@ -23,7 +24,6 @@ from cifar_core.data.images import (
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
 from cifar_core.data.sources.official import ARCHIVE_NAME, ARCHIVE_URL
-from cifar_core.errors import DataUnavailableError
 
 _SCRATCH_PREFIX = ".fetching-"
 

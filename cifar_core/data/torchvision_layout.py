@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar_core.common.errors import DataUnavailableError
+from cifar_core.common.files import atomic_write
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, CLASS_NAMES, LabelledImages, fingerprint
-from cifar_core.errors import DataUnavailableError
-from cifar_core.files import atomic_write
 
 FOLDER = "cifar-10-batches-py"
 _META = "batches.meta"

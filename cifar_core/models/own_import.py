@@ -14,9 +14,9 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from cifar_core.errors import SourceChangedError
-from cifar_core.models.code_digest import parsed, tree_digest
-from cifar_core.models.own_modules import Code, OwnModule
+from cifar_core.common.code_digest import parsed, tree_digest
+from cifar_core.common.errors import SourceChangedError
+from cifar_core.common.own_modules import Code, OwnModule
 
 
 class _OwnLoader(SourceFileLoader):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
-from cifar_core.errors import ModelError
+from cifar_core.common.errors import ModelError
 
 IMAGENET_CLASSES = 1_000
 

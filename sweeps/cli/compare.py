@@ -23,7 +23,7 @@ def compare(first: str, second: str, runs: Path) -> None:
     Example:
       sweeps compare quick-003 quick-007
     """
+    from sweeps._api.verbs import compare as compared
     from sweeps.cli.terminal import console
-    from sweeps.verbs import compare as compared
 
     compared(first, second, runs=runs).print_to(console())

@@ -8,7 +8,7 @@ import click
 
 from sweeps.cli.options import FILE, runs_option
 from sweeps.cli.param_types import SweepName
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 
 @click.command()
@@ -27,7 +27,7 @@ def effects(sweep: str, runs: Path, csv_file: Path | None, as_json: bool) -> Non
       sweeps effects quick
       sweeps effects quick --csv effects.csv
     """
-    from sweeps.api import effects as effects_of_sweep
+    from sweeps._api.functions import effects as effects_of_sweep
     from sweeps.cli.terminal import console
     from sweeps.views.effects_table import effects_to_csv, effects_to_json, print_effects
 

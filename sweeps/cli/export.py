@@ -49,11 +49,11 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     Example:
       sweeps export quick --format onnx
     """
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.formatting import accuracy
+    from sweeps.core.formatting import accuracy
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"exporting {name} as {format_}"):
-        from sweeps.api import export_model
+        from sweeps._api.functions import export_model
 
         exported = export_model(name, out, format=format_, runs=runs, overwrite=force)
     about = exported.about()

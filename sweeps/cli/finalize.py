@@ -25,9 +25,9 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
     Example:
       sweeps finalize quick
     """
+    from sweeps._api.verbs import finalize as open_test_set
     from sweeps.cli.terminal import console
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.verbs import finalize as open_test_set
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as output, stage(output, f"reading {sweep}"):
         found = open_test_set(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import runs_option
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 if TYPE_CHECKING:
     from sweeps.upkeep.garbage import Garbage
@@ -31,7 +31,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
       sweeps gc --dry-run
       sweeps gc --yes
     """
-    from sweeps.formatting import bytes_in_words
+    from sweeps.core.formatting import bytes_in_words
     from sweeps.upkeep.garbage import Collection, find_garbage, free, held_garbage, total
 
     def say(collection: Collection) -> None:
@@ -63,7 +63,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
 
 
 def _print_kinds(found: Sequence[Garbage]) -> None:
-    from sweeps.formatting import bytes_in_words
+    from sweeps.core.formatting import bytes_in_words
     from sweeps.upkeep.garbage import Kind, total
 
     if not found:

@@ -9,7 +9,7 @@ import click
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import FOLDER_OR_SERVER
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 
 @click.command("import")
@@ -30,8 +30,8 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
       sweeps import ~/ada/project/runs --prefix ada-
       sweeps import http://tracking.lab:5000 --sweep quick
     """
-    from sweeps.formatting import plural
-    from sweeps.spec.settings import check_name
+    from sweeps.core.formatting import plural
+    from sweeps.files.settings import check_name
     from sweeps.upkeep.take_over import import_record as take_over_record
 
     if prefix:

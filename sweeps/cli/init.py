@@ -9,7 +9,7 @@ import click
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import YAML_FILE
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 if TYPE_CHECKING:
     from cifar_core.config import TrainingConfig
@@ -85,14 +85,14 @@ def init(
     path = _path(file, name, ladder=ladder, force=force)
     seconds = _seconds(time)
 
-    from cifar_core.files import atomic_write
-    from sweeps.execution.estimate import Probe
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.execution.sizing import size_of_starter
-    from sweeps.execution.slots import local_slots
-    from sweeps.formatting import duration
-    from sweeps.spec.settings import Limits, Resources, check_name
-    from sweeps.spec.starter import Starter
+    from cifar_core.common.files import atomic_write
+    from sweeps.backends.slots import local_slots
+    from sweeps.core.formatting import duration
+    from sweeps.driver.estimate import Probe
+    from sweeps.driver.sizing import size_of_starter
+    from sweeps.files.settings import Limits, Resources, check_name
+    from sweeps.files.starter import Starter
+    from sweeps.system.output import stage, terminal_copy
 
     try:
         named = check_name(name or path.stem)
@@ -142,7 +142,7 @@ def _path(file: Path | None, name: str | None, *, ladder: bool, force: bool) -> 
 
 
 def _seconds(time: str) -> float:
-    from sweeps.spec.settings import parse_duration
+    from sweeps.files.settings import parse_duration
 
     try:
         seconds = float(parse_duration(time))
@@ -156,9 +156,9 @@ def _seconds(time: str) -> float:
 def _check_networks(networks: tuple[str, ...]) -> None:
     from pydantic import ValidationError
 
+    from cifar_core.common.validation import explain
     from cifar_core.config import TrainingConfig
-    from cifar_core.validation import explain
-    from sweeps.execution.rehearsals import check_networks
+    from sweeps.driver.rehearsals import check_networks
 
     try:
         check_networks([TrainingConfig.model_validate({"model": {"name": network}}) for network in networks])
@@ -167,7 +167,7 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 
 
 def _recorded(run: str, runs: Path) -> TrainingConfig:
-    from sweeps.tracking.reader import MlflowReader
+    from sweeps.record.reader import MlflowReader
     from sweeps.views.names import find_named
 
     reader = MlflowReader(runs)

@@ -11,8 +11,8 @@ import click
 
 from sweeps.cli.inspect import inspect as subjects
 from sweeps.cli.picture_output import Picture
-from sweeps.commands import DEFAULT_RUNS
-from sweeps.errors import SweepError
+from sweeps.core.commands import DEFAULT_RUNS
+from sweeps.core.errors import SweepError
 
 
 def inspect(

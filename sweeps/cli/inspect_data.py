@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from sweeps.cli.picture_output import Picture, deliver, picture_options
-from sweeps.errors import SweepError
-from sweeps.formatting import escaped
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,8 +117,8 @@ def augment(
       sweeps inspect augment 'ColorJitter(brightness=0.5), RandomRotation(30)'
     """
     from sweeps.pictures.grids import augmentation_steps
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.inspected import augmentation_behind
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.inspected import augmentation_behind
 
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
     if len(labels) * draws > MOST_ROWS:

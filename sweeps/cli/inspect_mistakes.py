@@ -14,7 +14,7 @@ from sweeps.cli.param_types import SWEEP_OR_RUN
 from sweeps.cli.picture_output import Picture, deliver, picture_options
 
 if TYPE_CHECKING:
-    from sweeps.views.mistakes import Mistake, Mistakes
+    from sweeps.use.mistakes import Mistake, Mistakes
 
 
 class _ClassName(click.ParamType[int]):
@@ -23,8 +23,8 @@ class _ClassName(click.ParamType[int]):
     name = "class"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from cifar_core.common.errors import closest
         from cifar_core.data.images import CLASS_NAMES
-        from cifar_core.errors import closest
 
         if value not in CLASS_NAMES:
             self.fail(f"no class {value!r}: {closest(str(value), CLASS_NAMES)}", param, ctx)
@@ -60,8 +60,8 @@ def mistakes(
     Example:
       sweeps inspect mistakes quick --is cat --as dog
     """
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.mistakes import find_mistakes
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.mistakes import find_mistakes
 
     of = find_mistakes(MlflowReader(runs), name, runs=runs, of="validation" if validation else "test")
     fitting = [each for each in of.found if truth in (None, each.truth) and taken_for in (None, each.predicted)]
@@ -81,14 +81,14 @@ def mistakes(
 
 
 def _headline(of: Mistakes) -> str:
-    from sweeps.formatting import accuracy
+    from sweeps.core.formatting import accuracy
 
     return f"{of.run}: {len(of.found):,} of {of.images:,} {of.of} images wrong, {accuracy(of.accuracy)} right"
 
 
 def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture:
     from cifar_core.data.images import CLASS_NAMES
-    from sweeps.run_pictures import mistakes_picture
+    from sweeps.use.run_pictures import mistakes_picture
 
     headline = _headline(of).partition(": ")[2]
     part = f"; {fitting:,} of these kinds" if fitting < len(of.found) else ""

@@ -12,15 +12,15 @@ import click
 
 from sweeps.cli.inspect_data import image_named
 from sweeps.cli.picture_output import Picture, deliver, is_drawn, picture_options
-from sweeps.errors import SweepError
-from sweeps.formatting import truncated
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import truncated
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
     from cifar_core import Layer
-    from sweeps.views.inspected import Inspected
+    from sweeps.use.inspected import Inspected
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 LAYER_TILE = 96
@@ -51,8 +51,8 @@ def summary(
       sweeps inspect summary resnet --set model.width=16
     """
     from cifar_core import build_model, layer_table
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.inspected import network_behind
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.inspected import network_behind
 
     found = network_behind(MlflowReader(runs), name, runs=runs, overrides=overrides)
     layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
@@ -76,7 +76,7 @@ def _totals(layers: Sequence[Layer], *, batch: int) -> dict[str, int]:
 
 
 def _row(layer: Layer, *, batch: int) -> tuple[str, ...]:
-    from sweeps.formatting import bytes_in_words
+    from sweeps.core.formatting import bytes_in_words
 
     return (
         layer.name or "(the whole)",
@@ -97,7 +97,7 @@ def _sizes(shape: Sequence[int]) -> str:
 
 
 def _sentences(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> list[str]:
-    from sweeps.formatting import bytes_in_words
+    from sweeps.core.formatting import bytes_in_words
 
     images = "an image" if batch == 1 else f"{batch:,} images"
     said = [
@@ -118,7 +118,7 @@ def _print_table(found: Inspected, layers: Sequence[Layer], *, totals: dict[str,
     from rich.measure import Measurement
 
     from sweeps.cli.terminal import console
-    from sweeps.formatting import print_sentence
+    from sweeps.core.formatting import print_sentence
 
     output = console()
     table = _table(layers, totals=totals, batch=batch)
@@ -132,7 +132,7 @@ def _print_table(found: Inspected, layers: Sequence[Layer], *, totals: dict[str,
 def _table(layers: Sequence[Layer], *, totals: dict[str, int], batch: int, is_narrow: bool = False) -> Table:
     from rich.table import Table
 
-    from sweeps.formatting import bytes_in_words
+    from sweeps.core.formatting import bytes_in_words
 
     table = Table(
         box=None,
@@ -310,8 +310,8 @@ def layer(
 
 def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
     from cifar_core import Classifier
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.weights import find_weights
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
     return Classifier.load(weights.path), weights.run, True
@@ -322,8 +322,8 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
 
     from cifar_core import Classifier, build_model
     from cifar_core.device import seeded
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.inspected import network_behind
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.inspected import network_behind
 
     found = network_behind(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):

@@ -15,10 +15,10 @@ from sweeps.cli.param_types import RUN, YAML_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sweeps.execution.start import RunKeywords
-    from sweeps.results.rungs import Recipe
-    from sweeps.spec.ladder import Ladder
-    from sweeps.spec.ladder_part import PartOptions
+    from sweeps.analysis.rungs import Recipe
+    from sweeps.driver.options import RunKeywords
+    from sweeps.files.ladder import Ladder
+    from sweeps.files.ladder_part import PartOptions
 
 
 @click.command()
@@ -42,20 +42,20 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
       sweeps ladder experiments/climb.yaml --final
     """
-    from sweeps.execution.estimate import Probe
-    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.driver.estimate import Probe
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
-        from sweeps.api import run
-        from sweeps.spec.ladder_part import read_part
+        from sweeps._api.functions import run
+        from sweeps.files.ladder_part import read_part
 
         part = read_part(file, overrides, **options)
     loaded = part.ladder
     echo_warnings(file, loaded.warnings())
     if loaded.is_final:
         _warn_of_what_is_not_frozen(loaded, overrides)
+    from sweeps._api.verbs import recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-    from sweeps.verbs import recipes_of
 
     summary = summary_of(
         run,
@@ -77,7 +77,7 @@ def ladder(
 
 
 def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> None:
-    from sweeps.git_state import has_uncommitted_changes
+    from sweeps.system.git_state import has_uncommitted_changes
 
     changed = [str(path) for path in ladder.files if has_uncommitted_changes(path)]
     if changed or overrides:
@@ -98,9 +98,9 @@ def show_ladder(
     report: bool = True,
 ) -> None:
     """Print what each rung brought, and write the table, the pictures and, where wanted, the page."""
+    from sweeps._api.verbs import read_ladder
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.verbs import read_ladder
     from sweeps.views.ladder_files import write_ladder
 
     found = read_ladder(name, runs=runs, meant=meant, is_final=is_final)
@@ -128,17 +128,17 @@ def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> 
     Example:
       sweeps ablate quick/3 --seeds 3
     """
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.spec.budget import Budget
+    from sweeps.files.budget import Budget
+    from sweeps.system.output import stage, terminal_copy
 
     budget = Budget(seeds=seeds)
     with terminal_copy() as console, stage(console, f"reading {run}"):
-        from sweeps.api import run as run_ladder
+        from sweeps._api.functions import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-        from sweeps.spec.ablation import ablation_of
-        from sweeps.study.kept_code import require_same_code
-        from sweeps.tracking.reader import MlflowReader
-        from sweeps.trial_record import MeasuredOn
+        from sweeps.core.trial import MeasuredOn
+        from sweeps.files.ablation import ablation_of
+        from sweeps.record.reader import MlflowReader
+        from sweeps.store.kept_code import require_same_code
         from sweeps.views.names import find_named
 
         reader = MlflowReader(runs)

@@ -30,7 +30,7 @@ _OPTIONS = (
 
 
 def part_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the options that `sweeps.spec.ladder_part.read_part` takes, under its names."""
+    """Give a verb the options that `sweeps.files.ladder_part.read_part` takes, under its names."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

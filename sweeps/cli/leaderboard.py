@@ -9,7 +9,7 @@ import click
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
-from sweeps.formatting import plural
+from sweeps.core.formatting import plural
 
 EACH_RUN = "one row a run"
 """Value of `--runs` where no folder follows."""
@@ -89,8 +89,8 @@ def leaderboard(
       sweeps leaderboard --csv all.csv --parquet all.parquet
     """
     from sweeps.cli.terminal import console
-    from sweeps.study.looks import looks_in_words
-    from sweeps.tracking.reader import MlflowReader
+    from sweeps.record.reader import MlflowReader
+    from sweeps.store.looks import looks_in_words
     from sweeps.views.boards import BoardView, ByValueView, ColumnsView, View
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.queries import query
@@ -156,7 +156,7 @@ def _refuse_beside(option: str, others: Mapping[str, object], reason: str) -> No
 
 
 def _folder(values: tuple[str, ...]) -> Path:
-    from sweeps.commands import DEFAULT_RUNS
+    from sweeps.core.commands import DEFAULT_RUNS
 
     folders = [value for value in values if value != EACH_RUN]
     if not folders:
@@ -187,8 +187,8 @@ def show(run: str, runs: Path) -> None:
       sweeps show quick/3
       sweeps show quick-003-s1
     """
+    from sweeps._api.verbs import show as shown
     from sweeps.cli.terminal import console
-    from sweeps.verbs import show as shown
 
     shown(run, runs=runs).print_to(console())
 
@@ -207,6 +207,6 @@ def ui(sweep: str | None, runs: Path, port: int) -> None:
       sweeps ui quick
       sweeps ui --port 5001
     """
-    from sweeps.tracking.ui import serve
+    from sweeps.record.ui import serve
 
     serve(runs, sweep=sweep, port=port)

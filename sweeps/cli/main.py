@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from cifar_core.errors import CifarError
-from cifar_core.files import READ_ONLY
+from cifar_core.common.errors import UserError
+from cifar_core.common.files import READ_ONLY
 from sweeps.cli.compare import compare
 from sweeps.cli.completion import ASKED, answer_shell, completion
 from sweeps.cli.data import data
@@ -35,8 +35,8 @@ from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
 from sweeps.cli.schema import schema
 from sweeps.cli.terminal import prepare_streams
-from sweeps.errors import SweepError, is_disk_full
-from sweeps.machine import bypass_proxy_here, ensure_home
+from sweeps.core.errors import SweepError, is_disk_full
+from sweeps.system.machine import bypass_proxy_here, ensure_home
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -52,7 +52,7 @@ class Verbs(OrderedGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SweepError, CifarError) as error:
+        except (SweepError, UserError) as error:
             # No markup: a message may hold brackets of the user's own.
             click.echo(f"error: {error}", err=True)
             ctx.exit(WRONG_USAGE)

@@ -14,7 +14,7 @@ import click
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import SweepName
-from sweeps.errors import NoSuchSweepError, SweepError
+from sweeps.core.errors import NoSuchSweepError, SweepError
 
 STOP_SECONDS = 60
 
@@ -28,7 +28,7 @@ def list_sweeps(runs: Path) -> None:
     Example:
       sweeps list
     """
-    from sweeps.study.state import read_state, sweep_names
+    from sweeps.search.state import read_state, sweep_names
     from sweeps.views.status import headline
 
     names = sweep_names(runs)
@@ -62,9 +62,9 @@ def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
       sweeps status quick --watch
       sweeps status quick --watch --every 10
     """
+    from sweeps._api.verbs import status as status_of
     from sweeps.cli.terminal import console
     from sweeps.cli.watch import watch as watch_sweep
-    from sweeps.verbs import status as status_of
 
     if watch:
         watch_sweep(runs, sweep, console(), seconds=every)
@@ -82,8 +82,8 @@ def stop(sweep: str, runs: Path) -> None:
     Example:
       sweeps stop quick
     """
-    from sweeps.study.folder import SweepFolder
-    from sweeps.study.state import read_state
+    from sweeps.search.state import read_state
+    from sweeps.store.folder import SweepFolder
     from sweeps.views.status import headline
 
     folder = SweepFolder(runs, sweep)
@@ -126,11 +126,11 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
-    from cifar_core.files import has_room
-    from sweeps.storage.place import LOCAL
-    from sweeps.study.checkpoints import SweepCheckpoints
-    from sweeps.study.folder import SweepFolder
-    from sweeps.study.opening import delete_studies
+    from cifar_core.common.files import has_room
+    from sweeps.core.place import LOCAL
+    from sweeps.search.opening import delete_studies
+    from sweeps.store.checkpoints import SweepCheckpoints
+    from sweeps.store.folder import SweepFolder
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
@@ -139,9 +139,9 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         # What a start that was refused has left: nothing elsewhere is its own, whatever the environment says.
         folder = SweepFolder(runs, sweep, asked=LOCAL)
     place = folder.place
-    from sweeps.tensorboard import remove_curves
-    from sweeps.tracking.reader import delete_sweep
+    from sweeps.record.reader import delete_sweep
     from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
+    from sweeps.worker.tensorboard import remove_curves
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted", needs_room=False):
@@ -207,8 +207,8 @@ def repair(sweep: str, runs: Path) -> None:
     Example:
       sweeps repair quick
     """
-    from sweeps.study.folder import SweepFolder
-    from sweeps.study.repair import repair_journal
+    from sweeps.store.folder import SweepFolder
+    from sweeps.store.repair import repair_journal
 
     folder = SweepFolder(runs, sweep)
     if not folder.exists:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sweeps.cli.param_types import SETTING
-from sweeps.commands import DEFAULT_RUNS
+from sweeps.core.commands import DEFAULT_RUNS
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -72,7 +72,7 @@ _HOW = {
         "(slack://...), of a new best and of the end; may be given more than once.",
     ),
 }
-"""Field of `sweeps.execution.start.RunKeywords` to the option that sets it."""
+"""Field of `sweeps.driver.options.RunKeywords` to the option that sets it."""
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

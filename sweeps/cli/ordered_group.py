@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cifar_core.errors import closest
+from cifar_core.common.errors import closest
 
 _WHOLE = 1000
 """Characters of a command's first sentence: none is cut."""
@@ -50,6 +50,6 @@ class OrderedGroup(click.Group):
 def _give_help(command: click.Command) -> None:
     """Give a command its help where `python -OO` has left the docstrings out."""
     if command.help is None and command.callback is not None:
-        from cifar_core.json_schema import docstring_of
+        from cifar_core.common.json_schema import docstring_of
 
         command.help = docstring_of(command.callback)

@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 Candidates = Callable[[click.Context, str], Iterable[str]]
 """Takes the line and the word at the cursor, as far as they are typed; returns what the word may become."""
@@ -66,7 +66,7 @@ class SweepName(Text):
         super().__init__(_sweeps)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from sweeps.spec.settings import check_name
+        from sweeps.files.settings import check_name
 
         try:
             return check_name(value)
@@ -85,13 +85,13 @@ def _runs_folder(ctx: click.Context) -> Path:
 
 
 def _sweeps(ctx: click.Context, typed: str) -> Iterable[str]:
-    from sweeps.study.state import sweep_names
+    from sweeps.search.state import sweep_names
 
     return sweep_names(_runs_folder(ctx))
 
 
 def _runs(ctx: click.Context, typed: str) -> Iterator[str]:
-    from sweeps.tracking.names import names_of_runs
+    from sweeps.record.names import names_of_runs
 
     for name in names_of_runs(_runs_folder(ctx)):
         yield name
@@ -127,7 +127,7 @@ def _columns(ctx: click.Context, typed: str) -> Iterator[str]:
 
 
 def _full_names() -> Iterable[str]:
-    from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
+    from sweeps.record.columns import COLUMNS, LAST_COLUMNS
 
     fields = _schema("sweep")["properties"]["parameters"]["properties"]
     return dict.fromkeys((*COLUMNS, *fields, *LAST_COLUMNS))
@@ -149,7 +149,7 @@ def _folders(ctx: click.Context, typed: str) -> Iterator[str]:
 
 
 def _rungs(ctx: click.Context, typed: str) -> Iterator[str]:
-    from sweeps.spec.ladder_file import load_ladder
+    from sweeps.files.ladder_file import load_ladder
 
     before, file = typed[: typed.rfind(",") + 1], _file(ctx)
     for rung in () if file is None else load_ladder(file).rungs:

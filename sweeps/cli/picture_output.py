@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.options import runs_option
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def deliver(picture: Picture, *, out: Path | None, opens: bool, runs: Path) -> N
     Raises:
         SweepError: the file cannot be written.
     """
-    from cifar_core.files import atomic_write
+    from cifar_core.common.files import atomic_write
     from sweeps.pictures.page import picture_page
 
     collected = click.get_current_context().obj

@@ -14,7 +14,7 @@ from sweeps.cli.param_types import YAML_FILE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.spec.ladder_part import PartOptions
+    from sweeps.files.ladder_part import PartOptions
 
 
 @click.command()
@@ -36,10 +36,10 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
       sweeps plan experiments/ladder.yaml --rungs baseline,three-fc --epochs-scale 0.5
       sweeps plan experiments/search.yaml --set run_cap=50
     """
+    from sweeps._api.planning import LadderPlan, plan_of_file
     from sweeps.cli.terminal import console
-    from sweeps.formatting import print_sentence
-    from sweeps.planning import LadderPlan, plan_of_file
-    from sweeps.trial_record import MeasuredOn
+    from sweeps.core.formatting import print_sentence
+    from sweeps.core.trial import MeasuredOn
 
     planned = plan_of_file(file, overrides, probe=not no_probe, **options)
     echo_warnings(file, planned.warnings)

@@ -16,7 +16,7 @@ import click
 
 from sweeps.cli.options import FILE, runs_option
 from sweeps.cli.param_types import SWEEP_OR_RUN
-from sweeps.formatting import escaped
+from sweeps.core.formatting import escaped
 
 if TYPE_CHECKING:
     from cifar_core import Prediction
@@ -49,8 +49,8 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     if not sources:
         raise click.UsageError(f"no image in {', '.join(images)}")
     from cifar_core import Classifier
-    from sweeps.tracking.reader import MlflowReader
-    from sweeps.views.weights import find_weights
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
     found = [(escaped(source), seen) for source, seen in _predicted(Classifier.load(weights.path), sources)]
@@ -125,7 +125,7 @@ def _print_table(found: Sequence[tuple[str, Prediction]], *, run: str, top: int)
 
 
 def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    from cifar_core.files import atomic_write
+    from cifar_core.common.files import atomic_write
 
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=["image", "class", "probability"])

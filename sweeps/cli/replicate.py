@@ -11,7 +11,7 @@ from sweeps.cli.options import report_option, run_options
 from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
-    from sweeps.execution.start import RunKeywords
+    from sweeps.driver.options import RunKeywords
 
 
 @click.command()
@@ -32,10 +32,10 @@ def replicate(sweep: str, top: int, seeds: int, runs: Path, report: bool, how: R
       sweeps replicate quick --top 3 --seeds 3
     """
     from sweeps.cli.run import finish, show_result, summary_of
-    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
-        from sweeps.api import replicate as replicate_best
+        from sweeps._api.functions import replicate as replicate_best
 
     summary = summary_of(replicate_best, sweep, top=top, seeds=seeds, runs=runs, **how)
     show_result(runs, sweep, summary, report=report)

@@ -9,12 +9,12 @@ import click
 
 from sweeps.cli.options import FILE, runs_option
 from sweeps.cli.param_types import SweepName
-from sweeps.commands import command_on
+from sweeps.core.commands import command_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sweeps.results.rungs import Recipe
+    from sweeps.analysis.rungs import Recipe
 
 
 @click.command()
@@ -33,7 +33,7 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
       sweeps report quick --open
       sweeps report ladder --out ladder.html
     """
-    from sweeps.verbs import report as write_page_of
+    from sweeps._api.verbs import report as write_page_of
 
     path = write_page_of(sweep, out=out, runs=runs)
     click.echo(f"written: {path}")
@@ -52,18 +52,18 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
     Args:
         runs: the runs folder.
         sweep: its name.
-        meant: of a ladder: what its file means by each rung; see `sweeps.results.rungs.read_rungs`.
+        meant: of a ladder: what its file means by each rung; see `sweeps.analysis.rungs.read_rungs`.
     """
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.run_pictures import log_pictures
-    from sweeps.tracking.answering import is_given_up
+    from sweeps.record.answering import is_given_up
+    from sweeps.system.output import stage, terminal_copy
+    from sweeps.use.run_pictures import log_pictures
 
     if is_given_up(runs):
         return
     try:
         with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):
-            from sweeps.tracking.reader import MlflowReader
-            from sweeps.views.page.write import write_report
+            from sweeps.record.reader import MlflowReader
+            from sweeps.views.html.write import write_report
 
             log_pictures(sweep, runs=runs)
             path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)

@@ -13,7 +13,7 @@ from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
     from cifar_core.results import EpochResult
-    from sweeps.execution.reproduction import Rerun
+    from sweeps.driver.rerun import Rerun
 
 
 @click.command()
@@ -40,9 +40,9 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     Example:
       sweeps rerun quick-003 --check
     """
-    from sweeps.execution.reproduction import Agreement
-    from sweeps.execution.reproduction import rerun as train_again
-    from sweeps.tracking.reader import MlflowReader
+    from sweeps.driver.rerun import Agreement
+    from sweeps.driver.rerun import rerun as train_again
+    from sweeps.record.reader import MlflowReader
     from sweeps.views.names import find_named
 
     named = find_named(MlflowReader(runs), run)
@@ -63,7 +63,7 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
 
 
 def _print_epoch(recorded: EpochResult, again: EpochResult) -> None:
-    from sweeps.formatting import accuracy, loss
+    from sweeps.core.formatting import accuracy, loss
 
     def shown(epoch: EpochResult) -> str:
         validation = "" if epoch.val_accuracy is None else f", validation {accuracy(epoch.val_accuracy)}"
@@ -89,7 +89,7 @@ def _print_environment(found: Rerun) -> None:
 
 
 def _explained(found: Rerun, agreement: str, tolerance: float) -> str:
-    from sweeps.formatting import plural
+    from sweeps.core.formatting import plural
 
     if found.error is not None:
         return f": after {len(found.again)} of {plural(len(found.recorded), 'epoch')}: {found.error}"

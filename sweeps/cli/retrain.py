@@ -11,7 +11,7 @@ from sweeps.cli.options import run_options
 from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
-    from sweeps.execution.start import RunKeywords
+    from sweeps.driver.options import RunKeywords
 
 
 class _TrainSize(click.ParamType[Any]):
@@ -41,11 +41,11 @@ def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunK
       sweeps retrain quick-003 --epochs 30 --train-size all
     """
     from sweeps.cli.run import finish, show_result, summary_of
-    from sweeps.execution.output import stage, terminal_copy
-    from sweeps.execution.plan import RETRAINED
+    from sweeps.driver.plan import RETRAINED
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {run}"):
-        from sweeps.api import retrain as retrain_run
+        from sweeps._api.functions import retrain as retrain_run
 
     summary = summary_of(retrain_run, run, epochs=epochs, train_size=train_size, runs=runs, **how)
     show_result(runs, RETRAINED, summary)

@@ -12,11 +12,11 @@ import click
 
 from sweeps.cli.options import echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import YAML_FILE
-from sweeps.commands import command_on
-from sweeps.errors import RecordError
+from sweeps.core.commands import command_on
+from sweeps.core.errors import RecordError
 
 if TYPE_CHECKING:
-    from sweeps.execution.start import RunKeywords, RunSummary
+    from sweeps.driver.options import RunKeywords, RunSummary
 
 
 @click.command()
@@ -38,11 +38,11 @@ def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: b
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
       sweeps run experiments/quick.yaml --address HOST:6379 --storage s3://bucket/lab
     """
-    from sweeps.execution.output import stage, terminal_copy
+    from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
-        from sweeps.api import load_spec
-        from sweeps.api import run as run_spec
+        from sweeps._api.functions import load_spec
+        from sweeps._api.functions import run as run_spec
 
         spec = load_spec(file, overrides=overrides)
     echo_warnings(file, spec.warnings())
@@ -56,7 +56,7 @@ P = ParamSpec("P")
 
 def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs) -> RunSummary:
     """Return how a run went, also one that a signal ended: the exit code says so."""
-    from sweeps.execution.start import Interrupted
+    from sweeps.driver.options import Interrupted
 
     try:
         return call(*args, **options)
@@ -70,11 +70,11 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
         return  # stopped before its first trial: there is nothing to show
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.tracking.answering import is_given_up
-    from sweeps.tracking.reader import MlflowReader
+    from sweeps.record.answering import is_given_up
+    from sweeps.record.reader import MlflowReader
+    from sweeps.views.html.write import report_path
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.leaderboard_table import print_leaderboard
-    from sweeps.views.page.write import report_path
 
     if is_given_up(runs):
         return  # which was said
@@ -88,8 +88,8 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
 
 def write_board(runs: Path, summary: RunSummary) -> None:
     """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
-    from cifar_core.files import make_way
-    from sweeps.tracking.reader import MlflowReader
+    from cifar_core.common.files import make_way
+    from sweeps.record.reader import MlflowReader
     from sweeps.views.exports import to_csv
     from sweeps.views.leaderboard import query_leaderboard
 
@@ -108,7 +108,7 @@ def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
         later: the command that shows it later.
         runs: the runs folder.
     """
-    from sweeps.tracking.answering import is_given_up
+    from sweeps.record.answering import is_given_up
 
     was_said = is_given_up(runs)
     try:
@@ -131,8 +131,8 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
 
 def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
     """Say in words how a search, or its replicates, went; return the exit code for it."""
-    from sweeps.formatting import duration, log_path, plural
-    from sweeps.trial_record import Outcome
+    from sweeps.core.formatting import duration, log_path, plural
+    from sweeps.core.trial import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
     click.echo(f"{what}: {counts}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sweeps.spec.schema import FileKind
+    from sweeps.files.schema import FileKind
 
 
 @click.command()
@@ -24,6 +24,6 @@ def schema(kind: FileKind, path: bool) -> None:
       sweeps schema sweep --path
       sweeps schema ladder > ladder.schema.json
     """
-    from sweeps.spec.schema import schema_file, schema_text
+    from sweeps.files.schema import schema_file, schema_text
 
     click.echo(str(schema_file(kind)) if path else schema_text(kind), nl=path)

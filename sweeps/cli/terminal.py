@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sweeps.formatting import PLAIN_WIDTH, escaped, make_console
+from sweeps.core.formatting import PLAIN_WIDTH, escaped, make_console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.study.state import SweepState
+    from sweeps.search.state import SweepState
 
 LARGEST_SHARE = 0.1
 """Of the time, that reading may take: a journal of thousands of trials is read less often."""
@@ -23,8 +23,8 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
 
     Without a terminal a line is printed for each change of the numbers.
     """
-    from sweeps.live.screen import Screen
-    from sweeps.live.seen import Watcher
+    from sweeps.views.live.screen import Screen
+    from sweeps.views.live.seen import Watcher
     from sweeps.views.status import headline, print_status
 
     states = _states(runs, sweep, seconds=seconds)
@@ -51,7 +51,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:
     """Yield how a sweep stands, now and again and again; the last one is that after its driver."""
-    from sweeps.study.state import read_state
+    from sweeps.search.state import read_state
 
     while True:
         begun = time.monotonic()

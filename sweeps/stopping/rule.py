@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from cifar_core.validation import StrictModel
+from cifar_core.common.validation import StrictModel
 
 if TYPE_CHECKING:
     import optuna

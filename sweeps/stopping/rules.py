@@ -6,7 +6,7 @@ A new rule is a file and an entry in `RULES`; tests/sweeps/stopping asks of each
 from collections.abc import Mapping
 from typing import Any
 
-from cifar_core.errors import closest
+from cifar_core.common.errors import closest
 from sweeps.stopping.asha import Asha
 from sweeps.stopping.hyperband import Hyperband
 from sweeps.stopping.median import Median

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cifar_core.files import atomic_write, previous_file
-from cifar_core.seal import fault_of_seal
-from sweeps.errors import SweepError
-from sweeps.formatting import bytes_in_words, plural
-from sweeps.study.folder import CHECKPOINT_FILE
-from sweeps.trial_record import Outcome, TrialRecord
+from cifar_core.common.files import atomic_write, previous_file
+from cifar_core.common.seal import fault_of_seal
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import bytes_in_words, plural
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.store.folder import CHECKPOINT_FILE
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.garbage import Garbage, orphaned_checkpoints, total
 from sweeps.upkeep.inventory import Inventory, SweepInventory

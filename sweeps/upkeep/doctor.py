@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from cifar_core.errors import CifarError
-from sweeps.errors import SweepError
+from cifar_core.common.errors import UserError
+from sweeps.core.errors import SweepError
 from sweeps.upkeep.checkpoints import check_checkpoints
 from sweeps.upkeep.finding import Finding, Result
 from sweeps.upkeep.inventory import Inventory
@@ -77,7 +77,7 @@ def examine(runs: Path, *, fix: bool = False) -> Iterator[Line]:
 def _result(check: Callable[[Inventory], Result], inventory: Inventory) -> Result:
     try:
         return check(inventory)
-    except (SweepError, CifarError, OSError) as error:
+    except (SweepError, UserError, OSError) as error:
         return Result(well="", findings=[Finding(text=f"it cannot be looked at: {error}")])
 
 
@@ -85,7 +85,7 @@ def _mended(name: str, finding: Finding) -> Line:
     assert finding.mend is not None
     try:
         return _line(Verdict.MENDED, name, finding.mend())
-    except (SweepError, CifarError, OSError) as error:
+    except (SweepError, UserError, OSError) as error:
         return _line(Verdict.REMARK, name, f"could not be mended: {error}")
 
 

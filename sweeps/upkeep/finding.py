@@ -16,7 +16,7 @@ class Finding:
     """False for what is well to know and wants nothing done."""
     mend: Callable[[], str] | None = None
     """Puts it right and returns what was done, in words; None where only a person can. Raises `SweepError`,
-    `CifarError` or `OSError` where it cannot."""
+    `UserError` or `OSError` where it cannot."""
 
 
 @dataclass(frozen=True, kw_only=True)

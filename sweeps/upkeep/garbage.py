@@ -16,19 +16,19 @@ from pathlib import Path
 
 import filelock
 
-from cifar_core.files import previous_file
-from cifar_core.seal import fault_of_seal
-from sweeps.errors import RecordError, SweepBusyError, SweepError
-from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
-from sweeps.tracking.deleted_runs import find_deleted_runs, forget_deleted_runs
-from sweeps.trial_record import Outcome
+from cifar_core.common.files import previous_file
+from cifar_core.common.seal import fault_of_seal
+from sweeps.core.errors import RecordError, SweepBusyError, SweepError
+from sweeps.core.trial import Outcome
+from sweeps.record.deleted_runs import find_deleted_runs, forget_deleted_runs
+from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 AT_REST_SECONDS = 600
 """What was changed less long ago may be used still: by a worker that outlives its driver for a moment."""
 _OLD_SECONDS = 24 * 3600
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
-"""What `cifar_core.files.atomic_write` writes to before it is renamed."""
+"""What `cifar_core.common.files.atomic_write` writes to before it is renamed."""
 _KEY = re.compile(r"[0-9a-f]{16}")
 """What somebody has put beside them, such as a copy, is not ours to delete."""
 _OF_A_SWEEP = re.compile(r"journal\.log.*|driver\.json")

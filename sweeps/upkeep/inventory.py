@@ -7,16 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.errors import DamagedJournalError, OtherFormatError, RecordError, StoreError, SweepError
-from sweeps.identity import is_study_of
-from sweeps.study.folder import SweepFolder
-from sweeps.study.opening import read_all_studies
-from sweeps.study.state import sweep_names
-from sweeps.study.stored_trials import read_records
-from sweeps.tracking.answering import record_fault
-from sweeps.tracking.ownership import OWNER
-from sweeps.tracking.review import RecordReview
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.core.errors import DamagedJournalError, OtherFormatError, RecordError, StoreError, SweepError
+from sweeps.core.identity import is_study_of
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.record.answering import record_fault
+from sweeps.record.ownership import OWNER
+from sweeps.record.review import RecordReview
+from sweeps.search.opening import read_all_studies
+from sweeps.search.state import sweep_names
+from sweeps.search.stored_trials import read_records
+from sweeps.store.folder import SweepFolder
 
 
 @dataclass(frozen=True, kw_only=True)

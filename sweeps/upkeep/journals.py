@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cifar_core.files import is_stray, make_way
-from sweeps.commands import command_on
-from sweeps.errors import StoreError
-from sweeps.formatting import plural
-from sweeps.storage.address import is_bucket
-from sweeps.study.files import fault_of_folder
-from sweeps.study.folder import SweepFolder
-from sweeps.study.looks import read_looks
-from sweeps.study.repair import repair_journal
+from cifar_core.common.files import is_stray, make_way
+from sweeps.core.address import is_bucket
+from sweeps.core.commands import command_on
+from sweeps.core.errors import StoreError
+from sweeps.core.formatting import plural
+from sweeps.store.files import fault_of_folder
+from sweeps.store.folder import SweepFolder
+from sweeps.store.looks import read_looks
+from sweeps.store.repair import repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from cifar_core.data.load import cifar10_fault, default_directory, fetch_cifar10
-from sweeps.execution.ray_environment import abandoned_processes, ray_folder
-from sweeps.formatting import bytes_in_words
+from sweeps.backends.ray.environment import abandoned_processes, ray_folder
+from sweeps.core.formatting import bytes_in_words
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory
 

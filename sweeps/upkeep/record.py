@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from sweeps.errors import SweepBusyError, SweepError
-from sweeps.formatting import plural
-from sweeps.identity import is_of_replicates
-from sweeps.study.folder import SweepFolder
-from sweeps.study.state import sweep_names
-from sweeps.tracking.answering import is_lost, is_record_damaged, record_in_words
-from sweeps.tracking.child_run import record_of
-from sweeps.tracking.opening import set_damaged_record_aside
-from sweeps.tracking.recorded_run import RecordedRun
-from sweeps.tracking.review import RecordReview, bring_level, end_as_interrupted
-from sweeps.tracking.trial_run import UnreadableRun
-from sweeps.trial_record import TrialRecord
+from sweeps.core.errors import SweepBusyError, SweepError
+from sweeps.core.formatting import plural
+from sweeps.core.identity import is_of_replicates
+from sweeps.core.trial import TrialRecord
+from sweeps.record.answering import is_lost, is_record_damaged, record_in_words
+from sweeps.record.child_run import record_of
+from sweeps.record.opening import set_damaged_record_aside
+from sweeps.record.recorded_run import RecordedRun
+from sweeps.record.review import RecordReview, bring_level, end_as_interrupted
+from sweeps.record.trial_run import UnreadableRun
+from sweeps.search.state import sweep_names
+from sweeps.store.folder import SweepFolder
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory, take_inventory
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from sweeps.errors import RecordError, StoreError, SweepError
-from sweeps.study.checkpoints import SweepCheckpoints
-from sweeps.study.folder import CHECKPOINT_FILE, SweepFolder
-from sweeps.tracking.ownership import OwnRuns, noted_owners
-from sweeps.tracking.reader import MlflowReader
-from sweeps.trial_record import Outcome
+from sweeps.core.errors import RecordError, StoreError, SweepError
+from sweeps.core.trial import Outcome
+from sweeps.record.ownership import OwnRuns, noted_owners
+from sweeps.record.reader import MlflowReader
+from sweeps.store.checkpoints import SweepCheckpoints
+from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
 from sweeps.upkeep.inventory import Inventory, take_inventory
 from sweeps.views.exports import to_csv
 from sweeps.views.leaderboard import query_leaderboard

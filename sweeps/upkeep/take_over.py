@@ -12,15 +12,15 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from cifar_core.files import atomic_write
-from sweeps.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.spec.settings import check_name
-from sweeps.storage.place import LOCAL
-from sweeps.study.folder import SweepFolder
-from sweeps.study.looks import take_over_looks
-from sweeps.tracking.ownership import OWNER, owner_of_folder
-from sweeps.tracking.store import uri_of_file
-from sweeps.tracking.taking_over import TakenOver, TakeOver
+from cifar_core.common.files import atomic_write
+from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
+from sweeps.core.place import LOCAL
+from sweeps.files.settings import check_name
+from sweeps.record.ownership import OWNER, owner_of_folder
+from sweeps.record.store import uri_of_file
+from sweeps.record.taking_over import TakenOver, TakeOver
+from sweeps.store.folder import SweepFolder
+from sweeps.store.looks import take_over_looks
 from sweeps.upkeep.inventory import SweepInventory, take_inventory
 
 _CREATES_A_STUDY = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sweeps.formatting import percent, plural, print_sentence, truncated, value_text
-from sweeps.tracking.columns import Column, Unit, column_of
-from sweeps.tracking.table import Table
+from sweeps.core.formatting import percent, plural, print_sentence, truncated, value_text
+from sweeps.record.columns import Column, Unit, column_of
+from sweeps.record.table import Table
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeps.tracking.columns import Kind
-from sweeps.tracking.table import Table
+from sweeps.record.columns import Kind
+from sweeps.record.table import Table
 from sweeps.views.names import NAMED_BY, name_of_run
 
 if TYPE_CHECKING:

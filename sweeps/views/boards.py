@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps.errors import LeaderboardError
-from sweeps.formatting import plural, print_sentence
-from sweeps.tracking.columns import RECORD_COLUMNS
-from sweeps.tracking.table import Table
-from sweeps.trial_record import Outcome
+from sweeps.core.errors import LeaderboardError
+from sweeps.core.formatting import plural, print_sentence
+from sweeps.core.trial import Outcome
+from sweeps.record.columns import RECORD_COLUMNS
+from sweeps.record.table import Table
 from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells
 from sweeps.views.by_value import by_value
 from sweeps.views.columns import column_named

@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.errors import LeaderboardError
-from sweeps.formatting import number, plural, short_value
-from sweeps.tracking.columns import Kind
-from sweeps.tracking.table import Table
+from sweeps.core.errors import LeaderboardError
+from sweeps.core.formatting import number, plural, short_value
+from sweeps.record.columns import Kind
+from sweeps.record.table import Table
 
 MOST_VALUES = 8
 """Different numbers of a column, beyond which they are put into `RANGES` of as many rows each."""

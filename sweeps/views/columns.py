@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sweeps.errors import LeaderboardError
-from sweeps.formatting import plural, short_names
-from sweeps.tracking.columns import RECORD_COLUMNS
+from sweeps.core.errors import LeaderboardError
+from sweeps.core.formatting import plural, short_names
+from sweeps.record.columns import RECORD_COLUMNS
 
 
 def status_text(row: Mapping[str, Any]) -> str:

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.results import EpochResult
-from sweeps.errors import RecordError
-from sweeps.formatting import (
+from sweeps.analysis.pairs import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes
+from sweeps.analysis.statistics import mean_and_interval
+from sweeps.core.errors import RecordError
+from sweeps.core.formatting import (
     accuracy,
     loss,
     p_in_words,
@@ -22,17 +24,15 @@ from sweeps.formatting import (
     print_sentence,
     value_text,
 )
-from sweeps.results.pairs import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes
-from sweeps.results.statistics import mean_and_interval
-from sweeps.spec.difference import changes_between
-from sweeps.tracking.columns import RECORD_COLUMNS
-from sweeps.trial_record import Outcome
+from sweeps.core.trial import Outcome
+from sweeps.files.difference import changes_between
+from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named
 
 if TYPE_CHECKING:
-    from sweeps.tracking.reader import RecordReader
-    from sweeps.tracking.table import Row
+    from sweeps.record.reader import RecordReader
+    from sweeps.record.table import Row
 
 
 def print_comparison(ours: Named, theirs: Named, reader: RecordReader, console: Console) -> None:

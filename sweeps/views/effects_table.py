@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_core.files import atomic_write
-from sweeps.formatting import PLAIN_WIDTH, plural, print_sentence, truncated
-from sweeps.results.effects import Effects, Level, ParameterEffect
+from cifar_core.common.files import atomic_write
+from sweeps.analysis.effects import Effects, Level, ParameterEffect
+from sweeps.core.formatting import PLAIN_WIDTH, plural, print_sentence, truncated
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cifar_core.files import atomic_path, atomic_write
-from sweeps.tracking.table import Table
+from cifar_core.common.files import atomic_path, atomic_write
+from sweeps.record.table import Table
 
 Cells = Mapping[str, Sequence[str]]
 """Heading to what stands below it, as people read it."""

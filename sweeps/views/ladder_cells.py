@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sweeps.formatting import p_value, percent, points
-from sweeps.results.comparison import RungComparison
+from sweeps.analysis.comparison import RungComparison
+from sweeps.core.formatting import p_value, percent, points
 
 
 def cells_of(rung: RungComparison) -> dict[str, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cifar_core.files import atomic_write
-from sweeps.results.comparison import RungComparison
-from sweeps.results.rungs import RungRuns
+from cifar_core.common.files import atomic_write
+from sweeps.analysis.comparison import RungComparison
+from sweeps.analysis.rungs import RungRuns
 from sweeps.views.ladder_plots import curves_figure, ladder_figure, png_bytes
 from sweeps.views.ladder_table import to_csv
 

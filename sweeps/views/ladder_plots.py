@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cifar_core.results import EpochResult
-from sweeps.formatting import duration, truncated
+from sweeps.analysis.comparison import Finding, RungComparison
+from sweeps.analysis.rungs import RungRuns
+from sweeps.core.formatting import duration, truncated
 from sweeps.pictures.style import BLUE, GREY, VERMILLION, styled
-from sweeps.results.comparison import Finding, RungComparison
-from sweeps.results.rungs import RungRuns
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.views.ladder_words import words_of
 

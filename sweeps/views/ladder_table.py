@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_core.files import atomic_write
-from sweeps.formatting import PLAIN_WIDTH
-from sweeps.results.comparison import Finding, RungComparison
-from sweeps.results.pairs import RECIPE_SEEDS
+from cifar_core.common.files import atomic_write
+from sweeps.analysis.comparison import Finding, RungComparison
+from sweeps.analysis.pairs import RECIPE_SEEDS
+from sweeps.core.formatting import PLAIN_WIDTH
 from sweeps.views.ladder_cells import (
     ACCURACY,
     CELLS,

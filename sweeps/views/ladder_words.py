@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweeps.results.comparison import RungComparison
-from sweeps.spec.ablation import WHOLE
+from sweeps.analysis.comparison import RungComparison
+from sweeps.files.ablation import WHOLE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cifar_core.errors import closest
-from sweeps.errors import LeaderboardError
-from sweeps.formatting import is_accuracy
-from sweeps.results.ranking import rank_configurations, rank_runs
-from sweeps.tracking.reader import RecordReader
-from sweeps.tracking.table import Row, Table
+from cifar_core.common.errors import closest
+from sweeps.analysis.ranking import rank_configurations, rank_runs
+from sweeps.core.errors import LeaderboardError
+from sweeps.core.formatting import is_accuracy
+from sweeps.record.reader import RecordReader
+from sweeps.record.table import Row, Table
 from sweeps.views.columns import column_named
 from sweeps.views.names import name_of_run
 from sweeps.views.queries import matching
@@ -28,7 +28,7 @@ def query_leaderboard(
 ) -> Table:
     """Return one row a configuration, ranked by the mean of its seeds; or one row a run.
 
-    `sweeps.results.ranking` says who has a rank and what the intervals are of. Ranks and intervals are of the whole
+    `sweeps.analysis.ranking` says who has a rank and what the intervals are of. Ranks and intervals are of the whole
     board (of `sweep`, where given): a filter leaves them as they are.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeps.formatting import (
+from sweeps.core.formatting import (
     accuracy,
     listed,
     metric_cell,
@@ -16,9 +16,9 @@ from sweeps.formatting import (
     short_names,
     short_value,
 )
-from sweeps.spec.difference import Differences
-from sweeps.tracking.columns import RECORD_COLUMNS
-from sweeps.tracking.table import Row, Table
+from sweeps.files.difference import Differences
+from sweeps.record.columns import RECORD_COLUMNS
+from sweeps.record.table import Row, Table
 from sweeps.views.columns import status_text
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweeps.errors import SweepError
-from sweeps.formatting import plural
-from sweeps.identity import replicate_group, trial_name
-from sweeps.results.ranking import rank_configurations
-from sweeps.tracking.table import Row, Table
-from sweeps.trial_record import Outcome
+from sweeps.analysis.ranking import rank_configurations
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import plural
+from sweeps.core.identity import replicate_group, trial_name
+from sweeps.core.trial import Outcome
+from sweeps.record.table import Row, Table
 
 if TYPE_CHECKING:
-    from sweeps.tracking.reader import RecordReader
+    from sweeps.record.reader import RecordReader
 
 _SHOWN_OF_A_RUN = 8
 """Characters of a run id that tables and messages show."""

@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from sweeps.formatting import PLAIN_WIDTH, make_console
+from sweeps.core.formatting import PLAIN_WIDTH, make_console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,16 +6,16 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sweeps.errors import LeaderboardError
-from sweeps.results.ranking import rank_configurations, rank_runs
+from sweeps.analysis.ranking import rank_configurations, rank_runs
+from sweeps.core.errors import LeaderboardError
 from sweeps.views.arrow_tables import arrow_of, table_of_answer
 from sweeps.views.sql import ROW, TABLES, Statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sweeps.tracking.reader import RecordReader
-    from sweeps.tracking.table import Table
+    from sweeps.record.reader import RecordReader
+    from sweeps.record.table import Table
 
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:

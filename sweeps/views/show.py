@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cifar_core.data.images import CLASS_NAMES
-from sweeps.commands import command_on
-from sweeps.formatting import (
+from sweeps.analysis.ranking import rank_configurations
+from sweeps.core.commands import command_on
+from sweeps.core.formatting import (
     accuracy,
     duration,
     log_path,
@@ -24,14 +25,13 @@ from sweeps.formatting import (
     plural,
     print_sentence,
 )
-from sweeps.results.ranking import rank_configurations
-from sweeps.tracking.columns import RECORD_COLUMNS, column_of
+from sweeps.record.columns import RECORD_COLUMNS, column_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
 if TYPE_CHECKING:
-    from sweeps.tracking.reader import RecordReader
-    from sweeps.tracking.table import Row
+    from sweeps.record.reader import RecordReader
+    from sweeps.record.table import Row
 
 
 def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:

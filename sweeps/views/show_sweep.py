@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.errors import SweepError
-from sweeps.formatting import print_sentence, value_text
-from sweeps.spec.parameter import Parameter
-from sweeps.spec.space import SearchSpace
-from sweeps.study.folder import SweepFolder
-from sweeps.study.opening import read_studies
-from sweeps.study.state import SweepState, read_state
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import print_sentence, value_text
+from sweeps.files.parameter import Parameter
+from sweeps.files.space import SearchSpace
+from sweeps.search.opening import read_studies
+from sweeps.search.state import SweepState, read_state
+from sweeps.store.folder import SweepFolder
 from sweeps.views.status import headline
 from sweeps.views.tables import print_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweeps.tracking.reader import MlflowReader
+    from sweeps.record.reader import MlflowReader
 
 _PARAMETERS, _BASE = "parameters.", "base."
 

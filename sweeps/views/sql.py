@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from sweeps.errors import LeaderboardError
+from sweeps.core.errors import LeaderboardError
 from sweeps.views.arrow_tables import flat
 from sweeps.views.columns import closest_columns
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.formatting import (
+from sweeps.core.formatting import (
     OUTCOME_STYLES,
     describe,
     duration,
@@ -22,8 +22,8 @@ from sweeps.formatting import (
     plural,
     print_sentence,
 )
-from sweeps.study.state import SweepState
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.search.state import SweepState
 from sweeps.views.tables import GAP, column_width, columns_that_fit
 
 CONFIGURATION_WIDTH = 14

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.formatting import PLAIN_WIDTH
+from sweeps.core.formatting import PLAIN_WIDTH
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sweeps.spec.space import SearchSpace
+    from sweeps.files.space import SearchSpace
 
 GAP = 2
 """Blanks between two columns."""

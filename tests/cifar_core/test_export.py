@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cifar_core import Classifier, Origin, TrainingConfig, export_checkpoint, save_checkpoint, start
+from cifar_core.common.errors import CheckpointError
 from cifar_core.data.images import CLASS_NAMES
-from cifar_core.errors import CheckpointError, ExportError
+from cifar_core.errors import ExportError
 from cifar_core.export import about_path_of
 from cifar_core.export_formats import FORMATS, FormatName, TorchExport, pixels_of
 from cifar_core.models.registry import ARCHITECTURES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_core.files import atomic_path, atomic_write
+from cifar_core.common.files import atomic_path, atomic_write
 
 
 def write(path: Path, content: bytes) -> None:
@@ -142,7 +142,7 @@ def test_the_content_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, mo
 
 
 def test_writing_a_file_needs_no_torch() -> None:
-    code = "import sys, cifar_core.files; sys.exit('torch' in sys.modules)"
+    code = "import sys, cifar_core.common.files; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

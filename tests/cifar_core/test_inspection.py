@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from cifar_core import Classifier, TrainingConfig, build_model, feature_maps, layer_table
 from cifar_core.augment import augment, augment_in_steps, normalize
+from cifar_core.common.errors import ModelError
 from cifar_core.config import ModelConfig
 from cifar_core.data.images import LabelledImages
-from cifar_core.errors import ImageError, ModelError
+from cifar_core.errors import ImageError
 from cifar_core.evaluation import evaluate, probabilities
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES, operations_of, parse_augmentation

@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.transforms import functional
 
 from cifar_core import layer_of, layer_output
-from cifar_core.errors import ModelError
+from cifar_core.common.errors import ModelError
 from cifar_core.torchvision_steps import transform_in_steps
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

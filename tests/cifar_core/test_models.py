@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import vgg16
 
+from cifar_core.common.errors import ModelError
 from cifar_core.config import ModelConfig
-from cifar_core.errors import ModelError
 from cifar_core.models.build import build_model
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.models.source import source_hash

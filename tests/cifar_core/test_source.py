@@ -13,8 +13,8 @@ import torch
 
 from cifar_core import TrainingConfig, load_checkpoint, save_checkpoint, start
 from cifar_core.checkpoint import load_network
+from cifar_core.common.errors import ModelError, SourceChangedError
 from cifar_core.config import ModelConfig
-from cifar_core.errors import ModelError, SourceChangedError
 from cifar_core.models.build import build_model
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.models.source import source_of

@@ -20,22 +20,17 @@ from torch.optim import SGD, Adam, AdamW, lr_scheduler
 from cifar_core import training
 from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
+from cifar_core.common.errors import CheckpointError, DivergedError
+from cifar_core.common.seal import seal_of
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.load import load_training_images
 from cifar_core.data.split import split_train_validation
 from cifar_core.device import on_device
-from cifar_core.errors import (
-    CheckpointError,
-    DataMismatchError,
-    DeviceError,
-    DivergedError,
-    StateMismatchError,
-)
+from cifar_core.errors import DataMismatchError, DeviceError, StateMismatchError
 from cifar_core.evaluation import evaluate
 from cifar_core.optimization import build_optimizer, build_schedule
 from cifar_core.results import EpochResult
-from cifar_core.seal import seal_of
 from cifar_core.training import StepResult, TrainingState, _derived_seed, input_batches, start, train, train_step
 
 DATA = {"train_size": 200, "validation_size": 100, "batch_size": 40, "normalization": "cifar10"}

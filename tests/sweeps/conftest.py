@@ -19,12 +19,12 @@ from sweep_fakes import Cli, MadeOnce, Record, without_page
 
 import cifar_core
 from cifar_core.data import prepared
+from sweeps.backends.ray.environment import ensure_private_token
 from sweeps.cli.main import sweeps
-from sweeps.execution import estimate
-from sweeps.execution.estimate import Timed, time_images
-from sweeps.execution.ray_environment import ensure_private_token
-from sweeps.tracking import schema
-from sweeps.tracking.tracker import Tracker
+from sweeps.driver import estimate
+from sweeps.driver.estimate import Timed, time_images
+from sweeps.record import schema
+from sweeps.record.writer import Tracker
 
 
 @pytest.fixture(scope="session")
@@ -116,14 +116,14 @@ def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _train_instantly(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("sweeps.execution.trial.train", instant_train)
+    patch.setattr("sweeps.worker.session.train", instant_train)
     patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
 
 
 @pytest.fixture(autouse=True)
 def _training_where_it_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("trains") is not None:
-        monkeypatch.setattr("sweeps.execution.trial.train", cifar_core.train)
+        monkeypatch.setattr("sweeps.worker.session.train", cifar_core.train)
         monkeypatch.setattr("cifar_core.evaluation.evaluate", really_evaluate)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from cifar_core.common.errors import DivergedError
 from cifar_core.config import TrainingConfig
 from cifar_core.data.split import require_split
-from cifar_core.errors import DivergedError
 from cifar_core.evaluation import Evaluation
 from cifar_core.evaluation import evaluate as really_evaluate
 from cifar_core.models.registry import is_import_path

@@ -18,14 +18,14 @@ from click.testing import Result
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import EpochResult
-from sweeps.execution.plan import plan_of_sweep
-from sweeps.identity import Identifier
-from sweeps.spec.sweep import SweepSpec
-from sweeps.study.folder import SweepFolder
-from sweeps.study.ledger import Exhausted, Ledger, RecordedResults
-from sweeps.study.opening import open_study
-from sweeps.study.proposers import Proposer
-from sweeps.trial_record import TrialRecord
+from sweeps.core.identity import Identifier
+from sweeps.core.trial import TrialRecord
+from sweeps.driver.plan import plan_of_sweep
+from sweeps.files.sweep import SweepSpec
+from sweeps.search.ledger import Exhausted, Ledger, RecordedResults
+from sweeps.search.opening import open_study
+from sweeps.search.proposers import Proposer
+from sweeps.store.folder import SweepFolder
 
 Cli = Callable[..., Result]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]

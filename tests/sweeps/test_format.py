@@ -22,11 +22,11 @@ from sweep_fakes import Cli
 import sweeps
 from cifar_core import checkpoint
 from cifar_core.results import EpochResult
-from sweeps.study import stored_trials
-from sweeps.tracking import epochs, reader
-from sweeps.tracking.complete_results import CompleteResults
-from sweeps.tracking.mapping import EPOCH_METRICS
-from sweeps.trial_record import FORMAT
+from sweeps.core.trial import FORMAT
+from sweeps.record import epochs, reader
+from sweeps.record.complete_results import CompleteResults
+from sweeps.record.mapping import EPOCH_METRICS
+from sweeps.search import stored_trials
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "runs-format-1.tar.gz"
 

@@ -9,8 +9,8 @@ import pytest
 from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
-from sweeps import verbs
-from sweeps.planning import SweepPlan
+from sweeps._api import verbs
+from sweeps._api.planning import SweepPlan
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cifar_core.common.errors import closest
 from cifar_core.data.sources.archive import ArchiveByHand
 from cifar_core.data.sources.contract import Source
 from cifar_core.data.sources.npm import NpmPackage
 from cifar_core.data.sources.official import OfficialArchive
-from cifar_core.errors import closest
 
 AUTO = "auto"
 SOURCES: Mapping[str, Source] = {source.name: source for source in (ArchiveByHand(), OfficialArchive(), NpmPackage())}

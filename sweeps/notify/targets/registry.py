@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 from sweeps.notify.targets.command import Command
 from sweeps.notify.targets.service import Service
 from sweeps.notify.targets.target import Target, WrongTargetError

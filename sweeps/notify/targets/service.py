@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 from sweeps.notify.message import Message
 from sweeps.notify.targets.target import NotToldError, Target, WrongTargetError, scheme_of
 

@@ -23,6 +23,7 @@ import pytest
 from data_fakes import fingerprints_of, random_images, tiny_cifar
 from PIL import Image
 
+from cifar_core.common.errors import DataUnavailableError
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.archive import ArchiveByHand
@@ -31,7 +32,6 @@ from cifar_core.data.sources.npm import TEST_SHEETS, TRAIN_SHEETS, NpmPackage, r
 from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, ARCHIVE_URL, OfficialArchive
 from cifar_core.data.sources.registry import AUTO, SOURCES, choices, chosen
 from cifar_core.data.store import Store
-from cifar_core.errors import DataUnavailableError
 
 TINY = tiny_cifar()
 QUIET = Reporter(enabled=False)

@@ -16,11 +16,11 @@ from data_fakes import DeadSource, TinySource, fingerprints_of, random_images, t
 from filelock import FileLock
 from rich.console import Console
 
+from cifar_core.common.errors import DataUnavailableError
 from cifar_core.data import prepared
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, Source
 from cifar_core.data.store import Store
-from cifar_core.errors import DataUnavailableError
 
 TINY = tiny_cifar()
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
+from cifar_core.common.errors import DataUnavailableError
 from cifar_core.data.load import load_cifar10
 from cifar_core.data.torchvision_layout import accept_torchvision_files, write_torchvision_files
-from cifar_core.errors import DataUnavailableError
 
 
 @pytest.fixture(scope="module")

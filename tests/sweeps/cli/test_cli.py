@@ -16,8 +16,8 @@ from rich.console import Console
 from sweep_fakes import Cli, Record, book, tiny, write_yaml, written
 
 from sweeps.cli.main import sweeps
-from sweeps.study.folder import SweepFolder
-from sweeps.tracking.reader import MlflowReader
+from sweeps.record.reader import MlflowReader
+from sweeps.store.folder import SweepFolder
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 
@@ -55,16 +55,16 @@ def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("verb", sweeps.commands)
+    @pytest.mark.parametrize("verb", sweeps.core.commands)
     def test_every_verb_has_help_with_an_example_of_itself(self, verb: str, cli: Cli) -> None:
         result = cli(verb, "--help")
 
         assert result.exit_code == 0
         assert f"Example:\n    sweeps {verb}" in result.stdout
 
-    @pytest.mark.parametrize("verb", sweeps.commands)
+    @pytest.mark.parametrize("verb", sweeps.core.commands)
     def test_every_option_of_a_verb_has_help(self, verb: str) -> None:
-        options = [p for p in sweeps.commands[verb].params if p.param_type_name == "option"]
+        options = [p for p in sweeps.core.commands[verb].params if p.param_type_name == "option"]
 
         assert [option.name for option in options if not getattr(option, "help", None)] in ([], ["port"])
 
@@ -145,7 +145,7 @@ class TestWrongUsage:
         def interrupted(path: Path, **options: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("sweeps.api.load_spec", interrupted)
+        monkeypatch.setattr("sweeps._api.functions.load_spec", interrupted)
 
         assert cli("run", tmp_path / "sweep.yaml").exit_code == 130
 
@@ -170,7 +170,7 @@ class TestPlan:
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": {"epochs": 1}, "rungs": rungs})
         assert "from train steps timed here" in cli("plan", path).stdout
-        monkeypatch.setattr("sweeps.execution.estimate.time_images", None)
+        monkeypatch.setattr("sweeps.driver.estimate.time_images", None)
 
         result = cli("plan", path, "--no-probe")
 

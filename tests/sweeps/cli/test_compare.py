@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_ind, ttest_rel
 from sweep_fakes import Cli, Record, tiny, write_yaml
 
-from sweeps.formatting import p_in_words, points
-from sweeps.results.pairs import compare_answers
-from sweeps.tracking.reader import MlflowReader
+from sweeps.analysis.pairs import compare_answers
+from sweeps.core.formatting import p_in_words, points
+from sweeps.record.reader import MlflowReader
 from sweeps.views.compare import _recipes
 from sweeps.views.names import Named
 

@@ -15,8 +15,8 @@ from sweep_fakes import Cli, Record, tiny, write_yaml
 
 from sweeps.cli.completion import SCRIPTS
 from sweeps.cli.main import sweeps
-from sweeps.tracking.names import names_of_runs
-from sweeps.tracking.reader import MlflowReader
+from sweeps.record.names import names_of_runs
+from sweeps.record.reader import MlflowReader
 
 ROOT = Path(__file__).parents[3]
 BASH = shutil.which("bash")
@@ -191,7 +191,7 @@ def test_every_argument_and_every_filter_has_candidates() -> None:
     ]
     without = [
         f"{verb} {parameter.name}"
-        for verb, command in sweeps.commands.items()
+        for verb, command in sweeps.core.commands.items()
         for parameter in command.params
         if (isinstance(parameter, click.Argument) or f"{verb} {parameter.name}" in plain)
         and type(parameter.type) is type(click.STRING)

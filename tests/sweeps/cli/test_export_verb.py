@@ -15,7 +15,7 @@ import sweeps
 from cifar_core.errors import ExportError
 from cifar_core.export_formats import FORMATS
 from sweeps.cli.export import FORMATS as CHOICES
-from sweeps.errors import SweepError
+from sweeps.core.errors import SweepError
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 

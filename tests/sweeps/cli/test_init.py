@@ -12,12 +12,12 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.execution.estimate import Probe, Timed
-from sweeps.execution.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
-from sweeps.spec.ladder_file import load_ladder
-from sweeps.spec.schema import file_schema, schema_file
-from sweeps.spec.starter import Starter
-from sweeps.spec.sweep import load_spec
+from sweeps.driver.estimate import Probe, Timed
+from sweeps.driver.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
+from sweeps.files.ladder_file import load_ladder
+from sweeps.files.schema import file_schema, schema_file
+from sweeps.files.starter import Starter
+from sweeps.files.sweep import load_spec
 
 ROOT = Path(__file__).parents[3]
 SIMPLE = ("--model", "simple")
@@ -108,10 +108,10 @@ def test_the_schema_is_named_by_a_path_that_an_editor_can_follow(cli: Cli, tmp_p
     elsewhere = (tmp_path / "mine.yaml").read_text().splitlines()[0].partition("$schema=")[2]
     assert elsewhere == schema_file("sweep").as_uri()
 
-    from sweeps.spec.starter import schema_reference
+    from sweeps.files.starter import schema_reference
 
     inside = schema_reference(ROOT / "experiments" / "new folder" / "mine.yaml", "sweep")
-    assert inside == "../../sweeps/spec/sweep.schema.json"
+    assert inside == "../../sweeps/files/sweep.schema.json"
 
 
 REFUSED = {

@@ -18,7 +18,7 @@ from sweep_fakes import Cli, snapshot, tiny, write_yaml
 
 import cifar_core.data.load
 import sweeps
-import sweeps.spec.single
+import sweeps.files.single
 from cifar_core.augment import augment
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images
@@ -28,8 +28,8 @@ from cifar_core.recipes import RECIPES, operations_of
 from sweeps.cli.inspect import inspect
 from sweeps.cli.inspect_data import _steps
 from sweeps.cli.main import sweeps as command
-from sweeps.tracking.reader import MlflowReader
-from sweeps.views.mistakes import find_mistakes
+from sweeps.record.reader import MlflowReader
+from sweeps.use.mistakes import find_mistakes
 
 ROOT = Path(__file__).parents[3]
 NETS = """
@@ -194,7 +194,7 @@ class TestImages:
 class TestAugment:
     @pytest.mark.parametrize("recipe", RECIPES)
     def test_the_last_column_is_what_a_network_is_given_under_this_seed(self, recipe: str) -> None:
-        config = sweeps.spec.single.single_config({"data": {"augmentation": recipe}})
+        config = sweeps.files.single.single_config({"data": {"augmentation": recipe}})
         images = load_training_images(progress=False)[0].images_NHWC[:4]
 
         last = _steps(config, images, seed=5, draws=2)[-1]
@@ -211,7 +211,7 @@ class TestAugment:
             np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
 
     def test_normalised_images_look_as_before_and_idle_steps_are_marked(self) -> None:
-        config = sweeps.spec.single.single_config(
+        config = sweeps.files.single.single_config(
             {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
         )
         images = load_training_images(progress=False)[0].images_NHWC[:2]
@@ -243,7 +243,7 @@ class TestSummary:
     def test_the_totals_are_those_of_the_network(self, model: str, runs: Path, cli: Cli) -> None:
         result = cli("inspect", "summary", model, "--set", "model.width=8", "--runs", runs)
 
-        config = sweeps.spec.single.single_config({"model": {"name": model, "width": 8}})
+        config = sweeps.files.single.single_config({"model": {"name": model, "width": 8}})
         parameters = sum(p.numel() for p in cifar_core.build_model(config.model).parameters())
         assert result.exit_code == 0, result.output
         assert f"{model}: {parameters:,} parameters" in result.stdout
@@ -437,4 +437,4 @@ class TestOpen:
 
 
 def build(model: str) -> torch.nn.Module:
-    return cifar_core.build_model(sweeps.spec.single.single_config({"model": {"name": model}}).model)
+    return cifar_core.build_model(sweeps.files.single.single_config({"model": {"name": model}}).model)

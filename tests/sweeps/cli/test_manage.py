@@ -16,7 +16,7 @@ import filelock
 import pytest
 from sweep_fakes import Cli, book, next_trial, tiny, write_yaml
 
-from sweeps.study.folder import SweepFolder
+from sweeps.store.folder import SweepFolder
 
 
 def test_rm_holds_the_sweep_while_its_question_is_open(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -55,7 +55,7 @@ def test_stop_does_not_say_stopped_of_a_driver_that_was_killed(runs: Path, cli: 
     hold = f"""
 import os, signal, time
 from pathlib import Path
-from sweeps.study.folder import SweepFolder
+from sweeps.store.folder import SweepFolder
 signal.signal(signal.SIGTERM, lambda *_: os._exit(134))
 with SweepFolder(Path({str(runs)!r}), "tiny").locked():
     print("held", flush=True)
@@ -100,7 +100,7 @@ class TestADriverOnAnotherHost:
             assert "run by" not in said.output
 
     def test_gives_a_sign_again_and_again(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sweeps.study.folder.BEAT_SECONDS", 0.05)
+        monkeypatch.setattr("sweeps.store.folder.BEAT_SECONDS", 0.05)
         folder = SweepFolder(runs, "tiny")
         note = folder.path / "driver.json"
         with folder.locked():

@@ -10,7 +10,7 @@ from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.replicate import replicate
 from sweeps.cli.retrain import retrain
 from sweeps.cli.run import run
-from sweeps.execution.start import RunKeywords, RunOptions
+from sweeps.driver.options import RunKeywords, RunOptions
 
 KEYWORDS = set(RunKeywords.__annotations__)
 

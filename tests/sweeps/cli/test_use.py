@@ -19,12 +19,12 @@ from PIL import Image
 from sweep_fakes import Cli, Record, tiny, write_yaml
 
 import sweeps
+from cifar_core.common.errors import UserError
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images
-from cifar_core.errors import CifarError
 from sweeps.cli.main import sweeps as command
-from sweeps.errors import SweepError
-from sweeps.machine import bypass_proxy_here
+from sweeps.core.errors import SweepError
+from sweeps.system.machine import bypass_proxy_here
 
 RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
 
@@ -173,7 +173,7 @@ def test_load_model_gives_the_best_and_predicts_what_was_measured(trained: Path)
     named = sweeps.load_model(f"tiny-{replicate['trial']:03d}-s{replicate['seed']}", runs=trained, device="cpu")
     assert named.config.seed == replicate["seed"]
     assert model.predict(images.images_NHWC[0]).label in CLASS_NAMES
-    with pytest.raises(CifarError):
+    with pytest.raises(UserError):
         model.predict(np.zeros((32, 32), np.uint8))
 
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from services import PASSWORD, PostgreSQL, postgresql_programs
 
-from sweeps.errors import LeaseLostError
-from sweeps.study.database import StudyDatabase
+from sweeps.core.errors import LeaseLostError
+from sweeps.store.database import StudyDatabase
 
 pytestmark = [
     pytest.mark.cluster,

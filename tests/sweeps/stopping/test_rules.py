@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweep_fakes import tiny
 
-from sweeps.errors import SpecError
-from sweeps.spec.sweep import SweepSpec, load_spec
+from sweeps.core.errors import SpecError
+from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.stopping.asha import Asha
 from sweeps.stopping.hyperband import Hyperband
 from sweeps.stopping.median import Median

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_fakes import Cli, book, epoch, next_trial
 
-from sweeps.study.looks import note_look
-from sweeps.trial_record import Outcome, Report
+from sweeps.core.trial import Outcome, Report
+from sweeps.store.looks import note_look
 
 SECONDS = 60
 """A verb that takes longer waits for something."""

@@ -33,9 +33,9 @@ import cifar_core.data.load
 import cifar_core.data.sources.registry
 from cifar_core.data.load import load_cifar10
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
-from sweeps.study.state import read_state
-from sweeps.tracking import answering
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.record import answering
+from sweeps.search.state import read_state
 from sweeps.upkeep import machine, versions
 
 START_SECONDS = 60
@@ -219,7 +219,7 @@ class TestTheRecord:
         (other.path / "checkpoints" / "fedcba9876543210").mkdir(parents=True)
         hold = f"""
 from pathlib import Path
-from sweeps.study.folder import SweepFolder
+from sweeps.store.folder import SweepFolder
 with SweepFolder(Path({str(runs)!r}), "tiny").locked():
     print("held", flush=True)
     input()

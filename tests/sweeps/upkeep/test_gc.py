@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_fakes import Cli, book, fill_disk, snapshot, written
 
-from cifar_core.files import atomic_write
-from sweeps.errors import SweepError
-from sweeps.formatting import bytes_in_words
-from sweeps.study.state import read_state
-from sweeps.trial_record import Outcome
+from cifar_core.common.files import atomic_write
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import bytes_in_words
+from sweeps.core.trial import Outcome
+from sweeps.search.state import read_state
 from sweeps.upkeep import garbage
 from sweeps.upkeep.garbage import AT_REST_SECONDS, Kind, find_garbage, free, total
 
@@ -180,7 +180,7 @@ def test_a_sweep_that_is_running_is_skipped_and_said(runs: Path, cli: Cli) -> No
     gone = clutter(runs)
     hold = f"""
 from pathlib import Path
-from sweeps.study.folder import SweepFolder
+from sweeps.store.folder import SweepFolder
 with SweepFolder(Path({str(runs)!r}), "tiny").locked():
     print("held", flush=True)
     input()
@@ -333,7 +333,7 @@ class TestHalfWrittenFiles:
         code = f"""
 import os, signal
 from pathlib import Path
-from cifar_core.files import atomic_write
+from cifar_core.common.files import atomic_write
 with atomic_write(Path({str(runs / "sweeps" / "tiny" / "journal.log.backup")!r})) as file:
     file.write(b"half")
     file.flush()

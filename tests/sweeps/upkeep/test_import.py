@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, tiny, write_yaml, written
 
-from sweeps.errors import SweepError
-from sweeps.study.folder import SweepFolder
-from sweeps.tracking import taking_over
-from sweeps.tracking.ownership import OWNER, noted_owners
-from sweeps.tracking.reader import MlflowReader
-from sweeps.tracking.store import redact
-from sweeps.tracking.table import Row
-from sweeps.tracking.taking_over import IMPORTED_FROM, TakeOver
+from sweeps.core.errors import SweepError
+from sweeps.record import taking_over
+from sweeps.record.ownership import OWNER, noted_owners
+from sweeps.record.reader import MlflowReader
+from sweeps.record.store import redact
+from sweeps.record.table import Row
+from sweeps.record.taking_over import IMPORTED_FROM, TakeOver
+from sweeps.store.folder import SweepFolder
 from sweeps.upkeep.inventory import take_inventory
 from sweeps.views.leaderboard import query_leaderboard
 
@@ -316,7 +316,7 @@ def test_what_cannot_be_taken_over_says_why(
 
 @pytest.fixture
 def _a_page_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tracking.client._PAGE", 2)
+    monkeypatch.setattr("sweeps.record.client._PAGE", 2)
 
 
 @pytest.mark.usefixtures("_a_page_of_two")
@@ -324,7 +324,7 @@ def test_a_record_read_through_mlflows_client_is_taken_over_by_pages(
     runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As a server's is: the tables are not read directly.
-    monkeypatch.setattr("sweeps.tracking.sqlite_store.holds_known_tables", lambda path: False)
+    monkeypatch.setattr("sweeps.record.sqlite_store.holds_known_tables", lambda path: False)
 
     result = cli("import", runs, "--runs", here)
 

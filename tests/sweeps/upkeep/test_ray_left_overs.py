@@ -14,7 +14,7 @@ import filelock
 import pytest
 from sweep_fakes import Doctor, sweeps_process, tiny, write_yaml
 
-from sweeps.execution.ray_environment import abandoned_processes, session_folder
+from sweeps.backends.ray.environment import abandoned_processes, session_folder
 
 ENDED_SECONDS = 15
 START_SECONDS = 120
@@ -124,7 +124,7 @@ class TestNeverClaimed:
 GUARDED = """
 import sys, time
 from pathlib import Path
-from sweeps.execution.ray_processes import guard_of
+from sweeps.backends.ray.processes import guard_of
 with guard_of(Path(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(float(sys.argv[2]))

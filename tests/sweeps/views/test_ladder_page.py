@@ -15,16 +15,16 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from cifar_core.results import EpochResult
-from sweeps.formatting import PLAIN_WIDTH
-from sweeps.results.comparison import RungComparison, compare_rungs
-from sweeps.results.rungs import RungRun, RungRuns
-from sweeps.study.state import SweepState
+from sweeps.analysis.comparison import RungComparison, compare_rungs
+from sweeps.analysis.rungs import RungRun, RungRuns
+from sweeps.core.formatting import PLAIN_WIDTH
+from sweeps.search.state import SweepState
+from sweeps.views.html.content import Content
+from sweeps.views.html.rungs import rungs_section
 from sweeps.views.ladder_cells import ACCURACY, cells_of
 from sweeps.views.ladder_files import write_ladder
 from sweeps.views.ladder_plots import curves_figure, ladder_figure, mean_curve, png_bytes
 from sweeps.views.ladder_table import print_ladder, to_csv
-from sweeps.views.page.content import Content
-from sweeps.views.page.rungs import rungs_section
 
 REDUCED = "epochs × 0.1, 5,000 images"
 NUMBERS = (

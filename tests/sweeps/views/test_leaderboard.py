@@ -22,17 +22,17 @@ from scipy.stats import ttest_ind
 
 from cifar_core.config import TrainingConfig
 from cifar_core.results import Confusion, EpochResult
-from sweeps.errors import LeaderboardError
-from sweeps.identity import Protocol
-from sweeps.study.best import learned
-from sweeps.tracking.columns import COLUMNS, LAST_COLUMNS
-from sweeps.tracking.mapping import params_of, tags_of
-from sweeps.tracking.reader import MlflowReader
-from sweeps.tracking.recorded_run import RecordedRun
-from sweeps.tracking.table import Table, row_of, table_of
-from sweeps.tracking.tracker import Tracker
-from sweeps.tracking.trial_run import sorted_runs
-from sweeps.trial_record import Outcome, TrialRecord
+from sweeps.core.errors import LeaderboardError
+from sweeps.core.identity import Protocol
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.record.columns import COLUMNS, LAST_COLUMNS
+from sweeps.record.mapping import params_of, tags_of
+from sweeps.record.reader import MlflowReader
+from sweeps.record.recorded_run import RecordedRun
+from sweeps.record.table import Table, row_of, table_of
+from sweeps.record.trial_run import sorted_runs
+from sweeps.record.writer import Tracker
+from sweeps.search.best import learned
 from sweeps.views.arrow_tables import arrow_of, table_of_answer
 from sweeps.views.boards import ColumnsView, View
 from sweeps.views.columns import column_named

@@ -12,13 +12,13 @@ from sweep_fakes import Cli, Record, tiny, write_yaml
 from test_leaderboard import RowReader, replicates, row
 
 import sweeps
-from sweeps.errors import SweepError
-from sweeps.study.folder import SweepFolder
-from sweeps.study.opening import read_studies
-from sweeps.study.state import read_state
-from sweeps.tracking.reader import MlflowReader
+from sweeps.core.errors import SweepError
+from sweeps.record.reader import MlflowReader
+from sweeps.search.opening import read_studies
+from sweeps.search.state import read_state
+from sweeps.store.folder import SweepFolder
+from sweeps.use.weights import find_weights
 from sweeps.views.names import find_named
-from sweeps.views.weights import find_weights
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 

@@ -10,8 +10,8 @@ import pytest
 from sweep_fakes import book, epoch, next_trial
 
 import sweeps
-from sweeps.tracking.tracker import Tracker
-from sweeps.trial_record import Outcome
+from sweeps.core.trial import Outcome
+from sweeps.record.writer import Tracker
 
 PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
 QUESTIONS = re.findall(r"\| `(select [^`]*)` \|", PAGE.read_text(encoding="utf-8"))

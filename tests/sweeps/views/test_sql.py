@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.errors import LeaderboardError
-from sweeps.tracking.columns import Kind
-from sweeps.tracking.reader import MlflowReader
-from sweeps.tracking.table import Table
+from sweeps.core.errors import LeaderboardError
+from sweeps.record.columns import Kind
+from sweeps.record.reader import MlflowReader
+from sweeps.record.table import Table
 from sweeps.views import sql as sql_module
 from sweeps.views.arrow_tables import arrow_of, table_of_answer
 from sweeps.views.queries import matching

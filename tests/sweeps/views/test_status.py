@@ -13,8 +13,8 @@ from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.results import TestResult
-from sweeps.study.state import SweepState
-from sweeps.trial_record import Outcome, RungLabel, TrialRecord
+from sweeps.core.trial import Outcome, RungLabel, TrialRecord
+from sweeps.search.state import SweepState
 from sweeps.views.status import print_status
 
 NAME = "a-rung-with-a-long-name"

@@ -1,0 +1,50 @@
+"""Errors of a training run that a user can act on. Each message says what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'? Known: ...` for a name that is not among the known ones."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Known: {', '.join(known)}"
+
+
+class UserError(Exception):
+    """Base of the errors that a user can act on."""
+
+
+class DataUnavailableError(UserError):
+    """No source of the data set could be reached, or what it gave was not CIFAR-10."""
+
+
+class DivergedError(UserError):
+    """The training loss of an epoch was not a finite number."""
+
+    def __init__(self, *, epoch: int, loss: float) -> None:
+        super().__init__(f"the training loss was {loss} in epoch {epoch}: lower optimizer.lr, or add normalisation")
+        self.epoch = epoch
+        self.loss = loss
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_diverged, (self.epoch, self.loss))
+
+
+def _rebuild_diverged(epoch: int, loss: float) -> DivergedError:
+    return DivergedError(epoch=epoch, loss=loss)
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be read, or belongs to another configuration."""
+
+
+class ModelError(UserError):
+    """A model cannot be built from its configuration."""
+
+
+class SourceChangedError(ModelError):
+    """The code of a user's own network is not the code that is meant. Names the files that differ."""

@@ -1,0 +1,340 @@
+"""What a file would run and cost, as a record that prints itself as `sweeps plan` does. Starts nothing."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from sweeps.core.errors import SweepError
+from sweeps.core.trial import MeasuredOn
+from sweeps.files.ladder_file import is_ladder
+from sweeps.files.ladder_part import LadderPart, PartOptions, read_part, words_of
+from sweeps.files.settings import Resources
+from sweeps.files.sweep import SweepSpec, load_spec
+from sweeps.files.yaml_file import flatten, read_yaml
+from sweeps.views.printed import Printed
+from sweeps.views.tables import space_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from cifar_core.config import TrainingConfig
+    from sweeps.backends.slots import Slots
+    from sweeps.driver.estimate import Estimate
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Plan(Printed):
+    """What a file would run."""
+
+    slots: Slots
+    """Trials that train at once on this machine, and what each holds."""
+    remarks: Sequence[str] = ()
+    """What of it cannot train, and what looks wrong in a network."""
+
+    @property
+    @abstractmethod
+    def seconds(self) -> float | None:
+        """About how long it takes on this machine, from train steps timed here; None where none were timed."""
+
+    @property
+    @abstractmethod
+    def configurations(self) -> pd.DataFrame:
+        """A row a configuration, each field under its dotted path."""
+
+    @property
+    @abstractmethod
+    def warnings(self) -> Sequence[str]:
+        """What the file allows and hardly means."""
+
+    def _print_custom(self, resources: Resources, console: Console) -> None:
+        """Say which of a trial's resources only a cluster has: the slots are this machine's."""
+        from sweeps.core.formatting import print_sentence
+
+        if resources.custom:
+            asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.custom.items())
+            print_sentence(
+                console,
+                f"each trial also holds {asked} (resources.custom): it runs on a Ray cluster whose nodes offer that, "
+                "with --address, and not on this machine alone, whose slots these are",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SweepPlan(Plan):
+    """What a sweep's file would run."""
+
+    sweep: SweepSpec
+    trials: int
+    """At most."""
+    first: tuple[TrainingConfig, ...]
+    """The configurations that are tried first."""
+    cost: Estimate | None
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.cost is None else self.cost.seconds + (self._confirming_seconds or 0.0)
+
+    @property
+    def configurations(self) -> pd.DataFrame:
+        """The first ones: a row each, with the parameters that vary."""
+        import pandas as pd
+
+        drawn = [config.dotted() for config in self.first]
+        return pd.DataFrame({path: [each.get(path) for each in drawn] for path in self.sweep.parameters})
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return [*self.sweep.warnings(), *self.remarks]
+
+    @property
+    def _confirming_seconds(self) -> float | None:
+        if self.cost is None or self.sweep.replicates is None:
+            return None
+        again = min(self.sweep.replicates.top, self.trials)
+        return self.cost.full_run_seconds * again * self.sweep.replicates.seeds / self.slots.count
+
+    def print_to(self, console: Console) -> None:
+        """Print the space, the first configurations, trials, slots, time."""
+        from rich.table import Table
+
+        from cifar_core.config import TrainingConfig
+        from sweeps.core.formatting import duration, plural, print_sentence, short_names, short_value
+
+        about = self.sweep
+        print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
+        base = TrainingConfig.model_validate(about.base)
+        fixed = {path: value for path, value in flatten(about.base).items() if path not in about.parameters}
+        print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
+        console.print(space_table(about.space))
+        first = Table("first", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
+        for number, config in enumerate(self.first):
+            drawn = config.dotted()
+            first.add_row(str(number), *(short_value(drawn.get(path)) for path in about.parameters))
+        console.print(first)
+        combinations = about.space.cardinality
+        of = "" if combinations is None else f" of {combinations} combinations"
+        print_sentence(
+            console,
+            f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}; "
+            f"{self.slots.describe()}",
+        )
+        self._print_custom(about.resources, console)
+        if self.cost is not None:
+            print_sentence(
+                console,
+                f"about {self.cost.trial_epochs:.0f} trial-epochs (at most {self.cost.max_trial_epochs}), about "
+                f"{duration(self.cost.seconds)} on this machine, from train steps of {self.cost.probed} networks timed "
+                "here",
+            )
+        if about.replicates is not None:
+            again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
+            seconds = self._confirming_seconds
+            each = "" if seconds is None else f", about {duration(seconds)} more"
+            print_sentence(
+                console,
+                f"then the best {again} again in full under {plural(seeds, 'new seed')} each{each} (replicates)",
+            )
+        if about.limits.timeout is not None:
+            print_sentence(console, f"ends after {duration(about.limits.timeout)} at the latest (limits.timeout)")
+        print_sentence(console, f"base.epochs {base.epochs}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LadderPlan(Plan):
+    """What a ladder's file, or a part of it, would run."""
+
+    part: LadderPart
+    seconds_of: Mapping[str, float] | None
+    """About how long a run of each rung takes on one slot, with what is measured on the test images."""
+
+    @property
+    def configs(self) -> dict[str, TrainingConfig]:
+        """The configuration of each rung under the budget."""
+        return {rung.name: self.part.budget.apply(rung.config) for rung in self.part.rungs}
+
+    @property
+    def configurations(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({"rung": name} | dict(config.dotted()) for name, config in self.configs.items())
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return [*self.part.ladder.warnings(), *self.remarks]
+
+    @property
+    def _tests(self) -> str:
+        return " and the test images" if self.part.ladder.measured_on is MeasuredOn.TEST else ""
+
+    @property
+    def _seeds(self) -> int:
+        return self.part.budget.seeds or self.part.ladder.seeds
+
+    @property
+    def _every(self) -> list[tuple[str, TrainingConfig]]:
+        budget = self.part.budget
+        return [(rung.name, run) for rung in self.part.rungs for run in budget.runs_of(rung.config, seeds=self._seeds)]
+
+    @property
+    def _runs(self) -> list[tuple[str, int]]:
+        """Rung and epochs of each run; one that is the very run of another rung is run once."""
+        once = {(run.config_id(), run.seed): (name, run.epochs) for name, run in reversed(self._every)}
+        return list(once.values())
+
+    @property
+    def seconds(self) -> float | None:
+        from sweeps.driver.estimate import whole_seconds
+
+        if self.seconds_of is None:
+            return None
+        return whole_seconds([self.seconds_of[name] for name, _ in self._runs], slots=self.slots.count)
+
+    def print_to(self, console: Console) -> None:
+        """Print the rungs, what each changes, runs, slots, time."""
+        from rich.table import Table
+
+        from sweeps.core.formatting import duration, plural, print_sentence
+
+        ladder, budget, part = self.part.ladder, self.part.budget, self.part
+        configs, seeds, runs = self.configs, self._seeds, self._runs
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in ("rung", "from", "what it changes", "epochs"):
+            table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
+        for rung in part.rungs:
+            changes = [str(change) for change in rung.changes if change.path != "epochs"]
+            if rung.parent is not None and any(change.path == "epochs" for change in rung.changes):
+                before = budget.apply(ladder.rung(rung.parent).config).epochs
+                changes.append(f"epochs {before} → {configs[rung.name].epochs}")
+            table.add_row(rung.name, rung.parent or "", "\n".join(changes), str(configs[rung.name].epochs))
+        print_sentence(console, f"{ladder.name}: {ladder.description}")
+        console.print(table)
+        epochs = sum(of_run for _, of_run in runs)
+        of_each = f" under {plural(seeds, 'seed')} each" if seeds > 1 else ""
+        rungs = plural(len(configs), "rung") + of_each
+        if repeated := len(self._every) - len(runs):
+            rungs += f", {repeated} of {len(self._every)} runs the very run of another rung"
+        seconds, of_rungs = self.seconds, self.seconds_of
+        if seconds is not None and of_rungs is not None:
+            print_sentence(
+                console,
+                f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()}, from train steps "
+                f"timed here, the start{self._tests} counted",
+            )
+            each = " a run" if seeds > 1 else ""
+            for name, longest in sorted(of_rungs.items(), key=lambda item: -item[1])[:3]:
+                print_sentence(console, f"  {name} takes about {duration(longest)}{each} of that on one slot")
+        else:
+            print_sentence(console, f"{rungs}, {epochs} epochs on {self.slots.describe()}")
+        if any(budget.reduced(rung.config) for rung in part.rungs):
+            of_rung = {rung.name: rung.config.epochs for rung in part.rungs}
+            full = sum(of_rung[name] for name, _ in runs)
+            images = "" if budget.train_size is None else f", at most {plural(budget.train_size, 'training image')}"
+            print_sentence(console, f"a reduced budget, and shown as one everywhere: {epochs} of {full} epochs{images}")
+        self._print_custom(ladder.resources, console)
+        if ladder.measured_on is MeasuredOn.VALIDATION:
+            images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
+            print_sentence(console, f"compared on {images}; on the test images at the end, with --final")
+
+
+def plan(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    rungs: Sequence[str] = (),
+    seeds: int | None = None,
+    epochs_scale: float = 1.0,
+    train_size: int | None = None,
+    final: bool = False,
+    probe: bool = True,
+) -> SweepPlan | LadderPlan:
+    """Return what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
+
+    Args:
+        path: of a sweep's or a ladder's file.
+        overrides: `path=value` for any key of the file.
+        rungs: of a ladder, as the next four: only these.
+        seeds: runs of each rung.
+        epochs_scale: share of each rung's epochs.
+        train_size: at most so many training images.
+        final: the last measurement of a ladder that says `evaluate: validation`.
+        probe: time train steps here, for the estimate.
+
+    Raises:
+        SweepError: the file cannot be run; says why.
+
+    Example:
+        >>> sweeps.plan("experiments/quick.yaml").seconds / 60
+    """
+    options = PartOptions(
+        only=",".join(rungs) or None, seeds=seeds, final=final, epochs_scale=epochs_scale, train_size=train_size
+    )
+    return plan_of_file(Path(path), overrides, probe=probe, **options)
+
+
+def plan_of_file(
+    file: Path, overrides: Sequence[str], *, probe: bool, **options: Unpack[PartOptions]
+) -> SweepPlan | LadderPlan:
+    """Return the same for the options of a command line."""
+    if is_ladder(read_yaml(file, overrides=overrides)):
+        return _ladder_plan(read_part(file, overrides, **options), probe=probe)
+    if options["final"]:
+        raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
+    if words := words_of(**options):
+        raise SweepError(f"{file} is a sweep, and {words[0]} is of ladders: --set changes what a sweep's file says")
+    return _sweep_plan(file, overrides, probe=probe)
+
+
+def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
+    from sweeps.backends.slots import local_slots
+    from sweeps.driver.estimate import Probe, estimate_cost, is_listed, preview, some_combinations, trial_count
+    from sweeps.driver.rehearsals import rehearse_all
+
+    about = load_spec(file, overrides=overrides)
+    first = preview(about)
+    if not first:
+        raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
+    rehearsed = rehearse_all([*first, *some_combinations(about)], apart=False, is_whole=is_listed(about))
+    remarks = rehearsed.remarks()
+    slots, trials = local_slots(about.resources, about.limits), trial_count(about)
+    cost = None
+    able: list[TrainingConfig] = []
+    if probe:
+        able = [config for config in first if rehearsed.can_train(config)] or [
+            config for config, rehearsal in rehearsed.found if rehearsal.fault is None
+        ]
+    if able:
+        probe_here = Probe(threads=slots.cpus)
+        cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=probe_here)
+    return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
+
+
+def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
+    from sweeps.backends.slots import local_slots
+    from sweeps.driver.estimate import Probe
+    from sweeps.driver.rehearsals import rehearse_all
+
+    slots = local_slots(part.ladder.resources, part.ladder.limits)
+    unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
+    configs = unprobed.configs
+    rehearsed = rehearse_all(list(configs.values()), apart=False)
+    remarks = rehearsed.remarks()
+    if not probe:
+        return replace(unprobed, remarks=remarks)
+    timed = Probe(threads=slots.cpus)
+    is_tested = part.ladder.measured_on is MeasuredOn.TEST
+    return LadderPlan(
+        part=part,
+        slots=slots,
+        remarks=remarks,
+        seconds_of={
+            name: timed.seconds(config) + (timed.test_seconds(config) if is_tested else 0.0)
+            if rehearsed.can_train(config)
+            else 0.0
+            for name, config in configs.items()
+        },
+    )

@@ -1,0 +1,177 @@
+"""A sweep as one object, for people who work in a notebook: from a file, run, looked at as a table."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from sweeps._api import functions as api
+from sweeps.core.commands import DEFAULT_RUNS
+from sweeps.core.errors import LeaderboardError, RecordError
+from sweeps.files.sweep import SweepSpec
+from sweeps.record.reader import MlflowReader
+from sweeps.record.table import Table, table_of
+from sweeps.views.boards import CompactBoardView
+from sweeps.views.html.write import verdict
+from sweeps.views.leaderboard import query_leaderboard
+from sweeps.views.printed import Printed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from cifar_core import Classifier
+    from sweeps.driver.options import RunKeywords, RunSummary
+
+_log = logging.getLogger(__name__)
+
+
+class Sweep(Printed):
+    """A sweep from a file, to be run and looked at from Python. It shows what it searches, and how its last run ended.
+
+    Attributes:
+        spec: all that its file says: name, space, base, budget.
+        result: of its last `run` in this process, also of one that was interrupted; None before.
+
+    Example:
+        >>> Sweep.from_file("experiments/quick.yaml").run()  # shows itself as a table in a notebook
+    """
+
+    def __init__(self, definition: SweepSpec) -> None:
+        """Take a sweep's definition."""
+        self.spec = definition
+        self.result: SweepResult | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Sweep:
+        """Return the sweep that a YAML file describes. Arguments and errors are those of `load_spec`."""
+        return cls(api.load_spec(path, overrides=overrides))
+
+    def run(
+        self,
+        *,
+        runs: str | Path = DEFAULT_RUNS,
+        new: bool = False,
+        **how: Unpack[RunKeywords],
+    ) -> SweepResult:
+        """Train what is missing, confirm the best where the file asks for it, and return what came out.
+
+        Arguments and errors are those of the function `run`; what an interrupted one came to is in `result`.
+        """
+        from sweeps.driver.options import Interrupted
+
+        try:
+            summary = api.run(self.spec, runs=runs, new=new, **how)
+        except Interrupted as stop:
+            self.result = self._result(stop.summary, runs=Path(runs))
+            raise
+        self.result = self._result(summary, runs=Path(runs))
+        return self.result
+
+    def _result(self, summary: RunSummary, *, runs: Path) -> SweepResult:
+        name = self.spec.name
+        # A start that was stopped before its first trial has left no sweep of this name.
+        board = _board(name if summary.records else None, runs=runs)
+        said = verdict(name, board, runs=runs) if summary.records else []
+        return SweepResult(name=name, runs=runs, summary=summary, board=board, verdict=tuple(said))
+
+    def print_to(self, console: Console) -> None:
+        """Print its name, its space, its budget, and how its last run ended."""
+        from sweeps.core.formatting import plural, print_sentence
+        from sweeps.views.tables import space_table
+
+        about, cap = self.spec, self.spec.run_cap
+        print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
+        console.print(space_table(about.space))
+        size = about.space.cardinality
+        most = [] if cap is None else [f"at most {plural(cap, 'trial')}"]
+        most += [] if size is None else [plural(size, "combination")]
+        print_sentence(
+            console, ", ".join([f"{about.method} search", *most, f"{about.metric.goal} {about.metric.name}"])
+        )
+        if self.result is not None:
+            print_sentence(console, self.result.ending)
+
+
+def _board(sweep: str | None, *, runs: Path) -> Table:
+    """Return a sweep's leaderboard, without a row where there is none, or where the record is away by then.
+
+    All is in the journal: neither hides how the run went, nor the interrupt that ended it.
+    """
+    from sweeps.record.answering import is_given_up
+
+    was_said = is_given_up(runs)
+    try:
+        return table_of([]) if sweep is None else query_leaderboard(MlflowReader(runs), sweep=sweep)
+    except (RecordError, LeaderboardError) as error:
+        if not was_said:
+            _log.warning("the leaderboard cannot be shown now: %s", error)
+        return table_of([])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SweepResult(Printed):
+    """What a sweep has come to. It shows itself as one compact table with the verdict below it."""
+
+    name: str
+    runs: Path
+    summary: RunSummary
+    board: Table
+    verdict: tuple[str, ...] = ()
+    """What won and how sure that is, and how it was found: two sentences."""
+
+    @functools.cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a configuration, ranked, as it was at the end; see the function `leaderboard`.
+
+        Empty where the record was away by then: the next `run` writes what it lacks.
+        """
+        return self.board.frame()
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal ended the run before its end; the same call resumes it."""
+        return "signal" in (self.summary.stopped_by, self.summary.confirmed and self.summary.confirmed.stopped_by)
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in a sentence."""
+        from sweeps.core.formatting import plural
+        from sweeps.core.trial import Outcome
+
+        whole, part = self.summary, self.summary.confirmed or self.summary
+        what = "replicate" if whole.confirmed else "trial"
+        done = sum(record.outcome.is_final for record in part.records)
+        if part.stopped_by is None:
+            failed = whole.count(Outcome.FAILED)
+            return f"{self.name}: {plural(len(whole.records), 'trial')} done" + (f", {failed} failed" if failed else "")
+        how = "interrupted" if self.is_interrupted else f"stopped ({part.stopped_by})"
+        of = f"{done} of {plural(len(part.records), what)} that were begun"
+        return f"{self.name}: {how} after {of}; run it again to resume"
+
+    def best_model(self, *, device: str = "auto") -> Classifier:
+        """Return the network of the first rank, ready to predict; see `load_model`."""
+        return api.load_model(self.name, runs=self.runs, device=device)
+
+    def print_to(self, console: Console) -> None:
+        """Print the table and the verdict."""
+        from sweeps.core.formatting import print_sentence
+
+        self._view.show(console)
+        for line in self._said:
+            print_sentence(console, line)
+
+    def _repr_html_(self) -> str:
+        return self._view.html(below=self._said)
+
+    @property
+    def _view(self) -> CompactBoardView:
+        return CompactBoardView(self.board)
+
+    @property
+    def _said(self) -> list[str]:
+        return [self.ending, *self.verdict]

@@ -1,0 +1,1 @@
+"""Where trials are trained, behind one contract: inline, or by Ray on this machine or a cluster."""

@@ -1,0 +1,41 @@
+"""The ledger as the parts of Ray call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sweeps.core.job import Job
+from sweeps.core.trial import Report, TrialRecord
+from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
+
+
+class LedgerCalls:
+    """The ledger as Ray's parts call it. What it raises would be lost in Ray: it is kept, and ends the sweep."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.failure: Exception | None = None
+
+    @property
+    def live(self) -> int:
+        return self._ledger.live
+
+    @property
+    def to_come(self) -> int | None:
+        return self._ledger.to_come
+
+    def next_job(self, job_of: Callable[[TrialRecord], Job]) -> Job | Exhausted | None:
+        try:
+            proposed = EXHAUSTED if self.failure else self._ledger.next_trial()
+            return job_of(proposed) if isinstance(proposed, TrialRecord) else proposed
+        except Exception as error:
+            self.failure = error
+            return EXHAUSTED
+
+    def report(self, number: int, report: Report) -> bool:
+        """Tell it what a trial said; return whether the trial is over."""
+        try:
+            return self.failure is not None or self._ledger.report(number, report)
+        except Exception as error:
+            self.failure = error
+            return True

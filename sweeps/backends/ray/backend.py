@@ -1,0 +1,308 @@
+"""Ray Tune as a backend: it places trials on slots, and the ledger decides everything else."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
+
+from cifar_core.results import TestResult
+from sweeps.backends.cluster.code import connection_options
+from sweeps.backends.cluster.fitness import WorkerSetup, installed_versions
+from sweeps.backends.cluster.nodes import ClusterSlots, nodes, require_fit_nodes
+from sweeps.backends.ledger_calls import LedgerCalls
+from sweeps.backends.ray.environment import session_folder
+from sweeps.backends.ray.images import SharedImages
+from sweeps.backends.ray.placement import request_of
+from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_report
+from sweeps.backends.ray.tune import LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
+from sweeps.backends.ray.watch import RayWatch
+from sweeps.backends.slots import Slots, slots_of
+from sweeps.core.address import is_bucket
+from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
+from sweeps.core.job import Job, Splits
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.files.settings import Limits, Resources
+from sweeps.search.ledger import Ledger
+from sweeps.system.compat import groups_of_their_own, listen_on_loopback, take_token
+from sweeps.system.machine import core_count, local_gpus
+from sweeps.system.output import redirect_output
+from sweeps.worker.measure import Measurement
+
+OBJECT_STORE_BYTES = 1_000_000_000
+"""Room for one copy of the images and what Ray itself puts there; more where a sweep splits them in many ways."""
+
+ANY_NUMBER = "1000000"
+"""Of trials that wait for their slot, as Tune's environment takes it."""
+
+_NO_START = (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError)
+"""What Ray raises where it does not start, or is not reached."""
+
+
+class RayBackend:
+    """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        limits: Limits,
+        *,
+        address: str | None,
+        runs: Path,
+        log: Path,
+        on_loss: Callable[[], None],
+        image_bytes: int = 0,
+        networks: Sequence[str] = (),
+        storage: str | None = None,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            resources: what a trial holds.
+            limits: how many run at once.
+            address: of a cluster; None for this machine.
+            runs: the runs folder, which it notes beside Ray's own files.
+            log: for everything that Ray says.
+            on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
+            image_bytes: of all images that trials are given.
+            networks: of the user's own, whose code travels to a cluster.
+            storage: where every node of a cluster has to write; the runs folder where None.
+        """
+        self._store_bytes = OBJECT_STORE_BYTES + image_bytes
+        self._on_loss = on_loss
+        self._resources = resources
+        self._limits = limits
+        self._address = address
+        self._runs = runs
+        self._log = log
+        self._networks = networks
+        self._storage = storage or str(runs.resolve())
+        self._images: SharedImages | None = None
+        self._held = contextlib.ExitStack()
+        self._cluster: ClusterSlots | None = None
+        self._setup: WorkerSetup | None = None
+        self._names = itertools.count()
+
+    def __enter__(self) -> RayBackend:
+        with self._held as held:
+            self._folder = held.enter_context(session_folder(self._runs))
+            held.callback(self._shut_down)
+            with redirect_output(self._log), _our_signals(), groups_of_their_own():
+                self._connect()
+                if self._address:
+                    self._setup = WorkerSetup(
+                        folder=str(Path.cwd()),
+                        versions=installed_versions(),
+                        storage=held.enter_context(_seen_storage(self._storage)),
+                    )
+                    require_fit_nodes(self._setup, address=self._address)
+            found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
+            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._held.close()
+
+    def _connect(self) -> None:
+        listen_on_loopback(only=self._address is None)
+        before = self._log.stat().st_size
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if self._address:
+                take_token()
+                code = connection_options(self._networks)
+                ray.init(address=self._address, **code, **quiet)
+            else:
+                ray.init(
+                    # Never one that happens to run here: its cores and its token are not ours.
+                    address="local",
+                    num_cpus=core_count(),
+                    num_gpus=local_gpus(),
+                    include_dashboard=False,
+                    object_store_memory=self._store_bytes,
+                    _temp_dir=str(self._folder),
+                    **quiet,
+                )
+        except Exception as error:
+            # Where its processes take too long Ray raises an Exception of no kind.
+            if type(error) is not Exception and not isinstance(error, _NO_START):
+                raise
+            if is_disk_full(error):
+                raise DiskFullError(self._folder) from None
+            if not self._address:
+                raise SweepError(f"Ray on this machine did not start: {error} (more in {self._log})") from None
+            advice = _advice(error, self._log.read_bytes()[before:].decode(errors="replace"))
+            raise SweepError(
+                f"the Ray cluster at {self._address} takes no driver from here: {advice} (more in {self._log})"
+            ) from None
+
+    def _watch(self) -> RayWatch:
+        address = ray.get_runtime_context().gcs_address
+        return RayWatch(address, is_local=self._address is None, on_loss=self._on_loss)
+
+    def _shut_down(self) -> None:
+        self._images = None
+        with redirect_output(self._log):
+            _end_ray()
+
+    def slots(self) -> Slots:
+        return self._cluster_slots.slots
+
+    @property
+    def _cluster_slots(self) -> ClusterSlots:
+        assert self._cluster is not None, "use it in a with statement"
+        return self._cluster
+
+    def run(
+        self,
+        ledger: Ledger,
+        *,
+        splits: Splits,
+        job_of: Callable[[TrialRecord], Job],
+        stopping: Callable[[], bool],
+    ) -> None:
+        calls = LedgerCalls(ledger)
+        while True:
+            self._images = SharedImages(splits, setup=self._setup)
+            tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
+            try:
+                with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
+                    tuner.fit()
+            except Exception as error:
+                if calls.failure is not None:
+                    raise calls.failure from error
+                if is_disk_full(error):
+                    raise DiskFullError(self._folder) from error
+                if not isinstance(error.__cause__, OutOfMemoryError):
+                    raise
+            else:
+                break
+            # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
+            # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
+            del tuner
+            # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
+            self._images = None
+            with redirect_output(self._log), _our_signals(), groups_of_their_own():
+                _end_ray()
+                self._connect()
+            for record in ledger.records:
+                if record.outcome is Outcome.RUNNING:
+                    calls.report(record.number, out_of_memory_report(KILLED_BY_RAY))
+        if calls.failure is not None:
+            raise calls.failure
+
+    def measure(self, checkpoint: str) -> Measurement:
+        """Begin to measure, and begin anew where Ray was started anew: it knows nothing of the one before."""
+        images, measurement = self._images, self._begin(checkpoint)
+
+        def look() -> TestResult | None:
+            nonlocal images, measurement
+            if self._images is not images:
+                images, measurement = self._images, self._begin(checkpoint)
+            return measurement()
+
+        return look
+
+    def _begin(self, checkpoint: str) -> Measurement:
+        if self._images is None:
+            return lambda: None
+        return self._images.measure(checkpoint, slots=self.slots())
+
+    def _tuner(
+        self,
+        calls: LedgerCalls,
+        *,
+        images: SharedImages,
+        job_of: Callable[[TrialRecord], Job],
+        stopping: Callable[[], bool],
+    ) -> tune.Tuner:
+        slots = self._cluster_slots
+        # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly, and a node
+        # that joins. The searcher proposes none without a slot.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
+        trainable = tune.with_resources(
+            tune.with_parameters(TrialTrainable, shared=images.for_trials),
+            request_of(slots.slots, self._resources.placement),
+        )
+        return tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(calls, job_of=job_of, slots=lambda: slots.count(calls)),
+                scheduler=LedgerScheduler(calls),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(self._folder),
+                name=f"tune-{next(self._names)}",
+                verbose=0,
+                stop=StopWhen(lambda: stopping() or calls.failure is not None),
+                # The trial keeps its own checkpoint; Ray finds it again by the key.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                # The ledger decides what is tried again.
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        )
+
+
+def _advice(error: Exception, said: str) -> str:
+    """Return what to do about a cluster that answers and refuses; the reason stands in what Ray wrote meanwhile."""
+    if isinstance(error, AuthenticationError) or "InvalidAuthToken" in said:
+        return (
+            "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
+            "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
+        )
+    return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
+
+
+@contextlib.contextmanager
+def _seen_storage(storage: str) -> Iterator[str]:
+    """Give the address of a bucket as it is, of a folder a file in it that a node sees only where it has the folder."""
+    if is_bucket(storage):
+        yield storage
+        return
+    mark = Path(storage) / f".sweeps-check-{secrets.token_hex(6)}"
+    mark.touch()
+    try:
+        yield str(mark)
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _end_ray() -> None:
+    """Shut Ray down, with no garbage of its objects left that another thread could free meanwhile.
+
+    Ray ends the whole process with exit code 1, and says so in its log alone, where one of its references is freed
+    while it shuts down; the thread that writes the record may start a collection of garbage at any moment.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
+
+
+@contextlib.contextmanager
+def _our_signals() -> Iterator[None]:
+    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        # Only the main thread has handlers to lose.
+        with contextlib.suppress(ValueError):
+            for number, handler in before.items():
+                signal.signal(number, handler)

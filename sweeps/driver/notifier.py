@@ -1,0 +1,172 @@
+"""What a sweep tells, a new best and how it ended: a thread for each target, so that none delays the sweep."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from cifar_core.common.errors import UserError
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import describe, metric_text
+from sweeps.core.identity import trial_name
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.notify.message import Event, Message
+from sweeps.notify.targets.target import NotToldError, Target
+from sweeps.search.state import SweepState
+
+END_SECONDS = 5.0
+"""How long the end of a sweep waits for those who are told of it, all together."""
+BEST_SECONDS = 10.0
+"""Least time between two new bests that are sent to one target."""
+
+
+class Notifier:
+    """Tells targets how one start of a sweep goes. As a context it tells the end, however it comes."""
+
+    def __init__(self, targets: Sequence[Target], state: SweepState, *, part: str, say: Callable[[str], None]) -> None:
+        """Start a thread for each target.
+
+        Args:
+            targets: who is told.
+            state: how the sweep stands; kept up to date here.
+            part: `search`, which alone has bests, `replicates`, `ladder` or `retrain`.
+            say: prints a line for a person.
+        """
+        self._state = state
+        self._part = part
+        self._best = state.best()
+        self._senders = [_Sender(target, say) for target in targets]
+        self._end: Event = "ended"
+        self._reason: str | None = None
+        self._error: str | None = None
+
+    def __enter__(self) -> Notifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.ends("signal")
+        elif error is not None:
+            self.ends("error", str(error) if isinstance(error, SweepError | UserError) else type(error).__name__)
+        self.close()
+
+    def on_change(self, record: TrialRecord) -> None:
+        """Hear of a change of a trial. A best is news where there was one before: the first trial always is one."""
+        self._state.enter(record)
+        if self._part != "search" or record.outcome is not Outcome.COMPLETE:
+            return
+        before, self._best = self._best, self._state.best()
+        if before is None or self._best is None or self._best.number == before.number:
+            return
+        for sender in self._senders:
+            sender.inbox.put(message_of("new_best", self._state, part=self._part))
+
+    def ends(self, reason: str | None, details: str = "") -> None:
+        """Take note of why it ends: None where nothing is left to do."""
+        self._reason, self._error = reason, details or None
+        if reason is not None:
+            self._end = "interrupted" if reason in ("signal", "timeout") else "failed"
+
+    def close(self) -> None:
+        """Tell the end, and wait for a few seconds at most. Twice changes nothing."""
+        if not self._senders:
+            return
+        last = message_of(self._end, self._state, part=self._part, reason=self._reason, error=self._error)
+        senders, self._senders = self._senders, []
+        deadline = time.monotonic() + END_SECONDS
+        for sender in senders:
+            sender.inbox.put(last)
+            sender.closing.set()
+        for sender in senders:
+            sender.join(max(0.0, deadline - time.monotonic()))
+            if sender.is_alive():
+                sender.fail("no answer at the end of the sweep, which does not wait for it")
+            sender.is_quiet = True
+
+
+class _Sender(threading.Thread):
+    """Tells one target the latest message of its inbox, until that is the end."""
+
+    def __init__(self, target: Target, say: Callable[[str], None]) -> None:
+        super().__init__(name=f"notify {target.label}", daemon=True)
+        self._target = target
+        self._say = say
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.closing = threading.Event()
+        self.is_quiet = False
+        """Whether nothing is printed any more."""
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            message = self.inbox.get()
+            while not self.inbox.empty():
+                message = self.inbox.get()
+            try:
+                self._target.tell(message)
+            except NotToldError as error:
+                self.fail(str(error))
+            except Exception as error:  # of any kind: it must not print a traceback
+                self.fail(type(error).__name__)
+            if message.event != "new_best":
+                return
+            self.closing.wait(BEST_SECONDS)
+
+    def fail(self, reason: str) -> None:
+        """Say that it could not be told, the first time."""
+        if not self.is_quiet:
+            self.is_quiet = True
+            self._say(f"warning: {self._target.label} could not be told: {reason} (said once)")
+
+
+def message_of(
+    event: Event, state: SweepState, *, part: str, reason: str | None = None, error: str | None = None
+) -> Message:
+    """Return what is told of a sweep as it stands."""
+    best = state.best() if part == "search" else None
+    return Message(
+        event=event,
+        sweep=state.sweep,
+        part=part,
+        text=_sentence(event, state, part=part, best=best, reason=reason),
+        time=round(time.time(), 3),
+        host=socket.gethostname(),
+        reason=reason,
+        error=error,
+        outcomes={outcome.value: count for outcome, count in sorted(state.counts().items())},
+        trials_done=state.done,
+        trials_planned=state.target,
+        metric=state.metric,
+        best=None if best is None else _best(best, state),
+    )
+
+
+def _best(record: TrialRecord, state: SweepState) -> dict[str, Any]:
+    return {
+        "trial": trial_name(record.sweep, record.trial),
+        "value": state.best_value(),
+        "epochs": len(record.epochs),
+        "key": record.key,
+        "configuration": record.config.dotted(),
+    }
+
+
+def _sentence(event: Event, state: SweepState, *, part: str, best: TrialRecord | None, reason: str | None) -> str:
+    title = state.sweep if part == "search" else f"{state.sweep} ({part})"
+    found = ""
+    if best is not None:
+        name = trial_name(best.sweep, best.trial)
+        found = f"{state.metric} {metric_text(state.metric, state.best_value())} ({name}, {describe(best.config)})"
+    done = f"{state.done}" + ("" if state.target is None else f" of {state.target}") + " trials done"
+    if event == "new_best":
+        return f"{title}: new best {found}, {done}"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(state.counts().items()))
+    why = "" if reason is None else f" ({reason})"
+    return f"{title} {event}{why}: {counts or 'no trial'}, {done}" + (f", best {found}" if found else "")

@@ -1,0 +1,151 @@
+"""What a person sees while a sweep runs: a view that redraws itself where that can be, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from sweeps.core.formatting import OUTCOME_STYLES, accuracy, describe, duration, log_path, metric_text
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.search.state import Measuring, SweepState
+from sweeps.system.output import is_notebook
+from sweeps.views.live.notebook import NotebookScreen
+from sweeps.views.live.screen import Screen
+from sweeps.views.live.seen import Watcher
+
+PLAIN_SECONDS = 30
+"""Least time between two lines about trials that are under way, where there is no terminal."""
+
+
+class Progress(Protocol):
+    """Is told of every change of every trial."""
+
+    def update(self, record: TrialRecord) -> None: ...
+
+
+def headline(state: SweepState) -> str:
+    """Return how far a running sweep is, its best trial and the time left."""
+    parts = [f"{state.done}" + (f" of {state.target}" if state.target is not None else "") + " trials done"]
+    best = state.best()
+    if best is not None:
+        value = metric_text(state.metric, state.value(best))
+        parts.append(f"best {state.metric} {value} ({best.name}, {describe(best.config)})")
+    if state.measuring is not None:
+        parts.append(str(state.measuring))
+    left = state.seconds_left()
+    if left is not None and (state.measuring is not None or state.done != state.target):
+        parts.append(f"about {duration(left)} left")
+    return ", ".join(parts)
+
+
+def trial_line(record: TrialRecord, state: SweepState) -> str:
+    """Return what is worth saying of one trial."""
+    value = f", {state.metric} {metric_text(state.metric, state.value(record))}" if record.epochs else ""
+    reused = ", taken over from an earlier run" if record.reused_from else ""
+    why = f": {record.error} (log: {log_path(record.log, state.runs)})" if record.error else ""
+    return (
+        f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
+        f"({_configuration(record)}){reused}{why}"
+    )
+
+
+def _configuration(record: TrialRecord) -> str:
+    # A ladder's runs of one rung differ in nothing else; a search's all have the same seed.
+    return describe(record.config) + (f", seed {record.config.seed}" if record.rung else "")
+
+
+class PlainProgress:
+    """Lines for a file or a pipe: each trial's end, and now and then how far the others are."""
+
+    def __init__(self, console: Console, state: SweepState) -> None:
+        self._console, self._state = console, state
+        self._last = time.monotonic()
+
+    def update(self, record: TrialRecord) -> None:
+        before = self._state.measuring
+        ended = self._state.enter(record)
+        if ended:
+            self._print(trial_line(record, self._state))
+        if record.test is not None and before is not None:
+            self._print(self._measured_line(record, before))
+        elif self._state.measuring is not None and before is None:
+            self._print(str(self._state.measuring))
+        elif not ended and time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
+            trained = f"{record.name} after {len(record.epochs)} of {record.config.epochs} epochs"
+            self._print(f"{headline(self._state)}; {trained}")
+
+    def _measured_line(self, record: TrialRecord, before: Measuring) -> str:
+        assert record.test is not None
+        seed = f", seed {record.config.seed}"
+        # The last one ends the phase.
+        now = self._state.measuring or Measuring(done=before.of, of=before.of)
+        return f"{now} ({record.name}{seed}: {accuracy(record.test.accuracy)})"
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
+        self._last = time.monotonic()
+
+
+class LiveProgress:
+    """The sweep redraws itself on the terminal; what went wrong stays above it.
+
+    It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread. No lock
+    is between the two: Ctrl-C may be handled, and print, at any moment of the one while the other draws.
+    """
+
+    def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
+        """Draw nothing yet. `prints_through`: show what others print above the view, where no file takes it."""
+        self._console, self._state = console, state
+        self._screen = Screen(console, Watcher(state).look, prints_through=prints_through)
+
+    def __enter__(self) -> LiveProgress:
+        self._screen.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._screen.__exit__(*exception)
+
+    def update(self, record: TrialRecord) -> None:
+        if self._state.enter(record) and record.outcome is Outcome.FAILED:
+            self._console.print(Text(trial_line(record, self._state), style=OUTCOME_STYLES[record.outcome]))
+
+
+class NotebookProgress:
+    """The sweep redraws itself below a notebook's cell."""
+
+    def __init__(self, state: SweepState) -> None:
+        self._state = state
+        self._screen = NotebookScreen(Watcher(state).look)
+
+    def __enter__(self) -> NotebookProgress:
+        self._screen.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._screen.__exit__(*exception)
+
+    def update(self, record: TrialRecord) -> None:
+        self._state.enter(record)
+
+
+def redraws(console: Console) -> bool:
+    """Return whether a console is a terminal that can take back what it shows."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+@contextmanager
+def show_progress(console: Console, state: SweepState, *, prints_through: bool) -> Iterator[Progress]:
+    """Yield what suits the console; see `LiveProgress`."""
+    if redraws(console):
+        with LiveProgress(console, state, prints_through=prints_through) as progress:
+            yield progress
+    elif is_notebook():
+        with NotebookProgress(state) as below:
+            yield below
+    else:
+        yield PlainProgress(console, state)

@@ -1,0 +1,230 @@
+"""Training a recorded run again from its record alone, and whether that gives the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import filelock
+
+from cifar_core.common.files import READ_ONLY, atomic_write, make_way
+from cifar_core.common.seal import fault_of_seal
+from cifar_core.config import TrainingConfig
+from cifar_core.data.load import load_training_images, training_fingerprint
+from cifar_core.data.split import split_train_validation
+from cifar_core.models.source import source_hash, source_of
+from cifar_core.results import EpochResult
+from sweeps.core.errors import DiskFullError, SweepError
+from sweeps.core.identity import Identifier
+from sweeps.core.job import Job, split_name
+from sweeps.core.trial import ErrorClass, Outcome
+from sweeps.record.reader import MlflowReader
+from sweeps.store.files import store_error
+from sweeps.store.folder import CHECKPOINT_FILE
+from sweeps.store.kept_code import require_same_code
+from sweeps.system.git_state import git_state
+from sweeps.system.machine import environment, local_gpus
+
+SCRATCH = "reruns"
+"""Folder under the runs folder: where a rerun that was interrupted goes on from."""
+
+COMPARED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
+"""Fields of `EpochResult` that a configuration decides; times are the machine's."""
+
+
+class Agreement(StrEnum):
+    """How far the second run is the first."""
+
+    EXACT = "bit for bit"
+    CLOSE = "within the tolerance"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """What came of training a run again."""
+
+    recorded: Sequence[EpochResult]
+    again: Sequence[EpochResult]
+    """As many epochs, unless an error came first."""
+    environment: Mapping[str, tuple[str | None, str | None]]
+    """What differs around them: fact to its recorded and its present value, None for unknown."""
+    error: str | None = None
+    """Why it did not come as far as the recorded run."""
+    brought_weights: bool = False
+    """Whether its weights now stand for those of the recorded run, which were gone or damaged."""
+
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference between two accuracies of one epoch, as a share from 0 to 1."""
+        pairs = zip(self.recorded, self.again, strict=False)
+        found = [
+            abs(before - now)
+            for pair in pairs
+            for before, now in [tuple(each.val_accuracy for each in pair), tuple(each.train_accuracy for each in pair)]
+            if before is not None and now is not None
+        ]
+        return max(found, default=0.0)
+
+    def agreement(self, *, tolerance: float) -> Agreement:
+        """Return how far it is the same.
+
+        Args:
+            tolerance: the largest difference between two accuracies of one epoch that counts as close, 0 to 1.
+        """
+        if len(self.again) < len(self.recorded):
+            return Agreement.DIFFERENT
+        if all(_values(before) == _values(now) for before, now in zip(self.recorded, self.again, strict=True)):
+            return Agreement.EXACT
+        return Agreement.CLOSE if self.largest_difference <= tolerance else Agreement.DIFFERENT
+
+
+def _values(epoch: EpochResult) -> tuple[float | None, ...]:
+    return tuple(getattr(epoch, field) for field in COMPARED)
+
+
+def rerun(
+    runs: Path,
+    row: Mapping[str, object],
+    *,
+    on_epoch: Callable[[EpochResult, EpochResult], None] = lambda recorded, again: None,
+) -> Rerun:
+    """Train a recorded run again in this process, as far as it was recorded, and return how the two compare.
+
+    It takes the recorded number of threads: the order in which they add up decides the last bit. Interrupted, it goes
+    on from its last epoch when it is called again under the same software.
+
+    Args:
+        runs: the runs folder.
+        row: of the run, as the reader's table has it.
+        on_epoch: hears of each epoch, the recorded one first.
+
+    Raises:
+        SweepError: no epoch of it is recorded, or its network's file is another one now, or it is rerun just now, or
+            the machine cannot train it (a full disk, no memory).
+        RecordError: the record cannot be read.
+        DataUnavailableError: CIFAR-10 cannot be had.
+    """
+    reader = MlflowReader(runs)
+    run_id, key = str(row["run_id"]), str(row["key"])
+    config, recorded = reader.configuration(run_id), reader.curve(run_id)
+    if not recorded:
+        raise SweepError("no epoch of it is recorded: there is nothing to compare with")
+    _check_identity(config, row, runs=runs)
+    before = reader.environment(run_id)
+    now = environment(git_state())
+    with _scratch(runs, key, now) as scratch:
+        job = _job(config, before, scratch)
+        again, facts, error = _train(job, recorded, on_epoch)
+        found = Rerun(recorded=recorded, again=again, environment=_differences(before, {**now, **facts}), error=error)
+        home = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
+        complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
+        if not complete or (home.exists() and fault_of_seal(home) is None):
+            return found
+        try:
+            make_way(home)
+            with atomic_write(home) as file:
+                file.write((scratch / CHECKPOINT_FILE).read_bytes())
+        except OSError as error:
+            if error.errno in READ_ONLY:
+                return found
+            raise store_error(home, error) from None
+        return Rerun(**{**vars(found), "brought_weights": True})
+
+
+def _check_identity(config: TrainingConfig, row: Mapping[str, object], *, runs: Path) -> None:
+    source = None if row["source"] is None else str(row["source"])
+    sweep = str(row["sweep"])
+    require_same_code(config.model, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
+    if Identifier(data_fingerprint=training_fingerprint(), source_of=source_hash)(config).key != row["key"]:
+        raise SweepError(
+            "the training images here are not those it was trained on: `sweeps data` says which images are here"
+        )
+
+
+@contextlib.contextmanager
+def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
+    """Give a folder to train in; it goes away when the block ends in order, and stays when it is interrupted."""
+    # Under other software an interrupted one is no beginning of this one.
+    software = hashlib.sha256(json.dumps(dict(now), sort_keys=True).encode("utf-8")).hexdigest()[:8]
+    folder = runs.resolve() / SCRATCH / f"{key}-{software}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise store_error(folder, error) from None
+        # A record that is only looked at: nothing can be kept for another try.
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere)
+        return
+    make_way(folder / "rerun.lock")
+    lock = filelock.FileLock(folder / "rerun.lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise SweepError("another process trains it again just now: wait for it") from None
+    try:
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
+    # As it was just found to be the recorded one's: what changes while it trains is noticed.
+    source = source_of(config.model)
+    on_gpu = recorded.get("device", "").startswith("cuda") and local_gpus() > 0
+    return Job(
+        number=0,
+        config=config.model_dump_json(),
+        checkpoint=str(scratch),
+        log=str(scratch / "rerun.log"),
+        cpus=int(recorded.get("threads", "1")),
+        device="cuda" if on_gpu else "cpu",
+        source=None if source is None else json.dumps(dict(source.files)),
+        gpu_share=1.0 if on_gpu else 0.0,
+    )
+
+
+def _train(
+    job: Job, recorded: Sequence[EpochResult], on_epoch: Callable[[EpochResult, EpochResult], None]
+) -> tuple[list[EpochResult], dict[str, str], str | None]:
+    """Return the epochs trained again, the facts about where, and what went wrong."""
+    from sweeps.worker.session import TrialSession
+
+    config = job.training_config()
+    images, _ = load_training_images()
+    session = TrialSession(
+        job, {split_name(config.data): split_train_validation(images, config.data)}, takes_output=False
+    )
+    again: list[EpochResult] = []
+    facts: dict[str, str] = {}
+    for before in recorded:
+        report = session.step()
+        facts = report.environment or facts
+        if report.outcome is Outcome.INTERRUPTED:
+            # The machine's doing: it says nothing of the run.
+            if report.error_class == ErrorClass.DISK_FULL:
+                raise DiskFullError(job.checkpoint)
+            raise SweepError(f"the machine did not train it again ({report.error}): the same command resumes")
+        if report.epoch is None:
+            return again, facts, report.error or str(report.outcome)
+        again.append(report.epoch)
+        on_epoch(before, report.epoch)
+    return again, facts, None
+
+
+_ABOUT = ("git_sha", "git_diff", "host", "device", "threads")
+"""Facts besides the versions. Who ran it changes nothing."""
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    names = [*_ABOUT, *sorted(name for name in {**before, **now} if name.startswith("version."))]
+    return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}

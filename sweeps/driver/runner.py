@@ -1,0 +1,220 @@
+"""Carries out a plan: locks its folder, opens study and record, and starts what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NoReturn
+
+import optuna
+from rich.console import Console
+
+from cifar_core.common.errors import ModelError
+from cifar_core.common.source import file_digest
+from cifar_core.config import ModelConfig
+from cifar_core.data.load import load_training_images, training_fingerprint
+from cifar_core.models.registry import is_import_path
+from cifar_core.models.source import Sources
+from sweeps.backends.ray.environment import prepare_environment
+from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import print_sentence
+from sweeps.core.identity import Identifier
+from sweeps.core.place import Place, asked_place
+from sweeps.driver.description import describe_run
+from sweeps.driver.notifier import Notifier
+from sweeps.driver.options import RunOptions, RunSummary
+from sweeps.driver.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
+from sweeps.driver.plan import RESOURCES, RunPlan
+from sweeps.driver.rehearsals import Rehearsals, rehearse_all
+from sweeps.driver.stopping import Stopping
+from sweeps.driver.sweep_start import SweepStart
+from sweeps.notify.targets.registry import parse_targets
+from sweeps.record.complete_results import CompleteResults
+from sweeps.record.ownership import OWNER, note_owner, owner_of_folder
+from sweeps.record.reader import MlflowReader
+from sweeps.record.sweep_progress import Aim
+from sweeps.record.writer import Tracker
+from sweeps.search.opening import open_replicates, open_study
+from sweeps.store.folder import SweepFolder
+from sweeps.store.kept_code import require_same_code
+from sweeps.system.compat import guard_exit
+from sweeps.system.git_state import GitState, git_state
+from sweeps.system.machine import environment
+from sweeps.system.output import stage, terminal_copy
+from sweeps.worker.tensorboard import require_tensorboard
+
+
+def run(plan: RunPlan, options: RunOptions) -> RunSummary:
+    """Train what is missing of a plan, and return how it stands.
+
+    Running it again goes on where it stopped; what is recorded is not trained again.
+
+    Raises:
+        SweepError: nothing was started; the message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be had.
+        RecordError: the record cannot be opened.
+    """
+    flag = Place(storage=options.storage, study_storage=options.study_storage)
+    folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_place(flag=flag, file=plan.place))
+    folder.require(asked_place(flag=flag, file=plan.place, environment=False))
+    targets = parse_targets([*plan.notify, *options.notify])
+    address = None if options.backend == "inline" else options.ray_address
+    require_custom(plan.resources, address=address)
+    require_gpu(plan.resources, address=address)
+    if plan.tensorboard or options.tensorboard:
+        require_tensorboard()
+        require_folder(folder, "TensorBoard's curves")
+    sources = Sources()
+    begun_with = _begun_with(plan, sources)
+    for trained in plan.trained_with:
+        require_same_code(trained.model, trained.source, run=trained.run, sweep=folder.path.with_name(trained.sweep))
+    fingerprint = training_fingerprint()
+    identify = Identifier(data_fingerprint=fingerprint, source_of=sources.hash_of)
+    with contextlib.ExitStack() as held:
+        console = held.enter_context(terminal_copy())
+        if warning := gpu_warning(plan.resources, address=address):
+            print_sentence(console, f"warning: {warning}")
+        stopping = Stopping(limit=plan.limits.timeout, console=console)
+        held.enter_context(stopping.on_signals())
+        # First: a sweep that has begun keeps its place.
+        check_storage(folder)
+        held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
+        reader = MlflowReader(folder.runs)
+        study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
+        owner = _owner_of(study, folder)
+        note_owner(folder.runs, plan.name, owner)
+        start = SweepStart(
+            plan,
+            options,
+            sources=sources,
+            folder=folder,
+            study=study,
+            identify=identify,
+            recorded=CompleteResults(reader),
+            stopping=stopping,
+            console=console,
+        )
+        if start.is_done and reader.holds(start.records, study=study.study_name):
+            # Told in a second: neither torch, nor Ray, nor MLflow is needed to do nothing.
+            return replace(start.summary(), opened_record=False)
+        notifier = held.enter_context(
+            Notifier(targets, start.state(), part=plan.part, say=lambda line: print_sentence(console, line))
+        )
+        if options.backend == "inline":
+            guard_exit()
+        else:
+            prepare_environment(address=options.ray_address)
+            tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
+        rehearsals = _rehearse(plan, apart=options.backend != "inline", console=console)
+        images, _ = load_training_images()
+        with stage(console, "opening the record"):
+            start.recorded.list_now()
+            git = git_state()
+            tracker = held.enter_context(
+                Tracker(
+                    runs=folder.runs,
+                    sweep=plan.name,
+                    study=study.study_name,
+                    description=describe_run(plan, start.records),
+                    environment=environment(git),
+                    title=plan.title,
+                    files=_files(plan, git),
+                    dataset=fingerprint,
+                    command=plan.command,
+                    owner=owner,
+                    aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
+                )
+            )
+        summary = start.carry_out(images, tracker, notifier, rehearsals=rehearsals)
+        notifier.ends(summary.stopped_by, summary.details)
+        return summary
+
+
+def _open(
+    plan: RunPlan,
+    folder: SweepFolder,
+    *,
+    sources: Mapping[str, Mapping[str, str]],
+    reader: MlflowReader,
+    new: bool,
+    console: Console,
+) -> optuna.Study:
+    """Return the study that a plan's trials belong to."""
+    if plan.replicates:
+        return open_replicates(folder)
+    study = open_study(
+        folder,
+        definition=plan.definition,
+        metric=plan.metric,
+        pruner=plan.early_terminate.pruner(epochs=plan.epochs),
+        new=new,
+        # A run on a list is known by its key: one whose network's file has changed is simply another.
+        sources={} if plan.is_ladder or plan.trained_with else sources,
+        recorded=lambda: reader.trials(sweep=plan.name),
+        say=lambda line: print_sentence(console, line),
+    )
+    check_place(study, folder)
+    resources = plan.resources.model_dump(mode="json")
+    if study.user_attrs.get(RESOURCES) != resources:
+        study.set_user_attr(RESOURCES, resources)
+    return study
+
+
+def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:
+    """Return the id by which the study's runs are known in a record that other runs folders write too."""
+    if OWNER not in study.user_attrs:
+        study.set_user_attr(OWNER, owner_of_folder(folder.runs, folder.sweep))
+    return str(study.user_attrs[OWNER])
+
+
+def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
+    """Say which of a plan's first configurations cannot train, before any of them is begun.
+
+    Raises:
+        SweepError: none of them can.
+    """
+    own = any(map(is_import_path, plan.models))
+    with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
+        found = rehearse_all(plan.first(), apart=apart, is_whole=plan.first_are_all)
+    for remark in found.remarks():
+        print_sentence(console, f"warning: {remark}")
+    return found
+
+
+def _end_without_lease(console: Console, sweep: str) -> NoReturn:
+    """End this process: another driver goes on with the sweep, and whatever is written here would disturb it."""
+    print_sentence(
+        console,
+        f"error: another driver has taken {sweep} over, since this one was not heard of for a while: it goes on there, "
+        "and nothing of it is lost",
+    )
+    os._exit(2)
+
+
+def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
+    """Return what the sweep's own run holds: what was asked for, and the code that differs from the commit."""
+    files = {f"{plan.name}.yaml": plan.file, f"git-{git.diff_id}.diff": git.diff}
+    return {name: text for name, text in files.items() if text}
+
+
+def _begun_with(plan: RunPlan, sources: Sources) -> dict[str, Mapping[str, str]]:
+    """Return the files of a user's own that a plan names, its networks' code among them, with their hashes.
+
+    Raises:
+        SweepError: a network's module cannot be found, or is no Python.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    try:
+        for name in filter(is_import_path, plan.models):
+            source = sources.of(ModelConfig(name=name))
+            assert source is not None, "a network of the user's own has a file"
+            found[name] = source.files
+    except ModelError as error:
+        raise SweepError(f"model.name: {error}") from None
+    for name in plan.files:
+        if digest := file_digest(name):
+            found[name] = {name: digest}
+    return found

@@ -1,0 +1,86 @@
+"""How large a sweep or a ladder may be so that it ends in the time that somebody has."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.driver.estimate import START_SECONDS, Probe, estimate_cost, preview, whole_seconds
+from sweeps.files.ladder_file import load_ladder
+from sweeps.files.starter import Size, Starter
+from sweeps.files.sweep import load_spec
+
+SIZES = (
+    Size(train_size=1_000, validation_size=1_000, epochs=3, widths=(8, 16)),
+    Size(train_size=2_000, validation_size=1_000, epochs=4, widths=(8, 16)),
+    Size(train_size=5_000, validation_size=2_000, epochs=5, widths=(8, 16)),
+    Size(train_size=10_000, validation_size=2_000, epochs=7, widths=(8, 16)),
+    Size(train_size=20_000, validation_size=5_000, epochs=10, widths=(8, 16)),
+    Size(train_size=45_000, validation_size=5_000, epochs=12, widths=(16, 32)),
+    Size(train_size=45_000, validation_size=5_000, epochs=20, widths=(32, 64)),
+    Size(train_size=45_000, validation_size=5_000, epochs=40, widths=(32, 64, 96)),
+)
+"""What a trial may be, the smallest first."""
+
+WANTED_TRIALS = 16
+"""A search of fewer has not seen enough to choose from: a smaller trial is better then."""
+
+MOST_TRIALS = 100
+FEWEST_TRIALS = 2
+USED_SHARE = 0.8
+"""Of the time, what the estimate may take: it comes from a few steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sized:
+    """A file that fits, and what it will take."""
+
+    text: str
+    size: Size
+    run_cap: int
+    """Trials of a sweep."""
+    seconds: float
+    """As `sweeps plan` estimates it, the start and the replicates counted."""
+
+
+def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Probe) -> Sized:
+    """Return the largest size at which `WANTED_TRIALS`, or every rung, end in the time; the smallest where none does.
+
+    Args:
+        starter: what was asked for.
+        available: seconds.
+        slots: runs at a time.
+        probe: times the networks, each once.
+    """
+    best: Sized | None = None
+    # A recorded configuration has its own size.
+    for size in SIZES[:1] if starter.around is not None else SIZES:
+        sized = (_ladder if starter.is_ladder else _sweep)(starter, size, available * USED_SHARE, slots, probe)
+        if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < WANTED_TRIALS):
+            break
+        best = sized
+    assert best is not None, "there is at least one size"
+    return best
+
+
+def _sweep(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.yaml"
+        draft.write_text(starter.text(size, run_cap=WANTED_TRIALS), encoding="utf-8")
+        spec = load_spec(draft)
+    cost = estimate_cost(preview(spec), trials=WANTED_TRIALS, early=spec.early_terminate, slots=slots, probe=probe)
+    fixed = START_SECONDS + cost.full_run_seconds * starter.replicates**2 / slots
+    each = (cost.seconds - START_SECONDS) / WANTED_TRIALS
+    run_cap = min(max(int((available - fixed) / each), FEWEST_TRIALS), MOST_TRIALS)
+    return Sized(text=starter.text(size, run_cap=run_cap), size=size, run_cap=run_cap, seconds=fixed + run_cap * each)
+
+
+def _ladder(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+    text = starter.text(size, run_cap=0)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.yaml"
+        draft.write_text(text, encoding="utf-8")
+        configs = [rung.config for rung in load_ladder(draft).rungs]
+    runs = [probe.seconds(config) + probe.test_seconds(config) for config in configs]
+    return Sized(text=text, size=size, run_cap=0, seconds=whole_seconds(runs, slots=slots))

@@ -1,0 +1,29 @@
+"""Tells whoever looks at a sweep how many slots it has now, where nodes join its cluster or die."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from sweeps.backends.contract import Backend
+from sweeps.core.formatting import print_sentence
+from sweeps.core.trial import TrialRecord
+from sweeps.driver.progress import redraws
+from sweeps.search.state import SweepState
+from sweeps.store.folder import SweepFolder
+
+
+class SlotWatch:
+    """Compares, at every change of a trial, the backend's slots with those that are told."""
+
+    def __init__(self, backend: Backend, *, state: SweepState, folder: SweepFolder, console: Console) -> None:
+        self._backend, self._state, self._folder, self._console = backend, state, folder, console
+
+    def on_change(self, record: TrialRecord) -> None:
+        """Tell the slots where they are others than before."""
+        slots = self._backend.slots()
+        if slots.count == self._state.slots:
+            return
+        self._state.count_slots(slots.count)
+        self._folder.tell(slots=slots.count)
+        if not redraws(self._console):  # which shows them itself
+            print_sentence(self._console, f"{self._state.title}: {slots.describe()} from here on")

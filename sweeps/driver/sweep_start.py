@@ -1,0 +1,302 @@
+"""One start of a sweep: lets a backend train what is missing, and leaves study and record true however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import optuna
+from rich.console import Console
+
+from cifar_core.data.images import LabelledImages
+from cifar_core.data.split import split_train_validation
+from cifar_core.models.registry import is_import_path
+from cifar_core.models.source import Sources
+from sweeps.backends.contract import Backend
+from sweeps.backends.slots import Slots
+from sweeps.core.address import is_bucket
+from sweeps.core.errors import DiskFullError
+from sweeps.core.formatting import duration, print_sentence, relative_to
+from sweeps.core.identity import Identifier
+from sweeps.core.job import Job, Splits, split_name
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.driver.description import describe_run
+from sweeps.driver.failure_watch import FailureWatch
+from sweeps.driver.final_evaluation import TestStep, no_test_step
+from sweeps.driver.kept_checkpoints import CleanUp
+from sweeps.driver.notifier import Notifier
+from sweeps.driver.options import RunOptions, RunSummary
+from sweeps.driver.plan import RunPlan
+from sweeps.driver.progress import headline, redraws, show_progress
+from sweeps.driver.rehearsals import Rehearsals
+from sweeps.driver.slot_watch import SlotWatch
+from sweeps.driver.stopping import Stopping
+from sweeps.record.complete_results import CompleteResults
+from sweeps.record.writer import Tracker
+from sweeps.search.ledger import Ledger
+from sweeps.search.state import SweepState
+from sweeps.store.checkpoints import SweepCheckpoints
+from sweeps.store.folder import SweepFolder
+from sweeps.store.kept_code import keep_code
+from sweeps.store.looks import note_look
+from sweeps.system.output import stage
+from sweeps.worker.measure import bring_weights
+from sweeps.worker.tensorboard import trial_folder
+
+
+class SweepStart:
+    """One start of a sweep, with everything it holds open."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        options: RunOptions,
+        *,
+        sources: Sources,
+        folder: SweepFolder,
+        study: optuna.Study,
+        identify: Identifier,
+        recorded: CompleteResults,
+        stopping: Stopping,
+        console: Console,
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._sources = sources
+        self._identify = identify
+        self._folder = folder
+        self._checkpoints = SweepCheckpoints(folder)
+        self.recorded = recorded
+        self._stopping = stopping
+        self._console = console
+        self._writes_curves = plan.tensorboard or options.tensorboard
+        self._listeners: list[Callable[[TrialRecord], None]] = []
+        self._ledger = Ledger(
+            study,
+            sweep=plan.name,
+            metric=plan.metric.name,
+            proposer=plan.proposer(lambda config: identify(config).key),
+            run_cap=plan.run_cap,
+            identify=identify,
+            prunes=plan.early_terminate.stops,
+            recorded=recorded,
+            on_change=self._tell,
+            retry_failed=options.retry_failed,
+            keeps_tests=plan.tested,
+            bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=self._checkpoints),
+            on_warning=self._warn,
+        )
+        self._has_warned = False
+        self._began = time.time()
+        self._known = {record.number: record for record in self.records}
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return self._ledger.records
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to train and nothing to measure."""
+        return self._ledger.is_done and not (self._plan.tested and any(map(_lacks_test, self.records)))
+
+    def state(self, *, slots: int = 1) -> SweepState:
+        """Return how the sweep stands, for whoever keeps it up to date."""
+        plan = self._plan
+        return SweepState(
+            sweep=plan.name,
+            title=plan.title,
+            metric=plan.metric.name,
+            maximize=plan.metric.goal == "maximize",
+            records=self.records,
+            runs=self._folder.runs,
+            target=self._ledger.target,
+            slots=slots,
+            began=self._began,
+            limit=plan.limits.timeout,
+        )
+
+    def carry_out(
+        self, images: LabelledImages, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals
+    ) -> RunSummary:
+        self._tracker, self._notifier, self._rehearsals = tracker, notifier, rehearsals
+        tracker.reconcile(self.records)
+        if not self.is_done and self._stopping.reason is None:
+            try:
+                with self._stopping.at_once():
+                    self._train(self._ledger, images)
+            except DiskFullError as error:
+                self._stopping.because("disk full", str(error))
+            finally:
+                self._ledger.interrupt()
+        status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
+        tracker.close(status, description=describe_run(self._plan, self.records))
+        return self.summary(unwritten=tracker.unwritten)
+
+    def summary(self, *, unwritten: int = 0) -> RunSummary:
+        """Return how this start went."""
+        fresh = [record for record in self.records if _has_gone_on(record, since=self._known.get(record.number))]
+        return RunSummary(
+            records=tuple(self.records),
+            trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
+            begun=sum(1 for record in fresh if record.reused_from is None and record.number not in self._known),
+            reused=sum(1 for record in fresh if record.reused_from is not None),
+            seconds=time.time() - self._began,
+            stopped_by=self._stopping.reason,
+            details=self._stopping.details,
+            unwritten=unwritten,
+            gave_up_at=len(self.records) if self._ledger.gave_up else None,
+        )
+
+    def _tell(self, record: TrialRecord) -> None:
+        """Pass a change of a trial on to whoever listens at the time."""
+        for listener in self._listeners:
+            listener(record)
+
+    def _warn(self, record: TrialRecord, warning: str) -> None:
+        """Say what a trial warns of; of the others their logs say it."""
+        if not self._has_warned:
+            self._has_warned = True
+            print_sentence(self._console, f"warning: {record.name}: {warning}")
+
+    def _train(self, ledger: Ledger, images: LabelledImages) -> None:
+        plan, folder = self._plan, self._folder
+        splits = _splits_of(plan, images)
+        with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
+            slots = backend.slots()
+            state = self.state(slots=slots.count)
+            told = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
+            folder.tell(**told, part=plan.part)
+            limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
+            if not redraws(self._console):  # which says so itself
+                print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
+            self._note_looks()
+            test_step = (
+                TestStep(ledger, checkpoints=self._checkpoints, measure=backend.measure, stopping=self._stopping)
+                if plan.tested
+                else no_test_step
+            )
+            inline = self._options.backend == "inline"
+            with show_progress(self._console, state, prints_through=inline) as progress, test_step:
+                watch = FailureWatch(
+                    self._stopping,
+                    models=plan.models,
+                    source_of=self._sources.hash_of,
+                    runs=folder.runs,
+                    earlier=ledger.records,
+                    is_explained=self._rehearsals.explains,
+                )
+                cleaning = CleanUp(ledger.records, plan=plan, checkpoints=self._checkpoints)
+                self._listeners = [
+                    self._tracker.write,
+                    progress.update,
+                    test_step.on_change,
+                    cleaning.on_change,
+                    watch.on_change,
+                    SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
+                    self._notifier.on_change,
+                ]
+                backend.run(
+                    ledger,
+                    splits=splits,
+                    job_of=lambda record: self._job(ledger, record, slots),
+                    stopping=self._stopping,
+                )
+
+    def _note_looks(self) -> None:
+        """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
+        tested = {record.key for record in self.records if record.test is not None}
+        keys = [self._identify(config).key for config in self._plan.looks_at]
+        if wanted := [key for key in keys if key not in tested]:
+            note_look(self._folder.runs, sweep=self._plan.name, keys=wanted)
+
+    def _end_without_ray(self, ledger: Ledger) -> NoReturn:
+        """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
+        is_asked = self._stopping.reason == "signal"
+        try:
+            ledger.interrupt()
+            self._tracker.close("KILLED" if self._stopping.reason else "FAILED")
+            self._folder.forget_driver()
+            said = "interrupted; all is saved: the same command goes on from here"
+            if not is_asked:
+                said = (
+                    f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
+                    "every epoch so far is saved: the same command goes on from here"
+                )
+            print_sentence(self._console, said)
+            self._notifier.ends("signal" if is_asked else "error", said)
+            self._notifier.close()
+        finally:
+            # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
+            os._exit(130 if is_asked else 2)
+
+    @contextlib.contextmanager
+    def _backend(self, *, on_loss: Callable[[], None], image_bytes: int) -> Iterator[Backend]:
+        plan, options = self._plan, self._options
+        if options.backend == "inline":
+            with stage(self._console, "loading PyTorch"):
+                from sweeps.backends.inline import InlineBackend
+            yield InlineBackend(plan.resources, is_late=self._stopping.is_late)
+            return
+        address, folder = options.ray_address, self._folder
+        log = folder.path / "ray.log"
+        with contextlib.ExitStack() as held:
+            with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
+                from sweeps.backends.ray.backend import RayBackend
+
+                ray = RayBackend(
+                    plan.resources,
+                    plan.limits,
+                    address=address,
+                    runs=folder.runs,
+                    log=log,
+                    on_loss=on_loss,
+                    image_bytes=image_bytes,
+                    networks=tuple(filter(is_import_path, plan.models)),
+                    storage=folder.place.storage,
+                )
+                held.enter_context(ray)
+            yield ray
+
+    def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
+        folder = self._folder
+        source = self._sources.of(record.config.model)
+        if source is not None:
+            keep_code(folder.path, source)
+        log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
+        ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
+        return Job(
+            number=record.number,
+            config=record.config.model_dump_json(),
+            checkpoint=self._checkpoints.address(record.key),
+            log=log,
+            attempt=time.time_ns(),
+            cpus=slots.cpus,
+            device=slots.device,
+            gpu_share=slots.gpus,
+            source=None if source is None else json.dumps(dict(source.files)),
+            curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
+        )
+
+
+def _splits_of(plan: RunPlan, images: LabelledImages) -> Splits:
+    return {split_name(data): split_train_validation(images, data) for data in plan.data}
+
+
+def _bytes_of(splits: Splits) -> int:
+    parts = [part for split in splits.values() for part in split if part is not None]
+    return sum(part.images_NHWC.nbytes + part.labels_N.nbytes for part in parts)
+
+
+def _has_gone_on(record: TrialRecord, *, since: TrialRecord | None) -> bool:
+    """Return whether a trial is another than it was; to be measured on the test images is no training."""
+    return since is None or replace(record, test=since.test) != since
+
+
+def _lacks_test(record: TrialRecord) -> bool:
+    return record.outcome is Outcome.COMPLETE and record.test is None

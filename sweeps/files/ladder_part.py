@@ -1,0 +1,81 @@
+"""How much of a ladder is meant: what `sweeps ladder` runs and `sweeps plan` counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from sweeps.core.errors import SweepError
+from sweeps.files.budget import Budget
+from sweeps.files.ladder import Ladder, Rung
+from sweeps.files.ladder_file import load_ladder
+
+
+class PartOptions(TypedDict):
+    """What the options say."""
+
+    only: str | None
+    seeds: int | None
+    final: bool
+    epochs_scale: float
+    train_size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderPart:
+    """A ladder, and how much of it is run."""
+
+    ladder: Ladder
+    """With --final the one that is measured last."""
+    budget: Budget
+    chosen: list[str]
+    """Names of the rungs that are run; all where empty."""
+    words: list[str]
+    """Of the command line that says the same."""
+    final_words: list[str]
+    """Of the one that measures the same rungs last: always the whole budget."""
+
+    @property
+    def rungs(self) -> list[Rung]:
+        return [rung for rung in self.ladder.rungs if not self.chosen or rung.name in self.chosen]
+
+
+def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOptions]) -> LadderPart:
+    """Return what a ladder's file and the options mean.
+
+    Raises:
+        SweepError: the file is none of a ladder, it has no such rung, or the options contradict each other.
+    """
+    loaded = load_ladder(file, overrides=overrides)
+    ladder = loaded.final() if options["final"] else loaded
+    budget = Budget(epochs_scale=options["epochs_scale"], train_size=options["train_size"], seeds=options["seeds"])
+    if ladder.is_final and (budget.epochs_scale, budget.train_size) != (1.0, None):
+        raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")
+    chosen = [name.strip() for name in (options["only"] or "").split(",") if name.strip()]
+    if options["only"] is not None and not chosen:
+        raise SweepError(f"--rungs {options['only']!r} names none: leave it out for the whole ladder")
+    for name in chosen:
+        ladder.rung(name)
+    return LadderPart(
+        ladder=ladder,
+        budget=budget,
+        chosen=chosen,
+        words=words_of(**options),
+        final_words=words_of(
+            only=options["only"], seeds=options["seeds"], final=True, epochs_scale=1.0, train_size=None
+        ),
+    )
+
+
+def words_of(**options: Unpack[PartOptions]) -> list[str]:
+    """Return the options as they are typed: those alone that say anything."""
+    given = {
+        "--rungs": options["only"] or None,
+        "--seeds": options["seeds"],
+        "--epochs-scale": None if options["epochs_scale"] == 1.0 else options["epochs_scale"],
+        "--train-size": options["train_size"],
+    }
+    said = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return [*(["--final"] if options["final"] else []), *said]

@@ -1,0 +1,150 @@
+"""One parameter of a search: the values or the range that it may take, and when it is active."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from cifar_core.common.validation import StrictModel
+
+Scalar = bool | int | float | str | None
+Assignment = dict[str, Any]
+"""Dotted paths into `TrainingConfig` with the values that a trial takes, active parameters only."""
+
+
+_RANGES = ["uniform", "int_uniform", "q_uniform", "log_uniform_values"]
+
+
+def _drawn(*names: str) -> dict[str, Any]:
+    return {"required": ["distribution"], "properties": {"distribution": {"enum": list(names)}}}
+
+
+_WAYS_TO_VARY: dict[str, Any] = {
+    "oneOf": [{"required": ["values"]}, {"required": ["value"]}, {"required": ["min"]}],
+    "dependencies": {"min": ["max"], "max": ["min"], "q": ["min"]},
+    "allOf": [
+        {"properties": {"values": {"type": "array", "minItems": 1, "uniqueItems": True}}},
+        {"properties": {name: {"type": "number"} for name in ("min", "max", "q")}},
+        {"if": _drawn(*_RANGES), "then": {"required": ["min"]}},
+        {"if": _drawn("categorical", "constant"), "then": {"not": {"required": ["min"]}}},
+        {"if": _drawn("q_uniform"), "then": {"required": ["q"]}},
+        {"if": _drawn("uniform", "log_uniform_values"), "then": {"properties": {"q": False}}},
+        {"if": _drawn("log_uniform_values"), "then": {"properties": {"min": {"exclusiveMinimum": 0}}}},
+    ],
+}
+"""JSON Schema of what a parameter keeps to: one way of saying its values, and a distribution that goes with it."""
+
+
+class Parameter(StrictModel):
+    """One parameter: `values`, one `value`, or a range from `min` to `max`. Keys are W&B's."""
+
+    model_config = ConfigDict(json_schema_extra=_WAYS_TO_VARY)
+
+    values: tuple[Any, ...] | None = None
+    """The values to choose from."""
+    value: Any = None
+    """The one value that every trial takes."""
+    min: int | float | None = None
+    """The smallest value of a range."""
+    max: int | float | None = None
+    """The largest value of a range, itself possible."""
+    distribution: (
+        Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"] | None
+    ) = None
+    """How a range is drawn from: log_uniform_values for what spans powers of ten, int_uniform for whole numbers."""
+    q: int | float | None = Field(default=None, gt=0)
+    """Step of q_uniform."""
+    when: dict[str, Any] = Field(default_factory=dict)
+    """The parameter is active only where each of these others has one of the listed values."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = [
+            self.values is not None,
+            "value" in self.model_fields_set,
+            self.min is not None or self.max is not None,
+        ]
+        if sum(ways) != 1:
+            raise ValueError("give one of `values: [...]`, `value: ...`, or `min: ...` with `max: ...`")
+        if self.values is not None:
+            if not self.values:
+                raise ValueError("values is empty: list at least one")
+            if twice := repeated(self.values):
+                raise ValueError(f"values lists {', '.join(twice)} twice")
+        if ways[2]:
+            if self.min is None or self.max is None:
+                raise ValueError("a range needs both min and max")
+            if self.min > self.max:
+                raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
+            if self.distribution == "log_uniform_values" and self.min <= 0:
+                raise ValueError(f"a logarithmic range needs min above 0, not {self.min}")
+            if self.distribution == "q_uniform" and self.q is None:
+                raise ValueError("q_uniform needs its step q")
+        ranged = self.distribution not in (None, "categorical", "constant")
+        if self.distribution is not None and ranged != ways[2]:
+            raise ValueError(f"distribution {self.distribution!r} does not go with the other keys given")
+        return self
+
+    def step_errors(self) -> list[str]:
+        """Return what is wrong with the step q."""
+        if self.min is None or self.max is None:
+            return [] if self.q is None else ["q is the step of a range from min to max: leave it out"]
+        errors = []
+        if self.distribution == "int_uniform" and not (is_whole(self.min) and is_whole(self.max)):
+            errors.append(f"int_uniform is of whole numbers, and this range is from {self.min} to {self.max}")
+        if self.q is not None and self.distribution in ("uniform", "log_uniform_values"):
+            errors.append(
+                f"q is the step of q_uniform, and {self.distribution} has none: leave q out, or write "
+                "distribution: q_uniform"
+            )
+        elif self.q is not None and self.min < self.max < self.min + self.q:
+            errors.append(f"the step q {self.q} leads past max {self.max}: only min {self.min} would ever be drawn")
+        return errors
+
+    @property
+    def conditions(self) -> dict[str, tuple[Any, ...]]:
+        """Allowed values of each other parameter; a single value may be written without brackets."""
+        return {
+            path: tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
+            for path, allowed in self.when.items()
+        }
+
+    @property
+    def is_range(self) -> bool:
+        return self.min is not None
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The listed values; empty for a range."""
+        if self.values is not None:
+            return self.values
+        return () if self.is_range else (self.value,)
+
+
+def is_whole(number: float) -> bool:
+    """Return whether a number has no fraction, as 1000 and 1e3."""
+    return isinstance(number, int) or number.is_integer()
+
+
+def label(value: Any) -> Scalar:
+    """Return a value as Optuna stores it: its categories are scalars, a list of widths is stored as its JSON."""
+    return value if isinstance(value, Scalar) else json.dumps(value, sort_keys=True)
+
+
+def identity_of(value: Any) -> tuple[bool, Scalar]:
+    """Return the identity of a value: 1 and 1.0 are the same, true is another."""
+    return isinstance(value, bool), label(value)
+
+
+def repeated(values: Iterable[Any]) -> list[str]:
+    """Return the values that stand twice, as JSON."""
+    seen: set[tuple[bool, Scalar]] = set()
+    twice: dict[str, None] = {}
+    for value in values:
+        if identity_of(value) in seen:
+            twice[json.dumps(value, sort_keys=True)] = None
+        seen.add(identity_of(value))
+    return list(twice)

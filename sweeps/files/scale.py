@@ -1,0 +1,97 @@
+"""What is done to every rung of a ladder alike, so that the same changes can be measured on a smaller machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from cifar_core.common.errors import closest
+from cifar_core.common.validation import StrictModel
+from cifar_core.config import EPOCH_FIELDS, FIELDS_OF_KIND, TRAIN_IMAGES, TrainingConfig
+from sweeps.files.budget import Budget
+
+SIZED = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
+"""Architectures that take a width."""
+
+_DIGITS = 12
+"""Significant digits of a product: 3 × 0.1 is 0.3, as a person would write it into a file."""
+
+
+class Scale(StrictModel):
+    """What is done to every rung alike; its change against the rung it comes from stays the same one."""
+
+    train_size: int | None = Field(default=None, ge=1, le=TRAIN_IMAGES)
+    """Training images, stratified by class; a rung that has fewer keeps its own."""
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Factor of the epochs and of what is counted in them (schedule.step_size); each must come out whole."""
+    lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Factor of the learning rates (optimizer.lr, schedule.min_lr)."""
+    width: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
+        default_factory=dict, json_schema_extra={"propertyNames": {"enum": list(SIZED)}}
+    )
+    """Architecture to its width, the channels of its first convolution, with which its other layers scale."""
+
+    @field_validator("width")
+    @classmethod
+    def _check_width(cls, value: dict[str, int]) -> dict[str, int]:
+        for name in value:
+            if name not in SIZED:
+                raise ValueError(f"{name!r} is no architecture with a width: {closest(name, SIZED)}")
+        return value
+
+    def then(self, other: Scale) -> Scale:
+        """Return what has the effect of this one and the other one after it."""
+        sizes = [size for size in (self.train_size, other.train_size) if size is not None]
+        return Scale(
+            train_size=min(sizes, default=None),
+            epochs=_product(self.epochs, other.epochs),
+            lr=_product(self.lr, other.lr),
+            width=self.width | other.width,
+        )
+
+    def apply(self, config: TrainingConfig) -> TrainingConfig:
+        """Return the configuration, scaled.
+
+        Raises:
+            ValueError: a number of epochs does not come out whole; names key and value.
+        """
+        self._check_epochs(config)
+        cut = Budget(epochs_scale=self.epochs, train_size=self.train_size).apply(config)
+        rate = {"lr": _product(cut.optimizer.lr, self.lr)}
+        lowest = {"min_lr": _product(cut.schedule.min_lr, self.lr)}
+        width = self.width.get(cut.model.name)
+        return cut.model_copy(
+            update={
+                "model": cut.model if width is None else cut.model.model_copy(update={"width": width}),
+                "optimizer": cut.optimizer.model_copy(update=rate),
+                "schedule": cut.schedule.model_copy(update=lowest),
+            }
+        )
+
+    def unused(self, configs: Sequence[TrainingConfig]) -> list[str]:
+        """Return what it says of networks that none of the configurations has, a sentence each."""
+        names = list(dict.fromkeys(config.model.name for config in configs))
+        return [
+            f"scale.width.{name}: no rung's network is {name!r}; theirs are {', '.join(names)}"
+            for name in self.width
+            if name not in names
+        ]
+
+    def _check_epochs(self, config: TrainingConfig) -> None:
+        values = config.dotted()
+        # A schedule that does not use the field has it in no file, and nobody who could make it whole.
+        for path in ("epochs", *(path for path in EPOCH_FIELDS if path in values)):
+            scaled = _product(values[path], self.epochs)
+            if scaled != int(scaled) or scaled < 1:
+                raise ValueError(
+                    f"scale.epochs: {self.epochs:g} of {path} {values[path]} is {scaled:g}, not a whole number of "
+                    "epochs: choose a factor that leaves every rung whole ones"
+                )
+
+
+def _product(first: float, second: float) -> float:
+    if 1 in (first, second):
+        return first if second == 1 else second  # to the last digit: it is part of what identifies a run
+    return float(f"{first * second:.{_DIGITS}g}")

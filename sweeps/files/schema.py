@@ -1,0 +1,162 @@
+"""The JSON Schemas of sweep and ladder files, for editors: completion, hover and a red line under what is wrong.
+
+pydantic makes them of the records that read the files; what a record says about its schema stands there. Here stands
+what lies between them: `base`, `rungs` and `parameters` speak of a training configuration. What a schema cannot say (a
+minimum above its maximum, a rung that stands twice) the loader alone refuses; what it says, the loader says too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cifar_core.common.json_schema import DRAFT, Schema, record_schema
+from cifar_core.config_schema import OWN_NETWORK, config_definitions, field_references, referred
+from sweeps.files.ladder_file import LadderFile
+from sweeps.files.sweep import SweepSpec
+from sweeps.stopping.rule import StoppingRule
+from sweeps.stopping.rules import RULES
+
+FileKind = Literal["sweep", "ladder"]
+FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
+
+_OPTION = r"model\.options\.[^.]+"
+"""Path of an option of a network of one's own."""
+
+_CONFIG = "#/$defs/TrainingConfig"
+
+_WIDTH = 200
+"""Characters of a line of a schema's file."""
+
+
+def file_schema(kind: FileKind) -> Schema:
+    """Return the JSON Schema (draft 7) of a kind of files."""
+    definitions = config_definitions()
+    whole = record_schema(SweepSpec if kind == "sweep" else LadderFile)
+    schema: Schema = {"$schema": DRAFT, **whole, "$defs": whole["$defs"] | definitions}
+    schema["properties"]["base"] = {
+        "$ref": _CONFIG,
+        "description": schema["properties"]["base"]["description"],
+    }
+    own = {"required": ["name"], "properties": {"name": {"pattern": OWN_NETWORK}}}
+    options_only_of_own = {"if": own, "else": {"properties": {"options": {"maxProperties": 0}}}}
+    schema["allOf"] = [{"properties": {"base": {"properties": {"model": options_only_of_own}}}}]
+    (_add_sweep if kind == "sweep" else _add_ladder)(schema, field_references(definitions))
+    return schema
+
+
+def schema_text(kind: FileKind) -> str:
+    """Return the schema as the file of it that is beside this module, and is installed with it."""
+    return _text(file_schema(kind)) + "\n"
+
+
+def schema_file(kind: FileKind) -> Path:
+    """Return where the schema lies, for the first line of a YAML file."""
+    return Path(__file__).with_name(f"{kind}.schema.json")
+
+
+def configuration_fields() -> dict[str, Schema]:
+    """Return dotted path to schema for each field of a training configuration."""
+    definitions = config_definitions()
+    return {
+        path: referred({"$defs": definitions}, reference) for path, reference in field_references(definitions).items()
+    }
+
+
+def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
+    blocks = {path.partition(".")[0] for path in fields if "." in path}
+    others = f"^({'|'.join(sorted(blocks))}|{_OPTION})$"
+    schema["properties"]["parameters"] |= {
+        "properties": {path: _parameter(schema, field) for path, field in fields.items()},
+        "patternProperties": {others: {"$ref": "#/$defs/Parameter"}},
+        "additionalProperties": False,
+    }
+    schema["$defs"]["Parameter"]["properties"]["when"] |= {
+        "properties": {path: {"anyOf": [field, _list_of(field)]} for path, field in fields.items()},
+        "patternProperties": {f"^{_OPTION}$": {}},
+        "additionalProperties": False,
+    }
+    del schema["$defs"][StoppingRule.__name__], schema["properties"]["early_terminate"]["$ref"]
+    schema["properties"]["early_terminate"]["oneOf"] = [record_schema(rule) for rule in RULES.values()]
+    schema["properties"]["start_with"]["items"] = {
+        "type": "object",
+        "properties": dict(fields),
+        "patternProperties": {others: {}},
+        "additionalProperties": False,
+    }
+    is_grid = _having("method", {"const": "grid"})
+    capped = _having("run_cap", {"type": "integer"})
+    several = {"anyOf": [{"required": ["min"]}, _having("values", {"minItems": 2})]}
+    varies = {"anyOf": [_having("parameters", _having(path, several)) for path in ("epochs", "seed")]}
+    never_stopped = {"properties": {"early_terminate": {"properties": {"type": {"const": "none"}}}}}
+    by_training = _having("metric", _having("name", {"pattern": "^train_"}))
+    aside = _having("base", _having("data", _having("validation_size", {"minimum": 1})))
+    searched = _having("parameters", {"required": ["data.validation_size"]})
+    schema["allOf"] += [
+        {"if": is_grid, "else": capped},
+        {"if": varies, "then": never_stopped},
+        {"if": by_training, "else": {"anyOf": [aside, searched]}},
+    ]
+
+
+def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
+    # Without rungs of its own it takes those of the ladder that it extends.
+    schema["anyOf"] = [{"required": ["rungs"]}, {"required": ["extends"]}]
+    own = {
+        "name": {**schema["properties"]["name"], "description": "The rung's name, unlike every other in the file."},
+        "from": {
+            "type": ["string", "null"],
+            "description": "The rung that this one changes; the one before it if left out.",
+        },
+        "note": {"type": "string", "description": "For people: what the step is."},
+    }
+    blocks = {
+        name: {"$ref": f"{_CONFIG}/properties/{name}"} for name in schema["$defs"]["TrainingConfig"]["properties"]
+    }
+    schema["properties"]["rungs"] |= {
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "description": "A name, and what changes against the rung before: any field of a configuration.",
+            "required": ["name"],
+            "properties": own | blocks,
+            # Dotted paths are read too; nested ones are what is proposed.
+            "patternProperties": {f"^{_OPTION}$": {}}
+            | {f"^{path.replace('.', chr(92) + '.')}$": field for path, field in fields.items() if "." in path},
+            "additionalProperties": False,
+        },
+    }
+
+
+def _having(key: str, value: Schema) -> Schema:
+    return {"required": [key], "properties": {key: value}}
+
+
+def _list_of(value: Schema) -> Schema:
+    return {"type": "array", "minItems": 1, "items": value}
+
+
+def _parameter(schema: Schema, field: Schema) -> Schema:
+    """Return the schema of a parameter that takes the values of a field, and a range where they are numbers."""
+    kinds = referred(schema, field)
+    is_number = any(each.get("type") in ("integer", "number") for each in (kinds, *kinds.get("anyOf", ())))
+    bound: Any = field if is_number else False
+    return {
+        "description": kinds["description"],
+        "allOf": [{"$ref": "#/$defs/Parameter"}],
+        "properties": {"values": {"items": field}, "value": field, "min": bound, "max": bound},
+    }
+
+
+def _text(part: Any, indent: str = "") -> str:
+    """Return JSON of which each object or list stands on one line where it fits."""
+    line = json.dumps(part, ensure_ascii=False)
+    if len(indent + line) <= _WIDTH or not isinstance(part, dict | list):
+        return line
+    inner = indent + " "
+    if isinstance(part, list):
+        return "[\n" + ",\n".join(inner + _text(each, inner) for each in part) + f"\n{indent}]"
+    lines = [f"{inner}{json.dumps(key)}: {_text(value, inner)}" for key, value in part.items()]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"

@@ -1,0 +1,376 @@
+"""What the files of sweeps and ladders share: names, metric, limits, resources, early stopping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from cifar_core.common.validation import StrictModel, explain
+from cifar_core.config import TrainingConfig
+from sweeps.core.address import check_storage, check_study_storage
+from sweeps.core.errors import SpecError
+from sweeps.core.place import Place
+from sweeps.files.yaml_file import Document, dump_yaml, key_of
+
+Spec = TypeVar("Spec", bound=StrictModel)
+MAX_NAME = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
+METRICS = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "train_loss": "minimize",
+    "train_accuracy": "maximize",
+}
+BUILT_IN_RESOURCES = {
+    "cpu": "cpus_per_trial",
+    "gpu": "gpus_per_trial",
+    "memory": None,
+    "object_store_memory": None,
+}
+"""Ray's own resources, in lower case, to the key of a trial's share; None: a trial holds none of it."""
+LEAST_AMOUNT = 0.0001
+"""Ray counts in these."""
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(value: Any) -> Any:
+    """Return seconds from `2h`, `1h30m`, `90s` or a number of seconds."""
+    if isinstance(value, str):
+        match = DURATION.fullmatch(value.strip())
+        if match is None or not any(match.groups()):
+            raise ValueError(f"{value!r} is not a duration such as 2h, 30m or 90s")
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    return value
+
+
+def check_name(name: str) -> str:
+    """Return a sweep's name if a folder can be called so and stays under the runs folder.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a name for a sweep: use letters, digits, '-', '_' and '.', at most {MAX_NAME}, "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})]
+
+_TEXT_OR_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+class FileOfConfigurations(StrictModel):
+    """A file with a `base`: a key that belongs there is pointed to it."""
+
+    tensorboard: bool = False
+    """Whether each trial writes curves for TensorBoard, under `runs/tensorboard`; no part of what is trained."""
+    notify: Annotated[tuple[str, ...], WithJsonSchema(_TEXT_OR_TEXTS)] = ()
+    """Web addresses and commands that are told how it goes."""
+    storage: str | None = None
+    """Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix.
+    Without it, in the runs folder."""
+    study_storage: str | None = None
+    """A database for the study, such as postgresql://user@host/database, so that another machine can resume it.
+    Without it, a journal in the runs folder. A password comes from the environment."""
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        # A folder's name is kept as it is written: a relative one is seen from where the sweep is run.
+        if value is not None:
+            check_storage(value)
+        return value
+
+    @field_validator("study_storage")
+    @classmethod
+    def _check_study_storage(cls, value: str | None) -> str | None:
+        return None if value is None else check_study_storage(value)
+
+    @property
+    def place(self) -> Place:
+        """Where it says that it is kept."""
+        return Place(storage=self.storage, study_storage=self.study_storage)
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _check_notify(cls, value: Any) -> Any:
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
+            # Without the value: an address may hold a password.
+            raise ValueError("a list of web addresses (https://...) and commands, each a text")
+        return listed
+
+    def to_yaml(self) -> str:
+        """Return what the file says, with every override in it, as a file that trains the same.
+
+        Without `notify`: it goes into the record, and the addresses may be secret.
+        """
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"notify"})
+        return dump_yaml(content)
+
+    @classmethod
+    def _advice(cls, name: str) -> str:
+        paths = paths_of(name)
+        if len(paths) == 1:
+            return f"did you mean 'base.{paths[0]}'?"
+        if paths:
+            return f"did you mean one of {', '.join(f'base.{path}' for path in paths)}?"
+        return super()._advice(name)
+
+
+def paths_of(name: str) -> list[str]:
+    """Return the paths of a training configuration that a key may stand for: `lr` for `optimizer.lr`."""
+    found = []
+    for block, field in TrainingConfig.model_fields.items():
+        if block == name:
+            return [block]
+        inner = getattr(field.annotation, "model_fields", {})
+        found += [f"{block}.{key}" for key in inner if key == name]
+    return found
+
+
+def _goal_of(metric: str, goal: str) -> dict[str, Any]:
+    """Return the JSON Schema of this: a metric has its goal, which may be left out."""
+    chosen = {"properties": {"name": {"const": metric}}, "required": ["name"] if metric != "val_accuracy" else []}
+    return {"if": chosen, "then": {"properties": {"goal": {"const": goal}}}}
+
+
+class Metric(StrictModel):
+    """What the search looks at, each epoch and at the end."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_goal_of(*each) for each in METRICS.items()]})
+
+    name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
+    """What is compared: an accuracy, or a loss."""
+    goal: Literal["maximize", "minimize"] = "maximize"
+    """maximize for an accuracy, minimize for a loss: left out, the name decides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _goal_of_name(cls, values: Any) -> Any:
+        if isinstance(values, str) and values in METRICS:
+            raise ValueError(f"takes keys with values: write metric: {{name: {values}}}")
+        if isinstance(values, Mapping) and "goal" not in values and values.get("name") in METRICS:
+            return {**values, "goal": METRICS[values["name"]]}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.goal != METRICS[self.name]:
+            raise ValueError(f"goal {self.goal!r} makes {self.name} worse: use {METRICS[self.name]!r}")
+        return self
+
+
+_DURATION_SCHEMA = {
+    "anyOf": [
+        # The lookahead: a duration of nothing is none.
+        {"type": "string", "pattern": rf"^(?=.*[1-9])\s*{DURATION.pattern}\s*$"},
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "null"},
+    ]
+}
+
+
+class Limits(StrictModel):
+    """When to hold back and when to stop."""
+
+    max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Trials at the same time; auto: as many as there are cores or GPUs for."""
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
+    ] = None
+    """After which the sweep stops: 2h, 1h30m, 90s or a number of seconds. What is unfinished resumes at the next start.
+    """
+
+    def less(self, seconds: float) -> Limits:
+        """Return what is left of these after so many seconds."""
+        left = None if self.timeout is None else max(self.timeout - seconds, 0.001)
+        return self.model_copy(update={"timeout": left})
+
+
+_CUSTOM_SCHEMA: dict[str, Any] = {
+    # Ray's own names in large letters or small: an editor's patterns know no flag for that.
+    "propertyNames": {
+        "not": {"pattern": rf"^({'|'.join(''.join(f'[{c.upper()}{c}]' for c in n) for n in BUILT_IN_RESOURCES)})?\s*$"}
+    },
+    "additionalProperties": {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}]
+    },
+}
+
+
+class Resources(StrictModel):
+    """What one trial holds while it trains."""
+
+    cpus_per_trial: int = Field(default=1, ge=1)
+    """CPU cores of one trial, and its threads."""
+    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, json_schema_extra={"maximum": 1})] = "auto"
+    """auto: a whole GPU where there are any. A fraction lets several trials share one."""
+    custom: dict[str, float] = Field(default_factory=dict, json_schema_extra=_CUSTOM_SCHEMA)
+    """Custom resources of a Ray cluster's nodes: name, as in `ray start --resources`, to amount."""
+    placement: Literal["auto", "spread", "pack"] = "auto"
+    """Which of a cluster's nodes with room is taken: spread: the one with the fewest trials; pack: with the most."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _check_gpus(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value > 1:
+            raise ValueError(f"a trial trains on one GPU, not on {value:g}: write 1, a fraction to share one, or auto")
+        if isinstance(value, float) and value:
+            _check_amount(value, "GPUs")
+        return value
+
+    @field_validator("custom")
+    @classmethod
+    def _check_custom(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, amount in value.items():
+            if not name.strip():
+                raise ValueError("a custom resource without a name")
+            if name.strip().lower() in BUILT_IN_RESOURCES:
+                key = BUILT_IN_RESOURCES[name.strip().lower()]
+                raise ValueError(f"{name!r} is no custom resource" + (f": use resources.{key}" if key else ""))
+            _check_amount(amount, name)
+        return value
+
+
+def _check_amount(amount: float, name: str) -> None:
+    """Check that Ray can count so much of a resource: it takes whole numbers, and parts of one to four digits."""
+    if amount > 1 and amount != int(amount):
+        raise ValueError(f"{amount:g} {name}: a fraction below 1 or a whole number")
+    if amount < LEAST_AMOUNT:
+        raise ValueError(f"{amount:g} {name}: {LEAST_AMOUNT:g} is the least")
+
+
+class Replicates(StrictModel):
+    """Which configurations of a search are trained again under new seeds, so that luck does not choose the winner."""
+
+    top: int = Field(default=3, ge=1)
+    """Configurations, the best first."""
+    seeds: int = Field(default=3, ge=1)
+    """New seeds of each; the same ones for all."""
+
+
+class Keep(StrictModel):
+    """Which weights of a search stay on the disk; of ladders, replicates and retrained runs all do."""
+
+    best: Literal["all"] | Annotated[int, Field(ge=0)] = 3
+    """Configurations, the best first; see `sweeps.search.best`."""
+
+
+def validated(kind: type[Spec], content: Document) -> Spec:
+    """Return a file's content as a record.
+
+    Raises:
+        SpecError: with every mistake found, each behind its line.
+    """
+    errors, spec = checked(kind, content)
+    if errors or spec is None:
+        raise SpecError(content.path, content.located(errors))
+    return spec
+
+
+def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None]:
+    """Return every mistake of a file, `key: what is wrong`, and the record of what is left without them.
+
+    What depends on a value is looked at only where the value itself is right: what is wrong is taken out and the rest
+    is looked at again. The record is None where nothing can be made of the rest.
+    """
+    errors = [f"{key}: {mistake}" if key else mistake for key, mistake in content.mistakes.items()]
+    wrong = list(content.mistakes)
+    rest = deepcopy(dict(content))
+    for attempt in range(_ATTEMPTS):
+        try:
+            return errors, kind.model_validate(rest)
+        except ValidationError as error:
+            found = [line for line in _lines(error) if not _is_known(line, wrong, follows=attempt > 0)]
+            errors += found
+            keys = [key_of(line) for line in _lines(error)]
+            wrong += keys
+            # The last one first: an entry that is taken out of a list moves those behind it.
+            taken_out = [_take_out(rest, key) for key in reversed(keys)]
+            if not any(taken_out):
+                break
+            wrong += [key for key in taken_out if key]
+    return errors, None
+
+
+_ATTEMPTS = 6
+_STANDING_IN = {"name": "unnamed", "parameters": {}, "run_cap": 1}
+"""What stands for a required key while the rest of its file is looked at."""
+
+
+def _lines(error: ValidationError) -> list[str]:
+    """Return what is wrong with a file, a line each; what a key's own check lists is below that key."""
+    lines = []
+    for text in explain(error):
+        first, *others = text.split("\n")
+        key, _, rest = first.partition(": ")
+        if key in ("base", "parameters") and _names_a_key(rest):
+            lines += [f"{key}.{part}" for part in (rest, *others)]
+        else:
+            lines += [first, *(part if _names_a_key(part) else f"{key}: {part}" for part in others)]
+    return lines
+
+
+def _names_a_key(line: str) -> bool:
+    return re.match(r"[\w.\[\]:/-]+: ", line) is not None
+
+
+def _is_known(line: str, wrong: Sequence[str], *, follows: bool) -> bool:
+    """Return whether an error says again, or only follows from, what is known to be wrong."""
+    key = key_of(line)
+    if any(key == each or key.startswith(f"{each}.") for each in wrong if each):
+        return True
+    telling = [each for each in wrong if "." in each or each in ("method", "extends")]
+    names = [re.sub(r"\.values\.\d+$|\.(min|max|value)$", "", each) for each in telling]
+    names += [name.removeprefix("parameters.") for name in names]
+    return follows and any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line) for name in names)
+
+
+def _take_out(content: Any, key: str) -> str:
+    """Take what a dotted key leads to out of a file's content, or the least that holds it; return the key of that."""
+    above, inner, rest = _deepest(content, key)
+    if above is None:
+        if key in _STANDING_IN:
+            content[key] = _STANDING_IN[key]
+            return key
+        return ""
+    del above[inner]
+    return key.removesuffix(rest).removesuffix(".")
+
+
+def _deepest(content: Any, key: str) -> tuple[Any, Any, str]:
+    """Return what holds the last part of a dotted key that there is, that part, and the parts behind it."""
+    above, inner, below = None, None, content
+    while key:
+        if isinstance(below, list):
+            index = key.partition(".")[0]
+            name = index if index.isdigit() and int(index) < len(below) else None
+        else:
+            names = below if isinstance(below, dict) else ()
+            name = max((name for name in names if key == name or key.startswith(f"{name}.")), key=len, default=None)
+        if name is None:
+            break
+        is_whole = inner == "parameters"
+        above, inner = below, int(name) if isinstance(below, list) else name
+        below, key = above[inner], key.removeprefix(name).removeprefix(".")
+        if is_whole:  # what is left of a parameter would be wrong in another way
+            break
+    return above, inner, key

@@ -1,0 +1,109 @@
+"""One configuration out of a file, a record or nothing, with a person's changes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cifar_core.common.validation import explain
+from cifar_core.config import TrainingConfig
+from cifar_core.recipes import canonical_augmentation
+from sweeps.core.errors import SpecError
+from sweeps.files.ladder_file import is_ladder, load_ladder
+from sweeps.files.parameter import Parameter
+from sweeps.files.sweep import load_spec
+from sweeps.files.yaml_file import merge, parse_override, read_yaml, set_path
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def single_config(base: TrainingConfig | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Return a configuration with some fields changed.
+
+    Args:
+        base: any fields of `TrainingConfig`, or a whole one.
+        overrides: `path=value`, value in YAML: `model.width=16`; `base.` before it means nothing.
+
+    Raises:
+        SpecError: an override is not one, or the configuration it makes is wrong.
+    """
+    tree = merge({}, _fields(base) if isinstance(base, TrainingConfig) else base)
+    for override in overrides:
+        path, value = parse_override(override)
+        set_path(tree, path.removeprefix("base."), value)
+    try:
+        return TrainingConfig.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError("--set" if overrides else "configuration", explain(error)) from None
+
+
+def _fields(config: TrainingConfig) -> dict[str, Any]:
+    """Return what differs from the defaults, as a file would say it."""
+    fields = config.model_dump(mode="json", exclude_defaults=True)
+    # Without its defaults an operation is a record without its name.
+    return merge(fields, {"data": {"augmentation": canonical_augmentation(config.data.augmentation)}})
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name is meant as a file of a sweep or a ladder, perhaps with a rung behind it: `FILE:RUNG`."""
+    return _parts(name)[0].suffix in SUFFIXES
+
+
+def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Return the configuration that a file describes: of a sweep its base, of a ladder one rung.
+
+    Args:
+        name: `FILE`, or `FILE:RUNG` of a ladder.
+        block: what is to be looked at, such as `model`: it may not be left open by what the sweep searches.
+        overrides: as for `single_config`.
+
+    Raises:
+        SpecError: the file is wrong, or leaves open what is asked for; names what there is to choose from.
+    """
+    path, rung = _parts(name)
+    if is_ladder(read_yaml(path)):
+        ladder = load_ladder(path)
+        if rung is None:
+            names = ", ".join(each.name for each in ladder.rungs)
+            raise SpecError(path, [f"is a ladder: name one of its rungs as {path}:RUNG; it has {names}"])
+        return single_config(ladder.rung(rung).config, overrides=overrides)
+    if rung is not None:
+        raise SpecError(path, [f"is a sweep: it has no rung {rung!r}"])
+    spec = load_spec(path)
+    config = single_config(spec.base, overrides=overrides)
+    chosen = {parse_override(override)[0].removeprefix("base.") for override in overrides}
+    values = config.dotted()
+    open_ = {
+        name: parameter
+        for name, parameter in spec.parameters.items()
+        if name.startswith(block)
+        and name not in chosen
+        and all(values.get(other) in _listed(wanted) for other, wanted in parameter.when.items())
+    }
+    if open_:
+        searched = "; ".join(f"{name} ({_choices(parameter)})" for name, parameter in open_.items())
+        first = next(iter(open_))
+        raise SpecError(path, [f"searches {searched}: choose with --set {first}=VALUE"])
+    return config
+
+
+def _parts(name: str) -> tuple[Path, str | None]:
+    file, colon, rung = name.rpartition(":")
+    if colon and Path(file).suffix in SUFFIXES:
+        return Path(file), rung
+    return Path(name), None
+
+
+def _listed(wanted: Any) -> Sequence[Any]:
+    return wanted if isinstance(wanted, list | tuple) else (wanted,)
+
+
+def _choices(parameter: Parameter) -> str:
+    if parameter.values is not None:
+        return ", ".join(map(str, parameter.values))
+    if parameter.min is not None:
+        return f"{parameter.min} to {parameter.max}"
+    return str(parameter.value)

@@ -1,0 +1,306 @@
+"""The search space: parameters with conditions -> Optuna's distributions -> a `TrainingConfig`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from cifar_core.config import TrainingConfig
+from sweeps.files.distributions import distribution_of, suggest
+from sweeps.files.parameter import Assignment, Parameter, Scalar, identity_of, label
+from sweeps.files.space_check import SpaceError, checked, grid_errors, value_at
+from sweeps.files.yaml_file import merge
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+MAX_COMBINATIONS = 100_000
+"""A grid larger than this is surely a mistake, and listing it would take the memory."""
+
+
+_DIGITS = 12
+"""Significant digits of a value that is counted in steps: 0.1 + 2 × 0.1 is 0.3, as a person would write it."""
+
+_DESCRIBED = 20
+"""Listed values that are shown."""
+
+
+class SearchSpace:
+    """Parameters in the order in which they can be suggested: conditions before what depends on them."""
+
+    def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any]) -> None:
+        """Take what a file says, each value as its field has it: `'1000'` for a number of images is 1000.
+
+        Raises:
+            SpaceError: it makes no sense; lists every error.
+        """
+        self.base = dict(base)
+        self._tree = merge({}, self.base)
+        self.parameters = _in_dependency_order(parameters)
+        errors = []
+        for path in self.parameters:
+            self.parameters[path], found = checked(self, path)
+            errors += found
+        if errors:
+            raise SpaceError(errors)
+
+    def suggest(self, trial: optuna.Trial) -> Assignment:
+        """Ask Optuna for every parameter that is active in this trial."""
+        assignment: Assignment = {}
+        for path, parameter in self.parameters.items():
+            if self._is_active(parameter, assignment):
+                assignment[path] = self.decode(path, suggest(trial, path, self.distributions[path]))
+        return assignment
+
+    def config(self, assignment: Assignment) -> TrainingConfig:
+        """Return the configuration that an assignment stands for.
+
+        Raises:
+            ValidationError: the combination is not a possible configuration.
+        """
+        return TrainingConfig.model_validate(self._merged(assignment))
+
+    def allows(self, assignment: Assignment) -> bool:
+        """Return whether the values, each possible, are possible together."""
+        try:
+            self.config(assignment)
+        except ValidationError:
+            return False
+        return True
+
+    def point_of(self, config: TrainingConfig) -> Assignment | None:
+        """Return the active values by which a configuration would be a point of this space; None where one is not."""
+        assignment: Assignment = {}
+        for path, parameter in self.parameters.items():
+            if not self._is_active(parameter, assignment):
+                continue
+            try:
+                field = value_at(config, path)
+            except (AttributeError, KeyError):
+                return None
+            if parameter.min is not None and parameter.max is not None:
+                values = (
+                    [field] if parameter.min <= field <= parameter.max and self.nearest(path, field) == field else []
+                )
+            else:
+                values = [choice for choice in parameter.choices if self._means(path, choice, field, assignment)]
+            if not values:
+                return None
+            assignment[path] = values[0]
+        return assignment
+
+    def _means(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
+        """Return whether a listed value is what a field of a configuration holds."""
+        if isinstance(choice, Scalar):
+            return identity_of(choice) == identity_of(field) if isinstance(field, Scalar) else False
+        try:
+            return bool(value_at(self.config({**assignment, path: choice}), path) == field)
+        except ValidationError:
+            return False
+
+    def _merged(self, assignment: Assignment) -> dict[str, Any]:
+        # A searched model or schedule does not reset its block: base holds what all of them share.
+        tree, own = {**self._tree, **self._blocks}, set[str]()
+        for path, value in assignment.items():
+            block, written, prefix = tree, self._tree, ""
+            *parents, last = path.split(".")
+            for parent in parents:
+                prefix, written = f"{prefix}{parent}.", written.get(parent) or {}
+                if prefix not in own:
+                    # A copy of what is changed alone: a space of many values makes as many trees.
+                    block[parent] = dict(written)
+                    own.add(prefix)
+                block = block[parent]
+            block[last] = value
+        return tree
+
+    @cached_property
+    def _blocks(self) -> dict[str, Any]:
+        """The base's blocks as records: what is validated once is not validated with each assignment."""
+        config = TrainingConfig.model_validate(self._tree)
+        return {name: getattr(config, name) for name, block in self._tree.items() if isinstance(block, dict)}
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distribution of each parameter."""
+        return {
+            path: distribution_of(parameter, is_integer=path in self._integers)
+            for path, parameter in self.parameters.items()
+        }
+
+    def encode(self, assignment: Assignment) -> dict[str, Scalar]:
+        """Return an assignment as Optuna stores it."""
+        return {path: value if self.parameters[path].is_range else label(value) for path, value in assignment.items()}
+
+    def decode(self, path: str, stored: Any) -> Any:
+        """Return a value as `TrainingConfig` takes it from how Optuna stores it."""
+        parameter = self.parameters[path]
+        if not parameter.is_range:
+            return self._choices[path].get(identity_of(stored), stored)
+        if parameter.q is not None and isinstance(stored, float):
+            return _rounded(stored)
+        return stored
+
+    @cached_property
+    def _choices(self) -> dict[str, dict[tuple[bool, Scalar], Any]]:
+        """Each parameter's listed values by how Optuna stores them."""
+        return {
+            path: {identity_of(value): value for value in parameter.choices}
+            for path, parameter in self.parameters.items()
+        }
+
+    def assignments(self) -> Iterator[Assignment]:
+        """Enumerate the active combinations in the file's order, the last parameter fastest; each once.
+
+        Raises:
+            SpaceError: a parameter has no finite list of values.
+        """
+        errors = grid_errors(self)
+        if errors:
+            raise SpaceError(errors)
+        yield from self._extend({}, list(self.parameters))
+
+    def _extend(self, assignment: Assignment, remaining: list[str]) -> Iterator[Assignment]:
+        if not remaining:
+            yield dict(assignment)
+            return
+        path, *rest = remaining
+        if not self._is_active(self.parameters[path], assignment):
+            yield from self._extend(assignment, rest)
+            return
+        for value in self.finite_values(path) or ():
+            yield from self._extend({**assignment, path: value}, rest)
+
+    @cached_property
+    def cardinality(self) -> int | None:
+        """Number of combinations, None where it is infinite or too large to list. Counted once: it takes a while."""
+        if grid_errors(self):
+            return None
+        count = sum(1 for _ in itertools.islice(self.assignments(), MAX_COMBINATIONS + 1))
+        return None if count > MAX_COMBINATIONS else count
+
+    def finite_values(self, path: str) -> Sequence[Any] | None:
+        """Return every value that a parameter may take, None for a continuous range."""
+        parameter = self.parameters[path]
+        if parameter.min is None or parameter.max is None:
+            return parameter.choices
+        if parameter.distribution == "log_uniform_values":
+            return None
+        if path in self._integers:
+            return range(int(parameter.min), int(parameter.max) + 1, int(parameter.q or 1))
+        if parameter.q:
+            count = math.floor((parameter.max - parameter.min) / parameter.q + 1e-9) + 1
+            # Beyond the limit only the count matters, not the values.
+            listed = min(count, MAX_COMBINATIONS + 1)
+            return [_rounded(parameter.min + step * parameter.q) for step in range(listed)]
+        return None
+
+    def nearest(self, path: str, value: float) -> float:
+        """Return the value of a range that is nearest to a number within it: itself where it is not off its steps."""
+        parameter = self.parameters[path]
+        step = parameter.q or (1 if path in self._integers else None)
+        if parameter.min is None or parameter.max is None or step is None:
+            return value
+        count = min(round((value - parameter.min) / step), math.floor((parameter.max - parameter.min) / step + 1e-9))
+        near = parameter.min + count * step
+        return value if math.isclose(near, value, rel_tol=1e-9) else near if isinstance(near, int) else _rounded(near)
+
+    def is_constant(self, path: str) -> bool:
+        """Return whether a field has the same value in every trial."""
+        if path not in self.parameters:
+            return True
+        values = self.finite_values(path)
+        return values is not None and len(values) == 1 and not self.parameters[path].when
+
+    def min_value(self, path: str) -> Any:
+        """Return the smallest value that a field takes anywhere in the space."""
+        if path in self.parameters:
+            parameter = self.parameters[path]
+            return parameter.min if parameter.is_range else min(parameter.choices)
+        return value_at(TrainingConfig.model_validate(self.base), path)
+
+    def max_value(self, path: str) -> Any:
+        """Return the largest value that a field takes anywhere in the space."""
+        if path in self.parameters:
+            parameter = self.parameters[path]
+            return parameter.max if parameter.is_range else max(parameter.choices)
+        return value_at(TrainingConfig.model_validate(self.base), path)
+
+    def listed_values(self, path: str) -> list[Any]:
+        """Return every value that a field can take; only for fields that are no continuous range."""
+        if path not in self.parameters:
+            return [value_at(TrainingConfig.model_validate(self.base), path)]
+        values = self.finite_values(path)
+        assert values is not None, f"{path} is a continuous range"
+        return list(values)
+
+    def describe(self) -> list[tuple[str, str, str]]:
+        """Return (path, what it may be, when it is active) for each parameter, in the order of suggestion."""
+        rows = []
+        for path, parameter in self.parameters.items():
+            if parameter.is_range:
+                scale = ", log" if parameter.distribution == "log_uniform_values" else ""
+                kind = "integers" if path in self._integers else "numbers"
+                step = f", step {parameter.q}" if parameter.q else ""
+                text = f"{parameter.min} to {parameter.max} ({kind}{scale}{step})"
+            else:
+                text = " | ".join(map(str, parameter.choices[:_DESCRIBED]))
+                if len(parameter.choices) > _DESCRIBED:
+                    text += f" | … ({len(parameter.choices):,} values)"
+            when = " and ".join(
+                f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
+            )
+            rows.append((path, text, when))
+        return rows
+
+    def _is_active(self, parameter: Parameter, assignment: Assignment) -> bool:
+        return all(path in assignment and assignment[path] in allowed for path, allowed in parameter.conditions.items())
+
+    @cached_property
+    def _integers(self) -> set[str]:
+        """Ranges that hold whole numbers only."""
+        return {path for path, parameter in self.parameters.items() if parameter.is_range and self.is_integer(path)}
+
+    def is_integer(self, path: str) -> bool:
+        """Return whether a range holds whole numbers only."""
+        parameter = self.parameters[path]
+        if parameter.distribution == "int_uniform":
+            return True
+        if path.startswith("model.options."):
+            # No field says what an option is: what is written does.
+            return all(isinstance(number, int) for number in (parameter.min, parameter.max, parameter.q or 1))
+        # The field decides: 0 to 1 is a range of numbers for dropout, 1 to 4 one of integers for step_size.
+        probe = self._merged({path: (parameter.min or 0) + 0.5})
+        try:
+            TrainingConfig.model_validate(probe)
+        except ValidationError as error:
+            return any(detail["type"] == "int_from_float" for detail in error.errors())
+        return False
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(parameters)
+    while waiting:
+        ready = next(
+            (
+                path
+                for path, parameter in waiting.items()
+                if all(other in ordered or other not in parameters for other in parameter.conditions)
+            ),
+            None,
+        )
+        if ready is None:
+            raise SpaceError([f"parameters: the conditions of {', '.join(waiting)} depend on each other"])
+        ordered[ready] = waiting.pop(ready)
+    return ordered

@@ -1,0 +1,199 @@
+"""The text of a first file: a sweep or a ladder that runs as it is, with what each key means behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cifar_core.config import TrainingConfig
+from cifar_core.models.registry import ARCHITECTURES
+from sweeps.files.scale import SIZED
+from sweeps.files.schema import FileKind, schema_file
+from sweeps.files.yaml_file import dump_yaml, flow_text
+
+_CHECKOUT = Path(__file__).parents[2]
+
+_HEAD = """\
+# yaml-language-server: $schema={schema}
+# `sweeps plan {file}` shows what it would do, `sweeps {verb} {file}` does it;
+# `sweeps schema {kind}` has every key there is.
+name: {name}  # of the {kind}, and of its folder under runs/sweeps
+limits: {{timeout: {time}}}  # stops then; the same command resumes. 2h, 1h30m, 90s
+"""
+
+_SWEEP = """\
+description: {description}
+method: {method}  # bayes: learns from its trials | random | grid: all there are
+metric: {{name: val_accuracy, goal: maximize}}  # or val_loss, train_loss: minimize
+run_cap: {run_cap}  # trials; a larger number extends the same sweep
+seed: 0  # of the search; that of the training is base.seed
+early_terminate: {{type: {early}}}  # asha | hyperband | median | none
+"""
+
+_REPLICATES = """\
+replicates: {{top: {replicates}, seeds: {replicates}}}  # then the best again under new seeds, against luck
+"""
+
+_SPACE = """\
+base:  # what every trial shares: any field of a training configuration
+  epochs: {epochs}  # passes over the training images
+  data: {{train_size: {train_size}, validation_size: {validation_size}}}  # of CIFAR-10's 50,000 training images
+  optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
+  schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+parameters:  # what varies: `values` to choose from, or a range from `min` to `max`
+  model.name: {{values: [{networks}]}}  # {known} | my:Net
+"""
+
+_WIDTH = """\
+  model.width: {{values: {widths}, when: {{model.name: [{sized}]}}}}  # channels of the first convolution
+"""
+
+_SEARCHED = """\
+  optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}  # drawn from its logarithm
+  optimizer.weight_decay: {values: [0, 0.0005, 0.005]}
+  data.batch_size: {values: [32, 64, 128]}  # images of one train step
+  data.normalization: {values: [none, cifar10, imagenet]}
+  data.augmentation: {values: [none, flip, flip-crop]}  # or flip-erase-crop, pad-flip-gray-crop
+"""
+
+_GRID = """\
+  optimizer.lr: {values: [0.003, 0.01, 0.03, 0.1]}
+  data.batch_size: {values: [32, 128]}  # images of one train step
+  data.augmentation: {values: [none, flip-crop]}  # or flip, flip-erase-crop, pad-flip-gray-crop
+"""
+
+_LADDER = """\
+description: What each change to the one before brings
+base:  # what the first rung starts from: any field of a training configuration
+  epochs: {epochs}  # passes over the training images
+  data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
+  optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
+  model: {first}  # {known} | my:Net
+rungs:  # in order, each a change to the one before or to the one it names
+  - name: baseline
+  - name: normalized
+    data: {{normalization: cifar10}}  # none | cifar10 | imagenet
+  - name: augmented
+    data: {{augmentation: flip-crop}}  # or flip, flip-erase-crop, pad-flip-gray-crop
+  - name: cosine
+    schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+"""
+
+_RUNG = """\
+  - name: {rung}
+    from: cosine  # what it changes, and what its gain is taken against
+    model: {network}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large one trial is."""
+
+    train_size: int
+    validation_size: int
+    epochs: int
+    widths: tuple[int, ...]
+    """Channels of the first convolution to choose from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starter:
+    """What a person asked for."""
+
+    name: str
+    path: Path
+    """Where the file will lie."""
+    time: str
+    """As the file says it: 10m."""
+    networks: tuple[str, ...]
+    is_ladder: bool = False
+    method: Literal["bayes", "random", "grid"] = "bayes"
+    early: bool = True
+    """Whether trials that lag behind are stopped."""
+    replicates: int = 2
+    """Of the best this many are trained again under as many new seeds; 0 for none."""
+    around: TrainingConfig | None = None
+    """A recorded configuration to search around, at its own size."""
+    around_name: str = ""
+
+    def text(self, size: Size, *, run_cap: int) -> str:
+        """Return the file's text.
+
+        Args:
+            size: of each trial.
+            run_cap: trials of a sweep.
+        """
+        kind: FileKind = "ladder" if self.is_ladder else "sweep"
+        sized = [name for name in self.networks if name in SIZED]
+        first, *others = self.networks
+        what = f"How wide, and how trained, of {', '.join(self.networks)}"
+        if self.around is not None:
+            what = f"Around {self.around_name}: learning rate, weight decay, batch size"
+        values = {
+            "schema": schema_reference(self.path, kind),
+            "file": self.path.name,
+            "verb": "ladder" if self.is_ladder else "run",
+            "kind": kind,
+            "name": _scalar(self.name),
+            "time": self.time,
+            "description": _scalar(what),
+            "method": self.method,
+            "run_cap": run_cap,
+            "early": "asha, min_epochs: 1, reduction_factor: 3" if self.early else "none",
+            "replicates": self.replicates,
+            "networks": ", ".join(map(_scalar, self.networks)),
+            "known": " | ".join(ARCHITECTURES),
+            "sized": ", ".join(sized),
+            "first": _network(first, size),
+            **vars(size),
+            "widths": list(size.widths),
+        }
+        if self.is_ladder:
+            rungs = (_RUNG.format(rung=each.replace(":", "-"), network=_network(each, size)) for each in others)
+            return (_HEAD + _LADDER).format_map(values) + "".join(rungs)
+        parts = _HEAD + _SWEEP + (_REPLICATES if self.replicates else "")
+        if self.around is not None:
+            return parts.format_map(values) + _around(self.around)
+        space = (parts + _SPACE + (_WIDTH if sized else "")).format_map(values)
+        return space + (_GRID if self.method == "grid" else _SEARCHED)
+
+
+def schema_reference(path: Path, kind: FileKind) -> str:
+    """Return how a file's first line names its schema: relative inside of this checkout, which moves as a whole.
+
+    Elsewhere the installed schema, as a URI: an editor reads no further than to the first space.
+    """
+    schema, folder = schema_file(kind).resolve(), path.resolve().parent
+    if folder.is_relative_to(_CHECKOUT) and (_CHECKOUT / "pyproject.toml").is_file():
+        return Path(os.path.relpath(schema, folder)).as_posix()
+    return schema.as_uri()
+
+
+def _around(config: TrainingConfig) -> str:
+    """Return the base and the parameters of a search around a configuration, which is tried first."""
+    lr, decay, batch = config.optimizer.lr, config.optimizer.weight_decay, config.data.batch_size
+    batches = {max(1, batch // 2), batch, min(2 * batch, config.train_images())}
+    content = {
+        "start_with": [{"optimizer.lr": lr, "optimizer.weight_decay": decay, "data.batch_size": batch}],
+        "base": config.canonical() | {"seed": config.seed},
+        "parameters": {
+            "optimizer.lr": {"min": lr / 4, "max": lr * 4, "distribution": "log_uniform_values"},
+            "optimizer.weight_decay": {"values": sorted({0.0, 0.0005, 0.005, decay})},
+            "data.batch_size": {"values": sorted(batches)},
+        },
+    }
+    # Through JSON: tuples are lists there.
+    return dump_yaml(json.loads(json.dumps(content)))
+
+
+def _network(name: str, size: Size) -> str:
+    return flow_text({"name": name} | ({"width": size.widths[0]} if name in SIZED else {}))
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML has it inside of brackets, in quotes where it needs them."""
+    return flow_text([text])[1:-1]

@@ -1,0 +1,209 @@
+"""`SweepSpec`: a sweep's YAML file, parsed and validated before anything starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from cifar_core.common.validation import explain
+from cifar_core.config import TrainingConfig
+from sweeps.core.errors import SpecError
+from sweeps.files.ladder_file import is_ladder
+from sweeps.files.parameter import Parameter
+from sweeps.files.settings import (
+    FileOfConfigurations,
+    Keep,
+    Limits,
+    Metric,
+    Name,
+    Replicates,
+    Resources,
+    validated,
+)
+from sweeps.files.space import MAX_COMBINATIONS, SearchSpace
+from sweeps.files.space_check import (
+    SpaceError,
+    assignment_errors,
+    combination_errors,
+    grid_errors,
+    shape_error,
+    split_errors,
+    warnings,
+)
+from sweeps.files.yaml_file import flatten, read_yaml
+from sweeps.stopping.never import Never
+from sweeps.stopping.rule import StoppingRule
+from sweeps.stopping.rules import parse_rule
+
+
+class SweepSpec(FileOfConfigurations):
+    """One sweep: what may vary, how it is searched, and how much it may spend."""
+
+    name: Name
+    """Of the sweep, and of its folder under runs/sweeps. Under one name there is one search space."""
+    description: str = ""
+    """One line for people: what is searched, and why."""
+    method: Literal["bayes", "random", "grid"] = "bayes"
+    """bayes: Optuna's TPE; random; grid: every combination in order."""
+    metric: Metric = Metric()
+    """What the search makes better."""
+    run_cap: int | None = Field(default=None, ge=1)
+    """Trials. A grid without it runs every combination."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the search. The training seed is `base.seed`."""
+    limits: Limits = Limits()
+    """When to hold back and when to stop."""
+    resources: Resources = Resources()
+    """What one trial holds while it trains."""
+    early_terminate: SerializeAsAny[StoppingRule] = Never()
+    """Which trials are stopped before their last epoch."""
+    replicates: Replicates | None = None
+    """What confirms the best of the search after its end; None for nothing."""
+    keep: Keep = Keep()
+    """Which weights stay on the disk."""
+    start_with: tuple[dict[str, Any], ...] = ()
+    """Assignments of parameters to try first."""
+    base: dict[str, Any] = Field(default_factory=dict)
+    """What every trial shares: any field of `TrainingConfig`."""
+    parameters: dict[str, Parameter]
+    """What varies: dotted paths into `TrainingConfig`."""
+
+    @field_validator("early_terminate", mode="before")
+    @classmethod
+    def _parse_rule(cls, value: Any) -> Any:
+        return parse_rule(value)
+
+    @field_validator("base")
+    @classmethod
+    def _check_base(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            TrainingConfig.model_validate(value)
+        except ValidationError as error:
+            raise ValueError("\n".join(map(_with_search, explain(error)))) from None
+        return value
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _check_shape(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            errors = [f"{path}: {error}" for path, content in value.items() if (error := shape_error(path, content))]
+            if errors:
+                raise ValueError("\n".join(errors))
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        errors: list[str] = []
+        try:
+            space = self.space
+        except SpaceError as error:
+            raise ValueError("\n".join(error.errors)) from None
+        errors += split_errors(space)
+        if self.method == "grid":
+            errors += grid_errors(space) or self._too_large(space)
+        elif self.run_cap is None:
+            errors.append(f"run_cap: method {self.method} needs a number of trials, such as run_cap: 24")
+        if self.metric.name.startswith("val_") and space.min_value("data.validation_size") == 0:
+            where = "parameters" if "data.validation_size" in self.parameters else "base"
+            errors.append(
+                f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs images that are set "
+                "aside: write base.data.validation_size above 0, such as 2000"
+            )
+        if self.early_terminate.stops:
+            errors += self._stopping_errors(space)
+        for index, start in enumerate(self.start_with):
+            found = [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
+            found = found or [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
+            errors += found
+        if errors:
+            raise ValueError("\n".join(errors))
+        return self
+
+    def _stopping_errors(self, space: SearchSpace) -> list[str]:
+        """Return what cannot be searched where trials are stopped early."""
+        errors = []
+        if not space.is_constant("epochs"):
+            errors.append(
+                "parameters.epochs: cannot be searched together with early_terminate, which compares trials epoch "
+                "by epoch: set early_terminate.type to none or epochs in base"
+            )
+        if not space.is_constant("seed"):
+            errors.append(
+                "parameters.seed: cannot be searched together with early_terminate, which would stop unlucky seeds: "
+                "`replicates: {top: 3, seeds: 3}` is for that, or set early_terminate.type to none"
+            )
+        return errors
+
+    def _too_large(self, space: SearchSpace) -> list[str]:
+        if space.cardinality is not None:
+            return []
+        return [f"parameters: a grid of more than {MAX_COMBINATIONS:,} combinations: use method bayes or random"]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return SearchSpace(parameters=self.parameters, base=self.base)
+
+    def warnings(self) -> list[str]:
+        """Return what is allowed and yet probably not meant."""
+        return [*warnings(self.space), *self._without_effect()]
+
+    def _without_effect(self) -> list[str]:
+        """Return which keys never act."""
+        found = []
+        idle = self.early_terminate.never_acts(epochs=int(self.space.max_value("epochs")), run_cap=self.run_cap)
+        if idle is not None:
+            found.append(f"early_terminate.{idle}")
+        if self.start_with and self.method == "grid":
+            found.append("start_with: has no effect in a grid, which tries every combination in order")
+        elif self.run_cap is not None and len(self.start_with) > self.run_cap:
+            found.append(f"start_with: lists {len(self.start_with)}, of which run_cap {self.run_cap} leaves the first")
+        if self.method != "grid" and not self.space.is_constant("seed"):
+            found.append(
+                f"parameters.seed: a {self.method} search takes the luckiest seed for the best configuration: "
+                "`replicates: {top: 3, seeds: 3}` is for that; in a grid, seeds are averaged"
+            )
+        return found
+
+    def definition(self) -> dict[str, Any]:
+        """Return what makes its study this one and no other: space, base and metric, as flat JSON values."""
+        parameters = {
+            f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True)
+            for path, parameter in self.parameters.items()
+        }
+        base = {f"base.{path}": value for path, value in flatten(self.base).items()}
+        metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
+        # Through JSON, so that what was stored and what is compared with it are the same types.
+        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **metric}))
+        return definition
+
+
+def _with_search(error: str) -> str:
+    """Return an error of `base`, with where a list of values belongs."""
+    key, _, rest = error.partition(": ")
+    listed = re.search(r"\(got (\[.*\])\)", rest)
+    if listed is None or "one value, not a list" not in rest:
+        return error
+    return f"{error}; to search over them write `{key}: {{values: {listed[1]}}}` under parameters"
+
+
+def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Return the sweep that a YAML file describes.
+
+    Args:
+        path: the file.
+        overrides: `path=value` for any key of the file, value in YAML.
+
+    Raises:
+        SpecError: with every error found, each naming key, value and what is allowed.
+    """
+    content = read_yaml(path, overrides=overrides)
+    if is_ladder(content):
+        key = "rungs" if "rungs" in content else "extends"
+        raise SpecError(path, [f"{content.place_of(key)}: is a ladder, not a sweep: run it with `sweeps ladder`"])
+    return validated(SweepSpec, content)

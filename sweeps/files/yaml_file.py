@@ -1,0 +1,337 @@
+"""Read a YAML file of experiments and apply `--set path=value` to it. Numbers are those of YAML 1.2: `1e-3` is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cifar_core.config import RESET_BY_NAME
+from sweeps.core.errors import SpecError
+
+_RESETTING_KEYS = tuple(f"{block}.name" for block in RESET_BY_NAME)
+
+_SHOWN = 60
+"""Characters of a value that an error shows."""
+
+_TAG = "tag:yaml.org,2002:"
+_PADDED, _SEXAGESIMAL = "!padded", "!sexagesimal"
+_MERGE = f"{_TAG}merge"
+
+_FLOAT = re.compile(
+    r"[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\.\d[\d_]*(?:[eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+)"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+_RESOLVERS = {
+    f"{_TAG}int": (re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][\d_]*)"), "-+0123456789"),
+    f"{_TAG}float": (_FLOAT, "-+.0123456789"),
+    _PADDED: (re.compile(r"[-+]?0[\d_]+"), "-+0123456789"),
+    _SEXAGESIMAL: (re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?"), "-+0123456789"),
+}
+"""What plain text is a number; YAML 1.1, which PyYAML reads, takes `1e-3` for a text, `010` for 8 and `1:30` for 90."""
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _resolve_as_yaml_1_2(kind: type[_Loader | _Dumper]) -> None:
+    kept = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag not in _RESOLVERS]
+        for first, pairs in kind.yaml_implicit_resolvers.items()
+    }
+    kind.yaml_implicit_resolvers = kept
+    for tag, (pattern, first) in _RESOLVERS.items():
+        kind.add_implicit_resolver(tag, re.compile(rf"(?:{pattern.pattern})$"), list(first))
+
+
+_resolve_as_yaml_1_2(_Loader)
+_resolve_as_yaml_1_2(_Dumper)
+
+
+def dump_yaml(content: Mapping[str, Any]) -> str:
+    """Return content as the text of a file that reads the same."""
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a text that `dump_yaml` wrote says."""
+    return _parse(text, Path("configuration"))[0]
+
+
+def flow_text(value: Any) -> str:
+    """Return a value in one line of YAML, as it is written into a file."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
+    return text.removesuffix("\n...\n").strip()
+
+
+class Document(dict[str, Any]):
+    """A file's keys and values, with the line of each and what was wrong with a value already as YAML."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any], reading: _Reading) -> None:
+        super().__init__(content)
+        self.path = path
+        self.mistakes = reading.mistakes
+        """Dotted key to what is wrong with its value."""
+        self._places = {key: f"line {line}" for key, line in reading.lines.items()}
+
+    def override(self, override: str) -> None:
+        """Set a key from `path=value`."""
+        key, value, reading = _parsed_override(override)
+        set_path(self, key, value)
+        replaced = [old for old in (*self._places, *self.mistakes) if old == key or old.startswith(f"{key}.")]
+        for old in replaced:
+            self._places.pop(old, None)
+            self.mistakes.pop(old, None)
+        self._places[key] = f"--set {key}"
+        self.mistakes |= {f"{key}.{inner}" if inner else key: text for inner, text in reading.mistakes.items()}
+
+    def located(self, errors: Iterable[str]) -> list[str]:
+        """Return errors `key: what is wrong`, each behind the line of its key, in the order of the lines."""
+        found = [(self.place_of(key_of(error)), error) for error in dict.fromkeys(errors)]
+        found.sort(key=lambda pair: int(pair[0].removeprefix("line ")) if pair[0].startswith("line ") else 0)
+        return [f"{place}: {_without(place.removeprefix('--set '), error)}" for place, error in found]
+
+    def place_of(self, key: str) -> str:
+        """Return where a dotted key stands, or what it would stand in."""
+        while key and key not in self._places:
+            key = key.rpartition(".")[0]
+        return self._places.get(key, "line 1")
+
+
+def _without(key: str, error: str) -> str:
+    """Return an error without its key, where that is what `--set` was given."""
+    return error.removeprefix(f"{key}: ")
+
+
+_KEY = re.compile(r"[\w.:/\[\] -]*?(?=\s\(|: |$)")
+
+
+def key_of(error: str) -> str:
+    """Return the dotted key that an error begins with: `rungs.2` of `rungs[2] (deep): model.name: …`."""
+    match = _KEY.match(error)
+    return re.sub(r"\[(\d+)\]", r".\1", match[0]) if match and match.end() < len(error) else ""
+
+
+class _Reading:
+    """Makes values of YAML's nodes, and notes the line of each and what is wrong with it."""
+
+    def __init__(self, loader: _Loader) -> None:
+        self._loader = loader
+        self.lines: dict[str, int] = {}
+        self.mistakes: dict[str, str] = {}
+
+    def value(self, node: yaml.Node, key: str) -> Any:
+        """Return what a node stands for.
+
+        Raises:
+            yaml.MarkedYAMLError: it is no YAML of keys and values.
+            RecursionError: its blocks are nested too deeply, or an anchor holds itself.
+        """
+        self.lines.setdefault(key, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, key)
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self.mistakes[key] = f"the tag {_short(node.tag)} has no meaning here: leave it out"
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        return [self.value(child, _below(key, index)) for index, child in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for name, child in node.value:
+            if name.tag == _MERGE:
+                merged = merged | self._merged(child, key)
+        for name, child in node.value:
+            if name.tag == _MERGE:
+                continue
+            if not isinstance(name, yaml.ScalarNode):
+                raise _error("a key is a text, not a list or a mapping", name)
+            if name.value in own:
+                raise _error(f"the key {name.value!r} stands twice", name)
+            inner = _below(key, name.value)
+            # The line of the key: its value may stand below it.
+            self.lines[inner] = name.start_mark.line + 1
+            own[name.value] = self.value(child, inner)
+        return merged | own
+
+    def _merged(self, node: yaml.Node, key: str) -> dict[str, Any]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for part in reversed(parts):
+            if not isinstance(part, yaml.MappingNode):
+                raise _error("`<<` takes a mapping, such as *range, or a list of them", part)
+            merged |= self.value(part, key)
+        return merged
+
+    def _scalar(self, node: yaml.ScalarNode, key: str) -> Any:
+        if node.tag == f"{_TAG}str":
+            return node.value
+        text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}…"
+        quoted = f"'{text}' (in quotes)"
+        if node.tag == _PADDED:
+            digits = node.value.replace("_", "").lstrip("-+")
+            octal = f" and for {int(digits, 8)} in others" if re.fullmatch("[0-7]{1,40}", digits) else ""
+            number = ("-" if text[0] == "-" else "") + (digits.lstrip("0") or "0")
+            self.mistakes[key] = (
+                f"{text} stands for a text in some readers of YAML{octal}: write {number}, or {quoted} for a text"
+            )
+            return float(number) if len(number) > _SHOWN else int(number)
+        if node.tag == _SEXAGESIMAL:
+            seconds = 0.0
+            for part in text.replace("_", "").lstrip("-+").split(":"):
+                seconds = seconds * 60 + float(part or 0)
+            self.mistakes[key] = (
+                f"{text} counts in sixties in some readers of YAML: write {seconds:g}, a duration such as "
+                f"{_as_duration(text)}, or {quoted} for a text"
+            )
+            return seconds
+        try:
+            value = self._loader.construct_object(node)
+        except yaml.constructor.ConstructorError as error:
+            raise _error(error.problem or str(error.context), node) from None
+        except (ValueError, OverflowError) as error:
+            self.mistakes[key] = f"{text} cannot be read: {error}"
+            return text
+        if isinstance(value, bool | int | float | str | None):
+            return value
+        kind = "a date" if node.tag == f"{_TAG}timestamp" else f"a value of the kind {_short(node.tag)}"
+        self.mistakes[key] = f"{text.strip()} is {kind} in YAML: for a text write {quoted}"
+        return text
+
+
+def _as_duration(text: str) -> str:
+    parts = text.lstrip("-+").split(":")
+    units = "hms"[: len(parts)] if len(parts) < 4 else ""
+    return " or ".join(
+        "".join(f"{part.lstrip('0') or '0'}{unit}" for part, unit in zip(parts, chosen, strict=False))
+        for chosen in dict.fromkeys((units, "ms"[: len(parts)] if len(parts) == 2 else units))
+    )
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _short(tag: str | None) -> str:
+    return f"{tag}".replace(_TAG, "!!")
+
+
+def _error(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
+    """Return a file's mapping with the overrides applied. What is wrong with single values stands in its `mistakes`.
+
+    Raises:
+        SpecError: the file is missing, is not YAML, is not a mapping, or an override is not `path=value`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        hint = f"; there are {', '.join(near)}" if near else ""
+        raise SpecError(path, [f"no such file{hint}"]) from None
+    except (OSError, ValueError) as error:
+        raise SpecError(path, [f"cannot be read as text: {error}"]) from None
+    content, reading = _parse(text, path)
+    if not isinstance(content, dict):
+        what = {"NoneType": "nothing", "list": "a list", "str": "a text"}.get(type(content).__name__, "one value")
+        raise SpecError(path, [f"line 1: holds {what}, not keys with values such as `name: quick`"])
+    document = Document(path, content, reading)
+    for override in overrides:
+        document.override(override)
+    return document
+
+
+def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
+    loader = None
+    try:
+        loader = _Loader(text)
+        reading = _Reading(loader)
+        node = loader.get_single_node()
+        return (None if node is None else reading.value(node, "")), reading
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SpecError(path, [f"{place}not YAML: {error.problem or error.context}"]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(path, [f"line {line}: not YAML: {error.reason}: {error.character!r}"]) from None
+    except RecursionError:
+        raise SpecError(path, ["line 1: not YAML: nested too deeply, or an anchor holds itself"]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """Return the path and the value of `path=value`.
+
+    Raises:
+        SpecError: it is not one, or its value is not YAML.
+    """
+    key, value, reading = _parsed_override(override)
+    if reading.mistakes:
+        raise SpecError(f"--set {key}", list(reading.mistakes.values()))
+    return key, value
+
+
+def _parsed_override(override: str) -> tuple[str, Any, _Reading]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SpecError("--set", [f"{override!r} is not path=value, such as base.epochs=3"])
+    return key.strip(), *_parse(text, Path(f"--set {key}"))
+
+
+def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set a dotted path in a nested mapping; another model or schedule name resets its block.
+
+    Under `parameters` the rest of the path is one key, because parameters are dotted paths themselves.
+    """
+    if path.startswith("parameters."):
+        parameters = tree.get("parameters")
+        tree["parameters"] = {
+            **(parameters if isinstance(parameters, dict) else {}), path.removeprefix("parameters."): value
+        }  # fmt: skip
+        return
+    *parents, last = path.split(".")
+    block = tree
+    for parent in parents:
+        child = block.get(parent)
+        if not isinstance(child, dict):
+            child = {}
+            block[parent] = child
+        block = child
+    if path.endswith(_RESETTING_KEYS) and block.get(last) != value:
+        block.clear()
+    block[last] = value
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested `base` with nested `changes` over it; another model or schedule name resets its block."""
+    result = deepcopy(dict(base))
+    for path, value in flatten(changes).items():
+        set_path(result, path, deepcopy(value))
+    return result
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping as dotted paths; `name` comes first in its block, since it resets the others."""
+    flat: dict[str, Any] = {}
+    for key, value in sorted(tree.items(), key=lambda item: item[0] != "name"):
+        if isinstance(value, Mapping) and value and f"{prefix}{key}" != "model.options":
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

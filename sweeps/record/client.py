@@ -1,0 +1,118 @@
+"""MLflow's client as this project uses it: quiet, quick to give up, its errors turned into ours, its pages walked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.record.mapping import MetricPoint
+from sweeps.record.store import is_server, record_error, redact, sqlite_file
+from sweeps.record.waiting import REQUEST_LIMIT, REQUEST_SECONDS, patient_client
+from sweeps.system.machine import bypass_proxy_here
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PAGE = 1000
+_METRICS_PER_BATCH = 800
+_PARAMS_PER_BATCH = 100
+_TAGS_PER_BATCH = 100
+"""MLflow takes 1,000 metrics, 100 params and 100 tags in a batch, and 1,000 of all together."""
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client of the store: no usage statistics, and a store that is away fails in seconds."""
+    _set_environment()
+    from mlflow import MlflowClient
+
+    # It prints a stack trace of every failed statement, which is raised and told once here.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # As it warns of an error code that it does not know: what a proxy, or a login page, answers is reported once, too.
+    logging.getLogger("mlflow.exceptions").setLevel(logging.ERROR)
+    client = patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
+    _remove_stray_folder(uri)
+    return client
+
+
+def _remove_stray_folder(uri: str) -> None:
+    """Remove the empty folder that MLflow makes for a SQLite file in a folder called `a?b`: by the name `a%3Fb`."""
+    path, said = sqlite_file(uri), Path(uri.partition(":///")[2].partition("?")[0]).parent
+    if path is not None and said != path.parent:
+        with contextlib.suppress(OSError):
+            said.rmdir()
+
+
+def _set_environment() -> None:
+    """Set what MLflow reads, some of it at its import; what the user has set stays."""
+    bypass_proxy_here()
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # MLflow's own seven tries take minutes, and the queue tries again anyhow.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault(REQUEST_LIMIT, str(REQUEST_SECONDS))
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and the file system raise into a `RecordError` that says what to do."""
+    _set_environment()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError, LookupError) as error:
+        if not is_server(uri) and isinstance(error, LookupError):
+            raise  # of this project: no store answers so
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise record_error(uri, reason=_short(lines[0].replace(uri, redact(uri)))) from error
+
+
+def _short(reason: str) -> str:
+    """Return a reason that fits a line or two: a server may answer with a page of HTML."""
+    return reason if len(reason) <= 300 else f"{reason[:300]}..."
+
+
+def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> Iterator[Run]:
+    """Yield every run that matches, page by page: MLflow gives 1,000 and says nothing of the others."""
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def log_batch(
+    client: MlflowClient,
+    run_id: str,
+    *,
+    metrics: Sequence[MetricPoint] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Write in as few calls as MLflow's limits allow, the tags with the last of them."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    points = [Metric(point.name, point.value, point.timestamp_ms, point.step) for point in metrics]
+    fields = [Param(name, value) for name, value in (params or {}).items()]
+    labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+    while points or fields or labels:
+        is_last = len(points) <= _METRICS_PER_BATCH and len(fields) <= _PARAMS_PER_BATCH
+        client.log_batch(
+            run_id,
+            metrics=points[:_METRICS_PER_BATCH],
+            params=fields[:_PARAMS_PER_BATCH],
+            tags=labels[:_TAGS_PER_BATCH] if is_last else [],
+        )
+        points, fields = points[_METRICS_PER_BATCH:], fields[_PARAMS_PER_BATCH:]
+        if is_last:
+            labels = labels[_TAGS_PER_BATCH:]

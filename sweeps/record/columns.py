@@ -1,0 +1,223 @@
+"""The registry of the record's columns: what each is called, how it is read of a run, averaged, and shown.
+
+Terminal, files, SQL, pages and completion follow from it. A new column is an entry here, and what measures it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cifar_core.config import TEST_IMAGES
+from cifar_core.results import has_learned
+from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent, value_text
+from sweeps.core.identity import Protocol
+from sweeps.core.trial import Outcome
+from sweeps.record.mapping import recorded_protocol
+from sweeps.record.recorded_run import Wanted
+from sweeps.record.trial_run import TrialRun
+
+
+class Kind(enum.Enum):
+    """What the values of a column are."""
+
+    TEXT = "text"
+    TIME = "time"
+    """Text of ISO 8601 in UTC; SQL has it as a time."""
+    WHOLE = "whole number"
+    REAL = "real number"
+    TRUTH = "truth value"
+    PROTOCOL = "protocol"
+    """A `sweeps.core.identity.Protocol`; a file and SQL have it in words."""
+
+    @property
+    def dtype(self) -> str:
+        """Its type in pandas."""
+        return {Kind.WHOLE: "Int64", Kind.REAL: "float64", Kind.TRUTH: "boolean"}.get(self, "object")
+
+
+class Unit(enum.Enum):
+    """What a number counts."""
+
+    NONE = ""
+    SHARE = "%"
+    """From 0 to 1 in every file, percent on every screen."""
+    SECONDS = "s"
+    MILLIONS = "M"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the record's table."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    unit: Unit = Unit.NONE
+    title: str | None = None
+    """What stands above it on a screen, where that is another word than its name."""
+    words: tuple[str, ...] = ()
+    """What else a person may type for it."""
+    read: Callable[[TrialRun], Any] | None = None
+    """Takes the value from a run; None where the ranking fills it."""
+    tags: frozenset[str] = frozenset()
+    """What `read` needs of the run, beside what every run is understood by."""
+    metrics: frozenset[str] = frozenset()
+    is_averaged: bool = False
+    """Whether a configuration's row has the mean over its seeds; else the value of the run that stands for it."""
+    is_last: bool = False
+    """Whether it stands behind the configuration's values."""
+
+    @property
+    def heading(self) -> str:
+        """What stands above it on a screen."""
+        return self.title or (f"{self.name} %" if self.unit is Unit.SHARE else self.name)
+
+    def cell(self, value: Any) -> str:
+        """Return a value for a table under `heading`; empty for None."""
+        if value is None:
+            return ""
+        if self.unit is Unit.SHARE:
+            return percent(value)
+        if self.unit is Unit.SECONDS:
+            return duration(value)
+        return number(value) if self.unit is Unit.MILLIONS else value_text(value)
+
+    def text(self, value: Any) -> str:
+        """Return a value for a sentence, or beside its name, with its unit and all its digits."""
+        if self.unit is Unit.SHARE:
+            return accuracy(value)
+        if self.unit is Unit.SECONDS:
+            return self.cell(value)
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _tag(name: str, **settings: Any) -> Column:
+    return Column(name=name, read=lambda run: run.tags.get(name), tags=frozenset({name}), **settings)
+
+
+def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
+    return Column(
+        name=name,
+        kind=Kind.REAL,
+        read=lambda run: run.metrics.get(name),
+        metrics=frozenset({name}),
+        is_averaged=is_averaged,
+        **settings,
+    )
+
+
+def _metric_value(run: TrialRun) -> float | None:
+    """Return the value of what the search looked at; None of a rung: a ladder orders its rungs, it does not search."""
+    return run.metrics.get(run.tags.get("metric", ""))
+
+
+def _started(run: TrialRun) -> str:
+    moment = datetime.fromtimestamp(run.start_ms / 1000, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _protocol(run: TrialRun) -> Protocol | None:
+    return recorded_protocol(run.params)
+
+
+def _reduced(run: TrialRun) -> str | None:
+    """Return in words how a rung's budget was cut, None for the full one."""
+    protocol = _protocol(run)
+    if protocol is None:
+        return None
+    return protocol.reduced_from(full_epochs=run.full_epochs, full_train_images=run.full_train_images)
+
+
+def _did_not_learn(run: TrialRun) -> int | None:
+    """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one.
+
+    A search never looks at test images: only a rung without validation images is judged by them. See `study.best`.
+    """
+    is_tested = "rung" in run.tags and "val_accuracy" not in run.metrics
+    accuracy = run.metrics.get("test_accuracy" if is_tested else "val_accuracy")
+    if accuracy is None or not 0 <= accuracy <= 1 or run.outcome is not Outcome.COMPLETE:
+        return None
+    confusion = run.confusion if is_tested else run.val_confusion
+    protocol = _protocol(run)
+    known = TEST_IMAGES if is_tested else 0 if protocol is None else protocol.validation_images
+    images = known if confusion is None else sum(map(sum, confusion))
+    return int(not has_learned(accuracy, images=images, confusion=confusion))
+
+
+RECORD_COLUMNS: Mapping[str, Column] = {
+    column.name: column
+    for column in (
+        Column(name="rank", kind=Kind.WHOLE),
+        _tag("sweep"),
+        _tag("rung"),
+        Column(name="trial", kind=Kind.WHOLE, read=lambda run: run.trial),
+        Column(name="run_id", read=lambda run: run.run_id),
+        Column(name="status", read=lambda run: run.outcome.value),
+        _metric("val_accuracy", unit=Unit.SHARE, title="val acc %", words=("acc", "accuracy")),
+        Column(name="val_std", kind=Kind.REAL, unit=Unit.SHARE, title="± sd", words=("sd", "std")),
+        Column(name="replicates", kind=Kind.WHOLE, title="runs", words=("n",)),
+        Column(name="ci_low", kind=Kind.REAL, unit=Unit.SHARE),
+        Column(name="ci_high", kind=Kind.REAL, unit=Unit.SHARE),
+        Column(name="search_accuracy", kind=Kind.REAL, unit=Unit.SHARE, title="search acc %"),
+        Column(name="p_holm", kind=Kind.REAL, title="p (Holm)"),
+        _metric("test_accuracy", unit=Unit.SHARE, title="test acc %"),
+        Column(name="epochs", kind=Kind.WHOLE, read=lambda run: run.epochs, metrics=frozenset({"epochs"})),
+        _metric("train_seconds", unit=Unit.SECONDS, title="time"),
+        _metric("images_per_second"),
+        _metric("parameters_millions", unit=Unit.MILLIONS, title="params M", is_averaged=False),
+        Column(name="seed", kind=Kind.WHOLE, read=lambda run: run.seed),
+        _tag("key"),
+        _tag("git_sha"),
+        Column(name="started", kind=Kind.TIME, read=_started),
+        _metric("best_val_accuracy", unit=Unit.SHARE),
+        _tag("metric"),
+        Column(
+            name="metric_value",
+            kind=Kind.REAL,
+            read=_metric_value,
+            tags=frozenset({"metric"}),
+            metrics=frozenset({"val_loss", "train_loss", "train_accuracy"}),
+            is_averaged=True,
+        ),
+        Column(name="confirmed", kind=Kind.TRUTH),
+        Column(name="reduced", read=_reduced),
+        _tag("reused_from"),
+        Column(name="protocol", kind=Kind.PROTOCOL, read=_protocol, is_last=True),
+        _tag("config_id", is_last=True),
+        _tag("source", is_last=True),
+        _tag("study", is_last=True),
+        Column(name="rung_index", kind=Kind.WHOLE, read=lambda run: run.rung_index, is_last=True),
+        _tag("rung_parent", is_last=True),
+        Column(name="full_epochs", kind=Kind.WHOLE, read=lambda run: run.full_epochs, is_last=True),
+        Column(name="full_train_images", kind=Kind.WHOLE, read=lambda run: run.full_train_images, is_last=True),
+        _tag("measured_on", is_last=True),
+        Column(name="replicate_of", kind=Kind.WHOLE, read=lambda run: run.replicate_of, is_last=True),
+        Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, is_last=True),
+        _tag("error", is_last=True),
+        _tag("log", is_last=True),
+    )
+}
+"""Name to column, in the order of the table: the configuration's values stand before those that are `is_last`."""
+
+COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if not column.is_last)
+"""The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
+
+`metric` is what a search looked at, and `metric_value` its value after the last epoch. `rank`, `val_std`, `replicates`,
+`ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the leaderboard fills them.
+"""
+
+LAST_COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_last)
+
+OF_A_ROW = Wanted(
+    tags=frozenset().union(*(column.tags for column in RECORD_COLUMNS.values())),
+    metrics=frozenset().union(*(column.metrics for column in RECORD_COLUMNS.values())),
+)
+"""What the columns read of a run."""
+
+
+def column_of(name: str) -> Column:
+    """Return a column of the table: of the registry, or one that holds a configuration's value."""
+    return RECORD_COLUMNS.get(name) or Column(name=name, unit=Unit.SHARE if is_accuracy(name) else Unit.NONE)

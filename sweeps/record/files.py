@@ -1,0 +1,46 @@
+"""Files that are added to recorded runs after their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sweeps.record.client import connect, store_errors
+from sweeps.record.parent_run import log_files
+from sweeps.record.sqlite_store import follow_a_move
+from sweeps.record.store import sqlite_file, store_uri
+from sweeps.record.stores import open_store
+from sweeps.record.trial_run import own_trials
+
+
+class RunFiles:
+    """The runs of a sweep's trials, to which files can be added once."""
+
+    def __init__(self, runs: Path, *, sweep: str) -> None:
+        """Look which there are.
+
+        Raises:
+            RecordError: where the record cannot be read.
+        """
+        self._uri = store_uri(runs)
+        self._runs = {run.key: run for run in own_trials(runs, open_store(runs), sweep=sweep)}
+
+    def run_without(self, key: str, *, tag: str) -> str | None:
+        """Return the id of the run of a trial that has no such tag; None where it has, or there is none."""
+        run = self._runs.get(key)
+        return None if run is None or tag in run.tags else run.run_id
+
+    def store(self, run_id: str, files: Mapping[str, bytes], *, tag: str) -> None:
+        """Add files to a run, then the tag.
+
+        Raises:
+            RecordError: where the store cannot be reached or written.
+            OSError: where they cannot be written.
+        """
+        with store_errors(self._uri):
+            path = sqlite_file(self._uri)
+            if path is not None:
+                follow_a_move(path)
+            client = connect(self._uri)
+            log_files(client, run_id, files)
+            client.set_tag(run_id, tag, str(len(files)))

@@ -1,0 +1,199 @@
+"""MLflow's own pages over the record: one small server that only this machine can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from cifar_core.common.errors import closest
+from sweeps.core.errors import RecordError
+from sweeps.record.client import connect, store_errors
+from sweeps.record.shared_view import TAG, page_of_runs, shared_view
+from sweeps.record.sqlite_store import follow_a_move
+from sweeps.record.store import is_absent, is_server, redact, sqlite_file, store_uri
+from sweeps.record.stores import open_store
+
+HOST = "127.0.0.1"
+PORTS_TRIED = 20
+START_SECONDS = 120.0
+STOP_SECONDS = 5.0
+
+
+def ui_command(runs: Path, *, host: str = HOST, port: int = 5000) -> list[str]:
+    """Return the command of the server over a runs folder's record; `ui_environment` is its environment.
+
+    Raises:
+        RecordError: where there is no record, or it is a server already.
+    """
+    uri = store_uri(runs)
+    if is_server(uri):
+        raise RecordError(f"the record is on a server, which has its own pages: open {redact(uri)}")
+    if is_absent(uri):
+        raise RecordError(f"there is no record at {redact(uri)} yet: `sweeps run` creates it")
+    # Four workers and the job runner take 1.6 GB and 19 s to start, and serve one person no better.
+    return [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+
+
+def ui_environment(runs: Path) -> dict[str, str]:
+    """Return the server's environment. It names the store: a command line, and a password in it, is public."""
+    return os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": store_uri(runs),
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (runs.resolve() / "artifacts").as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+
+
+def _print_now(line: str) -> None:
+    """Print a line that is read at once, in a pipe too: the process stays until it is interrupted."""
+    print(line, flush=True)
+
+
+def serve(
+    runs: Path,
+    *,
+    sweep: str | None = None,
+    port: int = 5000,
+    host: str = HOST,
+    announce: Callable[[str], None] = _print_now,
+) -> int:
+    """Run the server until it is interrupted, and leave no process behind.
+
+    Args:
+        runs: the runs folder.
+        sweep: whose runs the announced page shows; those of the newest one where None.
+        port: wanted port; where it is taken, the next free one is used.
+        host: address to listen on.
+        announce: is given one line once the pages can be opened.
+
+    Returns:
+        The exit code: 0, or 130 after Ctrl-C.
+
+    Raises:
+        RecordError: where there is no record or no such sweep in it, no port is free, or the server does not start.
+    """
+    chosen = _free_port(host, port)
+    command = ui_command(runs, host=host, port=chosen)
+    path = sqlite_file(store_uri(runs))
+    if path is not None:
+        follow_a_move(path)
+    url = f"http://{host}:{chosen}"
+    page = _page_of(runs, url, sweep=sweep)
+    with _term_as_interrupt(), tempfile.TemporaryFile() as log:
+        # A session of its own, so that all its processes can be ended together.
+        server = subprocess.Popen(
+            command,
+            env=ui_environment(runs),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            if not _becomes_healthy(server, url):
+                raise RecordError(f"MLflow's server did not start: {_last_line(log)}; is port {chosen} free?")
+            announce(f"MLflow shows {redact(store_uri(runs))} (Ctrl-C ends it) at\n{page}")
+            return server.wait()
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            _end(server)
+
+
+def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
+    """Return the address of a sweep's runs, with the columns that tell them apart; store how they are shown."""
+    found = [run for run in open_store(runs).runs({"kind": "sweep"}) if "sweep" in run.tags]
+    newest = max(found, key=lambda run: run.start_ms, default=None)
+    if sweep is not None and sweep not in {run.tags["sweep"] for run in found}:
+        names = sorted({run.tags["sweep"] for run in found})
+        raise RecordError(f"no sweep {sweep!r} in {redact(store_uri(runs))}: {closest(sweep, names)}")
+    if newest is None:
+        return url
+    name = sweep or newest.tags["sweep"]
+    runs_of_it = open_store(runs).runs({"sweep": name})
+    view, content = shared_view(name, runs_of_it)
+    uri = store_uri(runs)
+    with store_errors(uri):
+        client = connect(uri)
+        experiment_id = client.get_run(newest.run_id).info.experiment_id
+    try:
+        with store_errors(uri):
+            client.set_experiment_tag(experiment_id, f"{TAG}{view}", content)
+    except RecordError:  # a record that may only be read
+        return page_of_runs(url, experiment_id, view=None)
+    return page_of_runs(url, experiment_id, view=view)
+
+
+def _free_port(host: str, wanted: int) -> int:
+    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
+        with socket.socket() as probe:
+            # A port whose last connection has just closed is free for a server, as uvicorn binds it.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((host, port))
+                return port
+    raise RecordError(f"ports {wanted} to {wanted + PORTS_TRIED - 1} of {host} are taken: choose another port")
+
+
+def _becomes_healthy(server: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        # A proxy of the user's knows nothing of this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with contextlib.suppress(OSError), opener.open(f"{url}/health", timeout=2):
+            return server.poll() is None
+        time.sleep(0.25)
+    return False
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers: asked first, then killed."""
+    if os.name == "nt":
+        server.terminate()
+        server.wait()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(STOP_SECONDS)
+    # Workers that outlive their parent are still in its group.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+@contextlib.contextmanager
+def _term_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that closes, end the server as Ctrl-C does: the children would be left behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,163 @@
+"""How a trial stands in the study: attribute names, a record from a stored trial, a stored trial opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import EpochResult, TestResult, as_confusion
+from sweeps.core.errors import DamagedJournalError
+from sweeps.core.identity import Identity
+from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
+
+KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
+FORMAT_OF = "format"
+"""Attribute of a study: `sweeps.core.trial.FORMAT` as it was when it was begun."""
+FIRST_NUMBER = "first_number"
+"""Attribute of a study: how many trials the sweep's earlier ones have; of replicates there is none."""
+REPLICATE_OF = "replicate_of"
+RETRY_OF = "retry_of"
+"""The number of the trial that this one takes the place of: it failed, or its code has changed."""
+SPENT = "spent"
+"""Attribute of a search's study: after how many trials its finite space held nothing more that is possible."""
+_EPOCH = "epoch:"
+_NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment")
+"""Fields of `TrialRecord`, and attributes of the same names: what becomes known of a trial on its way."""
+
+
+def entry_attributes(
+    config: TrainingConfig,
+    identity: Identity,
+    rung: RungLabel | None,
+    *,
+    started: float,
+    replicate_of: int | None = None,
+    retry_of: int | None = None,
+) -> dict[str, Any]:
+    """Return what is stored of a trial when it is entered, in order: one that has a key is whole."""
+    attributes = {
+        "config": config.model_dump_json(),
+        "config_id": identity.config_id,
+        "source": identity.source,
+        "started": started,
+        "rung": None if rung is None else asdict(rung),
+        REPLICATE_OF: replicate_of,
+        RETRY_OF: retry_of,
+        KEY: identity.key,
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def epoch_attribute(epoch: int) -> str:
+    """Return the name under which an epoch's result is stored."""
+    return f"{_EPOCH}{epoch:04d}"
+
+
+def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
+    """Store a trial's result on the test images with the study: Optuna's trial is closed by then."""
+    stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count, "confusion": test.confusion}
+    study.set_user_attr(f"test:{number}", stored)
+
+
+class RecordsOf:
+    """Makes records of one study's trials. What the study itself holds is read once: each reading copies all of it."""
+
+    def __init__(self, study: optuna.Study, *, sweep: str) -> None:
+        self._sweep = sweep
+        self._study_name = study.study_name
+        self._attributes = study.user_attrs
+
+    def record(self, number: int, attributes: Mapping[str, Any]) -> TrialRecord:
+        """Return a trial as a record; one that is open in the study is `interrupted` until it is taken up.
+
+        Args:
+            number: of the trial in the study.
+            attributes: what is stored of it.
+
+        Raises:
+            DamagedJournalError: something in it was never written there.
+        """
+        of_study = {
+            "sweep": self._sweep,
+            "study": self._study_name,
+            "first_number": self._attributes.get(FIRST_NUMBER, 0),
+        }
+        if "rung" not in attributes:
+            of_study["metric"] = self._attributes.get("metric", "val_accuracy")
+        try:
+            return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DamagedJournalError(
+                f"trial {number} in the journal of {self._sweep} cannot be read ({type(error).__name__}: {error}): put "
+                "back a copy of the journal if you have one, or begin anew under another name"
+            ) from error
+
+
+def _record(
+    number: int, attributes: Mapping[str, Any], *, test: Mapping[str, Any] | None, **of_study: Any
+) -> TrialRecord:
+    epochs = sorted(name for name in attributes if name.startswith(_EPOCH))
+    return TrialRecord(
+        **of_study,
+        number=number,
+        key=attributes[KEY],
+        config_id=attributes["config_id"],
+        source=attributes.get("source"),
+        config=TrainingConfig.model_validate_json(attributes["config"]),
+        outcome=Outcome(attributes.get(OUTCOME, Outcome.INTERRUPTED)),
+        epochs=tuple(EpochResult.from_dict(attributes[name]) for name in epochs),
+        started=attributes["started"],
+        finished=attributes.get(FINISHED),
+        rung=_rung(attributes.get("rung")),
+        replicate_of=attributes.get(REPLICATE_OF),
+        test=_test(test),
+        **{name: attributes[name] for name in _NOTES if name in attributes},
+    )
+
+
+def _rung(stored: Mapping[str, Any] | None) -> RungLabel | None:
+    return None if stored is None else RungLabel(**{**stored, "measured_on": MeasuredOn(stored["measured_on"])})
+
+
+def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
+    if stored is None:
+        return None
+    return TestResult(
+        loss=stored["loss"],
+        correct=bytes.fromhex(stored["correct"]),
+        count=stored["count"],
+        confusion=as_confusion(stored["confusion"]),
+    )
+
+
+def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
+    """Return every distinct trial of a study without taking it over, as another process sees it."""
+    newest: dict[str, FrozenTrial] = {}
+    for frozen in study.get_trials(deepcopy=False):
+        if KEY in frozen.user_attrs and DUPLICATE_OF not in frozen.user_attrs:
+            # A failed trial that was tried again stands there twice.
+            newest.pop(frozen.user_attrs[KEY], None)
+            newest[frozen.user_attrs[KEY]] = frozen
+    records = RecordsOf(study, sweep=sweep)
+    # Also where its key is another one by now, since the code of its network was mended.
+    replaced = {frozen.user_attrs.get(RETRY_OF) for frozen in newest.values()}
+    for frozen in newest.values():
+        if frozen.number in replaced:
+            continue
+        yield records.record(frozen.number, frozen.user_attrs)
+
+
+def close_lost_trials(study: optuna.Study) -> None:
+    """Close what a crash left between a proposal and the note of what it is: nothing was trained for it."""
+    trials = study.get_trials(deepcopy=False)
+    for _ in range(sum(trial.state == TrialState.WAITING for trial in trials)):
+        # Only a running trial can be told; asking makes the one that waits longest a running one.
+        study.tell(study.ask(), state=TrialState.FAIL)
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and KEY not in trial.user_attrs:
+            study.tell(trial.number, state=TrialState.FAIL)

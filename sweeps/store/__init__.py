@@ -1,0 +1,1 @@
+"""What lies on disk, in a bucket or in a database: sweep folder and lock, journal, checkpoints, log of test looks."""

@@ -1,0 +1,151 @@
+"""Pictures of a sweep's complete runs, among their artifacts in MLflow: made once, at a sweep's end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cifar_core.data.images import CLASS_NAMES
+from sweeps.core.errors import SweepError
+from sweeps.core.formatting import describe
+from sweeps.core.identity import trial_name
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.record.files import RunFiles
+from sweeps.record.reader import MlflowReader
+from sweeps.search.state import read_state
+from sweeps.use.mistakes import find_mistakes
+
+if TYPE_CHECKING:
+    from cifar_core import TrainingConfig
+    from sweeps.use.mistakes import Mistake, Mistakes
+
+LEAST_SECONDS = 20.0
+"""Of training, for a run to get pictures: they take a second or two, a share of it that nobody notices."""
+
+PICTURED = "pictured"
+"""The tag of a run that has them; its value is how many."""
+
+_MISTAKES = 18
+_INPUTS = 10
+
+_log = logging.getLogger(__name__)
+
+
+def log_pictures(sweep: str, *, runs: Path) -> int:
+    """Store the pictures of each complete run that has none yet; return of how many runs.
+
+    The curve; which validation (or test) image was taken for which class; the images as they come out of the run's
+    augmentation; and, where its weights are kept, the validation images that it gets wrong and is surest of. What keeps
+    them from being stored is told once and ends nothing.
+
+    Args:
+        sweep: name of a sweep or a ladder.
+        runs: the runs folder.
+    """
+    done = 0
+    try:
+        files = RunFiles(runs, sweep=sweep)
+        for record in read_state(runs, sweep).records_and_replicates:
+            run_id = files.run_without(record.key, tag=PICTURED)
+            if run_id is None or record.outcome is not Outcome.COMPLETE or record.train_seconds < LEAST_SECONDS:
+                continue
+            pictures = pictures_of(record, run_id, runs=runs)
+            files.store(run_id, pictures, tag=PICTURED)
+            done += 1
+    except Exception as error:  # of an artifact store, or of a font: the numbers are recorded
+        _log.warning("the runs of %s have no pictures in MLflow: %s", sweep, error)
+    return done
+
+
+def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, bytes]:
+    """Return a complete run's pictures, PNG by name of file."""
+    from sweeps.pictures.charts import confusion_matrix, learning_curve
+
+    about, epochs = describe(record.config), record.epochs
+    seed = None if record.replicate_of is None else record.config.seed
+    name = record.rung.name if record.rung else trial_name(record.sweep, record.trial, replicate_seed=seed)
+    pictures = {
+        "learning-curve.png": learning_curve(
+            [epoch.epoch for epoch in epochs],
+            train_loss=[epoch.train_loss for epoch in epochs],
+            train_accuracy=[epoch.train_accuracy for epoch in epochs],
+            val_loss=_known([epoch.val_loss for epoch in epochs]),
+            val_accuracy=_known([epoch.val_accuracy for epoch in epochs]),
+            title=f"{name}, epoch by epoch",
+            subtitle=about,
+        ),
+        "inputs.png": _inputs(record.config, name=name),
+    }
+    confusion, images = epochs[-1].val_confusion, "validation"
+    if record.test is not None and record.test.confusion is not None:
+        confusion, images = record.test.confusion, "test"
+    if confusion is not None:
+        pictures["confusion.png"] = confusion_matrix(
+            confusion, CLASS_NAMES, title=f"What {name} takes for what", subtitle=f"{images} images; {about}"
+        )
+    mistakes = _mistakes(run_id, runs=runs)
+    return pictures if mistakes is None else pictures | {"mistakes.png": mistakes}
+
+
+def _known(values: list[float | None]) -> list[float | None]:
+    """Return nothing where nothing was measured."""
+    return values if any(value is not None for value in values) else []
+
+
+def _inputs(config: TrainingConfig, *, name: str) -> bytes:
+    """Return images as they are and as the network is trained on them."""
+    import torch
+
+    from cifar_core.augment import augment, denormalize
+    from cifar_core.data.load import load_training_images
+    from cifar_core.recipes import operations_of
+    from sweeps.pictures.grids import image_grid
+
+    stored = load_training_images(progress=False)[0].images_NHWC[:_INPUTS]
+    generator = torch.Generator().manual_seed(config.seed)
+    rows: list[Any] = [list(stored)]
+    for _ in range(3):
+        inputs = augment(
+            torch.from_numpy(np.array(stored)),
+            operations=operations_of(config.data.augmentation),
+            normalization=config.data.normalization,
+            generator=generator,
+        )
+        pixels = denormalize(inputs, normalization=config.data.normalization).permute(0, 2, 3, 1).numpy()
+        rows.append(list((255 * pixels).round().astype(np.uint8)))
+    return image_grid(
+        rows,
+        labels=["as stored", "once", "again", "and again"],
+        title=f"What {name} is trained on",
+        subtitle="the same images each time, normalisation undone",
+    )
+
+
+def _mistakes(run_id: str, *, runs: Path) -> bytes | None:
+    """Return the validation images that a run gets wrong and is surest of; None where its weights are gone."""
+    try:
+        found = find_mistakes(MlflowReader(runs), run_id, runs=runs, of="validation")
+    except SweepError:  # nothing set aside, or weights that `keep` did not keep
+        return None
+    about = f"{len(found.found):,} of {found.images:,} validation images wrong"
+    return mistakes_picture(found, found.found[:_MISTAKES], about=about) if found.found else None
+
+
+def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> bytes:
+    """Return some of a run's mistakes as PNG; `about` says how many there are."""
+    from sweeps.pictures.grids import mistakes_grid
+
+    return mistakes_grid(
+        [each.image_HWC for each in shown],
+        truths=[each.truth for each in shown],
+        predictions=[each.predicted for each in shown],
+        probabilities=np.stack([each.probabilities_K for each in shown]),
+        class_names=CLASS_NAMES,
+        title=f"What {of.run} gets wrong and is surest of",
+        subtitle=f"{about}\norange: taken for, and how surely; black: what it is; grey: the image's number",
+        numbers=[each.number for each in shown],
+    )

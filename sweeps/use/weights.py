@@ -1,0 +1,76 @@
+"""The trained network behind a name: a run's, or the best one's of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.core.commands import command_on
+from sweeps.core.errors import SweepError
+from sweeps.core.trial import Outcome
+from sweeps.store.checkpoints import find_checkpoints
+from sweeps.store.kept_code import require_same_code
+from sweeps.views.names import find_named
+
+if TYPE_CHECKING:
+    from sweeps.record.reader import RecordReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A trained network's file, and whose it is."""
+
+    path: Path
+    """A checkpoint of `cifar_core.checkpoint`."""
+    run: str
+    """What people call the run: `quick-003`."""
+    run_id: str
+    key: str
+    val_accuracy: float | None
+    """As the record has it, a share; None where nothing was set aside."""
+    test_accuracy: float | None
+    """None until the test set was opened for the run."""
+
+
+def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
+    """Return the weights that a person means; of a confirmed configuration those of a run that confirms it.
+
+    Args:
+        reader: of the record.
+        name: as in `find_named`.
+        runs: the runs folder.
+
+    Raises:
+        SweepError: there is no such run, it did not come to its end, its weights are gone, or its network's code is
+            another one now; says what to do.
+    """
+    named = find_named(reader, name)
+    complete = [row for row in named.rows if row["status"] == Outcome.COMPLETE]
+    if not complete:
+        board = command_on("leaderboard", named.row["sweep"], runs=runs)
+        raise SweepError(
+            f"{named.name} did not come to its end ({named.row['status']}), and has no weights to use: name a complete "
+            f"one; `{board}` lists them"
+        )
+    config, sweep = reader.configuration(named.own["run_id"]), runs / "sweeps" / str(named.own["sweep"])
+    require_same_code(config.model, named.own["source"], run=named.name, sweep=sweep, trains=False)
+    for row in complete:
+        for path in find_checkpoints(runs, row["key"]):
+            return Weights(
+                path=path,
+                run=named.run_name(row),
+                run_id=row["run_id"],
+                key=row["key"],
+                val_accuracy=_accuracy(row["val_accuracy"]),
+                test_accuracy=_accuracy(row["test_accuracy"]),
+            )
+    run = named.run_name(complete[0])
+    raise SweepError(
+        f"the weights of {run} are not under {runs / 'sweeps'} any more (a search keeps those of its "
+        f"`keep: {{best: 3}}`): `{command_on('rerun', run, runs=runs)}` trains the same network again"
+    )
+
+
+def _accuracy(value: Any) -> float | None:
+    return None if value is None else float(value)

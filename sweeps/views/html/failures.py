@@ -1,0 +1,70 @@
+"""What failed or diverged, with the last lines of its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeps.core.formatting import describe, log_path, truncated
+from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.views.html.content import Content, mark_of
+from sweeps.views.html.text import safe
+
+SHOWN = 40
+LINES, LINE, TAIL = 15, 300, 8192
+"""Lines of a log, characters of a line, bytes that are read."""
+
+
+def failures_section(content: Content) -> str:
+    """Return one block a trial, failed ones first."""
+    wanted = (Outcome.FAILED, Outcome.DIVERGED)
+    found = [record for outcome in wanted for record in content.everything if record.outcome is outcome]
+    if not found:
+        return "<p>No trial failed, and none diverged.</p>"
+    counts = [(outcome, sum(record.outcome is outcome for record in found)) for outcome in wanted]
+    said = " and ".join(f"{count} {outcome}" for outcome, count in counts if count)
+    hidden = f" The first {SHOWN} are shown." if len(found) > SHOWN else ""
+    meaning = " A diverged trial's loss was not finite: the search learns to stay away." if counts[1][1] else ""
+    blocks = "".join(_block(content, record) for record in found[:SHOWN])
+    return f"<p>{said} of {len(content.everything)}.{meaning}{hidden}</p>{blocks}"
+
+
+def _block(content: Content, record: TrialRecord) -> str:
+    kind = f" ({safe(record.error_class)})" if record.error_class else ""
+    parts = [
+        f"<h3>{safe(record.name)}: {record.outcome}{kind}</h3>",
+        f"<p>{safe(record.error or 'no reason is recorded')}</p>",
+        f'<p class="aside-text">{safe(describe(record.config))}; after {len(record.epochs)} of {record.config.epochs} '
+        f"epochs; log: <code>{safe(log_path(record.log, content.state.runs))}</code></p>",
+    ]
+    if record.traceback:
+        parts.append(_lines("Traceback, the lines of one's own", record.traceback.splitlines()[-LINES:]))
+    if tail := log_tail(content.state.runs, record.log):
+        parts.append(_lines(f"The last {len(tail)} lines of its log", tail))
+    return f'<article data-t="{safe(mark_of(record))}">{"".join(parts)}</article>'
+
+
+def _lines(title: str, lines: list[str]) -> str:
+    shown = "\n".join(safe(truncated(line, LINE)) for line in lines)
+    label = safe(title)
+    return (
+        f"<details open><summary>{label}</summary>"
+        f'<pre tabindex="0" role="region" aria-label="{label}">{shown}</pre></details>'
+    )
+
+
+def log_tail(runs: Path, log: str | None) -> list[str]:
+    """Return the last lines of a trial's log; none where it is gone, or leads out of the runs folder."""
+    if log is None:
+        return []
+    try:
+        path = (runs / log).resolve()
+        if not path.is_relative_to(runs.resolve()) or not path.is_file():
+            return []
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL))
+            content = file.read().decode("utf-8", errors="replace")
+    except (OSError, ValueError):
+        return []
+    lines = content.splitlines()
+    return [line for line in (lines[1:] if size > TAIL else lines) if line.strip()][-LINES:]

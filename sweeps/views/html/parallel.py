@@ -1,0 +1,98 @@
+"""Parallel coordinates, one axis below the other: every trial is a line from its values to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sweeps.views.html.content import Content, Varied, mark_of
+from sweeps.views.html.figure import Row, brush, faint, figure, layer, listed
+
+QUARTERS = {
+    "best quarter": ("var(--green)", [1, 0], 2.4),
+    "second quarter": ("var(--blue)", [1, 0], 1.4),
+    "third quarter": ("var(--orange)", [6, 3], 1.0),
+    "worst quarter": ("var(--grey)", [2, 3], 0.8),
+}
+"""Colour, dashes and width of their lines."""
+SHOWN = 12
+"""Parameters, the first ones."""
+STEP = 64
+"""Pixels from an axis to the next."""
+
+
+def parallel_section(content: Content) -> str:
+    """Return one chart; the worst trials are drawn first, so that the best lie on top."""
+    values, parameters = content.shared_values, content.varied[:SHOWN]
+    if len(values) < 2 or not parameters:
+        return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
+    axes = axes_of(content)
+    x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.06], "nice": False}}
+    rail: dict[str, Any] = {"labels": False, "ticks": False, "domain": False, "grid": True, "gridColor": "var(--grey)"}
+    y = listed("axis", names=[axis.label for axis in axes], **rail)
+    y["scale"]["padding"] = 0.45
+    channels = zip(("color", "strokeDash", "strokeWidth"), zip(*QUARTERS.values(), strict=True), strict=True)
+    look: dict[str, Any] = {
+        channel: {"field": "quarter", "type": "ordinal", "scale": {"domain": list(QUARTERS), "range": list(found)}}
+        for channel, found in channels
+    }
+    look["order"] = {"field": "order", "type": "quantitative"}
+    head = {"type": "text", "dy": -10, "align": "left", "color": "var(--ink)"}
+    return figure(
+        "Parallel coordinates",
+        finding(content, parameters),
+        layer(
+            "lines", {"type": "line"}, brush("x", "y"),
+            x=x, y=y, detail={"field": "t"}, opacity=faint(0.5 if len(values) > 100 else 0.9), **look,
+        ),
+        layer("ticks", {"type": "text", "dy": 13, "limit": 100}, x=x, y=y, text={"field": "label"}),
+        layer("heads", head, x={"value": 0}, y=y, text={"field": "axis"}),
+        height=STEP * len(axes),
+        rows={
+            "lines": lines_of(content, axes),
+            "ticks": [{"axis": axis.label, "place": at, "label": label} for axis in axes for at, label in axis.ticks],
+            "heads": [{"axis": axis.label} for axis in axes],
+        },
+        columns={"trial": "trial", "axis": "parameter", "text": "value", "quarter": "trial is of the"},
+        notes=[
+            f"Each line is a trial, from the values it was given to its {content.metric} after epoch "
+            f"{content.shared_epoch}, the last that at least two thirds of the trials with an epoch reached "
+            f"({len(values)} of {len(content.trials)} trials). A line leaves out a parameter that its trial has not."
+        ],
+    )  # fmt: skip
+
+
+def axes_of(content: Content) -> list[Varied]:
+    """Return the parameters, and below them the result."""
+    name, values = f"{content.metric_label} after epoch {content.shared_epoch}", content.shared_values
+    return [*content.varied[:SHOWN], Varied(path=name, name=name, values=values, is_numeric=True, few=0)]
+
+
+def lines_of(content: Content, axes: Sequence[Varied]) -> list[Row]:
+    """Return where each trial's line meets each axis, from 0 to 1, the worst trials first."""
+    order, quarters = content.from_the_worst, list(reversed(QUARTERS))
+    records = {record.number: record for record in content.trials}
+    return [
+        {
+            "t": mark_of(records[number]), "trial": records[number].trial, "axis": axis.label, "order": place,
+            "place": axis.place(number), "text": axis.text(number), "quarter": quarters[4 * rank // len(order)],
+        }
+        for rank, number in enumerate(order)
+        for place, axis in enumerate(axes)
+        if number in axis.values
+    ]  # fmt: skip
+
+
+def finding(content: Content, parameters: list[Varied]) -> str:
+    """Return in what the best quarter is of one mind."""
+    order = content.from_the_worst
+    best = order[-max(1, len(order) // len(QUARTERS)) :]
+    same = []
+    for parameter in parameters:
+        texts = {parameter.text(number) for number in best if number in parameter.values}
+        if len(texts) == 1 and all(number in parameter.values for number in best):
+            same.append(f"{parameter.name} {texts.pop()}")
+    many = f"The best quarter ({len(best)} of the trials)" if len(best) > 1 else "The best trial"
+    if not same:
+        return f"{many} does not agree in any parameter."
+    return f"{many} has {', '.join(same)}."

@@ -1,0 +1,106 @@
+"""One parameter at a time: the metric of all trials against each value, at an epoch that nearly all reached."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from sweeps.core.formatting import plural
+from sweeps.views.html.content import Content, Varied, mark_of, plain
+from sweeps.views.html.figure import (
+    Row,
+    brush,
+    by_outcome,
+    faint,
+    figure,
+    layer,
+    listed,
+    numeric,
+    outcome_of,
+    zoom,
+)
+from sweeps.views.html.surface import surfaces
+from sweeps.views.html.text import safe
+
+SHOWN = 12
+"""Parameters, the first ones."""
+CROWDED = 60
+"""Trials from which on those of one value are drawn side by side."""
+
+
+def slices_section(content: Content) -> str:
+    """Return a chart a parameter, then what two of them do together."""
+    values = content.shared_values
+    if len(values) < 2 or not content.varied:
+        return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
+    by_importance = content.effects is not None and content.effects.parameters
+    left_out = len(content.varied) - SHOWN
+    intro = (
+        f"All charts show {content.metric} after epoch {content.shared_epoch}, which {len(values)} of "
+        f"{len(content.trials)} trials reached: a later epoch would compare those that were stopped with those that "
+        f"went on. Parameters are in the order of {'their importance' if by_importance else 'the file'}."
+        + (f" {left_out} more are left out." if left_out > 0 else "")
+    )
+    charts = "".join(_slice(content, varied) for varied in content.varied[:SHOWN])
+    return f'<p>{safe(intro)}</p><div class="charts small">{charts}</div>{surfaces(content)}'
+
+
+def slice_of(content: Content, varied: Varied) -> list[Row]:
+    """Return the value and the result of each trial that has the parameter and reached the shared epoch."""
+    values = content.shared_values
+    return [
+        {
+            "t": mark_of(record), "trial": record.trial, "outcome": outcome_of(record.outcome),
+            "at": varied.text(record.number) if varied.is_listed else float(varied.values[record.number]),
+            "value": values[record.number], "aside": record.number * 0.618 % 1,
+        }
+        for record in content.trials
+        if record.number in values and record.number in varied.values
+    ]  # fmt: skip
+
+
+def _slice(content: Content, varied: Varied) -> str:
+    rows = slice_of(content, varied)
+    if len({row["at"] for row in rows}) < 2:
+        return ""
+    y = numeric("value", content.metric_label, ends=content.domain(row["value"] for row in rows))
+    marks: dict[str, Any] = {"y": y, "opacity": faint(), **by_outcome(rows)}
+    params, layers, notes = [brush("x", "y")], [], []
+    if varied.is_listed:
+        tried = {row["at"] for row in rows}
+        x = listed("at", varied.label, names=[level for level in varied.levels if level in tried])
+        median = {"field": "value", "type": "quantitative", "aggregate": "median"}
+        layers = [layer("slice", {"type": "tick", "size": 24}, x=x, y=median)]
+        if len(rows) > CROWDED:
+            marks["xOffset"] = {"field": "aside", "type": "quantitative", "scale": {"domain": [-0.5, 1.5]}}
+            notes = ["Trials of one value are drawn side by side."]
+    else:
+        x, params = numeric("at", varied.label, log=varied.is_log), [*params, zoom("x", "y")]
+    return figure(
+        f"{content.metric} against {varied.name}",
+        finding(content, varied, rows),
+        layer("slice", {"type": "point", "size": 40}, *params, x=x, **marks),
+        *layers,
+        height=180,
+        rows={"slice": rows},
+        columns={"trial": "trial", "at": varied.path, "value": content.metric_label, "outcome": "outcome"},
+        notes=notes,
+        heading=varied.path,
+    )
+
+
+def finding(content: Content, varied: Varied, rows: list[Row]) -> str:
+    """Return which value has the best median, or between which numbers the best quarter of the trials lies."""
+    if varied.is_listed:
+        groups: dict[str, list[float]] = {}
+        for row in rows:
+            groups.setdefault(row["at"], []).append(row["value"])
+        medians = {level: statistics.median(group) for level, group in groups.items()}
+        best = (max if content.maximize else min)(medians, key=lambda level: medians[level])
+        return (
+            f"Best median: {best}, {content.in_words(medians[best])} of {plural(len(groups[best]), 'trial')} "
+            "(the bar at each value is its median)."
+        )
+    order = sorted(rows, key=lambda row: row["value"], reverse=content.maximize)
+    places = [row["at"] for row in order[: max(2, len(order) // 4)]]
+    return f"The best {len(places)} trials lie between {plain(min(places))} and {plain(max(places))}."

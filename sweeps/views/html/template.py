@@ -1,0 +1,150 @@
+"""The page itself: one file with its style and its script inside, which asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+
+from sweeps.views.html.board import board_section
+from sweeps.views.html.content import Content, mark_of
+from sweeps.views.html.curves import curves_section
+from sweeps.views.html.failures import failures_section
+from sweeps.views.html.figure import CONFIG, json_script
+from sweeps.views.html.helped import helped_section
+from sweeps.views.html.history import history_section
+from sweeps.views.html.parallel import parallel_section
+from sweeps.views.html.rungs import rungs_section
+from sweeps.views.html.slices import slices_section
+from sweeps.views.html.text import safe
+from sweeps.views.html.timeline import timeline_section
+from sweeps.views.html.tradeoff import tradeoff_section
+from sweeps.views.html.verdict import verdict_of
+
+Section = tuple[str, str, Callable[[Content], str]]
+"""Its anchor, its heading, and what writes it."""
+
+_BOARD: Section = ("leaderboard", "Leaderboard", board_section)
+_CURVES: Section = ("curves", "Learning curves", curves_section)
+_TIMELINE: Section = ("slots", "Slots", timeline_section)
+_TRADEOFF: Section = ("cost", "Accuracy and cost", tradeoff_section)
+_FAILURES: Section = ("failures", "Failures", failures_section)
+SEARCH: tuple[Section, ...] = (
+    ("helped", "What helped", helped_section),
+    _BOARD,
+    ("history", "Optimisation history", history_section),
+    ("parallel", "Parallel coordinates", parallel_section),
+    ("slices", "Slices and contours", slices_section),
+    _CURVES,
+    _TIMELINE,
+    _TRADEOFF,
+    _FAILURES,
+)
+LADDER: tuple[Section, ...] = (("steps", "Steps and gains", rungs_section), _CURVES, _TIMELINE, _TRADEOFF, _FAILURES)
+
+
+KEYS = """Drag over a chart to highlight its trials in every other one, or click a mark. Shift and drag moves a chart,
+Ctrl and the wheel zooms it, a double click shows all of it. By keys, within a chart: ← and → go from trial to trial,
++ and − zoom, 0 shows all; Escape ends the highlighting."""
+NO_SCRIPT = "The charts and the tables of their numbers need JavaScript; the rest of the page does not."
+
+
+def page_of(content: Content) -> str:
+    """Return a sweep's page as HTML."""
+    style, scripts = _asset("page.css"), [vega(), _asset("page.js")]
+    allowed = " ".join(f"'{_digest(script)}'" for script in scripts)
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
+    )
+    sections = LADDER if content.is_ladder else SEARCH
+    title = safe(content.state.sweep)
+    links = "".join(f'<li><a href="#{anchor}">{heading}</a></li>' for anchor, heading, _ in sections)
+    verdict = "".join(f"<p>{safe(line)}</p>" for line in verdict_of(content))
+    body = "\n".join(
+        f'<section id="{anchor}" aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{heading}</h2>\n'
+        f"{write(content)}\n</section>"
+        for anchor, heading, write in sections
+    )
+    tips = {mark_of(record): content.tip(record) for record in reversed(content.everything)}
+    facts = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in content.environment.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}: report</title>
+<style>{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+<header>
+<h1>{title}</h1>
+<p>{_standing(content)}</p>
+<div class="controls bar" hidden>
+<label for="picked">Highlight</label>
+<select id="picked"><option value="">no trial</option>{_options(content)}</select>
+<button type="button" id="theme">Dark</button>
+<p id="keys">{KEYS}</p>
+</div>
+<noscript><p class="note">{NO_SCRIPT}</p></noscript>
+</header>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+<main id="main" tabindex="-1">
+<section id="verdict" aria-labelledby="verdict-h" class="verdict"><h2 id="verdict-h">Verdict</h2>
+{verdict}
+</section>
+{body}
+</main>
+<footer>
+<h2>Written with</h2>
+<dl>{facts}</dl>
+</footer>
+<p id="said" role="status"></p>
+<p id="tip" aria-hidden="true"></p>
+{json_script({"tips": tips, "config": CONFIG}, name="shared")}
+{"".join(f"<script>{script}</script>" for script in scripts)}
+</body>
+</html>
+"""
+
+
+def _standing(content: Content) -> str:
+    """Return in one line how the sweep stands, and when that was."""
+    counts = Counter(record.outcome for record in content.trials)
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no trial yet"
+    moment = datetime.fromtimestamp(content.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    written = f'page written <time datetime="{datetime.fromtimestamp(content.now, UTC).isoformat()}">{moment}</time>'
+    state = (
+        f'<strong class="note">Running now, by {safe(content.state.driver)}: what follows is as of then.</strong> '
+        if content.is_running
+        else ""
+    )
+    damage = "" if content.state.damage is None else f'<strong class="note">{safe(content.state.damage)}</strong> '
+    return f"{state}{damage}{said}; {written}"
+
+
+def _options(content: Content) -> str:
+    names = {mark_of(record): record.rung.name if record.rung else f"trial {record.trial}" for record in content.trials}
+    return "".join(f'<option value="{safe(mark)}">{safe(name)}</option>' for mark, name in names.items())
+
+
+@cache
+def vega() -> str:
+    """Return the script that draws Vega-Lite: Vega, its compiler and its embedding. Bundling it takes two seconds."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+
+
+def _asset(name: str) -> str:
+    return files("sweeps.views.html").joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"

@@ -1,0 +1,59 @@
+"""A running sweep below a notebook's cell, redrawn in place twice a second."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import html
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sweeps.views.live.drawing import draw
+from sweeps.views.live.seen import Seen
+
+SECONDS = 0.5
+"""Between two drawings."""
+
+WIDTH, HEIGHT = 100, 24
+"""Of the picture, in characters."""
+
+
+class NotebookScreen:
+    """Draws what `look` returns twice a second, on a separate thread: the cell's trains, or waits for Ray."""
+
+    def __init__(self, look: Callable[[], Seen]) -> None:
+        self._look = look
+        self._handle: Any = None
+        self._is_left = threading.Event()
+        # With the cell's context: IPython finds in it which cell an output belongs to.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=lambda: context.run(self._redraw), daemon=True)
+
+    def __enter__(self) -> NotebookScreen:
+        from IPython.display import display
+
+        self._handle = display(self._picture(), display_id=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_left.set()
+        self._thread.join()
+        self._draw()
+
+    def _redraw(self) -> None:
+        while not self._is_left.wait(SECONDS):
+            self._draw()
+
+    def _draw(self) -> None:
+        # The state may change while it is looked at, and a page that was closed takes no picture.
+        with contextlib.suppress(Exception):
+            self._handle.update(self._picture())
+
+    def _picture(self) -> Any:
+        from IPython.display import HTML
+
+        text = draw(self._look(), width=WIDTH, height=HEIGHT).plain
+        style = "margin:0;line-height:1.35;font-family:ui-monospace,Menlo,Consolas,monospace;white-space:pre"
+        return HTML(f'<pre style="{style}">{html.escape(text)}</pre>')

@@ -1,0 +1,1 @@
+"""One trial in a process of its own: its session, its files, its faults."""

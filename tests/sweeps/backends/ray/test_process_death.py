@@ -1,0 +1,83 @@
+"""What is said of a process that died. Written files stand in for the kernel, whose kills need root and a shortage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweeps.backends.ray.process_death import MemoryKills, death_report, last_words
+from sweeps.core.job import Job
+from sweeps.core.trial import ErrorClass, Outcome
+
+KILLED_BY_RAY = "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory."
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Path:
+    path = tmp_path / "vmstat"
+    path.write_text("pgfault 12\noom_kill 3\nnr_zone 4\n", encoding="ascii")
+    return path
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(number=0, config="{}", checkpoint="", log=str(tmp_path / "trial.log"), cpus=1, device="cpu")
+
+
+def test_one_death_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job) -> None:
+    memory = MemoryKills(counters)
+    counters.write_text("oom_kill 4\n", encoding="ascii")
+
+    reports = [death_report(job, said="The actor died", memory=memory) for _ in range(2)]
+
+    assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY, ErrorClass.PROCESS_DIED]
+    assert all(report.outcome is Outcome.INTERRUPTED for report in reports)
+    assert "killed by the operating system" in str(reports[0].error)
+
+
+def test_two_deaths_after_two_kills_at_once_are_both_out_of_memory(counters: Path, job: Job) -> None:
+    memory = MemoryKills(counters)
+    counters.write_text("oom_kill 5\n", encoding="ascii")
+
+    reports = [death_report(job, said="The actor died", memory=memory) for _ in range(2)]
+
+    assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY] * 2
+
+
+def test_an_old_kill_of_another_process_explains_no_death(counters: Path, job: Job) -> None:
+    now = [100.0]
+    memory = MemoryKills(counters, clock=lambda: now[0])
+    counters.write_text("oom_kill 4\n", encoding="ascii")
+    memory.look()
+    now[0] += 60
+
+    assert death_report(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
+
+
+def test_a_kill_by_rays_monitor_is_out_of_memory(counters: Path, job: Job) -> None:
+    report = death_report(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
+
+    assert report.error_class == ErrorClass.OUT_OF_MEMORY
+    assert "killed by Ray" in str(report.error)
+
+
+def test_a_machine_that_counts_no_kills_blames_nobody(tmp_path: Path, job: Job) -> None:
+    report = death_report(job, said="", memory=MemoryKills(tmp_path / "none"))
+
+    assert report.error_class == ErrorClass.PROCESS_DIED
+
+
+def test_the_last_words_are_told(counters: Path, job: Job) -> None:
+    Path(job.log).write_text("epoch 1\nI cannot go on\n\n", encoding="utf-8")
+
+    report = death_report(job, said="", memory=MemoryKills(counters))
+
+    assert str(report.error).endswith("the last it said: I cannot go on")
+
+
+def test_a_crash_below_python_is_told_by_its_name(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Fatal Python error: Segmentation fault\n\nCurrent thread:\n  File a\n", encoding="utf-8")
+
+    assert last_words(str(log)) == "Fatal Python error: Segmentation fault"

@@ -1,0 +1,12 @@
+"""What a person is told to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeps.core.commands import command_on
+
+
+def test_a_command_names_the_runs_folder_where_it_is_unusual() -> None:
+    assert command_on("status", "tiny", runs=Path("runs")) == "sweeps status tiny"
+    assert command_on("stop", "tiny", runs=Path("/a b/runs")) == "sweeps stop tiny --runs '/a b/runs'"

@@ -1,0 +1,139 @@
+"""How a storage is named, who says it, and that no secret is ever part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep_fakes import Cli, tiny, write_yaml
+
+from sweeps.core.address import check_storage, check_study_storage
+from sweeps.core.errors import SweepError
+from sweeps.core.place import LOCAL, STORAGE, STUDY_STORAGE, Place, asked_place, with_password, without_password
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(STORAGE, raising=False)
+    monkeypatch.delenv(STUDY_STORAGE, raising=False)
+
+
+class TestNames:
+    @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/b", "gs://bucket/x", "memory://here/x"])
+    def test_a_url_stays_as_it_is(self, url: str) -> None:
+        assert check_storage(url) == url
+        assert check_storage(f"{url}/") == url
+
+    def test_a_folder_becomes_a_whole_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        assert check_storage("there") == str(tmp_path / "there")
+        assert check_storage(f"file://{tmp_path}/there") == str(tmp_path / "there")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "s3://key:hush@bucket/x",
+            "s3://key@bucket/x",
+            "s3://bucket/x?secret_key=hush",
+            "s3://bucket/x?AWS_SESSION_TOKEN=hush",
+            "sftp://me:hush@host/x",
+        ],
+    )
+    def test_a_secret_in_a_url_is_refused_and_not_repeated(self, url: str) -> None:
+        with pytest.raises(ValueError, match="environment") as refused:
+            check_storage(url)
+
+        assert "hush" not in str(refused.value)
+
+    @pytest.mark.parametrize("url", ["", "  ", "s3://", "https://bucket.example/x"])
+    def test_what_is_no_storage_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="s3://bucket/prefix"):
+            check_storage(url)
+
+    @pytest.mark.parametrize("storage", ["s3:/lab/x", "s3:lab/x", "S3:/lab/x", "gs:/b"])
+    def test_a_url_with_a_slash_too_few_is_no_folder(self, storage: str) -> None:
+        name = storage.partition(":")[2].lstrip("/")
+
+        with pytest.raises(ValueError, match=f"is {storage.partition(':')[0].lower()}://{name} meant"):
+            check_storage(storage)
+
+    def test_a_scheme_means_the_same_in_capitals_and_a_name_does_not(self) -> None:
+        assert check_storage("S3://Lab/X") == "s3://Lab/X"
+
+    def test_a_sqlite_file_means_the_same_from_every_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        assert check_study_storage("sqlite:///studies.db") == f"sqlite:///{tmp_path}/studies.db"
+        assert check_study_storage("sqlite:////there/x.db?timeout=5") == "sqlite:////there/x.db?timeout=5"
+
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///x?mode=memory"])
+    def test_a_database_in_memory_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="in memory"):
+            check_study_storage(url)
+
+    @given(st.text(min_size=1, max_size=30, alphabet=st.characters(exclude_characters="/@?#[]\\", codec="ascii")))
+    def test_no_password_of_a_database_comes_through(self, password: str) -> None:
+        url = f"postgresql://me:{password}@host/studies"
+
+        assert without_password(url) == "postgresql://me@host/studies"
+        with pytest.raises(ValueError, match=r".") as refused:
+            check_study_storage(url)
+        assert password not in str(refused.value).replace("password", "") or len(password) < 4
+
+    @pytest.mark.parametrize("url", ["studies", "redis://host/0", "s3://bucket", "postgres"])
+    def test_what_is_no_database_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="postgresql://user@host/database"):
+            check_study_storage(url)
+
+    def test_a_file_with_a_secret_is_refused_by_its_key(self, tmp_path: Path, cli: Cli) -> None:
+        path = write_yaml(tmp_path, tiny(storage="s3://a:hush@b", study_storage="postgresql://me:hush@host/x"))
+
+        result = cli("plan", path)
+
+        assert result.exit_code == 2
+        assert "storage: " in result.stderr
+        assert "study_storage: " in result.stderr
+        assert "PGPASSWORD" in result.stderr
+
+
+class TestWhoSaysIt:
+    def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, flag = Place(storage="s3://file"), Place(storage="s3://flag")
+        assert asked_place() == LOCAL
+        assert asked_place(file=file).storage == "s3://file"
+        monkeypatch.setenv(STORAGE, "s3://environment")
+
+        assert asked_place(file=file).storage == "s3://environment"
+        assert asked_place(file=file, environment=False).storage == "s3://file"
+        assert asked_place(flag=flag, file=file).storage == "s3://flag"
+
+    def test_who_said_what_is_wrong_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(STORAGE, "https://somewhere/x")
+
+        with pytest.raises(SweepError, match=f"^{STORAGE}: "):
+            asked_place()
+
+    def test_only_the_environment_may_hold_a_databases_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@host/x")
+
+        place = asked_place()
+
+        assert place.study_storage == "postgresql://me@host/x"
+        assert with_password(place.study_storage) == "postgresql://me:hush@host/x"
+        assert with_password("postgresql://me@other/x") == "postgresql://me@other/x"
+
+
+def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
+
+    with pytest.raises(SweepError, match="write %40 for it") as refused:
+        with_password(str(asked_place().study_storage))
+
+    assert "again" not in str(refused.value)

@@ -1,0 +1,230 @@
+"""A search's best, trained again under new seeds: asked for by the file or by hand, interrupted, extended, refused."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_fakes import LEARNING, Cli, own_net, tiny, write_yaml, written
+
+import sweeps
+from sweeps.core.errors import SweepError
+from sweeps.core.trial import Outcome
+from sweeps.record.reader import MlflowReader
+from sweeps.search.state import read_state
+from sweeps.use.weights import find_weights
+
+pytestmark = pytest.mark.usefixtures("no_logged_model")
+
+GRID = {
+    "method": "grid",
+    "run_cap": None,
+    "base": LEARNING,
+    "parameters": {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}},
+}
+
+
+@pytest.fixture
+def runs(recorded_runs: Path) -> Path:
+    return recorded_runs
+
+
+def run(folder: Path, runs: Path, cli: Cli, *arguments: str, **changes: Any) -> Any:
+    return cli("run", write_yaml(folder, tiny(**changes)), "--runs", runs, "--backend", "inline", *arguments)
+
+
+def confirming(runs: Path) -> list[tuple[str, str]]:
+    """Return name and outcome of the replicates that MLflow holds."""
+    return sorted((r.name, r.tags["outcome"]) for r in written(runs) if "replicate_of" in r.tags)
+
+
+def test_a_file_with_replicates_has_its_best_confirmed(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    result = run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 2})
+
+    assert result.exit_code == 0, result.output
+    assert "tiny: 3 complete" in result.stdout
+    assert "tiny replicates: 4 complete" in result.stdout
+    state = read_state(runs, "tiny")
+    best = sorted(state.records, key=lambda record: -(state.value(record) or 0))[:2]
+    assert confirming(runs) == sorted((f"tiny-{r.trial:03d}-s{seed}", "complete") for r in best for seed in (1, 2))
+    assert [len(r.epochs) for r in state.replicates] == [2] * 4
+    board = sweeps.leaderboard("tiny", runs=runs)
+    assert list(board["replicates"]) == [2, 2, 1]
+    assert [run.name for run in written(runs, kind="sweep")] == ["tiny", "tiny replicates"]
+    assert {run.status for run in written(runs, kind="sweep")} == {"FINISHED"}
+
+
+def test_the_same_command_again_trains_nothing(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
+    before = written(runs)
+
+    result = run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
+
+    assert result.stdout.count("nothing was trained") == 2
+    assert written(runs) == before
+
+
+def test_by_hand_more_seeds_add_to_those_that_are_there(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID)
+    arguments = ("replicate", "tiny", "--top", 1, "--runs", runs, "--backend", "inline", "--seeds")
+    assert cli(*arguments, 1).exit_code == 0
+    first = confirming(runs)
+
+    result = cli(*arguments, 2)
+
+    assert "trained 1 in" in result.stdout
+    assert len(confirming(runs)) == 2
+    assert set(first) < set(confirming(runs))
+
+
+def test_the_sampler_never_hears_of_a_replicate(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    with_replicates, without = tmp_path / "with", tmp_path / "without"
+    for folder in (with_replicates, without):
+        folder.mkdir()
+    search = {"method": "bayes", "parameters": {"optimizer.lr": {"min": 0.001, "max": 0.3}}}
+    for cap in (12, 14):
+        run(tmp_path, with_replicates, cli, **search, run_cap=cap, replicates={"top": 1, "seeds": 2})
+        run(tmp_path, without, cli, **search, run_cap=cap)
+
+    proposed = [
+        [record.config.optimizer.lr for record in read_state(folder, "tiny").records]
+        for folder in (with_replicates, without)
+    ]
+    assert proposed[0] == proposed[1]
+    assert len(proposed[0]) == 14
+
+
+def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    # The first one learns, the others next to nothing: the pruner stops them after their first epoch.
+    rates = {"optimizer.lr": {"values": [0.1, 0.0001, 0.0002]}}
+    asha, loss = {"type": "asha", "reduction_factor": 3}, {"name": "train_loss", "goal": "minimize"}
+    run(tmp_path, runs, cli, **GRID | {"parameters": rates}, early_terminate=asha, metric=loss)
+    stopped = [r for r in read_state(runs, "tiny").records if r.outcome is Outcome.PRUNED]
+    assert len(stopped) == 2
+
+    result = cli("replicate", "tiny", "--top", 3, "--seeds", 1, "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 0, result.output
+    found = read_state(runs, "tiny").replicates
+    assert [(r.trial, r.config.seed) for r in found][: len(stopped)] == [
+        (r.replicate_of, 0) for r in found[: len(stopped)]
+    ]
+    assert {r.trial for r in found[: len(stopped)]} == {r.trial for r in stopped}
+    assert {(r.outcome, len(r.epochs)) for r in found} == {(Outcome.COMPLETE, 2)}
+
+    # Should one of these win, its first full length is the search's own seed, and no confirmation.
+    with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        database.execute(
+            "UPDATE latest_metrics SET value = 0.001 WHERE key = 'train_loss' AND run_uuid IN "
+            "(SELECT run_uuid FROM tags WHERE key = 'replicate_of' AND value = ?)",
+            [str(stopped[0].trial)],
+        )
+        database.commit()
+    assert find_weights(MlflowReader(runs), "tiny", runs=runs).run == f"tiny-{stopped[0].trial:03d}-s1"
+
+
+def test_seeds_that_the_search_tried_confirm_nothing_and_top_counts_configurations(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    seeds = {"optimizer.lr": {"values": [0.01, 0.05]}, "seed": {"values": [0, 1, 2]}}
+
+    result = run(tmp_path, runs, cli, **(GRID | {"parameters": seeds}), replicates={"top": 2, "seeds": 2})
+
+    assert result.exit_code == 0, result.output
+    state = read_state(runs, "tiny")
+    assert {(r.config.optimizer.lr, r.config.seed) for r in state.replicates} == {
+        (rate, seed) for rate in (0.01, 0.05) for seed in (3, 4)
+    }
+    assert {r.reused_from for r in state.replicates} == {None}
+    assert list(sweeps.leaderboard("tiny", runs=runs)["replicates"]) == [2, 2]
+
+
+def test_an_interrupted_replicate_goes_on(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID)
+    arguments = ("replicate", "tiny", "--top", 2, "--seeds", 1, "--runs", runs, "--backend", "inline")
+
+    result = run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 1}, limits={"timeout": 0.001})
+    assert "the timeout is reached" in result.stdout or "nothing was trained" in result.stdout
+
+    assert cli(*arguments).exit_code == 0
+    assert [outcome for _, outcome in confirming(runs)] == ["complete"] * 2
+
+
+def test_a_network_edited_since_the_search_is_refused(
+    tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    base = own_net(tmp_path, module="net_edited_since", hook="pass")
+    run(tmp_path, runs, cli, base=base, run_cap=1)
+    with (tmp_path / "net_edited_since.py").open("a", encoding="utf-8") as file:
+        file.write("STATE = 2\n")
+
+    result = cli("replicate", "tiny", "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 2
+    assert "tiny-000 was trained with another net_edited_since:Net: net_edited_since.py has changed" in result.stderr
+    assert confirming(runs) == []
+
+
+def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    def refused(name: str) -> str:
+        result = cli("replicate", name, "--runs", runs, "--backend", "inline")
+        assert result.exit_code == 2
+        return str(result.stderr)
+
+    ladder = {"name": "steps", "base": tiny()["base"], "rungs": [{"name": "a"}]}
+    ladder["base"]["data"]["validation_size"] = 0
+    assert cli("ladder", write_yaml(tmp_path, ladder), "--runs", runs, "--backend", "inline").exit_code == 0
+
+    assert "no sweep 'tiny'" in refused("tiny")
+    assert "steps is a ladder: `sweeps ladder FILE --seeds 3` runs more seeds" in refused("steps")
+    assert "not a name" in refused("../x")
+    with pytest.raises(SweepError, match="no sweep"):
+        sweeps.replicate("tiny", runs=runs, backend="inline")
+
+
+def test_a_replicate_and_its_trial_are_shown_by_their_names(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
+    ((name, _),) = confirming(runs)
+    trial = name.removesuffix("-s1")
+
+    shown, its_trial = cli("show", name, "--runs", runs), cli("show", trial, "--runs", runs)
+
+    assert "replicate_of" in shown.stdout
+    assert its_trial.exit_code == 0
+    assert "replicate_of" not in its_trial.stdout
+
+
+def test_a_deleted_sweep_takes_its_replicates_with_it(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
+
+    assert cli("rm", "tiny", "--yes", "--runs", runs).exit_code == 0
+
+    assert written(runs) == []
+    assert not (runs / "sweeps" / "tiny").exists()
+
+
+def test_a_search_in_which_nothing_could_be_trained_ends_without_replicates(
+    tmp_path: Path, runs: Path, cli: Cli
+) -> None:
+    rates = {"optimizer.lr": {"values": [1e20, 1e21]}}
+
+    result = run(tmp_path, runs, cli, **(GRID | {"parameters": rates}), replicates={"top": 1, "seeds": 1})
+
+    assert result.exit_code == 0, result.output
+    assert "tiny: 2 diverged" in result.stdout
+    assert "replicates" not in result.stdout
+    assert confirming(runs) == []
+
+
+def test_a_plan_reckons_with_the_replicates(tmp_path: Path, cli: Cli) -> None:
+    path = write_yaml(tmp_path, tiny(**GRID, replicates={"top": 2, "seeds": 3}))
+
+    said = cli("plan", path).stdout
+
+    assert "then the best 2 again in full under 3 new seeds each, about" in said
+    assert "then the best" not in cli("plan", write_yaml(tmp_path, tiny(**GRID))).stdout

@@ -1,0 +1,90 @@
+"""What a trial costs its driver does not hang on how many there were before it.
+
+Counted in lines of this project's code, which no busy machine changes. Only the training is a stand-in.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from sweep_fakes import Cli, epoch, tiny, write_yaml
+
+import sweeps
+from sweeps.backends import inline as inline_backend
+from sweeps.core.trial import Outcome, Report
+
+CODE = str(Path(sweeps.__file__).parent)
+TRIALS = 80
+SPACE = {
+    "optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"},
+    "data.batch_size": {"values": [32, 64, 128]},
+}
+GRID = {
+    "optimizer.lr": {"min": 0.001, "max": 0.1, "q": 0.001, "distribution": "q_uniform"},
+    "data.batch_size": {"values": [32, 64, 128]},
+}
+
+
+class LineCounter:
+    """Counts the lines of this project's code that the driver's thread runs between the beginnings of two trials."""
+
+    def __init__(self) -> None:
+        self.of_trials: list[int] = []
+        self._lines = 0
+
+    def begins(self) -> None:
+        self.of_trials.append(self._lines)
+        self._lines = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(CODE) else None
+
+    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+        self._lines += event == "line"
+        return self._line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"method": "bayes", "parameters": SPACE, "early_terminate": {"type": "asha"}},
+        {"method": "grid", "parameters": GRID, "keep": {"best": "all"}},
+    ],
+    ids=["bayes", "grid"],
+)
+def test_the_last_trial_costs_its_driver_what_the_first_did(
+    method: dict[str, Any], cli: Cli, recorded_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = LineCounter()
+
+    class Instant:
+        """A trial whose epochs take no time; each trial is better than all before it."""
+
+        def __init__(self, job: Any, splits: object, **options: Any) -> None:
+            counter.begins()
+            self._accuracy, self._of, self._epoch = job.number / 1000, job.training_config().epochs, 0
+
+        def step(self) -> Report:
+            self._epoch += 1
+            done = Outcome.COMPLETE if self._epoch == self._of else None
+            return Report(epoch=epoch(self._epoch, self._accuracy), outcome=done)
+
+    monkeypatch.setattr(inline_backend, "TrialSession", Instant)
+    file = write_yaml(tmp_path, tiny(run_cap=TRIALS, **method))
+    sys.settrace(counter)
+    try:
+        result = cli("run", file, "--runs", recorded_runs, "--backend", "inline")
+    finally:
+        sys.settrace(None)
+
+    assert result.exit_code == 0
+    assert len(counter.of_trials) == TRIALS
+    # A search that has begun, and has its three best: the first few are not like the others.
+    early, late = counter.of_trials[20:30], counter.of_trials[-10:]
+    assert statistics.median(late) < statistics.median(early) + TRIALS / 4

@@ -1,0 +1,26 @@
+"""What is said of where a sweep is kept and where it runs, before anything is trained for it."""
+
+from __future__ import annotations
+
+import io
+
+import optuna
+from rich.console import Console
+
+from sweeps.driver.place_checks import tell_of_the_cluster
+
+
+def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
+    study = optuna.create_study()
+
+    def said(address: str | None) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        tell_of_the_cluster(study, sweep="tiny", address=address, console=console)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    assert said(None) == ""
+    assert said("head:6379") == ""
+    assert "tiny ran on the Ray cluster at head:6379 before, and now runs on this machine alone" in said(None)
+    assert said(None) == ""
+    assert said("other:6379") == ""

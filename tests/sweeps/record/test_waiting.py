@@ -1,0 +1,149 @@
+"""A tracking server that hangs, or answers something else: a real one on a port of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from sweep_fakes import Cli
+
+from sweeps.core.errors import RecordError
+from sweeps.record import waiting
+from sweeps.record.answering import is_given_up
+from sweeps.record.client import connect, store_errors
+from sweeps.record.reader import MlflowReader
+from sweeps.record.writer import Tracker
+
+Serve = Callable[[str], str]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Begin a server that answers everything in one way, make it the record in use, and return its address."""
+    servers = []
+    hanging = threading.Event()
+    monkeypatch.setattr(waiting, "CALL_SECONDS", 1.5)
+    monkeypatch.setattr(waiting, "END_SECONDS", 1.5)
+    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.3)
+
+    def begin(manner: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if manner == "hangs":
+                    hanging.wait(30)
+                elif manner == "trickles":
+                    self.send_response(200)
+                    for number in range(30):
+                        if hanging.wait(0.2):
+                            return
+                        self.send_header(f"X-{number}", "slow")
+                        self.flush_headers()
+                elif manner == "redirects":
+                    self.send_response(302)
+                    self.send_header("Location", "/login")
+                    if self.path == "/login":
+                        self._answer(200, "<html>please log in</html>", "text/html")
+                    else:
+                        self.end_headers()
+                elif manner == "html":
+                    self._answer(200, "<html>welcome</html>", "text/html")
+                elif manner == "other JSON":
+                    self._answer(200, "[1, 2]", "application/json")
+                else:
+                    self._answer(int(manner), '{"error_code": "SAYS_NO", "message": "no"}', "application/json")
+
+            do_POST = do_GET
+
+            def _answer(self, status: int, text: str, kind: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        return uri
+
+    yield begin
+    hanging.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("manner", ["hangs", "trickles", "500", "401", "html", "redirects", "other JSON"])
+def test_a_start_says_within_seconds_what_is_wrong(manner: str, serve: Serve, runs: Path) -> None:
+    uri = serve(manner)
+    tracker = Tracker(runs=runs, sweep="tiny", study="tiny-1", description="", environment={})
+    with pytest.raises(RecordError, match=uri):  # MLflow is imported by then
+        tracker.open()
+
+    began = time.monotonic()
+    with pytest.raises(RecordError, match=uri):
+        MlflowReader(runs).runs()
+    assert time.monotonic() - began < 8
+
+
+def test_what_is_waited_for_is_said_while_it_hangs(serve: Serve, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    uri = serve("hangs")
+
+    with pytest.raises(RecordError, match="does not answer within"):
+        MlflowReader(runs).runs()
+
+    assert f"waiting for the record at {uri}" in caplog.text
+
+
+def test_everything_at_the_end_shares_one_deadline(serve: Serve, runs: Path) -> None:
+    uri = serve("hangs")
+    client = connect(uri)
+    patience = waiting.patience_with(uri)
+    patience.begin_end()
+
+    began = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(RecordError, match=uri), store_errors(uri):
+            client.get_experiment_by_name("cifar10")
+
+    assert time.monotonic() - began < 4
+    assert is_given_up(runs)
+    patience.begin_work()
+    assert not is_given_up(runs)
+
+
+@pytest.mark.parametrize(("limit", "waits"), [("30", True), ("20", False), ("5", False), ("", False)])
+def test_a_slow_server_is_waited_for_until_mlflows_own_limit(
+    limit: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(waiting, "END_SECONDS", 0.1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", limit)
+    patience = waiting.Patience("http://slow")
+
+    with contextlib.nullcontext() if waits else pytest.raises(TimeoutError):
+        assert patience.call(lambda: time.sleep(0.5) or "an answer") == "an answer"
+    patience.begin_end()
+    with pytest.raises(TimeoutError):  # at the end the user's limit changes nothing
+        patience.call(lambda: time.sleep(0.5))
+
+
+def test_a_verb_ends_with_one_sentence(serve: Serve, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = serve("401")
+
+    said = cli("leaderboard", "--runs", runs)
+
+    assert said.exit_code == 2
+    assert uri in said.output
+    assert len(said.output.strip().splitlines()) == 1

@@ -1,0 +1,845 @@
+"""The study is the ledger: whatever happens, each key stands there once, with the truth about how it ended.
+
+Real Optuna studies in real journals; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
+
+from cifar_core.config import TrainingConfig
+from cifar_core.results import TestResult
+from sweeps.core.identity import Identity
+from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, Report, RungLabel, TrialRecord
+from sweeps.search.ledger import EXHAUSTED, Ledger
+from sweeps.search.opening import read_study
+from sweeps.search.proposers import Candidate, ListProposer, Proposal
+from sweeps.search.stored_trials import read_records
+from sweeps.store.folder import SweepFolder
+
+FOUR = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}}
+
+
+def grid(runs: Path, **changes: Any) -> Book:
+    return book(runs, method="grid", run_cap=None, **changes)
+
+
+def train(ledger: Ledger, *accuracies: float, outcome: Outcome | None = Outcome.COMPLETE) -> TrialRecord:
+    """Take the next trial through its epochs and close it."""
+    record = next_trial(ledger)
+    for number, accuracy in enumerate(accuracies, start=1):
+        if ledger.report(record.number, Report(epoch=epoch(number, accuracy))):
+            return ledger.records[record.number]
+    if outcome is not None:
+        ledger.finish(record.number, outcome)
+    return next(r for r in ledger.records if r.number == record.number)
+
+
+def stored(a_book: Book) -> list[optuna.trial.FrozenTrial]:
+    """Return what another process reads from the journal."""
+    return read_study(a_book.folder).get_trials()
+
+
+class TestHowATrialEnds:
+    def test_a_complete_trial_has_the_last_epochs_value(self, runs: Path) -> None:
+        tiny = grid(runs)
+
+        train(tiny.open(), 0.5, 0.4)
+
+        trial = stored(tiny)[0]
+        assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
+        assert trial.intermediate_values == {1: 0.5, 2: 0.4}
+
+    def test_a_pruned_trial_is_pruned_in_the_study_with_its_whole_curve(self, runs: Path) -> None:
+        tiny = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}, base=base(epochs=4))
+        ledger = tiny.open()
+        train(ledger, 0.2, 0.9, 0.9, 0.9)
+
+        pruned = train(ledger, 0.1, 0.2, 0.3, 0.3)
+
+        assert (pruned.outcome, len(pruned.epochs)) == (Outcome.PRUNED, 2)
+        trial = stored(tiny)[1]
+        assert trial.state is TrialState.PRUNED
+        assert trial.intermediate_values == {1: 0.1, 2: 0.2}
+
+    def test_a_trial_to_start_with_is_pruned_as_any_other(self, runs: Path) -> None:
+        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 3}
+        ledger = book(runs, start_with=[{"optimizer.lr": 0.02}], early_terminate=early).open()
+        start, beside = next_trial(ledger), next_trial(ledger)
+        assert start.config.optimizer.lr == 0.02
+
+        assert not ledger.report(beside.number, Report(epoch=epoch(1, 0.4)))
+        assert ledger.report(start.number, Report(epoch=epoch(1, 0.3)))
+
+        assert ledger.records[start.number].outcome is Outcome.PRUNED
+
+    def test_a_diverged_trial_is_pruned_so_that_the_sampler_avoids_it(self, runs: Path) -> None:
+        tiny = grid(runs)
+
+        train(tiny.open(), 0.1, outcome=Outcome.DIVERGED)
+
+        trial = stored(tiny)[0]
+        assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.1})
+        assert tiny.open().records[0].outcome is Outcome.DIVERGED
+
+    def test_a_failed_trial_is_failed_in_the_study_and_keeps_its_error(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+
+        ledger.finish(next_trial(ledger).number, Outcome.FAILED, error="OSError: no")
+
+        assert stored(tiny)[0].state is TrialState.FAIL
+        assert tiny.open().records[0].error == "OSError: no"
+
+    def test_what_a_trial_says_of_itself_is_kept_and_told(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        number = next_trial(ledger).number
+        before = time.time()
+
+        ledger.report(number, Report(epoch=epoch(1, 0.5), parameters=1234, environment={"host": "node"}))
+        ledger.report(number, Report(epoch=epoch(2, 0.6)))
+        ledger.report(
+            number, Report(outcome=Outcome.FAILED, error="broke", error_class="OSError", traceback="  File a.py")
+        )
+
+        for record in (ledger.records[0], tiny.open().records[0]):
+            assert (record.parameters, record.environment) == (1234, {"host": "node"})
+            assert (record.error, record.error_class, record.traceback) == ("broke", "OSError", "  File a.py")
+            assert record.finished is not None
+            assert before <= record.finished <= time.time()
+
+    def test_a_note_of_a_trial_that_ended_changes_nothing(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        done = train(ledger, 0.5, 0.6)
+
+        ledger.note(done.number, log="another.log")
+
+        assert ledger.records == [done]
+
+    def test_closing_a_trial_twice_keeps_the_first_outcome(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        record = train(ledger, 0.1, 0.2)
+
+        ledger.finish(record.number, Outcome.FAILED, error="too late")
+
+        assert ledger.records[0] == record
+
+    def test_the_last_epoch_is_never_pruned(self, runs: Path) -> None:
+        ledger = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}).open()
+        train(ledger, 0.1, 0.9)
+
+        assert train(ledger, 0.1, 0.1).outcome is Outcome.COMPLETE
+
+    def test_a_metric_that_is_minimized_is_told_as_it_is(self, runs: Path) -> None:
+        tiny = grid(runs, metric={"name": "val_loss", "goal": "minimize"})
+
+        train(tiny.open(), 0.5, 0.75)
+
+        assert stored(tiny)[0].value == 0.25
+
+
+def base(**changes: Any) -> dict[str, Any]:
+    return {"epochs": 2, "data": {"train_size": 300, "validation_size": 200}} | changes
+
+
+class Fixed:
+    """Proposes these learning rates, whatever was proposed before."""
+
+    def __init__(self, *rates: float) -> None:
+        self._rates = list(rates)
+
+    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+        if not self._rates:
+            return None
+        config = TrainingConfig.model_validate(base(optimizer={"lr": self._rates.pop(0)}))
+        return Proposal(trial=study.ask(), config=config)
+
+    def total(self) -> int | None:
+        return None
+
+    def concerns(self, key: str) -> bool:
+        return True
+
+
+class TestProposalsThatWereMadeBefore:
+    def test_a_repeat_is_told_the_recorded_result_and_not_handed_out(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1, 0.2))
+        ledger = tiny.open()
+        first = train(ledger, 0.5, 0.6)
+
+        second = next_trial(ledger)
+
+        assert second.key != first.key
+        assert [(t.state, t.value) for t in stored(tiny)[:2]] == [(TrialState.COMPLETE, 0.6)] * 2
+        assert stored(tiny)[1].intermediate_values == {1: 0.5, 2: 0.6}
+
+    def test_a_repeat_of_a_live_trial_waits_for_its_result(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
+        ledger = tiny.open()
+        first = next_trial(ledger)
+
+        assert ledger.next_trial() is None
+        assert stored(tiny)[1].state is TrialState.RUNNING
+        ledger.report(first.number, Report(epoch=epoch(1, 0.5)))
+        ledger.finish(first.number, Outcome.DIVERGED)
+
+        assert (stored(tiny)[1].state, stored(tiny)[1].intermediate_values) == (TrialState.PRUNED, {1: 0.5})
+        assert ledger.next_trial() is EXHAUSTED
+
+    def test_a_repeat_says_in_the_study_what_it_repeats(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1, 0.2))
+        ledger = tiny.open()
+        first = train(ledger, 0.5, 0.6)
+        next_trial(ledger)
+
+        assert stored(tiny)[1].user_attrs["key"] == first.key
+        assert stored(tiny)[1].user_attrs["duplicate_of"] == first.number
+
+    def test_a_repeat_of_a_failed_trial_fails(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
+        ledger = tiny.open()
+        train(ledger, outcome=Outcome.FAILED)
+
+        ledger.next_trial()
+
+        assert stored(tiny)[1].state is TrialState.FAIL
+
+    def test_a_repeat_left_waiting_by_a_dead_driver_is_no_record(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
+        first = tiny.open()
+        next_trial(first)
+        first.next_trial()
+
+        reopened = tiny.open()
+
+        assert [record.number for record in reopened.records] == [0]
+        assert stored(tiny)[1].state is TrialState.FAIL
+
+    def test_a_long_run_of_repeats_does_not_end_a_grid(self, runs: Path) -> None:
+        # Of the constant schedule 300 combinations are one and the same run.
+        ignored = {"min": 1, "max": 300}
+        parameters = {"schedule.name": {"values": ["constant", "step"]}, "schedule.step_size": ignored}
+        ledger = grid(runs, parameters=parameters).open(study=optuna.create_study())
+        train(ledger, 0.1, 0.2)
+
+        assert next_trial(ledger).config.schedule.name == "step"
+
+    def test_a_small_space_with_a_large_budget_is_trained_once_and_ends(self, runs: Path) -> None:
+        for method in ("bayes", "random", "grid"):
+            ledger = book(runs, name=method, method=method, run_cap=50).open()
+
+            while ledger.next_trial() is not EXHAUSTED:
+                open_ones = [r for r in ledger.records if r.outcome is Outcome.RUNNING]
+                ledger.report(open_ones[0].number, Report(epoch=epoch(1, 0.1)))
+                ledger.report(open_ones[0].number, Report(epoch=epoch(2, 0.2)))
+                ledger.finish(open_ones[0].number, Outcome.COMPLETE)
+
+            assert sorted(r.config.optimizer.lr for r in ledger.records) == [0.01, 0.02, 0.03, 0.05]
+            assert ledger.is_done
+
+
+class TestTheBudget:
+    def test_it_counts_distinct_keys(self, runs: Path) -> None:
+        tiny = Book(runs=runs, spec=book(runs, run_cap=2).spec, proposer=lambda: Fixed(0.1, 0.1, 0.1, 0.2, 0.3))
+        ledger = tiny.open()
+
+        trained = [train(ledger, 0.1, 0.2), train(ledger, 0.1, 0.2)]
+
+        assert [record.config.optimizer.lr for record in trained] == [0.1, 0.2]
+        assert ledger.next_trial() is EXHAUSTED
+
+    def test_live_trials_count(self, runs: Path) -> None:
+        ledger = book(runs, run_cap=2).open()
+        next_trial(ledger)
+        next_trial(ledger)
+
+        assert ledger.next_trial() is None
+
+    def test_a_larger_one_extends_a_finished_sweep(self, runs: Path) -> None:
+        ledger = book(runs, run_cap=2).open()
+        before = [train(ledger, 0.1, 0.2), train(ledger, 0.1, 0.2)]
+
+        extended = book(runs, run_cap=3).open()
+        assert not extended.is_done
+        train(extended, 0.1, 0.2)
+
+        assert extended.records[:2] == before
+        assert extended.is_done
+        assert extended.next_trial() is EXHAUSTED
+
+    def test_trials_to_come_are_known_where_there_is_a_budget(self, runs: Path) -> None:
+        ledger = book(runs, run_cap=3).open()
+        assert ledger.to_come == 3
+        running = next_trial(ledger)
+        assert ledger.to_come == 2
+
+        # Its machine has stopped: it is handed out again.
+        ledger.report(running.number, Report(outcome=Outcome.INTERRUPTED))
+
+        assert ledger.to_come == 3
+        for _ in range(3):
+            train(ledger, 0.5, 0.5)
+        assert ledger.to_come == 0
+
+    def test_a_finished_sweep_is_done_when_it_is_opened_again(self, runs: Path) -> None:
+        ledger = book(runs, run_cap=1).open()
+        train(ledger, 0.1, 0.2)
+
+        assert book(runs, run_cap=1).open().is_done
+
+    @pytest.mark.parametrize("method", ["grid", "random"])
+    def test_a_space_with_an_impossible_combination_is_done_when_the_others_are(self, method: str, runs: Path) -> None:
+        sizes = {"data.train_size": {"values": [300, 49_800]}, "data.validation_size": {"values": [200, 250]}}
+        tiny = book(runs, method=method, run_cap=9, parameters=sizes)
+        ledger = tiny.open()
+        for _ in range(3):
+            train(ledger, 0.5, 0.6)
+        assert ledger.next_trial() is EXHAUSTED
+
+        reopened = tiny.open()
+
+        assert len(reopened.records) == 3
+        assert reopened.is_done
+
+    def test_a_sweep_with_an_interrupted_trial_is_not_done(self, runs: Path) -> None:
+        next_trial(book(runs, run_cap=1).open())
+
+        assert not book(runs, run_cap=1).open().is_done
+
+
+class TestAfterADriverDied:
+    def test_interrupted_trials_come_first_with_their_epochs(self, runs: Path) -> None:
+        tiny = grid(runs)
+        dead = tiny.open()
+        train(dead, 0.3, outcome=None)
+        next_trial(dead)
+
+        reopened = tiny.open()
+        assert [record.outcome for record in reopened.records] == [Outcome.INTERRUPTED] * 2
+        handed_out = [next_trial(reopened) for _ in range(3)]
+
+        assert [record.number for record in handed_out] == [0, 1, 2]
+        assert handed_out[0].epochs == (epoch(1, 0.3),)
+        assert handed_out[0].outcome is Outcome.RUNNING
+
+    def test_epochs_that_are_told_again_change_nothing(self, runs: Path) -> None:
+        tiny = grid(runs)
+        train(tiny.open(), 0.3, outcome=None)
+        reopened = tiny.open()
+        number = next_trial(reopened).number
+
+        assert not reopened.report(number, Report(epoch=replace(epoch(1, 0.9), finished_at=1.0)))
+        assert not reopened.report(number, Report(epoch=epoch(2, 0.4)))
+        reopened.finish(number, Outcome.COMPLETE)
+
+        assert [e.val_accuracy for e in reopened.records[0].epochs] == [0.3, 0.4]
+        assert stored(tiny)[0].intermediate_values == {1: 0.3, 2: 0.4}
+
+    def test_one_killed_between_the_outcome_and_the_tell_is_mended(self, runs: Path) -> None:
+        tiny = grid(runs)
+        train(tiny.open(), 0.3, 0.4, outcome=None)
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
+        optuna.Trial(study, study.trials[0]._trial_id).set_user_attr("outcome", "complete")
+
+        reopened = tiny.open()
+
+        assert reopened.records[0].outcome is Outcome.COMPLETE
+        assert (stored(tiny)[0].state, stored(tiny)[0].value) == (TrialState.COMPLETE, 0.4)
+        assert next_trial(reopened).number == 1
+
+    def test_one_killed_between_an_epochs_note_and_its_value_is_mended(self, runs: Path) -> None:
+        tiny = grid(runs)
+        next_trial(tiny.open())
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
+        optuna.Trial(study, study.trials[0]._trial_id).set_user_attr("epoch:0001", epoch(1, 0.3).as_dict())
+
+        tiny.open()
+
+        assert stored(tiny)[0].intermediate_values == {1: 0.3}
+
+    @pytest.mark.parametrize("early", [{"type": "asha", "min_epochs": 1, "reduction_factor": 2}, {"type": "median"}])
+    def test_one_killed_between_an_epoch_and_the_pruners_decision_is_decided(
+        self, early: dict[str, Any], runs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rates = {"optimizer.lr": {"values": [number / 100 for number in range(1, 9)]}}
+        tiny = grid(runs, base=base(epochs=4), early_terminate=early, parameters=rates)
+        ledger = tiny.open()
+        for _ in range(5 if early["type"] == "median" else 1):
+            train(ledger, 0.5, 0.5, 0.5, 0.5)
+        number = next_trial(ledger).number
+        with monkeypatch.context() as killed:
+            killed.setattr(optuna.Trial, "should_prune", lambda trial: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                ledger.report(number, Report(epoch=epoch(1, 0.1)))
+
+        reopened = tiny.open()
+
+        assert reopened.records[number].outcome is Outcome.PRUNED
+        assert stored(tiny)[number].state is TrialState.PRUNED
+
+    def test_one_killed_before_it_noted_what_it_proposed_leaves_no_open_trial(self, runs: Path) -> None:
+        tiny = grid(runs)
+        tiny.open()
+        study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
+        study.ask()
+        study.enqueue_trial({"optimizer.lr": 0.05})
+
+        reopened = tiny.open()
+
+        assert [t.state for t in stored(tiny)] == [TrialState.FAIL] * 2
+        assert reopened.records == []
+        assert [train(reopened, 0.1, 0.2).config.optimizer.lr for _ in range(4)] == [0.01, 0.02, 0.03, 0.05]
+
+    def test_the_search_goes_on_as_if_nothing_had_happened(self, runs: Path) -> None:
+        parameters = {"optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"}}
+        whole = book(runs, name="whole", method="bayes", parameters=parameters, run_cap=14).open()
+        uninterrupted = [search_step(whole) for _ in range(14)]
+        halved = book(runs, name="halved", method="bayes", parameters=parameters, run_cap=14)
+
+        first, second = halved.open(), None
+        reopened = [search_step(first) for _ in range(12)]
+        second = halved.open()
+        reopened += [search_step(second) for _ in range(2)]
+
+        assert reopened == uninterrupted
+        assert len(stored(halved)) == len(set(uninterrupted)) == 14
+
+    @given(order=st.lists(st.integers(0, 5), min_size=5, max_size=40), accuracies=st.randoms(use_true_random=False))
+    @settings(max_examples=10, deadline=None)
+    def test_asha_decides_as_it_would_have_without_the_stop(self, order: list[int], accuracies: random.Random) -> None:
+        curves = {lr: [round(accuracies.random(), 3) for _ in range(9)] for lr in range(6)}
+        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
+        parameters = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]}}
+
+        def decisions(runs: Path, *, reopen_before: int | None) -> list[bool]:
+            tiny = grid(runs, early_terminate=early, parameters=parameters, base=base(epochs=9))
+            ledger = tiny.open()
+            numbers = [next_trial(ledger).number for _ in range(6)]
+            found = []
+            for place, number in enumerate(order):
+                if place == reopen_before:
+                    ledger = tiny.open()
+                    for _ in range(sum(r.outcome is Outcome.INTERRUPTED for r in ledger.records)):
+                        next_trial(ledger)
+                record = ledger.records[numbers[number]]
+                if not record.outcome.is_final and len(record.epochs) < 9:
+                    done = len(record.epochs)
+                    found.append(ledger.report(record.number, Report(epoch=epoch(done + 1, curves[number][done]))))
+            return found
+
+        with TemporaryDirectory() as one, TemporaryDirectory() as other:
+            assert decisions(Path(one), reopen_before=len(order) // 2) == decisions(Path(other), reopen_before=None)
+
+
+def search_step(ledger: Ledger) -> float:
+    record = next_trial(ledger)
+    lr = record.config.optimizer.lr
+    for number in (1, 2):
+        ledger.report(record.number, Report(epoch=epoch(number, 1 / (1 + abs(lr - 0.1)))))
+    ledger.finish(record.number, Outcome.COMPLETE)
+    return lr
+
+
+def stored_name(a_book: Book) -> str:
+    return read_study(a_book.folder).study_name
+
+
+def stopped_by(error_class: ErrorClass) -> Report:
+    return Report(outcome=Outcome.INTERRUPTED, error="its machine", error_class=error_class)
+
+
+class TestWhatTheMachineStopped:
+    def test_a_trial_whose_process_died_fails_after_three_more_tries(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        for _ in range(4):
+            assert next_trial(ledger).number == 0
+            assert ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert ledger.records[0].outcome is Outcome.FAILED
+        assert ledger.records[0].error == "its machine (once too often)"
+        assert stored(tiny)[0].state is TrialState.FAIL
+        assert next_trial(ledger).number == 1
+
+    def test_one_without_memory_is_tried_once_alone_and_told_as_pruned(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        large, beside = next_trial(ledger), next_trial(ledger)
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        assert ledger.next_trial() is None, "another one runs still"
+        ledger.report(beside.number, Report(epoch=epoch(1, 0.5)))
+        ledger.finish(beside.number, Outcome.COMPLETE)
+        assert next_trial(ledger).number == large.number
+        assert ledger.next_trial() is None, "it runs alone"
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        assert (ledger.records[0].outcome, ledger.records[0].error_class) == (Outcome.FAILED, "out_of_memory")
+        assert stored(tiny)[0].state is TrialState.PRUNED
+        assert next_trial(ledger).number == 2
+
+    @pytest.mark.parametrize(
+        ("error_class", "how"),
+        [(ErrorClass.PROCESS_DIED, "once too often"), (ErrorClass.OUT_OF_MEMORY, "again with nothing beside it")],
+    )
+    def test_what_ended_it_is_told_with_how_often_it_was_tried(
+        self, error_class: ErrorClass, how: str, runs: Path
+    ) -> None:
+        ledger = grid(runs).open()
+        told = []
+        for _ in range(5):
+            if not told or not told[-1].outcome.is_final:
+                assert next_trial(ledger).number == 0
+                ledger.report(0, Report(outcome=Outcome.INTERRUPTED, error="it died", error_class=error_class))
+                told.append(ledger.records[0])
+
+        *before, last = told
+        assert {(record.outcome, record.error) for record in before} == {(Outcome.INTERRUPTED, "it died")}
+        assert (last.outcome, last.error) == (Outcome.FAILED, f"it died ({how})")
+
+    def test_one_that_fits_alone_is_complete_without_a_trace_of_trouble(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        train(ledger, 0.4, 0.5)
+
+        for records in (ledger.records, tiny.open().records):
+            assert (records[0].outcome, records[0].error, records[0].error_class) == (Outcome.COMPLETE, None, None)
+        assert next_trial(ledger).number == 1
+
+    def test_the_next_driver_tries_it_alone_too(self, runs: Path) -> None:
+        tiny = grid(runs)
+        ledger = tiny.open()
+        large, beside = next_trial(ledger), next_trial(ledger)
+        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+
+        reopened = tiny.open()
+
+        assert next_trial(reopened).number == large.number
+        assert reopened.next_trial() is None
+        reopened.finish(large.number, Outcome.FAILED, error_class=ErrorClass.OUT_OF_MEMORY)
+        assert next_trial(reopened).number == beside.number
+
+    def test_one_that_dies_while_it_runs_alone_is_tried_alone_again(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        assert next_trial(ledger).number == 0
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert next_trial(ledger).number == 0
+        assert ledger.next_trial() is None
+
+    def test_a_death_that_is_told_twice_counts_once(self, runs: Path) -> None:
+        ledger = grid(runs).open()
+        next_trial(ledger)
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+
+        assert next_trial(ledger).number == 0
+        assert next_trial(ledger).number == 1
+
+
+class TestTheSourceOfANetwork:
+    def opened(self, runs: Path, *, outcome: Outcome | None) -> tuple[TrialRecord, Ledger]:
+        """Return a trial of the code that was, and the ledger of a start with the code that is."""
+        tiny = grid(runs)
+
+        def identify(source: str) -> Callable[[TrainingConfig], Identity]:
+            return lambda config: replace(IDENTIFY(config), key=f"{IDENTIFY(config).key}-{source}", source=source)
+
+        tiny.options["identify"] = identify("before")
+        first = next_trial(tiny.open()) if outcome is None else train(tiny.open(), outcome=outcome)
+        tiny.options["identify"] = identify("now")
+        return first, tiny.open(retry_failed=True)
+
+    def test_a_trained_trial_keeps_the_one_it_was_trained_with(self, runs: Path) -> None:
+        first, ledger = self.opened(runs, outcome=Outcome.DIVERGED)
+
+        assert ledger.records == [first]
+        assert first.source == "before"
+
+    @pytest.mark.parametrize("outcome", [None, Outcome.FAILED], ids=["begun", "failed"])
+    def test_what_has_no_result_is_entered_anew_as_what_it_is_now(self, runs: Path, outcome: Outcome | None) -> None:
+        first, ledger = self.opened(runs, outcome=outcome)
+
+        again = next_trial(ledger)
+
+        assert (again.config, again.source) == (first.config, "now")
+        assert again.number != first.number
+        assert [record.key for record in ledger.records] == [again.key]
+        study = read_study(SweepFolder(runs, "tiny"))
+        assert [record.key for record in read_records(study, sweep="tiny")] == [again.key]
+
+    def test_a_failed_trial_that_is_complete_with_mended_code_is_not_retried(self, runs: Path) -> None:
+        a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01, 0.02]}})
+
+        def opened(source: str, *, retry_failed: bool = False) -> Ledger:
+            def identify(config: TrainingConfig) -> Identity:
+                return replace(IDENTIFY(config), key=f"{key_of(config)}-{source}", source=source)
+
+            return a_book.open(identify=identify, retry_failed=retry_failed)
+
+        first = opened("before")
+        failed = [train(first, outcome=Outcome.FAILED) for _ in range(2)]
+        mended = opened("now")
+        complete = [train(mended, 0.3, 0.4) for _ in range(2)]
+        assert {r.config.optimizer.lr for r in failed} == {r.config.optimizer.lr for r in complete}
+
+        again = opened("now", retry_failed=True)
+
+        assert again.next_trial() is EXHAUSTED
+        assert again.records == [*failed, *complete]
+
+    def test_of_two_failed_trials_that_are_one_by_now_one_is_retried(self, runs: Path) -> None:
+        a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01]}})
+        for source in ("before", "between"):
+            key = f"-{source}"
+            a_book.options["identify"] = lambda config, key=key: replace(IDENTIFY(config), key=key_of(config) + key)
+            train(a_book.open(), outcome=Outcome.FAILED)
+
+        ledger = a_book.open(identify=IDENTIFY, retry_failed=True)
+        retried = train(ledger, 0.3, 0.4)
+
+        assert ledger.next_trial() is EXHAUSTED
+        assert retried in ledger.records
+
+
+class TestRetryingWhatFailed:
+    @pytest.mark.parametrize("method", ["grid", "bayes"])
+    def test_a_failed_configuration_is_handed_out_again_and_replaces_its_record(self, method: str, runs: Path) -> None:
+        tiny = book(runs, method=method, run_cap=4)
+        ledger = tiny.open()
+        failed = train(ledger, 0.1, outcome=Outcome.FAILED)
+        others = [train(ledger, 0.1, 0.2) for _ in range(3)]
+
+        again = tiny.open(retry_failed=True)
+        assert not again.is_done
+        retried = train(again, 0.3, 0.4)
+
+        assert (retried.key, retried.outcome) == (failed.key, Outcome.COMPLETE)
+        assert [e.val_accuracy for e in retried.epochs] == [0.3, 0.4]
+        assert sorted(r.key for r in again.records) == sorted(r.key for r in [retried, *others])
+        assert again.next_trial() is EXHAUSTED
+
+    def test_the_record_keeps_which_file_the_network_was_of(self, runs: Path) -> None:
+        def identify(config: TrainingConfig) -> Identity:
+            return replace(IDENTIFY(config), source="f" * 16)
+
+        tiny = grid(runs)
+        tiny.options["identify"] = identify
+        failed = train(tiny.open(), outcome=Outcome.FAILED)
+
+        again = next_trial(tiny.open(retry_failed=True))
+
+        assert (again.key, again.source) == (failed.key, "f" * 16)
+
+    def test_without_asking_a_failed_configuration_stays_failed(self, runs: Path) -> None:
+        tiny = grid(runs)
+        train(tiny.open(), outcome=Outcome.FAILED)
+
+        reopened = tiny.open()
+
+        assert next_trial(reopened).config.optimizer.lr == 0.02
+        assert reopened.records[0].outcome is Outcome.FAILED
+
+    def test_a_retried_rung_keeps_its_labels(self, runs: Path) -> None:
+        config = TrainingConfig.model_validate(base())
+        label = RungLabel(name="baseline", index=0, parent=None)
+        rungs = [Candidate(config=config, rung=label)]
+        ladder = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: ListProposer(rungs, key_of=key_of))
+        train(ladder.open(), outcome=Outcome.FAILED)
+
+        retried = next_trial(ladder.open(retry_failed=True))
+
+        assert (retried.rung, retried.error) == (label, None)
+
+    def test_a_retried_trial_stands_once_also_for_the_next_driver(self, runs: Path) -> None:
+        tiny = grid(runs)
+        train(tiny.open(), outcome=Outcome.FAILED)
+        train(tiny.open(retry_failed=True), 0.3, 0.4)
+
+        (record,) = tiny.open().records
+
+        assert record.outcome is Outcome.COMPLETE
+
+
+class Recorded:
+    """Has a complete result for one key."""
+
+    def __init__(self, key: str, *, tested: bool = True, study: str = "another") -> None:
+        self._key = key
+        self._study = study
+        self.test = TestResult(loss=1.0, correct=b"\xf0", count=8) if tested else None
+
+    def complete_result(self, key: str) -> CompleteResult | None:
+        epochs = (epoch(1, 0.5), epoch(2, 0.6))
+        found = CompleteResult(run_id="abc", study=self._study, epochs=epochs, parameters=42, test=self.test)
+        return found if key == self._key else None
+
+
+class TestResultsFromElsewhere:
+    def first(self, runs: Path, *, tested: bool = True, **options: Any) -> tuple[Book, Ledger]:
+        key = next_trial(grid(runs / "other").open()).key
+        tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key, tested=tested))
+        return tiny, tiny.open(**options)
+
+    def test_one_is_taken_over_with_its_curve_without_training(self, runs: Path) -> None:
+        tiny, ledger = self.first(runs)
+
+        handed_out = next_trial(ledger)
+
+        assert handed_out.number == 1
+        taken = ledger.records[0]
+        assert (taken.outcome, taken.reused_from, taken.parameters) == (Outcome.COMPLETE, "abc", 42)
+        assert [e.val_accuracy for e in taken.epochs] == [0.5, 0.6]
+        assert (stored(tiny)[0].value, stored(tiny)[0].intermediate_values) == (0.6, {1: 0.5, 2: 0.6})
+
+    def test_one_of_the_very_study_is_its_own_and_taken_from_nobody(self, runs: Path) -> None:
+        tiny, _ = self.first(runs)
+        trial = next_trial(grid(runs / "other").open())
+        tiny.recorded = Recorded(trial.key, study=trial.study)
+
+        ledger = tiny.open()
+        next_trial(ledger)
+
+        assert (ledger.records[0].outcome, ledger.records[0].reused_from) == (Outcome.COMPLETE, None)
+
+    def test_it_is_still_there_for_the_next_driver(self, runs: Path) -> None:
+        tiny, ledger = self.first(runs)
+        next_trial(ledger)
+
+        assert tiny.open().records[0] == ledger.records[0]
+
+    def test_a_search_leaves_its_test_result_where_it_is(self, runs: Path) -> None:
+        _, ledger = self.first(runs)
+        next_trial(ledger)
+
+        assert ledger.records[0].test is None
+
+    def test_a_ladder_takes_its_test_result_too(self, runs: Path) -> None:
+        _, ledger = self.first(runs, keeps_tests=True)
+        next_trial(ledger)
+
+        test = ledger.records[0].test
+        assert test is not None
+        assert test.accuracy == 0.5
+
+    def test_a_ladder_trains_again_what_was_never_tested(self, runs: Path) -> None:
+        _, ledger = self.first(runs, tested=False, keeps_tests=True)
+
+        assert next_trial(ledger).number == 0
+
+
+class TestALadder:
+    def ladder(self, runs: Path, *rates: float) -> Book:
+        rungs = [
+            Candidate(
+                config=TrainingConfig.model_validate(base(optimizer={"lr": lr})),
+                rung=RungLabel(name=f"lr-{lr}", index=0, parent=None),
+            )
+            for lr in rates
+        ]
+        return Book(runs=runs, spec=grid(runs).spec, proposer=lambda: ListProposer(rungs, key_of=key_of))
+
+    def test_another_choice_of_rungs_is_trained_although_the_study_holds_as_many(self, runs: Path) -> None:
+        train(self.ladder(runs, 0.1).open(), 0.1, 0.2)
+
+        other = self.ladder(runs, 0.2).open()
+
+        assert not other.is_done
+        assert next_trial(other).name == "lr-0.2"
+
+    def test_an_interrupted_rung_that_was_not_asked_for_is_left_alone(self, runs: Path) -> None:
+        next_trial(self.ladder(runs, 0.1).open())
+
+        other = self.ladder(runs, 0.2).open()
+        train(other, 0.1, 0.2)
+
+        assert other.next_trial() is EXHAUSTED
+        assert [r.name for r in other.records] == ["lr-0.2"]
+        assert next_trial(self.ladder(runs, 0.1).open()).name == "lr-0.1"
+
+    def test_a_test_result_is_kept_with_the_study(self, runs: Path) -> None:
+        ladder = self.ladder(runs, 0.1)
+        ledger = ladder.open()
+        record = train(ledger, 0.1, 0.2)
+        test = TestResult(loss=1.5, correct=b"\x0f", count=8)
+
+        ledger.note_test(record.number, test)
+
+        assert ladder.open().records[0].test == test
+
+
+def test_every_change_is_told(runs: Path) -> None:
+    heard: list[tuple[int, Outcome, int]] = []
+    ledger = grid(runs).open(on_change=lambda r: heard.append((r.number, r.outcome, len(r.epochs))))
+
+    train(ledger, 0.1, 0.2)
+
+    assert heard[0] == (0, Outcome.RUNNING, 0)
+    assert heard[-1] == (0, Outcome.COMPLETE, 2)
+    assert (0, Outcome.RUNNING, 1) in heard
+
+
+def test_a_trial_running_at_the_end_is_interrupted_and_stays_open(runs: Path) -> None:
+    tiny = grid(runs)
+    ledger = tiny.open()
+    train(ledger, 0.1, outcome=None)
+
+    ledger.interrupt()
+
+    assert ledger.records[0].outcome is Outcome.INTERRUPTED
+    assert stored(tiny)[0].state is TrialState.RUNNING
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_whatever_happens_each_key_stands_once_and_what_is_final_stays(data: st.DataObject) -> None:
+    cap = data.draw(st.integers(1, 5), label="run_cap")
+    method = data.draw(st.sampled_from(["random", "bayes", "grid"]), label="method")
+    with TemporaryDirectory() as folder:
+        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
+        tiny = book(Path(folder), method=method, run_cap=cap, early_terminate=early, base=base(epochs=3))
+        ledger, final = tiny.open(), dict[str, TrialRecord]()
+        for step in data.draw(st.lists(st.sampled_from(["next", "next", "report", "end", "reopen"]), max_size=30)):
+            take_step(step, data, tiny, running := [r for r in ledger.records if r.outcome is Outcome.RUNNING], ledger)
+            if step == "reopen":
+                ledger = tiny.open()
+            assert len(running) <= cap
+            records = ledger.records
+            keys = [record.key for record in records]
+            assert len(set(keys)) == len(keys) <= cap
+            by_key = {record.key: record for record in records}
+            assert all(by_key[key] == record for key, record in final.items())
+            final = {record.key: record for record in records if record.outcome.is_final}
+
+
+def take_step(step: str, data: st.DataObject, tiny: Book, running: list[TrialRecord], ledger: Ledger) -> None:
+    if step == "next":
+        ledger.next_trial()
+    elif running and step in ("report", "end"):
+        record = data.draw(st.sampled_from(running))
+        done = len(record.epochs)
+        if step == "report" and done < 3:
+            ledger.report(record.number, Report(epoch=epoch(done + 1, data.draw(st.floats(0, 1)))))
+        elif done == 3:
+            ledger.finish(record.number, Outcome.COMPLETE)
+        elif step == "end":
+            ledger.finish(record.number, data.draw(st.sampled_from([Outcome.DIVERGED, Outcome.FAILED])))
