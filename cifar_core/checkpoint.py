@@ -10,7 +10,6 @@ import io
 import json
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from torch import nn
 
 from cifar_core.common.errors import CheckpointError
 from cifar_core.common.files import atomic_write, make_way, previous_file, read_whole
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.seal import seal_of, unsealed
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.models.build import build_model
-from cifar_core.models.registry import is_import_path
 from cifar_core.models.source import require_source
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start
@@ -67,11 +66,6 @@ def _keep(path: Path, beside: Path) -> None:
         beside.hardlink_to(path)
     except OSError:  # a file system without links
         shutil.copyfile(path, beside)
-
-
-def usable_checkpoints(path: Path) -> Iterator[Path]:
-    """Yield the files that a run may go on from, the newest first."""
-    yield from (file for file in (path, previous_file(path)) if file.exists())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:

@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from cifar_core.common.errors import closest
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.validation import StrictModel
-from cifar_core.models.registry import ARCHITECTURES, is_import_path
+from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.operations.registry import AnyOperation
 from cifar_core.recipes import canonical_augmentation, parse_augmentation
 
@@ -311,6 +312,19 @@ class TrainingConfig(StrictModel):
     def train_images(self) -> int:
         """Return how many images of CIFAR-10 an epoch trains on."""
         return self.data.train_size or TRAIN_IMAGES - self.data.validation_size
+
+    def protocol(self) -> dict[str, int]:
+        """Return what runs have in common whose results may be compared: the images and the epochs.
+
+        `split_seed` is 0 where all images are trained on, since then nothing is split.
+        """
+        train_images = self.train_images()
+        return {
+            "train_images": train_images,
+            "validation_images": self.data.validation_size,
+            "split_seed": 0 if train_images == TRAIN_IMAGES else self.data.split_seed,
+            "epochs": self.epochs,
+        }
 
     def shortened(self, scale: float) -> TrainingConfig:
         """Return the same run over a share of its epochs, at least one; what is counted in epochs shrinks alike."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_core.common.errors import UserError
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import is_import_path
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -180,3 +180,8 @@ def has_room(folder: Path, *, size: int = 1_000_000) -> bool:
 def previous_file(path: Path) -> Path:
     """Return where the file is kept that another one has replaced: `state.previous.pt` beside `state.pt`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def usable_files(path: Path) -> Iterator[Path]:
+    """Yield those of a file and of the one before it that are there, the newest first."""
+    yield from (file for file in (path, previous_file(path)) if file.exists())

@@ -295,3 +295,8 @@ def _site_folders() -> tuple[Path, ...]:
 
 def _is_within(path: Path, folders: tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(folder) or path.resolve().is_relative_to(folder) for folder in folders)
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a model's name is `module:Class`, a model of the user's own."""
+    return ":" in name

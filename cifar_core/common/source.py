@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cifar_core.common.code_digest import bytes_digest, parsed, tree_digest
 from cifar_core.common.errors import ModelError
-from cifar_core.common.own_modules import OwnModule, code_of
+from cifar_core.common.own_modules import Code, OwnModule, code_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,40 @@ class Source:
     def hash(self) -> str:
         """Part of a run's key: 16 hexadecimal digits."""
         return hashlib.sha256(json.dumps(dict(self.files), sort_keys=True).encode("utf-8")).hexdigest()[:16]
+
+
+class Sources:
+    """The sources of training runs as they were when each file was first asked for."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, Code] = {}
+        self._files: dict[str, str | None] = {}
+
+    def of(self, code: str | None, *, files: Iterable[str] = ()) -> Source | None:
+        """Return the source of a run; None where no file of the user's own takes part.
+
+        Args:
+            code: import path of the user's own code, `module:Name`; None for none.
+            files: paths that the configuration may mean; what is no file is left out.
+
+        Raises:
+            ModelError: the module cannot be found, or one of its files is no Python.
+        """
+        digests: dict[str, str] = {}
+        paths: dict[str, Path] = {}
+        if code is not None:
+            if code not in self._code:
+                self._code[code] = code_of(code)
+            for module, own in self._code[code].modules.items():
+                label = file_label(module, own)
+                digests[label], paths[label] = own.digest, own.path
+        for name in files:
+            if name not in self._files:
+                self._files[name] = file_digest(name)
+            digest = self._files[name]
+            if digest is not None:
+                digests[name] = digest
+        return Source(files=digests, paths=paths) if digests else None
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str] | None) -> list[str]:

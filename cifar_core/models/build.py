@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import ModelError, closest
-from cifar_core.common.own_modules import Code, code_of, parse_name
+from cifar_core.common.own_modules import Code, code_of, is_import_path, parse_name
 from cifar_core.models.own_import import importing
-from cifar_core.models.registry import ARCHITECTURES, is_import_path
+from cifar_core.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -63,8 +63,3 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         channels_last=False,
     ),
 }
-
-
-def is_import_path(name: str) -> bool:
-    """Whether a model's name is `module:Class`, a model of the user's own."""
-    return ":" in name

@@ -11,57 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_core.common.errors import SourceChangedError
-from cifar_core.common.own_modules import Code, code_of
-from cifar_core.common.source import Source, changed_files, file_digest, file_label
-from cifar_core.models.registry import ARCHITECTURES, is_import_path
+from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.source import Source, Sources, changed_files
+from cifar_core.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from cifar_core.config import ModelConfig
 
 
-class Sources:
-    """The sources of networks as they were when each file was first asked for."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, Code] = {}
-        self._files: dict[str, str | None] = {}
-
-    def of(self, model: ModelConfig) -> Source | None:
-        """Return a network's source; None for a built-in one that no file takes part in.
-
-        Raises:
-            ModelError: its module cannot be found, or one of its files is no Python.
-        """
-        files: dict[str, str] = {}
-        paths: dict[str, Path] = {}
-        if is_import_path(model.name):
-            if model.name not in self._code:
-                self._code[model.name] = code_of(model.name)
-            for module, own in self._code[model.name].modules.items():
-                label = file_label(module, own)
-                files[label], paths[label] = own.digest, own.path
-        for name in named_files(model):
-            if name not in self._files:
-                self._files[name] = file_digest(name)
-            digest = self._files[name]
-            if digest is not None:
-                files[name] = digest
-        return Source(files=files, paths=paths) if files else None
-
-    def hash_of(self, model: ModelConfig) -> str | None:
-        """Return the hash of a network's source, as `of`."""
-        source = self.of(model)
-        return None if source is None else source.hash
-
-
 def source_of(model: ModelConfig) -> Source | None:
-    """Return a network's source as it is now; see `Sources.of`."""
-    return Sources().of(model)
+    """Return a network's source as it is now; see `common.source.Sources.of`."""
+    return Sources().of(model.name if is_import_path(model.name) else None, files=named_files(model))
 
 
 def source_hash(model: ModelConfig) -> str | None:
-    """Return the hash of a network's source as it is now, 16 hexadecimal digits; see `Sources.of`."""
-    return Sources().hash_of(model)
+    """Return the hash of a network's source as it is now, 16 hexadecimal digits; see `common.source.Sources.of`."""
+    source = source_of(model)
+    return None if source is None else source.hash
 
 
 def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of: str) -> None:
@@ -74,7 +40,7 @@ def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of
 
     Raises:
         SourceChangedError: they differ; names which.
-        ModelError: as `Sources.of`.
+        ModelError: as `common.source.Sources.of`.
     """
     if expected is None:
         return

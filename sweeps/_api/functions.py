@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from cifar_core.common.errors import closest
-from cifar_core.config import TrainingConfig
 from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.core.errors import SweepError
+from sweeps.core.task import TaskConfig
 from sweeps.files.budget import FULL_BUDGET, Budget
 from sweeps.files.ladder import Ladder
 from sweeps.files.ladder_file import load_ladder as read_ladder
@@ -53,7 +53,7 @@ def run(
     new: bool = False,
     budget: Budget = FULL_BUDGET,
     rungs: Sequence[str] = (),
-    cost: Callable[[TrainingConfig], float] | None = None,
+    cost: Callable[[TaskConfig], float] | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train what is missing of a sweep or a ladder, and return how it stands.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from cifar_core.config import TrainingConfig
     from sweeps.backends.slots import Slots
+    from sweeps.core.task import Probe, TaskConfig
     from sweeps.driver.estimate import Estimate
 
 
@@ -71,7 +71,7 @@ class SweepPlan(Plan):
     sweep: SweepSpec
     trials: int
     """At most."""
-    first: tuple[TrainingConfig, ...]
+    first: tuple[TaskConfig, ...]
     """The configurations that are tried first."""
     cost: Estimate | None
 
@@ -102,12 +102,12 @@ class SweepPlan(Plan):
         """Print the space, the first configurations, trials, slots, time."""
         from rich.table import Table
 
-        from cifar_core.config import TrainingConfig
         from sweeps.core.formatting import duration, plural, print_sentence, short_names, short_value
+        from sweeps.core.task import TaskConfig
 
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
-        base = TrainingConfig.model_validate(about.base)
+        base = TaskConfig.model_validate(about.base)
         fixed = {path: value for path, value in flatten(about.base).items() if path not in about.parameters}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
@@ -153,7 +153,7 @@ class LadderPlan(Plan):
     """About how long a run of each rung takes on one slot, with what is measured on the test images."""
 
     @property
-    def configs(self) -> dict[str, TrainingConfig]:
+    def configs(self) -> dict[str, TaskConfig]:
         """The configuration of each rung under the budget."""
         return {rung.name: self.part.budget.apply(rung.config) for rung in self.part.rungs}
 
@@ -176,7 +176,7 @@ class LadderPlan(Plan):
         return self.part.budget.seeds or self.part.ladder.seeds
 
     @property
-    def _every(self) -> list[tuple[str, TrainingConfig]]:
+    def _every(self) -> list[tuple[str, TaskConfig]]:
         budget = self.part.budget
         return [(rung.name, run) for rung in self.part.rungs for run in budget.runs_of(rung.config, seeds=self._seeds)]
 
@@ -291,7 +291,7 @@ def plan_of_file(
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
     from sweeps.backends.slots import local_slots
-    from sweeps.driver.estimate import Probe, estimate_cost, is_listed, preview, some_combinations, trial_count
+    from sweeps.driver.estimate import estimate_cost, is_listed, preview, some_combinations, trial_count
     from sweeps.driver.rehearsals import rehearse_all
 
     about = load_spec(file, overrides=overrides)
@@ -302,21 +302,23 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
     remarks = rehearsed.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
     cost = None
-    able: list[TrainingConfig] = []
+    able: list[TaskConfig] = []
     if probe:
         able = [config for config in first if rehearsed.can_train(config)] or [
             config for config, rehearsal in rehearsed.found if rehearsal.fault is None
         ]
     if able:
-        probe_here = Probe(threads=slots.cpus)
+        from sweeps.tasks.image_classification import ImageClassification
+
+        probe_here = ImageClassification().probe(threads=slots.cpus)
         cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=probe_here)
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
 
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     from sweeps.backends.slots import local_slots
-    from sweeps.driver.estimate import Probe
     from sweeps.driver.rehearsals import rehearse_all
+    from sweeps.tasks.image_classification import ImageClassification
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
@@ -325,7 +327,7 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     remarks = rehearsed.remarks()
     if not probe:
         return replace(unprobed, remarks=remarks)
-    timed = Probe(threads=slots.cpus)
+    timed: Probe = ImageClassification().probe(threads=slots.cpus)
     is_tested = part.ladder.measured_on is MeasuredOn.TEST
     return LadderPlan(
         part=part,

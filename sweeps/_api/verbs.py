@@ -157,7 +157,8 @@ def ladder(
     Example:
         >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "accuracy", "difference"]]
     """
-    from sweeps.driver.estimate import Probe
+    from sweeps.core.task import Probe
+    from sweeps.tasks.image_classification import ImageClassification
 
     part = read_part(
         Path(path),
@@ -168,12 +169,13 @@ def ladder(
         epochs_scale=epochs_scale,
         train_size=train_size,
     )
+    cost: Probe = ImageClassification().probe(threads=part.ladder.resources.cpus_per_trial)
     summary = api.run(
         part.ladder,
         runs=runs,
         budget=part.budget,
         rungs=part.chosen,
-        cost=Probe(threads=part.ladder.resources.cpus_per_trial).seconds,
+        cost=cost.seconds,
         **how,
     )
     found = read_ladder(

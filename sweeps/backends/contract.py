@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sweeps.backends.slots import Slots
-from sweeps.core.job import Job, Splits
+from sweeps.core.job import Job
+from sweeps.core.task import Parts
 from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import Ledger
 from sweeps.worker.measure import Measurement
@@ -23,7 +24,7 @@ class Backend(Protocol):
         self,
         ledger: Ledger,
         *,
-        splits: Splits,
+        parts: Parts,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> None:
@@ -31,5 +32,5 @@ class Backend(Protocol):
         ...
 
     def measure(self, checkpoint: str) -> Measurement:
-        """Begin to measure the network in a checkpoint's file on the test images, on a slot of its own."""
+        """Begin to measure the run in a checkpoint's file on the sealed part of the data, on a slot of its own."""
         ...

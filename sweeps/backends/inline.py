@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable
 
 from sweeps.backends.slots import Slots
-from sweeps.core.job import Job, Splits
+from sweeps.core.job import Job
+from sweeps.core.task import AnyTask, Parts
 from sweeps.core.trial import TrialRecord
 from sweeps.files.settings import Resources
 from sweeps.search.ledger import Exhausted, Ledger
@@ -18,13 +19,15 @@ from sweeps.worker.session import TrainingStopped, TrialSession
 class InlineBackend:
     """One trial after the other in this process, so that a debugger steps into the training."""
 
-    def __init__(self, resources: Resources, *, is_late: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, task: AnyTask, resources: Resources, *, is_late: Callable[[], bool] = lambda: False) -> None:
         """Train nothing yet.
 
         Args:
+            task: of the sweep.
             resources: of a trial.
             is_late: whether the time is over: an epoch may take longer than there is. A signal lets the epoch end.
         """
+        self._task = task
         self._is_late = is_late
         self._cpus = resources.cpus_per_trial
         self._takes_gpu = resources.gpus_per_trial != 0 and local_gpus() > 0
@@ -36,7 +39,7 @@ class InlineBackend:
         self,
         ledger: Ledger,
         *,
-        splits: Splits,
+        parts: Parts,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> None:
@@ -44,11 +47,11 @@ class InlineBackend:
             proposed = ledger.next_trial()
             if proposed is None or isinstance(proposed, Exhausted):
                 return
-            session = TrialSession(job_of(proposed), splits, takes_output=False, is_late=self._is_late)
+            session = TrialSession(job_of(proposed), parts, takes_output=False, is_late=self._is_late)
             with contextlib.suppress(TrainingStopped):
                 while not stopping() and not ledger.report(proposed.number, session.step()):
                     pass
 
     def measure(self, checkpoint: str) -> Measurement:
         """Measure when the result is asked for: there is one slot, this process."""
-        return lambda: measure_on_test(checkpoint, device=self.slots().device)
+        return lambda: measure_on_test(self._task, checkpoint, device=self.slots().device)

@@ -88,11 +88,11 @@ def init(
     from cifar_core.common.files import atomic_write
     from sweeps.backends.slots import local_slots
     from sweeps.core.formatting import duration
-    from sweeps.driver.estimate import Probe
     from sweeps.driver.sizing import size_of_starter
     from sweeps.files.settings import Limits, Resources, check_name
     from sweeps.files.starter import Starter
     from sweeps.system.output import stage, terminal_copy
+    from sweeps.tasks.image_classification import ImageClassification
 
     try:
         named = check_name(name or path.stem)
@@ -115,7 +115,9 @@ def init(
     with terminal_copy() as console, stage(console, "timing the networks here"):
         if config is None:
             _check_networks(starter.networks)
-        sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=Probe(threads=slots.cpus))
+        sized = size_of_starter(
+            starter, available=seconds, slots=slots.count, probe=ImageClassification().probe(threads=slots.cpus)
+        )
     try:
         with atomic_write(path) as written:
             written.write(sized.text.encode())

@@ -42,8 +42,9 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
       sweeps ladder experiments/climb.yaml --final
     """
-    from sweeps.driver.estimate import Probe
+    from sweeps.core.task import Probe
     from sweeps.system.output import stage, terminal_copy
+    from sweeps.tasks.image_classification import ImageClassification
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps._api.functions import run
@@ -57,13 +58,14 @@ def ladder(
     from sweeps._api.verbs import recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
 
+    probe: Probe = ImageClassification().probe(threads=loaded.resources.cpus_per_trial)
     summary = summary_of(
         run,
         loaded,
         runs=runs,
         budget=part.budget,
         rungs=part.chosen,
-        cost=Probe(threads=loaded.resources.cpus_per_trial).seconds,
+        cost=probe.seconds,
         **how,
     )
     # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
@@ -145,7 +147,7 @@ def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> 
         named = find_named(reader, run)
         row = named.own
         config = reader.configuration(row["run_id"])
-        require_same_code(config.model, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
+        require_same_code(config, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
     ladder = ablation_of(
         config, run=named.name, key=row["key"], measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
     )

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_core.config import TEST_IMAGES, TRAIN_IMAGES, ModelConfig, TrainingConfig
+from cifar_core.config import TEST_IMAGES
+from sweeps.core.task import TaskConfig
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -28,15 +29,9 @@ class Protocol:
     epochs: int
 
     @classmethod
-    def of(cls, config: TrainingConfig) -> Protocol:
-        """Return the protocol that a configuration is measured under."""
-        train_images = config.train_images()
-        return cls(
-            train_images=train_images,
-            validation_images=config.data.validation_size,
-            split_seed=0 if train_images == TRAIN_IMAGES else config.data.split_seed,
-            epochs=config.epochs,
-        )
+    def of(cls, config: TaskConfig) -> Protocol:
+        """Return the protocol that a configuration is evaluated under."""
+        return cls(**config.protocol())
 
     @property
     def budget(self) -> int:
@@ -105,20 +100,20 @@ class Identity:
 
 
 class Identifier:
-    """Gives configurations their identity, for the images and the networks of one's own as they are now."""
+    """Gives configurations their identity, for the data and the user's own code as they are now."""
 
-    def __init__(self, *, data_fingerprint: str, source_of: Callable[[ModelConfig], str | None] | None = None) -> None:
+    def __init__(self, *, data_fingerprint: str, source_of: Callable[[TaskConfig], str | None] | None = None) -> None:
         """Take note of what a configuration does not say.
 
         Args:
             data_fingerprint: of the training images.
-            source_of: gives the hash of a network's source (`cifar_core.models.source.Sources`); None for no source.
+            source_of: gives the hash of the files that a run is made of (`Source.hash`); None for no source.
         """
         self._data_fingerprint = data_fingerprint
         self._source_of = source_of
 
-    def __call__(self, config: TrainingConfig) -> Identity:
-        source = None if self._source_of is None else self._source_of(config.model)
+    def __call__(self, config: TaskConfig) -> Identity:
+        source = None if self._source_of is None else self._source_of(config)
         return Identity(
             key=config.key(data_fingerprint=self._data_fingerprint, source_hash=source),
             config_id=config.config_id(),

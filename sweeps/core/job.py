@@ -3,20 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from cifar_core.config import DataConfig, TrainingConfig
-from cifar_core.data.images import LabelledImages
-
-SplitName = tuple[int | None, int, int]
-Splits = Mapping[SplitName, tuple[LabelledImages, LabelledImages | None]]
-"""Training and validation images for each way of splitting that a sweep uses. Never test images."""
-
-
-def split_name(data: DataConfig) -> SplitName:
-    """Return what decides which images a trial sees."""
-    return (data.train_size, data.validation_size, data.split_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +11,10 @@ class Job:
     """What a trial is told; goes through Ray as plain values."""
 
     number: int
+    task: str
+    """Name of its task."""
     config: str
-    """A `TrainingConfig` as JSON."""
+    """A configuration of the task, as JSON."""
     checkpoint: str
     """Folder of the trial's checkpoint."""
     log: str
@@ -45,6 +34,3 @@ class Job:
     def source_files(self) -> dict[str, str] | None:
         """Return what `source` says."""
         return None if self.source is None else json.loads(self.source)
-
-    def training_config(self) -> TrainingConfig:
-        return TrainingConfig.model_validate_json(self.config)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from cifar_core.config import ModelConfig
 from sweeps.core.formatting import log_path, plural
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import ErrorClass, Outcome, TrialRecord
 from sweeps.driver.stopping import Stopping
+from sweeps.tasks.registry import task_of
 
 SAME_FAILURES = 3
 """Trials that fail in the same way, with none that does not, after which more of them would say nothing new."""
@@ -22,7 +23,7 @@ class FailureWatch:
         stopping: Stopping,
         *,
         models: Sequence[str],
-        source_of: Callable[[ModelConfig], str | None],
+        source_of: Callable[[TaskConfig], str | None],
         runs: Path,
         earlier: Iterable[TrialRecord],
         is_explained: Callable[[TrialRecord], bool] = lambda record: False,
@@ -32,7 +33,7 @@ class FailureWatch:
         Args:
             stopping: what is asked for the end.
             models: every network that the sweep may train: while one was not tried there is hope.
-            source_of: gives the hash of a network's source.
+            source_of: gives the hash of a run's source.
             runs: the folder that the records' logs are named from.
             is_explained: whether a failure says nothing of other trials, which are known to train.
             earlier: trials of earlier starts; one that did not fail gives hope, unless its network was another.
@@ -42,7 +43,7 @@ class FailureWatch:
         self._untried = set(models)
         self._is_explained = is_explained
         self._failures: dict[int, TrialRecord] = {}
-        self._hope = any(_gives_hope(r) and r.source == source_of(r.config.model) for r in earlier)
+        self._hope = any(_gives_hope(r) and r.source == source_of(r.config) for r in earlier)
 
     def on_change(self, record: TrialRecord) -> None:
         """Take note of a trial's change."""
@@ -57,7 +58,7 @@ class FailureWatch:
             self._stopping.because("code changed", words)
         if not record.outcome.is_final:
             return
-        self._untried.discard(record.config.model.name)
+        self._untried.discard(task_of(record.config).label(record.config))
         if _gives_hope(record):
             self._hope = True
         elif not self._hope and not self._is_explained(record):

@@ -18,6 +18,7 @@ from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import require_same_code
 from sweeps.store.looks import note_look
+from sweeps.tasks.registry import task_of
 from sweeps.worker.measure import bring_weights, measure_on_test
 
 
@@ -81,10 +82,11 @@ def _measure(
     folder: SweepFolder, untested: Sequence[TrialRecord], *, on_measure: Callable[[TrialRecord], None]
 ) -> list[TrialRecord]:
     checkpoints = SweepCheckpoints(folder)
+    task = task_of(untested[0].config)
     for record in untested:
         run = f"{folder.sweep}, {record.name}"
-        require_same_code(record.config.model, record.source, run=run, sweep=folder.path, trains=False)
-        if not bring_weights(record.key, runs=folder.runs, to=checkpoints):
+        require_same_code(record.config, record.source, run=run, sweep=folder.path, trains=False)
+        if not bring_weights(task, record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
                 f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "
                 "replicates with it (`sweeps rm`) and train them again"
@@ -97,7 +99,7 @@ def _measure(
         on_measure(record)
         file = checkpoints.file(record.key)
         assert file is not None, "brought above"
-        test = measure_on_test(file)
+        test = measure_on_test(task, file)
         store_test(study, record.number, test)
         measured.append(replace(record, test=test))
     return measured

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from cifar_core.common.validation import explain
-from cifar_core.config import DataConfig, ModelConfig, TrainingConfig
+from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import trial_name
 from sweeps.core.place import LOCAL, Place
+from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.core.trial import MeasuredOn, RungLabel
 from sweeps.driver.estimate import is_listed, preview, some_combinations
 from sweeps.files.budget import FULL_BUDGET, Budget
@@ -32,8 +33,9 @@ from sweeps.search.stored_trials import read_records
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.store.folder import SweepFolder
+from sweeps.tasks.image_classification import ImageClassification
 
-KeyOf = Callable[[TrainingConfig], str]
+KeyOf = Callable[[TaskConfig], str]
 
 
 LADDER = {"kind": "ladder"}
@@ -52,7 +54,7 @@ class TrainedWith:
     run: str
     """What people call it."""
     sweep: str
-    model: ModelConfig
+    config: TaskConfig
     source: str | None
     """As `sweeps.core.identity.Identity`."""
 
@@ -72,12 +74,14 @@ class RunPlan:
     early_terminate: StoppingRule
     epochs: int
     """Of the longest run."""
-    data: Sequence[DataConfig]
-    """Every way in which its runs split the images."""
+    task: AnyTask
+    """What is trained."""
+    data: Sequence[TaskConfig]
+    """A configuration for each part of the data that its runs are trained on."""
     models: Sequence[str]
     """Every network's name."""
     proposer: Callable[[KeyOf], Proposer]
-    first: Callable[[], Sequence[TrainingConfig]] = tuple
+    first: Callable[[], Sequence[TaskConfig]] = tuple
     """Some of its configurations, the first ones among them; none where all of them were trained before."""
     first_are_all: bool = True
     """Whether there are no others."""
@@ -91,7 +95,7 @@ class RunPlan:
     """Whether its trials are the rungs of a ladder: compared, not searched."""
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's may be, a search's never are."""
-    looks_at: Sequence[TrainingConfig] = ()
+    looks_at: Sequence[TaskConfig] = ()
     """Of the last measurement of a ladder that was chosen: what the test images are opened for, which is noted."""
     replicates: bool = False
     """Whether it confirms the best of a search, in a study beside the search's."""
@@ -133,6 +137,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         resources=spec.resources,
         early_terminate=spec.early_terminate,
         epochs=spec.space.max_value("epochs"),
+        task=ImageClassification(),
         data=_splits(spec.space),
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
         files=_named_files(spec),
@@ -162,14 +167,15 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(part)
 
 
-def _splits(space: SearchSpace) -> list[DataConfig]:
+def _splits(space: SearchSpace) -> list[TrainingConfig]:
     fields = [path.removeprefix("data.") for path in SPLIT_FIELDS]
     values = [space.listed_values(path) for path in SPLIT_FIELDS]
     splits = []
     for combination in itertools.product(*values):
         # Possible sizes, impossible together: the proposer passes over them too.
         with contextlib.suppress(ValidationError):
-            splits.append(DataConfig.model_validate(dict(zip(fields, combination, strict=True))))
+            data = dict(zip(fields, combination, strict=True))
+            splits.append(TrainingConfig.model_validate({"data": data}))
     return splits
 
 
@@ -178,7 +184,7 @@ def plan_of_ladder(
     *,
     budget: Budget = FULL_BUDGET,
     only: Sequence[str] = (),
-    cost: Callable[[TrainingConfig], float] | None = None,
+    cost: Callable[[TaskConfig], float] | None = None,
 ) -> RunPlan:
     """Return a ladder as the runner takes it.
 
@@ -217,7 +223,8 @@ def plan_of_ladder(
         resources=ladder.resources,
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        data=[candidate.config.data for candidate in candidates],
+        task=ImageClassification(),
+        data=[candidate.config for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         first=lambda: [candidate.config for candidate in candidates],
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
@@ -272,7 +279,8 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        data=[candidate.config.data for candidate in candidates],
+        task=ImageClassification(),
+        data=[candidate.config for candidate in candidates],
         models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
         command=f"sweeps replicate {folder.sweep} --top {wanted.top} --seeds {wanted.seeds}",
@@ -281,7 +289,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
             TrainedWith(
                 run=trial_name(folder.sweep, record.trial),
                 sweep=folder.sweep,
-                model=record.config.model,
+                config=record.config,
                 source=record.source,
             )
             for record in chosen
@@ -339,10 +347,11 @@ def plan_of_retraining(
         resources=Resources(),
         early_terminate=Never(),
         epochs=wanted.epochs,
-        data=[wanted.data],
+        task=ImageClassification(),
+        data=[wanted],
         models=[wanted.model.name],
         first=lambda: [wanted],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
         command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {wanted.train_images()}",
-        trained_with=[TrainedWith(run=run, sweep=sweep, model=wanted.model, source=source)],
+        trained_with=[TrainedWith(run=run, sweep=sweep, config=wanted, source=source)],
     )

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import is_import_path
-from cifar_core.rehearsal import Rehearsal, last_batch, plain_fault, rehearse
 from sweeps.core.errors import SweepError
 from sweeps.core.formatting import short_value
+from sweeps.core.task import Rehearsal, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.stopping import STOP_SIGNALS
 from sweeps.system.compat import ProcessExit, exits_are_errors, guard_exit
+from sweeps.tasks.registry import task_named, task_of
 
 MOST_SECONDS = 60.0
 """What is not rehearsed by then is not judged."""
@@ -30,12 +29,12 @@ _PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from sweeps
 class Rehearsals:
     """What is known of a plan's configurations before any of them is trained."""
 
-    found: Sequence[tuple[TrainingConfig, Rehearsal]] = ()
+    found: Sequence[tuple[TaskConfig, Rehearsal]] = ()
     """One configuration of each kind, and what came of it."""
     is_whole: bool = True
     """Whether there are no others, of which nothing is known."""
 
-    def can_train(self, config: TrainingConfig) -> bool:
+    def can_train(self, config: TaskConfig) -> bool:
         """Return whether nothing is known that keeps a configuration from training."""
         return _kind(config) not in {_kind(other) for other, rehearsal in self.found if rehearsal.fault is not None}
 
@@ -54,7 +53,7 @@ class Rehearsals:
         faults = [(config, rehearsal.fault) for config, rehearsal in self.found if rehearsal.fault is not None]
         if faults and len(faults) == len(self.found) and self.is_whole:
             raise SweepError(f"nothing can be trained: {faults[0][1]}")
-        by_fault: dict[str | None, list[TrainingConfig]] = {}
+        by_fault: dict[str | None, list[TaskConfig]] = {}
         for config, fault in faults:
             by_fault.setdefault(fault, []).append(config)
         others = "the other configurations are" if len(faults) < len(self.found) else "nor is any that was tried"
@@ -66,31 +65,23 @@ class Rehearsals:
             said.append(f"{unsaid} more configurations cannot be trained either")
         return said + list(dict.fromkeys(warning for _, rehearsal in self.found for warning in rehearsal.warnings))
 
-    def _labels(self, configs: Sequence[TrainingConfig]) -> str:
+    def _labels(self, configs: Sequence[TaskConfig]) -> str:
         more = f" and {len(configs) - _SHOWN} more" if len(configs) > _SHOWN else ""
         return "; ".join(self._label(config) for config in configs[:_SHOWN]) + more
 
-    def _label(self, config: TrainingConfig) -> str:
+    def _label(self, config: TaskConfig) -> str:
         """Return in what a configuration differs from the others."""
         every = [other.dotted() for other, _ in self.found]
         own = config.dotted()
         differing = [path for path, value in own.items() if any(other.get(path) != value for other in every)]
-        return ", ".join(f"{path} {short_value(own[path])}" for path in differing) or config.model.name
+        return ", ".join(f"{path} {short_value(own[path])}" for path in differing) or task_of(config).label(config)
 
 
-def _kind(config: TrainingConfig) -> str:
-    """Return what decides whether a configuration trains at all."""
-    is_alone = last_batch(config) == 1 or config.data.batch_size == 1
-    decides = [config.model.model_dump_json(), is_alone, config.data.start_size, plain_fault(config)]
-    return json.dumps(decides)
+def _kind(config: TaskConfig) -> str:
+    return task_of(config).kind_of(config)
 
 
-def _needs_torch(config: TrainingConfig) -> bool:
-    # This project's networks train; of a plan of layers it is not known what is left of a single image.
-    return is_import_path(config.model.name) or (last_batch(config) == 1 and config.model.plan is not None)
-
-
-def rehearse_all(configs: Sequence[TrainingConfig], *, apart: bool, is_whole: bool = True) -> Rehearsals:
+def rehearse_all(configs: Sequence[TaskConfig], *, apart: bool, is_whole: bool = True) -> Rehearsals:
     """Return what would come of the configurations that a plan begins with.
 
     Args:
@@ -99,14 +90,16 @@ def rehearse_all(configs: Sequence[TrainingConfig], *, apart: bool, is_whole: bo
         is_whole: whether the plan has no others.
     """
     each = list({_kind(config): config for config in reversed(configs)}.values())[::-1]
-    known = {_kind(config): Rehearsal(fault=plain_fault(config)) for config in each}
-    unknown = [config for config in each if known[_kind(config)].fault is None and _needs_torch(config)]
+    known = {_kind(config): Rehearsal(fault=task_of(config).plain_fault(config)) for config in each}
+    unknown = [
+        config for config in each if known[_kind(config)].fault is None and task_of(config).needs_rehearsal(config)
+    ]
     for config, rehearsal in (_apart if apart else _here)(unknown) if unknown else []:
         known[_kind(config)] = rehearsal
     return Rehearsals(found=[(config, known[_kind(config)]) for config in each], is_whole=is_whole)
 
 
-def check_networks(configs: Sequence[TrainingConfig]) -> None:
+def check_networks(configs: Sequence[TaskConfig]) -> None:
     """Refuse configurations of which one cannot train.
 
     Raises:
@@ -117,28 +110,28 @@ def check_networks(configs: Sequence[TrainingConfig]) -> None:
             raise SweepError(f"model.name: {rehearsal.fault}")
 
 
-def _here(configs: Sequence[TrainingConfig]) -> list[tuple[TrainingConfig, Rehearsal]]:
+def _here(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
     guard_exit()
     ends = time.monotonic() + MOST_SECONDS
     return [(config, _guarded(config)) for config in configs if time.monotonic() < ends]
 
 
-def _guarded(config: TrainingConfig) -> Rehearsal:
+def _guarded(config: TaskConfig) -> Rehearsal:
     try:
         with exits_are_errors():
-            return rehearse(config)
+            return task_of(config).rehearse(config)
     except ProcessExit as error:
         return Rehearsal(
-            fault=f"model {config.model.name!r}: it called os._exit({error.args[0] if error.args else ''})"
+            fault=f"model {task_of(config).label(config)!r}: it called os._exit({error.args[0] if error.args else ''})"
         )
 
 
-def _apart(configs: Sequence[TrainingConfig]) -> list[tuple[TrainingConfig, Rehearsal]]:
+def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
     with tempfile.TemporaryDirectory(prefix="sweeps-rehearsal-") as folder:
         answers = Path(folder) / "answers"
         answers.touch()
         command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(answers)]
-        asked = json.dumps([config.model_dump_json() for config in configs])
+        asked = json.dumps([(task_of(config).name, config.model_dump_json()) for config in configs])
         try:
             ended = subprocess.run(
                 command, input=asked, capture_output=True, text=True, timeout=MOST_SECONDS, check=False
@@ -154,14 +147,14 @@ def _apart(configs: Sequence[TrainingConfig]) -> list[tuple[TrainingConfig, Rehe
     # A Ctrl-C reaches this process and that one, and says nothing of a network.
     if by_signal > 0 and by_signal not in STOP_SIGNALS and len(found) < len(configs):
         guilty = configs[len(found)]
-        words = f"model {guilty.model.name!r}: its first train step ended the process by signal {by_signal}"
+        words = f"model {task_of(guilty).label(guilty)!r}: its first train step ended the process by signal {by_signal}"
         found.append((guilty, Rehearsal(fault=words)))
     return found
 
 
 def main() -> None:
     """Rehearse the configurations that standard input lists, and write an answer a line, as soon as it is known."""
-    configs = [TrainingConfig.model_validate_json(text) for text in json.load(sys.stdin)]
+    configs = [task_named(name).config_type.model_validate_json(text) for name, text in json.load(sys.stdin)]
     with Path(sys.argv[2]).open("a", encoding="utf-8") as answers:
         for rehearsal in (found for config in configs for _, found in _here([config])):
             answers.write(json.dumps([rehearsal.fault, rehearsal.warnings]) + "\n")

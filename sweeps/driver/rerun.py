@@ -17,13 +17,10 @@ import filelock
 from cifar_core.common.files import READ_ONLY, atomic_write, make_way
 from cifar_core.common.seal import fault_of_seal
 from cifar_core.config import TrainingConfig
-from cifar_core.data.load import load_training_images, training_fingerprint
-from cifar_core.data.split import split_train_validation
-from cifar_core.models.source import source_hash, source_of
 from cifar_core.results import EpochResult
 from sweeps.core.errors import DiskFullError, SweepError
 from sweeps.core.identity import Identifier
-from sweeps.core.job import Job, split_name
+from sweeps.core.job import Job
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.record.reader import MlflowReader
 from sweeps.store.files import store_error
@@ -31,6 +28,8 @@ from sweeps.store.folder import CHECKPOINT_FILE
 from sweeps.store.kept_code import require_same_code
 from sweeps.system.git_state import git_state
 from sweeps.system.machine import environment, local_gpus
+from sweeps.tasks.registry import task_of
+from sweeps.tasks.sources import TaskSources
 
 SCRATCH = "reruns"
 """Folder under the runs folder: where a rerun that was interrupted goes on from."""
@@ -122,7 +121,7 @@ def rerun(
     now = environment(git_state())
     with _scratch(runs, key, now) as scratch:
         job = _job(config, before, scratch)
-        again, facts, error = _train(job, recorded, on_epoch)
+        again, facts, error = _train(job, config, recorded, on_epoch)
         found = Rerun(recorded=recorded, again=again, environment=_differences(before, {**now, **facts}), error=error)
         home = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
         complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
@@ -140,10 +139,14 @@ def rerun(
 
 
 def _check_identity(config: TrainingConfig, row: Mapping[str, object], *, runs: Path) -> None:
+    task = task_of(config)
     source = None if row["source"] is None else str(row["source"])
     sweep = str(row["sweep"])
-    require_same_code(config.model, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
-    if Identifier(data_fingerprint=training_fingerprint(), source_of=source_hash)(config).key != row["key"]:
+    require_same_code(config, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
+    if (
+        Identifier(data_fingerprint=task.data_fingerprint(), source_of=TaskSources(task).hash_of)(config).key
+        != row["key"]
+    ):
         raise SweepError(
             "the training images here are not those it was trained on: `sweeps data` says which images are here"
         )
@@ -179,10 +182,11 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
 
 def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
     # As it was just found to be the recorded one's: what changes while it trains is noticed.
-    source = source_of(config.model)
+    source = TaskSources(task_of(config)).of(config)
     on_gpu = recorded.get("device", "").startswith("cuda") and local_gpus() > 0
     return Job(
         number=0,
+        task=task_of(config).name,
         config=config.model_dump_json(),
         checkpoint=str(scratch),
         log=str(scratch / "rerun.log"),
@@ -194,16 +198,15 @@ def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> 
 
 
 def _train(
-    job: Job, recorded: Sequence[EpochResult], on_epoch: Callable[[EpochResult, EpochResult], None]
+    job: Job,
+    config: TrainingConfig,
+    recorded: Sequence[EpochResult],
+    on_epoch: Callable[[EpochResult, EpochResult], None],
 ) -> tuple[list[EpochResult], dict[str, str], str | None]:
     """Return the epochs trained again, the facts about where, and what went wrong."""
     from sweeps.worker.session import TrialSession
 
-    config = job.training_config()
-    images, _ = load_training_images()
-    session = TrialSession(
-        job, {split_name(config.data): split_train_validation(images, config.data)}, takes_output=False
-    )
+    session = TrialSession(job, task_of(config).load_parts([config]), takes_output=False)
     again: list[EpochResult] = []
     facts: dict[str, str] = {}
     for before in recorded:

@@ -12,11 +12,8 @@ import optuna
 from rich.console import Console
 
 from cifar_core.common.errors import ModelError
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.source import file_digest
-from cifar_core.config import ModelConfig
-from cifar_core.data.load import load_training_images, training_fingerprint
-from cifar_core.models.registry import is_import_path
-from cifar_core.models.source import Sources
 from sweeps.backends.ray.environment import prepare_environment
 from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError
@@ -44,6 +41,7 @@ from sweeps.system.compat import guard_exit
 from sweeps.system.git_state import GitState, git_state
 from sweeps.system.machine import environment
 from sweeps.system.output import stage, terminal_copy
+from sweeps.tasks.sources import TaskSources
 from sweeps.worker.tensorboard import require_tensorboard
 
 
@@ -67,11 +65,12 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
         require_folder(folder, "TensorBoard's curves")
-    sources = Sources()
+    sources = TaskSources(plan.task)
     begun_with = _begun_with(plan, sources)
     for trained in plan.trained_with:
-        require_same_code(trained.model, trained.source, run=trained.run, sweep=folder.path.with_name(trained.sweep))
-    fingerprint = training_fingerprint()
+        sweep = folder.path.with_name(trained.sweep)
+        require_same_code(trained.config, trained.source, run=trained.run, sweep=sweep)
+    fingerprint = plan.task.data_fingerprint()
     identify = Identifier(data_fingerprint=fingerprint, source_of=sources.hash_of)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
@@ -109,7 +108,6 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             prepare_environment(address=options.ray_address)
             tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
         rehearsals = _rehearse(plan, apart=options.backend != "inline", console=console)
-        images, _ = load_training_images()
         with stage(console, "opening the record"):
             start.recorded.list_now()
             git = git_state()
@@ -128,7 +126,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
-        summary = start.carry_out(images, tracker, notifier, rehearsals=rehearsals)
+        summary = start.carry_out(tracker, notifier, rehearsals=rehearsals)
         notifier.ends(summary.stopped_by, summary.details)
         return summary
 
@@ -200,7 +198,7 @@ def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
     return {name: text for name, text in files.items() if text}
 
 
-def _begun_with(plan: RunPlan, sources: Sources) -> dict[str, Mapping[str, str]]:
+def _begun_with(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, str]]:
     """Return the files of a user's own that a plan names, its networks' code among them, with their hashes.
 
     Raises:
@@ -209,9 +207,7 @@ def _begun_with(plan: RunPlan, sources: Sources) -> dict[str, Mapping[str, str]]
     found: dict[str, Mapping[str, str]] = {}
     try:
         for name in filter(is_import_path, plan.models):
-            source = sources.of(ModelConfig(name=name))
-            assert source is not None, "a network of the user's own has a file"
-            found[name] = source.files
+            found[name] = sources.of_code(name).files
     except ModelError as error:
         raise SweepError(f"model.name: {error}") from None
     for name in plan.files:

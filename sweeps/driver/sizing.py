@@ -6,7 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.driver.estimate import START_SECONDS, Probe, estimate_cost, preview, whole_seconds
+from sweeps.core.task import Probe
+from sweeps.driver.estimate import START_SECONDS, estimate_cost, preview, whole_seconds
 from sweeps.files.ladder_file import load_ladder
 from sweeps.files.starter import Size, Starter
 from sweeps.files.sweep import load_spec

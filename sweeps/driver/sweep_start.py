@@ -14,17 +14,14 @@ from typing import Literal, NoReturn
 import optuna
 from rich.console import Console
 
-from cifar_core.data.images import LabelledImages
-from cifar_core.data.split import split_train_validation
-from cifar_core.models.registry import is_import_path
-from cifar_core.models.source import Sources
+from cifar_core.common.own_modules import is_import_path
 from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError
 from sweeps.core.formatting import duration, print_sentence, relative_to
 from sweeps.core.identity import Identifier
-from sweeps.core.job import Job, Splits, split_name
+from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.description import describe_run
 from sweeps.driver.failure_watch import FailureWatch
@@ -46,6 +43,7 @@ from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import keep_code
 from sweeps.store.looks import note_look
 from sweeps.system.output import stage
+from sweeps.tasks.sources import TaskSources
 from sweeps.worker.measure import bring_weights
 from sweeps.worker.tensorboard import trial_folder
 
@@ -58,7 +56,7 @@ class SweepStart:
         plan: RunPlan,
         options: RunOptions,
         *,
-        sources: Sources,
+        sources: TaskSources,
         folder: SweepFolder,
         study: optuna.Study,
         identify: Identifier,
@@ -89,7 +87,7 @@ class SweepStart:
             on_change=self._tell,
             retry_failed=options.retry_failed,
             keeps_tests=plan.tested,
-            bring_weights=lambda key: bring_weights(key, runs=folder.runs, to=self._checkpoints),
+            bring_weights=lambda key: bring_weights(plan.task, key, runs=folder.runs, to=self._checkpoints),
             on_warning=self._warn,
         )
         self._has_warned = False
@@ -121,15 +119,13 @@ class SweepStart:
             limit=plan.limits.timeout,
         )
 
-    def carry_out(
-        self, images: LabelledImages, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals
-    ) -> RunSummary:
+    def carry_out(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> RunSummary:
         self._tracker, self._notifier, self._rehearsals = tracker, notifier, rehearsals
         tracker.reconcile(self.records)
         if not self.is_done and self._stopping.reason is None:
             try:
                 with self._stopping.at_once():
-                    self._train(self._ledger, images)
+                    self._train(self._ledger)
             except DiskFullError as error:
                 self._stopping.because("disk full", str(error))
             finally:
@@ -164,10 +160,12 @@ class SweepStart:
             self._has_warned = True
             print_sentence(self._console, f"warning: {record.name}: {warning}")
 
-    def _train(self, ledger: Ledger, images: LabelledImages) -> None:
+    def _train(self, ledger: Ledger) -> None:
         plan, folder = self._plan, self._folder
-        splits = _splits_of(plan, images)
-        with self._backend(on_loss=lambda: self._end_without_ray(ledger), image_bytes=_bytes_of(splits)) as backend:
+        parts = plan.task.load_parts(plan.data)
+        with self._backend(
+            on_loss=lambda: self._end_without_ray(ledger), data_bytes=plan.task.size_of(parts)
+        ) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
             told = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
@@ -203,7 +201,7 @@ class SweepStart:
                 ]
                 backend.run(
                     ledger,
-                    splits=splits,
+                    parts=parts,
                     job_of=lambda record: self._job(ledger, record, slots),
                     stopping=self._stopping,
                 )
@@ -236,12 +234,12 @@ class SweepStart:
             os._exit(130 if is_asked else 2)
 
     @contextlib.contextmanager
-    def _backend(self, *, on_loss: Callable[[], None], image_bytes: int) -> Iterator[Backend]:
+    def _backend(self, *, on_loss: Callable[[], None], data_bytes: int) -> Iterator[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
             with stage(self._console, "loading PyTorch"):
                 from sweeps.backends.inline import InlineBackend
-            yield InlineBackend(plan.resources, is_late=self._stopping.is_late)
+            yield InlineBackend(plan.task, plan.resources, is_late=self._stopping.is_late)
             return
         address, folder = options.ray_address, self._folder
         log = folder.path / "ray.log"
@@ -250,13 +248,14 @@ class SweepStart:
                 from sweeps.backends.ray.backend import RayBackend
 
                 ray = RayBackend(
+                    plan.task,
                     plan.resources,
                     plan.limits,
                     address=address,
                     runs=folder.runs,
                     log=log,
                     on_loss=on_loss,
-                    image_bytes=image_bytes,
+                    data_bytes=data_bytes,
                     networks=tuple(filter(is_import_path, plan.models)),
                     storage=folder.place.storage,
                 )
@@ -265,13 +264,14 @@ class SweepStart:
 
     def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder
-        source = self._sources.of(record.config.model)
+        source = self._sources.of(record.config)
         if source is not None:
             keep_code(folder.path, source)
         log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
         ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
             number=record.number,
+            task=self._plan.task.name,
             config=record.config.model_dump_json(),
             checkpoint=self._checkpoints.address(record.key),
             log=log,
@@ -282,15 +282,6 @@ class SweepStart:
             source=None if source is None else json.dumps(dict(source.files)),
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
-
-
-def _splits_of(plan: RunPlan, images: LabelledImages) -> Splits:
-    return {split_name(data): split_train_validation(images, data) for data in plan.data}
-
-
-def _bytes_of(splits: Splits) -> int:
-    parts = [part for split in splits.values() for part in split if part is not None]
-    return sum(part.images_NHWC.nbytes + part.labels_N.nbytes for part in parts)
 
 
 def _has_gone_on(record: TrialRecord, *, since: TrialRecord | None) -> bool:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import is_import_path
 from cifar_core.results import Confusion, EpochResult
 from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol

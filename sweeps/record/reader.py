@@ -27,8 +27,8 @@ from sweeps.record.mapping import (
 from sweeps.record.ownership import Ownership, OwnRuns
 from sweeps.record.recorded_run import ALL, RunStore, Wanted
 from sweeps.record.store import is_own
-from sweeps.record.table import Table, row_of, table_of
 from sweeps.record.stores import open_store
+from sweeps.record.table import Table, row_of, table_of
 from sweeps.record.trial_run import TrialRun, own_trials, read_trials, sorted_runs, understand
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cifar_core.common.files import atomic_write
 from cifar_core.common.source import Source, changed_files, hash_of_entry, says
-from cifar_core.config import ModelConfig
-from cifar_core.models.registry import is_import_path
-from cifar_core.models.source import source_of
 from sweeps.core.errors import CodeChangedError
+from sweeps.core.task import TaskConfig
+from sweeps.tasks.registry import task_of
+from sweeps.tasks.sources import TaskSources
 
 _FILES = "files.json"
 """Each file with its hash, also those that are not kept because they are no code."""
@@ -36,34 +36,36 @@ def keep_code(sweep: Path, source: Source) -> None:
             file.write(json.dumps(dict(source.files), indent=1).encode("utf-8"))
 
 
-def require_same_code(model: ModelConfig, source: str | None, *, run: str, sweep: Path, trains: bool = True) -> None:
-    """Refuse a recorded run whose network's code is another one now.
+def require_same_code(config: TaskConfig, source: str | None, *, run: str, sweep: Path, trains: bool = True) -> None:
+    """Refuse a recorded run whose code is another one now.
 
     Args:
-        model: the run's.
+        config: the run's.
         source: the hash that it was recorded with; None where none is known.
         run: what people call it.
         sweep: folder of the sweep that it is of.
-        trains: whether it is trained again. Otherwise what a built-in network began with need not be there.
+        trains: whether it is trained again. Otherwise files that it began with need not be there.
 
     Raises:
         CodeChangedError: the code has changed; names the files, where that is known.
         ModelError: the network's module cannot be found.
     """
-    if source is None or not (trains or is_import_path(model.name)):
+    task = task_of(config)
+    code = task.code_of(config)
+    if source is None or not (trains or code):
         return
-    now = source_of(model)
+    now = TaskSources(task).of(config)
     if now is not None and now.hash == source:
         return
-    if is_import_path(model.name) and hash_of_entry(model.name) == source:
+    if code is not None and hash_of_entry(code) == source:
         return
     folder = _folder(sweep, source)
     before = _files_of(folder)
     changes = ", ".join(changed_files(before, None if now is None else now.files)) if before else "its code has changed"
     kept = f" (a copy of the code is in {folder})" if any((folder / name).is_file() for name in before) else ""
     raise CodeChangedError(
-        f"{run} was trained with another {model.name}: {changes}. Put the code back as it was{kept} to use what was "
-        "trained, or train the new code: under another name, or with --new"
+        f"{run} was trained with another {task.label(config)}: {changes}. Put the code back as it was{kept} to use "
+        "what was trained, or train the new code: under another name, or with --new"
     )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cifar_core.common.errors import closest
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import ARCHITECTURES, is_import_path
+from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES
 from sweeps.core.errors import SweepError
 from sweeps.files.single import config_in_file, is_file_name, single_config
@@ -96,6 +97,6 @@ def _recorded(
     own = named.own
     recorded = reader.configuration(own["run_id"])
     if code_in is not None:
-        require_same_code(recorded.model, own["source"], run=named.name, sweep=code_in / "sweeps" / str(own["sweep"]))
+        require_same_code(recorded, own["source"], run=named.name, sweep=code_in / "sweeps" / str(own["sweep"]))
     config = single_config(recorded, overrides=overrides)
     return Inspected(name=named.name, config=config)

@@ -54,7 +54,7 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
             f"one; `{board}` lists them"
         )
     config, sweep = reader.configuration(named.own["run_id"]), runs / "sweeps" / str(named.own["sweep"])
-    require_same_code(config.model, named.own["source"], run=named.name, sweep=sweep, trains=False)
+    require_same_code(config, named.own["source"], run=named.name, sweep=sweep, trains=False)
     for row in complete:
         for path in find_checkpoints(runs, row["key"]):
             return Weights(

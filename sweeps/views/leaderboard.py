@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cifar_core.common.errors import closest
 from sweeps.analysis.ranking import rank_configurations, rank_runs
 from sweeps.core.errors import LeaderboardError
 from sweeps.core.formatting import is_accuracy
@@ -14,7 +12,7 @@ from sweeps.record.reader import RecordReader
 from sweeps.record.table import Row, Table
 from sweeps.views.columns import column_named
 from sweeps.views.names import name_of_run
-from sweeps.views.queries import matching
+from sweeps.views.queries import matching, recorded_runs
 
 
 def query_leaderboard(
@@ -56,27 +54,6 @@ def query_leaderboard(
     if sort is not None:
         rows = _sorted(rows, column_named(sort.removeprefix("-"), board.columns), descending=sort.startswith("-"))
     return replace(board, rows=rows[:limit], rows_in_all=len(rows), why_empty=why_empty)
-
-
-def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
-    """Return the record's table of one row a run.
-
-    Raises:
-        LeaderboardError: nobody has heard of the sweep, where there are others.
-    """
-    recorded = reader.runs(sweep=sweep)
-    if not recorded.rows and sweep is not None:
-        _check_sweep(reader, sweep)
-    return recorded
-
-
-def _check_sweep(reader: RecordReader, sweep: str) -> None:
-    """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
-    names = sorted(set(reader.runs().values("sweep")))
-    if names:
-        part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
-        hint = f"it is a part of one, name the sweep, {part_of[-1]}" if part_of else closest(sweep, names)
-        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
 def _why_nothing(board: Table, where: str, columns: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cifar_core.common.errors import closest
 from sweeps.analysis.ranking import rank_configurations, rank_runs
 from sweeps.core.errors import LeaderboardError
 from sweeps.views.arrow_tables import arrow_of, table_of_answer
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
 
     from sweeps.record.reader import RecordReader
     from sweeps.record.table import Table
+
+
+def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
+    """Return the record's table of one row a run.
+
+    Raises:
+        LeaderboardError: nobody has heard of the sweep, where there are others.
+    """
+    recorded = reader.runs(sweep=sweep)
+    if not recorded.rows and sweep is not None:
+        _check_sweep(reader, sweep)
+    return recorded
+
+
+def _check_sweep(reader: RecordReader, sweep: str) -> None:
+    """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
+    names = sorted(set(reader.runs().values("sweep")))
+    if names:
+        part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
+        hint = f"it is a part of one, name the sweep, {part_of[-1]}" if part_of else closest(sweep, names)
+        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
@@ -33,8 +55,6 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
         LeaderboardError: it is no SELECT, or cannot be answered.
         RecordError: where the record cannot be read.
     """
-    from sweeps.views.leaderboard import recorded_runs
-
     statement = Statement(sql)
     recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
     return table_of_answer(statement.run(_tables(reader, statement, sweep=sweep, recorded=recorded)))

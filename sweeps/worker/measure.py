@@ -1,113 +1,71 @@
-"""The one step that receives the test images: measures a complete run on them, once.
+"""The one step that receives the sealed part of the data: measures a complete run on it, once.
 
-A trial never gets them. The weights come from the trial's checkpoint, the images from the data folder, or from whoever
-has them already, and only the result goes to the ledger.
+A trial never gets it. The weights come from the trial's checkpoint, and only the result goes to the ledger.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import CheckpointError, SourceChangedError
-from cifar_core.config import DataConfig
-from cifar_core.data.images import LabelledImages
 from cifar_core.results import TestResult
 from sweeps.core.errors import StoreError
 from sweeps.store.checkpoints import SweepCheckpoints, find_checkpoints
 from sweeps.worker.trial_files import local_checkpoint
 
 if TYPE_CHECKING:
-    from cifar_core.training import TrainingState
-
-_log = logging.getLogger(__name__)
+    from sweeps.core.task import AnyTask, Part, TaskConfig
 
 Measurement = Callable[[], TestResult | None]
 """Gives the result, or None while there is none yet. Raises as measuring."""
 
-SplitOf = Callable[[DataConfig], tuple[LabelledImages, LabelledImages | None]]
-"""Gives the training and validation images that a configuration means."""
-
-
-def load_split(data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
-    """Return the training and validation images that a configuration means, from the data folder."""
-    from cifar_core.data.load import load_training_images
-    from cifar_core.data.split import split_train_validation
-
-    images, _ = load_training_images(progress=False)
-    return split_train_validation(images, data)
-
 
 def measure_on_test(
+    task: AnyTask,
     checkpoint: str,
     *,
     device: str = "auto",
-    test_images: LabelledImages | None = None,
-    split_of: SplitOf = load_split,
+    test: Any = None,
+    part_of: Callable[[TaskConfig], Part] | None = None,
 ) -> TestResult:
-    """Return what the network in a checkpoint does on the 10,000 test images.
+    """Return what the complete run in a checkpoint does on the sealed part of its task's data.
 
     Args:
-        checkpoint: path, or URL, of a complete run's file.
+        task: the run's.
+        checkpoint: path, or URL, of its file.
         device: where to compute.
-        test_images: where they are at hand; None opens those in the data folder.
-        split_of: is asked for training images only where the checkpoint is damaged.
+        test: the sealed part where it is at hand; None opens it.
+        part_of: gives the data of a configuration, for a checkpoint that is damaged; None loads it.
     """
-    from cifar_core.data.load import load_test_images
-    from cifar_core.evaluation import confusion, evaluate
-
     with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:
-        state = _whole_state(local_checkpoint(checkpoint, to=Path(scratch)), device=device, split_of=split_of)
-    images = load_test_images(progress=False) if test_images is None else test_images
-    measured = evaluate(state.model, images, config=state.config)
-    return TestResult(
-        loss=measured.loss,
-        correct=np.packbits(measured.correct_N).tobytes(),
-        count=len(measured.correct_N),
-        confusion=confusion(images.labels_N, measured.predicted_N),
-    )
+        return task.measure(
+            local_checkpoint(checkpoint, to=Path(scratch)),
+            task.load_test() if test is None else test,
+            device=device,
+            part_of=part_of or (lambda config: task.load_parts([config])[task.part_name(config)]),
+        )
 
 
-def _whole_state(checkpoint: Path, *, device: str, split_of: SplitOf) -> TrainingState:
-    """Return a complete run's state; where its file is damaged, from the one before, trained to its end again."""
-    from cifar_core.checkpoint import load_checkpoint, usable_checkpoints
-    from cifar_core.training import train
-
-    *files, last = usable_checkpoints(checkpoint)
-    for file in files:
-        with contextlib.suppress(CheckpointError):
-            return load_checkpoint(file, device=device)
-    state = load_checkpoint(last, device=device)
-    if state.epoch < state.config.epochs:
-        for _ in train(state.config, *split_of(state.config.data), state=state):
-            pass
-    return state
-
-
-def bring_weights(key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
+def bring_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
     """Copy the checkpoint of a complete run, of whichever sweep, and return whether there is one.
 
     A search's results are recorded without a test: with its weights a ladder tests them, and trains nothing again.
 
     Args:
+        task: of the run.
         key: of the run.
         runs: the runs folder.
         to: the checkpoints of the sweep that needs it.
     """
-    from cifar_core.checkpoint import load_checkpoint
-
     # Weights that cannot be had now are as those that are gone: the run is trained again.
     with contextlib.suppress(StoreError):
         for found in find_checkpoints(runs, key):
             with contextlib.suppress(CheckpointError, SourceChangedError):
-                state = load_checkpoint(found, device="cpu")
-                if state.epoch < state.config.epochs:
+                if not task.is_complete(found):
                     continue
                 if not to.is_own(found, key):
                     to.put(key, found.read_bytes())

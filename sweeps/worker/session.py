@@ -1,4 +1,4 @@
-"""One trial: drives `cifar_core.training`, keeps its checkpoint and its log, and says how it ended.
+"""One trial: drives the training of its task, keeps its checkpoint and its log, and says how it ended.
 
 The same under Ray and inline.
 """
@@ -14,20 +14,19 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
 from cifar_core.common.errors import CheckpointError, SourceChangedError
-from cifar_core.common.files import make_way
+from cifar_core.common.files import make_way, usable_files
 from cifar_core.common.source import changed_files
-from cifar_core.models.source import named_files, source_of
 from cifar_core.results import EpochResult
-from cifar_core.training import StepResult, TrainingState, start, train
 from sweeps.core.formatting import accuracy, loss
-from sweeps.core.job import Job, Splits, split_name
+from sweeps.core.job import Job
+from sweeps.core.task import Parts, Training
 from sweeps.core.trial import Outcome, Report
 from sweeps.system.compat import exits_are_errors
-from sweeps.system.machine import processor
+from sweeps.tasks.registry import task_named
+from sweeps.tasks.sources import TaskSources
 from sweeps.worker.fault import Fault, fault_of
 from sweeps.worker.tensorboard import TrialCurves
 from sweeps.worker.trial_files import files_of
@@ -41,23 +40,25 @@ class TrialSession:
     """A trial from its first epoch, or its last checkpoint, to its end; one `step` an epoch."""
 
     def __init__(
-        self, job: Job, splits: Splits, *, takes_output: bool = True, is_late: Callable[[], bool] = lambda: False
+        self, job: Job, parts: Parts, *, takes_output: bool = True, is_late: Callable[[], bool] = lambda: False
     ) -> None:
         """Prepare nothing yet.
 
         Args:
             job: what to train.
-            splits: the images, for each way of splitting.
+            parts: the data, by the names that its task gives them.
             takes_output: send to the log what the training prints; not where a debugger talks to a person.
             is_late: whether to stop within the epoch, asked after each step, where no signal ends this process.
         """
         self._is_late = is_late
         self._job = job
-        self._config = job.training_config()
-        self._images, self._validation = splits[split_name(self._config.data)]
+        self._task = task_named(job.task)
+        self._config = self._task.config_type.model_validate_json(job.config)
+        self._part = parts[self._task.part_name(self._config)]
         self._files = files_of(job)
         self._checkpoint = self._files.checkpoint
-        self._state: TrainingState | None = None
+        self._training: Training | None = None
+        self._known: Iterator[EpochResult] = iter(())
         self._epochs: Iterator[EpochResult] = iter(())
         self._takes_output = takes_output
         self._curves = None if job.curves is None else TrialCurves(Path(job.curves))
@@ -84,7 +85,7 @@ class TrialSession:
     def _step(self, log: TextIO) -> Report:
         try:
             with exits_are_errors():
-                if self._state is None:
+                if self._training is None:
                     self._begin(log)
                 return self._next_epoch(log)
         except (KeyboardInterrupt, TrainingStopped):
@@ -108,29 +109,24 @@ class TrialSession:
         return replace(report, warning=found)
 
     def _begin(self, log: TextIO) -> None:
-        import torch
-
-        torch.set_num_threads(self._job.cpus)
-        if self._job.device == "cuda" and self._job.gpu_share < 1:
-            # Ray counts shares of a GPU but limits nothing: one trial could take the memory of the others.
-            torch.cuda.set_per_process_memory_fraction(self._job.gpu_share)
+        self._task.enter(cpus=self._job.cpus, device=self._job.device, gpu_share=self._job.gpu_share)
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._files.fetch()
-        state = self._load_or_start(log)
-        self._require_source(state.source)
-        self._state = state
-        known = list(self._state.history)
-        # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
-        self._epochs = iter(known)
+        training = self._load_or_start(log)
+        self._require_source(training.source)
+        self._training = training
+        known = list(training.history)
         if self._curves is not None:
-            self._curves.begin(self._state, self._images)
-        self._training = train(self._config, self._images, self._validation, state=self._state, on_step=self._on_step)
+            self._curves.begin(training, self._config)
+        # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
+        self._known = iter(known)
+        self._epochs = training.epochs(on_step=self._on_step)
 
-    def _on_step(self, step: StepResult) -> None:
+    def _on_step(self, loss: Any) -> None:
         if self._is_late():
             raise TrainingStopped
         if self._curves is not None:
-            self._curves.on_step(step)
+            self._curves.on_step(loss)
 
     def _require_source(self, found: Mapping[str, str] | None) -> None:
         """Refuse a network of other code than the sweep was started with, which the trial's key stands for.
@@ -140,21 +136,21 @@ class TrialSession:
         expected, now = self._job.source_files, found or {}
         if expected is None:
             return
-        stayed = set(named_files(self._config.model)) - now.keys()
+        stayed = set(self._task.named_files(self._config)) - now.keys()
         wanted = {name: digest for name, digest in expected.items() if name not in stayed}
         here = {name: digest for name, digest in now.items() if name in wanted}
         if changes := changed_files(wanted, here):
             raise SourceChangedError(
-                f"the code of {self._config.model.name} is not that of the sweep as it was started: "
+                f"the code of {self._task.label(self._config)} is not that of the sweep as it was started: "
                 f"{', '.join(changes)}. Undo the edit, or train the new code"
             )
 
-    def _load_or_start(self, log: TextIO) -> TrainingState:
-        source = source_of(self._config.model)
+    def _load_or_start(self, log: TextIO) -> Training:
+        source = TaskSources(self._task).of(self._config)
         self._require_source(None if source is None else source.files)
-        for path in usable_checkpoints(self._checkpoint):
+        for path in usable_files(self._checkpoint):
             try:
-                state = load_checkpoint(path, config=self._config, device=self._job.device)
+                training = self._task.load(path, self._config, self._part, device=self._job.device)
             except CheckpointError as error:
                 print(f"not going on from {path.name}: {error}", file=log)
             else:
@@ -162,16 +158,16 @@ class TrialSession:
                     # The next save would keep the damaged one in place of the one that was used.
                     self._checkpoint.unlink(missing_ok=True)
                 which = "" if path == self._checkpoint else f", from the checkpoint before ({path.name})"
-                print(f"going on after epoch {state.epoch}{which}", file=log)
-                return state
-        return start(self._config, train_size=len(self._images), device=self._job.device)
+                print(f"going on after epoch {len(training.history)}{which}", file=log)
+                return training
+        return self._task.start(self._config, self._part, device=self._job.device)
 
     def _next_epoch(self, log: TextIO) -> Report:
-        assert self._state is not None
-        result = next(self._epochs, None)
+        assert self._training is not None
+        result = next(self._known, None)
         if result is None:
-            result = next(self._training)
-            save_checkpoint(self._state, self._checkpoint)
+            result = next(self._epochs)
+            self._training.save(self._checkpoint)
             self._storage_warning = self._files.keep_checkpoint(last=result.epoch == self._config.epochs)
             print(_epoch_line(result, of=self._config.epochs), file=log)
             if self._curves is not None:
@@ -183,12 +179,12 @@ class TrialSession:
         return replace(self._report(outcome=fault.outcome), **asdict(fault))
 
     def _report(self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None) -> Report:
-        state = self._state
+        training = self._training
         return Report(
             epoch=epoch,
             outcome=outcome,
-            parameters=None if state is None else sum(p.numel() for p in state.model.parameters()),
-            environment=None if state is None else _environment(state),
+            parameters=None if training is None else training.parameters,
+            environment=None if training is None else {"host": socket.gethostname(), **training.environment},
         )
 
     @contextlib.contextmanager
@@ -216,28 +212,3 @@ def _epoch_line(result: EpochResult, *, of: int) -> str:
         f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: train {loss(result.train_loss)} / "
         f"{accuracy(result.train_accuracy)}{validation}, {result.images_per_second:,.0f} images/s"
     )
-
-
-def _environment(state: TrainingState) -> dict[str, str]:
-    import torch
-
-    device = state.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return {
-        "host": socket.gethostname(),
-        "device": f"{device.type} ({name})",
-        # The order in which threads add up decides the last bit of a result.
-        "threads": str(torch.get_num_threads()),
-        "torch": torch.__version__,
-    }
-
-
-def free_memory() -> None:
-    """Give back what the last trial of this process held, on a GPU too."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -6,15 +6,12 @@ What imports TensorBoard is imported where it is used: a node of a cluster that 
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import importlib.util
-import io
 import os
 import re
 import shutil
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,10 +25,8 @@ from sweeps.core.trial import Outcome, TrialRecord
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cifar_core.config import TrainingConfig
-    from cifar_core.data.images import LabelledImages
     from cifar_core.results import EpochResult
-    from cifar_core.training import StepResult, TrainingState
+    from sweeps.core.task import TaskConfig, Training
 
 STEP_LOSS = "loss/step"
 FINAL = "Final/val_accuracy"
@@ -44,10 +39,6 @@ EPOCH_TAGS = {
     "learning_rate": "learning_rate",
 }
 """Tag to field of `EpochResult`."""
-
-GRID_ROWS, GRID_COLUMNS = 4, 8
-GRID_SCALE = 3
-"""Pixels of the grid for one of an image."""
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -124,37 +115,36 @@ class TrialCurves:
         """Why there are no curves, or not all; None while all is well."""
 
     @_harmless
-    def begin(self, state: TrainingState, images: LabelledImages) -> None:
+    def begin(self, training: Training, config: TaskConfig) -> None:
         """Write what is known at the start: hyperparameters, images, graph, and the epochs of its checkpoint.
 
         Points after the checkpoint go: they come again.
         """
         from torch.utils.tensorboard import SummaryWriter
 
-        self._history = state.history
-        self._steps_written = state.epoch * -(-state.train_size // state.config.data.batch_size)
+        self._history = training.history
+        self._steps_written = len(training.history) * training.steps_per_epoch
         before = list(self._folder.glob("events.out.tfevents.*"))
         kept = _step_losses(self._folder, last_step=self._steps_written) if before else []
         # A TensorBoard that is open forgets all points of an earlier start; those that count are written again.
         self._writer = SummaryWriter(str(self._folder), purge_step=1)
         weakref.finalize(self, _close, self._writer)
-        values = {name: value for name, value in state.config.dotted().items() if value is not None}
+        values = {name: value for name, value in config.dotted().items() if value is not None}
         self._add_hparams("session_start_info", hparams={name: _hparam(value) for name, value in values.items()})
-        self._writer.add_image("inputs/first_batch", input_grid(state.config, images), 1, dataformats="HWC")
-        _add_graph(self._writer, state)
+        training.draw(self._writer)
         for loss, step, when in kept:
             self._writer.add_scalar(STEP_LOSS, loss, step, when)
-        for result in state.history:
+        for result in training.history:
             self._add_epoch(result)
         self._writer.flush()
         for path in before:
             # Not deleted: a TensorBoard that reads it would stay with it for ever and not find the new one.
             os.truncate(path, 0)
 
-    def on_step(self, step: StepResult) -> None:
+    def on_step(self, loss: Tensor) -> None:
         """Take note of a step; its loss stays where it was computed until the epoch ends."""
         if self.warning is None:
-            self._losses.append(step.loss)
+            self._losses.append(loss)
             self._times.append(time.time())
 
     @_harmless
@@ -210,52 +200,6 @@ def _hparam(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"bool_value": value}
     return {"number_value": value} if isinstance(value, int | float) else {"string_value": value_text(value)}
-
-
-def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
-    """Return the first images that the network is trained on as uint8 H×W×3.
-
-    They are augmented and not normalised, and stand beside and below each other, on white where there are too few.
-    """
-    import torch
-    from torchvision.utils import make_grid
-
-    from cifar_core.augment import denormalize
-    from cifar_core.device import on_device
-    from cifar_core.training import input_batches
-
-    # On the CPU: a GPU sees the same images, and its memory is the trial's.
-    inputs_NCHW, _ = next(input_batches(config, on_device(images, torch.device("cpu")), epoch=1))
-    pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.normalization)
-    grid_CHW = make_grid(pixels_NCHW, nrow=GRID_COLUMNS, padding=0, pad_value=1).mul(255).round().to(torch.uint8)
-    large_CHW: Tensor = grid_CHW.repeat_interleave(GRID_SCALE, 1).repeat_interleave(GRID_SCALE, 2)
-    return large_CHW.permute(1, 2, 0)
-
-
-def _add_graph(writer: Any, state: TrainingState) -> None:
-    """Write the network as it evaluates an image, nothing where it cannot be traced.
-
-    Traced on a copy that shares its weights and nothing else: what it draws or counts there the run does not know of.
-    """
-    import torch
-    from torch import nn
-
-    shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in state.model.parameters()}
-    image_NCHW = torch.zeros(1, 3, 32, 32, device=state.device).contiguous(memory_format=state.memory_format)
-    devices = [state.device] if state.device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        torch.no_grad(),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            writer.add_graph(copy.deepcopy(state.model, shared).eval(), image_NCHW, use_strict_trace=False)
-        except (KeyboardInterrupt, OSError):
-            raise
-        except BaseException:  # sys.exit too: what it does to one image in training is another matter
-            return
 
 
 def _step_losses(folder: Path, *, last_step: int) -> list[tuple[float, int, float]]:

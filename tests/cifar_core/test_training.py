@@ -19,8 +19,9 @@ from torch.optim import SGD, Adam, AdamW, lr_scheduler
 
 from cifar_core import training
 from cifar_core.augment import normalize
-from cifar_core.checkpoint import load_checkpoint, save_checkpoint, usable_checkpoints
+from cifar_core.checkpoint import load_checkpoint, save_checkpoint
 from cifar_core.common.errors import CheckpointError, DivergedError
+from cifar_core.common.files import usable_files
 from cifar_core.common.seal import seal_of
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
@@ -586,15 +587,15 @@ class TestCheckpoint:
         self, state: TrainingState, images: tuple[LabelledImages, LabelledImages], tmp_path: Path
     ) -> None:
         path = tmp_path / "state.pt"
-        assert list(usable_checkpoints(path)) == []
+        assert list(usable_files(path)) == []
         save_checkpoint(state, path)
-        assert list(usable_checkpoints(path)) == [path]
+        assert list(usable_files(path)) == [path]
         first = list(state.history)
         next(train(config(), *images, state=state))
 
         save_checkpoint(state, path)
 
-        newest, before = usable_checkpoints(path)
+        newest, before = usable_files(path)
         assert load_checkpoint(newest, device="cpu").history == state.history
         assert load_checkpoint(before, device="cpu").history == first
 

@@ -13,18 +13,18 @@ from typing import Any
 import filelock
 import pytest
 from click.testing import CliRunner, Result
-from instant_training import instant_evaluate, instant_train, really_evaluate
+from instant_training import instant_epochs, instant_evaluate, really_evaluate, really_train
 from object_store import S3, s3_server
 from sweep_fakes import Cli, MadeOnce, Record, without_page
 
-import cifar_core
 from cifar_core.data import prepared
 from sweeps.backends.ray.environment import ensure_private_token
 from sweeps.cli.main import sweeps
-from sweeps.driver import estimate
-from sweeps.driver.estimate import Timed, time_images
 from sweeps.record import schema
 from sweeps.record.writer import Tracker
+from sweeps.tasks import image_probe
+from sweeps.tasks.image_classification import ImageTraining
+from sweeps.tasks.image_probe import Timed, time_images
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def makes_tables(made_once: MadeOnce) -> Iterator[Callable[..., Any]]:
 def times_images() -> Iterator[Callable[..., Timed]]:
     """Take a time for granted where a plan would take it from train steps; return what really takes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "time_images", lambda config, **_: Timed(train=0.0005, evaluate=0.0002))
+        patch.setattr(image_probe, "time_images", lambda config, **_: Timed(train=0.0005, evaluate=0.0002))
         yield time_images
 
 
@@ -116,14 +116,14 @@ def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _train_instantly(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("sweeps.worker.session.train", instant_train)
+    patch.setattr(ImageTraining, "epochs", instant_epochs)
     patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
 
 
 @pytest.fixture(autouse=True)
 def _training_where_it_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("trains") is not None:
-        monkeypatch.setattr("sweeps.worker.session.train", cifar_core.train)
+        monkeypatch.setattr(ImageTraining, "epochs", really_train)
         monkeypatch.setattr("cifar_core.evaluation.evaluate", really_evaluate)
 
 

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from cifar_core.common.errors import DivergedError
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.data.split import require_split
 from cifar_core.evaluation import Evaluation
 from cifar_core.evaluation import evaluate as really_evaluate
-from cifar_core.models.registry import is_import_path
 from cifar_core.results import EpochResult
-from cifar_core.training import TrainingState
-from cifar_core.training import train as really_train
+from sweeps.tasks.image_classification import ImageTraining
 
 TEST_IMAGES = 10_000
 DIVERGES_FROM = 1e3
@@ -70,12 +69,15 @@ def _confusion(right: int, images: int) -> tuple[tuple[int, ...], ...]:
     return tuple(rows)
 
 
-def instant_train(
-    config: TrainingConfig, images: Any, validation: Any = None, *, state: TrainingState, **options: Any
-) -> Iterator[EpochResult]:
-    """Stand in for `cifar_core.training.train`."""
+really_train = ImageTraining.epochs
+
+
+def instant_epochs(training: ImageTraining, **options: Any) -> Iterator[EpochResult]:
+    """Stand in for `ImageTraining.epochs`."""
+    state, images, validation = training._state, training._images, training._validation
+    config = state.config
     if is_import_path(config.model.name):
-        yield from really_train(config, images, validation, state=state, **options)
+        yield from really_train(training, **options)
         return
     require_split(config.data, train=images, validation=validation)
     count = len(validation) if validation is not None else 0

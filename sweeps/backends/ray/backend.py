@@ -23,7 +23,7 @@ from sweeps.backends.cluster.fitness import WorkerSetup, installed_versions
 from sweeps.backends.cluster.nodes import ClusterSlots, nodes, require_fit_nodes
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.environment import session_folder
-from sweeps.backends.ray.images import SharedImages
+from sweeps.backends.ray.images import SharedData
 from sweeps.backends.ray.placement import request_of
 from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_report
 from sweeps.backends.ray.tune import LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
@@ -31,7 +31,8 @@ from sweeps.backends.ray.watch import RayWatch
 from sweeps.backends.slots import Slots, slots_of
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.core.job import Job, Splits
+from sweeps.core.job import Job
+from sweeps.core.task import AnyTask, Parts
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Limits, Resources
 from sweeps.search.ledger import Ledger
@@ -55,6 +56,7 @@ class RayBackend:
 
     def __init__(
         self,
+        task: AnyTask,
         resources: Resources,
         limits: Limits,
         *,
@@ -62,25 +64,27 @@ class RayBackend:
         runs: Path,
         log: Path,
         on_loss: Callable[[], None],
-        image_bytes: int = 0,
+        data_bytes: int = 0,
         networks: Sequence[str] = (),
         storage: str | None = None,
     ) -> None:
         """Start nothing yet.
 
         Args:
+            task: of the sweep.
             resources: what a trial holds.
             limits: how many run at once.
             address: of a cluster; None for this machine.
             runs: the runs folder, which it notes beside Ray's own files.
             log: for everything that Ray says.
             on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
-            image_bytes: of all images that trials are given.
+            data_bytes: of all data that trials are given.
             networks: of the user's own, whose code travels to a cluster.
             storage: where every node of a cluster has to write; the runs folder where None.
         """
-        self._store_bytes = OBJECT_STORE_BYTES + image_bytes
+        self._store_bytes = OBJECT_STORE_BYTES + data_bytes
         self._on_loss = on_loss
+        self._task = task
         self._resources = resources
         self._limits = limits
         self._address = address
@@ -88,7 +92,7 @@ class RayBackend:
         self._log = log
         self._networks = networks
         self._storage = storage or str(runs.resolve())
-        self._images: SharedImages | None = None
+        self._data: SharedData | None = None
         self._held = contextlib.ExitStack()
         self._cluster: ClusterSlots | None = None
         self._setup: WorkerSetup | None = None
@@ -153,7 +157,7 @@ class RayBackend:
         return RayWatch(address, is_local=self._address is None, on_loss=self._on_loss)
 
     def _shut_down(self) -> None:
-        self._images = None
+        self._data = None
         with redirect_output(self._log):
             _end_ray()
 
@@ -169,14 +173,14 @@ class RayBackend:
         self,
         ledger: Ledger,
         *,
-        splits: Splits,
+        parts: Parts,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> None:
         calls = LedgerCalls(ledger)
         while True:
-            self._images = SharedImages(splits, setup=self._setup)
-            tuner = self._tuner(calls, images=self._images, job_of=job_of, stopping=stopping)
+            self._data = SharedData(self._task, parts, setup=self._setup)
+            tuner = self._tuner(calls, data=self._data, job_of=job_of, stopping=stopping)
             try:
                 with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
                     tuner.fit()
@@ -193,7 +197,7 @@ class RayBackend:
             # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
             del tuner
             # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
-            self._images = None
+            self._data = None
             with redirect_output(self._log), _our_signals(), groups_of_their_own():
                 _end_ray()
                 self._connect()
@@ -205,26 +209,26 @@ class RayBackend:
 
     def measure(self, checkpoint: str) -> Measurement:
         """Begin to measure, and begin anew where Ray was started anew: it knows nothing of the one before."""
-        images, measurement = self._images, self._begin(checkpoint)
+        data, measurement = self._data, self._begin(checkpoint)
 
         def look() -> TestResult | None:
-            nonlocal images, measurement
-            if self._images is not images:
-                images, measurement = self._images, self._begin(checkpoint)
+            nonlocal data, measurement
+            if self._data is not data:
+                data, measurement = self._data, self._begin(checkpoint)
             return measurement()
 
         return look
 
     def _begin(self, checkpoint: str) -> Measurement:
-        if self._images is None:
+        if self._data is None:
             return lambda: None
-        return self._images.measure(checkpoint, slots=self.slots())
+        return self._data.measure(checkpoint, slots=self.slots())
 
     def _tuner(
         self,
         calls: LedgerCalls,
         *,
-        images: SharedImages,
+        data: SharedData,
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
@@ -233,7 +237,7 @@ class RayBackend:
         # that joins. The searcher proposes none without a slot.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
         trainable = tune.with_resources(
-            tune.with_parameters(TrialTrainable, shared=images.for_trials),
+            tune.with_parameters(TrialTrainable, shared=data.for_trials),
             request_of(slots.slots, self._resources.placement),
         )
         return tune.Tuner(

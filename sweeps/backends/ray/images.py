@@ -1,4 +1,4 @@
-"""The images in Ray's object store, one copy a node: those that trials are given, and those of the test step alone."""
+"""The data in Ray's object store, one copy a node: the parts that trials are given, and the sealed part."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 
 import ray
 
-from cifar_core.config import DataConfig
-from cifar_core.data.images import LabelledImages
 from cifar_core.results import TestResult
 from sweeps.backends.cluster.fitness import WorkerSetup
 from sweeps.backends.slots import Slots
 from sweeps.core.errors import SweepError
-from sweeps.core.job import Splits, split_name
+from sweeps.core.task import AnyTask, Parts
+from sweeps.tasks.registry import task_named
 from sweeps.worker.measure import Measurement, measure_on_test
 
 Reference = Any
@@ -23,39 +22,41 @@ Reference = Any
 
 @dataclass(frozen=True, kw_only=True)
 class SharedByTrials:
-    """What all trials of a sweep are given. Never test images."""
+    """What all trials of a sweep are given. Never the sealed part of the data."""
 
-    splits: Reference
+    parts: Reference
     setup: WorkerSetup | None
     """None on the driver's own machine."""
 
-    def load_splits(self) -> Splits:
-        """Return the images, mapped from this node's store without a copy."""
-        splits: Any = ray.get(self.splits)
-        return splits  # type: ignore[no-any-return]
+    def load_parts(self) -> Parts:
+        """Return the data, mapped from this node's store without a copy."""
+        parts: Any = ray.get(self.parts)
+        return parts  # type: ignore[no-any-return]
 
 
-class SharedImages:
-    """The images of one connection to Ray. A node takes over what a worker on it asks for, once."""
+class SharedData:
+    """The data of one connection to Ray. A node takes over what a worker on it asks for, once."""
 
-    def __init__(self, splits: Splits, *, setup: WorkerSetup | None) -> None:
-        """Store the images of trials; the test images are not opened before a network is measured.
+    def __init__(self, task: AnyTask, parts: Parts, *, setup: WorkerSetup | None) -> None:
+        """Store the data of trials; the sealed part is not opened before a run is measured.
 
         Args:
-            splits: training and validation images, for each way of splitting.
+            task: of the sweep.
+            parts: what its trials are trained and validated on.
             setup: what a worker of a cluster is told.
         """
-        self.for_trials = SharedByTrials(splits=ray.put(splits), setup=setup)
+        self.for_trials = SharedByTrials(parts=ray.put(parts), setup=setup)
+        self._task = task
         self._test: Reference = None
 
     def measure(self, checkpoint: str, *, slots: Slots) -> Measurement:
-        """Begin to measure the network in a checkpoint's file in a worker: the only one that is given test images."""
+        """Begin to measure the run in a checkpoint's file in a worker: the only one that is given the sealed part."""
         try:
-            test = self._test_images()
+            test = self._sealed_part()
         except Exception as error:
             return functools.partial(_raise, error)
         task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
-        result = task.remote(checkpoint, slots, test, self.for_trials)
+        result = task.remote(self._task.name, checkpoint, slots, test, self.for_trials)
 
         def measurement() -> TestResult | None:
             ready, _ = ray.wait([result], timeout=0)
@@ -63,11 +64,9 @@ class SharedImages:
 
         return measurement
 
-    def _test_images(self) -> Reference:
-        from cifar_core.data.load import load_test_images
-
+    def _sealed_part(self) -> Reference:
         if self._test is None:
-            self._test = ray.put(load_test_images(progress=False))
+            self._test = ray.put(self._task.load_test())
         return self._test
 
 
@@ -76,17 +75,18 @@ def _raise(error: Exception) -> TestResult | None:
     raise error
 
 
-def _measured(checkpoint: str, slots: Slots, test: LabelledImages, shared: SharedByTrials) -> TestResult:
+def _measured(name: str, checkpoint: str, slots: Slots, test: Any, shared: SharedByTrials) -> TestResult:
     """Measure in a worker."""
-    import torch
-
-    torch.set_num_threads(slots.cpus)
+    task = task_named(name)
+    task.enter(cpus=slots.cpus, device=slots.device, gpu_share=1.0)
     if shared.setup is not None:
         shared.setup.enter()
         if refusal := shared.setup.refusal():
             raise SweepError(refusal)
-
-    def split_of(data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
-        return shared.load_splits()[split_name(data)]
-
-    return measure_on_test(checkpoint, device=slots.device, test_images=test, split_of=split_of)
+    return measure_on_test(
+        task,
+        checkpoint,
+        device=slots.device,
+        test=test,
+        part_of=lambda config: shared.load_parts()[task.part_name(config)],
+    )

@@ -26,7 +26,8 @@ from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import Exhausted
 from sweeps.system.compat import guard_exit
 from sweeps.system.machine import pin_to_leased_cores
-from sweeps.worker.session import TrialSession, free_memory
+from sweeps.tasks.registry import task_named
+from sweeps.worker.session import TrialSession
 
 
 class TrialTrainable(tune.Trainable):
@@ -44,11 +45,11 @@ class TrialTrainable(tune.Trainable):
             return
         guard_exit()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        self._splits = shared.load_splits()
+        self._parts = shared.load_parts()
         job = Job(**config)
         if job.device != "cuda":
             pin_to_leased_cores(job.cpus)
-        self._session = TrialSession(job, self._splits)
+        self._session = TrialSession(job, self._parts)
 
     def step(self) -> dict[str, Any]:
         # Never `done`: the scheduler hears every report, the last one too, and stops the trial itself.
@@ -59,8 +60,9 @@ class TrialTrainable(tune.Trainable):
             return True
         # First: what the session holds is not free before it is gone.
         del self._session
-        free_memory()
-        self._session = TrialSession(Job(**new_config), self._splits)
+        job = Job(**new_config)
+        task_named(job.task).free_memory()
+        self._session = TrialSession(job, self._parts)
         return True
 
 

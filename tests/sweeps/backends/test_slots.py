@@ -17,6 +17,7 @@ from sweeps.backends.inline import InlineBackend
 from sweeps.backends.slots import Slots, local_slots, require_custom, slots_of
 from sweeps.core.errors import SweepError
 from sweeps.files.settings import Limits, Resources
+from sweeps.tasks.image_classification import ImageClassification
 
 UNBOUND = Limits()
 
@@ -243,5 +244,5 @@ def test_what_a_slot_holds_is_said_in_words() -> None:
 def test_inline_a_trial_takes_the_gpu_unless_it_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inline_backend, "local_gpus", lambda: 1)
 
-    assert InlineBackend(Resources()).slots().device == "cuda"
-    assert InlineBackend(Resources(gpus_per_trial=0)).slots().device == "cpu"
+    assert InlineBackend(ImageClassification(), Resources()).slots().device == "cuda"
+    assert InlineBackend(ImageClassification(), Resources(gpus_per_trial=0)).slots().device == "cpu"

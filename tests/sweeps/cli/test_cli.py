@@ -170,7 +170,7 @@ class TestPlan:
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": {"epochs": 1}, "rungs": rungs})
         assert "from train steps timed here" in cli("plan", path).stdout
-        monkeypatch.setattr("sweeps.driver.estimate.time_images", None)
+        monkeypatch.setattr("sweeps.tasks.image_probe.time_images", None)
 
         result = cli("plan", path, "--no-probe")
 

@@ -12,18 +12,18 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.driver.estimate import Probe, Timed
 from sweeps.driver.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
 from sweeps.files.ladder_file import load_ladder
 from sweeps.files.schema import file_schema, schema_file
 from sweeps.files.starter import Starter
 from sweeps.files.sweep import load_spec
+from sweeps.tasks.image_probe import ImageProbe, Timed
 
 ROOT = Path(__file__).parents[3]
 SIMPLE = ("--model", "simple")
 
 
-class Timetable(Probe):
+class Timetable(ImageProbe):
     """A probe by which every network takes the same for an image."""
 
     def __init__(self, seconds: float) -> None:

@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SweepError
 from sweeps.driver import estimate
-from sweeps.driver.estimate import Probe, estimate_cost, makespan, time_images, whole_seconds
+from sweeps.driver.estimate import estimate_cost, makespan, whole_seconds
 from sweeps.driver.rehearsals import check_networks
 from sweeps.stopping.asha import Asha
 from sweeps.stopping.never import Never
+from sweeps.tasks import image_probe
+from sweeps.tasks.image_probe import ImageProbe, Timed, time_images
 
 
 @pytest.fixture
 def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = estimate.Timed(train=0.001, evaluate=0.0005)
-    monkeypatch.setattr(estimate, "time_images", lambda config, *, threads, device: timed)
+    timed = Timed(train=0.001, evaluate=0.0005)
+    monkeypatch.setattr(image_probe, "time_images", lambda config, *, threads, device: timed)
     for constant in ("START_SECONDS", "RUN_SECONDS", "EPOCH_SECONDS", "TEST_SECONDS"):
         monkeypatch.setattr(estimate, constant, 0.0)
     monkeypatch.setattr(estimate, "BESIDE", 1.0)
@@ -36,7 +38,7 @@ def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingC
 @pytest.mark.usefixtures("_a_millisecond_an_image")
 class TestCost:
     def test_without_early_stopping_every_trial_takes_all_its_epochs(self) -> None:
-        cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2, probe=Probe())
+        cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2, probe=ImageProbe())
 
         assert (cost.trials, cost.trial_epochs, cost.max_trial_epochs) == (10, 40, 40)
         # Four seconds a trial, ten trials, two at once.
@@ -45,35 +47,35 @@ class TestCost:
 
     def test_early_stopping_saves_epochs_and_seconds_in_the_same_share(self) -> None:
         early = Asha(min_epochs=1, reduction_factor=3)
-        cost = estimate_cost([config(9)], trials=30, early=early, slots=1, probe=Probe())
+        cost = estimate_cost([config(9)], trials=30, early=early, slots=1, probe=ImageProbe())
 
         assert cost.trial_epochs == pytest.approx(30 * early.expected_epochs(9))
         assert cost.trial_epochs < cost.max_trial_epochs == 270
         assert cost.seconds == pytest.approx(cost.trial_epochs * 1.0)
 
     def test_each_network_is_timed_once(self) -> None:
-        probe = Probe()
+        probe = ImageProbe()
         assert not probe.knows(config(1))
         assert probe.seconds(config(3)) == pytest.approx(3.0)
         assert probe.seconds(config(2, train_size=500)) == pytest.approx(1.0)
         probe.seconds(config(1, width=8))
         assert probe.knows(config(1))
-        assert probe.networks == 2
+        assert probe.timed == 2
 
     def test_a_run_evaluates_each_epoch_and_grows_its_images(self) -> None:
         data = {"train_size": 1000, "validation_size": 500, "start_size": 16, "grown_at": 1.0}
         grown = TrainingConfig.model_validate({"epochs": 2, "data": data, "model": {"name": "lean"}})
 
         # 16 pixels, then 24: more than twice the work. Two evaluations of 500 images.
-        assert Probe().seconds(grown) == pytest.approx(1.0 + 2.25 + 0.5)
+        assert ImageProbe().seconds(grown) == pytest.approx(1.0 + 2.25 + 0.5)
 
     def test_measuring_on_the_test_images_takes_an_evaluation_of_ten_thousand(self) -> None:
-        assert Probe().test_seconds(config(2)) == pytest.approx(5.0)
+        assert ImageProbe().test_seconds(config(2)) == pytest.approx(5.0)
 
 
 def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
     # A hundred images: nothing but what comes with each run.
-    run, probe = config(1, train_size=100, width=4), Probe()
+    run, probe = config(1, train_size=100, width=4), ImageProbe()
 
     assert probe.seconds(run) > estimate.RUN_SECONDS + estimate.EPOCH_SECONDS
     assert probe.test_seconds(run) > estimate.TEST_SECONDS
@@ -95,7 +97,7 @@ def test_a_step_is_timed_with_as_many_threads_as_a_run_has(threads: int, monkeyp
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     before = torch.get_num_threads()
 
-    Probe(threads=threads).seconds(config(1, width=4))
+    ImageProbe(threads=threads).seconds(config(1, width=4))
 
     assert seen == [threads, before]
 

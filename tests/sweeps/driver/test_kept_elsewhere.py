@@ -220,7 +220,16 @@ def test_curves_for_tensorboard_are_refused_where_no_folder_is_shared(
 
 def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
-    job = Job(number=0, config="{}", checkpoint=f"{bucket}/key", log=f"{bucket}/log", cpus=1, device="cpu", attempt=1)
+    job = Job(
+        number=0,
+        task="image_classification",
+        config="{}",
+        checkpoint=f"{bucket}/key",
+        log=f"{bucket}/log",
+        cpus=1,
+        device="cpu",
+        attempt=1,
+    )
     slow, fast = trial_files.files_of(job), trial_files.files_of(replace(job, attempt=2))
     slow.fetch()
     slow.checkpoint.write_bytes(b"epoch 1")

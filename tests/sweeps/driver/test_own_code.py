@@ -17,9 +17,12 @@ from cifar_core.data.images import LabelledImages
 from cifar_core.data.split import split_train_validation
 from cifar_core.models.source import source_of
 from sweeps.core.errors import SweepError
-from sweeps.core.job import Job, split_name
+from sweeps.core.job import Job
 from sweeps.core.trial import ErrorClass, Outcome
+from sweeps.tasks.image_classification import ImageClassification
 from sweeps.worker.session import TrialSession
+
+TASK = ImageClassification()
 
 NETS = """
 from pathlib import Path
@@ -145,16 +148,14 @@ def test_an_edit_while_a_sweep_runs_stops_it_before_the_next_trial(project: Proj
 
 
 def test_an_edit_before_the_first_epoch_is_trained_as_edited(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweeps.worker import session as trial
-
-    start = trial.start
+    start = ImageClassification.start
 
     def edited(*args: Any, **options: Any) -> Any:
         project.part.write_text(SIGMOID, encoding="utf-8")
         return start(*args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trial, "start", edited)
+        patched.setattr(ImageClassification, "start", edited)
         result = project.run(run_cap=1)
     assert result.exit_code == 2
     assert f"{project.part.name} has changed" in result.stderr
@@ -187,7 +188,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
     model = {"name": f"{project.name}:Net", "options": {"file": "w.pt"}}
     config = TrainingConfig.model_validate(tiny()["base"] | {"model": model})
     images = LabelledImages(np.zeros((500, 32, 32, 3), np.uint8), np.arange(500) % 10)
-    splits = {split_name(config.data): split_train_validation(images, config.data)}
+    parts = {TASK.part_name(config): split_train_validation(images, config.data)}
     (tmp_path / "w.pt").write_bytes(b"1")
     source = source_of(config.model)
     assert source is not None
@@ -198,6 +199,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
     report = TrialSession(
         Job(
             number=0,
+            task=TASK.name,
             config=config.model_dump_json(),
             checkpoint=str(tmp_path / "checkpoint"),
             log=str(tmp_path / "trial.log"),
@@ -205,7 +207,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
             device="cpu",
             source=json.dumps(dict(source.files)),
         ),
-        splits,
+        parts,
         takes_output=False,
     ).step()
 
@@ -215,11 +217,12 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
 def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tmp_path: Path) -> None:
     config = TrainingConfig.model_validate(tiny()["base"] | {"model": {"name": f"{project.name}:Net"}})
     images = LabelledImages(np.zeros((500, 32, 32, 3), np.uint8), np.arange(500) % 10)
-    splits = {split_name(config.data): split_train_validation(images, config.data)}
+    parts = {TASK.part_name(config): split_train_validation(images, config.data)}
     source = source_of(config.model)
     assert source is not None
     job = Job(
         number=0,
+        task=TASK.name,
         config=config.model_dump_json(),
         checkpoint=str(tmp_path / "checkpoint"),
         log=str(tmp_path / "trial.log"),
@@ -228,16 +231,16 @@ def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tm
         source=json.dumps(dict(source.files)),
     )
     (tmp_path / "checkpoint").mkdir()
-    assert TrialSession(job, splits, takes_output=False).step().epoch is not None
+    assert TrialSession(job, parts, takes_output=False).step().epoch is not None
     kept = (tmp_path / "checkpoint" / "state.pt").read_bytes()
     project.part.write_text(SIGMOID, encoding="utf-8")
 
-    report = TrialSession(job, splits, takes_output=False).step()
+    report = TrialSession(job, parts, takes_output=False).step()
 
     assert (report.epoch, report.outcome, report.error_class) == (None, Outcome.INTERRUPTED, ErrorClass.CODE_CHANGED)
     assert f"{project.part.name} has changed" in (report.error or "")
     assert (tmp_path / "checkpoint" / "state.pt").read_bytes() == kept
 
     project.part.write_text(RELU, encoding="utf-8")
-    again = TrialSession(job, splits, takes_output=False)
+    again = TrialSession(job, parts, takes_output=False)
     assert [again.step().epoch.epoch, again.step().outcome] == [1, Outcome.COMPLETE]  # type: ignore[union-attr]

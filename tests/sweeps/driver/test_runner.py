@@ -29,8 +29,10 @@ from cifar_core.results import TestResult
 from cifar_core.training import start as start_training
 from cifar_core.training import train
 from sweeps.backends import inline as inline_backend
+from sweeps.core.task import AnyTask
 from sweeps.core.trial import TrialRecord
 from sweeps.search.state import read_state
+from sweeps.tasks.image_classification import ImageClassification
 from sweeps.worker import measure
 
 Start = Callable[..., Any]
@@ -331,9 +333,9 @@ class TestTheSealedTestSet:
         measured: list[str] = []
         measure_on_test = measure.measure_on_test
 
-        def counting(checkpoint: str, **options: Any) -> TestResult:
+        def counting(task: AnyTask, checkpoint: str, **options: Any) -> TestResult:
             measured.append(checkpoint)
-            return measure_on_test(checkpoint, **options)
+            return measure_on_test(task, checkpoint, **options)
 
         monkeypatch.setattr(inline_backend, "measure_on_test", counting)
         data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
@@ -369,9 +371,9 @@ class TestTheSealedTestSet:
         seen: list[str] = []
         measure_on_test = measure.measure_on_test
 
-        def watched(checkpoint: str, **options: Any) -> TestResult:
+        def watched(task: AnyTask, checkpoint: str, **options: Any) -> TestResult:
             seen.append(cli("status", "steps", "--runs", runs).stdout.splitlines()[-1])
-            return measure_on_test(checkpoint, **options)
+            return measure_on_test(task, checkpoint, **options)
 
         monkeypatch.setattr(inline_backend, "measure_on_test", watched)
         data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
@@ -389,7 +391,7 @@ class TestTheSealedTestSet:
     def test_a_rung_that_cannot_be_measured_is_measured_later(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def failing(checkpoint: str, **_: Any) -> TestResult:
+        def failing(task: AnyTask, checkpoint: str, **_: Any) -> TestResult:
             raise MemoryError("no room for the test images")
 
         data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
@@ -514,10 +516,10 @@ def test_a_checkpoint_damaged_before_measuring_is_trained_again(tmp_path: Path, 
     path = tmp_path / "state.pt"
     for _ in train(config, *split, state=state):
         save_checkpoint(state, path)
-    expected = measure.measure_on_test(str(path), device="cpu")
+    expected = measure.measure_on_test(ImageClassification(), str(path), device="cpu")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
-    assert measure.measure_on_test(str(path), device="cpu") == expected
+    assert measure.measure_on_test(ImageClassification(), str(path), device="cpu") == expected
 
 
 def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,7 +531,7 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     path = tmp_path / "state.pt"
     for _ in train(config, *split, state=state):
         save_checkpoint(state, path)
-    expected = measure.measure_on_test(str(path), device="cpu")
+    expected = measure.measure_on_test(ImageClassification(), str(path), device="cpu")
     # Damaged, so that the training images are asked for too.
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
@@ -540,7 +542,11 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     monkeypatch.setattr(cifar_core.data.load, "load_training_images", shut)
 
     measured = measure.measure_on_test(
-        str(path), device="cpu", test_images=test_images, split_of=lambda data: split_train_validation(images, data)
+        ImageClassification(),
+        str(path),
+        device="cpu",
+        test=test_images,
+        part_of=lambda config: split_train_validation(images, config.data),
     )
 
     assert measured == expected

@@ -19,6 +19,7 @@ from cifar_core.data.images import LabelledImages
 from cifar_core.evaluation import evaluate
 from cifar_core.results import TestResult
 from sweeps.core.errors import RecordError
+from sweeps.core.task import AnyTask
 from sweeps.driver import finalize as sealed_test
 from sweeps.search.state import read_state
 from sweeps.store.looks import LOOKS_FILE, looks_in_words, note_look, read_looks
@@ -165,7 +166,7 @@ def test_a_look_is_noted_before_the_images_are_opened(
 ) -> None:
     search()
 
-    def killed(checkpoint: str) -> None:
+    def killed(task: AnyTask, checkpoint: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sealed_test, "measure_on_test", killed)
@@ -227,9 +228,9 @@ def test_another_terminal_sees_that_it_is_finalized_and_how_far(
     seen: list[str] = []
     measure = sealed_test.measure_on_test
 
-    def watched(checkpoint: str, **options: Any) -> TestResult:
+    def watched(task: AnyTask, checkpoint: str, **options: Any) -> TestResult:
         seen.append(cli("list", "--runs", runs).stdout)
-        return measure(checkpoint, **options)
+        return measure(task, checkpoint, **options)
 
     monkeypatch.setattr(sealed_test, "measure_on_test", watched)
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 0

@@ -28,11 +28,15 @@ from cifar_core.data.split import split_train_validation
 from cifar_core.device import on_device
 from cifar_core.training import start as start_training
 from cifar_core.training import train_steps
-from sweeps.core.job import Job, Splits, split_name
+from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, Report
 from sweeps.search.state import read_state
+from sweeps.tasks.image_classification import ImageClassification, ImageTraining
+from sweeps.tasks.image_tensorboard import input_grid
 from sweeps.worker.session import TrialSession
-from sweeps.worker.tensorboard import TrialCurves, input_grid
+from sweeps.worker.tensorboard import TrialCurves
+
+TASK = ImageClassification()
 
 EPOCH_TAGS = {"loss/train", "loss/validation", "accuracy/train", "accuracy/validation", "learning_rate"}
 CONFIG = TrainingConfig.model_validate(
@@ -65,9 +69,10 @@ def session(images: LabelledImages, tmp_path: Path) -> Session:
     """Return the same trial anew, as the next worker would begin it."""
 
     def begin(*, config: TrainingConfig = CONFIG, curves: str | None = "curves", name: str = "trial") -> TrialSession:
-        splits: Splits = {split_name(config.data): split_train_validation(images, config.data)}
+        parts = {TASK.part_name(config): split_train_validation(images, config.data)}
         job = Job(
             number=0,
+            task=TASK.name,
             config=config.model_dump_json(),
             checkpoint=str(tmp_path / name),
             log=str(tmp_path / f"{name}.log"),
@@ -75,7 +80,7 @@ def session(images: LabelledImages, tmp_path: Path) -> Session:
             device="cpu",
             curves=None if curves is None else str(tmp_path / curves),
         )
-        return TrialSession(job, splits, takes_output=False)
+        return TrialSession(job, parts, takes_output=False)
 
     return begin
 
@@ -180,7 +185,7 @@ class TestNothingElseChanges:
         random = (torch.get_rng_state(), np.random.get_state()[1].copy())  # type: ignore[index]
 
         curves = TrialCurves(tmp_path)
-        curves.begin(state, train_images)
+        curves.begin(ImageTraining(state, (train_images, None)), state.config)
 
         assert curves.warning is None
         assert torch.equal(torch.get_rng_state(), random[0])
@@ -314,7 +319,8 @@ class TestWhatCannotBeWritten:
     def test_the_writer_ends_its_thread_with_the_trial(self, tmp_path: Path, images: LabelledImages) -> None:
         before = threading.active_count()
         curves = TrialCurves(tmp_path)
-        curves.begin(start_training(CONFIG, train_size=300, device="cpu"), images)
+        training = ImageTraining(start_training(CONFIG, train_size=300, device="cpu"), (images, None))
+        curves.begin(training, CONFIG)
         assert threading.active_count() == before + 1
 
         del curves

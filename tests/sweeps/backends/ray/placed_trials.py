@@ -144,11 +144,10 @@ def sweep(
     from sweep_fakes import book, tiny
 
     from cifar_core.config import TrainingConfig
-    from cifar_core.data.load import load_training_images
-    from cifar_core.data.split import split_train_validation
     from sweeps.backends.ray.backend import RayBackend
-    from sweeps.core.job import Job, split_name
+    from sweeps.core.job import Job
     from sweeps.files.settings import Limits, Resources
+    from sweeps.tasks.image_classification import ImageClassification
 
     said = folder / name
     (folder / f"net_{name}.py").write_text(NET.format(folder=str(said), together=together, seconds=WAIT_SECONDS))
@@ -163,12 +162,13 @@ def sweep(
         parameters={"optimizer.lr": {"values": rates}},
     )
     ledger = held.open()
-    images, _ = load_training_images()
+    task = ImageClassification()
 
     def job_of(record: Any) -> Job:
         (folder / f"{name}.{record.number}.begun").touch()
         return Job(
             number=record.number,
+            task=task.name,
             config=record.config.model_dump_json(),
             checkpoint=str(folder / "checkpoints" / record.key),
             log=str(folder / "logs" / f"{name}-{record.number}.log"),
@@ -177,8 +177,9 @@ def sweep(
             device="cpu",
         )
 
-    data = TrainingConfig.model_validate(base).data
+    config = TrainingConfig.model_validate(base)
     with RayBackend(
+        task,
         Resources.model_validate(resources),
         Limits.model_validate({"max_concurrent_trials": limit}),
         address=cluster.address,
@@ -189,7 +190,7 @@ def sweep(
         before = backend.slots().count
         backend.run(
             ledger,
-            splits={split_name(data): split_train_validation(images, data)},
+            parts=task.load_parts([config]),
             job_of=job_of,
             stopping=lambda: False,
         )

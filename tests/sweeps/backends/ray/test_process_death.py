@@ -22,7 +22,15 @@ def counters(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    return Job(number=0, config="{}", checkpoint="", log=str(tmp_path / "trial.log"), cpus=1, device="cpu")
+    return Job(
+        number=0,
+        task="image_classification",
+        config="{}",
+        checkpoint="",
+        log=str(tmp_path / "trial.log"),
+        cpus=1,
+        device="cpu",
+    )
 
 
 def test_one_death_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeps.backends.ray.backend import RayBackend
 from sweeps.files.settings import Limits, Resources
+from sweeps.tasks.image_classification import ImageClassification
 
 
 class Images:
@@ -26,15 +27,21 @@ class Images:
 
 def test_what_was_begun_with_the_ray_before_is_begun_anew(tmp_path: Path) -> None:
     backend: Any = RayBackend(
-        Resources(), Limits(), address=None, runs=tmp_path, log=tmp_path / "ray.log", on_loss=lambda: None
+        ImageClassification(),
+        Resources(),
+        Limits(),
+        address=None,
+        runs=tmp_path,
+        log=tmp_path / "ray.log",
+        on_loss=lambda: None,
     )
     backend._cluster = SimpleNamespace(slots=None)
     first, second = Images(), Images()
-    backend._images = first
+    backend._data = first
     measurement = backend.measure("state.pt")
 
-    first.is_over, backend._images = True, None
+    first.is_over, backend._data = True, None
     assert measurement() is None
-    backend._images = second
+    backend._data = second
 
     assert measurement() == (second, "state.pt")

@@ -12,7 +12,7 @@ from sweeps.core.job import Job
 from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
 
-JOB = Job(number=0, config="{}", checkpoint="", log="", cpus=1, device="cpu")
+JOB = Job(number=0, task="image_classification", config="{}", checkpoint="", log="", cpus=1, device="cpu")
 
 
 class Calls(LedgerCalls):

@@ -1,0 +1,116 @@
+"""What a run of a network takes, from some steps of it that are timed on random images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from cifar_core.config import TEST_IMAGES, TrainingConfig
+
+PROBE_BATCH = 128
+"""Images of a timed step at most: what larger ones take is no less an image."""
+PROBE_STEPS = 3
+RUN_SECONDS = 1.0
+"""Of a run beside its epochs: placing it, building the network, recording the result."""
+EPOCH_SECONDS = 0.15
+"""Of an epoch beside its images: a checkpoint and a report."""
+TEST_SECONDS = 1.0
+"""Of measuring on the test images beside them: the weights are read, a slot is waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """Seconds that a network takes for one image, on one slot with nothing beside it."""
+
+    train: float
+    """Forward, backward, the optimizer's share of a step, and what is done to the image before."""
+    evaluate: float
+
+
+class ImageProbe:
+    """Times train steps and an evaluation of each network once."""
+
+    def __init__(self, *, threads: int = 1, device: str = "auto") -> None:
+        """Time nothing yet.
+
+        Args:
+            threads: of a run.
+            device: as of `cifar_core.train`.
+        """
+        self._threads = threads
+        self._device = device
+        self._timed: dict[str, Timed] = {}
+
+    @property
+    def timed(self) -> int:
+        """Networks timed so far."""
+        return len({kind.partition("\n")[0] for kind in self._timed})
+
+    def knows(self, config: TrainingConfig) -> bool:
+        """Return whether a configuration's steps were timed already."""
+        return self._kind(config) in self._timed
+
+    def seconds(self, config: TrainingConfig) -> float:
+        """Return the seconds of a whole run on one slot: its epochs, each with its evaluation and checkpoint."""
+        timed = self._of(config)
+        # Images that start smaller grow, and were timed as small as they are in the first epoch.
+        grown = sum((config.image_size(epoch) / config.image_size(1)) ** 2 for epoch in range(1, config.epochs + 1))
+        evaluated = config.data.validation_size * config.epochs * timed.evaluate
+        return RUN_SECONDS + EPOCH_SECONDS * config.epochs + config.train_images() * grown * timed.train + evaluated
+
+    def test_seconds(self, config: TrainingConfig) -> float:
+        """Return the seconds that measuring a run on the test images takes on one slot."""
+        return TEST_SECONDS + TEST_IMAGES * self._of(config).evaluate
+
+    def _of(self, config: TrainingConfig) -> Timed:
+        kind = self._kind(config)
+        if kind not in self._timed:
+            self._timed[kind] = time_images(config, threads=self._threads, device=self._device)
+        return self._timed[kind]
+
+    @staticmethod
+    def _kind(config: TrainingConfig) -> str:
+        data = config.data
+        batch = min(data.batch_size, PROBE_BATCH)
+        step = [config.precision, batch, data.augmentation, data.start_size, config.test_time_augmentation]
+        return f"{config.model.model_dump_json()}\n{step} {config.optimizer.name} {config.averaging}"
+
+
+def time_images(config: TrainingConfig, *, threads: int = 1, device: str = "auto") -> Timed:
+    """Time some train steps and an evaluation on random images."""
+    import numpy as np
+    import torch
+
+    from cifar_core.data.images import LabelledImages
+    from cifar_core.device import on_device
+    from cifar_core.evaluation import evaluate
+    from cifar_core.training import start, train_steps
+
+    size = min(config.data.batch_size, PROBE_BATCH)
+    generator = np.random.default_rng(0)
+    count = size * (PROBE_STEPS + 1)
+    images = LabelledImages(
+        images_NHWC=generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
+        labels_N=generator.integers(0, 10, count),
+    )
+    batch = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": size})})
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        state = start(batch, train_size=count, device=device)
+        # On a CPU the time that was computed, which whatever else runs at the moment does not stretch.
+        clock, share = (time.process_time, threads) if state.device.type == "cpu" else (time.perf_counter, 1)
+        here = on_device(images, state.device)
+        steps = train_steps(state, here)
+        next(steps).loss.item()
+        began = clock()
+        for step in steps:
+            step.loss.item()
+        trained = (clock() - began) / share
+        evaluate(state.model, here, config=batch)
+        began = clock()
+        evaluate(state.model, here, config=batch)
+        evaluated = (clock() - began) / share
+        return Timed(train=trained / (size * PROBE_STEPS), evaluate=evaluated / count)
+    finally:
+        torch.set_num_threads(before)

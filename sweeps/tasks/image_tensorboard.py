@@ -1,0 +1,59 @@
+"""What TensorBoard shows of a network beside its curves: the images that it is trained on, and its graph."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+
+from cifar_core.augment import denormalize
+from cifar_core.config import TrainingConfig
+from cifar_core.data.images import LabelledImages
+from cifar_core.device import on_device
+from cifar_core.training import TrainingState, input_batches
+
+GRID_ROWS, GRID_COLUMNS = 4, 8
+GRID_SCALE = 3
+"""Pixels of the grid for one of an image."""
+
+
+def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
+    """Return the first images that the network is trained on as uint8 H×W×3.
+
+    They are augmented and not normalised, and stand beside and below each other, on white where there are too few.
+    """
+    # On the CPU: a GPU sees the same images, and its memory is the trial's.
+    inputs_NCHW, _ = next(input_batches(config, on_device(images, torch.device("cpu")), epoch=1))
+    pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.normalization)
+    grid_CHW = make_grid(pixels_NCHW, nrow=GRID_COLUMNS, padding=0, pad_value=1).mul(255).round().to(torch.uint8)
+    large_CHW: Tensor = grid_CHW.repeat_interleave(GRID_SCALE, 1).repeat_interleave(GRID_SCALE, 2)
+    return large_CHW.permute(1, 2, 0)
+
+
+def add_graph(writer: Any, state: TrainingState) -> None:
+    """Write the network as it evaluates an image, nothing where it cannot be traced.
+
+    Traced on a copy that shares its weights and nothing else: what it draws or counts there the run does not know of.
+    """
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in state.model.parameters()}
+    image_NCHW = torch.zeros(1, 3, 32, 32, device=state.device).contiguous(memory_format=state.memory_format)
+    devices = [state.device] if state.device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            writer.add_graph(copy.deepcopy(state.model, shared).eval(), image_NCHW, use_strict_trace=False)
+        except (KeyboardInterrupt, OSError):
+            raise
+        except BaseException:  # sys.exit too: what it does to one image in training is another matter
+            return

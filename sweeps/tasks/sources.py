@@ -1,0 +1,35 @@
+"""The files of the user's own that the trials of a task are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cifar_core.common.source import Source, Sources
+from sweeps.core.task import Task, TaskConfig
+
+
+class TaskSources:
+    """The sources of a task's configurations, as they were when each file was first asked for."""
+
+    def __init__(self, task: Task[Any]) -> None:
+        self._task = task
+        self._sources = Sources()
+
+    def of(self, config: TaskConfig) -> Source | None:
+        """Return the source of a configuration; None where no file of the user's own takes part.
+
+        Raises:
+            ModelError: its code cannot be found, or is no Python.
+        """
+        return self._sources.of(self._task.code_of(config), files=self._task.named_files(config))
+
+    def hash_of(self, config: TaskConfig) -> str | None:
+        """Return the hash of a configuration's source, as `of`."""
+        source = self.of(config)
+        return None if source is None else source.hash
+
+    def of_code(self, code: str) -> Source:
+        """Return the source of the user's code at an import path, `module:Name`, as `of`."""
+        source = self._sources.of(code)
+        assert source is not None, "code has a file"
+        return source
