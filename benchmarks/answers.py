@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from cifar_core.data.load import training_fingerprint
-from cifar_core.results import EpochResult
 from sweeps.core.identity import Identifier
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, Report, TrialRecord
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import load_spec

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
 from sweeps.analysis.effects import Effects, ParameterEffect, effects_of
-from sweeps.core.formatting import value_text
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.searched import Searched, SearchedParameter
+from sweeps.tasks.values import value_text
 
 EPOCHS, MILESTONES, KEPT = 9, (1, 3), 3
 """Of a trial; after which it may be stopped; one of so many goes on."""

@@ -141,9 +141,9 @@ CLOCK = Clock()
 
 def make_instant(*, recorded: bool) -> None:
     """Put the fake in place of the training, and clocks around what is real."""
-    from cifar_core.results import EpochResult
     from sweeps.backends import inline as inline_backend
     from sweeps.core.job import Job
+    from sweeps.core.results import EpochResult
     from sweeps.core.trial import Outcome, Report, TrialRecord
     from sweeps.driver import runner
     from sweeps.record.writer import Tracker

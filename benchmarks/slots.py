@@ -118,8 +118,8 @@ def measured(
     """Simulate with the real ledger; return what was found, and every service time."""
     import optuna
 
-    from cifar_core.results import EpochResult
     from sweeps.core.identity import Identifier
+    from sweeps.core.results import EpochResult
     from sweeps.core.trial import Outcome, Report, TrialRecord
     from sweeps.driver.plan import plan_of_sweep
     from sweeps.files.sweep import load_spec

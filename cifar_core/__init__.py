@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cifar_core.layer_expression import layer_of, layer_output
     from cifar_core.models.build import build_model
     from cifar_core.predict import Classifier, Prediction
-    from cifar_core.results import EpochResult, TestResult
+    from cifar_core.results import EpochResult
     from cifar_core.training import TrainingState, start, train
 
 __all__ = [
@@ -50,7 +50,6 @@ __all__ = [
     "Origin",
     "Prediction",
     "StateMismatchError",
-    "TestResult",
     "TrainingConfig",
     "TrainingState",
     "build_model",
@@ -71,19 +70,19 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "data.images": "Cifar10 LabelledImages",
-        "predict": "Classifier Prediction",
-        "errors": "DataMismatchError StateMismatchError",
-        "results": "EpochResult TestResult",
-        "export": "ExportedModel Origin export_checkpoint",
-        "inspection": "FeatureMap Layer feature_maps layer_table",
-        "config": "TrainingConfig",
-        "training": "TrainingState start train",
-        "models.build": "build_model",
-        "evaluation": "evaluate",
-        "layer_expression": "layer_of layer_output",
         "checkpoint": "load_checkpoint save_checkpoint",
+        "config": "TrainingConfig",
+        "data.images": "Cifar10 LabelledImages",
         "data.load": "load_cifar10",
         "data.split": "split_train_validation",
+        "errors": "DataMismatchError StateMismatchError",
+        "evaluation": "evaluate",
+        "export": "export_checkpoint ExportedModel Origin",
+        "inspection": "feature_maps FeatureMap Layer layer_table",
+        "layer_expression": "layer_of layer_output",
+        "models.build": "build_model",
+        "predict": "Classifier Prediction",
+        "results": "EpochResult",
+        "training": "start train TrainingState",
     },
 )

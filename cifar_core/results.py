@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
@@ -14,38 +13,6 @@ Confusion = tuple[tuple[int, ...], ...]
 def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
     """Return what was stored as lists, as JSON does."""
     return None if stored is None else tuple(map(tuple, stored))
-
-
-CLASSES = 10
-CHANCE = 0.01
-"""A network that guesses is taken for one that learned at most this often."""
-ONE_CLASS = 0.99
-"""Share of the images from which on a network that takes them for one class answers no other."""
-
-
-def has_learned(accuracy: float, *, images: int, confusion: Confusion | None = None) -> bool:
-    """Return whether an accuracy is more than chance gives, and not by the answer of a single class.
-
-    A guess is right as often as the largest class is: one-sided, the exact binomial test at the level `CHANCE`.
-
-    Args:
-        accuracy: share of right answers, 0 to 1.
-        images: that it is of.
-        confusion: of these images; None takes classes of one size.
-    """
-    if not images:
-        return True
-    share = 1 / CLASSES
-    if confusion is not None and (total := sum(map(sum, confusion))):
-        share = max(map(sum, confusion)) / total
-        if max(map(sum, zip(*confusion, strict=True))) >= ONE_CLASS * total:
-            return False
-    right = round(accuracy * images)
-    if right > images * share + 5 * math.sqrt(images * share * (1 - share)) + 5:
-        return True  # far beyond chance: most are, and scipy takes a second to import
-    from scipy.special import bdtrc
-
-    return bool(right > 0 and bdtrc(right - 1, images, share) <= CHANCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,24 +55,3 @@ class EpochResult:
     def required(cls) -> frozenset[str]:
         """Return the fields without which an epoch was not recorded whole."""
         return frozenset(field.name for field in fields(cls) if field.default is MISSING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestResult:
-    """What a finished run did on the test images, taken once."""
-
-    __test__ = False  # a record, not a class of tests
-
-    loss: float
-    """Mean cross-entropy in nats."""
-    correct: bytes
-    """One bit an image in the file's order, 1 for a right answer (`numpy.packbits`)."""
-    count: int
-    """Images that were tested."""
-    confusion: Confusion | None = None
-    """None where the record has lost it."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
-        return int.from_bytes(self.correct, "big").bit_count() / self.count

@@ -16,24 +16,14 @@ from typing import TYPE_CHECKING
 from cifar_core.common.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from sweeps._api.functions import (
-        effects,
-        export_model,
-        leaderboard,
-        load_ladder,
-        load_model,
-        load_spec,
-        query,
-        replicate,
-        retrain,
-        run,
-    )
+    from sweeps._api.functions import effects, leaderboard, load_ladder, load_spec, query, replicate, retrain, run
     from sweeps._api.planning import plan
     from sweeps._api.sweep import Sweep, SweepResult
     from sweeps._api.verbs import compare, finalize, ladder, report, show, status
     from sweeps.cli.inspect_call import inspect
     from sweeps.core.errors import SweepError
     from sweeps.driver.options import Interrupted
+    from sweeps.use.networks import export_model, load_model
 
 __all__ = [
     "Interrupted",
@@ -63,12 +53,13 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "verbs": "compare finalize ladder report show status",
-        "planning": "plan",
+        "use.networks": "export_model load_model",
+        "_api.functions": "effects leaderboard load_ladder load_spec query replicate retrain run",
+        "_api.planning": "plan",
+        "_api.sweep": "Sweep SweepResult",
+        "_api.verbs": "compare finalize ladder report show status",
         "cli.inspect_call": "inspect",
-        "execution.start": "Interrupted",
-        "sweep": "Sweep SweepResult",
-        "errors": "SweepError",
-        "api": "effects export_model leaderboard load_ladder load_model load_spec query replicate retrain run",
+        "core.errors": "SweepError",
+        "driver.options": "Interrupted",
     },
 )

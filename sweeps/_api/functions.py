@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from cifar_core.common.errors import closest
 from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.core.errors import SweepError
 from sweeps.core.task import TaskConfig
@@ -21,8 +20,6 @@ from sweeps.files.sweep import load_spec as read_spec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cifar_core import Classifier, ExportedModel
-    from cifar_core.export_formats import FormatName
     from sweeps.analysis.effects import Effects
     from sweeps.driver.options import RunKeywords, RunOptions, RunSummary
     from sweeps.driver.plan import RunPlan
@@ -215,79 +212,6 @@ def retrain(
     )
     options = RunOptions(runs=Path(runs), **how)
     return _carry_out(plan, options)
-
-
-def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "auto") -> Classifier:
-    """Return a trained network, ready to predict: `load_model("quick").predict("cat.jpg").label`.
-
-    Normalisation, image size and class names come with it.
-
-    Args:
-        name: a sweep, for its best configuration; a configuration: `quick-003`, `ladder/deep`, of which a run that
-            confirms it is taken; or a run: `quick-003-s1`, or the beginning of a run id.
-        runs: the runs folder.
-        device: where to compute; `auto` is a GPU where there is one, whatever the network was trained on.
-
-    Raises:
-        SweepError: there is no such run, or its weights are gone; the message says what to do.
-        RecordError: the record cannot be read.
-        CheckpointError: the weights are damaged.
-    """
-    from cifar_core import Classifier
-    from sweeps.record.reader import MlflowReader
-    from sweeps.use.weights import find_weights
-
-    return Classifier.load(find_weights(MlflowReader(Path(runs)), name, runs=Path(runs)).path, device=device)
-
-
-def export_model(
-    name: str,
-    path: str | Path | None = None,
-    *,
-    format: FormatName,
-    runs: str | Path = DEFAULT_RUNS,
-    overwrite: bool = False,
-) -> ExportedModel:
-    """Write a trained network for use elsewhere, and beside it, in `path` + `.json`, what using it takes.
-
-    Args:
-        name: a sweep, for its best configuration; or a run, as for `load_model`.
-        path: the file, in a folder that is there; None takes `name` with `.pt`, `.pt2` or `.onnx`, in the current one.
-        format: `state-dict`, the bare network's weights; `torch-export` or `onnx`, a graph that takes RGB pixels in
-            [0, 1] and normalises them itself.
-        runs: the runs folder.
-        overwrite: replace what is there.
-
-    Returns:
-        Where the files are, and how far the logits of what was written are from the network's.
-
-    Raises:
-        SweepError: there is no such run, or its weights are gone; the message says what to do.
-        RecordError: the record cannot be read.
-        ExportError: nothing was written; the message says why.
-        CheckpointError: the weights are damaged.
-    """
-    from cifar_core.export import Origin, check_place, export_checkpoint
-    from cifar_core.export_formats import FORMATS
-    from sweeps.record.reader import MlflowReader
-    from sweeps.use.weights import find_weights
-
-    if format not in FORMATS:
-        raise SweepError(f"no format {format!r}: {closest(format, FORMATS)}")
-    chosen = FORMATS[format]
-    file = Path(name.replace("/", "-") + chosen.suffix if path is None else path)
-    # Before the record is read: what cannot be written in the end is said at once.
-    check_place(file, overwrite=overwrite)
-    chosen.require()
-    weights = find_weights(MlflowReader(Path(runs)), name, runs=Path(runs))
-    origin = Origin(
-        name=weights.run,
-        run_id=weights.run_id,
-        key=weights.key,
-        val_accuracy=weights.val_accuracy,
-        test_accuracy=weights.test_accuracy,
-    )
-    return export_checkpoint(weights.path, file, format=format, origin=origin, overwrite=overwrite)
 
 
 def leaderboard(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from sweeps.core.errors import SweepError
+from sweeps.core.identity import Protocol
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.ladder_part import LadderPart, PartOptions, read_part, words_of
@@ -102,8 +103,9 @@ class SweepPlan(Plan):
         """Print the space, the first configurations, trials, slots, time."""
         from rich.table import Table
 
-        from sweeps.core.formatting import duration, plural, print_sentence, short_names, short_value
+        from sweeps.core.formatting import duration, plural, print_sentence, short_names
         from sweeps.core.task import TaskConfig
+        from sweeps.tasks.values import short_value
 
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
@@ -237,7 +239,7 @@ class LadderPlan(Plan):
             print_sentence(console, f"a reduced budget, and shown as one everywhere: {epochs} of {full} epochs{images}")
         self._print_custom(ladder.resources, console)
         if ladder.measured_on is MeasuredOn.VALIDATION:
-            images = f"{ladder.rungs[0].config.data.validation_size:,} validation images"
+            images = f"{Protocol.of(ladder.rungs[0].config).validation_images:,} validation images"
             print_sentence(console, f"compared on {images}; on the test images at the end, with --final")
 
 
@@ -308,9 +310,9 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
             config for config, rehearsal in rehearsed.found if rehearsal.fault is None
         ]
     if able:
-        from sweeps.tasks.image_classification import ImageClassification
+        from sweeps.tasks.registry import IMAGES
 
-        probe_here = ImageClassification().probe(threads=slots.cpus)
+        probe_here = IMAGES.probe(threads=slots.cpus)
         cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=probe_here)
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
@@ -318,7 +320,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     from sweeps.backends.slots import local_slots
     from sweeps.driver.rehearsals import rehearse_all
-    from sweeps.tasks.image_classification import ImageClassification
+    from sweeps.tasks.registry import IMAGES
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
@@ -327,7 +329,7 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     remarks = rehearsed.remarks()
     if not probe:
         return replace(unprobed, remarks=remarks)
-    timed: Probe = ImageClassification().probe(threads=slots.cpus)
+    timed: Probe = IMAGES.probe(threads=slots.cpus)
     is_tested = part.ladder.measured_on is MeasuredOn.TEST
     return LadderPlan(
         part=part,

@@ -155,7 +155,9 @@ class SweepResult(Printed):
 
     def best_model(self, *, device: str = "auto") -> Classifier:
         """Return the network of the first rank, ready to predict; see `load_model`."""
-        return api.load_model(self.name, runs=self.runs, device=device)
+        from sweeps.use.networks import load_model
+
+        return load_model(self.name, runs=self.runs, device=device)
 
     def print_to(self, console: Console) -> None:
         """Print the table and the verdict."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from cifar_core import TrainingConfig
     from sweeps.analysis.comparison import RungComparison
     from sweeps.analysis.rungs import Recipe, RungRuns
+    from sweeps.core.task import TaskConfig
     from sweeps.core.trial import TrialRecord
     from sweeps.driver.finalize import Finalized
     from sweeps.driver.options import RunKeywords, RunSummary
@@ -158,7 +158,7 @@ def ladder(
         >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "accuracy", "difference"]]
     """
     from sweeps.core.task import Probe
-    from sweeps.tasks.image_classification import ImageClassification
+    from sweeps.tasks.registry import IMAGES
 
     part = read_part(
         Path(path),
@@ -169,7 +169,7 @@ def ladder(
         epochs_scale=epochs_scale,
         train_size=train_size,
     )
-    cost: Probe = ImageClassification().probe(threads=part.ladder.resources.cpus_per_trial)
+    cost: Probe = IMAGES.probe(threads=part.ladder.resources.cpus_per_trial)
     summary = api.run(
         part.ladder,
         runs=runs,
@@ -213,13 +213,17 @@ def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], R
 
     Of the full budget and of this one; what a rung was under others is not known any more.
     """
-    from cifar_core.models.source import source_hash
+    from sweeps.tasks.registry import task_of
+    from sweeps.tasks.sources import TaskSources
 
     meant: dict[tuple[str, str | None], Recipe] = {}
     for rung in ladder.rungs:
         for each in (FULL_BUDGET, budget):
             config = each.apply(rung.config)
-            meant[rung.name, each.reduced(rung.config)] = (config.config_id(), source_hash(config.model))
+            meant[rung.name, each.reduced(rung.config)] = (
+                config.config_id(),
+                TaskSources(task_of(config)).hash_of(config),
+            )
     return meant
 
 
@@ -269,7 +273,7 @@ class TestSetResult(Printed):
         rows = []
         for each in self.found:
             tests = [record.test.accuracy for record in each.records if record.test is not None]
-            validated = [record.epochs[-1].val_accuracy or 0.0 for record in each.records]
+            validated = [record.epochs[-1].value("val_accuracy") or 0.0 for record in each.records]
             mean, low, high = mean_and_interval(tests)
             rows.append(
                 {
@@ -287,7 +291,8 @@ class TestSetResult(Printed):
         """Print a line a configuration, the confusions of the first, and who has looked."""
         from rich.table import Table
 
-        from sweeps.core.formatting import describe, percent, plural, print_sentence
+        from sweeps.core.formatting import percent, plural, print_sentence
+        from sweeps.tasks.registry import describe
         from sweeps.views.show import print_confusion
 
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -363,7 +368,7 @@ class ShownRun(Printed):
         return _for_people(self.named.row)
 
     @property
-    def config(self) -> TrainingConfig:
+    def config(self) -> TaskConfig:
         """Its configuration."""
         from sweeps.record.reader import MlflowReader
 

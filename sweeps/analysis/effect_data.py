@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cifar_core.results import CLASSES, has_learned
+from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.trial import Outcome, TrialRecord
 
 LEAST_TRIALS = 6
@@ -92,7 +92,7 @@ def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> b
         return True
     last = stages[-1].epoch
     return any(
-        not math.isclose(epoch.learning_rate, records[place].config.optimizer.lr, rel_tol=1e-6)
+        not math.isclose(epoch.metrics["learning_rate"], records[place].config.dotted()["optimizer.lr"], rel_tol=1e-6)
         for place in stages[0].trials
         for epoch in records[place].epochs[:last]
     )
@@ -104,11 +104,11 @@ def _curve(record: TrialRecord, metric: str, *, scale: float) -> list[float]:
     Where a network cannot be told from chance it has the value of a guess: what differs among such ones is noise.
     """
     of, _, kind = metric.rpartition("_")
-    images = record.config.data.validation_size if of == "val" else record.config.train_images()
+    images = record.protocol.validation_images if of == "val" else record.protocol.train_images
     guess = 1 / CLASSES if kind == "accuracy" else math.log(CLASSES)
     curve: list[float] = []
     for epoch in record.epochs:
-        value, accuracy = getattr(epoch, metric), getattr(epoch, f"{of}_accuracy")
+        value, accuracy = epoch.value(metric), epoch.value(f"{of}_accuracy")
         if value is None or not math.isfinite(value):
             break
         learned = accuracy is None or not 0 <= accuracy <= 1 or has_learned(accuracy, images=images)

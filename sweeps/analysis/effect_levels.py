@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.core.formatting import value_text
 from sweeps.search.searched import Searched, SearchedParameter
+from sweeps.tasks.values import value_text
 
 MOST_VALUES = 5
 """Different values that trials have of a range, above which they are put together."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cifar_core.config import TEST_IMAGES
 from sweeps.analysis.rungs import RungRuns, budget_of, budgets_of
 from sweeps.analysis.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
 from sweeps.core.formatting import is_accuracy
@@ -17,6 +16,7 @@ from sweeps.core.trial import Outcome
 from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Row, Table
 from sweeps.search.best import by_value
+from sweeps.tasks.registry import IMAGES
 
 _UNRANKED = (
     Outcome.COMPLETE,
@@ -256,6 +256,7 @@ def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
         budget = first.setdefault(number, run).budget
         is_shorter = run.reduced is not None and budget is not None and budget.share != 1
         found[kind] = TestProtocol(
+            test_images=IMAGES.test_examples,
             train_images=kind[3].train_images,
             is_reduced=run.reduced is not None,
             epochs=(budget.epochs, budget.full_epochs) if budget is not None and is_shorter else (1, 1),
@@ -318,7 +319,7 @@ def _images(row: Row) -> int:
     """Return how many images a run is ranked by; 0 where that is not known."""
     protocol = row["protocol"]
     if row["val_accuracy"] is None:
-        return TEST_IMAGES
+        return IMAGES.test_examples
     return protocol.validation_images if isinstance(protocol, Protocol) else 0
 
 

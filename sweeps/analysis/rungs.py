@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.results import EpochResult
 from sweeps.core.errors import RecordError
 from sweeps.core.identity import Protocol, replicate_group
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import MeasuredOn, Outcome
 from sweeps.files.budget import BudgetRange
 from sweeps.files.difference import changes_between, join_changes

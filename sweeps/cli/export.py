@@ -53,7 +53,7 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     from sweeps.system.output import stage, terminal_copy
 
     with terminal_copy() as console, stage(console, f"exporting {name} as {format_}"):
-        from sweeps._api.functions import export_model
+        from sweeps.use.networks import export_model
 
         exported = export_model(name, out, format=format_, runs=runs, overwrite=force)
     about = exported.about()

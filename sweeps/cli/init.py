@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
@@ -90,9 +90,9 @@ def init(
     from sweeps.core.formatting import duration
     from sweeps.driver.sizing import size_of_starter
     from sweeps.files.settings import Limits, Resources, check_name
-    from sweeps.files.starter import Starter
     from sweeps.system.output import stage, terminal_copy
-    from sweeps.tasks.image_classification import ImageClassification
+    from sweeps.tasks.registry import IMAGES
+    from sweeps.use.starter import Starter
 
     try:
         named = check_name(name or path.stem)
@@ -115,9 +115,7 @@ def init(
     with terminal_copy() as console, stage(console, "timing the networks here"):
         if config is None:
             _check_networks(starter.networks)
-        sized = size_of_starter(
-            starter, available=seconds, slots=slots.count, probe=ImageClassification().probe(threads=slots.cpus)
-        )
+        sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=IMAGES.probe(threads=slots.cpus))
     try:
         with atomic_write(path) as written:
             written.write(sized.text.encode())
@@ -169,11 +167,12 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 
 
 def _recorded(run: str, runs: Path) -> TrainingConfig:
+    from sweeps.core.identity import Protocol
     from sweeps.record.reader import MlflowReader
     from sweeps.views.names import find_named
 
     reader = MlflowReader(runs)
     config = reader.configuration(find_named(reader, run).own["run_id"])
-    if not config.data.validation_size:
+    if not Protocol.of(config).validation_images:
         raise SweepError(f"{run} set no validation images aside, so that no search can compare with it")
-    return config
+    return cast("TrainingConfig", config)

@@ -44,7 +44,7 @@ def ladder(
     """
     from sweeps.core.task import Probe
     from sweeps.system.output import stage, terminal_copy
-    from sweeps.tasks.image_classification import ImageClassification
+    from sweeps.tasks.registry import IMAGES
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps._api.functions import run
@@ -58,7 +58,7 @@ def ladder(
     from sweeps._api.verbs import recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
 
-    probe: Probe = ImageClassification().probe(threads=loaded.resources.cpus_per_trial)
+    probe: Probe = IMAGES.probe(threads=loaded.resources.cpus_per_trial)
     summary = summary_of(
         run,
         loaded,

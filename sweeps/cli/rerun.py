@@ -12,7 +12,7 @@ from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
-    from cifar_core.results import EpochResult
+    from sweeps.core.results import EpochResult
     from sweeps.driver.rerun import Rerun
 
 
@@ -66,8 +66,9 @@ def _print_epoch(recorded: EpochResult, again: EpochResult) -> None:
     from sweeps.core.formatting import accuracy, loss
 
     def shown(epoch: EpochResult) -> str:
-        validation = "" if epoch.val_accuracy is None else f", validation {accuracy(epoch.val_accuracy)}"
-        return f"train loss {loss(epoch.train_loss)}{validation}"
+        validated = epoch.value("val_accuracy")
+        validation = "" if validated is None else f", validation {accuracy(validated)}"
+        return f"train loss {loss(epoch.value('train_loss'))}{validation}"
 
     click.echo(f"epoch {again.epoch}: {shown(again)} (recorded: {shown(recorded)})")
 

@@ -5,14 +5,11 @@ An accuracy is a share from 0 to 1 in every file and in every record, and percen
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.config import TrainingConfig
-from cifar_core.operations.registry import OPERATIONS
 from sweeps.core.trial import Outcome
 
 if TYPE_CHECKING:
@@ -186,49 +183,8 @@ def listed(words: Iterable[str], *, most: int | None = None) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def value_text(value: Any) -> str:
-    """Return a configuration's value as a person would write it; empty for none."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:g}"
-    if isinstance(value, list | tuple):
-        return " ".join(value_text(entry) for entry in value) or "none"
-    if isinstance(value, dict):
-        return _operation_text(value) if value.get("op") in OPERATIONS else str(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _operation_text(operation: Mapping[str, Any]) -> str:
-    """Return `crop(padding 2, fill reflect)`: the name, and what is not the operation's default."""
-    operation_name = str(operation["op"])
-    fields = OPERATIONS[operation_name].model_fields
-    said = [
-        f"{name.replace('_', ' ')} {value_text(value)}"
-        for name, value in operation.items()
-        if name != "op" and (name not in fields or _listed(value) != _listed(fields[name].default))
-    ]
-    return operation_name + (f"({', '.join(said)})" if said else "")
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def short_value(value: Any) -> str:
-    """Return a configuration's value for a column: three digits of a number, the beginning of a long text."""
-    return number(value) if isinstance(value, float) else truncated(value_text(value), 24)
-
-
 def short_names(paths: Sequence[str]) -> list[str]:
     """Return a heading for each dotted path: `model` for `model.name`, else its last part where that is unique."""
     parts = [path.rpartition(".") for path in paths]
     short = [block if block and field == "name" else field for block, _, field in parts]
     return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
-
-
-def describe(config: TrainingConfig) -> str:
-    """Return a configuration's most telling values in a few words: `resnet, width 16, batch 32, lr 0.0129`."""
-    width = config.model.arguments().get("width")
-    model = config.model.name if width is None else f"{config.model.name}, width {width}"
-    return f"{model}, batch {config.data.batch_size}, lr {number(config.optimizer.lr)}"

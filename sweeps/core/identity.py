@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_core.config import TEST_IMAGES
 from sweeps.core.task import TaskConfig
 
 
@@ -68,6 +67,7 @@ class TestProtocol:
     __test__ = False  # no class of tests
 
     train_images: int
+    test_images: int
     is_reduced: bool = False
     """Whether the budget was cut."""
     epochs: tuple[int, int] = (1, 1)
@@ -82,7 +82,7 @@ class TestProtocol:
     def __str__(self) -> str:
         done, full = self.epochs
         cut = ", under a reduced budget" if self.is_reduced else ""
-        return f"{TEST_IMAGES} test images, trained on {self.train_images}{cut}" + (
+        return f"{self.test_images} test images, trained on {self.train_images}{cut}" + (
             f" (epochs as {done} of {full})" if done != full else ""
         )
 

@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
-    from cifar_core.results import EpochResult, TestResult
+    from sweeps.core.results import EpochResult, TestResult
 
 
 class TaskConfig(Protocol):
@@ -62,6 +62,10 @@ class TaskConfig(Protocol):
         """Return the same run over a share of its epochs, at least one; what is counted in epochs shrinks alike."""
         ...
 
+    def is_same_run(self, other: Any) -> bool:
+        """Return whether both compute the same: they differ at most in fields that have no effect."""
+        ...
+
     def config_id(self) -> str:
         """Return the hash of the configuration without its seed: equal for replicates."""
         ...
@@ -70,7 +74,7 @@ class TaskConfig(Protocol):
         """Return the run's identity: configuration, seed, data and the user's own code; 16 hexadecimal digits."""
         ...
 
-    def model_dump(self) -> dict[str, Any]:
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
         """Return all fields, nested."""
         ...
 
@@ -97,12 +101,26 @@ class TaskConfig(Protocol):
         ...
 
 
+LAST_SEED = 2**32 - 1
+"""The largest seed there is."""
+
 Part = Any
 """The data that one trial is trained and validated on. Never test data."""
 Parts = Mapping[Hashable, Part]
 """The parts that the trials of a sweep use, by `Task.part_name`."""
 OnStep = Callable[[Any], None]
 """Is called with the loss of each step, a tensor where the task uses torch; it may raise to end the training."""
+
+
+_DIGITS = 12
+"""Significant digits of a product: 3 × 0.1 is 0.3, as a person would write it into a file."""
+
+
+def product(first: float, second: float) -> float:
+    """Return a product without the noise of binary fractions: it is part of what identifies a run."""
+    if 1 in (first, second):
+        return first if second == 1 else second  # to the last digit: it is part of what identifies a run
+    return float(f"{first * second:.{_DIGITS}g}")
 
 
 class Training(Protocol):
@@ -167,6 +185,19 @@ class Rehearsal:
     """What looks wrong and yet trains."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DatasetPart:
+    """A part of a task's data, as the record names it."""
+
+    name: str
+    rows: int
+    context: str
+    """`training` or `validation`."""
+    url: str
+    """The page of those who made it."""
+    schema: Mapping[str, str]
+
+
 class Probe(Protocol):
     """Estimates what runs take on one slot with nothing beside it, from steps that it times once a kind."""
 
@@ -201,6 +232,113 @@ class Task(Protocol[ConfigT]):
         """The configuration of a trial."""
         ...
 
+    @property
+    def examples_there_are(self) -> int:
+        """How many examples there are to train on; 0 where the task counts none."""
+        ...
+
+    @property
+    def test_examples(self) -> int:
+        """How many examples the sealed part has; 0 where the task counts none."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Of the classes of a classification, in the order of a confusion's rows; empty for another task."""
+        ...
+
+    @property
+    def sized(self) -> Sequence[str]:
+        """The kinds of `label` whose width a ladder's `scale` may change."""
+        ...
+
+    @property
+    def fields_of_kind(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Block of a configuration to kind, which is what the block's `name` may be, to the fields that it uses."""
+        ...
+
+    def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
+        """Return the fields that a block uses under a name, the name itself not among them."""
+        ...
+
+    @property
+    def reset_by_name(self) -> tuple[str, ...]:
+        """Blocks whose other fields mean something else under another `name`: changing it by hand resets them."""
+        ...
+
+    @property
+    def epoch_fields(self) -> tuple[str, ...]:
+        """Dotted paths of fields that are counted in epochs."""
+        ...
+
+    @property
+    def part_fields(self) -> tuple[str, ...]:
+        """Dotted paths of the fields that `part_name` follows from."""
+        ...
+
+    def config_warnings(self, config: ConfigT) -> list[str]:
+        """Return what in a configuration is allowed and hardly meant, `key: what`."""
+        ...
+
+    def examples(self, config: ConfigT) -> int:
+        """Return how many examples an epoch trains on; 0 where the task counts none."""
+        ...
+
+    def resized(self, config: ConfigT, examples: int) -> ConfigT:
+        """Return a configuration that trains on so many examples, on as many as before where these are fewer."""
+        ...
+
+    def scaled(self, config: ConfigT, *, lr: float, width: Mapping[str, int]) -> ConfigT:
+        """Return a configuration whose learning rates are multiplied, and whose network has another width.
+
+        Args:
+            config: before.
+            lr: the factor.
+            width: the width of each network that has another, by its name.
+        """
+        ...
+
+    def final_config(self, config: ConfigT) -> ConfigT:
+        """Return a configuration that validates on nothing, for the last measurement on the sealed part."""
+        ...
+
+    def final_file(self, content: dict[str, Any], config: ConfigT) -> None:
+        """Change a ladder's file, as YAML is read, so that its configurations are those of `final_config`.
+
+        Args:
+            content: the file.
+            config: of its first rung, before.
+        """
+        ...
+
+    def space_warnings(self, space: Any) -> list[str]:
+        """Return what in a search space (`sweeps.files.space.SearchSpace`) is allowed and hardly meant."""
+        ...
+
+    def data_place(self) -> str:
+        """Return what the data are and where they lie, in words."""
+        ...
+
+    def data_fault(self) -> str | None:
+        """Return what is wrong with the data that lie here, and what mends it; None where nothing is."""
+        ...
+
+    def fetch_data(self) -> str:
+        """Fetch the data, and return in words where they are and where they came from.
+
+        Raises:
+            DataUnavailableError: they cannot be had.
+        """
+        ...
+
+    def retrained(self, config: ConfigT, *, epochs: int | None, examples: int | Literal["all"] | None) -> ConfigT:
+        """Return a configuration at another budget; None keeps its own.
+
+        Raises:
+            pydantic.ValidationError: no run can have it.
+        """
+        ...
+
     def data_fingerprint(self) -> str:
         """Return what identifies the data that trials are trained on.
 
@@ -215,6 +353,10 @@ class Task(Protocol[ConfigT]):
 
     def label(self, config: ConfigT) -> str:
         """Return what of a configuration decides whether it trains at all, as people call it: a network's name."""
+        ...
+
+    def describe(self, config: ConfigT) -> str:
+        """Return a configuration's most telling values in a few words."""
         ...
 
     def named_files(self, config: ConfigT) -> Sequence[str]:
@@ -259,6 +401,10 @@ class Task(Protocol[ConfigT]):
         Raises:
             CheckpointError: it cannot be read, or is of another configuration.
         """
+        ...
+
+    def dataset_inputs(self, config: ConfigT | None) -> Sequence[DatasetPart]:
+        """Return the parts of the data that a configuration is trained and validated on; of all where it is None."""
         ...
 
     def load_test(self) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
 from sweeps.core.identity import Protocol
+from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.task import TaskConfig
 
 FORMAT = 1
 """Of what is stored: the attributes of a study, and the tags, params and metrics of a run. It is raised where an
@@ -108,7 +108,7 @@ class TrialRecord:
     """Identity of the configuration without its seed."""
     source: str | None = None
     """As `sweeps.core.identity.Identity`."""
-    config: TrainingConfig
+    config: TaskConfig
     outcome: Outcome
     epochs: tuple[EpochResult, ...] = ()
     started: float

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sweeps.core.formatting import accuracy, describe, loss
+from sweeps.core.formatting import accuracy, loss
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
 from sweeps.search.best import best_first, final_value
+from sweeps.tasks.registry import describe
 
 SHOWN = 5
 """Trials in the table of the best."""

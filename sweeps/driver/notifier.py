@@ -12,12 +12,13 @@ from typing import Any
 
 from cifar_core.common.errors import UserError
 from sweeps.core.errors import SweepError
-from sweeps.core.formatting import describe, metric_text
+from sweeps.core.formatting import metric_text
 from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.notify.message import Event, Message
 from sweeps.notify.targets.target import NotToldError, Target
 from sweeps.search.state import SweepState
+from sweeps.tasks.registry import describe
 
 END_SECONDS = 5.0
 """How long the end of a sweep waits for those who are told of it, all together."""

@@ -12,9 +12,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from cifar_core.common.validation import explain
-from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SweepError
-from sweeps.core.identity import trial_name
+from sweeps.core.identity import Protocol, trial_name
 from sweeps.core.place import LOCAL, Place
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.core.trial import MeasuredOn, RungLabel
@@ -23,7 +22,6 @@ from sweeps.files.budget import FULL_BUDGET, Budget
 from sweeps.files.ladder import FINAL, Ladder
 from sweeps.files.settings import Limits, Metric, Replicates, Resources
 from sweeps.files.space import SearchSpace
-from sweeps.files.space_check import SPLIT_FIELDS
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.yaml_file import flatten
 from sweeps.search.opening import is_of_a_ladder, read_study
@@ -33,7 +31,7 @@ from sweeps.search.stored_trials import read_records
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.store.folder import SweepFolder
-from sweeps.tasks.image_classification import ImageClassification
+from sweeps.tasks.registry import IMAGES, task_of
 
 KeyOf = Callable[[TaskConfig], str]
 
@@ -137,7 +135,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         resources=spec.resources,
         early_terminate=spec.early_terminate,
         epochs=spec.space.max_value("epochs"),
-        task=ImageClassification(),
+        task=IMAGES,
         data=_splits(spec.space),
         models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
         files=_named_files(spec),
@@ -167,15 +165,13 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(part)
 
 
-def _splits(space: SearchSpace) -> list[TrainingConfig]:
-    fields = [path.removeprefix("data.") for path in SPLIT_FIELDS]
-    values = [space.listed_values(path) for path in SPLIT_FIELDS]
-    splits = []
+def _splits(space: SearchSpace) -> list[TaskConfig]:
+    values = [space.listed_values(path) for path in space.task.part_fields]
+    splits: list[TaskConfig] = []
     for combination in itertools.product(*values):
         # Possible sizes, impossible together: the proposer passes over them too.
         with contextlib.suppress(ValidationError):
-            data = dict(zip(fields, combination, strict=True))
-            splits.append(TrainingConfig.model_validate({"data": data}))
+            splits.append(space.config(dict(zip(space.task.part_fields, combination, strict=True))))
     return splits
 
 
@@ -223,9 +219,9 @@ def plan_of_ladder(
         resources=ladder.resources,
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        task=ImageClassification(),
+        task=IMAGES,
         data=[candidate.config for candidate in candidates],
-        models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
+        models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
         first=lambda: [candidate.config for candidate in candidates],
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of, cost=cost),
         command=f"sweeps ladder {ladder.name.removesuffix(FINAL)}.yaml --final"
@@ -279,9 +275,9 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        task=ImageClassification(),
+        task=IMAGES,
         data=[candidate.config for candidate in candidates],
-        models=list(dict.fromkeys(candidate.config.model.name for candidate in candidates)),
+        models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
         command=f"sweeps replicate {folder.sweep} --top {wanted.top} --seeds {wanted.seeds}",
         replicates=True,
@@ -302,7 +298,7 @@ RETRAINED = "retrained"
 
 
 def plan_of_retraining(
-    config: TrainingConfig,
+    config: TaskConfig,
     *,
     run: str,
     sweep: str,
@@ -323,18 +319,16 @@ def plan_of_retraining(
     Raises:
         SweepError: the budget is the run's own, or no run can have it.
     """
-    longer = config if epochs is None else config.shortened(epochs / config.epochs)
-    data = config.data.model_dump() | (
-        {} if train_size is None else {"train_size": None if train_size == "all" else train_size}
-    )
+    task = task_of(config)
     try:
-        wanted = TrainingConfig.model_validate(longer.model_dump() | {"data": data})
+        wanted: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)
     except ValidationError as error:
         raise SweepError(f"{run} cannot be trained so: {'; '.join(explain(error))}") from None
     if wanted.is_same_run(config):
         raise SweepError(f"{run} was trained so already: give --epochs or --train-size")
-    name = f"{run}-{wanted.epochs}x{wanted.train_images()}"
-    measured_on = MeasuredOn.VALIDATION if wanted.data.validation_size else MeasuredOn.TEST
+    protocol = Protocol.of(wanted)
+    name = f"{run}-{wanted.epochs}x{protocol.train_images}"
+    measured_on = MeasuredOn.VALIDATION if protocol.validation_images else MeasuredOn.TEST
     label = RungLabel(name=name, index=0, parent=run, measured_on=measured_on)
     candidate = Candidate(config=wanted, rung=label)
     return RunPlan(
@@ -347,11 +341,11 @@ def plan_of_retraining(
         resources=Resources(),
         early_terminate=Never(),
         epochs=wanted.epochs,
-        task=ImageClassification(),
+        task=task,
         data=[wanted],
-        models=[wanted.model.name],
+        models=[task.label(wanted)],
         first=lambda: [wanted],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
-        command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {wanted.train_images()}",
+        command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {protocol.train_images}",
         trained_with=[TrainedWith(run=run, sweep=sweep, config=wanted, source=source)],
     )

@@ -10,10 +10,11 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.core.formatting import OUTCOME_STYLES, accuracy, describe, duration, log_path, metric_text
+from sweeps.core.formatting import OUTCOME_STYLES, accuracy, duration, log_path, metric_text
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import Measuring, SweepState
 from sweeps.system.output import is_notebook
+from sweeps.tasks.registry import describe
 from sweeps.views.live.notebook import NotebookScreen
 from sweeps.views.live.screen import Screen
 from sweeps.views.live.seen import Watcher

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.core.errors import SweepError
-from sweeps.core.formatting import short_value
 from sweeps.core.task import Rehearsal, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.stopping import STOP_SIGNALS
 from sweeps.system.compat import ProcessExit, exits_are_errors, guard_exit
 from sweeps.tasks.registry import task_named, task_of
+from sweeps.tasks.values import short_value
 
 MOST_SECONDS = 60.0
 """What is not rehearsed by then is not judged."""

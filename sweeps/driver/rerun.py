@@ -16,11 +16,11 @@ import filelock
 
 from cifar_core.common.files import READ_ONLY, atomic_write, make_way
 from cifar_core.common.seal import fault_of_seal
-from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
 from sweeps.core.errors import DiskFullError, SweepError
 from sweeps.core.identity import Identifier
 from sweeps.core.job import Job
+from sweeps.core.results import EpochResult
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.record.reader import MlflowReader
 from sweeps.store.files import store_error
@@ -67,7 +67,10 @@ class Rerun:
         found = [
             abs(before - now)
             for pair in pairs
-            for before, now in [tuple(each.val_accuracy for each in pair), tuple(each.train_accuracy for each in pair)]
+            for before, now in [
+                tuple(each.value("val_accuracy") for each in pair),
+                tuple(each.value("train_accuracy") for each in pair),
+            ]
             if before is not None and now is not None
         ]
         return max(found, default=0.0)
@@ -86,7 +89,7 @@ class Rerun:
 
 
 def _values(epoch: EpochResult) -> tuple[float | None, ...]:
-    return tuple(getattr(epoch, field) for field in COMPARED)
+    return tuple(epoch.value(field) for field in COMPARED)
 
 
 def rerun(
@@ -138,7 +141,7 @@ def rerun(
         return Rerun(**{**vars(found), "brought_weights": True})
 
 
-def _check_identity(config: TrainingConfig, row: Mapping[str, object], *, runs: Path) -> None:
+def _check_identity(config: TaskConfig, row: Mapping[str, object], *, runs: Path) -> None:
     task = task_of(config)
     source = None if row["source"] is None else str(row["source"])
     sweep = str(row["sweep"])
@@ -180,7 +183,7 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
         lock.release()
 
 
-def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
+def _job(config: TaskConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
     # As it was just found to be the recorded one's: what changes while it trains is noticed.
     source = TaskSources(task_of(config)).of(config)
     on_gpu = recorded.get("device", "").startswith("cuda") and local_gpus() > 0
@@ -199,7 +202,7 @@ def _job(config: TrainingConfig, recorded: Mapping[str, str], scratch: Path) -> 
 
 def _train(
     job: Job,
-    config: TrainingConfig,
+    config: TaskConfig,
     recorded: Sequence[EpochResult],
     on_epoch: Callable[[EpochResult, EpochResult], None],
 ) -> tuple[list[EpochResult], dict[str, str], str | None]:

@@ -30,6 +30,7 @@ from sweeps.driver.stopping import Stopping
 from sweeps.driver.sweep_start import SweepStart
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
+from sweeps.record.inputs import RecordedData
 from sweeps.record.ownership import OWNER, note_owner, owner_of_folder
 from sweeps.record.reader import MlflowReader
 from sweeps.record.sweep_progress import Aim
@@ -120,7 +121,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     environment=environment(git),
                     title=plan.title,
                     files=_files(plan, git),
-                    dataset=fingerprint,
+                    dataset=RecordedData(fingerprint=fingerprint, parts=plan.task.dataset_inputs(None)),
                     command=plan.command,
                     owner=owner,
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),

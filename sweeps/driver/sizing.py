@@ -9,8 +9,8 @@ from pathlib import Path
 from sweeps.core.task import Probe
 from sweeps.driver.estimate import START_SECONDS, estimate_cost, preview, whole_seconds
 from sweeps.files.ladder_file import load_ladder
-from sweeps.files.starter import Size, Starter
 from sweeps.files.sweep import load_spec
+from sweeps.use.starter import Size, Starter
 
 SIZES = (
     Size(train_size=1_000, validation_size=1_000, epochs=3, widths=(8, 16)),

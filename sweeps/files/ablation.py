@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from cifar_core.config import RESET_BY_NAME, TrainingConfig
 from sweeps.core.errors import SweepError
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.difference import changes_between
 from sweeps.files.ladder import Ladder, Rung
 from sweeps.files.settings import Limits, Resources
 from sweeps.files.yaml_file import set_path
+from sweeps.tasks.registry import task_of
 
 WHOLE = "whole"
 """The rung that leaves nothing out."""
 
-_KEPT = ("epochs", "seed", "data.train_size", "data.validation_size", "data.split_seed")
-"""The budget and the images are no change: without them nothing could be compared."""
+_KEPT = ("epochs", "seed")
+"""The budget, and the data (`Task.part_fields`), are no change: without them nothing could be compared."""
 
 
-def ablation_of(config: TrainingConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
+def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
     """Return a ladder of a run's whole configuration, and of it without each of its changes.
 
     A change is what differs from the plainest configuration there is. A network or schedule of another name is left
@@ -32,7 +33,7 @@ def ablation_of(config: TrainingConfig, *, run: str, key: str, measured_on: Meas
     Raises:
         SweepError: the run has no change that could be left out.
     """
-    plain = TrainingConfig()
+    plain = task_of(config).config_type.model_validate({})
     paths = _changed_paths(config, plain)
     if not paths:
         raise SweepError(f"run {run} is the plain configuration: there is no change to leave out")
@@ -48,7 +49,7 @@ def ablation_of(config: TrainingConfig, *, run: str, key: str, measured_on: Meas
     )
 
 
-def _variant(config: TrainingConfig, path: str, plain: TrainingConfig, *, index: int) -> Rung:
+def _variant(config: TaskConfig, path: str, plain: TaskConfig, *, index: int) -> Rung:
     without = _without(config, path, plain)
     return Rung(
         name=f"without-{path.removesuffix('.name').replace('_', '-')}",
@@ -60,19 +61,20 @@ def _variant(config: TrainingConfig, path: str, plain: TrainingConfig, *, index:
     )
 
 
-def _changed_paths(whole: TrainingConfig, plain: TrainingConfig) -> list[str]:
-    reference = plain.dotted()
+def _changed_paths(whole: TaskConfig, plain: TaskConfig) -> list[str]:
+    reference, kept = plain.dotted(), (*_KEPT, *task_of(whole).part_fields)
     values = whole.dotted().items()
-    changed = [path for path, value in values if reference.get(path) != value and path not in _KEPT]
-    renamed = {block for block in RESET_BY_NAME if f"{block}.name" in changed}
+    changed = [path for path, value in values if reference.get(path) != value and path not in kept]
+    renamed = {block for block in task_of(whole).reset_by_name if f"{block}.name" in changed}
     return [path for path in changed if path.endswith(".name") or path.split(".")[0] not in renamed]
 
 
-def _without(whole: TrainingConfig, path: str, plain: TrainingConfig) -> TrainingConfig:
+def _without(whole: TaskConfig, path: str, plain: TaskConfig) -> TaskConfig:
     tree = whole.model_dump(mode="json")
     block = path.split(".")[0]
-    if path == f"{block}.name" and block in RESET_BY_NAME:
+    if path == f"{block}.name" and block in task_of(whole).reset_by_name:
         tree[block] = plain.model_dump(mode="json")[block]
     else:
         set_path(tree, path, plain.dotted()[path])
-    return TrainingConfig.model_validate(tree)
+    config: TaskConfig = task_of(whole).config_type.model_validate(tree)
+    return config

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cifar_core.config import LAST_SEED, TrainingConfig
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol
+from sweeps.core.task import LAST_SEED, TaskConfig
+from sweeps.tasks.registry import task_of
 
 MAX_SEEDS = 1000
 """Runs of one rung: more are a slip of the keyboard."""
@@ -29,7 +30,7 @@ class Budget:
         if self.seeds is not None and not 1 <= self.seeds <= MAX_SEEDS:
             raise SweepError(f"{self.seeds} seeds: at least 1, and {MAX_SEEDS} at most")
 
-    def runs_of(self, config: TrainingConfig, *, seeds: int) -> list[TrainingConfig]:
+    def runs_of(self, config: TaskConfig, *, seeds: int) -> list[TaskConfig]:
         """Return a configuration's runs under this budget, one for each seed from its own on.
 
         Args:
@@ -44,27 +45,23 @@ class Budget:
             raise SweepError(f"{count} seeds from {cut.seed} on: the largest there is is {LAST_SEED}")
         return [cut.model_copy(update={"seed": cut.seed + offset}) for offset in range(count)]
 
-    def apply(self, config: TrainingConfig) -> TrainingConfig:
+    def apply(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration under this budget; what is counted in epochs shrinks with them."""
-        data = config.data.model_copy(update={"train_size": self._train_size(config)})
         shorter = config.shortened(self.epochs_scale)
         # A share that rounds to all of its epochs cuts nothing, of its schedule neither.
-        return (config if shorter.epochs == config.epochs else shorter).model_copy(update={"data": data})
+        cut = config if shorter.epochs == config.epochs else shorter
+        return cut if self.train_size is None else task_of(cut).resized(cut, self.train_size)
 
-    def reduced(self, config: TrainingConfig) -> str | None:
+    def reduced(self, config: TaskConfig) -> str | None:
         """Return how a configuration's budget was cut, None where it was not."""
         epochs, train_images = self.full(config)
         return Protocol.of(self.apply(config)).reduced_from(full_epochs=epochs, full_train_images=train_images)
 
-    def full(self, config: TrainingConfig) -> tuple[int | None, int | None]:
+    def full(self, config: TaskConfig) -> tuple[int | None, int | None]:
         """Return the epochs and the training images of the full budget, each None where this one does not cut it."""
         cut = self.apply(config)
-        is_smaller = cut.data.train_size != config.data.train_size
-        return None if cut.epochs == config.epochs else config.epochs, config.train_images() if is_smaller else None
-
-    def _train_size(self, config: TrainingConfig) -> int | None:
-        full = config.train_images()
-        return config.data.train_size if self.train_size is None or self.train_size >= full else self.train_size
+        examples, before = task_of(cut).examples(cut), task_of(config).examples(config)
+        return None if cut.epochs == config.epochs else config.epochs, before if examples < before else None
 
 
 FULL_BUDGET = Budget()

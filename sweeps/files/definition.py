@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
+from sweeps.core.task import TaskConfig
 from sweeps.files.parameter import Parameter, identity_of, label
 from sweeps.files.space import SearchSpace
 from sweeps.files.space_check import SpaceError
@@ -44,7 +44,7 @@ def canonical_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     base = config.resolved()
     whole = config.model_dump(mode="json")
     # Where the kind itself is searched, a field of any of them may count.
-    base |= {block: whole[block] for block in FIELDS_OF_KIND if f"{block}.name" in space.parameters}
+    base |= {block: whole[block] for block in space.task.fields_of_kind if f"{block}.name" in space.parameters}
     flat = {f"{_BASE}{path}": value for path, value in flatten(base).items() if value is not None and value != {}}
     result: dict[str, Any] = json.loads(json.dumps({**parameters, **flat, **others}))
     return result
@@ -104,7 +104,7 @@ def _below(definition: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in definition.items() if key.startswith(prefix)}
 
 
-def holds(space: SearchSpace, config: TrainingConfig) -> bool:
+def holds(space: SearchSpace, config: TaskConfig) -> bool:
     """Return whether a configuration is a point of a space."""
     assignment = space.point_of(config)
     return assignment is not None and space.allows(assignment) and space.config(assignment).is_same_run(config)

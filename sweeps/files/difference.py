@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_core.config import RESET_BY_NAME, TrainingConfig
-from sweeps.core.formatting import value_text
+from sweeps.core.task import TaskConfig
 from sweeps.files.yaml_file import flatten
+from sweeps.tasks.registry import task_of
+from sweeps.tasks.values import value_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class Change:
     """One field that differs."""
 
     path: str
-    """Dotted, into `TrainingConfig`."""
+    """Dotted, into the configuration."""
     before: Any = None
     after: Any = None
     is_new: bool = False
@@ -28,7 +29,7 @@ class Change:
         return f"{self.path} {value_text(self.before) or 'unset'} → {value_text(self.after) or 'unset'}"
 
 
-def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> list[Change]:
+def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change]:
     """Return what a configuration changes, a field each, the seed not counted.
 
     Of a network or schedule of another name those fields are listed that are not its defaults; the former one's
@@ -42,7 +43,7 @@ def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> lis
     if before is None:
         return [Change(path=path, after=value, is_new=True) for path, value in said.items()]
     old = before.dotted()
-    renamed = {block for block in RESET_BY_NAME if old[f"{block}.name"] != new[f"{block}.name"]}
+    renamed = {block for block in task_of(after).reset_by_name if old[f"{block}.name"] != new[f"{block}.name"]}
     changes = []
     for path in [*new, *(path for path in old if path not in new)]:
         block, _, field = path.partition(".")
@@ -55,7 +56,7 @@ def changes_between(before: TrainingConfig | None, after: TrainingConfig) -> lis
     return changes
 
 
-def _said(config: TrainingConfig) -> dict[str, Any]:
+def _said(config: TaskConfig) -> dict[str, Any]:
     """Return the values that are no defaults."""
     said = flatten(config.canonical())
     return {path: value for path, value in config.dotted().items() if path in said or ".options." in path}

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cifar_core.common.errors import closest
-from cifar_core.config import TRAIN_IMAGES, TrainingConfig
 from sweeps.core.errors import SweepError
 from sweeps.core.place import LOCAL, Place
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.difference import Change, changes_between
 from sweeps.files.settings import Limits, Resources
-from sweeps.files.space_check import rising_rate
 from sweeps.files.yaml_file import dump_yaml, load_yaml
+from sweeps.tasks.registry import task_of
 
 FINAL = "-final"
 """What the name of a ladder ends with that is measured on the test images after everything was chosen."""
@@ -29,7 +29,7 @@ class Rung:
     parent: str | None
     """The rung that its gain is taken against, None for one that the ladder starts with."""
     note: str
-    config: TrainingConfig
+    config: TaskConfig
     changes: tuple[Change, ...]
     """What differs from its parent."""
 
@@ -75,9 +75,7 @@ class Ladder:
             same = next((other.name for other in self.rungs[:index] if other.config.is_same_run(rung.config)), None)
             if same is not None:
                 said.append(f"rung {rung.name} is the very run that {same} is, and is not run: nothing of it differs")
-            rate, lowest = rung.config.optimizer.lr, rung.config.schedule.min_lr
-            if rung.config.schedule.name == "cosine" and lowest > rate:
-                said.append(rising_rate(f"rung {rung.name}: schedule.min_lr", lowest, rate))
+            said += [f"rung {rung.name}: {warning}" for warning in task_of(rung.config).config_warnings(rung.config)]
         return said
 
     def final(self) -> Ladder:
@@ -94,7 +92,7 @@ class Ladder:
                 f"{self.name} is measured on the test images as it is: --final is for a ladder that is chosen on "
                 "validation images (`evaluate: validation`)"
             )
-        configs = {rung.name: _without_validation(rung.config) for rung in self.rungs}
+        configs = {rung.name: task_of(rung.config).final_config(rung.config) for rung in self.rungs}
         rungs = tuple(
             replace(
                 rung,
@@ -117,18 +115,7 @@ class Ladder:
 def _final_text(ladder: Ladder) -> str:
     """Return the file of a ladder's last measurement: it runs the same where the file that was chosen is not."""
     content = load_yaml(ladder.text)
-    left = TRAIN_IMAGES - ladder.rungs[0].config.data.validation_size
-    for block in (content.get("base", {}), *content["rungs"]):
-        block.get("data", {}).pop("validation_size", None)
-    of_images = [block.get("data", {}) for block in (content.get("base", {}), *content["rungs"])]
-    for sizes in (content.get("scale", {}), *of_images):
-        if sizes.get("train_size") == left:
-            del sizes["train_size"]
+    config = ladder.rungs[0].config
+    task_of(config).final_file(content, config)
     content |= {"name": f"{ladder.name}{FINAL}", "evaluate": "test"}
     return dump_yaml(content)
-
-
-def _without_validation(config: TrainingConfig) -> TrainingConfig:
-    trains_on_all = config.train_images() + config.data.validation_size == TRAIN_IMAGES
-    given_back = {"validation_size": 0, **({"train_size": None} if trains_on_all else {})}
-    return config.model_copy(update={"data": config.data.model_copy(update=given_back)})

@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
-from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SpecError
+from sweeps.core.identity import Protocol
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.budget import MAX_SEEDS
 from sweeps.files.difference import changes_between
@@ -20,9 +21,10 @@ from sweeps.files.ladder import FINAL, Ladder, Rung
 from sweeps.files.scale import Scale
 from sweeps.files.settings import MAX_NAME, FileOfConfigurations, Limits, Name, Resources, check_name, checked
 from sweeps.files.yaml_file import Document, merge, read_yaml
+from sweeps.tasks.registry import IMAGES
 
 OWN_KEYS = ("name", "from", "note")
-"""Keys of a rung that are not fields of its `TrainingConfig`."""
+"""Keys of a rung that are not fields of its configuration."""
 
 _NOT_TAKEN_OVER = {"name", "description", "extends"}
 """Keys that a ladder has for itself alone; every other one is taken over by a ladder that extends it."""
@@ -52,7 +54,7 @@ class LadderFile(FileOfConfigurations):
     resources: Resources = Resources()
     """What one run holds while it trains."""
     base: dict[str, Any] = Field(default_factory=dict)
-    """What the first rung starts from: any field of `TrainingConfig`."""
+    """What the first rung starts from: any field of a configuration."""
     rungs: tuple[dict[str, Any], ...] = ()
     """Each with a `name`, perhaps `from` and `note`, and the fields that it changes."""
 
@@ -61,7 +63,7 @@ class LadderFile(FileOfConfigurations):
         # A part of a base alone may be wrong where the base that it is a part of is right.
         if self.extends is None:
             try:
-                TrainingConfig.model_validate(merge({}, self.base))
+                IMAGES.config_type.model_validate(merge({}, self.base))
             except ValidationError as error:
                 raise ValueError("\n".join(f"base.{line}" for line in explain(error))) from None
         return self
@@ -125,13 +127,14 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
 
 
 def _aside(rung: Rung) -> tuple[int, int]:
-    return rung.config.data.validation_size, rung.config.data.split_seed
+    protocol = Protocol.of(rung.config)
+    return protocol.validation_images, protocol.split_seed
 
 
 def _check_validation(file: LadderFile, rungs: Sequence[Rung], content: Document) -> None:
     """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
     errors = []
-    without = [rung.name for rung in rungs if not rung.config.data.validation_size]
+    without = [rung.name for rung in rungs if not _aside(rung)[0]]
     if without:
         which = f"rung {without[0]} sets" if len(without) == 1 else f"{len(without)} of its rungs set"
         errors.append(
@@ -214,7 +217,7 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
     """Return a ladder's rungs, resolved and scaled, and what is wrong with them."""
     errors: list[str] = []
     trees: dict[str, dict[str, Any]] = {}
-    full: dict[str, TrainingConfig] = {}
+    full: dict[str, TaskConfig] = {}
     rungs: list[Rung] = []
     for index, entry in enumerate(file.rungs):
         where = f"rungs[{index - taken}]" if index >= taken else f"extends: its rungs[{index}]"
@@ -226,7 +229,7 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
         changes = {key: value for key, value in entry.items() if key not in OWN_KEYS}
         tree = merge(trees[parent] if parent else file.base, changes)
         try:
-            config = TrainingConfig.model_validate(tree)
+            config = IMAGES.config_type.model_validate(tree)
         except ValidationError as error:
             errors += [f"{where}.{line} (rung {name})" for line in explain(error)]
             continue

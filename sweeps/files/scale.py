@@ -9,20 +9,18 @@ from pydantic import Field, field_validator
 
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import StrictModel
-from cifar_core.config import EPOCH_FIELDS, FIELDS_OF_KIND, TRAIN_IMAGES, TrainingConfig
+from sweeps.core.task import TaskConfig, product
 from sweeps.files.budget import Budget
+from sweeps.tasks.registry import IMAGES, task_of
 
-SIZED = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
+SIZED = IMAGES.sized
 """Architectures that take a width."""
-
-_DIGITS = 12
-"""Significant digits of a product: 3 × 0.1 is 0.3, as a person would write it into a file."""
 
 
 class Scale(StrictModel):
     """What is done to every rung alike; its change against the rung it comes from stays the same one."""
 
-    train_size: int | None = Field(default=None, ge=1, le=TRAIN_IMAGES)
+    train_size: int | None = Field(default=None, ge=1, le=IMAGES.examples_there_are)
     """Training images, stratified by class; a rung that has fewer keeps its own."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Factor of the epochs and of what is counted in them (schedule.step_size); each must come out whole."""
@@ -46,12 +44,12 @@ class Scale(StrictModel):
         sizes = [size for size in (self.train_size, other.train_size) if size is not None]
         return Scale(
             train_size=min(sizes, default=None),
-            epochs=_product(self.epochs, other.epochs),
-            lr=_product(self.lr, other.lr),
+            epochs=product(self.epochs, other.epochs),
+            lr=product(self.lr, other.lr),
             width=self.width | other.width,
         )
 
-    def apply(self, config: TrainingConfig) -> TrainingConfig:
+    def apply(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration, scaled.
 
         Raises:
@@ -59,39 +57,25 @@ class Scale(StrictModel):
         """
         self._check_epochs(config)
         cut = Budget(epochs_scale=self.epochs, train_size=self.train_size).apply(config)
-        rate = {"lr": _product(cut.optimizer.lr, self.lr)}
-        lowest = {"min_lr": _product(cut.schedule.min_lr, self.lr)}
-        width = self.width.get(cut.model.name)
-        return cut.model_copy(
-            update={
-                "model": cut.model if width is None else cut.model.model_copy(update={"width": width}),
-                "optimizer": cut.optimizer.model_copy(update=rate),
-                "schedule": cut.schedule.model_copy(update=lowest),
-            }
-        )
+        scaled: TaskConfig = task_of(cut).scaled(cut, lr=self.lr, width=self.width)
+        return scaled
 
-    def unused(self, configs: Sequence[TrainingConfig]) -> list[str]:
+    def unused(self, configs: Sequence[TaskConfig]) -> list[str]:
         """Return what it says of networks that none of the configurations has, a sentence each."""
-        names = list(dict.fromkeys(config.model.name for config in configs))
+        names = list(dict.fromkeys(task_of(config).label(config) for config in configs))
         return [
             f"scale.width.{name}: no rung's network is {name!r}; theirs are {', '.join(names)}"
             for name in self.width
             if name not in names
         ]
 
-    def _check_epochs(self, config: TrainingConfig) -> None:
+    def _check_epochs(self, config: TaskConfig) -> None:
         values = config.dotted()
         # A schedule that does not use the field has it in no file, and nobody who could make it whole.
-        for path in ("epochs", *(path for path in EPOCH_FIELDS if path in values)):
-            scaled = _product(values[path], self.epochs)
+        for path in ("epochs", *(path for path in task_of(config).epoch_fields if path in values)):
+            scaled = product(values[path], self.epochs)
             if scaled != int(scaled) or scaled < 1:
                 raise ValueError(
                     f"scale.epochs: {self.epochs:g} of {path} {values[path]} is {scaled:g}, not a whole number of "
                     "epochs: choose a factor that leaves every rung whole ones"
                 )
-
-
-def _product(first: float, second: float) -> float:
-    if 1 in (first, second):
-        return first if second == 1 else second  # to the last digit: it is part of what identifies a run
-    return float(f"{first * second:.{_DIGITS}g}")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cifar_core.common.json_schema import DRAFT, Schema, record_schema
-from cifar_core.config_schema import OWN_NETWORK, config_definitions, field_references, referred
 from sweeps.files.ladder_file import LadderFile
 from sweeps.files.sweep import SweepSpec
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import RULES
+from sweeps.tasks.image_schema import OWN_NETWORK, config_definitions, field_references, referred
 
 FileKind = Literal["sweep", "ladder"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)

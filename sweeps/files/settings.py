@@ -19,11 +19,12 @@ from pydantic import (
 )
 
 from cifar_core.common.validation import StrictModel, explain
-from cifar_core.config import TrainingConfig
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SpecError
 from sweeps.core.place import Place
+from sweeps.core.task import AnyTask
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
+from sweeps.tasks.registry import IMAGES
 
 Spec = TypeVar("Spec", bound=StrictModel)
 MAX_NAME = 64
@@ -135,10 +136,10 @@ class FileOfConfigurations(StrictModel):
         return super()._advice(name)
 
 
-def paths_of(name: str) -> list[str]:
+def paths_of(name: str, *, task: AnyTask = IMAGES) -> list[str]:
     """Return the paths of a training configuration that a key may stand for: `lr` for `optimizer.lr`."""
     found = []
-    for block, field in TrainingConfig.model_fields.items():
+    for block, field in task.config_type.model_fields.items():
         if block == name:
             return [block]
         inner = getattr(field.annotation, "model_fields", {})

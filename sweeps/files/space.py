@@ -1,4 +1,4 @@
-"""The search space: parameters with conditions -> Optuna's distributions -> a `TrainingConfig`."""
+"""The search space: parameters with conditions -> Optuna's distributions -> a configuration of the task."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from cifar_core.config import TrainingConfig
+from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.files.distributions import distribution_of, suggest
 from sweeps.files.parameter import Assignment, Parameter, Scalar, identity_of, label
 from sweeps.files.space_check import SpaceError, checked, grid_errors, value_at
 from sweeps.files.yaml_file import merge
+from sweeps.tasks.registry import IMAGES
 
 if TYPE_CHECKING:
     import optuna
@@ -34,12 +35,13 @@ _DESCRIBED = 20
 class SearchSpace:
     """Parameters in the order in which they can be suggested: conditions before what depends on them."""
 
-    def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any]) -> None:
+    def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any], task: AnyTask = IMAGES) -> None:
         """Take what a file says, each value as its field has it: `'1000'` for a number of images is 1000.
 
         Raises:
             SpaceError: it makes no sense; lists every error.
         """
+        self.task = task
         self.base = dict(base)
         self._tree = merge({}, self.base)
         self.parameters = _in_dependency_order(parameters)
@@ -58,13 +60,14 @@ class SearchSpace:
                 assignment[path] = self.decode(path, suggest(trial, path, self.distributions[path]))
         return assignment
 
-    def config(self, assignment: Assignment) -> TrainingConfig:
+    def config(self, assignment: Assignment) -> TaskConfig:
         """Return the configuration that an assignment stands for.
 
         Raises:
             ValidationError: the combination is not a possible configuration.
         """
-        return TrainingConfig.model_validate(self._merged(assignment))
+        config: TaskConfig = self.task.config_type.model_validate(self._merged(assignment))
+        return config
 
     def allows(self, assignment: Assignment) -> bool:
         """Return whether the values, each possible, are possible together."""
@@ -74,7 +77,7 @@ class SearchSpace:
             return False
         return True
 
-    def point_of(self, config: TrainingConfig) -> Assignment | None:
+    def point_of(self, config: TaskConfig) -> Assignment | None:
         """Return the active values by which a configuration would be a point of this space; None where one is not."""
         assignment: Assignment = {}
         for path, parameter in self.parameters.items():
@@ -123,7 +126,7 @@ class SearchSpace:
     @cached_property
     def _blocks(self) -> dict[str, Any]:
         """The base's blocks as records: what is validated once is not validated with each assignment."""
-        config = TrainingConfig.model_validate(self._tree)
+        config = self.task.config_type.model_validate(self._tree)
         return {name: getattr(config, name) for name, block in self._tree.items() if isinstance(block, dict)}
 
     @cached_property
@@ -139,7 +142,7 @@ class SearchSpace:
         return {path: value if self.parameters[path].is_range else label(value) for path, value in assignment.items()}
 
     def decode(self, path: str, stored: Any) -> Any:
-        """Return a value as `TrainingConfig` takes it from how Optuna stores it."""
+        """Return a value as the configuration takes it from how Optuna stores it."""
         parameter = self.parameters[path]
         if not parameter.is_range:
             return self._choices[path].get(identity_of(stored), stored)
@@ -223,19 +226,19 @@ class SearchSpace:
         if path in self.parameters:
             parameter = self.parameters[path]
             return parameter.min if parameter.is_range else min(parameter.choices)
-        return value_at(TrainingConfig.model_validate(self.base), path)
+        return value_at(self.task.config_type.model_validate(self.base), path)
 
     def max_value(self, path: str) -> Any:
         """Return the largest value that a field takes anywhere in the space."""
         if path in self.parameters:
             parameter = self.parameters[path]
             return parameter.max if parameter.is_range else max(parameter.choices)
-        return value_at(TrainingConfig.model_validate(self.base), path)
+        return value_at(self.task.config_type.model_validate(self.base), path)
 
     def listed_values(self, path: str) -> list[Any]:
         """Return every value that a field can take; only for fields that are no continuous range."""
         if path not in self.parameters:
-            return [value_at(TrainingConfig.model_validate(self.base), path)]
+            return [value_at(self.task.config_type.model_validate(self.base), path)]
         values = self.finite_values(path)
         assert values is not None, f"{path} is a continuous range"
         return list(values)
@@ -278,7 +281,7 @@ class SearchSpace:
         # The field decides: 0 to 1 is a range of numbers for dropout, 1 to 4 one of integers for step_size.
         probe = self._merged({path: (parameter.min or 0) + 0.5})
         try:
-            TrainingConfig.model_validate(probe)
+            self.task.config_type.model_validate(probe)
         except ValidationError as error:
             return any(detail["type"] == "int_from_float" for detail in error.errors())
         return False

@@ -10,16 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
-from cifar_core.config import EPOCH_FIELDS, FIELDS_OF_KIND, TrainingConfig, fields_of_kind
+from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.files.parameter import Parameter, Scalar, identity_of, is_whole
 from sweeps.files.settings import paths_of
 from sweeps.files.yaml_file import flow_text
 
 if TYPE_CHECKING:
     from sweeps.files.space import SearchSpace
-
-SPLIT_FIELDS = ("data.train_size", "data.validation_size", "data.split_seed")
-"""What decides which images a trial sees."""
 
 MAX_SPLITS = 20
 
@@ -35,7 +32,7 @@ class SpaceError(ValueError):
         super().__init__("\n".join(errors))
 
 
-def shape_error(path: str, content: Any) -> str | None:
+def shape_error(path: str, content: Any, *, task: AnyTask) -> str | None:
     """Return how a parameter should be written that is no mapping of a parameter's keys; None where it is one."""
     if isinstance(content, list | tuple):
         return f"is a list alone: write {path}: {flow_text({'values': list(content)})}"
@@ -48,7 +45,7 @@ def shape_error(path: str, content: Any) -> str | None:
     if not content or content.keys() & Parameter.model_fields.keys():
         return None
     block = {"options": "model.options"}.get(path, path)
-    field = TrainingConfig.model_fields.get(block)
+    field = task.config_type.model_fields.get(block)
     known = getattr(field.annotation if field else None, "model_fields", {})
     if block != "model.options" and not content.keys() & set(known):
         return None
@@ -75,7 +72,7 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
         return parameter, errors
     surroundings = {other: allowed[0] for other, allowed in when.items()}
     cast: dict[str, Any] = {}
-    configs: list[TrainingConfig] = []
+    configs: list[TaskConfig] = []
     for key, value in _written(parameter).items():
         try:
             config = space.config({**surroundings, path: value})
@@ -88,7 +85,7 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
             cast[key] = field if isinstance(field, Scalar) and isinstance(value, Scalar) else value
             configs.append(config)
         if any("unknown key" in error for error in errors):
-            if near := paths_of(path):
+            if near := paths_of(path, task=space.task):
                 return parameter, [f"parameters.{path}: no such field: did you mean {' or '.join(map(repr, near))}?"]
             return parameter, errors[:1]
         if len(errors) >= _LISTED:
@@ -122,7 +119,7 @@ def _checked_range(space: SearchSpace, path: str, errors: list[str]) -> tuple[Pa
     return parameter.model_copy(update={key: int(n) for key, n in numbers.items() if n is not None}), []
 
 
-def _repeated(space: SearchSpace, path: str, values: Sequence[Any], configs: Sequence[TrainingConfig]) -> list[str]:
+def _repeated(space: SearchSpace, path: str, values: Sequence[Any], configs: Sequence[TaskConfig]) -> list[str]:
     """Return which values are one for their field, as `'1000'` and 1000 of a number of images."""
     if len(values) != len(configs):
         return []
@@ -177,7 +174,7 @@ def cast_value(space: SearchSpace, path: str, value: Any) -> Any:
     return field if isinstance(field, Scalar) and isinstance(value, Scalar) else value
 
 
-def value_at(config: TrainingConfig, path: str) -> Any:
+def value_at(config: TaskConfig, path: str) -> Any:
     """Return the value under a dotted path."""
     value: Any = config
     for part in path.split("."):
@@ -204,7 +201,7 @@ def split_errors(space: SearchSpace) -> list[str]:
     """Return an error for each parameter by which the images would be split in more ways than memory holds."""
     return [
         f"parameters.{path}: list at most {MAX_SPLITS} `values`, because each is another copy of the images"
-        for path in SPLIT_FIELDS
+        for path in space.task.part_fields
         if path in space.parameters and ((values := space.finite_values(path)) is None or len(values) > MAX_SPLITS)
     ]
 
@@ -263,30 +260,21 @@ def warnings(space: SearchSpace) -> list[str]:
     found = []
     for path in space.parameters:
         block, _, field = path.partition(".")
-        if field == "name" or block not in FIELDS_OF_KIND:
+        if field == "name" or block not in space.task.fields_of_kind:
             continue
         kinds = [str(kind) for kind in space.listed_values(f"{block}.name")]
-        if not any(field.partition(".")[0] in fields_of_kind(block, kind) for kind in kinds):
-            users = [f"`{kind}`" for kind, fields in FIELDS_OF_KIND[block].items() if field in fields]
+        if not any(field.partition(".")[0] in space.task.used_fields(block, kind) for kind in kinds):
+            users = [f"`{kind}`" for kind, fields in space.task.fields_of_kind[block].items() if field in fields]
             found.append(
                 f"parameters.{path}: changes nothing, because {block}.name is never {' or '.join(users)} "
                 f"(it is {', '.join(kinds)})"
             )
     epochs = space.max_value("epochs")
-    for path in EPOCH_FIELDS:
+    for path in space.task.epoch_fields:
         block, _, field = path.partition(".")
-        kinds = [kind for kind in space.listed_values(f"{block}.name") if field in fields_of_kind(block, kind)]
+        kinds = [kind for kind in space.listed_values(f"{block}.name") if field in space.task.used_fields(block, kind)]
         largest = space.max_value(path)
         if kinds and largest >= epochs:
             where = "parameters" if path in space.parameters else "base"
             found.append(f"{where}.{path}: {largest} with epochs {epochs}: the {kinds[0]} {block} never fires")
-    rate, lowest = space.min_value("optimizer.lr"), space.max_value("schedule.min_lr")
-    if "cosine" in space.listed_values("schedule.name") and lowest > rate:
-        where = "parameters" if "schedule.min_lr" in space.parameters else "base"
-        found.append(rising_rate(f"{where}.schedule.min_lr", lowest, rate))
-    return found
-
-
-def rising_rate(key: str, lowest: float, rate: float) -> str:
-    """Return the warning of a cosine schedule that ends above where it begins."""
-    return f"{key}: {lowest} is above optimizer.lr {rate}: the cosine schedule would raise the rate"
+    return found + space.task.space_warnings(space)

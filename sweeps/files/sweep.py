@@ -12,7 +12,6 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from cifar_core.common.validation import explain
-from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SpecError
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.parameter import Parameter
@@ -40,6 +39,7 @@ from sweeps.files.yaml_file import flatten, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
+from sweeps.tasks.registry import IMAGES
 
 
 class SweepSpec(FileOfConfigurations):
@@ -70,9 +70,9 @@ class SweepSpec(FileOfConfigurations):
     start_with: tuple[dict[str, Any], ...] = ()
     """Assignments of parameters to try first."""
     base: dict[str, Any] = Field(default_factory=dict)
-    """What every trial shares: any field of `TrainingConfig`."""
+    """What every trial shares: any field of a configuration."""
     parameters: dict[str, Parameter]
-    """What varies: dotted paths into `TrainingConfig`."""
+    """What varies: dotted paths into a configuration."""
 
     @field_validator("early_terminate", mode="before")
     @classmethod
@@ -83,7 +83,7 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _check_base(cls, value: dict[str, Any]) -> dict[str, Any]:
         try:
-            TrainingConfig.model_validate(value)
+            IMAGES.config_type.model_validate(value)
         except ValidationError as error:
             raise ValueError("\n".join(map(_with_search, explain(error)))) from None
         return value
@@ -92,7 +92,11 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _check_shape(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            errors = [f"{path}: {error}" for path, content in value.items() if (error := shape_error(path, content))]
+            errors = [
+                f"{path}: {error}"
+                for path, content in value.items()
+                if (error := shape_error(path, content, task=IMAGES))
+            ]
             if errors:
                 raise ValueError("\n".join(errors))
         return value

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from cifar_core.config import RESET_BY_NAME
 from sweeps.core.errors import SpecError
+from sweeps.tasks.registry import IMAGES
 
-_RESETTING_KEYS = tuple(f"{block}.name" for block in RESET_BY_NAME)
+_RESETTING_KEYS = tuple(f"{block}.name" for block in IMAGES.reset_by_name)
 
 _SHOWN = 60
 """Characters of a value that an error shows."""

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cifar_core.config import TEST_IMAGES
-from cifar_core.results import has_learned
-from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent, value_text
+from sweeps.core.chance import has_learned
+from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
 from sweeps.record.mapping import recorded_protocol
 from sweeps.record.recorded_run import Wanted
 from sweeps.record.trial_run import TrialRun
+from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.values import value_text
 
 
 class Kind(enum.Enum):
@@ -142,7 +143,7 @@ def _did_not_learn(run: TrialRun) -> int | None:
         return None
     confusion = run.confusion if is_tested else run.val_confusion
     protocol = _protocol(run)
-    known = TEST_IMAGES if is_tested else 0 if protocol is None else protocol.validation_images
+    known = IMAGES.test_examples if is_tested else 0 if protocol is None else protocol.validation_images
     images = known if confusion is None else sum(map(sum, confusion))
     return int(not has_learned(accuracy, images=images, confusion=confusion))
 

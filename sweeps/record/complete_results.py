@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cifar_core.results import TestResult
 from sweeps.core.errors import RecordError
+from sweeps.core.results import TestResult
 from sweeps.core.trial import CompleteResult
 from sweeps.record.mapping import recorded_config
 from sweeps.record.reader import MlflowReader

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.results import EpochResult
 from sweeps.core.identity import trial_name
-from sweeps.record.mapping import EPOCH_METRICS
+from sweeps.core.results import EpochResult
+from sweeps.record.mapping import EPOCH_METRICS, EPOCH_SECONDS, measured
 from sweeps.record.recorded_run import EpochPoints, Wanted
 from sweeps.record.trial_run import TrialRun
 
@@ -30,9 +30,6 @@ EPOCH_COLUMNS = (
 """Of whom (a name, and the trial's number), which epoch, its metrics as MLflow calls them, and when it ended."""
 
 OF_AN_EPOCH = Wanted(tags=frozenset({"rung"}), params=False, metrics=frozenset())
-
-_REQUIRED = frozenset(name for name, field in EPOCH_METRICS.items() if field in EpochResult.required())
-"""The metrics that each epoch has."""
 
 
 def epochs_table(
@@ -68,16 +65,25 @@ def _rows(
             yield *about, point.epoch, *point.values, point.timestamp_ms
         return
     for epoch in curve(run):
-        values = (getattr(epoch, field) for field in EPOCH_METRICS.values())
+        found = measured(epoch)
+        values = (found.get(name) for name in EPOCH_METRICS)
         yield *about, epoch.epoch, *values, round(epoch.finished_at * 1000)
 
 
 def _is_one_attempt(points: Sequence[EpochPoints]) -> bool:
     """Return whether points are those of one attempt, without a gap, each metric once an epoch."""
-    before = 0
+    before, first = 0, set[str]()
     for number, point in enumerate(points, start=1):
-        missing = {name for name, value in zip(EPOCH_METRICS, point.values, strict=True) if value is None}
-        if point.epoch != number or not point.is_once or point.timestamp_ms < before or missing & _REQUIRED:
+        values = dict(zip(EPOCH_METRICS, point.values, strict=True))
+        names = {name for name, value in values.items() if value is not None}
+        first = first or names
+        if (
+            point.epoch != number
+            or not point.is_once
+            or point.timestamp_ms < before
+            or EPOCH_SECONDS not in names
+            or not names >= first
+        ):
             return False
         before = point.timestamp_ms
     return True

@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sweeps.core.task import DatasetPart
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
-    from cifar_core.config import TrainingConfig
 
-SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-"""The page of those who made CIFAR-10."""
+@dataclass(frozen=True, kw_only=True)
+class RecordedData:
+    """The data of a sweep, as its own run names them."""
+
+    fingerprint: str
+    parts: Sequence[DatasetPart]
 
 
-def dataset_inputs(fingerprint: str, config: TrainingConfig | None = None) -> list[DatasetInput]:
+def dataset_inputs(fingerprint: str, parts: Sequence[DatasetPart]) -> list[DatasetInput]:
     """Return the inputs of a run, or of a sweep.
 
     Args:
-        fingerprint: MD5 of the training images.
-        config: of a run; None for a sweep, whose trials may split the images in several ways.
+        fingerprint: of the training data.
+        parts: of the data, each with a name of its own: MLflow knows a data set by its name and its digest.
     """
-    if config is None:
-        return [_input("CIFAR-10", fingerprint, rows=50_000, context="training")]
-    data = config.data
-    parts = {"training": config.train_images(), "validation": data.validation_size}
-    return [
-        # MLflow knows a data set by its name and its digest, and keeps what it was told first: each part has its own.
-        _input(f"CIFAR-10 {part} ({rows} images, split {data.split_seed})", fingerprint, rows=rows, context=part)
-        for part, rows in parts.items()
-        if rows
-    ]
+    return [_input(part, fingerprint) for part in parts]
 
 
-def _input(name: str, fingerprint: str, *, rows: int, context: str) -> DatasetInput:
+def _input(part: DatasetPart, fingerprint: str) -> DatasetInput:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    schema = {"images": "uint8 (N, 32, 32, 3)", "labels": "int64 (N)"}
     dataset = Dataset(
-        name=name,
+        name=part.name,
         digest=fingerprint,
         source_type="http",
-        source=json.dumps({"url": SOURCE}),
-        schema=json.dumps(schema),
-        profile=json.dumps({"rows": rows}),
+        source=json.dumps({"url": part.url}),
+        schema=json.dumps(dict(part.schema)),
+        profile=json.dumps({"rows": part.rows}),
     )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", part.context)])

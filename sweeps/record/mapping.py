@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from cifar_core.common.own_modules import is_import_path
-from cifar_core.config import TrainingConfig
-from cifar_core.results import Confusion, EpochResult
 from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol
+from sweeps.core.results import Confusion, EpochResult
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import FORMAT, Outcome, RungLabel, TrialRecord
+from sweeps.tasks.registry import IMAGES
 
 MAX_NAME = 250
 MAX_PARAM = 6000
@@ -32,16 +33,19 @@ STATUS_OF = {
 """MLflow has no word for a pruned run. To be stopped early is a normal end: the tag `outcome` tells it from a complete
 one, and KILLED, which MLflow shows as a red cross, is left to what was interrupted."""
 
-EPOCH_METRICS = {
-    "val_accuracy": "val_accuracy",
-    "val_loss": "val_loss",
-    "train_accuracy": "train_accuracy",
-    "train_loss": "train_loss",
-    "learning_rate": "learning_rate",
-    "epoch_seconds": "seconds",
-    "images_per_second": "images_per_second",
-}
-"""Metric to field of `EpochResult`, in the order in which MLflow's pages list them, and offer the first."""
+EPOCH_SECONDS = "epoch_seconds"
+"""The metric of what each epoch took."""
+
+EPOCH_METRICS = (
+    "val_accuracy",
+    "val_loss",
+    "train_accuracy",
+    "train_loss",
+    "learning_rate",
+    EPOCH_SECONDS,
+    "images_per_second",
+)
+"""The metrics of an epoch of images: columns that the table of epochs always has."""
 
 METRICS = frozenset(
     {
@@ -145,13 +149,18 @@ def parse_param(text: str) -> Any:
     return text if isinstance(value, list | dict | str) else value
 
 
+def measured(result: EpochResult) -> dict[str, float]:
+    """Return the numbers of an epoch under the names of their metrics."""
+    return {**result.metrics, EPOCH_SECONDS: result.seconds}
+
+
 def epoch_metrics(epochs: tuple[EpochResult, ...]) -> list[MetricPoint]:
     """Return the finite values of each epoch at step = epoch, stamped with the epoch's own time."""
     return [
         MetricPoint(name=name, value=value, step=result.epoch, timestamp_ms=milliseconds(result.finished_at))
         for result in epochs
-        for name, field in EPOCH_METRICS.items()
-        if (value := getattr(result, field)) is not None and math.isfinite(value)
+        for name, value in measured(result).items()
+        if math.isfinite(value)
     ]
 
 
@@ -167,7 +176,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
         values["test_accuracy"] = record.test.accuracy
         values["test_loss"] = record.test.loss
     if record.outcome.is_final:
-        accuracies = [e.val_accuracy for e in record.epochs if e.val_accuracy is not None]
+        accuracies = [value for e in record.epochs if (value := e.value("val_accuracy")) is not None]
         if accuracies:
             values["best_val_accuracy"] = max(accuracies)
         values["epochs"] = len(record.epochs)
@@ -230,21 +239,22 @@ def _matrix_json(confusion: Confusion | None) -> str | None:
     return None if confusion is None else json.dumps(confusion, separators=(",", ":"))
 
 
-def _config_json(config: TrainingConfig) -> str | None:
+def _config_json(config: TaskConfig) -> str | None:
     """Return a configuration as JSON, None for one that MLflow would cut: the params hold it too."""
     text = config.model_dump_json()
     return text if len(text) <= MAX_TAG else None
 
 
-def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TrainingConfig | None:
+def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TaskConfig | None:
     """Return the configuration that a run was recorded with, None where it cannot be read.
 
     One that is too long for a tag is read from the params, which hold each value.
     """
     try:
         if CONFIG in tags:
-            return TrainingConfig.model_validate_json(tags[CONFIG])
-        config = TrainingConfig.model_validate(_tree_of(params))
+            said: TaskConfig = IMAGES.config_type.model_validate_json(tags[CONFIG])
+            return said
+        config: TaskConfig = IMAGES.config_type.model_validate(_tree_of(params))
     except ValueError:
         # Of pydantic, or of JSON: a text that only looks like a list.
         return None
@@ -286,7 +296,7 @@ def _protocol_of(*texts: str) -> Protocol:
     """
     *data, epochs = map(parse_param, texts)
     fields = dict(zip(("train_size", "validation_size", "split_seed"), data, strict=True))
-    return Protocol.of(TrainingConfig.model_validate({"data": fields, "epochs": epochs}))
+    return Protocol.of(IMAGES.config_type.model_validate({"data": fields, "epochs": epochs}))
 
 
 def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
@@ -318,8 +328,8 @@ def _not_finite(record: TrialRecord) -> str | None:
     found: list[tuple[str, int, str]] = [
         (name, result.epoch, str(value))
         for result in record.epochs
-        for name, field in EPOCH_METRICS.items()
-        if (value := getattr(result, field)) is not None and not math.isfinite(value)
+        for name, value in measured(result).items()
+        if not math.isfinite(value)
     ]
     if record.test is not None and not math.isfinite(record.test.loss):
         found.append(("test_loss", 0, str(record.test.loss)))

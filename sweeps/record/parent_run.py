@@ -12,7 +12,7 @@ from sweeps.core.errors import RecordError
 from sweeps.core.formatting import truncated
 from sweeps.core.trial import FORMAT
 from sweeps.record.client import search_runs
-from sweeps.record.inputs import dataset_inputs
+from sweeps.record.inputs import RecordedData, dataset_inputs
 from sweeps.record.mapping import FORMAT_TAG, MAX_TAG
 from sweeps.record.ownership import OWNER
 from sweeps.record.store import experiment_name, is_server, quoted, redact
@@ -117,17 +117,17 @@ class ParentRun:
         labels = [RunTag(name, value) for name, value in ({**(tags or {}), **said}).items()]
         self.client.log_batch(self.run_id, tags=labels)
 
-    def write_files(self, files: Mapping[str, str], *, dataset: str | None) -> None:
+    def write_files(self, files: Mapping[str, str], *, dataset: RecordedData | None) -> None:
         """Store what the run holds besides.
 
         Args:
             files: texts, by the name of the artifact.
-            dataset: MD5 of the training images; None leaves the data set unsaid.
+            dataset: that it is trained on; None leaves it unsaid.
         """
         if files:
             log_files(self.client, self.run_id, {name: text.encode("utf-8") for name, text in files.items()})
         if dataset is not None:
-            self.client.log_inputs(self.run_id, dataset_inputs(dataset))
+            self.client.log_inputs(self.run_id, dataset_inputs(dataset.fingerprint, dataset.parts))
 
     def end(self, status: Literal["FINISHED", "KILLED", "FAILED"], *, end_ms: int | None) -> None:
         """Say how the sweep ended.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from cifar_core.config import TrainingConfig
-from cifar_core.results import Confusion, EpochResult
 from sweeps.core.errors import RecordError
 from sweeps.core.identity import RecordedTrial
+from sweeps.core.results import Confusion, EpochResult
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.record.child_run import ChildRun
 from sweeps.record.columns import OF_A_ROW
@@ -20,6 +20,7 @@ from sweeps.record.epochs import OF_AN_EPOCH, epochs_table
 from sweeps.record.mapping import (
     CORRECT_FILE,
     EPOCH_METRICS,
+    EPOCH_SECONDS,
     LOGGED_MODEL,
     TAGS,
     recorded_config,
@@ -47,7 +48,7 @@ class RecordReader(Protocol):
         """Return one row an epoch of each trial: `EPOCH_COLUMNS`; see `sweeps.record.epochs`."""
         ...
 
-    def configuration(self, run_id: str) -> TrainingConfig:
+    def configuration(self, run_id: str) -> TaskConfig:
         """Return what a run was recorded to train."""
         ...
 
@@ -91,7 +92,7 @@ class MlflowReader:
         points = self._store.epochs([run.run_id for run in runs])
         return epochs_table(runs, points, curve=self._curve)
 
-    def configuration(self, run_id: str) -> TrainingConfig:
+    def configuration(self, run_id: str) -> TaskConfig:
         run = self._run(run_id)
         config = recorded_config(run.tags, run.params)
         if config is None:
@@ -104,18 +105,17 @@ class MlflowReader:
         return self._curve(self._run(run_id))
 
     def _curve(self, run: TrialRun) -> list[EpochResult]:
-        fields: dict[int, dict[str, Any]] = {}
+        measured: dict[int, dict[str, float]] = {}
+        ended: dict[int, float] = {}
         for point in sorted(self._store.history(run.run_id), key=lambda point: point.timestamp_ms):
-            if point.name not in EPOCH_METRICS:
-                continue
-            # A later attempt at an epoch stands for it.
-            values = fields.setdefault(point.step, {"finished_at": 0.0})
-            values[EPOCH_METRICS[point.name]] = point.value
-            values["finished_at"] = max(values["finished_at"], point.timestamp_ms / 1000)
+            if point.name in EPOCH_METRICS:
+                # A later attempt at an epoch stands for it.
+                measured.setdefault(point.step, {})[point.name] = point.value
+                ended[point.step] = max(ended.get(point.step, 0.0), point.timestamp_ms / 1000)
         for (name, step), value in run.not_finite.items():
-            if step in fields and name in EPOCH_METRICS:
-                fields[step].setdefault(EPOCH_METRICS[name], value)
-        curve = _one_attempt(fields)
+            if step in measured and name in EPOCH_METRICS:
+                measured[step].setdefault(name, value)
+        curve = _one_attempt(measured, ended)
         last = run.val_confusion
         return curve if last is None else [*curve[:-1], *(replace(epoch, val_confusion=last) for epoch in curve[-1:])]
 
@@ -190,16 +190,19 @@ class MlflowReader:
         raise RecordError(f"run {run_id} is no trial" if found is None else f"{found}; {found.advice}")
 
 
-def _one_attempt(fields: dict[int, dict[str, Any]]) -> list[EpochResult]:
+def _one_attempt(measured: Mapping[int, Mapping[str, float]], ended: Mapping[int, float]) -> list[EpochResult]:
     """Return the epochs from 1 without a gap; an epoch older than the one before is of a former attempt."""
     curve: list[EpochResult] = []
-    required = EpochResult.required() - {"epoch"}
-    while (values := fields.get(len(curve) + 1)) is not None:
-        if curve and values["finished_at"] < curve[-1].finished_at:
+    while (values := measured.get(len(curve) + 1)) is not None:
+        finished = ended[len(curve) + 1]
+        if curve and finished < curve[-1].finished_at:
             break
-        if not values.keys() >= required:
+        if EPOCH_SECONDS not in values or not values.keys() >= measured[1].keys():
             break  # a driver died between two batches of this epoch
-        curve.append(EpochResult.from_dict({"epoch": len(curve) + 1, **values}))
+        metrics = {name: value for name, value in values.items() if name != EPOCH_SECONDS}
+        curve.append(
+            EpochResult(epoch=len(curve) + 1, seconds=values[EPOCH_SECONDS], finished_at=finished, metrics=metrics)
+        )
     return curve
 
 

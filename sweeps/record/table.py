@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cifar_core.config import TrainingConfig
 from sweeps.record.columns import COLUMNS, LAST_COLUMNS, RECORD_COLUMNS, Kind
 from sweeps.record.mapping import parse_param
 from sweeps.record.trial_run import TrialRun
+from sweeps.tasks.registry import IMAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def _real(value: float | None) -> float | None:
 def _order_in_config(name: str) -> tuple[int, int, str]:
     """Order a dotted name as the configuration's own fields are, an unknown one after its block."""
     block, _, field = name.partition(".")
-    blocks = TrainingConfig.model_fields
+    blocks = IMAGES.config_type.model_fields
     if block not in blocks:
         return len(blocks), 0, name
     fields = list(getattr(blocks[block].annotation, "model_fields", ()))

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cifar_core.results import Confusion, as_confusion
 from sweeps.core.errors import RecordError
 from sweeps.core.formatting import plural
+from sweeps.core.results import Confusion, as_confusion
 from sweeps.core.trial import FORMAT, MeasuredOn, Outcome, other_format
 from sweeps.record.mapping import (
     CONFIG,

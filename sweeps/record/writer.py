@@ -17,14 +17,14 @@ from typing import Literal, Self
 
 import numpy as np
 
-from cifar_core.results import TestResult
 from sweeps.core.errors import RecordError
 from sweeps.core.formatting import plural, truncated
 from sweeps.core.identity import is_study_of
+from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.child_run import ChildRun, end_ms, record_of, run_name
 from sweeps.record.client import log_batch, search_runs, store_errors
-from sweeps.record.inputs import dataset_inputs
+from sweeps.record.inputs import RecordedData, dataset_inputs
 from sweeps.record.mapping import (
     CORRECT_FILE,
     LOGGED_MODEL,
@@ -50,6 +50,7 @@ from sweeps.record.sweep_progress import Aim, SweepProgress
 from sweeps.record.system_metrics import SystemMetrics
 from sweeps.record.trial_run import TrialRun, UnreadableRun, understand
 from sweeps.record.waiting import patience_with
+from sweeps.tasks.registry import task_of
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Tracker:
         environment: dict[str, str],
         title: str | None = None,
         files: Mapping[str, str] | None = None,
-        dataset: str | None = None,
+        dataset: RecordedData | None = None,
         command: str = "",
         aim: Aim | None = None,
         tells_progress: bool = True,
@@ -89,7 +90,7 @@ class Tracker:
             environment: facts by name.
             title: what the sweep's own run is called; its name where None.
             files: texts that the sweep's own run holds as artifacts, by name: the sweep's file, a diff.
-            dataset: MD5 of the training images; None leaves the data set unsaid.
+            dataset: that it is trained on; None leaves it unsaid.
             command: what begins it, which MLflow shows as the source of its runs.
             aim: what a search looks at; None where nothing is searched.
             tells_progress: whether the sweep's own run tells how many trials ended, and the best so far.
@@ -409,7 +410,8 @@ class Tracker:
         try:
             log_files(self._client, child.run_id, run_files(record, runs=self._runs))
             if self._dataset is not None:
-                self._client.log_inputs(child.run_id, dataset_inputs(self._dataset, record.config))
+                parts = task_of(record.config).dataset_inputs(record.config)
+                self._client.log_inputs(child.run_id, dataset_inputs(self._dataset.fingerprint, parts))
             self._client.set_tag(child.run_id, FILED, filed)
             child.tags[FILED] = filed
         except Exception as error:  # of an artifact store, whichever it is, that this machine cannot use

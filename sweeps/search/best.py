@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from cifar_core.results import has_learned
+from sweeps.core.chance import has_learned
 from sweeps.core.identity import Protocol, replicate_group
 from sweeps.core.trial import Outcome, TrialRecord
 
@@ -20,7 +20,7 @@ Place = tuple[bool, int, Protocol, float, int]
 
 def final_value(record: TrialRecord, metric: str) -> float | None:
     """Return the metric of a trial's last epoch, None before its first."""
-    value = getattr(record.epochs[-1], metric) if record.epochs else None
+    value = record.epochs[-1].value(metric) if record.epochs else None
     return None if value is None else float(value)
 
 
@@ -32,7 +32,7 @@ def configuration_of(record: TrialRecord) -> Group:
 def learned(record: TrialRecord) -> bool:
     """Return whether a complete trial can be told from chance on its validation images; see `has_learned`."""
     last, images = record.epochs[-1], record.protocol.validation_images
-    accuracy = last.val_accuracy
+    accuracy = last.value("val_accuracy")
     if accuracy is None or not 0 <= accuracy <= 1:
         return True
     counted = images if last.val_confusion is None else sum(map(sum, last.val_confusion))

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
 from sweeps.core.identity import Identity
+from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, Report, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.search.proposers import Proposal, Proposer
@@ -66,7 +66,7 @@ class Ledger:
         metric: str,
         proposer: Proposer,
         run_cap: int | None,
-        identify: Callable[[TrainingConfig], Identity],
+        identify: Callable[[TaskConfig], Identity],
         prunes: bool,
         recorded: RecordedResults | None = None,
         on_change: Callable[[TrialRecord], None] = lambda record: None,

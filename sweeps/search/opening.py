@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from cifar_core.common.source import changed_files
-from cifar_core.config import TrainingConfig
 from sweeps.core.errors import DamagedJournalError, NoSuchSweepError, OtherFormatError, StudyChangedError
 from sweeps.core.formatting import plural
 from sweeps.core.identity import (
@@ -30,6 +29,7 @@ from sweeps.search.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, O
 from sweeps.store.folder import SweepFolder
 from sweeps.store.journal import JournalFile
 from sweeps.store.storage import read_storage
+from sweeps.tasks.registry import IMAGES
 
 if TYPE_CHECKING:
     from sweeps.system.compat import StoredStudy
@@ -127,7 +127,7 @@ def _what_stays(summary: StoredStudy, storage: optuna.storages.BaseStorage, defi
     space = space_of(definition)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
     configs = [
-        TrainingConfig.model_validate_json(trial.user_attrs["config"])
+        IMAGES.config_type.model_validate_json(trial.user_attrs["config"])
         for trial in trials
         if "config" in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
     ]

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from cifar_core.config import TrainingConfig
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import RungLabel
 from sweeps.files.parameter import Assignment
 from sweeps.files.space import SearchSpace
@@ -31,7 +31,7 @@ class Proposal:
     """A trial that the study knows of, and what it should train."""
 
     trial: optuna.Trial
-    config: TrainingConfig
+    config: TaskConfig
     rung: RungLabel | None = None
     """Of a ladder's trial."""
     replicate_of: int | None = None
@@ -166,7 +166,7 @@ def _is_lost(trial: FrozenTrial) -> bool:
 class Candidate:
     """A configuration that is to be run, and which rung it is."""
 
-    config: TrainingConfig
+    config: TaskConfig
     rung: RungLabel | None = None
     replicate_of: int | None = None
 
@@ -180,8 +180,8 @@ class ListProposer:
         self,
         candidates: Sequence[Candidate],
         *,
-        key_of: Callable[[TrainingConfig], str],
-        cost: Callable[[TrainingConfig], float] | None = None,
+        key_of: Callable[[TaskConfig], str],
+        cost: Callable[[TaskConfig], float] | None = None,
     ) -> None:
         self._candidates = list(candidates)
         self._key_of = key_of

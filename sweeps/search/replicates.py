@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cifar_core.config import LAST_SEED
 from sweeps.core.errors import SweepError
+from sweeps.core.task import LAST_SEED
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Metric, Replicates
 from sweeps.search.best import best_first, configuration_of

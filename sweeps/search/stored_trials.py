@@ -9,11 +9,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult, as_confusion
 from sweeps.core.errors import DamagedJournalError
 from sweeps.core.identity import Identity
+from sweeps.core.results import EpochResult, TestResult, as_confusion
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
+from sweeps.tasks.registry import IMAGES
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FORMAT_OF = "format"
@@ -31,7 +32,7 @@ _NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from
 
 
 def entry_attributes(
-    config: TrainingConfig,
+    config: TaskConfig,
     identity: Identity,
     rung: RungLabel | None,
     *,
@@ -108,7 +109,7 @@ def _record(
         key=attributes[KEY],
         config_id=attributes["config_id"],
         source=attributes.get("source"),
-        config=TrainingConfig.model_validate_json(attributes["config"]),
+        config=IMAGES.config_type.model_validate_json(attributes["config"]),
         outcome=Outcome(attributes.get(OUTCOME, Outcome.INTERRUPTED)),
         epochs=tuple(EpochResult.from_dict(attributes[name]) for name in epochs),
         started=attributes["started"],

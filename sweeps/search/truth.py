@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
-from cifar_core.results import EpochResult
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import ErrorClass, Outcome, TrialRecord
 
 
@@ -37,6 +37,6 @@ class Truth:
         self.tell(trial, record)
 
     def _value(self, epoch: EpochResult) -> float:
-        value = getattr(epoch, self._metric)
+        value = epoch.value(self._metric)
         assert value is not None, f"{self._metric} was not measured"
         return float(value)

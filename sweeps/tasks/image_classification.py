@@ -6,21 +6,31 @@ import contextlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cifar_core.common.errors import CheckpointError
 from cifar_core.common.files import usable_files
 from cifar_core.common.own_modules import is_import_path
-from cifar_core.config import TrainingConfig
+from cifar_core.config import (
+    EPOCH_FIELDS,
+    FIELDS_OF_KIND,
+    RESET_BY_NAME,
+    TEST_IMAGES,
+    TRAIN_IMAGES,
+    TrainingConfig,
+    fields_of_kind,
+)
 from cifar_core.data import load as cifar10
-from cifar_core.data.images import LabelledImages
+from cifar_core.data.images import CLASS_NAMES, LabelledImages
 from cifar_core.data.split import split_train_validation
 from cifar_core.models.source import named_files
 from cifar_core.rehearsal import last_batch, plain_fault, rehearse
-from cifar_core.results import EpochResult, TestResult
-from sweeps.core.task import OnStep, Rehearsal
+from cifar_core.results import EpochResult as ImageEpoch
+from sweeps.core.formatting import number
+from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.task import DatasetPart, OnStep, Rehearsal, product
 from sweeps.tasks.image_probe import ImageProbe
 
 if TYPE_CHECKING:
@@ -35,6 +45,81 @@ class ImageClassification:
 
     name = "image_classification"
     config_type = TrainingConfig
+    examples_there_are = TRAIN_IMAGES
+    test_examples = TEST_IMAGES
+    class_names = CLASS_NAMES
+    sized = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
+    fields_of_kind = FIELDS_OF_KIND
+    reset_by_name = RESET_BY_NAME
+    epoch_fields = EPOCH_FIELDS
+    part_fields = ("data.train_size", "data.validation_size", "data.split_seed")
+
+    def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
+        return fields_of_kind(block, kind)
+
+    def config_warnings(self, config: TrainingConfig) -> list[str]:
+        rate, lowest = config.optimizer.lr, config.schedule.min_lr
+        is_rising = config.schedule.name == "cosine" and lowest > rate
+        return [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
+
+    def examples(self, config: TrainingConfig) -> int:
+        return config.train_images()
+
+    def resized(self, config: TrainingConfig, examples: int) -> TrainingConfig:
+        if examples >= config.train_images():
+            return config
+        return config.model_copy(update={"data": config.data.model_copy(update={"train_size": examples})})
+
+    def scaled(self, config: TrainingConfig, *, lr: float, width: Mapping[str, int]) -> TrainingConfig:
+        model, rate, lowest = config.model, config.optimizer.lr, config.schedule.min_lr
+        if model.name in width:
+            model = model.model_copy(update={"width": width[model.name]})
+        return config.model_copy(
+            update={
+                "model": model,
+                "optimizer": config.optimizer.model_copy(update={"lr": product(rate, lr)}),
+                "schedule": config.schedule.model_copy(update={"min_lr": product(lowest, lr)}),
+            }
+        )
+
+    def final_config(self, config: TrainingConfig) -> TrainingConfig:
+        trains_on_all = config.train_images() + config.data.validation_size == TRAIN_IMAGES
+        given_back = {"validation_size": 0, **({"train_size": None} if trains_on_all else {})}
+        return config.model_copy(update={"data": config.data.model_copy(update=given_back)})
+
+    def final_file(self, content: dict[str, Any], config: TrainingConfig) -> None:
+        left = TRAIN_IMAGES - config.data.validation_size
+        blocks = [block.get("data", {}) for block in (content.get("base", {}), *content["rungs"])]
+        for block in blocks:
+            block.pop("validation_size", None)
+        for sizes in (content.get("scale", {}), *blocks):
+            if sizes.get("train_size") == left:
+                del sizes["train_size"]
+
+    def space_warnings(self, space: Any) -> list[str]:
+        rate, lowest = space.min_value("optimizer.lr"), space.max_value("schedule.min_lr")
+        if "cosine" not in space.listed_values("schedule.name") or lowest <= rate:
+            return []
+        where = "parameters" if "schedule.min_lr" in space.parameters else "base"
+        return [rising_rate(f"{where}.schedule.min_lr", lowest, rate)]
+
+    def data_place(self) -> str:
+        return f"CIFAR-10 in {cifar10.default_directory()}"
+
+    def data_fault(self) -> str | None:
+        fault = cifar10.cifar10_fault()
+        return None if fault is None else f"{fault}: `sweeps data` or `sweeps doctor --fix` fetches CIFAR-10"
+
+    def fetch_data(self) -> str:
+        report = cifar10.fetch_cifar10()
+        return f"CIFAR-10 is in {report.directory} (source {report.source})"
+
+    def retrained(
+        self, config: TrainingConfig, *, epochs: int | None, examples: int | Literal["all"] | None
+    ) -> TrainingConfig:
+        longer = config if epochs is None else config.shortened(epochs / config.epochs)
+        size = {} if examples is None else {"train_size": None if examples == "all" else examples}
+        return TrainingConfig.model_validate(longer.model_dump() | {"data": config.data.model_dump() | size})
 
     def data_fingerprint(self) -> str:
         return cifar10.training_fingerprint()
@@ -44,6 +129,11 @@ class ImageClassification:
 
     def label(self, config: TrainingConfig) -> str:
         return config.model.name
+
+    def describe(self, config: TrainingConfig) -> str:
+        width = config.model.arguments().get("width")
+        model = config.model.name if width is None else f"{config.model.name}, width {width}"
+        return f"{model}, batch {config.data.batch_size}, lr {number(config.optimizer.lr)}"
 
     def named_files(self, config: TrainingConfig) -> Sequence[str]:
         return named_files(config.model)
@@ -87,6 +177,18 @@ class ImageClassification:
         from cifar_core.checkpoint import load_checkpoint
 
         return ImageTraining(load_checkpoint(path, config=config, device=device), part)
+
+    def dataset_inputs(self, config: TrainingConfig | None) -> Sequence[DatasetPart]:
+        if config is None:
+            return [_dataset("CIFAR-10", rows=TRAIN_IMAGES, context="training")]
+        data = config.data
+        parts = {"training": config.train_images(), "validation": data.validation_size}
+        return [
+            # MLflow knows a data set by its name and its digest, and keeps what it was told first.
+            _dataset(f"CIFAR-10 {part} ({rows} images, split {data.split_seed})", rows=rows, context=part)
+            for part, rows in parts.items()
+            if rows
+        ]
 
     def load_test(self) -> LabelledImages:
         return cifar10.load_test_images(progress=False)
@@ -144,7 +246,7 @@ class ImageTraining:
 
     @property
     def history(self) -> Sequence[EpochResult]:
-        return self._state.history
+        return list(map(_epoch, self._state.history))
 
     @property
     def source(self) -> Mapping[str, str] | None:
@@ -177,7 +279,10 @@ class ImageTraining:
         from cifar_core.training import train
 
         state = self._state
-        return train(state.config, self._images, self._validation, state=state, on_step=lambda step: on_step(step.loss))
+        trained = train(
+            state.config, self._images, self._validation, state=state, on_step=lambda step: on_step(step.loss)
+        )
+        return map(_epoch, trained)
 
     def save(self, path: Path) -> None:
         from cifar_core.checkpoint import save_checkpoint
@@ -206,3 +311,30 @@ def _whole_state(checkpoint: Path, *, device: str, part_of: Callable[[TrainingCo
         for _ in train(state.config, *part_of(state.config), state=state):
             pass
     return state
+
+
+def rising_rate(key: str, lowest: float, rate: float) -> str:
+    """Return the warning of a cosine schedule that ends above where it begins."""
+    return f"{key}: {lowest} is above optimizer.lr {rate}: the cosine schedule would raise the rate"
+
+
+def _dataset(name: str, *, rows: int, context: str) -> DatasetPart:
+    schema = {"images": "uint8 (N, 32, 32, 3)", "labels": "int64 (N)"}
+    return DatasetPart(
+        name=name, rows=rows, context=context, url="https://www.cs.toronto.edu/~kriz/cifar.html", schema=schema
+    )
+
+
+METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "learning_rate", "images_per_second")
+"""Of an epoch, in the order in which MLflow's pages list them, and offer the first."""
+
+
+def _epoch(result: ImageEpoch) -> EpochResult:
+    metrics = {name: value for name in METRICS if (value := getattr(result, name)) is not None}
+    return EpochResult(
+        epoch=result.epoch,
+        seconds=result.seconds,
+        finished_at=result.finished_at,
+        metrics=metrics,
+        val_confusion=result.val_confusion,
+    )

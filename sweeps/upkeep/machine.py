@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from cifar_core.data.load import cifar10_fault, default_directory, fetch_cifar10
 from sweeps.backends.ray.environment import abandoned_processes, ray_folder
 from sweeps.core.formatting import bytes_in_words
+from sweeps.tasks.registry import IMAGES
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory
 
@@ -61,18 +61,11 @@ def check_shared_memory(inventory: Inventory) -> Result:
 
 def check_data(inventory: Inventory) -> Result:
     """Compare the data with its fingerprints; half a second."""
-    fault = cifar10_fault()
-    well = f"CIFAR-10 in {default_directory()} is what it should be"
+    fault = IMAGES.data_fault()
     if fault is None:
-        return Result(well=well)
-    text = f"{fault}: `sweeps data` or `sweeps doctor --fix` fetches CIFAR-10"
-    return Result(well=well, findings=[Finding(text=text, mend=_fetch)])
-
-
-def _fetch() -> str:
+        return Result(well=f"{IMAGES.data_place()} is what it should be")
     # What is there stays until its successor is complete.
-    report = fetch_cifar10()
-    return f"CIFAR-10 is in {report.directory} (source {report.source})"
+    return Result(well="", findings=[Finding(text=fault, mend=IMAGES.fetch_data)])
 
 
 def check_ray(inventory: Inventory) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -15,8 +15,8 @@ from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES
 from sweeps.core.errors import SweepError
-from sweeps.files.single import config_in_file, is_file_name, single_config
 from sweeps.store.kept_code import require_same_code
+from sweeps.use.single_config import config_in_file, is_file_name, single_config
 from sweeps.views.names import find_named
 
 if TYPE_CHECKING:
@@ -98,5 +98,5 @@ def _recorded(
     recorded = reader.configuration(own["run_id"])
     if code_in is not None:
         require_same_code(recorded, own["source"], run=named.name, sweep=code_in / "sweeps" / str(own["sweep"]))
-    config = single_config(recorded, overrides=overrides)
+    config = single_config(cast("TrainingConfig", recorded), overrides=overrides)
     return Inspected(name=named.name, config=config)

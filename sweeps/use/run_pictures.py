@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from cifar_core.data.images import CLASS_NAMES
 from sweeps.core.errors import SweepError
-from sweeps.core.formatting import describe
 from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.files import RunFiles
 from sweeps.record.reader import MlflowReader
 from sweeps.search.state import read_state
+from sweeps.tasks.registry import describe
 from sweeps.use.mistakes import find_mistakes
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, by
     pictures = {
         "learning-curve.png": learning_curve(
             [epoch.epoch for epoch in epochs],
-            train_loss=[epoch.train_loss for epoch in epochs],
-            train_accuracy=[epoch.train_accuracy for epoch in epochs],
-            val_loss=_known([epoch.val_loss for epoch in epochs]),
-            val_accuracy=_known([epoch.val_accuracy for epoch in epochs]),
+            train_loss=[epoch.value("train_loss") for epoch in epochs],
+            train_accuracy=[epoch.value("train_accuracy") for epoch in epochs],
+            val_loss=_known([epoch.value("val_loss") for epoch in epochs]),
+            val_accuracy=_known([epoch.value("val_accuracy") for epoch in epochs]),
             title=f"{name}, epoch by epoch",
             subtitle=about,
         ),
-        "inputs.png": _inputs(record.config, name=name),
+        "inputs.png": _inputs(cast("TrainingConfig", record.config), name=name),
     }
     confusion, images = epochs[-1].val_confusion, "validation"
     if record.test is not None and record.test.confusion is not None:

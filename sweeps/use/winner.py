@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from sweeps.analysis.ranking import rank_configurations
-from sweeps.record.logged_model import ModelAbout, log_model, say_winner
 from sweeps.record.reader import MlflowReader
+from sweeps.use.logged_model import ModelAbout, log_model, say_winner
 from sweeps.use.weights import Weights, find_weights
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
     from cifar_core.data.load import load_training_images
 
     curve = reader.curve(weights.run_id)
-    seen = curve[-1].val_accuracy
+    seen = curve[-1].value("val_accuracy")
     described = f"the best confirmed configuration of the sweep {sweep}" + (
         "" if seen is None else f"; this run: {100 * seen:.2f} % on the validation images"
     )

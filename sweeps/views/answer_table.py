@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sweeps.core.formatting import percent, plural, print_sentence, truncated, value_text
+from sweeps.core.formatting import percent, plural, print_sentence, truncated
 from sweeps.record.columns import Column, Unit, column_of
 from sweeps.record.table import Table
+from sweeps.tasks.values import value_text
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:

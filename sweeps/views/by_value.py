@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeps.core.errors import LeaderboardError
-from sweeps.core.formatting import number, plural, short_value
+from sweeps.core.formatting import number, plural
 from sweeps.record.columns import Kind
 from sweeps.record.table import Table
+from sweeps.tasks.values import short_value
 
 MOST_VALUES = 8
 """Different numbers of a column, beyond which they are put into `RANGES` of as many rows each."""

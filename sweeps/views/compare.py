@@ -9,24 +9,16 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.table import Table
 
-from cifar_core.data.images import CLASS_NAMES
-from cifar_core.results import EpochResult
 from sweeps.analysis.pairs import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes
 from sweeps.analysis.statistics import mean_and_interval
 from sweeps.core.errors import RecordError
-from sweeps.core.formatting import (
-    accuracy,
-    loss,
-    p_in_words,
-    percent,
-    plural,
-    points,
-    print_sentence,
-    value_text,
-)
+from sweeps.core.formatting import accuracy, loss, p_in_words, percent, plural, points, print_sentence
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome
 from sweeps.files.difference import changes_between
 from sweeps.record.columns import RECORD_COLUMNS
+from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.values import value_text
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named
 
@@ -100,7 +92,7 @@ def _print_classes(first: Row, second: Row, reader: RecordReader, console: Conso
     if ours is None or theirs is None:
         return
     table = _table("test acc % of" if tested else "val acc % of", *names, "difference")
-    for index, name in enumerate(CLASS_NAMES):
+    for index, name in enumerate(IMAGES.class_names):
         shares = [counts[index][index] / max(sum(counts[index]), 1) for counts in (ours, theirs)]
         table.add_row(name, *map(percent, shares), points(100 * (shares[1] - shares[0])))
     console.print(table)
@@ -109,8 +101,8 @@ def _print_classes(first: Row, second: Row, reader: RecordReader, console: Conso
 def _print_curves(ours: list[EpochResult], theirs: list[EpochResult], console: Console, *, names: list[str]) -> None:
     table = _table("epoch", *(f"{what} {name}" for what in ("val acc %", "train loss") for name in names))
     for epoch, pair in enumerate(zip_longest(ours, theirs), start=1):
-        accuracies = ["" if each is None else percent(each.val_accuracy) for each in pair]
-        losses = ["" if each is None else loss(each.train_loss) for each in pair]
+        accuracies = ["" if each is None else percent(each.value("val_accuracy")) for each in pair]
+        losses = ["" if each is None else loss(each.value("train_loss")) for each in pair]
         table.add_row(str(epoch), *accuracies, *losses)
     if ours or theirs:
         console.print(table)

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cifar_core.results import EpochResult
 from sweeps.analysis.comparison import Finding, RungComparison
 from sweeps.analysis.rungs import RungRuns
 from sweeps.core.formatting import duration, truncated
+from sweeps.core.results import EpochResult
 from sweeps.pictures.style import BLUE, GREY, VERMILLION, styled
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
 from sweeps.views.ladder_words import words_of
@@ -200,5 +200,5 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def _value(epoch: EpochResult, field: str) -> float | None:
-    value: float | None = getattr(epoch, field)
+    value: float | None = epoch.value(field)
     return 100 * value if value is not None and field.endswith("accuracy") else value

@@ -14,11 +14,11 @@ from sweeps.core.formatting import (
     plural,
     print_sentence,
     short_names,
-    short_value,
 )
 from sweeps.files.difference import Differences
 from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Row, Table
+from sweeps.tasks.values import short_value
 from sweeps.views.columns import status_text
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from cifar_core.data.images import CLASS_NAMES
 from sweeps.analysis.ranking import rank_configurations
 from sweeps.core.commands import command_on
 from sweeps.core.formatting import (
@@ -20,12 +19,14 @@ from sweeps.core.formatting import (
     metric_cell,
     metric_heading,
     metric_text,
-    number,
     percent,
     plural,
     print_sentence,
 )
+from sweeps.core.results import EpochResult
 from sweeps.record.columns import RECORD_COLUMNS, column_of
+from sweeps.record.mapping import measured
+from sweeps.tasks.registry import IMAGES
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
@@ -103,21 +104,37 @@ def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -
     confusion = reader.confusion(row["run_id"], of=of)
     if confusion is not None:
         print_confusion(confusion, console, of=of)
-    curve = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("epoch", "train loss", "train acc %", "val loss", "val acc %", "lr", "time", "images/s"):
-        curve.add_column(name, justify="right")
-    for epoch in reader.curve(row["run_id"]):
-        curve.add_row(
-            str(epoch.epoch),
-            loss(epoch.train_loss),
-            percent(epoch.train_accuracy),
-            loss(epoch.val_loss),
-            percent(epoch.val_accuracy),
-            number(epoch.learning_rate),
-            duration(epoch.seconds),
-            f"{epoch.images_per_second:,.0f}",
-        )
-    console.print(curve)
+    console.print(_curve(reader.curve(row["run_id"])))
+
+
+_OF_IMAGES: Mapping[str, tuple[str, Callable[[float | None], str]]] = {
+    "train_loss": ("train loss", loss),
+    "train_accuracy": ("train acc %", percent),
+    "val_loss": ("val loss", loss),
+    "val_accuracy": ("val acc %", percent),
+    "learning_rate": ("lr", lambda value: _plain(value, ".3g")),
+    "epoch_seconds": ("time", lambda value: duration(value or 0.0)),
+    "images_per_second": ("images/s", lambda value: _plain(value, ",.0f")),
+}
+"""Metric of an epoch of images to its heading, and to how a value is shown."""
+
+
+def _plain(value: float | None, form: str = ".6g") -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+def _curve(epochs: Sequence[EpochResult]) -> Table:
+    names = list(dict.fromkeys(name for epoch in epochs for name in measured(epoch)))
+    columns = {name: _OF_IMAGES.get(name, (name, _plain)) for name in names}
+    if not columns.keys() - _OF_IMAGES.keys():
+        columns = dict(_OF_IMAGES)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("epoch", *(heading for heading, _ in columns.values())):
+        table.add_column(heading, justify="right")
+    for epoch in epochs:
+        values = measured(epoch)
+        table.add_row(str(epoch.epoch), *(shown(values.get(name)) for name, (_, shown) in columns.items()))
+    return table
 
 
 def _machine(environment: Mapping[str, str]) -> str:
@@ -135,8 +152,8 @@ def print_confusion(
     table.add_column("class", no_wrap=True)
     table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
     table.add_column("taken for (images)", overflow="fold")
-    for index, (name, counts) in enumerate(zip(CLASS_NAMES, confusion, strict=True)):
-        wrong = sorted(((n, CLASS_NAMES[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
+    for index, (name, counts) in enumerate(zip(IMAGES.class_names, confusion, strict=True)):
+        wrong = sorted(((n, IMAGES.class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
         others = ", ".join(f"{other} {count}" for count, other in wrong)
         table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
     console.print(table)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.core.errors import SweepError
-from sweeps.core.formatting import print_sentence, value_text
+from sweeps.core.formatting import print_sentence
 from sweeps.files.parameter import Parameter
 from sweeps.files.space import SearchSpace
 from sweeps.search.opening import read_studies
 from sweeps.search.state import SweepState, read_state
 from sweeps.store.folder import SweepFolder
+from sweeps.tasks.values import value_text
 from sweeps.views.status import headline
 from sweeps.views.tables import print_columns
 

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from sweeps.core.formatting import (
     OUTCOME_STYLES,
-    describe,
     duration,
     log_path,
     metric_cell,
@@ -24,6 +23,7 @@ from sweeps.core.formatting import (
 )
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import SweepState
+from sweeps.tasks.registry import describe
 from sweeps.views.tables import GAP, column_width, columns_that_fit
 
 CONFIGURATION_WIDTH = 14

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import CheckpointError, SourceChangedError
-from cifar_core.results import TestResult
 from sweeps.core.errors import StoreError
+from sweeps.core.results import TestResult
 from sweeps.store.checkpoints import SweepCheckpoints, find_checkpoints
 from sweeps.worker.trial_files import local_checkpoint
 

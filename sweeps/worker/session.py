@@ -19,9 +19,8 @@ from typing import Any, TextIO
 from cifar_core.common.errors import CheckpointError, SourceChangedError
 from cifar_core.common.files import make_way, usable_files
 from cifar_core.common.source import changed_files
-from cifar_core.results import EpochResult
-from sweeps.core.formatting import accuracy, loss
 from sweeps.core.job import Job
+from sweeps.core.results import EpochResult
 from sweeps.core.task import Parts, Training
 from sweeps.core.trial import Outcome, Report
 from sweeps.system.compat import exits_are_errors
@@ -205,10 +204,5 @@ class TrialSession:
 
 
 def _epoch_line(result: EpochResult, *, of: int) -> str:
-    validation = (
-        "" if result.val_accuracy is None else f", validation {loss(result.val_loss)} / {accuracy(result.val_accuracy)}"
-    )
-    return (
-        f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: train {loss(result.train_loss)} / "
-        f"{accuracy(result.train_accuracy)}{validation}, {result.images_per_second:,.0f} images/s"
-    )
+    measured = ", ".join(f"{name} {value:.6g}" for name, value in result.metrics.items())
+    return f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: {measured}, {result.seconds:.1f} s"

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.core.errors import SweepError
-from sweeps.core.formatting import value_text
 from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.tasks.values import value_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cifar_core.results import EpochResult
+    from sweeps.core.results import EpochResult
     from sweeps.core.task import TaskConfig, Training
 
 STEP_LOSS = "loss/step"
@@ -164,13 +164,13 @@ class TrialCurves:
             status = "STATUS_SUCCESS" if outcome is Outcome.COMPLETE else "STATUS_FAILURE"
             self._add_hparams("session_end_info", status=status, end_time_secs=time.time())
         last = self._history[-1] if self._history else None
-        if outcome is Outcome.COMPLETE and last is not None and last.val_accuracy is not None:
-            self._writer.add_scalar(FINAL, last.val_accuracy, last.epoch, last.finished_at)
+        if outcome is Outcome.COMPLETE and last is not None and last.value("val_accuracy") is not None:
+            self._writer.add_scalar(FINAL, last.value("val_accuracy"), last.epoch, last.finished_at)
         self._writer.flush()
 
     def _add_epoch(self, result: EpochResult) -> None:
         for tag, field in EPOCH_TAGS.items():
-            value = getattr(result, field)
+            value = result.value(field)
             if value is not None:
                 self._writer.add_scalar(tag, value, result.epoch, result.finished_at)
 

@@ -17,8 +17,8 @@ import yaml
 from click.testing import Result
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
 from sweeps.core.identity import Identifier
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import SweepSpec

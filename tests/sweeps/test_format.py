@@ -21,7 +21,7 @@ from sweep_fakes import Cli
 
 import sweeps
 from cifar_core import checkpoint
-from cifar_core.results import EpochResult
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import FORMAT
 from sweeps.record import epochs, reader
 from sweeps.record.complete_results import CompleteResults

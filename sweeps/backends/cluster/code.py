@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cifar_core
 from cifar_core.common.errors import ModelError
 from cifar_core.common.own_modules import OwnModule, code_of, is_own, spec_of
 from sweeps.core.errors import SweepError
 from sweeps.system.compat import without_driver_folders
 
-_OUR_FOLDERS = (Path(cifar_core.__file__).parent, Path(__file__).parents[1])
+_OUR_FOLDERS = tuple(Path(str(spec.origin)).parent for spec in map(find_spec, ("cifar_core", "sweeps")) if spec)
 """Each by itself: where they have travelled they lie apart."""
 
 

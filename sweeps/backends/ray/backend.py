@@ -17,7 +17,6 @@ import ray
 from ray import tune
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
-from cifar_core.results import TestResult
 from sweeps.backends.cluster.code import connection_options
 from sweeps.backends.cluster.fitness import WorkerSetup, installed_versions
 from sweeps.backends.cluster.nodes import ClusterSlots, nodes, require_fit_nodes
@@ -32,6 +31,7 @@ from sweeps.backends.slots import Slots, slots_of
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.core.job import Job
+from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask, Parts
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Limits, Resources

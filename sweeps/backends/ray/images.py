@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 
-from cifar_core.results import TestResult
 from sweeps.backends.cluster.fitness import WorkerSetup
 from sweeps.backends.slots import Slots
 from sweeps.core.errors import SweepError
+from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask, Parts
 from sweeps.tasks.registry import task_named
 from sweeps.worker.measure import Measurement, measure_on_test

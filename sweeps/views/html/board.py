@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweeps.core.formatting import metric_cell, metric_heading, p_value, percent, value_text
+from sweeps.core.formatting import metric_cell, metric_heading, p_value, percent
 from sweeps.record.columns import RECORD_COLUMNS, Unit
+from sweeps.tasks.values import value_text
 from sweeps.views.columns import status_text
 from sweeps.views.html.content import Content, mark_of_row, plain
 from sweeps.views.html.text import safe, scroll_box

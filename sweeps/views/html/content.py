@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.analysis.comparison import RungComparison
 from sweeps.analysis.rungs import RungRuns
-from sweeps.core.formatting import describe, is_accuracy, metric_heading, metric_text, short_names, value_text
+from sweeps.core.formatting import is_accuracy, metric_heading, metric_text, short_names
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.difference import Differences
 from sweeps.search.state import SweepState
+from sweeps.tasks.registry import describe
+from sweeps.tasks.values import value_text
 
 if TYPE_CHECKING:
     from sweeps.analysis.effects import Effects

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.core.formatting import describe, log_path, truncated
+from sweeps.core.formatting import log_path, truncated
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.tasks.registry import describe
 from sweeps.views.html.content import Content, mark_of
 from sweeps.views.html.text import safe
 

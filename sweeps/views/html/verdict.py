@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.analysis.comparison import Finding, alike_to_first, by_protocol
-from sweeps.core.formatting import accuracy, describe, duration, listed, metric_text, percent, plural, value_text
+from sweeps.core.formatting import accuracy, duration, listed, metric_text, percent, plural
 from sweeps.core.trial import Outcome
+from sweeps.tasks.registry import describe
+from sweeps.tasks.values import value_text
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content
 
@@ -133,6 +135,6 @@ def _way(content: Content) -> str:
         if content.is_ladder or not content.varied
         else f" over {plural(len(content.varied), 'parameter')} ({', '.join(v.name for v in content.varied)})"
     )
-    data = sorted({value_text(record.config.train_images()) for record in content.trials}, key=len)
+    data = sorted({value_text(record.protocol.train_images) for record in content.trials}, key=len)
     images = f"{int(data[0]):,} training images" if len(data) == 1 else "different numbers of training images"
     return f"{is_so_far} {plural(len(content.trials), 'trial')}{what} on {images}: {said}{took}{runs}."

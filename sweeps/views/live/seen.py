@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.core.formatting import short_names, short_value
+from sweeps.core.formatting import short_names
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.difference import Differences, changes_between
 from sweeps.search.state import Measuring, SweepState
+from sweeps.tasks.registry import task_of
+from sweeps.tasks.values import short_value
 
 NETWORK = "model.name"
 FIRST = (NETWORK, "model.width", "optimizer.lr", "data.batch_size", "data.augmentation", "data.normalization")
@@ -135,7 +137,7 @@ class Watcher:
             if is_settled:
                 self._words[record.number] = words
         if record.epochs:
-            self._epoch_seconds[record.config.model.name] = record.epochs[-1].seconds
+            self._epoch_seconds[task_of(record.config).label(record.config)] = record.epochs[-1].seconds
         last = record.epochs[-1].finished_at if record.epochs else record.started
         end = now if record.outcome is Outcome.RUNNING else record.finished or last
         return SeenTrial(
@@ -168,7 +170,7 @@ class Watcher:
 
     def _within(self, record: TrialRecord, *, since: float, now: float) -> float | None:
         """Return how much of the epoch under way has passed, by the time that the one before took."""
-        expected = self._epoch_seconds.get(record.config.model.name)
+        expected = self._epoch_seconds.get(task_of(record.config).label(record.config))
         if record.outcome is not Outcome.RUNNING or not expected:
             return None
         return min(max(0.0, now - since) / expected, ALMOST)

@@ -21,7 +21,6 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
 from sweeps.analysis.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
 from sweeps.analysis.rungs import RungRun, RungRuns, budgets_of, read_rungs
 from sweeps.analysis.statistics import (
@@ -36,6 +35,7 @@ from sweeps.analysis.statistics import (
     welch_test,
 )
 from sweeps.core.identity import Protocol
+from sweeps.core.results import EpochResult
 from sweeps.files.budget import Budget, BudgetRange
 from sweeps.files.yaml_file import set_path
 from sweeps.record.table import Table, table_of

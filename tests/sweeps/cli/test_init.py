@@ -15,9 +15,9 @@ from cifar_core.config import TrainingConfig
 from sweeps.driver.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
 from sweeps.files.ladder_file import load_ladder
 from sweeps.files.schema import file_schema, schema_file
-from sweeps.files.starter import Starter
 from sweeps.files.sweep import load_spec
 from sweeps.tasks.image_probe import ImageProbe, Timed
+from sweeps.use.starter import Starter
 
 ROOT = Path(__file__).parents[3]
 SIMPLE = ("--model", "simple")
@@ -108,7 +108,7 @@ def test_the_schema_is_named_by_a_path_that_an_editor_can_follow(cli: Cli, tmp_p
     elsewhere = (tmp_path / "mine.yaml").read_text().splitlines()[0].partition("$schema=")[2]
     assert elsewhere == schema_file("sweep").as_uri()
 
-    from sweeps.files.starter import schema_reference
+    from sweeps.use.starter import schema_reference
 
     inside = schema_reference(ROOT / "experiments" / "new folder" / "mine.yaml", "sweep")
     assert inside == "../../sweeps/files/sweep.schema.json"

@@ -18,7 +18,7 @@ from sweep_fakes import Cli, snapshot, tiny, write_yaml
 
 import cifar_core.data.load
 import sweeps
-import sweeps.files.single
+import sweeps.use.single_config
 from cifar_core.augment import augment
 from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images
@@ -194,7 +194,7 @@ class TestImages:
 class TestAugment:
     @pytest.mark.parametrize("recipe", RECIPES)
     def test_the_last_column_is_what_a_network_is_given_under_this_seed(self, recipe: str) -> None:
-        config = sweeps.files.single.single_config({"data": {"augmentation": recipe}})
+        config = sweeps.use.single_config.single_config({"data": {"augmentation": recipe}})
         images = load_training_images(progress=False)[0].images_NHWC[:4]
 
         last = _steps(config, images, seed=5, draws=2)[-1]
@@ -211,7 +211,7 @@ class TestAugment:
             np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
 
     def test_normalised_images_look_as_before_and_idle_steps_are_marked(self) -> None:
-        config = sweeps.files.single.single_config(
+        config = sweeps.use.single_config.single_config(
             {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
         )
         images = load_training_images(progress=False)[0].images_NHWC[:2]
@@ -243,7 +243,7 @@ class TestSummary:
     def test_the_totals_are_those_of_the_network(self, model: str, runs: Path, cli: Cli) -> None:
         result = cli("inspect", "summary", model, "--set", "model.width=8", "--runs", runs)
 
-        config = sweeps.files.single.single_config({"model": {"name": model, "width": 8}})
+        config = sweeps.use.single_config.single_config({"model": {"name": model, "width": 8}})
         parameters = sum(p.numel() for p in cifar_core.build_model(config.model).parameters())
         assert result.exit_code == 0, result.output
         assert f"{model}: {parameters:,} parameters" in result.stdout
@@ -437,4 +437,4 @@ class TestOpen:
 
 
 def build(model: str) -> torch.nn.Module:
-    return cifar_core.build_model(sweeps.files.single.single_config({"model": {"name": model}}).model)
+    return cifar_core.build_model(sweeps.use.single_config.single_config({"model": {"name": model}}).model)

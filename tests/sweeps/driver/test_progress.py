@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
-from cifar_core.results import TestResult
+from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.driver.progress import LiveProgress, PlainProgress, headline, show_progress, trial_line
 from sweeps.files.space import SearchSpace

@@ -25,10 +25,10 @@ from cifar_core.checkpoint import save_checkpoint
 from cifar_core.config import TrainingConfig
 from cifar_core.data.load import default_directory, load_test_images, load_training_images
 from cifar_core.data.split import split_train_validation
-from cifar_core.results import TestResult
 from cifar_core.training import start as start_training
 from cifar_core.training import train
 from sweeps.backends import inline as inline_backend
+from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask
 from sweeps.core.trial import TrialRecord
 from sweeps.search.state import read_state

@@ -17,8 +17,8 @@ import sweeps
 from cifar_core import load_checkpoint
 from cifar_core.data.images import LabelledImages
 from cifar_core.evaluation import evaluate
-from cifar_core.results import TestResult
 from sweeps.core.errors import RecordError
+from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask
 from sweeps.driver import finalize as sealed_test
 from sweeps.search.state import read_state

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from sweep_fakes import Cli, tiny
 
 from cifar_core.config import TrainingConfig
-from cifar_core.config_schema import referred
 from cifar_core.models.registry import ARCHITECTURES
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
+from sweeps.tasks.image_schema import referred
 
 ROOT = Path(__file__).parents[3]
 YAML_FILES = sorted((ROOT / "experiments").rglob("*.yaml"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
 from sweeps.core.identity import Protocol
+from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.record.mapping import (
     CONFIG,

@@ -19,8 +19,10 @@ from cifar_core.config import TrainingConfig
 from sweeps.core.trial import Outcome
 from sweeps.pictures.charts import learning_curve
 from sweeps.record.files import RunFiles
+from sweeps.record.inputs import RecordedData
 from sweeps.record.sweep_progress import Aim
 from sweeps.record.writer import Tracker
+from sweeps.tasks.registry import IMAGES
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install playwright"
@@ -51,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             description="five trials",
             environment=environment,
             command="sweeps run shown.yaml",
-            dataset="c58f30108f718f92721af3b95e74349a",
+            dataset=RecordedData(fingerprint="c58f30108f718f92721af3b95e74349a", parts=IMAGES.dataset_inputs(None)),
             aim=Aim("val_accuracy", maximize=True),
         )
         with tracker:

@@ -14,8 +14,8 @@ import pytest
 from mlflow.tracking._tracking_service.client import utils as mlflow_utils
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
 from sweeps.core.errors import RecordError
+from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record import sqlite_store
 from sweeps.record.client import connect

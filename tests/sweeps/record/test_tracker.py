@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult, TestResult
 from sweeps.core.errors import RecordError
+from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.record.child_run import ChildRun
 from sweeps.record.complete_results import CompleteResults

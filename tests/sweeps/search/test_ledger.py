@@ -21,8 +21,8 @@ from optuna.trial import TrialState
 from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import TestResult
 from sweeps.core.identity import Identity
+from sweeps.core.results import TestResult
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, Report, RungLabel, TrialRecord
 from sweeps.search.ledger import EXHAUSTED, Ledger
 from sweeps.search.opening import read_study

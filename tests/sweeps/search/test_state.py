@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sweep_fakes import book, epoch, next_trial
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import TestResult
+from sweeps.core.results import TestResult
 from sweeps.core.trial import MeasuredOn, Outcome, Report, RungLabel, TrialRecord
 from sweeps.search.best import best_first
 from sweeps.search.state import Measuring, SweepState, read_state, sweep_names

@@ -14,10 +14,10 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from cifar_core.results import EpochResult
 from sweeps.analysis.comparison import RungComparison, compare_rungs
 from sweeps.analysis.rungs import RungRun, RungRuns
 from sweeps.core.formatting import PLAIN_WIDTH
+from sweeps.core.results import EpochResult
 from sweeps.search.state import SweepState
 from sweeps.views.html.content import Content
 from sweeps.views.html.rungs import rungs_section

@@ -21,9 +21,9 @@ from rich.text import Text
 from scipy.stats import ttest_ind
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import Confusion, EpochResult
 from sweeps.core.errors import LeaderboardError
 from sweeps.core.identity import Protocol
+from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.columns import COLUMNS, LAST_COLUMNS
 from sweeps.record.mapping import params_of, tags_of

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from sweep_fakes import book, epoch, next_trial
 
-from cifar_core.results import TestResult
+from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.search.state import SweepState
 from sweeps.views.status import print_status

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_core.config import TrainingConfig
-from cifar_core.results import EpochResult
 from sweeps.analysis.ranking import rank_configurations
+from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.mapping import params_of, tags_of
 from sweeps.record.recorded_run import RecordedRun

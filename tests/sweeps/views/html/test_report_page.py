@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_fakes import START, content_of, figures, many, replicate, state_of, trial
 
-from cifar_core.results import TestResult
 from sweeps.analysis.comparison import Finding, compare_rungs
 from sweeps.analysis.rungs import RungRun, RungRuns
+from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content, span

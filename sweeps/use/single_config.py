@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -69,7 +69,7 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
         if rung is None:
             names = ", ".join(each.name for each in ladder.rungs)
             raise SpecError(path, [f"is a ladder: name one of its rungs as {path}:RUNG; it has {names}"])
-        return single_config(ladder.rung(rung).config, overrides=overrides)
+        return single_config(cast("TrainingConfig", ladder.rung(rung).config), overrides=overrides)
     if rung is not None:
         raise SpecError(path, [f"is a sweep: it has no rung {rung!r}"])
     spec = load_spec(path)

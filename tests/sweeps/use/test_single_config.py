@@ -6,7 +6,7 @@ import pytest
 
 from cifar_core.config import TrainingConfig
 from cifar_core.recipes import RECIPES
-from sweeps.files.single import single_config
+from sweeps.use.single_config import single_config
 
 LIST = ["normalize", "flip", {"erase": {"p": 0.2}}, {"crop": {"padding": 2}}]
 
