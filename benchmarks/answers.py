@@ -94,14 +94,16 @@ def record(folder: Path, name: str) -> None:
 def epoch(number: int) -> EpochResult:
     return EpochResult(
         epoch=number,
-        train_loss=2.0 / number,
-        train_accuracy=0.5,
-        val_loss=1.5,
-        val_accuracy=0.3 + number / 100,
-        learning_rate=0.1,
         seconds=1.0,
-        images_per_second=1000.0,
         finished_at=time.time(),
+        metrics={
+            "train_loss": 2.0 / number,
+            "train_accuracy": 0.5,
+            "val_loss": 1.5,
+            "val_accuracy": 0.3 + number / 100,
+            "learning_rate": 0.1,
+            "images_per_second": 1000.0,
+        },
     )
 
 

@@ -118,7 +118,9 @@ def _drawn(
 ) -> dict[str, Any]:
     near: Mapping[str, Any] = {}
     if truth.adaptive and len(records) >= 10 and generator.random() < 0.7:
-        ranked = sorted(records, key=lambda record: (len(record.epochs), record.epochs[-1].val_accuracy), reverse=True)
+        ranked = sorted(
+            records, key=lambda record: (len(record.epochs), record.epochs[-1].metrics["val_accuracy"]), reverse=True
+        )
         near = values[int(generator.choice([record.number for record in ranked[: len(ranked) // 4]]))]
     drawn: dict[str, Any] = {}
     for path, choices in CHOICES.items():
@@ -140,14 +142,16 @@ def _record(number: int, curve: list[float], outcome: Outcome) -> TrialRecord:
     epochs = tuple(
         EpochResult(
             epoch=epoch,
-            train_loss=1.0,
-            train_accuracy=0.5,
-            val_loss=1 - value / 100,
-            val_accuracy=value / 100,
-            learning_rate=0.1 if epoch == 1 else 0.05,
             seconds=1.0,
-            images_per_second=100.0,
             finished_at=float(epoch),
+            metrics={
+                "train_loss": 1.0,
+                "train_accuracy": 0.5,
+                "val_loss": 1 - value / 100,
+                "val_accuracy": value / 100,
+                "learning_rate": 0.1 if epoch == 1 else 0.05,
+                "images_per_second": 100.0,
+            },
         )
         for epoch, value in enumerate(curve, start=1)
     )

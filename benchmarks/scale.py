@@ -188,14 +188,16 @@ def make_instant(*, recorded: bool) -> None:
             accuracy = value_of(self._config) * (0.5 + 0.5 * self._epoch / of)
             epoch = EpochResult(
                 epoch=self._epoch,
-                train_loss=2.0 - accuracy,
-                train_accuracy=accuracy,
-                val_loss=2.0 - accuracy,
-                val_accuracy=accuracy,
-                learning_rate=self._config.optimizer.lr,
                 seconds=0.001,
-                images_per_second=45e6,
                 finished_at=time.time(),
+                metrics={
+                    "train_loss": 2.0 - accuracy,
+                    "train_accuracy": accuracy,
+                    "val_loss": 2.0 - accuracy,
+                    "val_accuracy": accuracy,
+                    "learning_rate": self._config.optimizer.lr,
+                    "images_per_second": 45e6,
+                },
             )
             if self._epoch == 1:
                 checkpoint = Path(self._job.checkpoint)

@@ -187,10 +187,18 @@ def measured(
             config = held[slot].config
             accuracy = value_of(config) * (0.5 + 0.5 * number / EPOCHS)
             result = EpochResult(
-                epoch=number, train_loss=2.0 - accuracy, train_accuracy=accuracy, val_loss=2.0 - accuracy,
-                val_accuracy=accuracy, learning_rate=config.optimizer.lr, seconds=30.0, images_per_second=1500.0,
+                epoch=number,
+                seconds=30.0,
                 finished_at=time.time(),
-            )  # fmt: skip
+                metrics={
+                    "train_loss": 2.0 - accuracy,
+                    "train_accuracy": accuracy,
+                    "val_loss": 2.0 - accuracy,
+                    "val_accuracy": accuracy,
+                    "learning_rate": config.optimizer.lr,
+                    "images_per_second": 1500.0,
+                },
+            )
             report = Report(
                 epoch=result,
                 outcome=Outcome.COMPLETE if number == EPOCHS else None,

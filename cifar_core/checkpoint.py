@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import torch
 from torch import nn
 
 from cifar_core.common.errors import CheckpointError
-from cifar_core.common.files import atomic_write, make_way, previous_file, read_whole
+from cifar_core.common.files import read_whole
 from cifar_core.common.own_modules import is_import_path
-from cifar_core.common.seal import seal_of, unsealed
+from cifar_core.common.seal import unsealed, write_sealed
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.models.build import build_model
@@ -51,21 +50,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
     # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    make_way(path)
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
-        file.write(seal_of(buffer.getbuffer()))
-        file.flush()
-        if path.exists():
-            _keep(path, previous_file(path))
-
-
-def _keep(path: Path, beside: Path) -> None:
-    beside.unlink(missing_ok=True)
-    try:
-        beside.hardlink_to(path)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, beside)
+    write_sealed(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:

@@ -57,7 +57,7 @@ def instructions() -> list[tuple[str, str]]:
 def commands(text: str) -> Iterator[list[str]]:
     """Yield the words of every `sweeps VERB ...` of a recipe, without what a shell makes of them."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    for found in re.findall(rf"(?:^|[\s'`;/])sweeps ((?:{'|'.join(sweeps.core.commands)})\b[^\n'`;&]*)", joined):
+    for found in re.findall(rf"(?:^|[\s'`;/])sweeps ((?:{'|'.join(sweeps.commands)})\b[^\n'`;&]*)", joined):
         yield shlex.split(found, comments=True)
 
 
@@ -69,7 +69,7 @@ COMMANDS.append(("entrypoint", shlex.split(RAYJOB["spec"]["entrypoint"])[1:]))
     ("name", "words"), COMMANDS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
 def test_every_option_that_a_recipe_gives_sweeps_exists(name: str, words: list[str]) -> None:
-    known = {option for parameter in sweeps.core.commands[words[0]].params for option in parameter.opts}
+    known = {option for parameter in sweeps.commands[words[0]].params for option in parameter.opts}
 
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 

@@ -19,7 +19,7 @@ from sweeps.files.ladder_file import load_ladder
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-VERBS = sorted(sweeps.core.commands)
+VERBS = sorted(sweeps.commands)
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -36,7 +36,7 @@ def test_every_verb_has_a_line_in_the_readme(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
-    command = sweeps.core.commands[verb]
+    command = sweeps.commands[verb]
     text = command.get_help(click.Context(command, info_name=f"sweeps {verb}"))
     assert "Example:" in text
     assert f"sweeps {verb}" in text.partition("Example:")[2]
@@ -44,7 +44,7 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 
 @pytest.mark.parametrize("words", commands_in(README), ids=" ".join)
 def test_every_command_of_the_readme_is_understood(words: list[str]) -> None:
-    verb = sweeps.core.commands[words[0]]
+    verb = sweeps.commands[words[0]]
     with verb.make_context(words[0], list(words[1:])) as context:
         for value in context.params.values():
             if isinstance(value, Path) and value.suffix == ".yaml":

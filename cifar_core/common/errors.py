@@ -23,19 +23,27 @@ class DataUnavailableError(UserError):
 
 
 class DivergedError(UserError):
-    """The training loss of an epoch was not a finite number."""
+    """A number that a training yielded, such as the loss of an epoch, was not finite."""
 
-    def __init__(self, *, epoch: int, loss: float) -> None:
-        super().__init__(f"the training loss was {loss} in epoch {epoch}: lower optimizer.lr, or add normalisation")
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        loss: float,
+        what: str = "the training loss",
+        advice: str = "lower optimizer.lr, or add normalisation",
+    ) -> None:
+        super().__init__(f"{what} was {loss} in epoch {epoch}: {advice}")
         self.epoch = epoch
         self.loss = loss
+        self._said = (what, advice)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_diverged, (self.epoch, self.loss))
+        return (_rebuild_diverged, (self.epoch, self.loss, *self._said))
 
 
-def _rebuild_diverged(epoch: int, loss: float) -> DivergedError:
-    return DivergedError(epoch=epoch, loss=loss)
+def _rebuild_diverged(epoch: int, loss: float, what: str, advice: str) -> DivergedError:
+    return DivergedError(epoch=epoch, loss=loss, what=what, advice=advice)
 
 
 class CheckpointError(UserError):

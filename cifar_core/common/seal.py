@@ -1,9 +1,12 @@
-"""The checksum that a checkpoint's file ends with: a bit that a disk has lost is noticed. No torch here."""
+"""A checkpoint's file ends with a checksum, and the one before it is kept: a bit that a disk has lost is noticed."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
+
+from cifar_core.common.files import atomic_write, make_way, previous_file
 
 _SEAL = b"\nsha256:"
 _DIGEST_LENGTH = 64
@@ -13,6 +16,29 @@ _SEAL_LENGTH = len(_SEAL) + _DIGEST_LENGTH
 def seal_of(payload: bytes | memoryview) -> bytes:
     """Return what is written behind a payload."""
     return _SEAL + hashlib.sha256(payload).hexdigest().encode("ascii")
+
+
+def write_sealed(path: Path, payload: bytes | memoryview) -> None:
+    """Write a payload with its checksum to a file that is always a whole one, and keep the old one beside it.
+
+    Raises:
+        OSError: the file cannot be written; the old one is there still.
+    """
+    make_way(path)
+    with atomic_write(path) as file:
+        file.write(payload)
+        file.write(seal_of(payload))
+        file.flush()
+        if path.exists():
+            _keep(path, previous_file(path))
+
+
+def _keep(path: Path, beside: Path) -> None:
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, beside)
 
 
 def unsealed(content: bytes) -> bytes:

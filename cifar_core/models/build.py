@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import ModelError, closest
+from cifar_core.common.own_import import importing
 from cifar_core.common.own_modules import Code, code_of, is_import_path, parse_name
-from cifar_core.models.own_import import importing
 from cifar_core.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:

@@ -104,12 +104,11 @@ class SweepPlan(Plan):
         from rich.table import Table
 
         from sweeps.core.formatting import duration, plural, print_sentence, short_names
-        from sweeps.core.task import TaskConfig
         from sweeps.tasks.values import short_value
 
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
-        base = TaskConfig.model_validate(about.base)
+        base = about.task.config_type.model_validate(about.base)
         fixed = {path: value for path, value in flatten(about.base).items() if path not in about.parameters}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
@@ -310,17 +309,16 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
             config for config, rehearsal in rehearsed.found if rehearsal.fault is None
         ]
     if able:
-        from sweeps.tasks.registry import IMAGES
-
-        probe_here = IMAGES.probe(threads=slots.cpus)
-        cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=probe_here)
+        timed = about.task.probe(threads=slots.cpus)
+        if timed is not None:
+            cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=timed)
     return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
 
 
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     from sweeps.backends.slots import local_slots
     from sweeps.driver.rehearsals import rehearse_all
-    from sweeps.tasks.registry import IMAGES
+    from sweeps.tasks.registry import task_of
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
@@ -329,7 +327,9 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     remarks = rehearsed.remarks()
     if not probe:
         return replace(unprobed, remarks=remarks)
-    timed: Probe = IMAGES.probe(threads=slots.cpus)
+    timed: Probe | None = task_of(next(iter(configs.values()))).probe(threads=slots.cpus)
+    if timed is None:
+        return replace(unprobed, remarks=remarks)
     is_tested = part.ladder.measured_on is MeasuredOn.TEST
     return LadderPlan(
         part=part,

@@ -158,7 +158,7 @@ def ladder(
         >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "accuracy", "difference"]]
     """
     from sweeps.core.task import Probe
-    from sweeps.tasks.registry import IMAGES
+    from sweeps.tasks.registry import task_of
 
     part = read_part(
         Path(path),
@@ -169,13 +169,13 @@ def ladder(
         epochs_scale=epochs_scale,
         train_size=train_size,
     )
-    cost: Probe = IMAGES.probe(threads=part.ladder.resources.cpus_per_trial)
+    cost: Probe | None = task_of(part.ladder.rungs[0].config).probe(threads=part.ladder.resources.cpus_per_trial)
     summary = api.run(
         part.ladder,
         runs=runs,
         budget=part.budget,
         rungs=part.chosen,
-        cost=cost.seconds,
+        cost=None if cost is None else cost.seconds,
         **how,
     )
     found = read_ladder(

@@ -92,7 +92,8 @@ def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> b
         return True
     last = stages[-1].epoch
     return any(
-        not math.isclose(epoch.metrics["learning_rate"], records[place].config.dotted()["optimizer.lr"], rel_tol=1e-6)
+        (rate := epoch.value("learning_rate")) is None
+        or not math.isclose(rate, records[place].config.dotted()["optimizer.lr"], rel_tol=1e-6)
         for place in stages[0].trials
         for epoch in records[place].epochs[:last]
     )

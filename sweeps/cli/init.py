@@ -91,7 +91,7 @@ def init(
     from sweeps.driver.sizing import size_of_starter
     from sweeps.files.settings import Limits, Resources, check_name
     from sweeps.system.output import stage, terminal_copy
-    from sweeps.tasks.registry import IMAGES
+    from sweeps.tasks.image_probe import ImageProbe
     from sweeps.use.starter import Starter
 
     try:
@@ -115,7 +115,7 @@ def init(
     with terminal_copy() as console, stage(console, "timing the networks here"):
         if config is None:
             _check_networks(starter.networks)
-        sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=IMAGES.probe(threads=slots.cpus))
+        sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=ImageProbe(threads=slots.cpus))
     try:
         with atomic_write(path) as written:
             written.write(sized.text.encode())

@@ -44,7 +44,7 @@ def ladder(
     """
     from sweeps.core.task import Probe
     from sweeps.system.output import stage, terminal_copy
-    from sweeps.tasks.registry import IMAGES
+    from sweeps.tasks.registry import task_of
 
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps._api.functions import run
@@ -58,14 +58,14 @@ def ladder(
     from sweeps._api.verbs import recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
 
-    probe: Probe = IMAGES.probe(threads=loaded.resources.cpus_per_trial)
+    probe: Probe | None = task_of(loaded.rungs[0].config).probe(threads=loaded.resources.cpus_per_trial)
     summary = summary_of(
         run,
         loaded,
         runs=runs,
         budget=part.budget,
         rungs=part.chosen,
-        cost=probe.seconds,
+        cost=None if probe is None else probe.seconds,
         **how,
     )
     # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.

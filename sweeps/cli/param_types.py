@@ -184,7 +184,7 @@ def _schema(kind: str) -> Mapping[str, Any]:
     import sweeps
 
     schema: Mapping[str, Any] = json.loads(
-        Path(sweeps.__file__).with_name("spec").joinpath(f"{kind}.schema.json").read_text(encoding="utf-8")
+        Path(sweeps.__file__).with_name("files").joinpath(f"{kind}.schema.json").read_text(encoding="utf-8")
     )
     return schema
 
@@ -203,6 +203,8 @@ def _keys(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
                     found.setdefault(f"{prefix}{key}", {"anyOf": []})["anyOf"].append(named)
 
     walk(schema, "")
+    if "$ref" not in schema["properties"]["base"]:  # of a sweep, whose base may be that of a function
+        walk(schema["$defs"]["TrainingConfig"], "base.")
     return found
 
 

@@ -16,7 +16,7 @@ copy a process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -176,6 +176,18 @@ ConfigT = TypeVar("ConfigT", bound=TaskConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskMetric:
+    """A number that a task yields each epoch, as screens know it."""
+
+    heading: str
+    """Of a column, with its unit: `val acc %`."""
+    goal: Literal["maximize", "minimize"] | None = None
+    """Which way is better; None for what no search can look at, such as a rate or a speed."""
+    shown: Callable[[float], str] = lambda value: f"{value:.6g}"
+    """Writes a value."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rehearsal:
     """What is to be expected of a run."""
 
@@ -233,6 +245,11 @@ class Task(Protocol[ConfigT]):
         ...
 
     @property
+    def metrics(self) -> Mapping[str, TaskMetric]:
+        """The numbers of an epoch, in the order of their columns; empty where only a run tells."""
+        ...
+
+    @property
     def examples_there_are(self) -> int:
         """How many examples there are to train on; 0 where the task counts none."""
         ...
@@ -274,6 +291,10 @@ class Task(Protocol[ConfigT]):
     @property
     def part_fields(self) -> tuple[str, ...]:
         """Dotted paths of the fields that `part_name` follows from."""
+        ...
+
+    def missing(self, given: Collection[str]) -> Sequence[str]:
+        """Return the fields without a default that are not among those that a file sets."""
         ...
 
     def config_warnings(self, config: ConfigT) -> list[str]:
@@ -454,8 +475,8 @@ class Task(Protocol[ConfigT]):
         """Return what the first steps of a configuration's training come to, on data that is made up."""
         ...
 
-    def probe(self, *, threads: int) -> Probe:
-        """Return what estimates the cost of runs of so many threads."""
+    def probe(self, *, threads: int) -> Probe | None:
+        """Return what estimates the cost of runs of so many threads; None where only a run tells."""
         ...
 
 

@@ -31,7 +31,7 @@ from sweeps.search.stored_trials import read_records
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.store.folder import SweepFolder
-from sweeps.tasks.registry import IMAGES, task_of
+from sweeps.tasks.registry import task_of
 
 KeyOf = Callable[[TaskConfig], str]
 
@@ -135,9 +135,9 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         resources=spec.resources,
         early_terminate=spec.early_terminate,
         epochs=spec.space.max_value("epochs"),
-        task=IMAGES,
+        task=spec.task,
         data=_splits(spec.space),
-        models=list(dict.fromkeys(map(str, spec.space.listed_values("model.name")))),
+        models=[spec.train] if spec.train else list(map(str, dict.fromkeys(spec.space.listed_values("model.name")))),
         files=_named_files(spec),
         first=lambda: [*preview(spec), *some_combinations(spec)],
         first_are_all=is_listed(spec),
@@ -153,7 +153,8 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
 
 def _named_files(spec: SweepSpec) -> list[str]:
     values = flatten(spec.base) | {path: parameter.choices for path, parameter in spec.space.parameters.items()}
-    said = [value for path, value in values.items() if path == "model.weights" or path.startswith("model.options")]
+    may_name = ("model.weights", "model.options") if spec.train is None else ("",)
+    said = [value for path, value in values.items() if path.startswith(may_name)]
     return list(dict.fromkeys(text for value in said for text in _texts_in(value)))
 
 
@@ -219,7 +220,7 @@ def plan_of_ladder(
         resources=ladder.resources,
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        task=IMAGES,
+        task=task_of(candidates[0].config),
         data=[candidate.config for candidate in candidates],
         models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
         first=lambda: [candidate.config for candidate in candidates],
@@ -275,7 +276,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
         early_terminate=Never(),
         epochs=max(candidate.config.epochs for candidate in candidates),
-        task=IMAGES,
+        task=task_of(candidates[0].config),
         data=[candidate.config for candidate in candidates],
         models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
@@ -320,6 +321,8 @@ def plan_of_retraining(
         SweepError: the budget is the run's own, or no run can have it.
     """
     task = task_of(config)
+    if not task.class_names:
+        raise SweepError(f"{run} is of {task.name}: `sweeps retrain` is for networks; change base.epochs in its file")
     try:
         wanted: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)
     except ValidationError as error:

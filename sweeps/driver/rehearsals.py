@@ -16,7 +16,7 @@ from sweeps.core.task import Rehearsal, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.stopping import STOP_SIGNALS
 from sweeps.system.compat import ProcessExit, exits_are_errors, guard_exit
-from sweeps.tasks.registry import task_named, task_of
+from sweeps.tasks.registry import read_config, task_of
 from sweeps.tasks.values import short_value
 
 MOST_SECONDS = 60.0
@@ -131,7 +131,7 @@ def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
         answers = Path(folder) / "answers"
         answers.touch()
         command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(answers)]
-        asked = json.dumps([(task_of(config).name, config.model_dump_json()) for config in configs])
+        asked = json.dumps([config.model_dump_json() for config in configs])
         try:
             ended = subprocess.run(
                 command, input=asked, capture_output=True, text=True, timeout=MOST_SECONDS, check=False
@@ -154,7 +154,7 @@ def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
 
 def main() -> None:
     """Rehearse the configurations that standard input lists, and write an answer a line, as soon as it is known."""
-    configs = [task_named(name).config_type.model_validate_json(text) for name, text in json.load(sys.stdin)]
+    configs = [read_config(text) for text in json.load(sys.stdin)]
     with Path(sys.argv[2]).open("a", encoding="utf-8") as answers:
         for rehearsal in (found for config in configs for _, found in _here([config])):
             answers.write(json.dumps([rehearsal.fault, rehearsal.warnings]) + "\n")

@@ -175,9 +175,10 @@ def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
     Raises:
         SweepError: none of them can.
     """
-    own = any(map(is_import_path, plan.models))
+    first = plan.first()
+    own = any(map(plan.task.needs_rehearsal, first))
     with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
-        found = rehearse_all(plan.first(), apart=apart, is_whole=plan.first_are_all)
+        found = rehearse_all(first, apart=apart, is_whole=plan.first_are_all)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")
     return found

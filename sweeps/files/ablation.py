@@ -33,6 +33,8 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
     Raises:
         SweepError: the run has no change that could be left out.
     """
+    if not task_of(config).class_names:
+        raise SweepError(f"run {run} is of {task_of(config).name}: `sweeps ablate` is for networks")
     plain = task_of(config).config_type.model_validate({})
     paths = _changed_paths(config, plain)
     if not paths:

@@ -13,6 +13,7 @@ from sweeps.files.parameter import Parameter, identity_of, label
 from sweeps.files.space import SearchSpace
 from sweeps.files.space_check import SpaceError
 from sweeps.files.yaml_file import flatten, set_path
+from sweeps.tasks.registry import task_named
 
 _BASE, _PARAMETERS = "base.", "parameters."
 
@@ -24,7 +25,7 @@ def space_of(definition: Mapping[str, Any]) -> SearchSpace | None:
         for path, value in _below(definition, _BASE).items():
             set_path(base, path, value)
         parameters = {path: Parameter.model_validate(each) for path, each in _below(definition, _PARAMETERS).items()}
-        space = SearchSpace(parameters=parameters, base=base)
+        space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
         return space if parameters and space.allows({}) else None
     except (SpaceError, ValidationError):
         return None

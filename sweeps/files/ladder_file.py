@@ -19,7 +19,15 @@ from sweeps.files.budget import MAX_SEEDS
 from sweeps.files.difference import changes_between
 from sweeps.files.ladder import FINAL, Ladder, Rung
 from sweeps.files.scale import Scale
-from sweeps.files.settings import MAX_NAME, FileOfConfigurations, Limits, Name, Resources, check_name, checked
+from sweeps.files.settings import (
+    MAX_NAME,
+    FileOfConfigurations,
+    Limits,
+    Name,
+    Resources,
+    check_name,
+    checked,
+)
 from sweeps.files.yaml_file import Document, merge, read_yaml
 from sweeps.tasks.registry import IMAGES
 
@@ -229,7 +237,7 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
         changes = {key: value for key, value in entry.items() if key not in OWN_KEYS}
         tree = merge(trees[parent] if parent else file.base, changes)
         try:
-            config = IMAGES.config_type.model_validate(tree)
+            config: TaskConfig = IMAGES.config_type.model_validate(tree)
         except ValidationError as error:
             errors += [f"{where}.{line} (rung {name})" for line in explain(error)]
             continue

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from cifar_core.common.json_schema import DRAFT, Schema, record_schema
 from sweeps.files.ladder_file import LadderFile
+from sweeps.files.settings import METRICS
 from sweeps.files.sweep import SweepSpec
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import RULES
@@ -36,10 +37,11 @@ def file_schema(kind: FileKind) -> Schema:
     definitions = config_definitions()
     whole = record_schema(SweepSpec if kind == "sweep" else LadderFile)
     schema: Schema = {"$schema": DRAFT, **whole, "$defs": whole["$defs"] | definitions}
-    schema["properties"]["base"] = {
-        "$ref": _CONFIG,
-        "description": schema["properties"]["base"]["description"],
-    }
+    if kind == "ladder":
+        schema["properties"]["base"] = {
+            "$ref": _CONFIG,
+            "description": schema["properties"]["base"]["description"],
+        }
     own = {"required": ["name"], "properties": {"name": {"pattern": OWN_NETWORK}}}
     options_only_of_own = {"if": own, "else": {"properties": {"options": {"maxProperties": 0}}}}
     schema["allOf"] = [{"properties": {"base": {"properties": {"model": options_only_of_own}}}}]
@@ -70,21 +72,16 @@ def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
     others = f"^({'|'.join(sorted(blocks))}|{_OPTION})$"
     schema["properties"]["parameters"] |= {
         "properties": {path: _parameter(schema, field) for path, field in fields.items()},
-        "patternProperties": {others: {"$ref": "#/$defs/Parameter"}},
-        "additionalProperties": False,
+        "additionalProperties": {"$ref": "#/$defs/Parameter"},
     }
     schema["$defs"]["Parameter"]["properties"]["when"] |= {
         "properties": {path: {"anyOf": [field, _list_of(field)]} for path, field in fields.items()},
-        "patternProperties": {f"^{_OPTION}$": {}},
-        "additionalProperties": False,
     }
     del schema["$defs"][StoppingRule.__name__], schema["properties"]["early_terminate"]["$ref"]
     schema["properties"]["early_terminate"]["oneOf"] = [record_schema(rule) for rule in RULES.values()]
     schema["properties"]["start_with"]["items"] = {
         "type": "object",
         "properties": dict(fields),
-        "patternProperties": {others: {}},
-        "additionalProperties": False,
     }
     is_grid = _having("method", {"const": "grid"})
     capped = _having("run_cap", {"type": "integer"})
@@ -97,8 +94,29 @@ def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
     schema["allOf"] += [
         {"if": is_grid, "else": capped},
         {"if": varies, "then": never_stopped},
-        {"if": by_training, "else": {"anyOf": [aside, searched]}},
+        {"if": {"anyOf": [_OF_A_FUNCTION, by_training]}, "else": {"anyOf": [aside, searched]}},
+        {"if": _OF_A_FUNCTION, "else": _of_networks(fields, others)},
     ]
+
+
+_OF_A_FUNCTION: Schema = {"required": ["train"], "properties": {"train": {"type": "string"}}}
+
+
+def _of_networks(fields: Mapping[str, Schema], others: str) -> Schema:
+    """Return what a sweep over networks keeps to, and one over a function of the user's own need not."""
+    known = {"anyOf": [{"enum": list(fields)}, {"pattern": others}]}
+    tested = {"anyOf": [{"enum": list(fields)}, {"pattern": f"^{_OPTION}$"}]}
+    return {
+        "properties": {
+            "parameters": {
+                "propertyNames": known,
+                "additionalProperties": {"properties": {"when": {"propertyNames": tested}}},
+            },
+            "start_with": {"items": {"propertyNames": known}},
+            "metric": {"properties": {"name": {"enum": list(METRICS)}}},
+            "base": {"$ref": _CONFIG},
+        }
+    }
 
 
 def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:

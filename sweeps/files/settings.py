@@ -18,23 +18,22 @@ from pydantic import (
     model_validator,
 )
 
+from cifar_core.common.errors import ModelError
+from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.validation import StrictModel, explain
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SpecError
 from sweeps.core.place import Place
 from sweeps.core.task import AnyTask
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import IMAGES, task_named
 
 Spec = TypeVar("Spec", bound=StrictModel)
 MAX_NAME = 64
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
-METRICS = {
-    "val_accuracy": "maximize",
-    "val_loss": "minimize",
-    "train_loss": "minimize",
-    "train_accuracy": "maximize",
-}
+_LISTED = ("val_accuracy", "val_loss", "train_loss", "train_accuracy")
+METRICS = {name: goal for name in _LISTED if (goal := IMAGES.metrics[name].goal) is not None}
+"""What a search over networks may look at, to its goal."""
 BUILT_IN_RESOURCES = {
     "cpu": "cpus_per_trial",
     "gpu": "gpus_per_trial",
@@ -153,13 +152,28 @@ def _goal_of(metric: str, goal: str) -> dict[str, Any]:
     return {"if": chosen, "then": {"properties": {"goal": {"const": goal}}}}
 
 
+def checked_function(train: str | None) -> str | None:
+    """Return the import path of a training function that can be imported.
+
+    Raises:
+        ValueError: it cannot, or is no function that a search can call.
+    """
+    if train is not None and not is_import_path(train):
+        raise ValueError(f"{train!r} is no function of yours: write 'module:function', such as 'mine:train'")
+    try:
+        task_named(train).config_type  # noqa: B018  # imports it
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+    return train
+
+
 class Metric(StrictModel):
     """What the search looks at, each epoch and at the end."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [_goal_of(*each) for each in METRICS.items()]})
 
-    name: Literal["val_accuracy", "val_loss", "train_loss", "train_accuracy"] = "val_accuracy"
-    """What is compared: an accuracy, or a loss."""
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "val_accuracy"
+    """What is compared: an accuracy, or a loss; of a function of your own, any number that it yields."""
     goal: Literal["maximize", "minimize"] = "maximize"
     """maximize for an accuracy, minimize for a loss: left out, the name decides."""
 
@@ -174,7 +188,7 @@ class Metric(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.goal != METRICS[self.name]:
+        if self.goal != METRICS.get(self.name, self.goal):
             raise ValueError(f"goal {self.goal!r} makes {self.name} worse: use {METRICS[self.name]!r}")
         return self
 

@@ -9,13 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
+from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
+from sweeps.core.task import AnyTask
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
+    METRICS,
     FileOfConfigurations,
     Keep,
     Limits,
@@ -23,6 +26,7 @@ from sweeps.files.settings import (
     Name,
     Replicates,
     Resources,
+    checked_function,
     validated,
 )
 from sweeps.files.space import MAX_COMBINATIONS, SearchSpace
@@ -39,7 +43,9 @@ from sweeps.files.yaml_file import flatten, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import task_named
+
+VALIDATION = "data.validation_size"
 
 
 class SweepSpec(FileOfConfigurations):
@@ -69,6 +75,9 @@ class SweepSpec(FileOfConfigurations):
     """Which weights stay on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
     """Assignments of parameters to try first."""
+    train: str | None = None
+    """A training function of your own, `module:function`, whose keywords are the parameters; without it, networks on
+    CIFAR-10."""
     base: dict[str, Any] = Field(default_factory=dict)
     """What every trial shares: any field of a configuration."""
     parameters: dict[str, Parameter]
@@ -79,23 +88,28 @@ class SweepSpec(FileOfConfigurations):
     def _parse_rule(cls, value: Any) -> Any:
         return parse_rule(value)
 
+    @field_validator("train")
+    @classmethod
+    def _check_train(cls, value: str | None) -> str | None:
+        return checked_function(value)
+
     @field_validator("base")
     @classmethod
-    def _check_base(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _check_base(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         try:
-            IMAGES.config_type.model_validate(value)
+            task_named(info.data.get("train")).config_type.model_validate(value)
         except ValidationError as error:
             raise ValueError("\n".join(map(_with_search, explain(error)))) from None
         return value
 
     @field_validator("parameters", mode="before")
     @classmethod
-    def _check_shape(cls, value: Any) -> Any:
+    def _check_shape(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Mapping):
             errors = [
                 f"{path}: {error}"
                 for path, content in value.items()
-                if (error := shape_error(path, content, task=IMAGES))
+                if (error := shape_error(path, content, task=task_named(info.data.get("train"))))
             ]
             if errors:
                 raise ValueError("\n".join(errors))
@@ -113,8 +127,16 @@ class SweepSpec(FileOfConfigurations):
             errors += grid_errors(space) or self._too_large(space)
         elif self.run_cap is None:
             errors.append(f"run_cap: method {self.method} needs a number of trials, such as run_cap: 24")
-        if self.metric.name.startswith("val_") and space.min_value("data.validation_size") == 0:
-            where = "parameters" if "data.validation_size" in self.parameters else "base"
+        missing = [name for name in self.task.missing([*self.base, *self.parameters]) if name]
+        errors += [
+            f"parameters.{name}: {self.train} needs it and has no default for it: write {name}: {{values: [...]}}, or "
+            f"base.{name}"
+            for name in missing
+        ]
+        if self.train is None and self.metric.name not in METRICS:
+            errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
+        elif self.train is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:
+            where = "parameters" if VALIDATION in self.parameters else "base"
             errors.append(
                 f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs images that are set "
                 "aside: write base.data.validation_size above 0, such as 2000"
@@ -149,9 +171,14 @@ class SweepSpec(FileOfConfigurations):
             return []
         return [f"parameters: a grid of more than {MAX_COMBINATIONS:,} combinations: use method bayes or random"]
 
+    @property
+    def task(self) -> AnyTask:
+        """What it trains."""
+        return task_named(self.train)
+
     @cached_property
     def space(self) -> SearchSpace:
-        return SearchSpace(parameters=self.parameters, base=self.base)
+        return SearchSpace(parameters=self.parameters, base=self.base, task=self.task)
 
     def warnings(self) -> list[str]:
         """Return what is allowed and yet probably not meant."""
@@ -182,8 +209,9 @@ class SweepSpec(FileOfConfigurations):
         }
         base = {f"base.{path}": value for path, value in flatten(self.base).items()}
         metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
+        task = {} if self.train is None else {"base.train": self.train}
         # Through JSON, so that what was stored and what is compared with it are the same types.
-        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **metric}))
+        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric}))
         return definition
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from sweeps.core.identity import Protocol
 from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import FORMAT, Outcome, RungLabel, TrialRecord
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import IMAGES, config_of, read_config
 
 MAX_NAME = 250
 MAX_PARAM = 6000
@@ -59,6 +59,18 @@ METRICS = frozenset(
     }
 )
 """The metrics of a trial that this project writes: those of its epochs and of `summary_metrics`."""
+
+
+def epoch_metric_names(params: Mapping[str, str], metrics: Iterable[str]) -> Sequence[str]:
+    """Return the metrics of the epochs of a run: of a function of the user's own, all that it has yielded.
+
+    Args:
+        params: of the run.
+        metrics: names of all its metrics.
+    """
+    of_a_function = (name for name in metrics if name not in METRICS or name in EPOCH_METRICS)
+    return tuple(of_a_function) if "train" in params else EPOCH_METRICS
+
 
 CORRECT_FILE = "test_correct.npy"
 """Artifact of a tested run: one truth value a test image, in the file's order."""
@@ -252,9 +264,8 @@ def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TaskC
     """
     try:
         if CONFIG in tags:
-            said: TaskConfig = IMAGES.config_type.model_validate_json(tags[CONFIG])
-            return said
-        config: TaskConfig = IMAGES.config_type.model_validate(_tree_of(params))
+            return read_config(tags[CONFIG])
+        config = config_of(_tree_of(params))
     except ValueError:
         # Of pydantic, or of JSON: a text that only looks like a list.
         return None
@@ -279,6 +290,8 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
 def recorded_protocol(params: Mapping[str, str]) -> Protocol | None:
     """Return the protocol that a run was recorded under; None where its params are none that this version knows."""
     try:
+        if "train" in params:
+            return Protocol(train_images=0, validation_images=0, split_seed=0, epochs=int(params["epochs"]))
         return _protocol_of(*(params[name] for name in _OF_A_PROTOCOL))
     except (LookupError, ValueError):
         return None

@@ -19,10 +19,10 @@ from sweeps.record.columns import OF_A_ROW
 from sweeps.record.epochs import OF_AN_EPOCH, epochs_table
 from sweeps.record.mapping import (
     CORRECT_FILE,
-    EPOCH_METRICS,
     EPOCH_SECONDS,
     LOGGED_MODEL,
     TAGS,
+    epoch_metric_names,
     recorded_config,
 )
 from sweeps.record.ownership import Ownership, OwnRuns
@@ -107,13 +107,14 @@ class MlflowReader:
     def _curve(self, run: TrialRun) -> list[EpochResult]:
         measured: dict[int, dict[str, float]] = {}
         ended: dict[int, float] = {}
-        for point in sorted(self._store.history(run.run_id), key=lambda point: point.timestamp_ms):
-            if point.name in EPOCH_METRICS:
+        names = epoch_metric_names(run.params, run.metrics)
+        for point in sorted(self._store.history(run.run_id, names=names), key=lambda point: point.timestamp_ms):
+            if point.name in names and point.step > 0:
                 # A later attempt at an epoch stands for it.
                 measured.setdefault(point.step, {})[point.name] = point.value
                 ended[point.step] = max(ended.get(point.step, 0.0), point.timestamp_ms / 1000)
         for (name, step), value in run.not_finite.items():
-            if step in measured and name in EPOCH_METRICS:
+            if step in measured and name in names:
                 measured[step].setdefault(name, value)
         curve = _one_attempt(measured, ended)
         last = run.val_confusion

@@ -82,7 +82,7 @@ class SweepProgress:
     def _better(self, record: TrialRecord) -> float | None:
         if self._aim is None or record.outcome is not Outcome.COMPLETE or not record.epochs:
             return self._best
-        value: float | None = getattr(record.epochs[-1], self._aim.metric)
+        value: float | None = record.epochs[-1].value(self._aim.metric)
         if value is None or not math.isfinite(value):
             return self._best
         if self._best is None:

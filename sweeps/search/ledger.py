@@ -222,6 +222,9 @@ class Ledger:
         self.note(number, **{name: value for name, value in known.items() if value is not None})
         if report.warning is not None:
             self._on_warning(self._records[number], report.warning)
+        if report.epoch is not None and (fault := self._truth.fault_of(report.epoch)) is not None:
+            self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
+            return True
         if report.epoch is not None and self._enter_epoch(number, report.epoch):
             return True
         if report.outcome is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from sweeps.search.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, O
 from sweeps.store.folder import SweepFolder
 from sweeps.store.journal import JournalFile
 from sweeps.store.storage import read_storage
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import read_config
 
 if TYPE_CHECKING:
     from sweeps.system.compat import StoredStudy
@@ -127,7 +127,7 @@ def _what_stays(summary: StoredStudy, storage: optuna.storages.BaseStorage, defi
     space = space_of(definition)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
     configs = [
-        IMAGES.config_type.model_validate_json(trial.user_attrs["config"])
+        read_config(trial.user_attrs["config"])
         for trial in trials
         if "config" in trial.user_attrs and DUPLICATE_OF not in trial.user_attrs
     ]
@@ -254,7 +254,7 @@ def _other_networks(
     begun = summary.user_attrs.get(SOURCES, {})
     said = []
     for name in sorted(begun.keys() & sources.keys()):
-        has_results = any(name in (_model(of)["name"], *_texts(_model(of))) for of in trials if _has_result(of))
+        has_results = any(_may_use(of, name) for of in trials if _has_result(of))
         if has_results or not only_trained:
             said += [f"{name}: {change}" for change in changed_files(begun[name], sources[name])]
     return said
@@ -266,14 +266,17 @@ def _has_result(attributes: Mapping[str, Any]) -> bool:
     return outcome != Outcome.FAILED and (outcome is not None or epoch_attribute(1) in attributes)
 
 
-def _model(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    model: dict[str, Any] = json.loads(attributes["config"])["model"]
-    return model
+def _may_use(attributes: Mapping[str, Any], name: str) -> bool:
+    """Return whether a trial's configuration says a name anywhere: of its code, or of a file."""
+    return any(name == text for text in _texts(json.loads(attributes["config"])))
 
 
-def _texts(model: Mapping[str, Any]) -> list[Any]:
-    """Return what in a configuration of a network may name a file."""
-    return [model.get("weights"), *(model.get("options") or {}).values()]
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)
 
 
 def _changed(

@@ -34,7 +34,7 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     sign = 1.0 if metric.goal == "maximize" else -1.0
 
     def value(record: TrialRecord, epoch: int) -> float:
-        found: Any = getattr(record.epochs[epoch - 1], metric.name)
+        found: Any = record.epochs[epoch - 1].value(metric.name)
         return -float("inf") if found is None else sign * float(found)
 
     def last(record: TrialRecord) -> float:

@@ -14,7 +14,7 @@ from sweeps.core.identity import Identity
 from sweeps.core.results import EpochResult, TestResult, as_confusion
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import read_config
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FORMAT_OF = "format"
@@ -109,7 +109,7 @@ def _record(
         key=attributes[KEY],
         config_id=attributes["config_id"],
         source=attributes.get("source"),
-        config=IMAGES.config_type.model_validate_json(attributes["config"]),
+        config=read_config(attributes["config"]),
         outcome=Outcome(attributes.get(OUTCOME, Outcome.INTERRUPTED)),
         epochs=tuple(EpochResult.from_dict(attributes[name]) for name in epochs),
         started=attributes["started"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
+from cifar_core.common.errors import closest
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import ErrorClass, Outcome, TrialRecord
 
@@ -15,6 +16,12 @@ class Truth:
     def __init__(self, study: optuna.Study, *, metric: str) -> None:
         self._study = study
         self._metric = metric
+
+    def fault_of(self, epoch: EpochResult) -> str | None:
+        """Return what to do where a trial does not yield the number that its search looks at; None where it does."""
+        if epoch.value(self._metric) is not None:
+            return None
+        return f"it yields no {self._metric}: change metric.name, or yield it. {closest(self._metric, epoch.metrics)}"
 
     def report(self, trial: optuna.Trial, epoch: EpochResult) -> None:
         """Tell the value after an epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,9 +28,9 @@ from cifar_core.data.split import split_train_validation
 from cifar_core.models.source import named_files
 from cifar_core.rehearsal import last_batch, plain_fault, rehearse
 from cifar_core.results import EpochResult as ImageEpoch
-from sweeps.core.formatting import number
+from sweeps.core.formatting import loss, number, percent
 from sweeps.core.results import EpochResult, TestResult
-from sweeps.core.task import DatasetPart, OnStep, Rehearsal, product
+from sweeps.core.task import DatasetPart, OnStep, Rehearsal, TaskMetric, product
 from sweeps.tasks.image_probe import ImageProbe
 
 if TYPE_CHECKING:
@@ -45,6 +45,14 @@ class ImageClassification:
 
     name = "image_classification"
     config_type = TrainingConfig
+    metrics: Mapping[str, TaskMetric] = {
+        "train_loss": TaskMetric(heading="train loss", goal="minimize", shown=loss),
+        "train_accuracy": TaskMetric(heading="train acc %", goal="maximize", shown=percent),
+        "val_loss": TaskMetric(heading="val loss", goal="minimize", shown=loss),
+        "val_accuracy": TaskMetric(heading="val acc %", goal="maximize", shown=percent),
+        "learning_rate": TaskMetric(heading="lr", shown=number),
+        "images_per_second": TaskMetric(heading="images/s", shown=lambda value: f"{value:,.0f}"),
+    }
     examples_there_are = TRAIN_IMAGES
     test_examples = TEST_IMAGES
     class_names = CLASS_NAMES
@@ -56,6 +64,9 @@ class ImageClassification:
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
         return fields_of_kind(block, kind)
+
+    def missing(self, given: Collection[str]) -> Sequence[str]:
+        return ()
 
     def config_warnings(self, config: TrainingConfig) -> list[str]:
         rate, lowest = config.optimizer.lr, config.schedule.min_lr
@@ -246,7 +257,7 @@ class ImageTraining:
 
     @property
     def history(self) -> Sequence[EpochResult]:
-        return list(map(_epoch, self._state.history))
+        return list(map(epoch_of, self._state.history))
 
     @property
     def source(self) -> Mapping[str, str] | None:
@@ -282,7 +293,7 @@ class ImageTraining:
         trained = train(
             state.config, self._images, self._validation, state=state, on_step=lambda step: on_step(step.loss)
         )
-        return map(_epoch, trained)
+        return map(epoch_of, trained)
 
     def save(self, path: Path) -> None:
         from cifar_core.checkpoint import save_checkpoint
@@ -329,7 +340,8 @@ METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "learning
 """Of an epoch, in the order in which MLflow's pages list them, and offer the first."""
 
 
-def _epoch(result: ImageEpoch) -> EpochResult:
+def epoch_of(result: ImageEpoch) -> EpochResult:
+    """Return an epoch of `cifar_core` as the runner knows one."""
     metrics = {name: value for name in METRICS if (value := getattr(result, name)) is not None}
     return EpochResult(
         epoch=result.epoch,

@@ -16,7 +16,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.files import RunFiles
 from sweeps.record.reader import MlflowReader
 from sweeps.search.state import read_state
-from sweeps.tasks.registry import describe
+from sweeps.tasks.registry import describe, task_of
 from sweeps.use.mistakes import find_mistakes
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def log_pictures(sweep: str, *, runs: Path) -> int:
         files = RunFiles(runs, sweep=sweep)
         for record in read_state(runs, sweep).records_and_replicates:
             run_id = files.run_without(record.key, tag=PICTURED)
+            if not task_of(record.config).class_names:
+                continue  # the pictures are of images
             if run_id is None or record.outcome is not Outcome.COMPLETE or record.train_seconds < LEAST_SECONDS:
                 continue
             pictures = pictures_of(record, run_id, runs=runs)

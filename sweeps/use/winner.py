@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sweeps.analysis.ranking import rank_configurations
 from sweeps.record.reader import MlflowReader
+from sweeps.tasks.registry import task_of
 from sweeps.use.logged_model import ModelAbout, log_model, say_winner
 from sweeps.use.weights import Weights, find_weights
 
@@ -27,6 +28,8 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
         if not any(rank_configurations(reader.runs(sweep=sweep)).values("confirmed")):
             return None
         weights = find_weights(reader, sweep, runs=runs)
+        if not task_of(reader.configuration(weights.run_id)).class_names:
+            return None  # only a network that classifies images is known to MLflow
         before = reader.logged_model(weights.run_id)
         return _store(sweep, weights, reader, runs=runs) if before is None else before
     except Exception as error:  # of an artifact store, whichever it is, that this machine cannot use

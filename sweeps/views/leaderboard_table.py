@@ -10,6 +10,7 @@ from sweeps.core.formatting import (
     listed,
     metric_cell,
     metric_heading,
+    metric_text,
     percent,
     plural,
     print_sentence,
@@ -87,7 +88,8 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
     metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
     headings = {name: RECORD_COLUMNS[name].heading for name in columns}
     headings["metric_value"] = metric_heading(metrics[0]) if len(metrics) == 1 else "metric"
-    always = {"rank", "trial", "status"} | ({"val_accuracy"} if not any(built["test_accuracy"]) else set())
+    has_other = any(built["test_accuracy"]) or (any(built["metric_value"]) and not any(built["val_accuracy"]))
+    always = {"rank", "trial", "status"} | (set() if has_other else {"val_accuracy"})
     return {headings[name]: cells for name, cells in built.items() if name in always or any(cells)}
 
 
@@ -152,7 +154,9 @@ def _confirmations(best: Sequence[Row]) -> list[str]:
 
 
 def _confirmation(row: Row) -> str:
-    new = f"{accuracy(row['val_accuracy'])} under {plural(row['replicates'], 'new seed')}"
+    validated, metric = row["val_accuracy"], row["metric"]
+    shown = metric_text(metric, row["metric_value"]) if validated is None and metric else accuracy(validated)
+    new = f"{shown} under {plural(row['replicates'], 'new seed')}"
     if row["search_accuracy"] is None:
         return f"{_trial(row)}: stopped early in the search, {new}"
     said = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,6 @@ from sweeps.core.formatting import (
     accuracy,
     duration,
     log_path,
-    loss,
     metric_cell,
     metric_heading,
     metric_text,
@@ -24,9 +23,9 @@ from sweeps.core.formatting import (
     print_sentence,
 )
 from sweeps.core.results import EpochResult
+from sweeps.core.task import AnyTask, TaskMetric
 from sweeps.record.columns import RECORD_COLUMNS, column_of
-from sweeps.record.mapping import measured
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import IMAGES, task_named
 from sweeps.views.columns import status_text
 from sweeps.views.names import Named, group_of
 
@@ -104,36 +103,19 @@ def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -
     confusion = reader.confusion(row["run_id"], of=of)
     if confusion is not None:
         print_confusion(confusion, console, of=of)
-    console.print(_curve(reader.curve(row["run_id"])))
+    console.print(_curve(reader.curve(row["run_id"]), task_named(row.get("train"))))
 
 
-_OF_IMAGES: Mapping[str, tuple[str, Callable[[float | None], str]]] = {
-    "train_loss": ("train loss", loss),
-    "train_accuracy": ("train acc %", percent),
-    "val_loss": ("val loss", loss),
-    "val_accuracy": ("val acc %", percent),
-    "learning_rate": ("lr", lambda value: _plain(value, ".3g")),
-    "epoch_seconds": ("time", lambda value: duration(value or 0.0)),
-    "images_per_second": ("images/s", lambda value: _plain(value, ",.0f")),
-}
-"""Metric of an epoch of images to its heading, and to how a value is shown."""
-
-
-def _plain(value: float | None, form: str = ".6g") -> str:
-    return "" if value is None else f"{value:{form}}"
-
-
-def _curve(epochs: Sequence[EpochResult]) -> Table:
-    names = list(dict.fromkeys(name for epoch in epochs for name in measured(epoch)))
-    columns = {name: _OF_IMAGES.get(name, (name, _plain)) for name in names}
-    if not columns.keys() - _OF_IMAGES.keys():
-        columns = dict(_OF_IMAGES)
+def _curve(epochs: Sequence[EpochResult], task: AnyTask) -> Table:
+    yielded = dict.fromkeys(name for epoch in epochs for name in epoch.metrics)
+    columns = dict(task.metrics) or {name: TaskMetric(heading=name) for name in yielded}
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("epoch", *(heading for heading, _ in columns.values())):
+    for heading in ("epoch", *(metric.heading for metric in columns.values()), "time"):
         table.add_column(heading, justify="right")
     for epoch in epochs:
-        values = measured(epoch)
-        table.add_row(str(epoch.epoch), *(shown(values.get(name)) for name, (_, shown) in columns.items()))
+        values = [(metric, epoch.value(name)) for name, metric in columns.items()]
+        cells = ["" if value is None else metric.shown(value) for metric, value in values]
+        table.add_row(str(epoch.epoch), *cells, duration(epoch.seconds))
     return table
 
 

@@ -13,6 +13,7 @@ from sweeps.files.space import SearchSpace
 from sweeps.search.opening import read_studies
 from sweeps.search.state import SweepState, read_state
 from sweeps.store.folder import SweepFolder
+from sweeps.tasks.registry import task_named
 from sweeps.tasks.values import value_text
 from sweeps.views.status import headline
 from sweeps.views.tables import print_columns
@@ -69,7 +70,8 @@ def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[st
         for parent in parents:
             block = block.setdefault(parent, {})
         block[last] = value
-    space = SearchSpace(parameters={path: Parameter.model_validate(p) for path, p in searched.items()}, base=base)
+    parameters = {path: Parameter.model_validate(each) for path, each in searched.items()}
+    space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
     rows = space.describe()
     columns = {
         heading: [row[place] for row in rows] for place, heading in enumerate(("parameter", "may be", "active when"))

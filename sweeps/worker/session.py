@@ -24,7 +24,7 @@ from sweeps.core.results import EpochResult
 from sweeps.core.task import Parts, Training
 from sweeps.core.trial import Outcome, Report
 from sweeps.system.compat import exits_are_errors
-from sweeps.tasks.registry import task_named
+from sweeps.tasks.registry import read_config, task_named
 from sweeps.tasks.sources import TaskSources
 from sweeps.worker.fault import Fault, fault_of
 from sweeps.worker.tensorboard import TrialCurves
@@ -52,7 +52,7 @@ class TrialSession:
         self._is_late = is_late
         self._job = job
         self._task = task_named(job.task)
-        self._config = self._task.config_type.model_validate_json(job.config)
+        self._config = read_config(job.config)
         self._part = parts[self._task.part_name(self._config)]
         self._files = files_of(job)
         self._checkpoint = self._files.checkpoint

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class TrialCurves:
         self._losses: list[Tensor] = []
         self._times: list[float] = []
         self._steps_written = 0
-        self._history: Sequence[EpochResult] = ()
+        self._training: Training | None = None
         self.warning: str | None = None
         """Why there are no curves, or not all; None while all is well."""
 
@@ -122,7 +122,7 @@ class TrialCurves:
         """
         from torch.utils.tensorboard import SummaryWriter
 
-        self._history = training.history
+        self._training = training
         self._steps_written = len(training.history) * training.steps_per_epoch
         before = list(self._folder.glob("events.out.tfevents.*"))
         kept = _step_losses(self._folder, last_step=self._steps_written) if before else []
@@ -163,7 +163,8 @@ class TrialCurves:
         if outcome.is_final:
             status = "STATUS_SUCCESS" if outcome is Outcome.COMPLETE else "STATUS_FAILURE"
             self._add_hparams("session_end_info", status=status, end_time_secs=time.time())
-        last = self._history[-1] if self._history else None
+        history = [] if self._training is None else self._training.history
+        last = history[-1] if history else None
         if outcome is Outcome.COMPLETE and last is not None and last.value("val_accuracy") is not None:
             self._writer.add_scalar(FINAL, last.value("val_accuracy"), last.epoch, last.finished_at)
         self._writer.flush()

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,31 @@ def s3(s3_process: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     for name, value in s3_process.environment.items():
         monkeypatch.setenv(name, value)
     return s3_process
+
+
+STOP_SECONDS = 30
+"""Within which Ray's processes end after a test."""
+
+
+def ray_processes() -> set[int]:
+    """Return the processes of Ray's own servers and workers that tests of this process have started.
+
+    Each has a log open in the folder that `RAY_TMPDIR` names.
+    """
+    ours, found = f"{os.environ['RAY_TMPDIR']}/", set()
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()).startswith(ours):
+                found.add(int(descriptor.parts[2]))
+    return found - {os.getpid()}
+
+
+@pytest.fixture
+def nothing_of_ray_is_left() -> Iterator[None]:
+    """Fail where a process of Ray outlives the test."""
+    before = ray_processes()
+    yield
+    deadline = time.monotonic() + STOP_SECONDS
+    while ray_processes() - before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray_processes() - before == set()

@@ -22,7 +22,7 @@ from cifar_core.data.split import require_split
 from cifar_core.evaluation import Evaluation
 from cifar_core.evaluation import evaluate as really_evaluate
 from cifar_core.results import EpochResult
-from sweeps.tasks.image_classification import ImageTraining
+from sweeps.tasks.image_classification import ImageTraining, epoch_of
 
 TEST_IMAGES = 10_000
 DIVERGES_FROM = 1e3
@@ -83,7 +83,7 @@ def instant_epochs(training: ImageTraining, **options: Any) -> Iterator[EpochRes
     count = len(validation) if validation is not None else 0
     while state.epoch < config.epochs:
         state.history.append(instant_epoch(config, state.epoch + 1, images=len(images), validation=count))
-        yield state.history[-1]
+        yield epoch_of(state.history[-1])
 
 
 def instant_evaluate(model: Any, images: Any, *, config: TrainingConfig) -> Evaluation:

@@ -64,18 +64,26 @@ def write_yaml(folder: Path, content: Mapping[str, Any], *, name: str = "sweep.y
     return path
 
 
+def epoch_with(number: int, *, seconds: float = 1.0, finished_at: float = 0.0, **metrics: float | None) -> EpochResult:
+    """Return an epoch of these metrics; None for one that was not measured."""
+    measured = {name: value for name, value in metrics.items() if value is not None}
+    return EpochResult(epoch=number, seconds=seconds, finished_at=finished_at, metrics=measured)
+
+
 def epoch(number: int, accuracy: float) -> EpochResult:
     """Return an epoch of which only the validation accuracy matters."""
     return EpochResult(
         epoch=number,
-        train_loss=2.0,
-        train_accuracy=0.2,
-        val_loss=1.0 - accuracy,
-        val_accuracy=accuracy,
-        learning_rate=0.01,
         seconds=1.0,
-        images_per_second=100.0,
         finished_at=1_800_000_000.0 + number,
+        metrics={
+            "train_loss": 2.0,
+            "train_accuracy": 0.2,
+            "val_loss": 1.0 - accuracy,
+            "val_accuracy": accuracy,
+            "learning_rate": 0.01,
+            "images_per_second": 100.0,
+        },
     )
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 import tarfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,11 @@ from PIL import Image
 from sweep_fakes import Cli
 
 import sweeps
-from cifar_core import checkpoint
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import FORMAT
-from sweeps.record import epochs, reader
+from sweeps.record import epochs, mapping, reader
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.mapping import EPOCH_METRICS
-from sweeps.search import stored_trials
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "runs-format-1.tar.gz"
 
@@ -142,52 +140,23 @@ def test_what_says_no_format_is_refused_too(command: str, runs: Path, cli: Cli) 
     assert result.exit_code == 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewerEpoch(EpochResult):
-    """An epoch as a later version may measure it."""
+def test_an_epoch_of_a_later_version_is_read_with_its_metrics(runs: Path) -> None:
+    (epoch, *_) = reader.MlflowReader(runs).curve(sweeps.show("search-000", runs=runs).values["run_id"])
 
-    gradient_norm: float | None = None
+    newer = EpochResult.from_dict(epoch.as_dict() | {"gradient_norm": 1.0, "note": "a text", "is_warm": True})
 
-
-@pytest.fixture
-def newer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program as it is once epochs have a field more, which is a metric of the record too."""
-    for module in (checkpoint, reader, stored_trials):
-        monkeypatch.setattr(module, "EpochResult", NewerEpoch)
-    monkeypatch.setitem(EPOCH_METRICS, "gradient_norm", "gradient_norm")
-    monkeypatch.setattr(epochs, "EPOCH_COLUMNS", (*epochs.EPOCH_COLUMNS[:-1], "gradient_norm", "finished"))
+    assert newer == replace(epoch, metrics={**epoch.metrics, "gradient_norm": 1.0})
 
 
-@pytest.mark.usefixtures("newer")
-def test_a_run_without_a_newer_field_of_its_epochs_is_complete(runs: Path) -> None:
+def test_a_run_that_lacks_a_later_metric_is_complete(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (mapping, epochs):
+        monkeypatch.setattr(module, "EPOCH_METRICS", (*EPOCH_METRICS, "gradient_norm"))
     record = reader.MlflowReader(runs)
+
     complete = [run for run in record.complete_runs().values() if run.sweep == "search"]
 
     assert len(complete) > 2
-    for run in complete:
-        result = CompleteResults(record).complete_result(run.key)
-        assert result is not None
-        assert [getattr(epoch, "gradient_norm", 0) for epoch in result.epochs] == [None] * len(result.epochs)
-    table = record.epochs(sweep="search")
-    assert table.column("gradient_norm").null_count == table.num_rows > 0
-
-
-@pytest.mark.usefixtures("newer")
-@pytest.mark.parametrize("name", ["search", "again"])
-def test_a_sweep_lacking_a_newer_epoch_field_is_not_trained_again(name: str, runs: Path, cli: Cli) -> None:
-    file = runs.parent / f"{name}.yaml"
-    file.write_text((runs.parent / "search.yaml").read_text(encoding="utf-8").replace("name: search", f"name: {name}"))
-
-    result = verb(cli, f"run {file} --backend inline", runs)
-
-    assert result.exit_code == 0, result.output
-    assert "nothing was trained" in result.output
-
-
-def test_an_unknown_field_of_a_stored_epoch_is_left_out(runs: Path) -> None:
-    (epoch, *_) = reader.MlflowReader(runs).curve(sweeps.show("search-000", runs=runs).values["run_id"])
-
-    assert EpochResult.from_dict(epoch.as_dict() | {"gradient_norm": 1.0}) == epoch
+    assert all(CompleteResults(record).complete_result(run.key) for run in complete)
 
 
 def test_a_sweep_of_another_format_can_be_deleted(runs: Path, cli: Cli) -> None:

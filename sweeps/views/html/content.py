@@ -150,7 +150,7 @@ class Content:
     @cached_property
     def metric(self) -> str:
         """What the search looks at; where no image is set aside for validation, the training accuracy."""
-        has = any(_finite(getattr(epoch, self.state.metric, None)) for r in self.trials for epoch in r.epochs)
+        has = any(_finite(epoch.value(self.state.metric)) for r in self.trials for epoch in r.epochs)
         return self.state.metric if has or not any(r.epochs for r in self.trials) else "train_accuracy"
 
     @property
@@ -165,8 +165,8 @@ class Content:
         """Return a trial's metric after an epoch as charts show it: accuracies in percent. None where it has none."""
         if not 0 < epoch <= len(record.epochs):
             return None
-        value = getattr(record.epochs[epoch - 1], self.metric)
-        if not _finite(value):
+        value = record.epochs[epoch - 1].value(self.metric)
+        if value is None or not _finite(value):
             return None
         return 100 * float(value) if is_accuracy(self.metric) else float(value)
 

@@ -148,7 +148,7 @@ class Watcher:
             seed=record.config.seed if self._shows_seed(record) else None,
             epochs=record.config.epochs,
             within=self._within(record, since=max(last, self.state.began), now=now),
-            curve=tuple(getattr(epoch, self.state.metric) for epoch in record.epochs[-LONGEST_CURVE:]),
+            curve=tuple(epoch.value(self.state.metric) for epoch in record.epochs[-LONGEST_CURVE:]),
             seconds=max(0.0, end - record.started),
         )
 

@@ -55,16 +55,16 @@ def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("verb", sweeps.core.commands)
+    @pytest.mark.parametrize("verb", sweeps.commands)
     def test_every_verb_has_help_with_an_example_of_itself(self, verb: str, cli: Cli) -> None:
         result = cli(verb, "--help")
 
         assert result.exit_code == 0
         assert f"Example:\n    sweeps {verb}" in result.stdout
 
-    @pytest.mark.parametrize("verb", sweeps.core.commands)
+    @pytest.mark.parametrize("verb", sweeps.commands)
     def test_every_option_of_a_verb_has_help(self, verb: str) -> None:
-        options = [p for p in sweeps.core.commands[verb].params if p.param_type_name == "option"]
+        options = [p for p in sweeps.commands[verb].params if p.param_type_name == "option"]
 
         assert [option.name for option in options if not getattr(option, "help", None)] in ([], ["port"])
 

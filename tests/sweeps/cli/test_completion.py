@@ -191,7 +191,7 @@ def test_every_argument_and_every_filter_has_candidates() -> None:
     ]
     without = [
         f"{verb} {parameter.name}"
-        for verb, command in sweeps.core.commands.items()
+        for verb, command in sweeps.commands.items()
         for parameter in command.params
         if (isinstance(parameter, click.Argument) or f"{verb} {parameter.name}" in plain)
         and type(parameter.type) is type(click.STRING)

@@ -79,7 +79,7 @@ def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
     assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Options", "Look", "Run", "Trust", "Use", "Keep"]
     assert "..." not in text.partition("Look:")[2]
     assert max(map(len, text.splitlines())) <= 80
-    assert set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)) == set(sweeps.core.commands)
+    assert set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)) == set(sweeps.commands)
 
 
 def test_every_console_is_made_in_one_place() -> None:

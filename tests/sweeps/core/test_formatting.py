@@ -14,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from cifar_core.config import TrainingConfig
-from sweeps.core import formatting
 from sweeps.core.formatting import (
     accuracy,
     duration,
@@ -32,8 +31,10 @@ from sweeps.core.formatting import (
     print_sentence,
     truncated,
 )
+from sweeps.tasks.registry import describe
+from sweeps.tasks.values import value_text
 
-PACKAGE = Path(__file__).parents[2] / "sweeps"
+PACKAGE = Path(__file__).parents[3] / "sweeps"
 
 
 def test_an_accuracy_is_percent_with_two_decimals_everywhere() -> None:
@@ -89,13 +90,13 @@ def test_a_text_that_is_cut_says_so() -> None:
     [(0.0161, "0.0161"), (0.0, "0"), (None, ""), (True, "true"), ([256, 64], "256 64"), ([], "none"), ("deep", "deep")],
 )
 def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
-    assert formatting.value_text(value) == text
+    assert value_text(value) == text
 
 
 def test_augmentations_of_the_same_operations_differ_by_what_is_not_default() -> None:
     def text(*operations: Any) -> str:
         config = TrainingConfig.model_validate({"data": {"augmentation": ["normalize", *operations]}})
-        return formatting.value_text(config.dotted()["data.augmentation"])
+        return value_text(config.dotted()["data.augmentation"])
 
     assert text("flip", "erase", {"crop": {"padding": 4}}) == "flip-erase-crop"
     reflected = {"crop": {"padding": 2, "fill": "reflect"}}
@@ -107,7 +108,7 @@ def test_augmentations_of_the_same_operations_differ_by_what_is_not_default() ->
 def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> None:
     config = TrainingConfig.model_validate({"model": {"name": "resnet", "width": 16}, "optimizer": {"lr": 0.0129}})
 
-    assert formatting.describe(config) == "resnet, width 16, batch 64, lr 0.0129"
+    assert describe(config) == "resnet, width 16, batch 64, lr 0.0129"
 
 
 @pytest.mark.parametrize(

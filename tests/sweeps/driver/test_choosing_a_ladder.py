@@ -68,7 +68,7 @@ def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_seal
     assert "test_accuracy_percent" not in rows[0]
     means: dict[str, list[float]] = {}
     for record in read_state(runs, "steps").records:
-        accuracy = record.epochs[-1].val_accuracy
+        accuracy = record.epochs[-1].metrics["val_accuracy"]
         assert record.rung is not None
         assert accuracy is not None
         means.setdefault(record.rung.name, []).append(accuracy)

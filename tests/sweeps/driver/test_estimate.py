@@ -24,8 +24,9 @@ from sweeps.tasks.image_probe import ImageProbe, Timed, time_images
 def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     timed = Timed(train=0.001, evaluate=0.0005)
     monkeypatch.setattr(image_probe, "time_images", lambda config, *, threads, device: timed)
-    for constant in ("START_SECONDS", "RUN_SECONDS", "EPOCH_SECONDS", "TEST_SECONDS"):
-        monkeypatch.setattr(estimate, constant, 0.0)
+    monkeypatch.setattr(estimate, "START_SECONDS", 0.0)
+    for constant in ("RUN_SECONDS", "EPOCH_SECONDS", "TEST_SECONDS"):
+        monkeypatch.setattr(image_probe, constant, 0.0)
     monkeypatch.setattr(estimate, "BESIDE", 1.0)
 
 
@@ -77,8 +78,8 @@ def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
     # A hundred images: nothing but what comes with each run.
     run, probe = config(1, train_size=100, width=4), ImageProbe()
 
-    assert probe.seconds(run) > estimate.RUN_SECONDS + estimate.EPOCH_SECONDS
-    assert probe.test_seconds(run) > estimate.TEST_SECONDS
+    assert probe.seconds(run) > image_probe.RUN_SECONDS + image_probe.EPOCH_SECONDS
+    assert probe.test_seconds(run) > image_probe.TEST_SECONDS
     assert whole_seconds([4.0, 2.0, 2.0], slots=1) == pytest.approx(estimate.START_SECONDS + 8.0)
     assert whole_seconds([4.0, 2.0, 2.0], slots=2) == pytest.approx(estimate.START_SECONDS + 4.0 * estimate.BESIDE)
 
@@ -93,7 +94,7 @@ def test_a_real_step_takes_a_time() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_step_is_timed_with_as_many_threads_as_a_run_has(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(estimate, "time_images", time_images)
+    monkeypatch.setattr(image_probe, "time_images", time_images)
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     before = torch.get_num_threads()
 

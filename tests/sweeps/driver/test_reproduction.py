@@ -201,10 +201,13 @@ def test_the_agreement_is_what_the_largest_difference_says(
     accuracies: list[float], shift: float, tolerance: float
 ) -> None:
     recorded = [epoch(number, accuracy) for number, accuracy in enumerate(accuracies, start=1)]
-    again = [replace(each, val_accuracy=(each.val_accuracy or 0) + shift, seconds=9.0) for each in recorded]
+    again = [
+        replace(each, metrics={**each.metrics, "val_accuracy": each.metrics["val_accuracy"] + shift}, seconds=9.0)
+        for each in recorded
+    ]
     found = Rerun(recorded=recorded, again=again, environment={})
 
-    same = [each.val_accuracy for each in again] == [each.val_accuracy for each in recorded]
+    same = [each.metrics["val_accuracy"] for each in again] == [each.metrics["val_accuracy"] for each in recorded]
     if same:
         assert found.agreement(tolerance=tolerance) is Agreement.EXACT
     else:

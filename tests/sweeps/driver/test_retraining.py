@@ -54,7 +54,7 @@ def test_all_images_are_those_that_validation_leaves() -> None:
 
     plan = plan_of_retraining(config, run="a", sweep="b", source=None, epochs=None, train_size="all")
 
-    assert [data.train_size for data in plan.data] == [None]
+    assert [config.data.train_size for config in plan.data] == [None]
     assert plan.epochs == 2
     assert not plan.tested
 

@@ -157,7 +157,10 @@ def test_two_sweeps_of_one_file_compute_the_same(runs: Path, tmp_path: Path, sta
     start(to=tmp_path / "elsewhere")
 
     first, second = (
-        [[(e.train_loss, e.val_loss, e.val_accuracy) for e in r.epochs] for r in records(folder)]
+        [
+            [(e.metrics["train_loss"], e.metrics["val_loss"], e.metrics["val_accuracy"]) for e in r.epochs]
+            for r in records(folder)
+        ]
         for folder in (runs, tmp_path / "elsewhere")
     )
 

@@ -24,7 +24,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from sweep_fakes import Cli, book, epoch, next_trial, own_net, tiny, write_yaml, written
+from sweep_fakes import Cli, book, epoch, epoch_with, next_trial, own_net, tiny, write_yaml, written
 
 import sweeps
 from cifar_core.data.images import CLASS_NAMES
@@ -114,7 +114,7 @@ class TestKeep:
         records = [
             replace(
                 made, key=f"{number:016x}", number=number, outcome=Outcome.COMPLETE, config_id=config_id,
-                epochs=(replace(epoch(1, 0.9 - loss), val_loss=loss),),
+                epochs=(epoch_with(1, val_accuracy=0.9 - loss, val_loss=loss, train_loss=1.0, train_accuracy=0.2),),
                 config=made.config.model_copy(update={"epochs": epochs, "seed": number}),
             )
             for number, (loss, epochs, config_id) in enumerate(ends)
@@ -463,7 +463,7 @@ class TestClasses:
             assert last.val_confusion is not None
             total = sum(map(sum, last.val_confusion))
             right = sum(last.val_confusion[k][k] for k in range(10))
-            assert right / total == last.val_accuracy
+            assert right / total == last.metrics["val_accuracy"]
 
     def test_two_runs_are_compared_by_class_on_the_same_validation_images(self, trained: Path, cli: Cli) -> None:
         assert "val acc % of" in cli("compare", "tiny-000", "tiny-001", "--runs", trained).stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep_fakes import epoch_with
 
 from cifar_core.config import TrainingConfig
 from sweeps.core.identity import Protocol
@@ -67,15 +68,33 @@ def test_the_best_accuracy_is_of_the_best_epoch_not_the_last() -> None:
     config = TrainingConfig(epochs=3)
     epochs = tuple(
         EpochResult(
-            epoch=epoch, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, learning_rate=0.1,
-            seconds=2.0, images_per_second=100.0, finished_at=1000.0 + epoch,
+            epoch=epoch,
+            seconds=2.0,
+            finished_at=1000.0 + epoch,
+            metrics={
+                "train_loss": 1.0,
+                "train_accuracy": 0.5,
+                "val_loss": 1.0,
+                "val_accuracy": accuracy,
+                "learning_rate": 0.1,
+                "images_per_second": 100.0,
+            },
         )
         for epoch, accuracy in enumerate((0.5, 0.7, 0.6), start=1)
-    )  # fmt: skip
+    )
     record = TrialRecord(
-        sweep="s", study="s-1", number=0, key="k", config_id="c", config=config, outcome=Outcome.COMPLETE,
-        epochs=epochs, started=1000.0, finished=1004.0, parameters=1_500_000,
-    )  # fmt: skip
+        sweep="s",
+        study="s-1",
+        number=0,
+        key="k",
+        config_id="c",
+        config=config,
+        outcome=Outcome.COMPLETE,
+        epochs=epochs,
+        started=1000.0,
+        finished=1004.0,
+        parameters=1_500_000,
+    )
 
     found = {point.name: point.value for point in summary_metrics(record)}
 
@@ -96,7 +115,7 @@ def epoch(number: int, **values: float) -> EpochResult:
         "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.1,
         "seconds": 2.0, "images_per_second": 100.0, "finished_at": 1000.0 + number,
     }  # fmt: skip
-    return EpochResult(epoch=number, **fields | values)
+    return epoch_with(number, **fields | values)
 
 
 def test_a_runs_tags_keep_the_names_recorded_runs_are_found_by() -> None:

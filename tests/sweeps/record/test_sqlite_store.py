@@ -38,16 +38,34 @@ def record(number: int, **changes: Any) -> TrialRecord:
     config = TrainingConfig(seed=number)
     epochs = tuple(
         EpochResult(
-            epoch=epoch, train_loss=2.0 / epoch, train_accuracy=0.3, val_loss=1.5, val_accuracy=0.4 + number / 100,
-            learning_rate=0.1, seconds=2.0, images_per_second=5000.0, finished_at=1000.0 + 10 * number + epoch,
+            epoch=epoch,
+            seconds=2.0,
+            finished_at=1000.0 + 10 * number + epoch,
+            metrics={
+                "train_loss": 2.0 / epoch,
+                "train_accuracy": 0.3,
+                "val_loss": 1.5,
+                "val_accuracy": 0.4 + number / 100,
+                "learning_rate": 0.1,
+                "images_per_second": 5000.0,
+            },
         )
         for epoch in (1, 2)
-    )  # fmt: skip
+    )
     given = TrialRecord(
-        sweep="s", study="s-1", number=number, key=f"key{number}", config_id="c", config=config,
-        outcome=Outcome.COMPLETE, epochs=epochs, started=1000.0 + 10 * number, finished=1009.0 + 10 * number,
-        parameters=62_006, environment={"host": "here"},
-    )  # fmt: skip
+        sweep="s",
+        study="s-1",
+        number=number,
+        key=f"key{number}",
+        config_id="c",
+        config=config,
+        outcome=Outcome.COMPLETE,
+        epochs=epochs,
+        started=1000.0 + 10 * number,
+        finished=1009.0 + 10 * number,
+        parameters=62_006,
+        environment={"host": "here"},
+    )
     return dataclasses.replace(given, **changes)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweep_fakes import epoch_with
 
 from cifar_core.config import TrainingConfig
 from sweeps.core.errors import RecordError
@@ -63,17 +64,16 @@ NOTHING_KNOWN = OwnRuns(owners=(), keys=())
 
 def epoch_of(epoch: int, **changes: Any) -> EpochResult:
     values: dict[str, Any] = {
-        "epoch": epoch,
-        "train_loss": 2.0 / epoch,
-        "train_accuracy": 0.25,
-        "val_loss": 1.5 / epoch,
-        "val_accuracy": 0.1 * epoch,
-        "learning_rate": 0.05,
         "seconds": 1.5,
-        "images_per_second": 900.0,
         "finished_at": STARTED + 2 * epoch,
+        "val_accuracy": 0.1 * epoch,
+        "val_loss": 1.5 / epoch,
+        "train_accuracy": 0.25,
+        "train_loss": 2.0 / epoch,
+        "learning_rate": 0.05,
+        "images_per_second": 900.0,
     }
-    return EpochResult(**(values | changes))
+    return epoch_with(epoch, **(values | changes))
 
 
 def record_of(sweep: str, number: int = 0, *, epochs: int = 3, **changes: Any) -> TrialRecord:
@@ -422,8 +422,8 @@ class TestContent:
         assert history(runs, run.info.run_id, "val_loss") == [(1, 1.5)]
         assert history(runs, run.info.run_id, "train_loss") == [(1, 2.0)]
         curve = MlflowReader(runs).curve(run.info.run_id)
-        assert curve[1].val_loss == math.inf
-        assert math.isnan(curve[1].train_loss)
+        assert curve[1].metrics["val_loss"] == math.inf
+        assert math.isnan(curve[1].metrics["train_loss"])
 
     def test_more_values_than_a_batch_takes_are_all_written(self, runs: Path, sweep: str) -> None:
         epochs = tuple(epoch_of(epoch, val_accuracy=epoch / 200) for epoch in range(1, 201))
@@ -545,7 +545,7 @@ class TestTheSweepsOwnRun:
             tracker.reconcile([record])
 
         (parent,) = found(runs, sweep, kind="sweep")
-        assert parent.data.metrics["best_val_accuracy"] == record.epochs[-1].val_accuracy
+        assert parent.data.metrics["best_val_accuracy"] == record.epochs[-1].metrics["val_accuracy"]
 
     def test_never_ends_before_it_begins_nor_before_an_interrupted_trial(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:

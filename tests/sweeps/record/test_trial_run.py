@@ -195,7 +195,7 @@ def test_a_persons_words_on_a_run_are_on_its_replacement(damage: str, whole: Pat
     assert (data.tags["reviewed"], data.tags["outcome"]) == ("yes", "complete")
     assert data.metrics["top5_accuracy"] == 97.1
     assert [point.step for point in client.get_metric_history(first_run(runs), "top5_accuracy")] == [3]
-    assert data.metrics["val_accuracy"] == two_trials()[0].epochs[-1].val_accuracy
+    assert data.metrics["val_accuracy"] == two_trials()[0].epochs[-1].metrics["val_accuracy"]
 
 
 def test_bytes_that_are_no_text_are_read_as_something_else(whole: Path, told: list[str], tmp_path: Path) -> None:
@@ -236,5 +236,5 @@ def test_a_wrong_metric_is_written_anew_as_one_run(whole: Path, tmp_path: Path) 
 
     rows = sorted(MlflowReader(runs).runs(sweep="tiny").rows, key=lambda row: row["trial"])
     assert [(row["trial"], row["val_accuracy"]) for row in rows] == [
-        (number, record.epochs[-1].val_accuracy) for number, record in enumerate(records)
+        (number, record.epochs[-1].metrics["val_accuracy"]) for number, record in enumerate(records)
     ]

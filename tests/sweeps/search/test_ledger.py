@@ -346,7 +346,7 @@ class TestAfterADriverDied:
         assert not reopened.report(number, Report(epoch=epoch(2, 0.4)))
         reopened.finish(number, Outcome.COMPLETE)
 
-        assert [e.val_accuracy for e in reopened.records[0].epochs] == [0.3, 0.4]
+        assert [e.metrics["val_accuracy"] for e in reopened.records[0].epochs] == [0.3, 0.4]
         assert stored(tiny)[0].intermediate_values == {1: 0.3, 2: 0.4}
 
     def test_one_killed_between_the_outcome_and_the_tell_is_mended(self, runs: Path) -> None:
@@ -634,7 +634,7 @@ class TestRetryingWhatFailed:
         retried = train(again, 0.3, 0.4)
 
         assert (retried.key, retried.outcome) == (failed.key, Outcome.COMPLETE)
-        assert [e.val_accuracy for e in retried.epochs] == [0.3, 0.4]
+        assert [e.metrics["val_accuracy"] for e in retried.epochs] == [0.3, 0.4]
         assert sorted(r.key for r in again.records) == sorted(r.key for r in [retried, *others])
         assert again.next_trial() is EXHAUSTED
 
@@ -708,7 +708,7 @@ class TestResultsFromElsewhere:
         assert handed_out.number == 1
         taken = ledger.records[0]
         assert (taken.outcome, taken.reused_from, taken.parameters) == (Outcome.COMPLETE, "abc", 42)
-        assert [e.val_accuracy for e in taken.epochs] == [0.5, 0.6]
+        assert [e.metrics["val_accuracy"] for e in taken.epochs] == [0.5, 0.6]
         assert (stored(tiny)[0].value, stored(tiny)[0].intermediate_values) == (0.6, {1: 0.5, 2: 0.6})
 
     def test_one_of_the_very_study_is_its_own_and_taken_from_nobody(self, runs: Path) -> None:

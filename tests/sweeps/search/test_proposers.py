@@ -204,7 +204,11 @@ def test_starts_that_only_repeat_what_is_known_give_way_to_the_rest() -> None:
 def test_the_images_are_split_only_in_ways_that_are_possible() -> None:
     splits = plan_of_sweep(spec(parameters=SIZES)).data
 
-    assert [(data.train_size, data.validation_size) for data in splits] == [(300, 200), (300, 600), (49_500, 200)]
+    assert [(data.train_size, data.validation_size) for data in (config.data for config in splits)] == [
+        (300, 200),
+        (300, 600),
+        (49_500, 200),
+    ]
 
 
 def test_after_many_repeats_a_finite_space_is_searched_for_what_is_left() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_fakes import book, epoch, next_trial
+from sweep_fakes import book, epoch, epoch_with, next_trial
 
 from cifar_core.config import TrainingConfig
 from sweeps.core.results import TestResult
@@ -58,7 +58,7 @@ def test_the_value_of_a_trial_is_of_its_last_epoch() -> None:
     found = state()
 
     assert (found.value(trial(0, 0.2, 0.4)), found.value(trial(0))) == (0.4, None)
-    unvalidated = replace(epoch(1, 0.5), val_accuracy=None)
+    unvalidated = epoch_with(1, val_loss=0.5)
     assert found.value(replace(trial(0), epochs=(unvalidated,))) is None
 
 

@@ -175,7 +175,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
         back.join()
         assert "does not answer" in caplog.text
     (record,) = read_state(tmp_path / "one", "tiny").records
-    assert [each.val_accuracy for each in record.epochs] == [0.3]
+    assert [each.metrics["val_accuracy"] for each in record.epochs] == [0.3]
 
 
 def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(

@@ -126,7 +126,7 @@ class TestDamage:
         journal.backup.unlink()
         replace_in(journal, b'"val_accuracy":0.5', b'"val_accuracy":0.6')
 
-        assert book(runs).open().records[0].epochs[-1].val_accuracy == 0.6
+        assert book(runs).open().records[0].epochs[-1].metrics["val_accuracy"] == 0.6
 
     def test_a_line_that_optuna_cannot_have_written_is_named(self, runs: Path) -> None:
         journal = trained(runs)
@@ -229,7 +229,7 @@ class TestMending:
 
         ledger = book(runs).open()
 
-        assert ledger.records[0].epochs[-1].val_accuracy == 0.5
+        assert ledger.records[0].epochs[-1].metrics["val_accuracy"] == 0.5
         assert f"was damaged in line {line}: taken from the copy" in caplog.text
 
     def test_lost_lines_are_taken_from_the_copy_of_the_last_start(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_core.config import ModelConfig
+from cifar_core.config import ModelConfig, TrainingConfig
 from cifar_core.models.source import source_of
 from sweeps.core.errors import CodeChangedError
 from sweeps.store.kept_code import keep_code, require_same_code
@@ -39,11 +39,11 @@ def test_code_recorded_by_0_5_0_stays_while_its_file_does(folder: Path) -> None:
     file.write_text("x = 1\n", encoding="utf-8")
     model, old = ModelConfig(name="net_of_old:Net"), hashlib.sha256(b"x = 1\n").hexdigest()[:16]
 
-    require_same_code(model, old, run="tiny-000", sweep=folder / "tiny")
+    require_same_code(TrainingConfig(model=model), old, run="tiny-000", sweep=folder / "tiny")
 
     file.write_text("x = 2\n", encoding="utf-8")
     with pytest.raises(CodeChangedError, match="tiny-000"):
-        require_same_code(model, old, run="tiny-000", sweep=folder / "tiny")
+        require_same_code(TrainingConfig(model=model), old, run="tiny-000", sweep=folder / "tiny")
 
 
 def test_a_builtin_networks_first_weights_are_needed_only_for_training(folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_builtin_networks_first_weights_are_needed_only_for_training(folder: P
     assert source is not None
     (folder / "w.pt").unlink()
 
-    require_same_code(model, source.hash, run="tiny-000", sweep=folder / "tiny", trains=False)
+    require_same_code(TrainingConfig(model=model), source.hash, run="tiny-000", sweep=folder / "tiny", trains=False)
 
     with pytest.raises(CodeChangedError, match="tiny-000"):
-        require_same_code(model, source.hash, run="tiny-000", sweep=folder / "tiny")
+        require_same_code(TrainingConfig(model=model), source.hash, run="tiny-000", sweep=folder / "tiny")

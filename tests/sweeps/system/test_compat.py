@@ -24,7 +24,7 @@ from sweeps.system import compat
 
 @pytest.mark.parametrize("library", ["mlflow", "optuna", "ray"])
 def test_a_library_that_is_reached_into_has_an_upper_bound(library: str) -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [
         *map(Requirement, project["dependencies"]),
         *map(Requirement, project["optional-dependencies"]["cluster"]),

@@ -38,14 +38,20 @@ def run(right: int, *, seed: int = 0, validated: bool = False) -> RungRun:
     epochs = tuple(
         EpochResult(
             epoch=epoch,
-            train_loss=2.0 / epoch,
-            train_accuracy=0.1 * epoch + 0.01 * seed,
-            val_loss=2.5 / epoch if validated else None,
-            val_accuracy=0.09 * epoch if validated else None,
-            learning_rate=0.01,
             seconds=1.0,
-            images_per_second=10.0,
             finished_at=float(epoch),
+            metrics={
+                name: value
+                for name, value in {
+                    "train_loss": 2.0 / epoch,
+                    "train_accuracy": 0.1 * epoch + 0.01 * seed,
+                    "val_loss": 2.5 / epoch if validated else None,
+                    "val_accuracy": 0.09 * epoch if validated else None,
+                    "learning_rate": 0.01,
+                    "images_per_second": 10.0,
+                }.items()
+                if value is not None
+            },
         )
         for epoch in range(1, 5)
     )

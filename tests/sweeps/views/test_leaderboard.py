@@ -734,14 +734,16 @@ def _record(number: int, *, width: int, accuracy: float) -> TrialRecord:
     epochs = tuple(
         EpochResult(
             epoch=epoch,
-            train_loss=1.0,
-            train_accuracy=0.5,
-            val_loss=1.0,
-            val_accuracy=value,
-            learning_rate=0.1,
             seconds=1.5,
-            images_per_second=900.0,
             finished_at=1_800_000_000.0 + epoch,
+            metrics={
+                "train_loss": 1.0,
+                "train_accuracy": 0.5,
+                "val_loss": 1.0,
+                "val_accuracy": value,
+                "learning_rate": 0.1,
+                "images_per_second": 900.0,
+            },
         )
         for epoch, value in ((1, 0.9), (2, accuracy))
     )

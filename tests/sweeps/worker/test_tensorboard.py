@@ -116,15 +116,17 @@ class TestWhatIsWritten:
         results = [report.epoch for report in reports if report.epoch]
 
         assert {*EPOCH_TAGS, "loss/step", "Final/val_accuracy"} == set(curves.Tags()["scalars"])
-        assert points(curves, "loss/validation") == [(r.epoch, pytest.approx(r.val_loss)) for r in results]
-        assert points(curves, "accuracy/train") == [(r.epoch, pytest.approx(r.train_accuracy)) for r in results]
+        assert points(curves, "loss/validation") == [(r.epoch, pytest.approx(r.metrics["val_loss"])) for r in results]
+        assert points(curves, "accuracy/train") == [
+            (r.epoch, pytest.approx(r.metrics["train_accuracy"])) for r in results
+        ]
         assert [p.wall_time for p in curves.Scalars("loss/train")] == [r.finished_at for r in results]
         steps = points(curves, "loss/step")
         assert [step for step, _ in steps] == list(range(1, 3 * STEPS + 1))
         sizes = [32] * 9 + [12]
         for result in results:
             losses = [value for _, value in steps[(result.epoch - 1) * STEPS : result.epoch * STEPS]]
-            assert np.average(losses, weights=sizes) == pytest.approx(result.train_loss, rel=1e-5)
+            assert np.average(losses, weights=sizes) == pytest.approx(result.metrics["train_loss"], rel=1e-5)
 
     def test_hyperparameters_final_accuracy_and_graph_stand_beside_the_curves(
         self, reports: list[Report], tmp_path: Path
@@ -138,7 +140,7 @@ class TestWhatIsWritten:
         assert said["model.name"].string_value == "resnet"
         assert hparams(curves, "session_end_info").session_end_info.status == 1  # STATUS_SUCCESS
         assert reports[-1].epoch is not None
-        assert points(curves, "Final/val_accuracy") == [(3, pytest.approx(reports[-1].epoch.val_accuracy))]
+        assert points(curves, "Final/val_accuracy") == [(3, pytest.approx(reports[-1].epoch.metrics["val_accuracy"]))]
         graph: GraphDef = curves.Graph()
         assert any("conv" in node.op for node in graph.node)
 
@@ -170,7 +172,11 @@ class TestNothingElseChanges:
         for curves in (None, "curves"):
             reports = trained(session(config=config, curves=curves, name=f"with {curves}"))
             weights = load_checkpoint(tmp_path / f"with {curves}" / "state.pt").model.state_dict()
-            told = [(r.epoch.train_loss, r.epoch.val_loss, r.epoch.val_accuracy) for r in reports if r.epoch]
+            told = [
+                (r.epoch.metrics["train_loss"], r.epoch.metrics["val_loss"], r.epoch.metrics["val_accuracy"])
+                for r in reports
+                if r.epoch
+            ]
             results[curves] = (told, weights)
 
         assert results[None][0] == results["curves"][0]

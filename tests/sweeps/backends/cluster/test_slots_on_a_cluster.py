@@ -14,8 +14,8 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_of_ray_is_left")]
 
-PROGRAM = Path(__file__).with_name("placed_trials.py")
-TESTS = PROGRAM.parents[1]
+PROGRAM = Path(__file__).parents[1] / "ray" / "placed_trials.py"
+TESTS = PROGRAM.parents[2]
 
 
 def run(scenario: str, folder: Path) -> dict[str, Any]:

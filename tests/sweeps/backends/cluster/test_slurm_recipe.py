@@ -18,7 +18,7 @@ from sweep_fakes import outcomes, tiny, write_yaml, written
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "cluster" / "sweep.slurm"
+SCRIPT = Path(__file__).parents[4] / "docs" / "cluster" / "sweep.slurm"
 START_SECONDS = 180
 
 SRUN = """#!/bin/bash

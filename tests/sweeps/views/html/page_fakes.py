@@ -49,14 +49,20 @@ def trial(
     results = tuple(
         EpochResult(
             epoch=epoch,
-            train_loss=2.0 / epoch,
-            train_accuracy=0.2,
-            val_loss=None if accuracy is None else 1 - accuracy,
-            val_accuracy=accuracy,
-            learning_rate=0.01,
             seconds=seconds,
-            images_per_second=100.0,
             finished_at=begin + seconds * epoch,
+            metrics={
+                name: value
+                for name, value in {
+                    "train_loss": 2.0 / epoch,
+                    "train_accuracy": 0.2,
+                    "val_loss": None if accuracy is None else 1 - accuracy,
+                    "val_accuracy": accuracy,
+                    "learning_rate": 0.01,
+                    "images_per_second": 100.0,
+                }.items()
+                if value is not None
+            },
         )
         for epoch, accuracy in enumerate(accuracies, start=1)
     )
@@ -95,7 +101,7 @@ def board_of(records: Sequence[TrialRecord]) -> Sequence[Row]:
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
     """Return a run that confirms a trial under another seed."""
-    epochs = tuple(replace(epoch, val_accuracy=accuracy) for epoch in record.epochs)
+    epochs = tuple(replace(epoch, metrics={**epoch.metrics, "val_accuracy": accuracy}) for epoch in record.epochs)
     config = record.config.model_copy(update={"seed": seed})
     return replace(
         record, config=config, epochs=epochs, replicate_of=record.number, key=f"{record.number:08x}{seed:08x}",
@@ -140,8 +146,8 @@ def _run(record: TrialRecord) -> TrialRun:
     metrics = {"train_seconds": record.train_seconds, "images_per_second": 100.0}
     if record.parameters is not None:
         metrics["parameters_millions"] = record.parameters / 1e6
-    if record.epochs and record.epochs[-1].val_accuracy is not None:
-        metrics |= {"val_accuracy": record.epochs[-1].val_accuracy}
+    if record.epochs and record.epochs[-1].value("val_accuracy") is not None:
+        metrics |= {"val_accuracy": record.epochs[-1].metrics["val_accuracy"]}
     if record.test is not None:
         metrics["test_accuracy"] = record.test.accuracy
     found = understand(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from cifar_core.results import Confusion, has_learned
+from sweeps.core.chance import has_learned
+from sweeps.core.results import Confusion
 
 
 def one_answer(answer: int, *, classes: tuple[int, ...] = (100,) * 10, others: int = 0) -> Confusion:

@@ -1,0 +1,10 @@
+"""What the tests of backends share: none of them trains, unless it is marked so."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_trial_trains(instant_training: None) -> None:
+    """See there."""
