@@ -29,7 +29,11 @@ def valued(values: Sequence[float], **fields: Any) -> list[TrialRecord]:
     name = fields.pop("metric", "val_accuracy")
     made = zip(RECORDS, values, strict=False)
     return [
-        replace(record, outcome=Outcome.COMPLETE, epochs=tuple(replace(e, **{name: value}) for e in record.epochs[:1]))
+        replace(
+            record,
+            outcome=Outcome.COMPLETE,
+            epochs=tuple(replace(e, metrics={**e.metrics, name: value}) for e in record.epochs[:1]),
+        )
         for record, value in made
     ]
 
