@@ -104,7 +104,7 @@ class _Configuration:
 
     def place(self) -> tuple[float, int]:
         """Return the sort key, the best first: the search's order, with the mean over seeds."""
-        return by_value(self.mean, maximize=is_accuracy(_metric(self.shown)), trial=self.shown["trial"])
+        return by_value(self.mean, maximize=_is_maximized(self.shown), trial=self.shown["trial"])
 
 
 def rank_configurations(table: Table) -> Table:
@@ -268,7 +268,13 @@ def _counts(row: Row) -> bool:
     value = _measured(row)
     if row["status"] != Outcome.COMPLETE or value is None:
         return False
-    return 0 <= value <= 1 if is_accuracy(_metric(row)) else math.isfinite(value)
+    is_share = is_accuracy(_metric(row)) and row["goal"] is None
+    return 0 <= value <= 1 if is_share else math.isfinite(value)
+
+
+def _is_maximized(row: Row) -> bool:
+    """Return whether more is better: a search over a function says so, of other metrics the name does."""
+    return is_accuracy(_metric(row)) if row["goal"] is None else bool(row["goal"] == "maximize")
 
 
 def _metric(row: Row) -> str:

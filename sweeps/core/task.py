@@ -289,6 +289,11 @@ class Task(Protocol[ConfigT]):
         ...
 
     @property
+    def untyped_fields(self) -> Sequence[str]:
+        """Dotted paths of fields that take whole numbers and others: what a range is of, a file says by its ends."""
+        ...
+
+    @property
     def part_fields(self) -> tuple[str, ...]:
         """Dotted paths of the fields that `part_name` follows from."""
         ...

@@ -131,6 +131,8 @@ class TrialRecord:
     """Of a ladder's trial; None for a search's."""
     metric: str = "val_accuracy"
     """What its search looks at, and orders its configurations by; a ladder's rungs are ordered by their accuracy."""
+    goal: str | None = None
+    """`maximize` or `minimize`, where the metric is one that only a function of the user's own yields."""
     replicate_of: int | None = None
     """Of a replicate: the number, in the sweep, of the search's trial whose configuration it trains again."""
     test: TestResult | None = None

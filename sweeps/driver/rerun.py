@@ -17,6 +17,7 @@ import filelock
 from cifar_core.common.files import READ_ONLY, atomic_write, make_way
 from cifar_core.common.seal import fault_of_seal
 from sweeps.core.errors import DiskFullError, SweepError
+from sweeps.core.formatting import is_accuracy
 from sweeps.core.identity import Identifier
 from sweeps.core.job import Job
 from sweeps.core.results import EpochResult
@@ -34,8 +35,8 @@ from sweeps.tasks.sources import TaskSources
 SCRATCH = "reruns"
 """Folder under the runs folder: where a rerun that was interrupted goes on from."""
 
-COMPARED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
-"""Fields of `EpochResult` that a configuration decides; times are the machine's."""
+OF_THE_MACHINE = "images_per_second"
+"""The metric that the machine decides; all others follow from the configuration."""
 
 
 class Agreement(StrEnum):
@@ -65,13 +66,10 @@ class Rerun:
         """The largest difference between two accuracies of one epoch, as a share from 0 to 1."""
         pairs = zip(self.recorded, self.again, strict=False)
         found = [
-            abs(before - now)
-            for pair in pairs
-            for before, now in [
-                tuple(each.value("val_accuracy") for each in pair),
-                tuple(each.value("train_accuracy") for each in pair),
-            ]
-            if before is not None and now is not None
+            abs(value - now)
+            for before, again in pairs
+            for name, value in _values(before).items()
+            if is_accuracy(name) and (now := again.value(name)) is not None
         ]
         return max(found, default=0.0)
 
@@ -85,11 +83,12 @@ class Rerun:
             return Agreement.DIFFERENT
         if all(_values(before) == _values(now) for before, now in zip(self.recorded, self.again, strict=True)):
             return Agreement.EXACT
-        return Agreement.CLOSE if self.largest_difference <= tolerance else Agreement.DIFFERENT
+        shares = any(is_accuracy(name) for name in _values(self.recorded[-1]))
+        return Agreement.CLOSE if shares and self.largest_difference <= tolerance else Agreement.DIFFERENT
 
 
-def _values(epoch: EpochResult) -> tuple[float | None, ...]:
-    return tuple(epoch.value(field) for field in COMPARED)
+def _values(epoch: EpochResult) -> dict[str, float]:
+    return {name: value for name, value in epoch.metrics.items() if name != OF_THE_MACHINE}
 
 
 def rerun(

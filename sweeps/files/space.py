@@ -275,8 +275,8 @@ class SearchSpace:
         parameter = self.parameters[path]
         if parameter.distribution == "int_uniform":
             return True
-        if path.startswith("model.options."):
-            # No field says what an option is: what is written does.
+        if path.startswith("model.options.") or path in self.task.untyped_fields:
+            # No field says what it is: what is written does.
             return all(isinstance(number, int) for number in (parameter.min, parameter.max, parameter.q or 1))
         # The field decides: 0 to 1 is a range of numbers for dropout, 1 to 4 one of integers for step_size.
         probe = self._merged({path: (parameter.min or 0) + 0.5})

@@ -96,8 +96,10 @@ class SweepSpec(FileOfConfigurations):
     @field_validator("base")
     @classmethod
     def _check_base(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "train" not in info.data:
+            return value  # what is wrong with it is said, and nothing is known of its keywords
         try:
-            task_named(info.data.get("train")).config_type.model_validate(value)
+            task_named(info.data["train"]).config_type.model_validate(value)
         except ValidationError as error:
             raise ValueError("\n".join(map(_with_search, explain(error)))) from None
         return value
@@ -105,11 +107,11 @@ class SweepSpec(FileOfConfigurations):
     @field_validator("parameters", mode="before")
     @classmethod
     def _check_shape(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "train" in info.data:
             errors = [
                 f"{path}: {error}"
                 for path, content in value.items()
-                if (error := shape_error(path, content, task=task_named(info.data.get("train"))))
+                if (error := shape_error(path, content, task=task_named(info.data["train"])))
             ]
             if errors:
                 raise ValueError("\n".join(errors))
@@ -133,6 +135,10 @@ class SweepSpec(FileOfConfigurations):
             f"base.{name}"
             for name in missing
         ]
+        if self.train is not None and (self.metric.name not in METRICS and "goal" not in self.metric.model_fields_set):
+            errors.append(f"metric.goal: say which way {self.metric.name} is better: maximize or minimize")
+        if self.train is not None and "metric" not in self.model_fields_set:
+            errors.append(f"metric: {self.train} is searched by a number that it yields: write its name and the goal")
         if self.train is None and self.metric.name not in METRICS:
             errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
         elif self.train is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:

@@ -15,7 +15,7 @@ from sweeps.core.chance import has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
-from sweeps.record.mapping import recorded_protocol
+from sweeps.record.mapping import OBJECTIVE, recorded_protocol
 from sweeps.record.recorded_run import Wanted
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.registry import IMAGES
@@ -112,7 +112,7 @@ def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
 
 def _metric_value(run: TrialRun) -> float | None:
     """Return the value of what the search looked at; None of a rung: a ladder orders its rungs, it does not search."""
-    return run.metrics.get(run.tags.get("metric", ""))
+    return run.metrics.get(OBJECTIVE if "goal" in run.tags else run.tags.get("metric", ""))
 
 
 def _started(run: TrialRun) -> str:
@@ -179,8 +179,8 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             name="metric_value",
             kind=Kind.REAL,
             read=_metric_value,
-            tags=frozenset({"metric"}),
-            metrics=frozenset({"val_loss", "train_loss", "train_accuracy"}),
+            tags=frozenset({"metric", "goal"}),
+            metrics=frozenset({"val_loss", "train_loss", "train_accuracy", OBJECTIVE}),
             is_averaged=True,
         ),
         Column(name="confirmed", kind=Kind.TRUTH),
@@ -195,6 +195,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(name="full_epochs", kind=Kind.WHOLE, read=lambda run: run.full_epochs, is_last=True),
         Column(name="full_train_images", kind=Kind.WHOLE, read=lambda run: run.full_train_images, is_last=True),
         _tag("measured_on", is_last=True),
+        _tag("goal", is_last=True),
         Column(name="replicate_of", kind=Kind.WHOLE, read=lambda run: run.replicate_of, is_last=True),
         Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, is_last=True),
         _tag("error", is_last=True),

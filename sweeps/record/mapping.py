@@ -33,6 +33,9 @@ STATUS_OF = {
 """MLflow has no word for a pruned run. To be stopped early is a normal end: the tag `outcome` tells it from a complete
 one, and KILLED, which MLflow shows as a red cross, is left to what was interrupted."""
 
+OBJECTIVE = "objective"
+"""The metric of what a search over a function looks at, after the last epoch: under one name whatever it is called."""
+
 EPOCH_SECONDS = "epoch_seconds"
 """The metric of what each epoch took."""
 
@@ -52,6 +55,7 @@ METRICS = frozenset(
         *EPOCH_METRICS,
         "test_accuracy",
         "test_loss",
+        OBJECTIVE,
         "best_val_accuracy",
         "epochs",
         "train_seconds",
@@ -113,6 +117,7 @@ TAGS = (
     "full_train_images",
     "measured_on",
     "metric",
+    "goal",
     "replicate_of",
     "reused_from",
     "error",
@@ -187,6 +192,8 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     if record.test is not None:
         values["test_accuracy"] = record.test.accuracy
         values["test_loss"] = record.test.loss
+    if record.goal is not None and record.epochs and (value := record.epochs[-1].value(record.metric)) is not None:
+        values[OBJECTIVE] = value
     if record.outcome.is_final:
         accuracies = [value for e in record.epochs if (value := e.value("val_accuracy")) is not None]
         if accuracies:
@@ -221,6 +228,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         **_rung_tags(record.rung),
         # A ladder orders its rungs, it does not search.
         "metric": record.metric if record.rung is None else None,
+        "goal": record.goal,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,
         "error": record.error,

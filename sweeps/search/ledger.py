@@ -363,6 +363,10 @@ class Ledger:
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
+        fault = next(filter(None, map(self._truth.fault_of, recorded.epochs)), None)
+        if fault is not None:
+            self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
+            return
         with together(self._study):
             for epoch in recorded.epochs:
                 trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())

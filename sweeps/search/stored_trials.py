@@ -14,7 +14,7 @@ from sweeps.core.identity import Identity
 from sweeps.core.results import EpochResult, TestResult, as_confusion
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
-from sweeps.tasks.registry import read_config
+from sweeps.tasks.registry import IMAGES, read_config
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FORMAT_OF = "format"
@@ -72,6 +72,7 @@ class RecordsOf:
         self._sweep = sweep
         self._study_name = study.study_name
         self._attributes = study.user_attrs
+        self._goal = study.direction.name.lower()
 
     def record(self, number: int, attributes: Mapping[str, Any]) -> TrialRecord:
         """Return a trial as a record; one that is open in the study is `interrupted` until it is taken up.
@@ -89,7 +90,8 @@ class RecordsOf:
             "first_number": self._attributes.get(FIRST_NUMBER, 0),
         }
         if "rung" not in attributes:
-            of_study["metric"] = self._attributes.get("metric", "val_accuracy")
+            metric = self._attributes.get("metric", "val_accuracy")
+            of_study |= {"metric": metric, "goal": None if metric in IMAGES.metrics else self._goal}
         try:
             return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
         except (KeyError, ValueError, TypeError) as error:

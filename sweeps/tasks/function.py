@@ -20,6 +20,7 @@ import math
 import os
 import pickle
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
@@ -45,6 +46,19 @@ KEY_VERSION = 1
 """Part of every key of a function's run. Raised where the same configuration would be trained otherwise."""
 
 _OWN_FIELDS = ("train", "epochs", "seed")
+RESERVED = frozenset(
+    {"train", "rank", "sweep", "rung", "trial", "run_id", "status", "key", "metric", "goal", "protocol", "source"}
+    | {"study", "error", "log", "confirmed", "reduced", "replicates", "started", "git_sha"}
+)
+"""Names that the record's columns have, and no keyword."""
+_TAKEN = frozenset(
+    {"epoch", "seconds", "finished_at", "val_confusion", "epoch_seconds", "epochs", "train_seconds", "objective"}
+    | {"test_accuracy", "test_loss", "best_val_accuracy", "parameters_millions"}
+)
+"""Names of numbers that the record has of each run, and no function yields."""
+_NAME = re.compile(r"[\w\-. :/]+")
+"""Of a metric, as MLflow takes it."""
+_SHARES = ("val_accuracy", "train_accuracy")
 _BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _DESCRIBED = 3
 """Values of a configuration that its description shows."""
@@ -184,13 +198,20 @@ class FunctionTask:
             elif keyword.name not in _OWN_FIELDS:
                 kind = _type_of(keyword)
                 fields[keyword.name] = (kind | None if keyword.default is keyword.empty else kind, default)
-        model: type[FunctionConfig] = create_model(f"keywords of {self.name}", __base__=_Keywords, **fields)
+        try:
+            model: type[FunctionConfig] = create_model(f"keywords of {self.name}", __base__=_Keywords, **fields)
+        except Exception as error:  # of a type or a default that pydantic does not know
+            raise ModelError(f"train {self.name!r}: its keywords cannot be searched: {error}") from error
         return model
+
+    @property
+    def untyped_fields(self) -> Sequence[str]:
+        return [each.name for each in _keywords(self.function, name=self.name) if each.annotation is each.empty]
 
     def missing(self, given: Collection[str]) -> list[str]:
         keywords = _keywords(self.function, name=self.name)
         required = [each.name for each in keywords if each.default is each.empty]
-        return [name for name in required if name not in (*given, *_OWN_FIELDS)]
+        return [name for name in required if name not in (*given, "seed")]
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
         return ()
@@ -356,18 +377,27 @@ class FunctionTraining:
             state=None if state is None else pickle.loads(state),
         )
         known = inspect.signature(function).parameters
+        # As the function's own types: the record has them as JSON does.
+        called = self._task.config_type.model_validate(config.model_dump())
         own = {name: getattr(config, name) for name in ("epochs", "seed") if name in known}
         _seed_libraries(config.seed)
         began = time.perf_counter()
-        for values in _results(function(trial, **config.arguments(), **own), name=self._task.name):
+        arguments = {each: getattr(called, each) for each in config.arguments()}
+        for values in _results(function(trial, **arguments, **own), name=self._task.name):
             epoch = len(self.history) + 1
+            numbers = _numbers(values, epoch=epoch, name=self._task.name)
+            if self.history and numbers.keys() != self.history[0].metrics.keys():
+                raise ModelError(
+                    f"{self._task.name} yields {', '.join(numbers)} in epoch {epoch}, and in the first one "
+                    f"{', '.join(self.history[0].metrics)}: yield the same names each epoch"
+                )
             ended = time.perf_counter()
             self.history.append(
                 EpochResult(
                     epoch=epoch,
                     seconds=ended - began,
                     finished_at=time.time(),
-                    metrics=_numbers(values, epoch=epoch, name=self._task.name),
+                    metrics=numbers,
                 )
             )
             self._saved = trial.after(epoch) or self._saved
@@ -419,14 +449,28 @@ def _keywords(function: Callable[..., Any], *, name: str) -> list[inspect.Parame
     Raises:
         ModelError: it takes no trial, or something that has no name.
     """
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    parameters = list(inspect.signature(function).parameters.values())
     others = parameters[1:]
     if not parameters or parameters[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, _BY_PLACE):
         raise ModelError(f"train {name!r}: its first parameter is the trial: write `def train(trial, *, ...)`")
-    unnamed = [each.name for each in others if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    if unnamed:
-        raise ModelError(f"train {name!r}: name its keywords instead of *{unnamed[0]}, so that a search can set them")
-    return others
+    for each in others:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
+            raise ModelError(f"train {name!r}: {each.name} has no name for a search: make it a keyword")
+        if each.name in RESERVED or each.name.startswith("_") or hasattr(FunctionConfig, each.name):
+            raise ModelError(f"train {name!r}: a keyword cannot be called {each.name!r} here: give it another name")
+    if inspect.isgeneratorfunction(function) and "epochs" not in {each.name for each in others}:
+        raise ModelError(f"train {name!r}: it yields once an epoch and has no keyword `epochs` that says how often")
+    return [each.replace(annotation=_evaluated(each, function, name=name)) for each in others]
+
+
+def _evaluated(keyword: inspect.Parameter, function: Callable[..., Any], *, name: str) -> Any:
+    """Return an annotation, that of a module with `from __future__ import annotations` too."""
+    if not isinstance(keyword.annotation, str):
+        return keyword.annotation
+    try:
+        return eval(keyword.annotation, getattr(function, "__globals__", {}))
+    except Exception as error:
+        raise ModelError(f"train {name!r}: the annotation {keyword.annotation!r} of {keyword.name}: {error}") from error
 
 
 def _type_of(keyword: inspect.Parameter) -> Any:
@@ -461,12 +505,16 @@ def _numbers(values: Any, *, epoch: int, name: str) -> dict[str, float]:
         raise ModelError(f"{name} yielded {values!r} in epoch {epoch}: yield a dictionary such as {{'val_loss': 0.5}}")
     numbers: dict[str, float] = {}
     for key, value in values.items():
+        if str(key) in _TAKEN or not _NAME.fullmatch(str(key)):
+            raise ModelError(f"{name} yields a number called {str(key)!r}: give it another name, of letters and digits")
         try:
             numbers[str(key)] = float(value)
         except (TypeError, ValueError):
             raise ModelError(f"{name} yielded {key}={value!r} in epoch {epoch}: that is no number") from None
         if not math.isfinite(numbers[str(key)]):
             raise DivergedError(epoch=epoch, loss=numbers[str(key)], what=str(key), advice="try other parameters")
+        if key in _SHARES and not 0 <= numbers[str(key)] <= 1:
+            raise ModelError(f"{name} yields {key}={value!r}: an accuracy is a share, from 0 to 1")
     return numbers
 
 

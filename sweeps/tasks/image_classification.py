@@ -60,6 +60,7 @@ class ImageClassification:
     fields_of_kind = FIELDS_OF_KIND
     reset_by_name = RESET_BY_NAME
     epoch_fields = EPOCH_FIELDS
+    untyped_fields: Sequence[str] = ()
     part_fields = ("data.train_size", "data.validation_size", "data.split_seed")
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:

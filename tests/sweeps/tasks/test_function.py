@@ -100,6 +100,37 @@ def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project
     assert "going on after epoch 2" in log.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("goal", "descending"), [("maximize", True), ("minimize", False)])
+def test_any_number_is_searched_ranked_and_compared_by_its_goal(
+    project: Path, cli: Cli, goal: str, descending: bool
+) -> None:
+    text = FORMULA.read_text(encoding="utf-8").replace('{"val_loss": loss, "score": 1 / loss}', '{"score": loss}')
+    (project / "formula.py").write_text(text, encoding="utf-8")
+    file = write_yaml(project, spec(metric={"name": "score", "goal": goal}))
+
+    result = cli("run", file, "--backend", "inline", "--runs", "runs", "--no-report")
+
+    assert result.exit_code == 0, result.output
+    values = list(sweeps.leaderboard("curve", runs="runs")["metric_value"])
+    assert len(set(values)) == 4
+    assert values == sorted(values, reverse=descending)
+    (project / "formula.py").write_text(text.replace("0.9 -", "0.8 -"), encoding="utf-8")
+    assert cli("rerun", "curve-001", "--runs", "runs").exit_code == 2, "other code is another run"
+
+
+def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Path, cli: Cli) -> None:
+    grid = spec(method="grid", run_cap=None, parameters={"rate": {"values": [0.1]}})
+    first = write_yaml(project, {key: value for key, value in grid.items() if value is not None}, name="a.yaml")
+    other = grid | {"name": "other", "metric": {"name": "rmse", "goal": "minimize"}}
+    second = write_yaml(project, {key: value for key, value in other.items() if value is not None}, name="b.yaml")
+    assert cli("run", first, "--backend", "inline", "--runs", "runs", "--no-report").exit_code == 0
+
+    result = cli("run", second, "--backend", "inline", "--runs", "runs", "--no-report")
+
+    assert result.exit_code == 1
+    assert "it yields no rmse" in result.output
+
+
 def test_no_torch_is_loaded_for_a_function(project: Path) -> None:
     file = write_yaml(project, spec(run_cap=1))
     code = (
@@ -121,6 +152,7 @@ def test_no_torch_is_loaded_for_a_function(project: Path) -> None:
         ({"parameters": {"ratte": {"values": [1]}}}, "did you mean 'rate'"),
         ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: formula:train needs it"),
         ({"parameters": {"rate": {"values": ["high"]}}}, "should be a number"),
+        ({"metric": {"name": "rmse"}}, "metric.goal: say which way rmse is better"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:20],
 )
@@ -136,12 +168,44 @@ def test_a_wrong_file_of_a_function_is_refused_before_anything_runs(
 
 
 @pytest.mark.parametrize(
+    ("signature", "said"),
+    [
+        ("trial, *, rate: float, key: int = 2, epochs: int = 4", "cannot be called 'key'"),
+        ("trial, *, rate: float, rank: int = 2, epochs: int = 4", "cannot be called 'rank'"),
+        ("trial, rate, /, depth=1, *, epochs: int = 4", "rate has no name for a search"),
+        ("trial, *, rate: float, depth: int = 1", "no keyword `epochs`"),
+        ("trial, *, rate: float, depth: int = 1, epochs: int", "parameters.epochs"),
+        ("trial, *, rate: 'Nothing', depth: int = 1, epochs: int = 4", "the annotation 'Nothing' of rate"),
+        ("*, rate: float", "its first parameter is the trial"),
+    ],
+)
+def test_a_signature_that_cannot_be_searched_is_refused_by_name(project: Path, signature: str, said: str) -> None:
+    (project / "formula.py").write_text(f"def train({signature}):\n    yield {{'val_loss': 1.0}}\n", encoding="utf-8")
+
+    with pytest.raises(SpecError) as refused:
+        load_spec(write_yaml(project, spec()))
+
+    assert said in str(refused.value)
+
+
+def test_a_range_of_whole_numbers_stays_one_where_no_type_is_said(project: Path) -> None:
+    (project / "formula.py").write_text("def train(trial, *, rate=0.1, depth=2, epochs=4):\n    yield {}\n")
+
+    space = load_spec(write_yaml(project, spec(parameters={"depth": {"min": 1, "max": 8}}))).space
+
+    assert space.is_integer("depth")
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         ("yield {'val_loss': float('nan')}", "diverged"),
         ("yield 3", "yield a dictionary"),
         ("yield {'val_loss': 1.0}", "of 4 that `epochs` says"),
         ("return 3", "returned a int"),
+        ("yield {'test_accuracy': 1.0, 'val_loss': 1.0}", "a number called 'test_accuracy'"),
+        ("yield {'acc@1': 1.0, 'val_loss': 1.0}", "a number called 'acc@1'"),
+        ("yield {'val_accuracy': 93.0, 'val_loss': 1.0}", "a share, from 0 to 1"),
         ("yield {'val_los': 1.0}", "did you mean 'val_los'"),
     ],
 )
