@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from cifar_core.common.digest import digest
 from cifar_core.common.errors import closest
 from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.validation import StrictModel
@@ -348,7 +347,7 @@ class TrainingConfig(StrictModel):
 
     def config_id(self) -> str:
         """Return the hash of the configuration without its seed: equal for replicates."""
-        return _digest(self.canonical())
+        return digest(self.canonical())
 
     def key(self, *, data_fingerprint: str, source_hash: str | None = None) -> str:
         """Return the run's identity: configuration, seed and data; 16 hexadecimal digits.
@@ -365,7 +364,7 @@ class TrainingConfig(StrictModel):
         }
         if source_hash is not None:
             identity["source"] = source_hash
-        return _digest(identity)
+        return digest(identity)
 
 
 def _without_defaults(model: StrictModel) -> dict[str, Any]:
@@ -383,8 +382,3 @@ def _used_without_defaults(values: OptimizerConfig | ScheduleConfig, *, block: s
 
 def _scaled(epochs: int, scale: float) -> int:
     return max(1, round(epochs * scale))
-
-
-def _digest(value: Mapping[str, Any]) -> str:
-    canonical_json = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
-    return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]

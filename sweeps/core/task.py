@@ -1,25 +1,38 @@
 """What a trial is: the contract between the sweep runner and whatever it trains.
 
-A task brings the type of its configurations, the data that they are trained on, and a training that can be saved after
-each epoch and resumed. The runner knows nothing else of it: not what an example is, nor that there is a network.
+A task has a type of configuration, data to train on, and a training that can be saved after each epoch and resumed. The
+runner knows nothing else of it: not what an example is, nor that there is a network. Five members of `Task` and three
+of `Training` are required:
 
     class Task:
-        name                        what a sweep's file and the record call it
-        config_type                 the configuration of one trial: validated, with an identity
-        part_name, load_parts       the data, prepared once a driver, mapped by every trial
-        start, load                 a training before its first epoch, or as its checkpoint says
-        load_test, measure          the sealed part of the data, which no trial is handed
+        name            what a sweep file and the record call it
+        config_type     the configuration of one trial: validated, with an identity: see `PlainConfig`
+        start           return a training before its first epoch
+        load            return a training as its checkpoint holds it
+        is_complete     return whether a checkpoint holds a finished training
+
+    class Training:
+        history         the results of the epochs so far
+        epochs          train, and yield a result after each epoch
+        save            write a checkpoint
+
+All other members are optional: each has a default for a task that has no such thing. They are grouped below: what the
+results are, the fields of a configuration, the data, a sealed test part, changes of the budget, what can be known
+before a training.
 
 A trial under Ray runs in another process: what `load_parts` and `load_test` return is pickled, numpy arrays without a
-copy a process.
+copy for each process.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+
+from cifar_core.common.errors import CheckpointError
 
 if TYPE_CHECKING:
     from sweeps.core.results import EpochResult, TestResult
@@ -123,56 +136,62 @@ def product(first: float, second: float) -> float:
     return float(f"{first * second:.{_DIGITS}g}")
 
 
-class Training(Protocol):
-    """One trial between two epochs."""
+class Training(ABC):
+    """The training of one trial, between two epochs."""
 
     @property
+    @abstractmethod
     def history(self) -> Sequence[EpochResult]:
-        """The epochs trained so far, first to last."""
-        ...
+        """The results of the epochs trained so far, first to last."""
 
-    @property
-    def source(self) -> Mapping[str, str] | None:
-        """Files of the user's own that it is made of, with their hashes (`Source.files`); None for none."""
-        ...
-
-    @property
-    def parameters(self) -> int | None:
-        """Trainable parameters; None where there is no such number."""
-        ...
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What of its surroundings decides a result: `device`, `threads`, versions."""
-        ...
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How often `on_step` is called in an epoch; 0 where it never is."""
-        ...
-
+    @abstractmethod
     def epochs(self, *, on_step: OnStep) -> Iterator[EpochResult]:
-        """Train the epochs that are missing and yield the result of each, once the state holds it.
+        """Train the missing epochs and yield the result of each, once `history` holds it.
+
+        Args:
+            on_step: called with the loss of each step, if the training has steps.
 
         Raises:
             DivergedError: the loss is not a finite number.
         """
-        ...
 
+    @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the state to a file: whole, the old one or the new one, and the old one beside it.
+        """Write a checkpoint atomically, and keep the previous one beside it (`cifar_core.common.seal.write_sealed`).
 
         Raises:
-            OSError: it cannot be written; the old one is as it was.
+            OSError: it cannot be written; the previous one is unchanged.
         """
-        ...
 
-    def draw(self, writer: Any) -> None:
-        """Add what a person wants to see of it to TensorBoard's `SummaryWriter`: images, a graph; may do nothing."""
-        ...
+    @property
+    def source(self) -> Mapping[str, str] | None:
+        """The user's own files that it runs, with their hashes (`Source.files`); None for none."""
+        return None
+
+    @property
+    def parameters(self) -> int | None:
+        """Trainable parameters; None where there is no such number."""
+        return None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What of the machine and its libraries decides a result: `device`, `threads`, versions."""
+        return {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How often an epoch calls `on_step`; 0 for never."""
+        return 0
+
+    def draw(self, writer: Any) -> None:  # noqa: B027  # optional
+        """Add images or a graph to TensorBoard's `SummaryWriter`."""
 
 
 ConfigT = TypeVar("ConfigT", bound=TaskConfig)
+
+
+_DESCRIBED = 3
+"""Values of a configuration that its description shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,88 +250,223 @@ class Probe(Protocol):
         ...
 
 
-class Task(Protocol[ConfigT]):
+class Task(ABC, Generic[ConfigT]):
     """What a sweep trains."""
 
-    @property
-    def name(self) -> str:
-        """What the record calls it."""
-        ...
+    # Required
+
+    name: str
+    """What a sweep file and the record call it."""
 
     @property
+    @abstractmethod
     def config_type(self) -> type[ConfigT]:
-        """The configuration of a trial."""
-        ...
+        """The type of a trial's configuration."""
+
+    @abstractmethod
+    def start(self, config: ConfigT, part: Part, *, device: str) -> Training:
+        """Return a training before its first epoch.
+
+        Args:
+            config: of the trial.
+            part: of the data, from `load_parts`.
+            device: `cpu` or `cuda`.
+
+        Raises:
+            ModelError: it cannot be built.
+        """
+
+    @abstractmethod
+    def load(self, path: Path, config: ConfigT, part: Part, *, device: str) -> Training:
+        """Return a training as a checkpoint holds it.
+
+        Raises:
+            CheckpointError: it cannot be read, or is of another configuration.
+        """
+
+    @abstractmethod
+    def is_complete(self, checkpoint: Path) -> bool:
+        """Return whether a checkpoint holds a training whose last epoch is done, by the code as it is now.
+
+        Raises:
+            CheckpointError: it cannot be read.
+            SourceChangedError: the user's own code has changed.
+        """
+
+    # What the results are
 
     @property
     def metrics(self) -> Mapping[str, TaskMetric]:
-        """The numbers of an epoch, in the order of their columns; empty where only a run tells."""
-        ...
-
-    @property
-    def examples_there_are(self) -> int:
-        """How many examples there are to train on; 0 where the task counts none."""
-        ...
-
-    @property
-    def test_examples(self) -> int:
-        """How many examples the sealed part has; 0 where the task counts none."""
-        ...
+        """The numbers of an epoch, in the order of their columns; empty where only a training shows them."""
+        return {}
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Of the classes of a classification, in the order of a confusion's rows; empty for another task."""
-        ...
+        """The classes of a classification, in the order of a confusion's rows; empty for another task."""
+        return ()
 
-    @property
-    def sized(self) -> Sequence[str]:
-        """The kinds of `label` whose width a ladder's `scale` may change."""
-        ...
+    # The fields of a configuration
+
+    def missing(self, given: Collection[str]) -> Sequence[str]:
+        """Return the fields without a default that are not among those that a file sets."""
+        return ()
 
     @property
     def fields_of_kind(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        """Block of a configuration to kind, which is what the block's `name` may be, to the fields that it uses."""
-        ...
+        """For each block of a configuration, for each value of its `name`, the fields that it uses."""
+        return {}
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
-        """Return the fields that a block uses under a name, the name itself not among them."""
-        ...
+        """Return the fields that a block uses under a `name`, without the name itself."""
+        return ()
 
     @property
     def reset_by_name(self) -> tuple[str, ...]:
-        """Blocks whose other fields mean something else under another `name`: changing it by hand resets them."""
-        ...
+        """Blocks whose other fields are reset where a file changes their `name`."""
+        return ()
 
     @property
     def epoch_fields(self) -> tuple[str, ...]:
         """Dotted paths of fields that are counted in epochs."""
-        ...
+        return ()
 
     @property
     def untyped_fields(self) -> Sequence[str]:
-        """Dotted paths of fields that take whole numbers and others: what a range is of, a file says by its ends."""
-        ...
+        """Dotted paths of fields that take integers and floats: the ends of a range in a file decide which."""
+        return ()
+
+    def config_warnings(self, config: ConfigT) -> list[str]:
+        """Return warnings about a valid configuration that is probably a mistake, each `key: warning`."""
+        return []
+
+    def space_warnings(self, space: Any) -> list[str]:
+        """Return warnings about a valid search space (`sweeps.files.space.SearchSpace`) that is probably a mistake."""
+        return []
+
+    def describe(self, config: ConfigT) -> str:
+        """Return a configuration's most telling values in a few words."""
+        values = list(config.dotted(only_said=True).items())[:_DESCRIBED]
+        return ", ".join(f"{name} {value}" for name, value in values) or self.name
+
+    def label(self, config: ConfigT) -> str:
+        """Return what decides whether a configuration trains at all, as people call it, such as a network's name."""
+        return self.name
+
+    def code_of(self, config: ConfigT) -> str | None:
+        """Return the import path, `module:Name`, of the user's own code that a trial runs; None for none."""
+        return None
+
+    def named_files(self, config: ConfigT) -> Sequence[str]:
+        """Return the values of a configuration that may be paths of files that it reads, such as initial weights."""
+        return ()
+
+    # The data
+
+    def data_location(self) -> str:
+        """Return what the data are and where they are stored, in words."""
+        return f"the data of {self.name}"
+
+    def data_fault(self) -> str | None:
+        """Return what is wrong with the stored data, and what repairs it; None for nothing."""
+        return None
+
+    def fetch_data(self) -> str:
+        """Fetch the data, and return in words where they are stored and where they came from.
+
+        Raises:
+            DataUnavailableError: they cannot be fetched.
+        """
+        return f"{self.name} has no data to fetch"
+
+    def data_fingerprint(self) -> str:
+        """Return a hash of the data that trials are trained on.
+
+        Raises:
+            DataUnavailableError: they cannot be fetched.
+        """
+        return ""
 
     @property
     def part_fields(self) -> tuple[str, ...]:
-        """Dotted paths of the fields that `part_name` follows from."""
-        ...
+        """Dotted paths of the fields that `part_name` depends on."""
+        return ()
 
-    def missing(self, given: Collection[str]) -> Sequence[str]:
-        """Return the fields without a default that are not among those that a file sets."""
-        ...
+    def part_name(self, config: ConfigT) -> Hashable:
+        """Return which part of the data a configuration is trained and validated on."""
+        return None
 
-    def config_warnings(self, config: ConfigT) -> list[str]:
-        """Return what in a configuration is allowed and hardly meant, `key: what`."""
-        ...
+    def load_parts(self, configs: Sequence[ConfigT]) -> Parts:
+        """Return the part of each configuration, each part once. The runner calls it once for all trials.
+
+        Raises:
+            DataUnavailableError: they cannot be fetched.
+        """
+        return {self.part_name(config): None for config in configs}
+
+    def size_of(self, parts: Parts) -> int:
+        """Return the memory of all parts together, in bytes."""
+        return 0
+
+    def dataset_inputs(self, config: ConfigT | None) -> Sequence[DatasetPart]:
+        """Return the parts of the data that a configuration is trained and validated on; of all where it is None."""
+        return ()
+
+    @property
+    def examples_there_are(self) -> int:
+        """The number of examples to train on; 0 for a task without examples."""
+        return 0
 
     def examples(self, config: ConfigT) -> int:
-        """Return how many examples an epoch trains on; 0 where the task counts none."""
-        ...
+        """Return the number of examples of an epoch; 0 for a task without examples."""
+        return 0
+
+    # The sealed test part, which no trial receives
+
+    @property
+    def test_examples(self) -> int:
+        """The number of examples of the test part; 0 for a task without one."""
+        return 0
+
+    def load_test(self) -> Any:
+        """Return the test part. The runner calls it to measure a complete run, and only then.
+
+        Raises:
+            DataUnavailableError: it cannot be fetched.
+        """
+        return None
+
+    def measure(self, checkpoint: Path, test: Any, *, device: str, part_of: Callable[[ConfigT], Part]) -> TestResult:
+        """Return the result of a complete run on the test part.
+
+        Args:
+            checkpoint: its file; the previous one is beside it.
+            test: from `load_test`.
+            device: where to compute.
+            part_of: returns the data of a configuration; called only where the checkpoint is damaged.
+
+        Raises:
+            CheckpointError: neither file can be used, or the task has no test part.
+        """
+        raise CheckpointError(f"{self.name} has no test part: its runs cannot be measured on one")
+
+    # Changes of the budget
+
+    def retrained(self, config: ConfigT, *, epochs: int | None, examples: int | Literal["all"] | None) -> ConfigT:
+        """Return a configuration at another budget; None keeps its own.
+
+        Raises:
+            pydantic.ValidationError: no run can have it.
+        """
+        return self.config_type.model_validate(config.model_dump() | ({} if epochs is None else {"epochs": epochs}))
 
     def resized(self, config: ConfigT, examples: int) -> ConfigT:
-        """Return a configuration that trains on so many examples, on as many as before where these are fewer."""
-        ...
+        """Return a configuration that trains on at most so many examples."""
+        return config
+
+    @property
+    def sized(self) -> Sequence[str]:
+        """The kinds of `label` whose width a ladder's `scale` may change."""
+        return ()
 
     def scaled(self, config: ConfigT, *, lr: float, width: Mapping[str, int]) -> ConfigT:
         """Return a configuration whose learning rates are multiplied, and whose network has another width.
@@ -322,11 +476,11 @@ class Task(Protocol[ConfigT]):
             lr: the factor.
             width: the width of each network that has another, by its name.
         """
-        ...
+        return config
 
     def final_config(self, config: ConfigT) -> ConfigT:
-        """Return a configuration that validates on nothing, for the last measurement on the sealed part."""
-        ...
+        """Return a configuration without validation, for the final measurement on the test part."""
+        return config
 
     def final_file(self, content: dict[str, Any], config: ConfigT) -> None:
         """Change a ladder's file, as YAML is read, so that its configurations are those of `final_config`.
@@ -335,154 +489,36 @@ class Task(Protocol[ConfigT]):
             content: the file.
             config: of its first rung, before.
         """
-        ...
 
-    def space_warnings(self, space: Any) -> list[str]:
-        """Return what in a search space (`sweeps.files.space.SearchSpace`) is allowed and hardly meant."""
-        ...
-
-    def data_place(self) -> str:
-        """Return what the data are and where they lie, in words."""
-        ...
-
-    def data_fault(self) -> str | None:
-        """Return what is wrong with the data that lie here, and what mends it; None where nothing is."""
-        ...
-
-    def fetch_data(self) -> str:
-        """Fetch the data, and return in words where they are and where they came from.
-
-        Raises:
-            DataUnavailableError: they cannot be had.
-        """
-        ...
-
-    def retrained(self, config: ConfigT, *, epochs: int | None, examples: int | Literal["all"] | None) -> ConfigT:
-        """Return a configuration at another budget; None keeps its own.
-
-        Raises:
-            pydantic.ValidationError: no run can have it.
-        """
-        ...
-
-    def data_fingerprint(self) -> str:
-        """Return what identifies the data that trials are trained on.
-
-        Raises:
-            DataUnavailableError: they cannot be had.
-        """
-        ...
-
-    def code_of(self, config: ConfigT) -> str | None:
-        """Return the import path, `module:Name`, of the user's own code that a trial runs; None for none."""
-        ...
-
-    def label(self, config: ConfigT) -> str:
-        """Return what of a configuration decides whether it trains at all, as people call it: a network's name."""
-        ...
-
-    def describe(self, config: ConfigT) -> str:
-        """Return a configuration's most telling values in a few words."""
-        ...
-
-    def named_files(self, config: ConfigT) -> Sequence[str]:
-        """Return what in a configuration may name a file that takes part, such as weights to begin with."""
-        ...
-
-    def part_name(self, config: ConfigT) -> Hashable:
-        """Return which part of the data a configuration is trained on."""
-        ...
-
-    def load_parts(self, configs: Sequence[ConfigT]) -> Parts:
-        """Return the part of each configuration, each once.
-
-        Raises:
-            DataUnavailableError: they cannot be had.
-        """
-        ...
-
-    def size_of(self, parts: Parts) -> int:
-        """Return how many bytes of memory the parts take together."""
-        ...
-
-    def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
-        """Prepare this process for a trial: how many threads it has, and how much of a GPU's memory."""
-        ...
-
-    def free_memory(self) -> None:
-        """Give back what the last trial of this process held."""
-        ...
-
-    def start(self, config: ConfigT, part: Part, *, device: str) -> Training:
-        """Return a training before its first epoch.
-
-        Raises:
-            ModelError: it cannot be built.
-        """
-        ...
-
-    def load(self, path: Path, config: ConfigT, part: Part, *, device: str) -> Training:
-        """Return a training as a checkpoint holds it.
-
-        Raises:
-            CheckpointError: it cannot be read, or is of another configuration.
-        """
-        ...
-
-    def dataset_inputs(self, config: ConfigT | None) -> Sequence[DatasetPart]:
-        """Return the parts of the data that a configuration is trained and validated on; of all where it is None."""
-        ...
-
-    def load_test(self) -> Any:
-        """Return the sealed part of the data. The runner asks for it when a complete run is measured, and only then.
-
-        Raises:
-            DataUnavailableError: it cannot be had.
-        """
-        ...
-
-    def measure(self, checkpoint: Path, test: Any, *, device: str, part_of: Callable[[ConfigT], Part]) -> TestResult:
-        """Return what the complete run in a checkpoint does on the sealed part.
-
-        Args:
-            checkpoint: its file; the one before it lies beside it.
-            test: from `load_test`.
-            device: where to compute.
-            part_of: gives the data of a configuration; asked for only where the checkpoint is damaged.
-
-        Raises:
-            CheckpointError: no file of it can be used.
-        """
-        ...
-
-    def is_complete(self, checkpoint: Path) -> bool:
-        """Return whether a checkpoint holds a run that was trained to its last epoch, by the code of now.
-
-        Raises:
-            CheckpointError: it cannot be read.
-            SourceChangedError: its code is another one now.
-        """
-        ...
+    # What can be known before a training
 
     def kind_of(self, config: ConfigT) -> str:
         """Return what decides whether a configuration trains at all: of two of one kind both do, or neither."""
-        ...
-
-    def needs_rehearsal(self, config: ConfigT) -> bool:
-        """Return whether only `rehearse` tells whether a configuration trains; it loads what training needs."""
-        ...
+        return self.label(config)
 
     def plain_fault(self, config: ConfigT) -> str | None:
-        """Return why a configuration cannot train, as far as that is told without training; None for nothing."""
-        ...
+        """Return why a configuration cannot train, as far as this is known without training; None for nothing."""
+        return None
+
+    def needs_rehearsal(self, config: ConfigT) -> bool:
+        """Return whether `rehearse` is needed to know whether a configuration trains; it may be slow."""
+        return False
 
     def rehearse(self, config: ConfigT) -> Rehearsal:
-        """Return what the first steps of a configuration's training come to, on data that is made up."""
-        ...
+        """Return what the first steps of a configuration's training show, on synthetic data."""
+        return Rehearsal()
 
     def probe(self, *, threads: int) -> Probe | None:
-        """Return what estimates the cost of runs of so many threads; None where only a run tells."""
-        ...
+        """Return an estimator of the cost of runs of so many threads; None where there is none."""
+        return None
+
+    # The process of a trial
+
+    def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
+        """Prepare this process for a trial: its number of threads, its share of a GPU's memory."""
+
+    def free_memory(self) -> None:
+        """Release the memory that the last trial of this process used."""
 
 
 AnyTask = Task[Any]

@@ -26,7 +26,7 @@ from sweeps.core.errors import SpecError
 from sweeps.core.place import Place
 from sweeps.core.task import AnyTask
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
-from sweeps.tasks.registry import IMAGES, task_named
+from sweeps.tasks.registry import IMAGES, TASKS, task_named
 
 Spec = TypeVar("Spec", bound=StrictModel)
 MAX_NAME = 64
@@ -153,13 +153,13 @@ def _goal_of(metric: str, goal: str) -> dict[str, Any]:
 
 
 def checked_function(train: str | None) -> str | None:
-    """Return the import path of a training function that can be imported.
+    """Return the name of a task, or the import path of a training function that can be imported.
 
     Raises:
-        ValueError: it cannot, or is no function that a search can call.
+        ValueError: there is no such task; the function cannot be imported, or called by a search.
     """
-    if train is not None and not is_import_path(train):
-        raise ValueError(f"{train!r} is no function of yours: write 'module:function', such as 'mine:train'")
+    if train is not None and not is_import_path(train) and train not in TASKS:
+        raise ValueError(f"{train!r} is no training function: write 'module:function', such as 'mine:train'")
     try:
         task_named(train).config_type  # noqa: B018  # imports it
     except ModelError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +30,7 @@ from cifar_core.rehearsal import last_batch, plain_fault, rehearse
 from cifar_core.results import EpochResult as ImageEpoch
 from sweeps.core.formatting import loss, number, percent
 from sweeps.core.results import EpochResult, TestResult
-from sweeps.core.task import DatasetPart, OnStep, Rehearsal, TaskMetric, product
+from sweeps.core.task import DatasetPart, OnStep, Rehearsal, Task, TaskMetric, Training, product
 from sweeps.tasks.image_probe import ImageProbe
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ Split = tuple[LabelledImages, LabelledImages | None]
 """Training and validation images."""
 
 
-class ImageClassification:
+class ImageClassification(Task[TrainingConfig]):
     """Networks on CIFAR-10."""
 
     name = "image_classification"
@@ -60,14 +60,10 @@ class ImageClassification:
     fields_of_kind = FIELDS_OF_KIND
     reset_by_name = RESET_BY_NAME
     epoch_fields = EPOCH_FIELDS
-    untyped_fields: Sequence[str] = ()
     part_fields = ("data.train_size", "data.validation_size", "data.split_seed")
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
         return fields_of_kind(block, kind)
-
-    def missing(self, given: Collection[str]) -> Sequence[str]:
-        return ()
 
     def config_warnings(self, config: TrainingConfig) -> list[str]:
         rate, lowest = config.optimizer.lr, config.schedule.min_lr
@@ -115,7 +111,7 @@ class ImageClassification:
         where = "parameters" if "schedule.min_lr" in space.parameters else "base"
         return [rising_rate(f"{where}.schedule.min_lr", lowest, rate)]
 
-    def data_place(self) -> str:
+    def data_location(self) -> str:
         return f"CIFAR-10 in {cifar10.default_directory()}"
 
     def data_fault(self) -> str | None:
@@ -249,7 +245,7 @@ class ImageClassification:
         return ImageProbe(threads=threads)
 
 
-class ImageTraining:
+class ImageTraining(Training):
     """One network between two epochs."""
 
     def __init__(self, state: TrainingState, split: Split) -> None:

@@ -8,30 +8,36 @@ from typing import Any
 
 from cifar_core.common.own_modules import is_import_path
 from sweeps.core.task import AnyTask, TaskConfig
-from sweeps.tasks.function import FunctionConfig, FunctionTask
+from sweeps.tasks.function import FunctionTask
+from sweeps.tasks.function_signature import FunctionConfig
 from sweeps.tasks.image_classification import ImageClassification
 
 IMAGES: AnyTask = ImageClassification()
 """The task of a file that names none."""
 
 
+TASKS: dict[str, AnyTask] = {IMAGES.name: IMAGES}
+"""By name; besides, every function of the user's own is a task. A configuration names its task in the field `train`,
+but those of `IMAGES` have no such field."""
+
+
 def task_named(name: str | None) -> AnyTask:
     """Return a task.
 
     Args:
-        name: of a function, `module:function`; None, or the name of `IMAGES`, for that one.
+        name: of a task, or of a function, `module:function`; None for `IMAGES`.
 
     Raises:
         KeyError: there is none of this name.
     """
     if name is not None and is_import_path(name):
         return FunctionTask(name)
-    return {None: IMAGES, IMAGES.name: IMAGES}[name]
+    return TASKS[IMAGES.name if name is None else name]
 
 
 def task_of(config: TaskConfig) -> AnyTask:
     """Return the task that a configuration is of."""
-    return FunctionTask(config.train) if isinstance(config, FunctionConfig) else IMAGES
+    return task_named(getattr(config, "train", None))
 
 
 def read_config(text: str) -> TaskConfig:
@@ -44,12 +50,15 @@ def read_config(text: str) -> TaskConfig:
 
 
 def config_of(values: Mapping[str, Any]) -> TaskConfig:
-    """Return a configuration from its fields, as `read_config`: only that of a function has the field `train`.
+    """Return a configuration from its fields. No code of the user's own is imported for it.
 
     Raises:
         pydantic.ValidationError: it is none.
+        KeyError: it is of a task that there is not.
     """
-    kind: type[TaskConfig] = FunctionConfig if "train" in values else IMAGES.config_type
+    name = values.get("train")
+    of_function = name is not None and is_import_path(name)
+    kind: type[TaskConfig] = FunctionConfig if of_function else task_named(name).config_type
     return kind.model_validate(values)
 
 

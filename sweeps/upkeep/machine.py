@@ -63,7 +63,7 @@ def check_data(inventory: Inventory) -> Result:
     """Compare the data with its fingerprints; half a second."""
     fault = IMAGES.data_fault()
     if fault is None:
-        return Result(well=f"{IMAGES.data_place()} is what it should be")
+        return Result(well=f"{IMAGES.data_location()} is what it should be")
     # What is there stays until its successor is complete.
     return Result(well="", findings=[Finding(text=fault, mend=IMAGES.fetch_data)])
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from curve_task import CurveTask
 
 from cifar_core.common.errors import CheckpointError
 from cifar_core.config import TrainingConfig
 from sweeps.core.results import EpochResult
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.tasks.function import FunctionTask
-from sweeps.tasks.registry import IMAGES, read_config, task_named, task_of
+from sweeps.tasks.registry import IMAGES, TASKS, read_config, task_named, task_of
 
 pytestmark = pytest.mark.trains
 
@@ -46,12 +47,14 @@ CASES = [
         other={"optimizer": {"lr": 0.02}},
     ),
     Case(name="formula:train", values={"rate": 0.05, "epochs": 3}, other={"rate": 0.2}),
+    Case(name="curve", values={"rate": 0.05, "epochs": 3}, other={"rate": 0.2}),
 ]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     shutil.copy(Path(__file__).parent / "formula.py", tmp_path)
+    monkeypatch.setitem(TASKS, "curve", CurveTask())
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield request.param

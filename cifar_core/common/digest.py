@@ -1,0 +1,14 @@
+"""Hashes of values that a person writes into a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """Return a hash of values that JSON holds, whatever their order: 16 hexadecimal digits."""
+    canonical_json = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
