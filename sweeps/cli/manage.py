@@ -127,7 +127,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
       sweeps rm quick
     """
     from cifar_core.common.files import has_room
-    from sweeps.core.place import LOCAL
+    from sweeps.core.storages import LOCAL
     from sweeps.search.opening import delete_studies
     from sweeps.store.checkpoints import SweepCheckpoints
     from sweeps.store.folder import SweepFolder
@@ -138,7 +138,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     if not folder.exists:
         # What a start that was refused has left: nothing elsewhere is its own, whatever the environment says.
         folder = SweepFolder(runs, sweep, asked=LOCAL)
-    place = folder.place
+    storages = folder.storages
     from sweeps.record.reader import delete_sweep
     from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
     from sweeps.worker.tensorboard import remove_curves
@@ -146,7 +146,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     # Held while the question is open: what is being deleted must not be started meanwhile.
     with folder.locked(doing="deleted", needs_room=False):
         if not yes:
-            elsewhere = " and ".join(filter(None, (place.study_storage, place.storage)))
+            elsewhere = " and ".join(filter(None, (storages.study_storage, storages.storage)))
             click.confirm(
                 f"delete {sweep} with its journal, checkpoints, logs, curves and MLflow runs"
                 + (f", all of it in {elsewhere} too?" if elsewhere else "?"),
@@ -163,7 +163,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
             deleted = delete_sweep(runs, sweep, own)
             remove_curves(runs, sweep)
             delete_studies(folder)
-            if place.storage is not None:
+            if storages.storage is not None:
                 SweepCheckpoints(folder).remove_all()
             _delete(folder.path)
         finally:
@@ -213,8 +213,8 @@ def repair(sweep: str, runs: Path) -> None:
     folder = SweepFolder(runs, sweep)
     if not folder.exists:
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
-    if folder.place.study_storage is not None:
-        raise SweepError(f"the study of {sweep} is in {folder.place.study_storage}: a database keeps itself whole")
+    if folder.storages.study_storage is not None:
+        raise SweepError(f"the study of {sweep} is in {folder.storages.study_storage}: a database keeps itself whole")
     with folder.locked(doing="repaired"):
         for line in repair_journal(folder):
             click.echo(f"{sweep}: {line}")

@@ -41,7 +41,7 @@ class RunOptions:
     address: str | None = None
     """Of a running Ray cluster, `HOST:PORT`; None starts Ray on this machine."""
     storage: str | None = None
-    """Of checkpoints and logs: a folder, or a URL; None asks the environment, then the file (`sweeps.core.place`)."""
+    """Of checkpoints and logs: a folder, or a URL; None asks the environment, then the file (`core/storages.py`)."""
     study_storage: str | None = None
     """Of the study: a database's URL; None as for `storage`."""
     new: bool = False

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol, trial_name
-from sweeps.core.place import LOCAL, Place
+from sweeps.core.storages import LOCAL, Storages
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.core.trial import MeasuredOn, RungLabel
 from sweeps.driver.estimate import is_listed, preview, some_combinations
@@ -105,7 +105,7 @@ class RunPlan:
     """Whether the file asks for TensorBoard's curves of each trial."""
     notify: Sequence[str] = ()
     """Web addresses and commands in the file that are told how it goes."""
-    place: Place = LOCAL
+    storages: Storages = LOCAL
     """Where the file says that it is kept."""
 
     @property
@@ -147,7 +147,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         keep_best=None if spec.keep.best == "all" else spec.keep.best,
         tensorboard=spec.tensorboard,
         notify=spec.notify,
-        place=spec.place,
+        storages=spec.storages,
     )
 
 
@@ -212,7 +212,7 @@ def plan_of_ladder(
     return RunPlan(
         name=ladder.name,
         description=ladder.description,
-        # One study for all budgets and seeds: a rung is identified by its key, not by its place in a space.
+        # One study for all budgets and seeds: a rung is identified by its key, not by its point in a space.
         definition=LADDER | {"evaluate": ladder.measured_on.value, "final": ladder.is_final},
         metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
         run_cap=None,
@@ -234,7 +234,7 @@ def plan_of_ladder(
         looks_at=[candidate.config for candidate in candidates] if ladder.is_final else (),
         tensorboard=ladder.tensorboard,
         notify=ladder.notify,
-        place=ladder.place,
+        storages=ladder.storages,
     )
 
 

@@ -19,14 +19,14 @@ from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
-from sweeps.core.place import Place, asked_place
+from sweeps.core.storages import Storages, asked_storages
 from sweeps.driver.description import describe_run
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
-from sweeps.driver.place_checks import check_place, check_storage, require_folder, tell_of_the_cluster
 from sweeps.driver.plan import RESOURCES, RunPlan
 from sweeps.driver.rehearsals import Rehearsals, rehearse_all
 from sweeps.driver.stopping import Stopping
+from sweeps.driver.storage_checks import check_same_storage, check_storage, require_folder, tell_of_the_cluster
 from sweeps.driver.sweep_start import SweepStart
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
@@ -56,9 +56,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         DataUnavailableError: CIFAR-10 cannot be had.
         RecordError: the record cannot be opened.
     """
-    flag = Place(storage=options.storage, study_storage=options.study_storage)
-    folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_place(flag=flag, file=plan.place))
-    folder.require(asked_place(flag=flag, file=plan.place, environment=False))
+    flag = Storages(storage=options.storage, study_storage=options.study_storage)
+    folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_storages(flag=flag, file=plan.storages))
+    folder.require(asked_storages(flag=flag, file=plan.storages, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
     address = None if options.backend == "inline" else options.ray_address
     require_custom(plan.resources, address=address)
@@ -79,7 +79,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             print_sentence(console, f"warning: {warning}")
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
-        # First: a sweep that has begun keeps its place.
+        # First: a sweep that has begun keeps its storage.
         check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
@@ -155,7 +155,7 @@ def _open(
         recorded=lambda: reader.trials(sweep=plan.name),
         say=lambda line: print_sentence(console, line),
     )
-    check_place(study, folder)
+    check_same_storage(study, folder)
     resources = plan.resources.model_dump(mode="json")
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)

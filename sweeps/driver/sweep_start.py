@@ -257,7 +257,7 @@ class SweepStart:
                     on_loss=on_loss,
                     data_bytes=data_bytes,
                     networks=tuple(filter(is_import_path, plan.models)),
-                    storage=folder.place.storage,
+                    storage=folder.storages.storage,
                 )
                 held.enter_context(ray)
             yield ray

@@ -1,4 +1,4 @@
-"""What differs between two configurations, or among many: the only place that says so."""
+"""What differs between two configurations, or among many: the only module that says so."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cifar_core.common.errors import closest
 from sweeps.core.errors import SweepError
-from sweeps.core.place import LOCAL, Place
+from sweeps.core.storages import LOCAL, Storages
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.difference import Change, changes_between
@@ -55,7 +55,7 @@ class Ladder:
     """The file, and those that it extends."""
     tensorboard: bool = False
     notify: tuple[str, ...] = ()
-    place: Place = LOCAL
+    storages: Storages = LOCAL
 
     def rung(self, name: str) -> Rung:
         """Return a rung by name.

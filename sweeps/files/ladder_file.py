@@ -130,7 +130,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         files=(first.path, *(extending.path for extending, _ in more)),
         tensorboard=file.tensorboard,
         notify=file.notify,
-        place=file.place,
+        storages=file.storages,
     )
 
 
@@ -172,8 +172,8 @@ def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Document, LadderF
     while True:
         if "parameters" in content:
             if not found:
-                place = content.place_of("parameters")
-                raise SpecError(path, [f"{place}: is a sweep, not a ladder: run it with `sweeps run`"])
+                location = content.location_of("parameters")
+                raise SpecError(path, [f"{location}: is a sweep, not a ladder: run it with `sweeps run`"])
             raise _wrong_extension(found[0][0], f"{path} is a sweep; only a ladder can be extended")
         found.insert(0, (content, _validated(content)))
         extends = found[0][1].extends

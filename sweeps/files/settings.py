@@ -23,7 +23,7 @@ from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.validation import StrictModel, explain
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SpecError
-from sweeps.core.place import Place
+from sweeps.core.storages import Storages
 from sweeps.core.task import AnyTask
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
 from sweeps.tasks.registry import IMAGES, TASKS, task_named
@@ -104,9 +104,9 @@ class FileOfConfigurations(StrictModel):
         return None if value is None else check_study_storage(value)
 
     @property
-    def place(self) -> Place:
+    def storages(self) -> Storages:
         """Where it says that it is kept."""
-        return Place(storage=self.storage, study_storage=self.study_storage)
+        return Storages(storage=self.storage, study_storage=self.study_storage)
 
     @field_validator("notify", mode="before")
     @classmethod

@@ -243,5 +243,5 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
     content = read_yaml(path, overrides=overrides)
     if is_ladder(content):
         key = "rungs" if "rungs" in content else "extends"
-        raise SpecError(path, [f"{content.place_of(key)}: is a ladder, not a sweep: run it with `sweeps ladder`"])
+        raise SpecError(path, [f"{content.location_of(key)}: is a ladder, not a sweep: run it with `sweeps ladder`"])
     return validated(SweepSpec, content)

@@ -81,30 +81,30 @@ class Document(dict[str, Any]):
         self.path = path
         self.mistakes = reading.mistakes
         """Dotted key to what is wrong with its value."""
-        self._places = {key: f"line {line}" for key, line in reading.lines.items()}
+        self._locations = {key: f"line {line}" for key, line in reading.lines.items()}
 
     def override(self, override: str) -> None:
         """Set a key from `path=value`."""
         key, value, reading = _parsed_override(override)
         set_path(self, key, value)
-        replaced = [old for old in (*self._places, *self.mistakes) if old == key or old.startswith(f"{key}.")]
+        replaced = [old for old in (*self._locations, *self.mistakes) if old == key or old.startswith(f"{key}.")]
         for old in replaced:
-            self._places.pop(old, None)
+            self._locations.pop(old, None)
             self.mistakes.pop(old, None)
-        self._places[key] = f"--set {key}"
+        self._locations[key] = f"--set {key}"
         self.mistakes |= {f"{key}.{inner}" if inner else key: text for inner, text in reading.mistakes.items()}
 
     def located(self, errors: Iterable[str]) -> list[str]:
         """Return errors `key: what is wrong`, each behind the line of its key, in the order of the lines."""
-        found = [(self.place_of(key_of(error)), error) for error in dict.fromkeys(errors)]
+        found = [(self.location_of(key_of(error)), error) for error in dict.fromkeys(errors)]
         found.sort(key=lambda pair: int(pair[0].removeprefix("line ")) if pair[0].startswith("line ") else 0)
-        return [f"{place}: {_without(place.removeprefix('--set '), error)}" for place, error in found]
+        return [f"{location}: {_without(location.removeprefix('--set '), error)}" for location, error in found]
 
-    def place_of(self, key: str) -> str:
+    def location_of(self, key: str) -> str:
         """Return where a dotted key stands, or what it would stand in."""
-        while key and key not in self._places:
+        while key and key not in self._locations:
             key = key.rpartition(".")[0]
-        return self._places.get(key, "line 1")
+        return self._locations.get(key, "line 1")
 
 
 def _without(key: str, error: str) -> str:
@@ -263,8 +263,8 @@ def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
         return (None if node is None else reading.value(node, "")), reading
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SpecError(path, [f"{place}not YAML: {error.problem or error.context}"]) from None
+        location = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SpecError(path, [f"{location}not YAML: {error.problem or error.context}"]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(path, [f"line {line}: not YAML: {error.reason}: {error.character!r}"]) from None

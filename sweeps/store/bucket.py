@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from cifar_core.common.files import read_regular
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError
-from sweeps.core.place import STUDY_STORAGE
+from sweeps.core.storages import STUDY_STORAGE
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -12,13 +12,14 @@ from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError
 from sweeps.store.bucket import Bucket
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
+from sweeps.store.storage_note import NOTE_FILE
 
 
 class SweepCheckpoints:
     """Where a sweep's trials leave their checkpoints, as its driver sees it."""
 
     def __init__(self, folder: SweepFolder) -> None:
-        storage = folder.place.storage
+        storage = folder.storages.storage
         self._bucket = Bucket(storage) if storage is not None and is_bucket(storage) else None
         self._below = f"sweeps/{folder.sweep}/checkpoints"
         self._local = folder.checkpoints if storage is None or self._bucket else Path(storage) / self._below
@@ -120,7 +121,7 @@ def find_checkpoints(runs: Path, key: str) -> Iterator[Path]:
     Raises:
         StoreError: there is none, and the storage of a sweep does not answer, or refuses.
     """
-    elsewhere = sorted(path.parent.name for path in runs.glob("sweeps/*/place.json"))
+    elsewhere = sorted(path.parent.name for path in runs.glob(f"sweeps/*/{NOTE_FILE}"))
     found = False
     for path in sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}")):
         if path.parents[2].name not in elsewhere:  # what lies here of those was fetched once

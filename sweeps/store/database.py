@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
 from sweeps.core.errors import StorageAwayError, StoreError
-from sweeps.core.place import with_password
+from sweeps.core.storages import with_password
 from sweeps.store.bucket import without_secrets
 from sweeps.store.lease import Lease, holder_of, make_table
 from sweeps.system.compat import PRIVATE_STORAGE_CALLS

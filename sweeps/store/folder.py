@@ -21,11 +21,11 @@ from sweeps.core.address import is_bucket
 from sweeps.core.commands import command_on
 from sweeps.core.errors import DiskFullError, StoreError, SweepBusyError, SweepError
 from sweeps.core.formatting import duration
-from sweeps.core.place import LOCAL, Place
+from sweeps.core.storages import LOCAL, Storages
 from sweeps.store.bucket import Bucket
 from sweeps.store.files import read_object, require_folder, store_error, write_file
 from sweeps.store.journal import JournalFile
-from sweeps.store.kept_place import KeptPlace
+from sweeps.store.storage_note import StorageNote
 from sweeps.system.machine import is_surely_dead, kernel
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ CHECKPOINT_FILE = "state.pt"
 
 
 class SweepFolder:
-    """Where one sweep keeps its journal, checkpoints and logs: `runs/sweeps/NAME`, unless its place says otherwise."""
+    """Where one sweep keeps its journal, checkpoints and logs: `runs/sweeps/NAME`, unless it has a storage."""
 
-    def __init__(self, runs: Path, sweep: str, *, asked: Place | None = None) -> None:
+    def __init__(self, runs: Path, sweep: str, *, asked: Storages | None = None) -> None:
         """Look at nothing yet.
 
         Args:
@@ -59,7 +59,7 @@ class SweepFolder:
         self.runs = runs
         self.sweep = sweep
         self.path = runs / "sweeps" / sweep
-        self._kept = KeptPlace(self.path, asked=asked)
+        self._storage_note = StorageNote(self.path, asked=asked)
         self._lease: Lease | None = None
 
     @property
@@ -75,14 +75,14 @@ class SweepFolder:
         return self.path / "logs"
 
     @property
-    def place(self) -> Place:
+    def storages(self) -> Storages:
         """Where the sweep is kept: as it was begun, else as it is asked for."""
-        return self._kept.find(has_journal=self._has_journal)
+        return self._storage_note.find(has_journal=self._has_journal)
 
     @property
     def exists(self) -> bool:
         """Whether anything was begun here: there is a journal, or word of a study in a database."""
-        return self._has_journal or self._kept.is_noted
+        return self._has_journal or self._storage_note.is_noted
 
     @property
     def _has_journal(self) -> bool:
@@ -91,7 +91,7 @@ class SweepFolder:
     @property
     def database(self) -> StudyDatabase | None:
         """Of the sweep's study, None where that is in the journal."""
-        url = self.place.study_storage
+        url = self.storages.study_storage
         if url is None:
             return None
         from sweeps.store.database import study_database
@@ -100,7 +100,7 @@ class SweepFolder:
 
     def log_address(self, name: str) -> str:
         """Return the path, or the URL, of a trial's log."""
-        storage = self.place.storage
+        storage = self.storages.storage
         if storage is None:
             return str(self.logs / name)
         below = f"sweeps/{self.sweep}/logs/{name}"
@@ -180,33 +180,33 @@ class SweepFolder:
     @contextmanager
     def _leased(self, about: dict[str, Any], *, on_loss: Callable[[], None] | None) -> Iterator[None]:
         """Hold the lease of a study that is in a database, and note where the sweep is kept."""
-        place, database = self.place, self.database
+        storages, database = self.storages, self.database
         if database is not None:
             database.check()
             self._lease = database.lease(self.sweep, about=about, on_loss=on_loss or _do_nothing)
             with database.errors():
                 self._lease.acquire()
         try:
-            if place != LOCAL and not self._kept.is_noted:
+            if storages != LOCAL and not self._storage_note.is_noted:
                 with self._writing():
-                    self._kept.note(place)
+                    self._storage_note.note(storages)
             yield
         finally:
             if self._lease is not None:
                 self._lease.release()
                 self._lease = None
 
-    def require(self, place: Place) -> None:
-        """Refuse a place other than that in which the sweep was begun.
+    def require(self, storages: Storages) -> None:
+        """Refuse storages other than those that the sweep was begun with.
 
         Raises:
-            SweepError: it is another one.
+            SweepError: one is another.
         """
         if not self.exists:
             return
         for what, asked, is_at in (
-            ("storage", place.storage, self.place.storage),
-            ("study_storage", place.study_storage, self.place.study_storage),
+            ("storage", storages.storage, self.storages.storage),
+            ("study_storage", storages.study_storage, self.storages.study_storage),
         ):
             if asked is not None and asked != is_at:
                 raise SweepError(

@@ -131,7 +131,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         is_held: whether this process itself holds it.
     """
     try:
-        _ = folder.place
+        _ = folder.storages
     except StoreError as error:
         return SweepInventory(
             folder=folder, driver=None, last_seen=None, studies={}, owners={}, strangers=[], damage=str(error)

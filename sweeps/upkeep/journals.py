@@ -72,7 +72,7 @@ def check_journals(inventory: Inventory) -> Result:
                     "not want it any more"
                 )
             )
-    read = [sweep for sweep in whole if sweep.driver is None and sweep.folder.place.study_storage is None]
+    read = [sweep for sweep in whole if sweep.driver is None and sweep.folder.storages.study_storage is None]
     return Result(well=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
 
 
@@ -93,10 +93,10 @@ def _move_aside(path: Path) -> str:
 
 def _not_looked_at(sweep: SweepInventory) -> str:
     """Return in words what of a sweep is no file here, "" where all of it is."""
-    place = sweep.folder.place
-    parts = [] if place.study_storage is None else [f"its study in {place.study_storage}"]
-    if place.storage is not None and is_bucket(place.storage):
-        parts.append(f"its checkpoints in {place.storage}")
+    storages = sweep.folder.storages
+    parts = [] if storages.study_storage is None else [f"its study in {storages.study_storage}"]
+    if storages.storage is not None and is_bucket(storages.storage):
+        parts.append(f"its checkpoints in {storages.storage}")
     return f"{sweep.name}: not looked at: {', '.join(parts)}" if parts else ""
 
 

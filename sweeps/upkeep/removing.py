@@ -48,7 +48,7 @@ def keep_weights_of_others(folder: SweepFolder) -> int:
 
 def _keep(file: Path, key: str, theirs: SweepCheckpoints, folder: SweepFolder) -> None:
     try:
-        if folder.place.storage is None:
+        if folder.storages.storage is None:
             # A second name of the same file takes no space.
             target = folder.checkpoints / key / CHECKPOINT_FILE
             with contextlib.suppress(OSError):

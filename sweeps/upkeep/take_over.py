@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cifar_core.common.files import atomic_write
 from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.core.place import LOCAL
+from sweeps.core.storages import LOCAL
 from sweeps.files.settings import check_name
 from sweeps.record.ownership import OWNER, owner_of_folder
 from sweeps.record.store import uri_of_file

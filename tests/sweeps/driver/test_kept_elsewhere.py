@@ -138,7 +138,7 @@ def test_a_folder_of_its_own_holds_checkpoints_and_logs(tmp_path: Path, recorded
     assert cli("show", "tiny-000", "--runs", recorded_runs).exit_code == 0
 
 
-def test_a_sweep_does_not_change_its_place(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_sweep_does_not_change_its_storage(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, tiny(run_cap=1))
     command = ("run", path, "--runs", recorded_runs, "--backend", "inline")
     assert cli(*command, "--storage", tmp_path / "one").exit_code == 0

@@ -320,8 +320,8 @@ class TestModel:
         path = write_yaml(tmp_path, tiny(**GRID))
         assert cli("run", path, "--runs", runs, "--backend", "inline").exit_code == 0
         with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
-            ((place,),) = database.execute("SELECT artifact_location FROM logged_models")
-        assert place.startswith((runs / "artifacts").resolve().as_uri())
+            ((location,),) = database.execute("SELECT artifact_location FROM logged_models")
+        assert location.startswith((runs / "artifacts").resolve().as_uri())
 
         assert cli("rm", "tiny", "--yes", "--runs", runs).exit_code == 0
 

@@ -210,7 +210,7 @@ def test_another_network_or_schedule_starts_from_its_own_defaults(tmp_path: Path
     assert step.config.schedule.gamma == 0.1
 
 
-def test_a_rung_knows_its_place_parent_note_and_changes(tmp_path: Path) -> None:
+def test_a_rung_knows_its_index_parent_note_and_changes(tmp_path: Path) -> None:
     path = write_yaml(
         tmp_path,
         ladder_file(

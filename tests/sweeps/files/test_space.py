@@ -50,10 +50,10 @@ def conditional_spaces(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
     """Any few of the fields in any order, each perhaps active under some values of one or two before it."""
     paths = draw(st.permutations(sorted(FIELDS)))[: draw(st.integers(1, 5))]
     parameters: dict[str, dict[str, Any]] = {}
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         count = draw(st.integers(1, len(FIELDS[path])))
         when = {}
-        for other in draw(st.lists(st.sampled_from(paths[:place]), max_size=2, unique=True)) if place else []:
+        for other in draw(st.lists(st.sampled_from(paths[:index]), max_size=2, unique=True)) if index else []:
             known = parameters[other]["values"]
             allowed = [known[i] for i in draw(st.sets(st.integers(0, len(known) - 1), min_size=1))]
             when[other] = allowed

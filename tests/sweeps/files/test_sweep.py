@@ -227,7 +227,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_a_file_without_a_yaml_mapping_is_refused_with_the_place(case: str, tmp_path: Path, cli: Cli) -> None:
+def test_a_file_without_a_yaml_mapping_is_refused_with_its_location(case: str, tmp_path: Path, cli: Cli) -> None:
     text, words = TEXTS[case]
     path = tmp_path / "sweep.yaml"
     path.write_text(text, encoding="utf-8")
@@ -346,7 +346,7 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("case", LINES)
 def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tmp_path: Path) -> None:
-    (before, after), place, words = LINES[case]
+    (before, after), line, words = LINES[case]
     assert before in FILE
     path = tmp_path / "sweep.yaml"
     path.write_text(FILE.replace(before, after), encoding="utf-8")
@@ -355,7 +355,7 @@ def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tm
         load_spec(path)
 
     (error,) = raised.value.errors
-    assert error.startswith(f"line {place}: ")
+    assert error.startswith(f"line {line}: ")
     assert [word for word in words if word not in error] == []
 
 
@@ -592,8 +592,8 @@ def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: P
 
 def test_resources_and_placement_are_recorded_and_make_no_other_study() -> None:
     resources = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "custom": {"fast": 1}, "placement": "spread"}
-    plain, placed = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
+    plain, spread = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
 
-    assert placed.definition() == plain.definition()
-    stored = json.loads(json.dumps(placed.resources.model_dump(mode="json")))
-    assert Resources.model_validate(stored) == placed.resources
+    assert spread.definition() == plain.definition()
+    stored = json.loads(json.dumps(spread.resources.model_dump(mode="json")))
+    assert Resources.model_validate(stored) == spread.resources

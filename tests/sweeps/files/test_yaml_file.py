@@ -1,4 +1,4 @@
-"""A file's text becomes its keys and values, and what cannot be read is told with its place."""
+"""A file's text becomes its keys and values, and what cannot be read is told with its location."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_readers_of_yaml_disagree_on_is_named_with_what_to_write(text: str,
     assert list(found.mistakes) == ["a", "c"]
     assert words in found.mistakes["a"]
     assert len(found.mistakes["a"]) < 300
-    assert [found.place_of(key) for key in ("a", "a.x", "b", "c.d", "z")] == [
+    assert [found.location_of(key) for key in ("a", "a.x", "b", "c.d", "z")] == [
         "line 2", "line 2", "line 1", "--set c", "line 1",
     ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
     assert errors_of(tmp_path / "c.yaml") == [f"no such file; there are {tmp_path}/a.yaml, {tmp_path}/b.yaml"]
 
 
-def test_what_is_no_mapping_of_text_is_told_with_its_place(tmp_path: Path) -> None:
+def test_what_is_no_mapping_of_text_is_told_with_its_location(tmp_path: Path) -> None:
     assert errors_of(written(tmp_path, "- 1\n")) == ["line 1: holds a list, not keys with values such as `name: quick`"]
     assert errors_of(written(tmp_path, b"a: \xff")) == [
         "cannot be read as text: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"

@@ -18,7 +18,7 @@ import sqlalchemy
 from sweep_fakes import Book, book, epoch, next_trial
 
 from sweeps.core.errors import LeaseLostError, NoSuchSweepError, StorageAwayError, StoreError, SweepBusyError
-from sweeps.core.place import Place
+from sweeps.core.storages import Storages
 from sweeps.core.trial import Outcome, Report
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import delete_studies, read_studies
@@ -45,7 +45,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def driver(machine: Path, url: str, **changes: object) -> Iterator[tuple[Ledger, Book]]:
     """Hold the sweep on a machine, as its runs folder is, and open its ledger."""
     kept = book(machine, **changes)
-    folder = SweepFolder(machine, "tiny", asked=Place(study_storage=url))
+    folder = SweepFolder(machine, "tiny", asked=Storages(study_storage=url))
     with folder.locked():
         opened = Opened(kept, folder)
         yield opened.open(study=opened.study()), kept
@@ -195,7 +195,7 @@ def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(
 def test_sweeps_of_one_database_do_not_see_each_other(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url) as (ledger, _):
         next_trial(ledger)
-    other = SweepFolder(tmp_path / "one", "tiny-2", asked=Place(study_storage=url))
+    other = SweepFolder(tmp_path / "one", "tiny-2", asked=Storages(study_storage=url))
 
     with pytest.raises(NoSuchSweepError, match="has begun nothing yet"):
         read_studies(other)

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError, SweepError
-from sweeps.core.place import LOCAL, Place, asked_place
+from sweeps.core.storages import LOCAL, Storages, asked_storages
 from sweeps.store.bucket import Bucket
 from sweeps.store.files import read_file, read_object, write_file
 
+NOTE_FILE = "place.json"
+"""Beside a sweep's journal; called as the first versions called it."""
 
-class KeptPlace:
-    """The place of one sweep, and the note of it: `runs/sweeps/NAME/place.json`. Without a note it is all there."""
 
-    def __init__(self, folder: Path, *, asked: Place | None) -> None:
+class StorageNote:
+    """The storages of one sweep, noted in `runs/sweeps/NAME/place.json`. Without a note it is all there."""
+
+    def __init__(self, folder: Path, *, asked: Storages | None) -> None:
         """Look at nothing yet.
 
         Args:
@@ -25,13 +28,13 @@ class KeptPlace:
         """
         self._folder = folder
         self._asked = asked
-        self._file = folder / "place.json"
+        self._file = folder / NOTE_FILE
 
     @property
     def is_noted(self) -> bool:
         return self._file.exists() or self._file.is_symlink()
 
-    def find(self, *, has_journal: bool) -> Place:
+    def find(self, *, has_journal: bool) -> Storages:
         """Return where the sweep was begun, else where it is asked for.
 
         Args:
@@ -39,7 +42,7 @@ class KeptPlace:
 
         Raises:
             StoreError: the note cannot be read.
-            SweepError: what the environment asks for is no place.
+            SweepError: what the environment asks for is no storage.
         """
         try:
             noted = read_object(self._file)
@@ -49,10 +52,10 @@ class KeptPlace:
             names = [noted.get(name, 0) for name in ("storage", "study_storage")]
             if not all(name is None or (isinstance(name, str) and name) for name in names):
                 raise self._damaged(f"{self._file} is damaged: it names no storage")
-            return Place(storage=names[0], study_storage=names[1])
+            return Storages(storage=names[0], study_storage=names[1])
         if has_journal:
             return LOCAL
-        return asked_place() if self._asked is None else self._asked
+        return asked_storages() if self._asked is None else self._asked
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(
@@ -60,17 +63,17 @@ class KeptPlace:
             f"{self._folder}, delete {self._file.name}"
         )
 
-    def note(self, place: Place) -> None:
-        """Note the place of a sweep that begins.
+    def note(self, storages: Storages) -> None:
+        """Note the storages of a sweep that begins.
 
         Raises:
             SweepError: its storage holds another sweep of this name.
             StoreError: the storage does not answer, or refuses.
             OSError: a folder cannot be written.
         """
-        if place.storage is not None:
-            self._claim(place.storage, place.study_storage)
-        write_file(self._file, json.dumps(vars(place)).encode("utf-8"))
+        if storages.storage is not None:
+            self._claim(storages.storage, storages.study_storage)
+        write_file(self._file, json.dumps(vars(storages)).encode("utf-8"))
 
     def _claim(self, storage: str, study_storage: str | None) -> None:
         """Take a storage: of one name there is one sweep in it, whoever else writes there."""

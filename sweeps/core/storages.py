@@ -13,7 +13,7 @@ STORAGE, STUDY_STORAGE = "SWEEPS_STORAGE", "SWEEPS_STUDY_STORAGE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Storages:
     """Where a sweep keeps what it goes on from. Each is None where it lies in the sweep's folder under `runs`."""
 
     storage: str | None = None
@@ -22,11 +22,11 @@ class Place:
     """Of the study: a database's URL, without a password."""
 
 
-LOCAL = Place()
+LOCAL = Storages()
 """Everything in the sweep's folder."""
 
 
-def asked_place(*, flag: Place = LOCAL, file: Place = LOCAL, environment: bool = True) -> Place:
+def asked_storages(*, flag: Storages = LOCAL, file: Storages = LOCAL, environment: bool = True) -> Storages:
     """Return what was asked for: on the command line, else in the environment, else in the sweep's file.
 
     Args:
@@ -38,7 +38,7 @@ def asked_place(*, flag: Place = LOCAL, file: Place = LOCAL, environment: bool =
         SweepError: one is no storage, or holds a secret.
     """
     said = dict(os.environ) if environment else {}
-    return Place(
+    return Storages(
         storage=_first({"--storage": flag.storage, STORAGE: said.get(STORAGE), "storage": file.storage}, check_storage),
         study_storage=_first(
             {

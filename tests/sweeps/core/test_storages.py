@@ -11,7 +11,15 @@ from sweep_fakes import Cli, tiny, write_yaml
 
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SweepError
-from sweeps.core.place import LOCAL, STORAGE, STUDY_STORAGE, Place, asked_place, with_password, without_password
+from sweeps.core.storages import (
+    LOCAL,
+    STORAGE,
+    STUDY_STORAGE,
+    Storages,
+    asked_storages,
+    with_password,
+    without_password,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -105,28 +113,28 @@ class TestWhoSaysIt:
     def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        file, flag = Place(storage="s3://file"), Place(storage="s3://flag")
-        assert asked_place() == LOCAL
-        assert asked_place(file=file).storage == "s3://file"
+        file, flag = Storages(storage="s3://file"), Storages(storage="s3://flag")
+        assert asked_storages() == LOCAL
+        assert asked_storages(file=file).storage == "s3://file"
         monkeypatch.setenv(STORAGE, "s3://environment")
 
-        assert asked_place(file=file).storage == "s3://environment"
-        assert asked_place(file=file, environment=False).storage == "s3://file"
-        assert asked_place(flag=flag, file=file).storage == "s3://flag"
+        assert asked_storages(file=file).storage == "s3://environment"
+        assert asked_storages(file=file, environment=False).storage == "s3://file"
+        assert asked_storages(flag=flag, file=file).storage == "s3://flag"
 
     def test_who_said_what_is_wrong_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STORAGE, "https://somewhere/x")
 
         with pytest.raises(SweepError, match=f"^{STORAGE}: "):
-            asked_place()
+            asked_storages()
 
     def test_only_the_environment_may_hold_a_databases_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@host/x")
 
-        place = asked_place()
+        storages = asked_storages()
 
-        assert place.study_storage == "postgresql://me@host/x"
-        assert with_password(place.study_storage) == "postgresql://me:hush@host/x"
+        assert storages.study_storage == "postgresql://me@host/x"
+        assert with_password(storages.study_storage) == "postgresql://me:hush@host/x"
         assert with_password("postgresql://me@other/x") == "postgresql://me@other/x"
 
 
@@ -134,6 +142,6 @@ def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatc
     monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
 
     with pytest.raises(SweepError, match="write %40 for it") as refused:
-        with_password(str(asked_place().study_storage))
+        with_password(str(asked_storages().study_storage))
 
     assert "again" not in str(refused.value)

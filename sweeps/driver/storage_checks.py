@@ -23,7 +23,7 @@ def check_storage(folder: SweepFolder) -> None:
     Raises:
         SweepError: it does not; says what to do.
     """
-    storage = folder.place.storage
+    storage = folder.storages.storage
     if storage is None:
         return
     if is_bucket(storage):
@@ -38,15 +38,15 @@ def check_storage(folder: SweepFolder) -> None:
         raise SweepError(f"the storage {storage} cannot be written ({error.strerror}): name another folder") from None
 
 
-def check_place(study: optuna.Study, folder: SweepFolder) -> None:
+def check_same_storage(study: optuna.Study, folder: SweepFolder) -> None:
     """Refuse to go on with a study elsewhere than where its checkpoints are; the first start notes where.
 
     Raises:
         SweepError: they are elsewhere.
     """
-    storage = folder.place.storage
+    storage = folder.storages.storage
     if STORAGE not in study.user_attrs:
-        if folder.place.study_storage is not None:
+        if folder.storages.study_storage is not None:
             study.set_user_attr(STORAGE, storage)
     elif study.user_attrs[STORAGE] != storage:
         raise SweepError(
@@ -81,6 +81,6 @@ def require_folder(folder: SweepFolder, what: str) -> None:
     Raises:
         SweepError: it is.
     """
-    storage = folder.place.storage
+    storage = folder.storages.storage
     if storage is not None and is_bucket(storage):
         raise SweepError(f"{what} are written to a folder, and {folder.sweep} is kept in {storage}: leave them out")

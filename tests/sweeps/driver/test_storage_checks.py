@@ -7,7 +7,7 @@ import io
 import optuna
 from rich.console import Console
 
-from sweeps.driver.place_checks import tell_of_the_cluster
+from sweeps.driver.storage_checks import tell_of_the_cluster
 
 
 def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
