@@ -213,8 +213,8 @@ class Score:
 def score(truth: Truth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
     """Return the counts of so many sweeps of so many trials."""
     total = Score()
-    for place in range(sweeps):
-        records, searched = made_sweep(truth, trials=trials, seed=1000 * seed + place)
+    for index in range(sweeps):
+        records, searched = made_sweep(truth, trials=trials, seed=1000 * seed + index)
         total.add(truth, effects_of(records, searched=searched))
     return total
 

@@ -109,14 +109,14 @@ def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, Tra
     content, config = _read(path)
     if is_import_path(config.model.name):
         require_source(config.model, content.get("source"), of=f"the weights in {path}")
-    place = resolve_device(device)
-    with seeded(config.seed, place):
+    torch_device = resolve_device(device)
+    with seeded(config.seed, torch_device):
         network = build_model(_without_first_weights(config).model)
     try:
         network.load_state_dict(content["model"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unfitting(path, error) from error
-    return network.to(place).to(memory_format=memory_layout(config, place, "auto")), config
+    return network.to(torch_device).to(memory_format=memory_layout(config, torch_device, "auto")), config
 
 
 def _without_first_weights(config: TrainingConfig) -> TrainingConfig:

@@ -45,14 +45,14 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
         images: what to measure on; `LabelledImages` are moved to the model's device.
         config: what the network was trained with.
     """
-    on_place = _in_place(images, model)
+    images_on_device = _on_device(images, model)
     losses, predicted = [], []
-    for logits_NK, labels_N in _logits(model, on_place, config=config):
+    for logits_NK, labels_N in _logits(model, images_on_device, config=config):
         losses.append(functional.cross_entropy(logits_NK, labels_N, reduction="sum"))
         predicted.append(logits_NK.argmax(1))
-    loss = torch.stack(losses).sum().item() / len(on_place.labels_N)
+    loss = torch.stack(losses).sum().item() / len(images_on_device.labels_N)
     predicted_N = torch.cat(predicted)
-    return Evaluation(loss, (predicted_N == on_place.labels_N).cpu().numpy(), predicted_N.cpu().numpy())
+    return Evaluation(loss, (predicted_N == images_on_device.labels_N).cpu().numpy(), predicted_N.cpu().numpy())
 
 
 @torch.inference_mode()
@@ -61,12 +61,12 @@ def probabilities(model: nn.Module, images: DeviceImages | LabelledImages, *, co
 
     Arguments are those of `evaluate`.
     """
-    answers = [logits_NK.softmax(1) for logits_NK, _ in _logits(model, _in_place(images, model), config=config)]
+    answers = [logits_NK.softmax(1) for logits_NK, _ in _logits(model, _on_device(images, model), config=config)]
     found: np.ndarray = torch.cat(answers).cpu().numpy()
     return found
 
 
-def _in_place(images: DeviceImages | LabelledImages, model: nn.Module) -> DeviceImages:
+def _on_device(images: DeviceImages | LabelledImages, model: nn.Module) -> DeviceImages:
     return on_device(images, next(model.parameters()).device) if isinstance(images, LabelledImages) else images
 
 

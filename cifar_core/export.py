@@ -88,14 +88,14 @@ def export_checkpoint(
         overwrite: replace what is there.
 
     Raises:
-        ExportError: the place cannot be written, the network cannot be exported in this format, something is not
+        ExportError: the file cannot be written, the network cannot be exported in this format, something is not
             installed, or what was written computes something else.
         CheckpointError: the checkpoint is missing or damaged.
         ModelError: a network of one's own cannot be built.
     """
     path = Path(path)
     about_path = about_path_of(path)
-    check_place(path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite)
     chosen = FORMATS[format]
     versions = _versions() | chosen.require()
     network, config = load_network(Path(checkpoint), device="cpu")
@@ -130,19 +130,19 @@ def about_path_of(path: Path) -> Path:
     return Path(f"{path}.json")
 
 
-def check_place(path: Path, *, overwrite: bool = False) -> None:
+def check_writable(path: Path, *, overwrite: bool = False) -> None:
     """Find out, before minutes are spent, whether a file and its JSON can be written.
 
     Raises:
         ExportError: they cannot; says what to do.
     """
     try:
-        _check_place(path, overwrite=overwrite)
+        _require_writable(path, overwrite=overwrite)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise ExportError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
-def _check_place(path: Path, *, overwrite: bool) -> None:
+def _require_writable(path: Path, *, overwrite: bool) -> None:
     if "\0" in str(path) or not _is_text(str(path)):
         raise ExportError(f"{str(path)!r} cannot be written: its name must be text in UTF-8, for the JSON holds it")
     if path.is_dir():

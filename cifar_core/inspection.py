@@ -220,7 +220,7 @@ def _new_bytes(inputs: tuple[Any, ...], output: Any) -> int:
     """Return the memory of an output, 0 where it lies in that of an input."""
     if not isinstance(output, Tensor):
         return 0
-    place = output.untyped_storage().data_ptr()
-    if any(isinstance(each, Tensor) and each.untyped_storage().data_ptr() == place for each in inputs):
+    address = output.untyped_storage().data_ptr()
+    if any(isinstance(each, Tensor) and each.untyped_storage().data_ptr() == address for each in inputs):
         return 0
     return output.numel() * output.element_size()

@@ -110,23 +110,23 @@ def start(
         DeviceError: the device is not there, or cannot do the configuration's precision.
         ModelError: the network cannot be built.
     """
-    place = resolve_device(device)
-    if config.precision == "float16" and place.type != "cuda":
+    torch_device = resolve_device(device)
+    if config.precision == "float16" and torch_device.type != "cuda":
         raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
     # Before: building refuses a file that says something else by then.
     source = source_of(config.model)
-    with seeded(config.seed, place):
+    with seeded(config.seed, torch_device):
         model = build_model(config.model)
-    layout = memory_layout(config, place, memory_format)
-    model.to(place).to(memory_format=layout)
+    layout = memory_layout(config, torch_device, memory_format)
+    model.to(torch_device).to(memory_format=layout)
     optimizer = build_optimizer(model, config.optimizer)
     steps = -(-train_size // config.data.batch_size)
     schedule = build_schedule(optimizer, config.schedule, epochs=config.epochs, steps_per_epoch=steps)
-    scaler = torch.amp.GradScaler(place.type, enabled=config.precision == "float16")
+    scaler = torch.amp.GradScaler(torch_device.type, enabled=config.precision == "float16")
     return TrainingState(
         config=config,
         train_size=train_size,
-        device=place,
+        device=torch_device,
         memory_format=layout,
         model=model,
         optimizer=optimizer,

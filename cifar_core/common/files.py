@@ -15,7 +15,7 @@ from typing import BinaryIO
 _log = logging.getLogger(__name__)
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a place that this user cannot write to."""
+"""Errors of a path that this user cannot write to."""
 
 MODE = 0o644
 """Of every file written here: what others may read. A temporary file is its owner's alone."""

@@ -246,18 +246,18 @@ def _named_in_call(call: ast.Call) -> str | None:
 
 def is_own(spec: ModuleSpec) -> bool:
     """Whether a module is the user's: neither installed, nor Python's, nor this project's."""
-    place = _place(spec)
-    return place is not None and spec.name.partition(".")[0] not in OURS and not _is_installed(str(place))
+    path = _path_of(spec)
+    return path is not None and spec.name.partition(".")[0] not in OURS and not _is_installed(str(path))
 
 
 def _is_pythons(spec: ModuleSpec) -> bool:
-    place = _place(spec)
+    path = _path_of(spec)
     return spec.name.partition(".")[0] in sys.stdlib_module_names and (
-        place is None or (_is_within(place, _python_folders()) and not _is_within(place, _site_folders()))
+        path is None or (_is_within(path, _python_folders()) and not _is_within(path, _site_folders()))
     )
 
 
-def _place(spec: ModuleSpec) -> Path | None:
+def _path_of(spec: ModuleSpec) -> Path | None:
     """Return a module's file, or a package's folder; None where it is built into Python."""
     if spec.has_location and spec.origin:
         return Path(spec.origin)
@@ -266,8 +266,8 @@ def _place(spec: ModuleSpec) -> Path | None:
 
 
 @functools.cache
-def _is_installed(place: str) -> bool:
-    path = Path(place)
+def _is_installed(file: str) -> bool:
+    path = Path(file)
     if _is_within(path, (*_python_folders(), *_site_folders())):
         return True
     return any(part in ("site-packages", "dist-packages") for part in path.parts) or any(

@@ -15,7 +15,7 @@ _SHOWN = 80
 """Characters of a value that an error shows."""
 
 _BRANCH = re.compile(r"bool|int|float|str|none|literal\[.*\]|constrained-\w+|lax-or-strict\[.*\]|(list|tuple)\[.*\]")
-"""What pydantic adds to the place of an error for each kind that a value may have."""
+"""What pydantic adds to the location of an error for each kind that a value may have."""
 
 _SHOULD = "Input should be "
 

@@ -97,11 +97,11 @@ def _order_in_turns(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArra
     # at the end of a turn and end with it at the beginning of another, and hold it twice too often.
     rank_of_class_K = rng.permutation(len(classes_K))
     # The images of a class are spread evenly over 0 to 1; classes of one size meet at the same points.
-    place_N = np.empty(len(labels_N))
+    position_N = np.empty(len(labels_N))
     for k in range(len(classes_K)):
         members = shuffled_N[class_of_N[shuffled_N] == k]
-        place_N[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.lexsort((rank_of_class_K[class_of_N], place_N))
+        position_N[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.lexsort((rank_of_class_K[class_of_N], position_N))
 
 
 def _mismatch(what: str) -> DataMismatchError:

@@ -66,8 +66,8 @@ def _draw_boxes(count: int, *, height: int, width: int, operation: Erase, genera
     area_TN = torch.empty(TRIES, count).uniform_(*operation.scale, generator=generator) * height * width
     log_ratio = torch.tensor(operation.ratio).log().tolist()
     ratio_TN = torch.empty(TRIES, count).uniform_(*log_ratio, generator=generator).exp()
-    # In float64 a number below 1 times the number of places stays below it.
-    place_2N = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    # In float64 a number below 1 times the number of positions stays below it.
+    position_2N = torch.rand(2, count, generator=generator, dtype=torch.float64)
 
     height_TN = (area_TN * ratio_TN).sqrt().round().long()
     width_TN = (area_TN / ratio_TN).sqrt().round().long()
@@ -76,6 +76,6 @@ def _draw_boxes(count: int, *, height: int, width: int, operation: Erase, genera
     used_N = chosen_N & fits_TN.any(dim=0)
     height_N = height_TN.gather(0, first_1N).squeeze(0) * used_N
     width_N = width_TN.gather(0, first_1N).squeeze(0) * used_N
-    top_N = (place_2N[0] * (height - height_N + 1)).long()
-    left_N = (place_2N[1] * (width - width_N + 1)).long()
+    top_N = (position_2N[0] * (height - height_N + 1)).long()
+    left_N = (position_2N[1] * (width - width_N + 1)).long()
     return torch.stack([top_N, left_N, top_N + height_N, left_N + width_N])

@@ -44,5 +44,5 @@ def _reflected(size: int, border: int) -> Tensor:
     """Return where each pixel of a side with its border comes from: the edge itself is not repeated."""
     import torch
 
-    place = torch.arange(-border, size + border).abs()
-    return size - 1 - (size - 1 - place).abs()
+    position = torch.arange(-border, size + border).abs()
+    return size - 1 - (size - 1 - position).abs()

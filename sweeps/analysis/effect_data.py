@@ -37,7 +37,7 @@ class Stage:
     epoch: int | None
     """None where each is compared at its own last one."""
     trials: tuple[int, ...]
-    """Their places among the records, in order."""
+    """Their indices among the records, in order."""
     values: np.ndarray
     """Of the metric, one a trial."""
 
@@ -93,9 +93,9 @@ def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> b
     last = stages[-1].epoch
     return any(
         (rate := epoch.value("learning_rate")) is None
-        or not math.isclose(rate, records[place].config.dotted()["optimizer.lr"], rel_tol=1e-6)
-        for place in stages[0].trials
-        for epoch in records[place].epochs[:last]
+        or not math.isclose(rate, records[index].config.dotted()["optimizer.lr"], rel_tol=1e-6)
+        for index in stages[0].trials
+        for epoch in records[index].epochs[:last]
     )
 
 
@@ -127,9 +127,9 @@ def _stage(epoch: int | None, reached: dict[int, float], lost: set[int], *, maxi
         return None
     worst = (min if maximize else max)(reached.values())
     values = reached | dict.fromkeys(lost - reached.keys(), worst)
-    places = tuple(sorted(values))
-    found = np.array([values[place] for place in places])
-    return Stage(epoch=epoch, trials=places, values=found if maximize else _without_explosions(found))
+    indices = tuple(sorted(values))
+    found = np.array([values[index] for index in indices])
+    return Stage(epoch=epoch, trials=indices, values=found if maximize else _without_explosions(found))
 
 
 def _without_explosions(losses: np.ndarray) -> np.ndarray:

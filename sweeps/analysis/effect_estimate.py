@@ -22,7 +22,7 @@ class Estimate:
     """What is known of one parameter."""
 
     levels: Mapping[int, Interval]
-    """Place of a level that was tried to its effect, against the average over the trials where it is active."""
+    """Index of a level that was tried to its effect, against the average over the trials where it is active."""
     importance: Interval
     draws: np.ndarray
     """Samples of the effects, one row each, one column a level that was tried."""
@@ -64,7 +64,7 @@ def estimate(stages: Sequence[Stage], factors: Sequence[Factor]) -> Estimates | 
         spreads[index] = own.var(axis=1) * (factor.member_N >= 0).mean()
         own = own - (own @ weights)[:, None]
         found[index] = Estimate(
-            levels={int(level): _interval(own[:, place]) for place, level in enumerate(factor.tried)},
+            levels={int(level): _interval(own[:, column]) for column, level in enumerate(factor.tried)},
             importance=(0.0, 0.0, 0.0),
             draws=own,
         )

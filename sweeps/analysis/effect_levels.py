@@ -72,11 +72,11 @@ def _factor(parameter: SearchedParameter, values: Sequence[Mapping[str, Any]]) -
 
 
 def _listed(parameter: SearchedParameter, known: list[Any], found: Sequence[Any]) -> Factor:
-    places = {entry: place for place, entry in enumerate(known)}
+    indices = {entry: index for index, entry in enumerate(known)}
     return Factor(
         parameter=parameter,
         labels=tuple(value_text(value) or "null" for _, value in known),
-        member_N=np.array([-1 if entry is None else places[entry] for entry in found], dtype=int),
+        member_N=np.array([-1 if entry is None else indices[entry] for entry in found], dtype=int),
     )
 
 

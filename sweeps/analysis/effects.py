@@ -111,7 +111,7 @@ def effects_of(records: Sequence[TrialRecord], *, searched: Searched) -> Effects
     )
     compared = stages[0].trials if stages else ()
     factors = factors_of(
-        searched, [records[place].number for place in compared], schedule_acted=schedule_acted(records, stages)
+        searched, [records[index].number for index in compared], schedule_acted=schedule_acted(records, stages)
     )
     estimates = estimate(stages, factors) if len(compared) >= LEAST_TRIALS else None
     unit = "points" if is_share else "nats"
@@ -177,8 +177,8 @@ def _effect(
     """Return one parameter's effect in words and numbers."""
     ruling = judge(factor, estimated, noise=noise, unit=unit, maximize=searched.maximize, problem=problem)
     levels = []
-    for place, (label, count) in enumerate(zip(factor.labels, factor.counts, strict=True)):
-        effect, low, high = (None, None, None) if estimated is None else estimated.levels.get(place, (None, None, None))
+    for index, (label, count) in enumerate(zip(factor.labels, factor.counts, strict=True)):
+        effect, low, high = (None, None, None) if estimated is None else estimated.levels.get(index, (None, None, None))
         levels.append(Level(label=label, trials=int(count), effect=effect, low=low, high=high))
     importance, low, high = (None, None, None) if estimated is None else estimated.importance
     return ParameterEffect(

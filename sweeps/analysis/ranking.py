@@ -102,7 +102,7 @@ class _Configuration:
         """What configurations have in common that rank against each other: images and budget, and a search's metric."""
         return self.shown["protocol"], _metric(self.shown)
 
-    def place(self) -> tuple[float, int]:
+    def rank_key(self) -> tuple[float, int]:
         """Return the sort key, the best first: the search's order, with the mean over seeds."""
         return by_value(self.mean, maximize=_is_maximized(self.shown), trial=self.shown["trial"])
 
@@ -178,27 +178,27 @@ def _ordered(table: Table) -> list[_Configuration]:
         group = (row["protocol"], _metric(row), _group_of(row))
         groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
 
-    def place(configuration: _Configuration) -> tuple[Any, ...]:
+    def rank_key(configuration: _Configuration) -> tuple[Any, ...]:
         row = configuration.shown
         protocol = (_precedence(row["protocol"]), *configuration.compared_with)
         if configuration.seeds:
             unconfirmed, did_not_learn = not configuration.confirming, not configuration.is_ranked
-            return did_not_learn, protocol, unconfirmed, *configuration.place(), row["started"], row["key"]
+            return did_not_learn, protocol, unconfirmed, *configuration.rank_key(), row["started"], row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
         return 2, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
 
-    ordered = sorted(groups.values(), key=place)
-    places: dict[tuple[Protocol | TestProtocol | None, str], list[_Configuration]] = {}
+    ordered = sorted(groups.values(), key=rank_key)
+    compared: dict[tuple[Protocol | TestProtocol | None, str], list[_Configuration]] = {}
     for configuration in ordered:
         if configuration.is_ranked:
-            ranked = places.setdefault(configuration.compared_with, [])
+            ranked = compared.setdefault(configuration.compared_with, [])
             ranked.append(configuration)
             configuration.rank = len(ranked)
-    for ranked in places.values():
+    for ranked in compared.values():
         _share_ranks([each for each in ranked if each.can_share])
     # A rank that is shared stands where the first of them stands; what has none stays where it is.
-    return sorted(ordered, key=lambda each: (*place(each)[:3], each.rank) if each.is_ranked else place(each)[:1])
+    return sorted(ordered, key=lambda each: (*rank_key(each)[:3], each.rank) if each.is_ranked else rank_key(each)[:1])
 
 
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:

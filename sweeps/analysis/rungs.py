@@ -160,10 +160,10 @@ def read_rungs(
             )
         )
     rungs = [replace(rung, change=_change(reader, rung.parent_among(rungs), rung)) for rung in rungs]
-    return sorted(rungs, key=_place)
+    return sorted(rungs, key=_sort_key)
 
 
-def _place(rung: RungRuns) -> tuple[Any, ...]:
+def _sort_key(rung: RungRuns) -> tuple[Any, ...]:
     """Order rungs as their ladder has them, each under the full budget first, then under the largest one."""
     size = 0 if rung.budget is None else rung.budget.train_size
     return rung.index, rung.name, rung.reduced is not None, -rung.share, -size, rung.reduced or ""

@@ -120,8 +120,8 @@ def _typed(environ: Mapping[str, str]) -> tuple[list[str], str]:
     incomplete = words.pop() if words and not before[-1:].isspace() else ""
     later = split_arg_string(after)
     if "--runs" in later[:-1]:
-        place = later.index("--runs")
-        words = [*words[:1], *later[place : place + 2], *words[1:]]
+        index = later.index("--runs")
+        words = [*words[:1], *later[index : index + 2], *words[1:]]
     return words, incomplete
 
 

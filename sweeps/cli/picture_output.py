@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "inspect"
-"""Under the runs folder: the pictures that nobody has given a place."""
+"""Under the runs folder: the pictures that nobody has given a path."""
 _SUFFIXES = (".png", ".html")
 _LONGEST = 80
 

@@ -109,8 +109,8 @@ def _print_table(found: Sequence[tuple[str, Prediction]], *, run: str, top: int)
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("image", overflow="fold")
-    for place in range(1, top + 1):
-        table.add_column("class" if place == 1 else f"{place}.", no_wrap=True)
+    for rank in range(1, top + 1):
+        table.add_column("class" if rank == 1 else f"{rank}.", no_wrap=True)
         table.add_column("%", justify="right", no_wrap=True)
     for source, prediction in found:
         cells = [

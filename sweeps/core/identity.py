@@ -1,4 +1,4 @@
-"""What makes two runs the same, replicates of each other, or comparable: the only place that decides it.
+"""What makes two runs the same, replicates of each other, or comparable: the only module that decides it.
 
 A run is known by its **key** (configuration, seed, training images, the source of a user's own network), its recipe
 by **config_id** and **source**, and it may be ranked against others of one **protocol**. A search is known by the

@@ -86,6 +86,6 @@ def _gives_hope(record: TrialRecord) -> bool:
 
 
 def _signature(record: TrialRecord) -> tuple[str | None, str]:
-    """Return what failures of one cause have in common: the class and the place, whatever the numbers in the words."""
-    places = [line for line in (record.traceback or "").splitlines() if line.startswith("  File ")]
-    return (record.error_class, "\n".join(places) or (record.error or ""))
+    """Return what failures of one cause have in common: the class and the lines of code, whatever its numbers."""
+    lines = [line for line in (record.traceback or "").splitlines() if line.startswith("  File ")]
+    return (record.error_class, "\n".join(lines) or (record.error or ""))

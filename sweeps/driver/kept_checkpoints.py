@@ -50,12 +50,12 @@ class CleanUp:
         if best is None:
             return []
         seeds = {group: len(standings.trials(group)) for group in map(configuration_of, self._may_stay.values())}
-        places = {group: standings.place(group) for group in seeds if seeds[group]}
+        ranking = {group: standings.rank_key(group) for group in seeds if seeds[group]}
 
         def stays(group: Group) -> bool:
             # The mean of fewer seeds moves yet, and displaces no other.
-            ahead = [other for other in places if places[other] < places[group] and seeds[other] >= seeds[group]]
+            ahead = [other for other in ranking if ranking[other] < ranking[group] and seeds[other] >= seeds[group]]
             return len(ahead) < best
 
-        kept = set(filter(stays, places))
+        kept = set(filter(stays, ranking))
         return [record for record in self._may_stay.values() if configuration_of(record) not in kept]

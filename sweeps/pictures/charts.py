@@ -169,8 +169,8 @@ def _draw_curve(
         newest = int(np.flatnonzero(np.isfinite(shown_E))[-1])
         last.append((float(shown_E[newest]), float(epochs[newest]), colour))
     # To the right of the last points; of two that lie close, the upper one is written above and the lower one below.
-    for place, (value, epoch, colour) in enumerate(sorted(last)):
-        up = 0 if len(last) == 1 else 5 if place else -5
+    for index, (value, epoch, colour) in enumerate(sorted(last)):
+        up = 0 if len(last) == 1 else 5 if index else -5
         text = f"{value:.1f}" if factor == 100 else f"{value:.3f}"
         axes.annotate(
             text, (epoch, value), (6, up), textcoords="offset points", va="center", color=colour, fontsize=SMALL_SIZE,

@@ -158,7 +158,7 @@ def mistakes_grid(
         class_names: K names.
         title: whose mistakes.
         subtitle: of how many images.
-        numbers: the place of each image in its file; none where empty.
+        numbers: the index of each image in its file; none where empty.
         columns: images side by side; None takes six, and ten of more than sixty images.
     """
     from torch.nn.functional import pad
@@ -166,16 +166,16 @@ def mistakes_grid(
     columns = max(1, min(columns or (6 if len(images) <= 60 else 10), len(images)))
     cells = [pad(_scaled(image, (MISTAKE_TILE, MISTAKE_TILE)), (0, 40, 0, 38), value=_WHITE) for image in images]
     figure, axes = _grid([cells[begin : begin + columns] for begin in range(0, len(cells), columns)])
-    for place, (truth, taken_for) in enumerate(zip(truths, predictions, strict=True)):
+    for index, (truth, taken_for) in enumerate(zip(truths, predictions, strict=True)):
         left, top = (
-            _GAP + at * (size + _GAP) for at, size in zip((place % columns, place // columns), (136, 134), strict=True)
+            _GAP + at * (size + _GAP) for at, size in zip((index % columns, index // columns), (136, 134), strict=True)
         )
-        taken, true = (f"{class_names[k]} {_percent(probabilities[place][k])}" for k in (taken_for, truth))
+        taken, true = (f"{class_names[k]} {_percent(probabilities[index][k])}" for k in (taken_for, truth))
         below = top + MISTAKE_TILE
         axes.text(left, below + 3, taken, va="top", fontsize=SMALL_SIZE, color=VERMILLION, weight="bold")
         axes.text(left, below + 18, f"is {true}", va="top", fontsize=SMALL_SIZE)
         if numbers:
-            axes.text(left + MISTAKE_TILE + 3, top, f"{numbers[place]}", va="top", fontsize=6.5, color=GREY)
+            axes.text(left + MISTAKE_TILE + 3, top, f"{numbers[index]}", va="top", fontsize=6.5, color=GREY)
     return png_bytes(figure, title=title, subtitle=subtitle)
 
 

@@ -36,8 +36,8 @@ def png_bytes(figure: Figure, *, title: str, subtitle: str) -> bytes:
     for text, size, weight, colour in ((subtitle, 9, "normal", GREY), (title, 12, "bold", "#222222")):
         if text:
             drawn = figure.get_tightbbox()  # in inches: what has been drawn so far
-            place = drawn.x0 / width, (drawn.y1 + 0.08) / height
-            figure.text(*place, text, fontsize=size, weight=weight, color=colour, va="bottom")
+            position = drawn.x0 / width, (drawn.y1 + 0.08) / height
+            figure.text(*position, text, fontsize=size, weight=weight, color=colour, va="bottom")
     content = io.BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()

@@ -56,18 +56,18 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
             f"{file} is of another version of MLflow: `mlflow gc --backend-store-uri {uri_of_file(file)}` frees its "
             "deleted runs"
         )
-    places = [artifacts_now(file, uri=uri, location=location) for _, uri, location in [*found, *models]]
+    paths = [artifacts_now(file, uri=uri, location=location) for _, uri, location in [*found, *models]]
     return DeletedRuns(
         file=file,
         run_ids=tuple(run_id for run_id, *_ in found),
         model_ids=tuple(model_id for model_id, *_ in models),
         bytes=pages * size,
-        artifacts=tuple(place for place in places if place is not None),
+        artifacts=tuple(path for path in paths if path is not None),
     )
 
 
 def _deleted_models(database: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """Return id and place of each deleted model, and the place of all artifacts of its experiment."""
+    """Return id and location of each deleted model, and the location of all artifacts of its experiment."""
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logged_models'").fetchone() is None:
         return []  # of a version of MLflow that knows no models, whose tables are refused
     return database.execute(

@@ -1,6 +1,6 @@
 """The tables of a new SQLite store: made beside it and renamed, so that a crash leaves all of them or none.
 
-MLflow makes them one by one for two seconds, and can go on from no place in between.
+MLflow makes them one by one for two seconds, and cannot go on from the middle.
 """
 
 from __future__ import annotations

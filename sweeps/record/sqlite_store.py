@@ -217,7 +217,7 @@ def damaged(path: Path, *, reason: str) -> DamagedRecordError:
 
 
 def require_whole(path: Path, *, thorough: bool = False) -> None:
-    """Refuse what is at a record's place and is no whole database.
+    """Refuse what is at a record's path and is no whole database.
 
     Args:
         path: something is there.
@@ -241,7 +241,7 @@ def require_whole(path: Path, *, thorough: bool = False) -> None:
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether what is at a record's place is surely no whole database."""
+    """Return whether what is at a record's path is surely no whole database."""
     try:
         require_whole(path, thorough=True)
     except DamagedRecordError:
@@ -347,7 +347,7 @@ def _moved(uri: str, location: str, *, to: Path) -> str:
     """
     beside = location.startswith("file:") and location.rstrip("/").endswith("/artifacts")
     inside = uri == location or uri.startswith(location.rstrip("/") + "/")
-    # A record of its own place, with the artifacts in a runs folder elsewhere, has not moved: they are where they were.
+    # A record at its own path, with the artifacts in a runs folder elsewhere, has not moved: they are where they were.
     moved = beside and inside and (to.is_dir() or not _folder(location).is_dir())
     return to.as_uri() + uri.removeprefix(location.rstrip("/")).rstrip("/") if moved else uri
 

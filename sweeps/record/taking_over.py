@@ -81,7 +81,7 @@ class TakeOver:
         self._runs = runs
         self._prefix = prefix
         self._here_uri = store_uri(runs)
-        if _place(uri) == _place(self._here_uri):
+        if _location(uri) == _location(self._here_uri):
             raise SweepError(f"{redact(uri)} is the record in use here: name another one")
         if is_absent(uri):
             raise RecordError(f"there is no record at {redact(uri)}: name a runs folder, or a tracking server")
@@ -253,7 +253,7 @@ class _Writer:
         return run_id
 
 
-def _place(uri: str) -> str:
+def _location(uri: str) -> str:
     """Return a store's address in one form."""
     path = sqlite_file(uri)
     return uri.rstrip("/") if path is None else str(path.resolve())

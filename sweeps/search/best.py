@@ -14,7 +14,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 
 Group = tuple[str, str]
 """What the trials of one configuration have in common; see `sweeps.core.identity.replicate_group`."""
-Place = tuple[bool, int, Protocol, float, int]
+RankKey = tuple[bool, int, Protocol, float, int]
 """Sorts the best configuration first."""
 
 
@@ -51,12 +51,12 @@ class Standings:
         self._metric, self._maximize = metric, maximize
         self._trials: dict[Group, dict[int, TrialRecord]] = {}
         self._unlearned: dict[Group, set[int]] = {}
-        self._first: tuple[Place, Group] | None = None
+        self._first: tuple[RankKey, Group] | None = None
         for record in records:
             self.enter(record)
 
     def enter(self, record: TrialRecord) -> None:
-        """Take note of a trial; only a complete one with a finite value has a place."""
+        """Take note of a trial; only a complete one with a finite value has a rank."""
         value = final_value(record, self._metric) if record.outcome is Outcome.COMPLETE else None
         if value is None or not math.isfinite(value):
             return
@@ -64,13 +64,13 @@ class Standings:
         self._trials.setdefault(group, {})[record.number] = record
         if not learned(record):
             self._unlearned.setdefault(group, set()).add(record.number)
-        at = self.place(group)
+        at = self.rank_key(group)
         if self._first is None or at <= self._first[0]:
             self._first = (at, group)
         elif group == self._first[1]:  # its new seed is worse: another one may lead now
-            self._first = min((self.place(each), each) for each in self._trials)
+            self._first = min((self.rank_key(each), each) for each in self._trials)
 
-    def place(self, group: Group) -> Place:
+    def rank_key(self, group: Group) -> RankKey:
         """Return where a configuration stands: the largest budget first, then by the mean of its seeds.
 
         One that learned nothing under some seed stands behind all others, as on the leaderboard.
@@ -92,7 +92,7 @@ class Standings:
         return math.fsum(values) / len(values)
 
     def trials(self, group: Group) -> list[TrialRecord]:
-        """Return the complete trials of a configuration, the earliest first; none of one without a place."""
+        """Return the complete trials of a configuration, the earliest first; none of one without a rank."""
         return [record for _, record in sorted(self._trials.get(group, {}).items())]
 
     def first(self) -> Group | None:
@@ -101,7 +101,7 @@ class Standings:
 
     def in_order(self) -> list[Group]:
         """Return the configurations, the best first."""
-        return sorted(self._trials, key=self.place)
+        return sorted(self._trials, key=self.rank_key)
 
 
 def best_first(records: Iterable[TrialRecord], *, metric: str, maximize: bool) -> list[TrialRecord]:

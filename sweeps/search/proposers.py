@@ -81,7 +81,7 @@ class SamplerProposer:
             if fixed is None:
                 return None
             trial = _begin(study, self._space.encode(fixed))
-            # A sampler that comes back to the same place would do so for ever.
+            # A sampler that comes back to the same point would do so for ever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
             # Optuna asks the sampler when the first value is wanted: the trial's number is known by then.
             study.sampler = make_sampler(method, seed=self._seed, number=trial.number, window=self._window)

@@ -40,13 +40,13 @@ class Window:
         self._ended: list[int] = []
         """Numbers of those that ended and that TPE reads, in order."""
         self._best: list[tuple[tuple[float, float], int]] = []
-        """Place and number, in order."""
+        """Sort key and number, in order."""
 
     def of(self, trials: Sequence[FrozenTrial], *, direction: StudyDirection) -> Sequence[FrozenTrial]:
         """Return the part of a study's trials that TPE is shown, in their order; all of them while they are few.
 
         Args:
-            trials: all of the study, each at the place of its number; the same study at every call.
+            trials: all of the study, each at the index of its number; the same study at every call.
             direction: of the study.
         """
         self._open += range(self._known, len(trials))
@@ -69,11 +69,11 @@ class Window:
         if trial.state is TrialState.FAIL:
             return
         bisect.insort(self._ended, trial.number)
-        bisect.insort(self._best, (_place(trial, direction), trial.number))
+        bisect.insort(self._best, (_sort_key(trial, direction), trial.number))
         del self._best[self._most_best :]
 
 
-def _place(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
+def _sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
     """Return what TPE orders trials by: complete ones by value, behind them the others, the longest first."""
     sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
     if trial.state is TrialState.COMPLETE:

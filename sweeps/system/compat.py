@@ -108,7 +108,7 @@ def without_driver_folders() -> JobConfig:
     """Return a job's settings that keep the driver's own folders off the path of the workers.
 
     Ray 2.60 puts them before all others, unless the workers have a working folder: an old copy of the code that lies
-    at the same place on a node would hide what has travelled.
+    at the same path on a node would hide what has travelled.
     """
     from ray.job_config import JobConfig
 

@@ -51,8 +51,8 @@ def git_state(folder: Path | None = None) -> GitState:
     try:
         commit = _git("rev-parse", "--short=12", "HEAD", folder=folder).strip()
     except (OSError, subprocess.SubprocessError) as error:
-        place = (folder or Path()).resolve()
-        if any((parent / ".git").exists() for parent in (place, *place.parents)):
+        path = (folder or Path()).resolve()
+        if any((parent / ".git").exists() for parent in (path, *path.parents)):
             _log.warning("no commit is recorded: %s", _in_words(error))
         return GitState()
     changed = ""

@@ -240,8 +240,8 @@ def _of_deleted_runs(inventory: Inventory) -> Iterator[Garbage]:
         return
     # The artifacts first: the rows say where they are, also to the next call after one that was killed in between.
     owners = {*deleted.run_ids, *deleted.model_ids}
-    for place in deleted.artifacts:
-        folder = place.parent if place.parent.name in owners else place
+    for path in deleted.artifacts:
+        folder = path.parent if path.parent.name in owners else path
         if folder.is_dir() and is_inside(folder, inventory.runs) and folder.name in owners:
             yield Garbage(kind=Kind.DELETED_RUN, path=folder, bytes=bytes_of(folder))
     yield Garbage(kind=Kind.DELETED_RUN, path=deleted.file, bytes=deleted.bytes, run_ids=deleted.run_ids)

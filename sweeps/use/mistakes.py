@@ -29,7 +29,7 @@ class Mistake:
     """One image that was taken for something else."""
 
     number: int
-    """Of a test image its place among them; of a validation image that among the 50,000 training images."""
+    """Of a test image its index among them; of a validation image that among the 50,000 training images."""
     image_HWC: npt.NDArray[np.uint8]
     truth: int
     """A class, 0 to 9, as the next."""
@@ -63,7 +63,7 @@ class Mistakes:
         return 1 - len(self.found) / self.images
 
 
-def _tested_in_its_place(reader: RecordReader, weights: Weights) -> list[str]:
+def _tested_instead(reader: RecordReader, weights: Weights) -> list[str]:
     """Return the runs of the same configuration under other seeds that were tested."""
     row = find_named(reader, weights.run_id).row
     named = find_named(reader, f"{row['sweep']}/{row['rung'] or row['trial']}")
@@ -84,7 +84,7 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     """
     weights = find_weights(reader, name, runs=runs)
     if of == "test" and weights.test_accuracy is None:
-        tested = _tested_in_its_place(reader, weights)
+        tested = _tested_instead(reader, weights)
         way = (
             f"its confirming runs were: name {' or '.join(tested)}"
             if tested

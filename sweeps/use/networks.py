@@ -61,7 +61,7 @@ def export_model(
         ExportError: nothing was written; the message says why.
         CheckpointError: the weights are damaged.
     """
-    from cifar_core.export import Origin, check_place, export_checkpoint
+    from cifar_core.export import Origin, check_writable, export_checkpoint
     from sweeps.record.reader import MlflowReader
 
     if format not in FORMATS:
@@ -69,7 +69,7 @@ def export_model(
     chosen = FORMATS[format]
     file = Path(name.replace("/", "-") + chosen.suffix if path is None else path)
     # Before the record is read: what cannot be written in the end is said at once.
-    check_place(file, overwrite=overwrite)
+    check_writable(file, overwrite=overwrite)
     chosen.require()
     weights = find_weights(MlflowReader(Path(runs)), name, runs=Path(runs))
     origin = Origin(

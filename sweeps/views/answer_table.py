@@ -21,18 +21,18 @@ def answer_cells(table: Table, *, of_board: bool = False) -> tuple[dict[str, lis
     """Return heading to cells, and the headings of the columns that hold text.
 
     Args:
-        table: any table; columns of one heading are told apart by their place.
+        table: any table; columns of one heading are told apart by their position.
         of_board: it has columns of the record, which are shown as the leaderboard shows them. An answer in SQL is
             shown as it is.
     """
     cells: dict[str, list[str]] = {}
     left: set[str] = set()
-    for place, name in enumerate(table.columns):
+    for position, name in enumerate(table.columns):
         values = table.values(name)
         column = column_of(name) if of_board else Column(name=name)
         heading = column.heading
         while heading in cells:
-            heading += f" ({place + 1})"
+            heading += f" ({position + 1})"
         cells[heading] = [_cell(value, column) for value in values]
         if any(isinstance(value, str | bool | list | dict) for value in values):
             left.add(heading)

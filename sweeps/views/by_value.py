@@ -101,10 +101,10 @@ def _labels(values: Sequence[Any]) -> list[str]:
     ordered = sorted(values)
     # Equal numbers lie in one range.
     limits = sorted({ordered[len(ordered) * part // RANGES] for part in range(1, RANGES)})
-    place = [sum(value >= limit for limit in limits) for value in values]
+    bins = [sum(value >= limit for limit in limits) for value in values]
     texts = {}
-    for which in set(place):
-        inside = [value for value, where in zip(values, place, strict=True) if where == which]
+    for which in set(bins):
+        inside = [value for value, where in zip(values, bins, strict=True) if where == which]
         low, high = number(min(inside)), number(max(inside))
         texts[which] = low if low == high else f"{low} – {high}"
-    return [texts[which] for which in place]
+    return [texts[which] for which in bins]

@@ -165,12 +165,12 @@ class _Scale:
     def draw(self, level: Level) -> str:
         if level.effect is None or level.low is None or level.high is None or self._low == self._high:
             return ""
-        low, middle, high = (self._place(value) for value in (level.low, level.effect, level.high))
+        low, middle, high = (self._column(value) for value in (level.low, level.effect, level.high))
         drawn = [" "] * self._characters
         drawn[low : high + 1] = "-" * (high + 1 - low)
-        drawn[self._place(0.0)] = "|"
+        drawn[self._column(0.0)] = "|"
         drawn[middle] = "o"
         return "".join(drawn)
 
-    def _place(self, value: float) -> int:
+    def _column(self, value: float) -> int:
         return round((value - self._low) / (self._high - self._low) * (self._characters - 1))

@@ -1,4 +1,4 @@
-"""A ladder's numbers as text: the one place that rounds, so that terminal, CSV, page and picture agree."""
+"""A ladder's numbers as text: the one module that rounds, so that terminal, CSV, page and picture agree."""
 
 from __future__ import annotations
 

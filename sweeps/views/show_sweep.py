@@ -74,7 +74,7 @@ def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[st
     space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
     rows = space.describe()
     columns = {
-        heading: [row[place] for row in rows] for place, heading in enumerate(("parameter", "may be", "active when"))
+        heading: [row[index] for row in rows] for index, heading in enumerate(("parameter", "may be", "active when"))
     }
     return {heading: cells for heading, cells in columns.items() if any(cells)}
 

@@ -65,10 +65,10 @@ class TrialFiles(Protocol):
 
 def files_of(job: Job) -> TrialFiles:
     """Return the files of a trial."""
-    return _InBucket(job) if is_bucket(job.checkpoint) else _InPlace(job)
+    return _InBucket(job) if is_bucket(job.checkpoint) else _InFolder(job)
 
 
-class _InPlace:
+class _InFolder:
     """Files on a disk that the worker and the driver both see: they are written where they belong."""
 
     def __init__(self, job: Job) -> None:

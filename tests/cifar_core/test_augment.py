@@ -145,7 +145,7 @@ def test_a_crop_is_one_of_torchvisions_windows(few_NHWC: Tensor) -> None:
 
 
 def test_an_erased_rectangle_is_one_of_torchvisions(few_NHWC: Tensor) -> None:
-    # Of a fixed area and height over width, so that only its place is left to chance: 16 rows of 8.
+    # Of a fixed area and height over width, so that only its position is left to chance: 16 rows of 8.
     erased = ours(few_NHWC, Normalize(), Erase(p=1, scale=(0.125, 0.125), ratio=(2, 2)))
     whole = torchvisions(few_NHWC, Normalize())
     for number, image in enumerate(erased):
@@ -157,11 +157,11 @@ def test_an_erased_rectangle_is_one_of_torchvisions(few_NHWC: Tensor) -> None:
 
 def test_where_a_rectangle_lies_down_says_nothing_of_where_it_lies_across(images_NHWC: Tensor) -> None:
     erased = ours(images_NHWC, Normalize(), Erase(p=1, scale=(0.0625, 0.0625), ratio=(1, 1)))
-    places = [(image == 0).all(dim=0).nonzero().min(dim=0).values.tolist() for image in erased]
-    correlation = np.corrcoef(np.array(places).T)[0, 1]
+    positions = [(image == 0).all(dim=0).nonzero().min(dim=0).values.tolist() for image in erased]
+    correlation = np.corrcoef(np.array(positions).T)[0, 1]
 
     # Of as many independent pairs it lies within 4 / sqrt(n) but once in 16,000.
-    assert abs(correlation) < 4 / len(places) ** 0.5
+    assert abs(correlation) < 4 / len(positions) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class Decoded:
     """What was done to each image of a batch, read off the pixels."""
 
     down: np.ndarray
-    """Rows by which the crop's window lies below the image's own place; `right` the same for columns."""
+    """Rows by which the crop's window lies below the image's own position; `right` the same for columns."""
     right: np.ndarray
     flipped: np.ndarray
     gray: np.ndarray
@@ -193,7 +193,7 @@ class Decoded:
 def decode(outputs_NCHW: Tensor, images_NHWC: Tensor) -> Decoded:
     """Find out of crop, flip, grayscale and erasing what makes each output of its image.
 
-    Fails where nothing does, for instance where a border has the wrong colour or an operation the wrong place.
+    Fails where nothing does, for instance where a border has the wrong colour or an operation the wrong order.
     """
     black_C11 = normalize(torch.zeros(1, 1, 1, 3, dtype=torch.uint8), normalization="imagenet")[0]
     borders = [torch.zeros(3, 1, 1), black_C11, reference.rgb_to_grayscale(black_C11, 3)]
@@ -294,11 +294,11 @@ def test_a_recipe_flips_grays_and_erases_independently(compared: Compared) -> No
             assert stats.chi2_contingency(table).pvalue > SIGNIFICANCE
 
 
-def test_a_recipes_windows_are_uniform_over_all_places(compared: Compared) -> None:
+def test_a_recipes_windows_are_uniform_over_all_positions(compared: Compared) -> None:
     border = sum(operation.pixels for operation in compared.operations if isinstance(operation, Pad))
     border += sum(operation.padding for operation in compared.operations if isinstance(operation, Crop))
-    places = np.arange(-border, border + 2) - 0.5
-    counts, _, _ = np.histogram2d(compared.our.down, compared.our.right, bins=(places, places))
+    positions = np.arange(-border, border + 2) - 0.5
+    counts, _, _ = np.histogram2d(compared.our.down, compared.our.right, bins=(positions, positions))
     assert counts.sum() == IMAGES
     assert border == 0 or stats.chisquare(counts.ravel()).pvalue > SIGNIFICANCE
 
@@ -314,17 +314,17 @@ def test_a_recipe_shows_as_much_border_and_erased_area_as_torchvision(compared: 
     [Erase(p=1), Erase(p=1, scale=(0.3, 1), ratio=(0.3, 3.3))],
     ids=["notebook", "often-too-big"],
 )
-def test_erased_rectangles_have_torchvisions_shapes_and_places(operation: Erase) -> None:
+def test_erased_rectangles_have_torchvisions_shapes_and_positions(operation: Erase) -> None:
     white_NHWC = torch.full((1_500, SIZE, SIZE, 3), 255, dtype=torch.uint8)
     our_4N = boxes(ours(white_NHWC, operation))
     their_4N = boxes(torchvisions(white_NHWC, operation))
     for our_N, their_N in zip(our_4N, their_4N, strict=True):
         assert stats.ks_2samp(our_N, their_N).pvalue > SIGNIFICANCE
     for our_N, their_N in zip(our_4N[:2], our_4N[2:], strict=True):
-        # A place is uniform over all that its size leaves: its share of them spreads from 0 to 1.
+        # A position is uniform over all that its size leaves: its share of them spreads from 0 to 1.
         erased = our_N > 0
-        place = (their_N[erased] + seeded_uniform(erased.sum())) / (SIZE - our_N[erased] + 1)
-        assert stats.kstest(place, "uniform").pvalue > SIGNIFICANCE
+        position = (their_N[erased] + seeded_uniform(erased.sum())) / (SIZE - our_N[erased] + 1)
+        assert stats.kstest(position, "uniform").pvalue > SIGNIFICANCE
 
 
 def boxes(images_NCHW: Tensor) -> np.ndarray:

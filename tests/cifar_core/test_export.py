@@ -299,7 +299,7 @@ def test_a_graph_is_made_silently_and_holds_no_path_of_this_machine(
     # What a network of one's own prints when it is built is its owner's to say.
     assert (set(printed.out.splitlines()) - {"my own words"}, printed.err, list(recwarn)) == (set(), "", [])
     content = path.read_bytes()
-    assert not any(str(place).encode() in content for place in (own, Path(__file__).parents[2]))
+    assert not any(str(folder).encode() in content for folder in (own, Path(__file__).parents[2]))
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_under_any_name_there_are_both_files_or_none(checkpoint: Path, name: str
         ("blocked", "blocked.json is there and is no plain file"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_clear_error(
+def test_a_path_that_cannot_be_written_is_one_clear_error(
     out: str, message: str, checkpoint: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("old", encoding="utf-8")

@@ -172,9 +172,9 @@ def test_an_array_of_another_kind_is_refused(array: np.ndarray) -> None:
 
 @given(st.integers(0, len(FILES["RGB"][0]) - 1), st.integers(0, 255))
 @settings(max_examples=100, deadline=None)
-def test_a_damaged_file_is_read_or_refused_and_nothing_else(place: int, byte: int) -> None:
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(position: int, byte: int) -> None:
     content = bytearray(FILES["RGB"][0])
-    content[place] = byte
+    content[position] = byte
     with contextlib.suppress(ImageError):
         assert read_image(bytes(content)).shape == (32, 32, 3)
 

@@ -248,10 +248,10 @@ def test_a_flip_that_alternates_mirrors_each_image_every_second_epoch(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
     wanted = config(data=DATA | {"shuffle": False, "augmentation": ["normalize", {"flip": {"alternate": True}}]})
-    place = torch.device("cpu")
+    device = torch.device("cpu")
 
     def epoch_of(number: int) -> torch.Tensor:
-        return torch.cat([inputs for inputs, _ in input_batches(wanted, on_device(images[0], place), epoch=number)])
+        return torch.cat([inputs for inputs, _ in input_batches(wanted, on_device(images[0], device), epoch=number)])
 
     first, second, third = map(epoch_of, (1, 2, 3))
     plain_NCHW = normalize(torch.from_numpy(images[0].images_NHWC.copy()), normalization="cifar10")
@@ -574,11 +574,11 @@ class TestCheckpoint:
         whole = path.read_bytes()
         assert load_checkpoint(path, device="cpu").history == state.history
 
-        # The seal at the end bit for bit, and a thousand places before it.
-        places = {*range(len(whole) - 100, len(whole)), *range(0, len(whole) - 100, len(whole) // 1000)}
-        for place in places:
+        # The seal at the end bit for bit, and a thousand positions before it.
+        positions = {*range(len(whole) - 100, len(whole)), *range(0, len(whole) - 100, len(whole) // 1000)}
+        for position in positions:
             flipped = bytearray(whole)
-            flipped[place] ^= 1 << (place % 8)
+            flipped[position] ^= 1 << (position % 8)
             path.write_bytes(flipped)
             with pytest.raises(CheckpointError, match="delete it to start anew"):
                 load_checkpoint(path, device="cpu")

@@ -24,12 +24,12 @@ class Webhook(Target):
         scheme = scheme_of(text)
         try:
             parts = urllib.parse.urlsplit(text)
-            place = parts.hostname and parts.hostname + ("" if parts.port is None else f":{parts.port}")
+            address = parts.hostname and parts.hostname + ("" if parts.port is None else f":{parts.port}")
         except ValueError:
-            place = None
-        if not place:
+            address = None
+        if not address:
             raise WrongTargetError(f"{scheme}://... is no complete address, such as https://host/path?key=value")
-        self.label = f"{scheme}://{place}"
+        self.label = f"{scheme}://{address}"
         self._url = text
 
     def tell(self, message: Message) -> None:

@@ -69,10 +69,10 @@ class Varied:
     def ticks(self) -> list[tuple[float, str]]:
         """Where what is written along its axis lies, from 0 to 1: all values, or the ends and the middle."""
         if self.is_listed:
-            return [(place / max(len(self.levels) - 1, 1), level) for place, level in enumerate(self.levels)]
+            return [(index / max(len(self.levels) - 1, 1), level) for index, level in enumerate(self.levels)]
         return [(share, plain(self.at(share))) for share in (0.0, 0.5, 1.0)]
 
-    def place(self, number: int) -> float | None:
+    def position(self, number: int) -> float | None:
         """Return where a trial's value lies between 0, the first or lowest of all, and 1; None where it has none."""
         if number not in self.values:
             return None
@@ -208,7 +208,7 @@ class Content:
         """The parameters that differ between the trials, those first that are known to matter most."""
         found = [varied for varied in _varied(self.trials) if varied is not None]
         if self.effects is not None:
-            order = {effect.name: place for place, effect in enumerate(self.effects.parameters)}
+            order = {effect.name: index for index, effect in enumerate(self.effects.parameters)}
             found.sort(key=lambda varied: order.get(varied.path, len(order)))
         return found
 
@@ -223,14 +223,14 @@ class Content:
 
 
 def mark_of(record: TrialRecord) -> str:
-    """Return what a trial is highlighted with: its number, which its replicates share; a rung's place."""
+    """Return what a trial is highlighted with: its number, which its replicates share; a rung's index."""
     return str(record.trial) if record.rung is None else f"r{record.rung.index}"
 
 
 def mark_of_row(row: Mapping[str, Any]) -> str:
     """Return the same for a row of the leaderboard."""
     if row["rung_index"] is not None:
-        return f"r{row['place']}"
+        return f"r{row['rung_index']}"
     return str(row["trial"] if row["replicate_of"] is None else row["replicate_of"])
 
 

@@ -23,7 +23,7 @@ from sweeps.views.html.text import safe, table
 
 NAMED_UP_TO, HEIGHT, LETTERS = 14, 300, 15
 """Curves with a name at their end, pixels of the chart, and pixels that a name takes of them."""
-COLOURS = [f"var(--c{place})" for place in range(8)]
+COLOURS = [f"var(--c{index})" for index in range(8)]
 DASHES = [[1, 0], [7, 3], [2, 3]]
 """Of a ladder's rungs: where there are more than colours, dashes tell them apart."""
 WHOLE, CUT = "complete", "ended before its last epoch"
@@ -92,8 +92,8 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     groups, colours, dashes = [WHOLE, CUT], ["var(--blue)", "var(--orange)"], [[1, 0], [4, 3]]
     if content.is_ladder:
         groups = list(dict.fromkeys(map(_rung_of, records)))
-        colours = [COLOURS[place % len(COLOURS)] for place in range(len(groups))]
-        dashes = [DASHES[place // len(COLOURS) % len(DASHES)] for place in range(len(groups))]
+        colours = [COLOURS[index % len(COLOURS)] for index in range(len(groups))]
+        dashes = [DASHES[index // len(COLOURS) % len(DASHES)] for index in range(len(groups))]
     # Of a ladder the names at the curves' ends say which is which.
     legend = None if content.is_ladder and names else {"symbolType": "stroke", "symbolStrokeWidth": 2}
     colour, dash = (
@@ -141,29 +141,29 @@ def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:
         return ""
     rows, marks = [], []
     for record in stopped:
-        place, many, best = _standing(content, record)
+        rank, many, best = _standing(content, record)
         value = content.value(record)
         rows.append(
             (
                 safe(record.name),
                 f"{len(record.epochs)} of {record.config.epochs}",
                 "" if value is None else safe(content.in_words(value)),
-                f"{place} of {many}" if value is not None else "no finite value",
+                f"{rank} of {many}" if value is not None else "no finite value",
                 safe(best),
             )
         )
         marks.append(mark_of(record))
-    heads = ("trial", "stopped after epoch", content.metric, "place then", "best then")
+    heads = ("trial", "stopped after epoch", content.metric, "rank then", "best then")
     caption = "Stopped trials and where they stood"
     shown = table(heads, rows, caption=caption, numbers=(1, 2, 3), trials=marks)
     return f"""<details{" open" if len(rows) <= OPEN_UP_TO else ""}><summary>Why {len(rows)} were stopped</summary>
 <p>A pruner compares a trial with those that had reached the same epoch before it, and lets only the best share of them
-go on. The place is among the trials whose result of that epoch was there when this one's came: an early one is judged
+go on. The rank is among the trials whose result of that epoch was there when this one's came: an early one is judged
 with few others to compare with.</p>{shown}</details>"""
 
 
 def _standing(content: Content, record: TrialRecord) -> tuple[int, int, str]:
-    """Return a stopped trial's place at its last epoch, among how many, and the best of them at that moment."""
+    """Return a stopped trial's rank at its last epoch, among how many, and the best of them at that moment."""
     epoch = len(record.epochs)
     own = content.at_epoch(record, epoch)
     if own is None:
@@ -176,6 +176,6 @@ def _standing(content: Content, record: TrialRecord) -> tuple[int, int, str]:
         and other.epochs[epoch - 1].finished_at <= moment
         and (value := content.at_epoch(other, epoch)) is not None
     ]
-    place = 1 + sum(content.is_better(value, own) for value, _ in known)
+    rank = 1 + sum(content.is_better(value, own) for value, _ in known)
     best, leader = (max if content.maximize else min)(known, key=lambda pair: pair[0])
-    return place, len(known), "itself" if leader is record else f"{leader.name}, {content.in_words(best)}"
+    return rank, len(known), "itself" if leader is record else f"{leader.name}, {content.in_words(best)}"

@@ -166,9 +166,9 @@ def by_kind(name: str, marks: Marks, rows: Iterable[Row], *, columns: int = 3) -
     return {
         channel: {
             "field": name, "type": "nominal", "legend": {"columns": columns},
-            "scale": {"domain": domain, "range": [marks[kind][place] for kind in domain]},
+            "scale": {"domain": domain, "range": [marks[kind][index] for kind in domain]},
         }
-        for place, channel in enumerate(("shape", "fill", "stroke"))
+        for index, channel in enumerate(("shape", "fill", "stroke"))
     }  # fmt: skip
 
 

@@ -184,8 +184,8 @@
       return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
     };
     body.append(...[...rows].sort(compare));
-    heads.forEach((head, place) => {
-      head.setAttribute("aria-sort", place !== column ? "none" : sign > 0 ? "ascending" : "descending");
+    heads.forEach((head, index) => {
+      head.setAttribute("aria-sort", index !== column ? "none" : sign > 0 ? "ascending" : "descending");
     });
   };
   heads.forEach((head, column) => {

@@ -27,7 +27,7 @@ def parallel_section(content: Content) -> str:
     if len(values) < 2 or not parameters:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
     axes = axes_of(content)
-    x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.06], "nice": False}}
+    x = {"field": "position", "type": "quantitative", "axis": None, "scale": {"domain": [-0.06, 1.06], "nice": False}}
     rail: dict[str, Any] = {"labels": False, "ticks": False, "domain": False, "grid": True, "gridColor": "var(--grey)"}
     y = listed("axis", names=[axis.label for axis in axes], **rail)
     y["scale"]["padding"] = 0.45
@@ -50,7 +50,9 @@ def parallel_section(content: Content) -> str:
         height=STEP * len(axes),
         rows={
             "lines": lines_of(content, axes),
-            "ticks": [{"axis": axis.label, "place": at, "label": label} for axis in axes for at, label in axis.ticks],
+            "ticks": [{"axis": axis.label, "position": position, "label": label}
+                for axis in axes
+                for position, label in axis.ticks],
             "heads": [{"axis": axis.label} for axis in axes],
         },
         columns={"trial": "trial", "axis": "parameter", "text": "value", "quarter": "trial is of the"},
@@ -74,11 +76,11 @@ def lines_of(content: Content, axes: Sequence[Varied]) -> list[Row]:
     records = {record.number: record for record in content.trials}
     return [
         {
-            "t": mark_of(records[number]), "trial": records[number].trial, "axis": axis.label, "order": place,
-            "place": axis.place(number), "text": axis.text(number), "quarter": quarters[4 * rank // len(order)],
+            "t": mark_of(records[number]), "trial": records[number].trial, "axis": axis.label, "order": index,
+            "position": axis.position(number), "text": axis.text(number), "quarter": quarters[4 * rank // len(order)],
         }
         for rank, number in enumerate(order)
-        for place, axis in enumerate(axes)
+        for index, axis in enumerate(axes)
         if number in axis.values
     ]  # fmt: skip
 

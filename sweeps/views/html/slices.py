@@ -102,5 +102,5 @@ def finding(content: Content, varied: Varied, rows: list[Row]) -> str:
             "(the bar at each value is its median)."
         )
     order = sorted(rows, key=lambda row: row["value"], reverse=content.maximize)
-    places = [row["at"] for row in order[: max(2, len(order) // 4)]]
-    return f"The best {len(places)} trials lie between {plain(min(places))} and {plain(max(places))}."
+    values = [row["at"] for row in order[: max(2, len(order) // 4)]]
+    return f"The best {len(values)} trials lie between {plain(min(values))} and {plain(max(values))}."

@@ -35,7 +35,7 @@ def surfaces(content: Content) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The weighted mean of the trials around each place.
+    """The weighted mean of the trials around each point.
 
     Sources: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142; of the bandwidths Scott,
     Multivariate Density Estimation (1992).

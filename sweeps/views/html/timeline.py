@@ -62,13 +62,13 @@ def bars_of(lanes: Iterable[Iterable[Span]], clock: Clock) -> list[Row]:
     """Return for each trial the time that it held its slot, and over it that of its epochs, in the clock's unit."""
     per, _ = time_unit(clock.seconds)
     rows: list[Row] = []
-    for place, lane in enumerate(lanes, start=1):
+    for slot, lane in enumerate(lanes, start=1):
         for span in lane:
             epochs = EPOCHS if span.record.replicate_of is None else CONFIRM
             pieces = [(WAIT, (clock.at(span.begin), clock.at(span.end)))]
             pieces += [(epochs, piece) for piece in _joined(_epochs(span, clock), gap=GAP * clock.seconds)]
             rows += [
-                {"t": mark_of(span.record), "name": span.record.name, "slot": place, "kind": kind,
+                {"t": mark_of(span.record), "name": span.record.name, "slot": slot, "kind": kind,
                  "begin": begin / per, "end": end / per}
                 for kind, (begin, end) in pieces
             ]  # fmt: skip

@@ -115,11 +115,11 @@ def simplest_of(found: Sequence[Configuration]) -> Configuration | None:
 
 def pareto(found: Sequence[tuple[float, float]]) -> list[int]:
     """Return which pairs of a cost and an accuracy no other beats in one without being worse in the other, by cost."""
-    order = sorted(range(len(found)), key=lambda place: (found[place][0], -found[place][1]))
+    order = sorted(range(len(found)), key=lambda index: (found[index][0], -found[index][1]))
     front: list[int] = []
-    for place in order:
-        if not front or found[place][1] > found[front[-1]][1]:
-            front.append(place)
+    for index in order:
+        if not front or found[index][1] > found[front[-1]][1]:
+            front.append(index)
     return front
 
 
@@ -132,9 +132,9 @@ def costs_of(
     rows = [
         {
             "t": each.mark, "name": each.name, "cost": cost, "accuracy": 100 * each.accuracy,
-            "is_front": place in front, "kind": SIMPLEST if each is simplest else FRONT if place in front else PLAIN,
+            "is_front": index in front, "kind": SIMPLEST if each is simplest else FRONT if index in front else PLAIN,
         }
-        for place, (each, cost) in enumerate(known)
+        for index, (each, cost) in enumerate(known)
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (row["cost"], row["accuracy"]))
 

@@ -55,7 +55,7 @@ def write_report(
     from sweeps.views.html.template import page_of  # which imports what draws charts: half a second
 
     path = report_path(runs, sweep) if out is None else out
-    _check_place(path)
+    _check_writable(path)
     page = page_of(read_content(reader, read_state(runs, sweep), meant=meant))
     try:
         with atomic_write(path) as file:
@@ -65,7 +65,7 @@ def write_report(
     return path
 
 
-def _check_place(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     """Refuse to replace what is no page: a name may have been mistyped."""
     if not path.is_file():  # nothing, or a pipe, which may be waited for in vain
         return

@@ -133,7 +133,7 @@ def test_true_and_1_are_two_values() -> None:
 
 
 def test_a_range_is_cut_into_parts_of_as_many_trials() -> None:
-    rates = [10 ** (-3 + place / 15) for place in range(30)]
+    rates = [10 ** (-3 + index / 15) for index in range(30)]
 
     levels = effects_of(valued([0.5 - rate / 10 for rate in rates]), searched=one(rates, path="optimizer.lr"))
 

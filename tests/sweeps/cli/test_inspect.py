@@ -166,8 +166,8 @@ def test_wrong_usage_is_one_clear_error_and_no_file(
     arguments: list[Any], message: str, finalized: Path, tmp_path: Path, cli: Cli
 ) -> None:
     (tmp_path / "file").write_bytes(b"no picture")
-    places = {"FILE": str(tmp_path / "file"), "FOLDER": str(tmp_path)}
-    given = [re.sub("FILE|FOLDER", lambda match: places[match[0]], str(each)) for each in arguments]
+    paths = {"FILE": str(tmp_path / "file"), "FOLDER": str(tmp_path)}
+    given = [re.sub("FILE|FOLDER", lambda match: paths[match[0]], str(each)) for each in arguments]
     before = snapshot(finalized)
 
     result = cli("inspect", *given, "--runs", finalized) if len(given) > 1 else cli("inspect", *given)

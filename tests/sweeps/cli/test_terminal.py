@@ -82,7 +82,7 @@ def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
     assert set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)) == set(sweeps.commands)
 
 
-def test_every_console_is_made_in_one_place() -> None:
+def test_every_console_is_made_in_one_module() -> None:
     # rich reads `[/red]` in a file's name as markup, unless a console has markup off.
     made = [path for path in (ROOT / "sweeps").rglob("*.py") if re.search(r"(?<!\w)Console\(", path.read_text("utf-8"))]
 

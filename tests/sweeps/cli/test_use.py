@@ -152,8 +152,8 @@ def test_wrong_usage_is_one_clear_error(
     arguments: list[str], message: str, trained: Path, pictures: Path, tmp_path: Path, cli: Cli
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"PICTURE": str(pictures / "0.png"), "FOLDER": str(tmp_path / "empty")}
-    given = [places.get(each, each.replace("FOLDER", places["FOLDER"])) for each in arguments]
+    paths = {"PICTURE": str(pictures / "0.png"), "FOLDER": str(tmp_path / "empty")}
+    given = [paths.get(each, each.replace("FOLDER", paths["FOLDER"])) for each in arguments]
 
     result = cli("predict", *given, "--runs", trained)
 

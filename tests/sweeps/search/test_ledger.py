@@ -430,8 +430,8 @@ class TestAfterADriverDied:
             ledger = tiny.open()
             numbers = [next_trial(ledger).number for _ in range(6)]
             found = []
-            for place, number in enumerate(order):
-                if place == reopen_before:
+            for index, number in enumerate(order):
+                if index == reopen_before:
                     ledger = tiny.open()
                     for _ in range(sum(r.outcome is Outcome.INTERRUPTED for r in ledger.records)):
                         next_trial(ledger)

@@ -100,22 +100,22 @@ class TestDamage:
         if not journal.path.exists():
             trained(tmp_path)
         whole = journal.path.read_bytes()
-        place = int(share * len(whole))
+        position = int(share * len(whole))
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << bit
+        flipped[position] ^= 1 << bit
         journal.path.write_bytes(flipped)
         try:
             damage = journal.damage()
             assert damage is not None
-            assert damage.line == whole[:place].count(b"\n") + 1
+            assert damage.line == whole[:position].count(b"\n") + 1
         finally:
             journal.path.write_bytes(whole)
 
     def test_a_damaged_checksum_is_no_damage_of_the_journal(self, runs: Path) -> None:
         journal = trained(runs)
         entries = bytearray(journal.checksums.read_bytes())
-        for place in range(0, len(entries), 7):
-            entries[place] ^= 1
+        for position in range(0, len(entries), 7):
+            entries[position] ^= 1
         journal.checksums.write_bytes(entries)
 
         assert len(book(runs).open().records) == 1
@@ -333,15 +333,15 @@ class TestMending:
         assert "is not damaged" in cli("repair", "tiny", "--runs", runs).output
         assert journal.path.read_bytes() == before
 
-    @given(place=st.integers(0, 10**9), noise=st.binary(min_size=1, max_size=40))
+    @given(position=st.integers(0, 10**9), noise=st.binary(min_size=1, max_size=40))
     @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_after_a_repair_every_journal_opens(self, place: int, noise: bytes, tmp_path: Path) -> None:
+    def test_after_a_repair_every_journal_opens(self, position: int, noise: bytes, tmp_path: Path) -> None:
         journal = JournalFile(tmp_path / "sweeps" / "tiny" / "journal.log")
         if not journal.path.exists():
             trained(tmp_path)
         kept = {path: path.read_bytes() for path in (journal.path, journal.checksums, journal.backup)}
         content = bytearray(kept[journal.path])
-        at = place % len(content)
+        at = position % len(content)
         content[at : at + len(noise)] = noise
         journal.path.write_bytes(content)
         try:

@@ -392,23 +392,23 @@ def plant(tree: Tree, folder: Path) -> Iterator[Path]:
 @given(tree=TREES, data=st.data())
 def test_the_bytes_of_a_folder_are_those_that_its_deletion_frees(tree: Tree, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name).resolve()
-        files = list(plant(tree, place / "inside"))
-        (place / "outside").mkdir()
+        path = Path(name).resolve()
+        files = list(plant(tree, path / "inside"))
+        (path / "outside").mkdir()
         for number, file in enumerate(files):
             match data.draw(st.sampled_from(["alone", "twice inside", "also outside", "linked"])):
                 case "twice inside":
-                    (place / "inside" / f"twin-{number}").hardlink_to(file)
+                    (path / "inside" / f"twin-{number}").hardlink_to(file)
                 case "also outside":
-                    (place / "outside" / f"twin-{number}").hardlink_to(file)
+                    (path / "outside" / f"twin-{number}").hardlink_to(file)
                 case "linked":
-                    (place / "outside" / f"big-{number}").write_bytes(b"x" * 100)
-                    (place / "inside" / f"link-{number}").symlink_to(place / "outside" / f"big-{number}")
-        before, told = sizes(place), garbage.bytes_of(place / "inside")
+                    (path / "outside" / f"big-{number}").write_bytes(b"x" * 100)
+                    (path / "inside" / f"link-{number}").symlink_to(path / "outside" / f"big-{number}")
+        before, told = sizes(path), garbage.bytes_of(path / "inside")
 
-        shutil.rmtree(place / "inside")
+        shutil.rmtree(path / "inside")
 
-        assert before - sizes(place) == told
+        assert before - sizes(path) == told
 
 
 def test_a_deleted_sweeps_model_goes_with_it_and_others_stay(runs: Path, cli: Cli) -> None:

@@ -305,9 +305,9 @@ def test_a_search_here_goes_on_with_one_that_was_taken_over(
 def test_what_cannot_be_taken_over_says_why(
     arguments: tuple[str, ...], words: str, runs: Path, here: Path, cli: Cli
 ) -> None:
-    places = {"RUNS": str(runs), "HERE": str(here)}
+    paths = {"RUNS": str(runs), "HERE": str(here)}
 
-    result = cli("import", *(places.get(each, each) for each in arguments), "--runs", here)
+    result = cli("import", *(paths.get(each, each) for each in arguments), "--runs", here)
 
     assert result.exit_code == 2
     assert words in result.stderr

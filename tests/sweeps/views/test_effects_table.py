@@ -37,7 +37,7 @@ def test_each_value_stands_below_its_parameter_with_effect_interval_and_trials()
     lines = shown(EFFECTS, width=80)
 
     assert "points after epoch 1" in lines[0]
-    model = next(place for place, line in enumerate(lines) if line.startswith("model.name"))
+    model = next(index for index, line in enumerate(lines) if line.startswith("model.name"))
     assert lines[model].split() == ["model.name", lines[model].split()[1], "%", "resnet", "is", "best,", "sure"]
     resnet = next(line for line in lines[model:] if line.startswith("  resnet")).split()
     level = next(level for level in EFFECTS.parameters[0].levels if level.label == "resnet")

@@ -448,8 +448,8 @@ class TestLadders:
         accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
         accuracies |= {"lower": (0.408, 0.401, 0.399)}
         rows = [
-            rung(name, value, trial=10 * place + seed, seed=seed)
-            for place, (name, values) in enumerate(accuracies.items())
+            rung(name, value, trial=10 * index + seed, seed=seed)
+            for index, (name, values) in enumerate(accuracies.items())
             for seed, value in enumerate(values)
         ]
         board = query_leaderboard(RowReader(*rows))

@@ -49,7 +49,7 @@ EPOCHS = pa.table({"run_id": ["a", "a"], "epoch": [1, 2], "train_loss": [2.0, fl
 
 
 def rows(condition: str) -> list[int]:
-    """Return the places of the rows for which a condition holds."""
+    """Return the indices of the rows for which a condition holds."""
     holds, _ = matching(MlflowReader(Path("nowhere")), TABLE, condition, sweep=None, recorded=TABLE)
     return [index for index, each in enumerate(holds) if each]
 

@@ -79,10 +79,10 @@ def test_code_and_images_travel_to_a_node_that_has_neither(
     [run] = written(recorded_runs, sweep="steps")
     assert run.tags["outcome"] == "complete"
     assert len(run.steps["test_accuracy"]) == 1
-    places = marker.read_text(encoding="utf-8").splitlines()
+    paths = marker.read_text(encoding="utf-8").splitlines()
     names = ["nets_that_travel", "blocks_that_travel", "late_that_travels", "cifar_core", "sweeps"]
-    assert [name in place for name, place in zip(names, places, strict=True)] == [True] * 5
-    assert all("py_modules_files" in place for place in places), places
+    assert [name in path for name, path in zip(names, paths, strict=True)] == [True] * 5
+    assert all("py_modules_files" in path for path in paths), paths
 
 
 def pretending(cluster: Cluster, folder: Path) -> dict[str, str]:

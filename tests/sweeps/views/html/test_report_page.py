@@ -374,7 +374,7 @@ class TestComparisons:
         lines = lines_of(content, [rate, axes_of(content)[-1]])
 
         assert [line["trial"] for line in lines[::2]] == [0, 4, 3, 6, 2, 5, 1]
-        assert [line["place"] for line in lines if line["trial"] == 1] == pytest.approx([0.25, 1.0])
+        assert [line["position"] for line in lines if line["trial"] == 1] == pytest.approx([0.25, 1.0])
         assert {line["quarter"] for line in lines if line["trial"] == 1} == {"best quarter"}
         assert rate.ticks == [(0, "0.001"), (0.5, "0.1"), (1, "10")]
 
@@ -395,10 +395,10 @@ class TestComparisons:
         ]
         varied = {each.path: each for each in content_of(records).varied}
         assert varied["optimizer.weight_decay"].levels == ("0", "0.0005", "0.005")
-        assert [varied["optimizer.weight_decay"].place(number) for number in range(3)] == [0, 0.5, 1]
+        assert [varied["optimizer.weight_decay"].position(number) for number in range(3)] == [0, 0.5, 1]
         assert not varied["optimizer.momentum"].is_listed
 
-    def test_a_stopped_trial_has_its_place_among_those_then(self) -> None:
+    def test_a_stopped_trial_has_its_rank_among_those_then(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
         better_but_later = trial(1, accuracies=(0.9, 0.9, 0.9), begin=START + 100)
         better = trial(2, accuracies=(0.3, 0.4, 0.5), begin=START - 50)

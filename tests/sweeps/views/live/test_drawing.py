@@ -83,7 +83,7 @@ def test_a_ladders_seed_and_the_name_of_its_rung_are_never_cut(width: int) -> No
     assert line.split()[:2] == ["augment-flip-erase", "12345"]
 
 
-def test_measuring_on_the_test_images_takes_the_place_of_idle_slots() -> None:
+def test_measuring_on_the_test_images_fills_idle_slots() -> None:
     header = " ".join(lines(seen(running=0, measuring=Measuring(done=12, of=28), left=20.0))[:2])
 
     assert "measuring on the test images: 12 of 28, 3 min 12 s of 10 min, about 20 s left" in header
@@ -130,10 +130,10 @@ def test_columns_stay_where_they_are_while_trials_go_on(ended: int) -> None:
     early = lines(replace(seen(ended=ended), running=(trial(1, curve=()),)))
     late = lines(replace(seen(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), within=0.5),)))
 
-    def places(shown: list[str]) -> set[int]:
+    def columns(shown: list[str]) -> set[int]:
         return {line.index("resnet") for line in shown if line.startswith("trial ") and "resnet" in line}
 
-    assert places(early) == places(late)
+    assert columns(early) == columns(late)
     headings = [next(line for line in shown if line.startswith("trial  ")) for shown in (early, late)]
     assert headings[0] == headings[1]
 

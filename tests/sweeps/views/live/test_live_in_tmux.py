@@ -39,8 +39,8 @@ class Terminal:
         verb = shlex.join([sys.executable, "-c", program, *map(str, arguments)])
         # The server has the environment of whoever started it, not of this test.
         python_path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-        place = f"cd {shlex.quote(str(self.folder))}; export PYTHONPATH={shlex.quote(python_path)}"
-        shell = f"{place}; {verb}; echo ended with $?; cat"
+        shell_setup = f"cd {shlex.quote(str(self.folder))}; export PYTHONPATH={shlex.quote(python_path)}"
+        shell = f"{shell_setup}; {verb}; echo ended with $?; cat"
         is_first = window == "run"
         where = (
             ["new-session", "-d", "-x", "80", "-y", "20", "-s", "live"] if is_first else ["new-window", "-t", "live"]

@@ -21,7 +21,7 @@ from sweeps.views.live.seen import Seen
 
 
 class Shown:
-    """A display handle as IPython gives it: one place, whose content is replaced."""
+    """A display handle as IPython gives it: one output, whose content is replaced."""
 
     def __init__(self) -> None:
         self.contents: list[str] = []
@@ -37,15 +37,15 @@ class Shown:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    place = Shown()
+    output = Shown()
     shell = types.SimpleNamespace(kernel=object())
     package: Any = types.ModuleType("IPython")
     package.get_ipython = lambda: shell
     display: Any = types.ModuleType("IPython.display")
-    display.display, display.HTML = place.display, lambda data: types.SimpleNamespace(data=data)
+    display.display, display.HTML = output.display, lambda data: types.SimpleNamespace(data=data)
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    return place
+    return output
 
 
 def test_a_notebook_redraws_the_view_in_place_twice_a_second(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +99,11 @@ def test_a_terminal_is_no_notebook() -> None:
     assert not is_notebook()
 
 
-@pytest.mark.parametrize("place", ["a notebook", "a pipe"])
+@pytest.mark.parametrize("output", ["a notebook", "a pipe"])
 def test_where_colours_are_wanted_there_is_not_yet_a_terminal(
-    place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    output: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if place == "a notebook":
+    if output == "a notebook":
         request.getfixturevalue("shown")
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel sets it
 
