@@ -1,19 +1,19 @@
 """Rules of early stopping, a file each: fields, Optuna's pruner, expected epochs, the sentence on screens.
 
-A new rule is a file and an entry in `RULES`; tests/sweeps/stopping asks of each entry what every rule has to do.
+A new rule is a new file here; tests/sweeps/stopping asks of each what every rule has to do.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from cifar_core.common.errors import closest
-from sweeps.stopping.asha import Asha
-from sweeps.stopping.hyperband import Hyperband
-from sweeps.stopping.median import Median
-from sweeps.stopping.never import Never
+from cifar_core.common.family import members
 from sweeps.stopping.rule import StoppingRule
 
-RULES: Mapping[str, type[StoppingRule]] = {"asha": Asha, "hyperband": Hyperband, "median": Median, "none": Never}
+RULES: Mapping[str, type[StoppingRule]] = {
+    rule.model_fields["type"].default: rule for rule in members("sweeps.stopping", StoppingRule)
+}
+"""Name to rule."""
 
 
 def parse_rule(value: Any) -> Any:
