@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from sweeps.cli.options import runs_option
 @click.command()
 @runs_option
 @click.option("--fix", is_flag=True, help="Mend what can be mended. Without it nothing is written.")
-def doctor(runs: Path, fix: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with machine and versions: for a report of a fault.")
+def doctor(runs: Path, fix: bool, as_json: bool) -> None:
     """Look for what a killed driver, a copied folder or another environment has left wrong; say what to do.
 
     A line a check: ok, note (well to know), problem (with what to do), mended. A sweep that is being run is left
@@ -22,11 +24,15 @@ def doctor(runs: Path, fix: bool) -> None:
     Example:
       sweeps doctor
       sweeps doctor --fix
+      sweeps doctor --json
     """
-    from sweeps.upkeep.doctor import Verdict, examine
+    from sweeps.upkeep.doctor import Verdict, examine, report
 
-    problems = 0
+    lines = []
     for line in examine(runs, fix=fix):
-        problems += line.verdict is Verdict.PROBLEM
-        click.echo(f"{line.verdict:<8} {line.check}: {line.text}")
-    click.get_current_context().exit(1 if problems else 0)
+        lines.append(line)
+        if not as_json:
+            click.echo(f"{line.verdict:<8} {line.check}: {line.text}")
+    if as_json:
+        click.echo(json.dumps(report(lines), indent=2, ensure_ascii=False))
+    click.get_current_context().exit(any(line.verdict is Verdict.PROBLEM for line in lines))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cifar_core.common.errors import UserError
 from sweeps.core.errors import SweepError
+from sweeps.system.machine import machine_and_versions
 from sweeps.upkeep.checkpoints import check_checkpoints
 from sweeps.upkeep.finding import Finding, Result
 from sweeps.upkeep.inventory import Inventory
 from sweeps.upkeep.journals import check_drivers, check_journals
 from sweeps.upkeep.machine import check_data, check_disk, check_ray, check_runs_folder, check_shared_memory
 from sweeps.upkeep.record import check_record, check_record_answers
-from sweeps.upkeep.versions import check_versions
+from sweeps.upkeep.versions import PACKAGE, check_versions
 
 CHECKS: Mapping[str, Callable[[Inventory], Result]] = {
     "runs folder": check_runs_folder,
@@ -72,6 +75,16 @@ def examine(runs: Path, *, fix: bool = False) -> Iterator[Line]:
         for finding in result.findings:
             verdict = Verdict.PROBLEM if finding.is_problem else Verdict.REMARK
             yield _line(verdict, name, finding.text)
+
+
+def report(lines: Sequence[Line]) -> dict[str, object]:
+    """Return what was found, with the machine and the versions it was found on, as JSON takes it."""
+    try:
+        own = version(PACKAGE)
+    except PackageNotFoundError:
+        own = "not installed"
+    environment = {PACKAGE: own, "system": platform.platform()} | machine_and_versions()
+    return {"environment": environment, "checks": [asdict(line) for line in lines]}
 
 
 def _result(check: Callable[[Inventory], Result], inventory: Inventory) -> Result:

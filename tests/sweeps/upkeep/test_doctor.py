@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from sweep_fakes import (
+    Cli,
     Doctor,
     Written,
     book,
@@ -107,6 +109,21 @@ def test_a_folder_not_there_yet_is_well_and_not_made(tmp_path: Path, doctor: Doc
 
     assert said["problem"] == []
     assert not (tmp_path / "none").exists()
+
+
+def test_its_json_has_each_line_and_the_versions_it_was_found_with(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "file").touch()
+    runs = tmp_path / "file" / "runs"
+
+    lines, said = cli("doctor", "--runs", runs), cli("doctor", "--runs", runs, "--json")
+
+    content = json.loads(said.stdout)
+    kept = [(check["verdict"], f"{check['check']}:") for check in content["checks"]]
+    assert ("problem", "runs folder:") in kept
+    assert kept == [(line.split()[0], line[9 : line.index(":") + 1]) for line in lines.stdout.splitlines()]
+    assert content["environment"]["torch"] == version("torch")
+    assert content["environment"]["cifar-sweeps"] == version("cifar-sweeps")
+    assert said.exit_code == lines.exit_code == 1
 
 
 class TestTheRecord:
