@@ -50,7 +50,7 @@ leaderboard: setup ## Show the leaderboard of all sweeps
 report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to runs/reports
 	$(BIN)/sweeps report $(basename $(notdir $(SWEEP))) $(ARGS)
 
-docs: setup ## Bring docs/ladder.md level with the ladders recorded under runs/
+docs: setup ## Bring docs/explanation/ladder.md level with the ladders recorded under runs/
 	$(BIN)/python benchmarks/ladder_page.py
 
 ui: setup ## Open MLflow's pages on the recorded runs

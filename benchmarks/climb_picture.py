@@ -1,4 +1,4 @@
-"""The whole climb in one picture, `docs/climb.png`: test accuracy against minutes; `ladder_page.py` draws it."""
+"""The whole climb in one picture, `docs/images/climb.png`: test accuracy against minutes; `ladder_page.py` draws it."""
 
 from __future__ import annotations
 

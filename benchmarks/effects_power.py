@@ -220,7 +220,7 @@ def score(truth: Truth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
 
 
 def main() -> None:
-    """Print the figures of docs/effects.md."""
+    """Print the figures of docs/explanation/effects.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=200, help="of each kind")
     parser.add_argument("--trials", type=int, nargs="+", default=[12, 20, 50, 100, 300])

@@ -1,4 +1,4 @@
-"""Bring `docs/ladder.md` level with the record: `make docs`.
+"""Bring `docs/explanation/ladder.md` level with the record: `make docs`.
 
 Of each ladder that the page shows or that has a CSV file in `experiments/results/` (one of `--final` is called
 NAME-final), and that was run here, its table and pictures are taken from the runs folder into that folder and `docs/`.
@@ -22,9 +22,9 @@ from sweeps.files.ladder import FINAL, Rung
 from sweeps.files.ladder_file import load_ladder
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "ladder.md"
+PAGE = ROOT / "docs" / "explanation" / "ladder.md"
 RESULTS = ROOT / "experiments" / "results"
-CLIMB = ROOT / "docs" / "climb.png"
+CLIMB = ROOT / "docs" / "images" / "climb.png"
 
 ACCURACIES = {"test_accuracy_percent": "test accuracy", "val_accuracy_percent": "validation accuracy"}
 """Column of a ladder's CSV, of which each has one, to what it is called."""
@@ -142,10 +142,10 @@ def main() -> None:
         is_whole = take_table(folder / "ladder.csv", table, rungs=[rung.name for rung in rungs_of(name)])
         print(f"written: {table.relative_to(ROOT)}")
         for source, target in (
-            ("ladder.png", ROOT / "docs" / f"{name}.png"),
-            ("curves.png", ROOT / "docs" / f"{name}-curves.png"),
+            ("ladder.png", ROOT / "docs" / "images" / f"{name}.png"),
+            ("curves.png", ROOT / "docs" / "images" / f"{name}-curves.png"),
         ):
-            if is_whole and f"({target.name})" in page:
+            if is_whole and f"/{target.name})" in page:
                 shutil.copyfile(folder / source, target)
                 print(f"written: {target.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")

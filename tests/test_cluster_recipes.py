@@ -34,7 +34,7 @@ RAYJOB: dict[str, Any] = yaml.safe_load((RECIPES / "rayjob.yaml").read_text(enco
 AWS: dict[str, Any] = yaml.safe_load((RECIPES / "ray-cluster-aws.yaml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TEXTS = {
-    path.name: path.read_text(encoding="utf-8") for path in [*RECIPES.iterdir(), *(ROOT / "docs").glob("cluster*.md")]
+    path.name: path.read_text(encoding="utf-8") for path in [*RECIPES.iterdir(), *(ROOT / "docs").rglob("cluster*.md")]
 }
 
 

@@ -65,7 +65,7 @@ def test_the_newest_release_of_the_changelog_is_the_version_of_the_package() -> 
 
 
 def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
@@ -79,7 +79,7 @@ LADDER_PAGE = runpy.run_path(str(ROOT / "benchmarks" / "ladder_page.py"))
 
 
 def test_the_tables_of_the_ladder_page_are_those_of_the_committed_results() -> None:
-    page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "ladder.md").read_text(encoding="utf-8")
     assert list(LADDER_PAGE["tables_in"](page)) == ["ladder-laptop", "ladder", "climb-laptop-final", "best", "minutes"]
     assert LADDER_PAGE["page_with_tables"](page) == page
 
@@ -119,13 +119,13 @@ def test_a_rung_run_anew_without_its_parent_takes_no_place(tmp_path: Path, capsy
 
 
 def test_the_ladder_page_speaks_of_every_rung() -> None:
-    page = (ROOT / "docs" / "ladder.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "ladder.md").read_text(encoding="utf-8")
     rungs = load_ladder(ROOT / "experiments" / "ladder.yaml").rungs
     assert [rung.name for rung in rungs if rung.name not in page] == []
 
 
 def test_every_test_that_the_reliability_page_names_is_there() -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "reliability.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
     assert len(named) > 10
     for path, name in named:

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "notebook.md"
+PAGE = ROOT / "docs" / "tutorial" / "notebook.md"
 
 
 def test_every_block_of_the_page_runs_in_order(tmp_path: Path) -> None:

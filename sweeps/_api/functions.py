@@ -249,7 +249,7 @@ def leaderboard(
 def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
     """Return what helped in a search: how much each parameter matters, and what each of its values adds.
 
-    All trials count, those that were stopped early too; see docs/effects.md for how.
+    All trials count, those that were stopped early too; see docs/explanation/effects.md for how.
 
     Args:
         sweep: its name.
@@ -269,7 +269,7 @@ def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS
     """Return the answer to one SELECT: `query("select model.name, max(val_accuracy) from runs group by all")`.
 
     The tables are `runs` (a row a run), `configurations` and `confirmed` (a row a configuration), with the columns of
-    the leaderboard, and `epochs` (a row an epoch of each run); docs/leaderboard.md has them.
+    the leaderboard, and `epochs` (a row an epoch of each run); docs/how-to/leaderboard.md has them.
 
     Args:
         sql: the SELECT, as DuckDB understands it.

@@ -75,7 +75,7 @@ def leaderboard(
     """Rank the configurations of one sweep, or of all, by the mean of their seeds.
 
     Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds), in SQL in full.
-    Accuracies are shares: 0.6 is 60 %. The tables of --sql, and ten questions: docs/leaderboard.md.
+    Accuracies are shares: 0.6 is 60 %. The tables of --sql, and ten questions: docs/how-to/leaderboard.md.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What is told: one event of a sweep, as JSON and as environment variables. docs/watching.md describes it."""
+"""What is told: one event of a sweep, as JSON and as environment variables. docs/how-to/watching.md describes it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from sweeps.system.compat import part_of_study
 
 BEST, NEWEST = 100, 900
 """Ended trials that TPE looks at once there are more. TPE calls 25 good, however many there are, and weighs the others
-the less the older they are. `benchmarks/tpe_window.py` measures what the window costs a search: docs/cluster.md."""
+the less the older they are. `benchmarks/tpe_window.py` measures its cost: docs/explanation/cluster-scale.md."""
 
 
 class Window:

@@ -1,6 +1,6 @@
 """Whether the effects can be believed: many made-up sweeps, pruned and searched as real ones, whose truth is known.
 
-Fewer sweeps than docs/effects.md has its figures from (benchmarks/effects_power.py), so bounds leave room for chance.
+Fewer sweeps than those of docs/explanation/effects.md (benchmarks/effects_power.py), so bounds leave room for chance.
 """
 
 from __future__ import annotations

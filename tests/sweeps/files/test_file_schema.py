@@ -24,7 +24,7 @@ from sweeps.tasks.image_schema import referred
 
 ROOT = Path(__file__).parents[3]
 YAML_FILES = sorted((ROOT / "experiments").rglob("*.yaml"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 BEYOND_A_SCHEMA = {
     "impossible range",

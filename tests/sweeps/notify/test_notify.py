@@ -34,7 +34,7 @@ from sweeps.notify.targets.registry import TARGETS, parse_targets
 from sweeps.notify.targets.target import NotToldError, Target
 from sweeps.search.state import SweepState
 
-PAGE = Path(__file__).parents[3] / "docs" / "watching.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "watching.md"
 SECRET = "hunter2"
 
 

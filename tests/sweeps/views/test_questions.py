@@ -13,7 +13,7 @@ import sweeps
 from sweeps.core.trial import Outcome
 from sweeps.record.writer import Tracker
 
-PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "leaderboard.md"
 QUESTIONS = re.findall(r"\| `(select [^`]*)` \|", PAGE.read_text(encoding="utf-8"))
 
 
