@@ -18,7 +18,7 @@ from pathlib import Path
 from cifar_core.data.load import training_fingerprint
 from sweeps.core.identity import Identifier
 from sweeps.core.results import EpochResult
-from sweeps.core.trial import Outcome, Report, TrialRecord
+from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import load_spec
 from sweeps.record.writer import Tracker
@@ -84,7 +84,9 @@ def record(folder: Path, name: str) -> None:
         while isinstance(trial := ledger.next_trial(), TrialRecord):
             for number in range(1, EPOCHS + 1):
                 last = number == EPOCHS
-                ledger.report(trial.number, Report(epoch=epoch(number), outcome=Outcome.COMPLETE if last else None))
+                ledger.receive(
+                    trial.number, TrialMessage(epoch=epoch(number), outcome=Outcome.COMPLETE if last else None)
+                )
         with Tracker(
             runs=folder / "runs", sweep=name, study=study.study_name, description="", environment={}
         ) as tracker:

@@ -144,7 +144,7 @@ def make_instant(*, recorded: bool) -> None:
     from sweeps.backends import inline as inline_backend
     from sweeps.core.job import Job
     from sweeps.core.results import EpochResult
-    from sweeps.core.trial import Outcome, Report, TrialRecord
+    from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
     from sweeps.driver import runner
     from sweeps.record.writer import Tracker
     from sweeps.store.folder import CHECKPOINT_FILE
@@ -182,7 +182,7 @@ def make_instant(*, recorded: bool) -> None:
             self._job, self._config, self._epoch = job, job.training_config(), 0
             Path(job.log).write_text(f"trial {job.number}\n", encoding="utf-8")
 
-        def step(self) -> Report:
+        def step(self) -> TrialMessage:
             self._epoch += 1
             of = self._config.epochs
             accuracy = value_of(self._config) * (0.5 + 0.5 * self._epoch / of)
@@ -203,7 +203,7 @@ def make_instant(*, recorded: bool) -> None:
                 checkpoint = Path(self._job.checkpoint)
                 checkpoint.mkdir(parents=True, exist_ok=True)
                 (checkpoint / CHECKPOINT_FILE).write_bytes(b"no weights")
-            return Report(
+            return TrialMessage(
                 epoch=epoch,
                 outcome=Outcome.COMPLETE if self._epoch == of else None,
                 parameters=1000,

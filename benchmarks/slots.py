@@ -120,7 +120,7 @@ def measured(
 
     from sweeps.core.identity import Identifier
     from sweeps.core.results import EpochResult
-    from sweeps.core.trial import Outcome, Report, TrialRecord
+    from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
     from sweeps.driver.plan import plan_of_sweep
     from sweeps.files.sweep import load_spec
     from sweeps.record.sweep_progress import Aim
@@ -199,14 +199,14 @@ def measured(
                     "images_per_second": 1500.0,
                 },
             )
-            report = Report(
+            message = TrialMessage(
                 epoch=result,
                 outcome=Outcome.COMPLETE if number == EPOCHS else None,
                 parameters=1000,
                 environment={"host": f"node{slot // 8}", "device": "cuda (none)", "threads": "1", "torch": "none"},
             )
             kind = "end" if number == EPOCHS else "epoch"
-            return timed(kind, lambda: ledger.report(held[slot].number, report))
+            return timed(kind, lambda: ledger.receive(held[slot].number, message))
 
         found = simulate(slots, Services(begin, epoch), chance=random.Random(0), extra=extra)
         if record:

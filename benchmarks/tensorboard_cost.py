@@ -58,9 +58,9 @@ def seconds(config: TrainingConfig, splits: Splits, folder: Path, *, curves: boo
     )
     session = TrialSession(job, splits)
     began, on_clock = time.process_time(), time.perf_counter()
-    while (report := session.step()).outcome is None:
+    while (message := session.step()).outcome is None:
         pass
-    assert report.outcome is Outcome.COMPLETE, report.error
+    assert message.outcome is Outcome.COMPLETE, message.error
     return time.process_time() - began, time.perf_counter() - on_clock
 
 

@@ -73,13 +73,13 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         raise _unreadable(path, error) from error
     if config is not None and not config.is_same_run(saved):
         raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
-    run = config or saved
+    wanted = config or saved
     # What a built-in network began with is of no account once its training is over, nor need it be there.
     is_over = len(history) == saved.epochs and not is_import_path(saved.model.name)
     if not is_over:
         require_source(saved.model, content.get("source"), of=f"the weights in {path}")
-    state = start(_without_first_weights(run) if is_over else run, train_size=train_size, device=device)
-    state.config = run
+    state = start(_without_first_weights(wanted) if is_over else wanted, train_size=train_size, device=device)
+    state.config = wanted
     state.source = content.get("source") if is_over else state.source
     try:
         state.model.load_state_dict(content["model"])

@@ -13,7 +13,7 @@ from cifar_core.common.files import can_be_made
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.registry import AUTO, chosen
-from cifar_core.data.store import FetchReport, Store
+from cifar_core.data.store import FetchedData, Store
 
 
 def default_directory() -> Path:
@@ -77,7 +77,7 @@ def fetch_cifar10(
     source: str = AUTO,
     force: bool = False,
     progress: bool = True,
-) -> FetchReport:
+) -> FetchedData:
     """Make sure that the data is there and whole, and say where it lies and where it came from.
 
     Args:

@@ -29,7 +29,7 @@ _SCRATCH_PREFIX = ".fetching-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchReport:
+class FetchedData:
     """Where the data lies, and how it came there."""
 
     directory: Path
@@ -65,7 +65,7 @@ class Store:
         self._fetch_under_lock(needed=(part,))
         return prepared.read(self.directory, part, fingerprints=self.fingerprints)
 
-    def fetch(self, *, force: bool = False) -> FetchReport:
+    def fetch(self, *, force: bool = False) -> FetchedData:
         """Make sure that everything is there and whole.
 
         Args:
@@ -78,7 +78,7 @@ class Store:
         already_there = not force and self._is_whole(prepared.PARTS, warn=True)
         if not already_there:
             already_there = not self._fetch_under_lock(needed=() if force else prepared.PARTS)
-        return FetchReport(
+        return FetchedData(
             directory=self.directory,
             source=str(prepared.read_meta(self.directory).get("source")),
             fingerprints=self.fingerprints,

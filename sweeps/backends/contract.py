@@ -20,7 +20,7 @@ class Backend(Protocol):
         """Return how many trials train at once."""
         ...
 
-    def run(
+    def train(
         self,
         ledger: Ledger,
         *,

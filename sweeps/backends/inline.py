@@ -35,7 +35,7 @@ class InlineBackend:
     def slots(self) -> Slots:
         return Slots(count=1, cpus=self._cpus, gpus=1.0 if self._takes_gpu else 0.0)
 
-    def run(
+    def train(
         self,
         ledger: Ledger,
         *,
@@ -49,7 +49,7 @@ class InlineBackend:
                 return
             session = TrialSession(job_of(proposed), parts, takes_output=False, is_late=self._is_late)
             with contextlib.suppress(TrainingStopped):
-                while not stopping() and not ledger.report(proposed.number, session.step()):
+                while not stopping() and not ledger.receive(proposed.number, session.step()):
                     pass
 
     def measure(self, checkpoint: str) -> Measurement:

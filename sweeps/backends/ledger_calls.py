@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sweeps.core.job import Job
-from sweeps.core.trial import Report, TrialRecord
+from sweeps.core.trial import TrialMessage, TrialRecord
 from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
 
 
@@ -32,10 +32,10 @@ class LedgerCalls:
             self.failure = error
             return EXHAUSTED
 
-    def report(self, number: int, report: Report) -> bool:
+    def receive(self, number: int, message: TrialMessage) -> bool:
         """Tell it what a trial said; return whether the trial is over."""
         try:
-            return self.failure is not None or self._ledger.report(number, report)
+            return self.failure is not None or self._ledger.receive(number, message)
         except Exception as error:
             self.failure = error
             return True

@@ -39,13 +39,13 @@ def data(source: str, directory: Path | None, torchvision: Path | None, force: b
     """
     from cifar_core.data.load import fetch_cifar10
 
-    report = fetch_cifar10(directory, source=source, force=force)
-    how = "was already there" if report.already_there else f"fetched in {report.seconds:.0f} s"
-    click.echo(f"CIFAR-10 in {report.directory} ({how}, source {report.source})")
-    click.echo(f"50,000 training images, MD5 {report.fingerprints.train_images}")
-    click.echo(f"10,000 test images, MD5 {report.fingerprints.test_images}")
+    fetched = fetch_cifar10(directory, source=source, force=force)
+    how = "was already there" if fetched.already_there else f"fetched in {fetched.seconds:.0f} s"
+    click.echo(f"CIFAR-10 in {fetched.directory} ({how}, source {fetched.source})")
+    click.echo(f"50,000 training images, MD5 {fetched.fingerprints.train_images}")
+    click.echo(f"10,000 test images, MD5 {fetched.fingerprints.test_images}")
     if torchvision is not None:
-        _write_for_torchvision(torchvision, report.directory)
+        _write_for_torchvision(torchvision, fetched.directory)
 
 
 def _write_for_torchvision(root: Path, directory: Path) -> None:

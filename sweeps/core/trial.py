@@ -162,7 +162,7 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class TrialMessage:
     """What a trial says after one epoch, or at its end."""
 
     epoch: EpochResult | None = None

@@ -116,8 +116,8 @@ def estimate_cost(
 def makespan(seconds: Sequence[float], *, slots: int) -> float:
     """Return how long runs take together that begin longest first, each on the slot that is free first."""
     ends = [0.0] * slots
-    for run in sorted(seconds, reverse=True):
-        heapq.heapreplace(ends, ends[0] + run)
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
     return max(ends)
 
 

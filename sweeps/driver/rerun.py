@@ -212,17 +212,17 @@ def _train(
     again: list[EpochResult] = []
     facts: dict[str, str] = {}
     for before in recorded:
-        report = session.step()
-        facts = report.environment or facts
-        if report.outcome is Outcome.INTERRUPTED:
+        message = session.step()
+        facts = message.environment or facts
+        if message.outcome is Outcome.INTERRUPTED:
             # The machine's doing: it says nothing of the run.
-            if report.error_class == ErrorClass.DISK_FULL:
+            if message.error_class == ErrorClass.DISK_FULL:
                 raise DiskFullError(job.checkpoint)
-            raise SweepError(f"the machine did not train it again ({report.error}): the same command resumes")
-        if report.epoch is None:
-            return again, facts, report.error or str(report.outcome)
-        again.append(report.epoch)
-        on_epoch(before, report.epoch)
+            raise SweepError(f"the machine did not train it again ({message.error}): the same command resumes")
+        if message.epoch is None:
+            return again, facts, message.error or str(message.outcome)
+        again.append(message.epoch)
+        on_epoch(before, message.epoch)
     return again, facts, None
 
 

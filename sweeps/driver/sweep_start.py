@@ -199,7 +199,7 @@ class SweepStart:
                     SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
                     self._notifier.on_change,
                 ]
-                backend.run(
+                backend.train(
                     ledger,
                     parts=parts,
                     job_of=lambda record: self._job(ledger, record, slots),

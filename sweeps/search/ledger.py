@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.core.identity import Identity
 from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import TaskConfig
-from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, Report, TrialRecord
+from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.search.proposers import Proposal, Proposer
 from sweeps.search.stored_trials import (
@@ -124,7 +124,7 @@ class Ledger:
             return
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
-                self._truth.report(trial, epoch)
+                self._truth.tell_epoch(trial, epoch)
         if OUTCOME in frozen.user_attrs:
             self._tell(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
         elif record.epochs and self._is_pruned(record, record.epochs[-1]):
@@ -216,24 +216,24 @@ class Ledger:
             self._take_over(record.number, recorded)
         return None if self.live else EXHAUSTED
 
-    def report(self, number: int, report: Report) -> bool:
+    def receive(self, number: int, message: TrialMessage) -> bool:
         """Enter what a trial said: its only way in, from every backend. Return whether the trial is over."""
-        known = {"parameters": report.parameters, "environment": report.environment}
+        known = {"parameters": message.parameters, "environment": message.environment}
         self.note(number, **{name: value for name, value in known.items() if value is not None})
-        if report.warning is not None:
-            self._on_warning(self._records[number], report.warning)
-        if report.epoch is not None and (fault := self._truth.fault_of(report.epoch)) is not None:
+        if message.warning is not None:
+            self._on_warning(self._records[number], message.warning)
+        if message.epoch is not None and (fault := self._truth.fault_of(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
-        if report.epoch is not None and self._enter_epoch(number, report.epoch):
+        if message.epoch is not None and self._enter_epoch(number, message.epoch):
             return True
-        if report.outcome is None:
+        if message.outcome is None:
             return False
-        error = {"error": report.error, "error_class": report.error_class, "traceback": report.traceback}
-        if report.outcome is Outcome.INTERRUPTED:
+        error = {"error": message.error, "error_class": message.error_class, "traceback": message.traceback}
+        if message.outcome is Outcome.INTERRUPTED:
             self._put_back(number, **error)
         else:
-            self.finish(number, report.outcome, **error)
+            self.finish(number, message.outcome, **error)
         return True
 
     def _put_back(self, number: int, **error: str | None) -> None:
@@ -263,7 +263,7 @@ class Ledger:
         trial = self._live[number]
         with together(self._study):
             trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-            self._truth.report(trial, epoch)
+            self._truth.tell_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
@@ -370,7 +370,7 @@ class Ledger:
         with together(self._study):
             for epoch in recorded.epochs:
                 trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-                self._truth.report(trial, epoch)
+                self._truth.tell_epoch(trial, epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
         if self._keeps_tests and recorded.test is not None:

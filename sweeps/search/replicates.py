@@ -22,7 +22,7 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     """Return a trial of each configuration of a search that may be the best, the most promising first.
 
     The best complete configuration leads (see `sweeps.search.best`). Stopped ones follow that were, at their last
-    epoch, at least as good as it was at the same one: a pruner compares with the trials that reported first. Then come
+    epoch, at least as good as it was at the same one: a pruner compares with the trials that came first. Then come
     the other complete ones in their order, and at last the other stopped ones, the furthest first. A configuration
     that was tried under several seeds is one: its first complete trial stands for it, else the one that came furthest.
 

@@ -23,7 +23,7 @@ class Truth:
             return None
         return f"it yields no {self._metric}: change metric.name, or yield it. {closest(self._metric, epoch.metrics)}"
 
-    def report(self, trial: optuna.Trial, epoch: EpochResult) -> None:
+    def tell_epoch(self, trial: optuna.Trial, epoch: EpochResult) -> None:
         """Tell the value after an epoch."""
         trial.report(self._value(epoch), step=epoch.epoch)
 
@@ -40,7 +40,7 @@ class Truth:
     def tell_with_curve(self, trial: optuna.Trial, record: TrialRecord) -> None:
         """Tell a trial that was proposed again what is known of its first proposal."""
         for epoch in record.epochs:
-            self.report(trial, epoch)
+            self.tell_epoch(trial, epoch)
         self.tell(trial, record)
 
     def _value(self, epoch: EpochResult) -> float:

@@ -57,7 +57,7 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
     """
     statement = Statement(sql)
     recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
-    return table_of_answer(statement.run(_tables(reader, statement, sweep=sweep, recorded=recorded)))
+    return table_of_answer(statement.execute(_tables(reader, statement, sweep=sweep, recorded=recorded)))
 
 
 def matching(
@@ -74,7 +74,7 @@ def matching(
     statement = Statement(f'SELECT "{ROW}", (\n{where}\n) FROM board', shown=where)
     table = arrow_of(board).append_column(ROW, pa.array(range(len(board.rows)), pa.int64()))
     others = _tables(reader, statement, sweep=sweep, recorded=recorded)
-    rows, holds, *_ = statement.run({**others, "board": table}).columns
+    rows, holds, *_ = statement.execute({**others, "board": table}).columns
     if not pa.types.is_boolean(holds.type) and not pa.types.is_null(holds.type):
         raise LeaderboardError(f'{where!r} is no condition: write one in SQL, as in "model.width > 8"')
     found = dict(zip(rows.to_pylist(), holds.to_pylist(), strict=True))

@@ -75,7 +75,7 @@ class Statement:
         self.tables = set(map(str.lower, re.findall(r'"table_name":"((?:[^"\\]|\\.)*)"', self._tree)))
         """What stands where a table may stand, a table of its WITH too; in lower case."""
 
-    def run(self, tables: Mapping[str, pa.Table]) -> pa.Table:
+    def execute(self, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Return its answer. A field of a struct that is no expression of its own keeps its dotted name.
 
         Raises:

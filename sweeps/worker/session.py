@@ -22,7 +22,7 @@ from cifar_core.common.source import changed_files
 from sweeps.core.job import Job
 from sweeps.core.results import EpochResult
 from sweeps.core.task import Parts, Training
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.system.compat import exits_are_errors
 from sweeps.tasks.registry import read_config, task_named
 from sweeps.tasks.sources import TaskSources
@@ -64,7 +64,7 @@ class TrialSession:
         self._warned = False
         self._storage_warning: str | None = None
 
-    def step(self) -> Report:
+    def step(self) -> TrialMessage:
         """Train one epoch and say how it went. Never raises what the training raised: it says it.
 
         Raises:
@@ -72,16 +72,16 @@ class TrialSession:
         """
         try:
             with self._logging() as log:
-                report = self._with_warning(self._step(log), log)
+                message = self._with_warning(self._step(log), log)
             self._files.keep_log()
-            if report.outcome is not None:
+            if message.outcome is not None:
                 self._files.close()
-            return report
+            return message
         except OSError as error:
             # The log itself cannot be written.
             return self._fault(fault_of(error))
 
-    def _step(self, log: TextIO) -> Report:
+    def _step(self, log: TextIO) -> TrialMessage:
         try:
             with exits_are_errors():
                 if self._training is None:
@@ -96,16 +96,16 @@ class TrialSession:
             print(f"{fault.outcome}: {fault.error}", file=log)
             return self._fault(fault)
 
-    def _with_warning(self, report: Report, log: TextIO) -> Report:
-        """Return a report with what went wrong beside the training, the first time."""
-        if self._curves is not None and report.outcome is not None:
-            self._curves.ended(report.outcome)
+    def _with_warning(self, message: TrialMessage, log: TextIO) -> TrialMessage:
+        """Return a message with what went wrong beside the training, the first time."""
+        if self._curves is not None and message.outcome is not None:
+            self._curves.ended(message.outcome)
         found = self._storage_warning or (None if self._curves is None else self._curves.warning)
         if found is None or self._warned:
-            return report
+            return message
         self._warned = True
         print(f"warning: {found}", file=log)
-        return replace(report, warning=found)
+        return replace(message, warning=found)
 
     def _begin(self, log: TextIO) -> None:
         self._task.enter(cpus=self._job.cpus, device=self._job.device, gpu_share=self._job.gpu_share)
@@ -161,7 +161,7 @@ class TrialSession:
                 return training
         return self._task.start(self._config, self._part, device=self._job.device)
 
-    def _next_epoch(self, log: TextIO) -> Report:
+    def _next_epoch(self, log: TextIO) -> TrialMessage:
         assert self._training is not None
         result = next(self._known, None)
         if result is None:
@@ -172,14 +172,14 @@ class TrialSession:
             if self._curves is not None:
                 self._curves.epoch_ended(result)
         done = result.epoch == self._config.epochs
-        return self._report(epoch=result, outcome=Outcome.COMPLETE if done else None)
+        return self._message(epoch=result, outcome=Outcome.COMPLETE if done else None)
 
-    def _fault(self, fault: Fault) -> Report:
-        return replace(self._report(outcome=fault.outcome), **asdict(fault))
+    def _fault(self, fault: Fault) -> TrialMessage:
+        return replace(self._message(outcome=fault.outcome), **asdict(fault))
 
-    def _report(self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None) -> Report:
+    def _message(self, *, epoch: EpochResult | None = None, outcome: Outcome | None = None) -> TrialMessage:
         training = self._training
-        return Report(
+        return TrialMessage(
             epoch=epoch,
             outcome=outcome,
             parameters=None if training is None else training.parameters,

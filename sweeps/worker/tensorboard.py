@@ -88,7 +88,7 @@ def _harmless(method: Callable[..., None]) -> Callable[..., None]:
     """Let no error of writing curves reach the training: it is printed once as `warning`."""
 
     @functools.wraps(method)
-    def run(curves: TrialCurves, *arguments: Any) -> None:
+    def harmless(curves: TrialCurves, *arguments: Any) -> None:
         if curves.warning is None:
             try:
                 method(curves, *arguments)
@@ -97,7 +97,7 @@ def _harmless(method: Callable[..., None]) -> Callable[..., None]:
                 words = known or f"{type(error).__name__}: {error}"
                 curves.warning = f"its curves for TensorBoard are not written any more ({words}); it trains on"
 
-    return run
+    return harmless
 
 
 class TrialCurves:

@@ -21,7 +21,7 @@ from ray.exceptions import GetTimeoutError
 
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError
-from sweeps.core.trial import ErrorClass, Outcome, Report
+from sweeps.core.trial import ErrorClass, Outcome, TrialMessage
 from sweeps.store.bucket import Bucket
 
 MUST_AGREE = ("ray", "torch", "numpy")
@@ -115,9 +115,9 @@ class RefusedTrial:
         self._words = words
         self._sleep = sleep
 
-    def step(self) -> Report:
+    def step(self) -> TrialMessage:
         self._sleep(REFUSAL_SECONDS)
-        return Report(
+        return TrialMessage(
             outcome=Outcome.INTERRUPTED,
             error=self._words,
             error_class=ErrorClass.UNFIT_NODE,

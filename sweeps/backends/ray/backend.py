@@ -24,7 +24,7 @@ from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.environment import session_folder
 from sweeps.backends.ray.images import SharedData
 from sweeps.backends.ray.placement import request_of
-from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_report
+from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_message
 from sweeps.backends.ray.tune import LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.backends.ray.watch import RayWatch
 from sweeps.backends.slots import Slots, slots_of
@@ -169,7 +169,7 @@ class RayBackend:
         assert self._cluster is not None, "use it in a with statement"
         return self._cluster
 
-    def run(
+    def train(
         self,
         ledger: Ledger,
         *,
@@ -203,7 +203,7 @@ class RayBackend:
                 self._connect()
             for record in ledger.records:
                 if record.outcome is Outcome.RUNNING:
-                    calls.report(record.number, out_of_memory_report(KILLED_BY_RAY))
+                    calls.receive(record.number, out_of_memory_message(KILLED_BY_RAY))
         if calls.failure is not None:
             raise calls.failure
 

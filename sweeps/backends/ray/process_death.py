@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sweeps.core.formatting import truncated
 from sweeps.core.job import Job
-from sweeps.core.trial import ErrorClass, Outcome, Report
+from sweeps.core.trial import ErrorClass, Outcome, TrialMessage
 from sweeps.store.bucket import read_log
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
@@ -59,7 +59,7 @@ class MemoryKills:
         return 0
 
 
-def death_report(job: Job, *, said: str, memory: MemoryKills) -> Report:
+def death_message(job: Job, *, said: str, memory: MemoryKills) -> TrialMessage:
     """Return what the ledger is told of a trial whose process is gone.
 
     Args:
@@ -68,18 +68,18 @@ def death_report(job: Job, *, said: str, memory: MemoryKills) -> Report:
         memory: what the kernel says.
     """
     if _SAID_OF_MEMORY in said:
-        return out_of_memory_report(KILLED_BY_RAY)
+        return out_of_memory_message(KILLED_BY_RAY)
     if memory.claim():
-        return out_of_memory_report(_KILLED_BY_KERNEL)
+        return out_of_memory_message(_KILLED_BY_KERNEL)
     words = last_words(job.log)
     said = f"; the last it said: {truncated(words, _LAST_WORDS_LENGTH)}" if words else ""
     error = f"its process died: it crashed, was killed, or its machine went away{said}"
-    return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.PROCESS_DIED)
+    return TrialMessage(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.PROCESS_DIED)
 
 
-def out_of_memory_report(error: str) -> Report:
+def out_of_memory_message(error: str) -> TrialMessage:
     """Return what the ledger is told of a trial that was killed for its memory."""
-    return Report(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
+    return TrialMessage(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
 
 
 def last_words(log: str) -> str:

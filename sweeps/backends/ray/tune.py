@@ -1,7 +1,7 @@
 """What Ray Tune is given: a trial as it sees it, a searcher and a scheduler that do nothing but ask the ledger.
 
 An epoch's way: `TrialTrainable.step` in a worker → Ray → `LedgerScheduler.on_trial_result` in the driver →
-`Ledger.report`, told there and nowhere else. A process that dies goes the same way, by `on_trial_error`.
+`Ledger.receive`, told there and nowhere else. A process that dies goes the same way, by `on_trial_error`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 from sweeps.backends.cluster.fitness import RefusedTrial
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.images import SharedByTrials
-from sweeps.backends.ray.process_death import MemoryKills, death_report
+from sweeps.backends.ray.process_death import MemoryKills, death_message
 from sweeps.core.job import Job
 from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import Exhausted
@@ -52,8 +52,8 @@ class TrialTrainable(tune.Trainable):
         self._session = TrialSession(job, self._parts)
 
     def step(self) -> dict[str, Any]:
-        # Never `done`: the scheduler hears every report, the last one too, and stops the trial itself.
-        return {"report": self._session.step()}
+        # Never `done`: the scheduler sees every result, the last one too, and stops the trial itself.
+        return {"message": self._session.step()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._refusal is not None:
@@ -113,15 +113,15 @@ class LedgerScheduler(_Unpickled, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._memory.look()
-        over = self._ledger.report(trial.config["number"], result["report"])
+        over = self._ledger.receive(trial.config["number"], result["message"])
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Its process died. Ray does not try it again (`max_failures` is 0): the ledger hands it out, or ends it."""
         said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
-        report = death_report(Job(**trial.config), said=said, memory=self._memory)
-        self._ledger.report(trial.config["number"], report)
+        message = death_message(Job(**trial.config), said=said, memory=self._memory)
+        self._ledger.receive(trial.config["number"], message)
 
 
 class StopWhen(_Unpickled, Stopper):

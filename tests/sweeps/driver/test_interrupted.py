@@ -14,7 +14,7 @@ import pytest
 from sweep_fakes import TINY, write_yaml
 
 import sweeps
-from sweeps.core.trial import Report
+from sweeps.core.trial import TrialMessage
 from sweeps.driver.options import RunSummary
 from sweeps.record import waiting
 from sweeps.worker.session import TrialSession
@@ -29,7 +29,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     def stop(epoch: int, *, number: signal.Signals = signal.SIGINT) -> None:
         step, begun = TrialSession.step, 0
 
-        def counting(session: TrialSession) -> Report:
+        def counting(session: TrialSession) -> TrialMessage:
             nonlocal begun
             begun += 1
             if begun == epoch:
@@ -140,7 +140,7 @@ def test_a_record_away_at_the_end_hides_neither_result_nor_interrupt(
     monkeypatch.setattr(waiting, "END_SECONDS", 1.0)
     step = TrialSession.step
 
-    def breaking(session: TrialSession) -> Report:
+    def breaking(session: TrialSession) -> TrialMessage:
         (recorded_runs / "mlflow.db").write_bytes(b"no database" * 1000)
         if is_interrupted:
             os.kill(os.getpid(), signal.SIGINT)

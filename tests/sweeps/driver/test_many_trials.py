@@ -16,7 +16,7 @@ from sweep_fakes import Cli, epoch, tiny, write_yaml
 
 import sweeps
 from sweeps.backends import inline as inline_backend
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 
 CODE = str(Path(sweeps.__file__).parent)
 TRIALS = 80
@@ -70,10 +70,10 @@ def test_the_last_trial_costs_its_driver_what_the_first_did(
             counter.begins()
             self._accuracy, self._of, self._epoch = job.number / 1000, job.training_config().epochs, 0
 
-        def step(self) -> Report:
+        def step(self) -> TrialMessage:
             self._epoch += 1
             done = Outcome.COMPLETE if self._epoch == self._of else None
-            return Report(epoch=epoch(self._epoch, self._accuracy), outcome=done)
+            return TrialMessage(epoch=epoch(self._epoch, self._accuracy), outcome=done)
 
     monkeypatch.setattr(inline_backend, "TrialSession", Instant)
     file = write_yaml(tmp_path, tiny(run_cap=TRIALS, **method))

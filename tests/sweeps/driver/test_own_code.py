@@ -196,7 +196,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
     (tmp_path / f"{project.name}_extra.py").touch()
     (tmp_path / "checkpoint").mkdir()
 
-    report = TrialSession(
+    message = TrialSession(
         Job(
             number=0,
             task=TASK.name,
@@ -211,7 +211,7 @@ def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp
         takes_output=False,
     ).step()
 
-    assert report.epoch is not None, report.error
+    assert message.epoch is not None, message.error
 
 
 def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tmp_path: Path) -> None:
@@ -235,10 +235,10 @@ def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tm
     kept = (tmp_path / "checkpoint" / "state.pt").read_bytes()
     project.part.write_text(SIGMOID, encoding="utf-8")
 
-    report = TrialSession(job, parts, takes_output=False).step()
+    message = TrialSession(job, parts, takes_output=False).step()
 
-    assert (report.epoch, report.outcome, report.error_class) == (None, Outcome.INTERRUPTED, ErrorClass.CODE_CHANGED)
-    assert f"{project.part.name} has changed" in (report.error or "")
+    assert (message.epoch, message.outcome, message.error_class) == (None, Outcome.INTERRUPTED, ErrorClass.CODE_CHANGED)
+    assert f"{project.part.name} has changed" in (message.error or "")
     assert (tmp_path / "checkpoint" / "state.pt").read_bytes() == kept
 
     project.part.write_text(RELU, encoding="utf-8")

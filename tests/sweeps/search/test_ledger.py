@@ -23,7 +23,7 @@ from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
 from cifar_core.config import TrainingConfig
 from sweeps.core.identity import Identity
 from sweeps.core.results import TestResult
-from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, Report, RungLabel, TrialRecord
+from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, RungLabel, TrialMessage, TrialRecord
 from sweeps.search.ledger import EXHAUSTED, Ledger
 from sweeps.search.opening import read_study
 from sweeps.search.proposers import Candidate, ListProposer, Proposal
@@ -41,7 +41,7 @@ def train(ledger: Ledger, *accuracies: float, outcome: Outcome | None = Outcome.
     """Take the next trial through its epochs and close it."""
     record = next_trial(ledger)
     for number, accuracy in enumerate(accuracies, start=1):
-        if ledger.report(record.number, Report(epoch=epoch(number, accuracy))):
+        if ledger.receive(record.number, TrialMessage(epoch=epoch(number, accuracy))):
             return ledger.records[record.number]
     if outcome is not None:
         ledger.finish(record.number, outcome)
@@ -81,8 +81,8 @@ class TestHowATrialEnds:
         start, beside = next_trial(ledger), next_trial(ledger)
         assert start.config.optimizer.lr == 0.02
 
-        assert not ledger.report(beside.number, Report(epoch=epoch(1, 0.4)))
-        assert ledger.report(start.number, Report(epoch=epoch(1, 0.3)))
+        assert not ledger.receive(beside.number, TrialMessage(epoch=epoch(1, 0.4)))
+        assert ledger.receive(start.number, TrialMessage(epoch=epoch(1, 0.3)))
 
         assert ledger.records[start.number].outcome is Outcome.PRUNED
 
@@ -110,10 +110,10 @@ class TestHowATrialEnds:
         number = next_trial(ledger).number
         before = time.time()
 
-        ledger.report(number, Report(epoch=epoch(1, 0.5), parameters=1234, environment={"host": "node"}))
-        ledger.report(number, Report(epoch=epoch(2, 0.6)))
-        ledger.report(
-            number, Report(outcome=Outcome.FAILED, error="broke", error_class="OSError", traceback="  File a.py")
+        ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5), parameters=1234, environment={"host": "node"}))
+        ledger.receive(number, TrialMessage(epoch=epoch(2, 0.6)))
+        ledger.receive(
+            number, TrialMessage(outcome=Outcome.FAILED, error="broke", error_class="OSError", traceback="  File a.py")
         )
 
         for record in (ledger.records[0], tiny.open().records[0]):
@@ -194,7 +194,7 @@ class TestProposalsThatWereMadeBefore:
 
         assert ledger.next_trial() is None
         assert stored(tiny)[1].state is TrialState.RUNNING
-        ledger.report(first.number, Report(epoch=epoch(1, 0.5)))
+        ledger.receive(first.number, TrialMessage(epoch=epoch(1, 0.5)))
         ledger.finish(first.number, Outcome.DIVERGED)
 
         assert (stored(tiny)[1].state, stored(tiny)[1].intermediate_values) == (TrialState.PRUNED, {1: 0.5})
@@ -244,8 +244,8 @@ class TestProposalsThatWereMadeBefore:
 
             while ledger.next_trial() is not EXHAUSTED:
                 open_ones = [r for r in ledger.records if r.outcome is Outcome.RUNNING]
-                ledger.report(open_ones[0].number, Report(epoch=epoch(1, 0.1)))
-                ledger.report(open_ones[0].number, Report(epoch=epoch(2, 0.2)))
+                ledger.receive(open_ones[0].number, TrialMessage(epoch=epoch(1, 0.1)))
+                ledger.receive(open_ones[0].number, TrialMessage(epoch=epoch(2, 0.2)))
                 ledger.finish(open_ones[0].number, Outcome.COMPLETE)
 
             assert sorted(r.config.optimizer.lr for r in ledger.records) == [0.01, 0.02, 0.03, 0.05]
@@ -288,7 +288,7 @@ class TestTheBudget:
         assert ledger.to_come == 2
 
         # Its machine has stopped: it is handed out again.
-        ledger.report(running.number, Report(outcome=Outcome.INTERRUPTED))
+        ledger.receive(running.number, TrialMessage(outcome=Outcome.INTERRUPTED))
 
         assert ledger.to_come == 3
         for _ in range(3):
@@ -342,8 +342,8 @@ class TestAfterADriverDied:
         reopened = tiny.open()
         number = next_trial(reopened).number
 
-        assert not reopened.report(number, Report(epoch=replace(epoch(1, 0.9), finished_at=1.0)))
-        assert not reopened.report(number, Report(epoch=epoch(2, 0.4)))
+        assert not reopened.receive(number, TrialMessage(epoch=replace(epoch(1, 0.9), finished_at=1.0)))
+        assert not reopened.receive(number, TrialMessage(epoch=epoch(2, 0.4)))
         reopened.finish(number, Outcome.COMPLETE)
 
         assert [e.metrics["val_accuracy"] for e in reopened.records[0].epochs] == [0.3, 0.4]
@@ -384,7 +384,7 @@ class TestAfterADriverDied:
         with monkeypatch.context() as killed:
             killed.setattr(optuna.Trial, "should_prune", lambda trial: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                ledger.report(number, Report(epoch=epoch(1, 0.1)))
+                ledger.receive(number, TrialMessage(epoch=epoch(1, 0.1)))
 
         reopened = tiny.open()
 
@@ -438,7 +438,9 @@ class TestAfterADriverDied:
                 record = ledger.records[numbers[number]]
                 if not record.outcome.is_final and len(record.epochs) < 9:
                     done = len(record.epochs)
-                    found.append(ledger.report(record.number, Report(epoch=epoch(done + 1, curves[number][done]))))
+                    found.append(
+                        ledger.receive(record.number, TrialMessage(epoch=epoch(done + 1, curves[number][done])))
+                    )
             return found
 
         with TemporaryDirectory() as one, TemporaryDirectory() as other:
@@ -449,7 +451,7 @@ def search_step(ledger: Ledger) -> float:
     record = next_trial(ledger)
     lr = record.config.optimizer.lr
     for number in (1, 2):
-        ledger.report(record.number, Report(epoch=epoch(number, 1 / (1 + abs(lr - 0.1)))))
+        ledger.receive(record.number, TrialMessage(epoch=epoch(number, 1 / (1 + abs(lr - 0.1)))))
     ledger.finish(record.number, Outcome.COMPLETE)
     return lr
 
@@ -458,8 +460,8 @@ def stored_name(a_book: Book) -> str:
     return read_study(a_book.folder).study_name
 
 
-def stopped_by(error_class: ErrorClass) -> Report:
-    return Report(outcome=Outcome.INTERRUPTED, error="its machine", error_class=error_class)
+def stopped_by(error_class: ErrorClass) -> TrialMessage:
+    return TrialMessage(outcome=Outcome.INTERRUPTED, error="its machine", error_class=error_class)
 
 
 class TestWhatTheMachineStopped:
@@ -468,7 +470,7 @@ class TestWhatTheMachineStopped:
         ledger = tiny.open()
         for _ in range(4):
             assert next_trial(ledger).number == 0
-            assert ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+            assert ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
 
         assert ledger.records[0].outcome is Outcome.FAILED
         assert ledger.records[0].error == "its machine (once too often)"
@@ -479,14 +481,14 @@ class TestWhatTheMachineStopped:
         tiny = grid(runs)
         ledger = tiny.open()
         large, beside = next_trial(ledger), next_trial(ledger)
-        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        ledger.receive(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
 
         assert ledger.next_trial() is None, "another one runs still"
-        ledger.report(beside.number, Report(epoch=epoch(1, 0.5)))
+        ledger.receive(beside.number, TrialMessage(epoch=epoch(1, 0.5)))
         ledger.finish(beside.number, Outcome.COMPLETE)
         assert next_trial(ledger).number == large.number
         assert ledger.next_trial() is None, "it runs alone"
-        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        ledger.receive(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
 
         assert (ledger.records[0].outcome, ledger.records[0].error_class) == (Outcome.FAILED, "out_of_memory")
         assert stored(tiny)[0].state is TrialState.PRUNED
@@ -504,7 +506,7 @@ class TestWhatTheMachineStopped:
         for _ in range(5):
             if not told or not told[-1].outcome.is_final:
                 assert next_trial(ledger).number == 0
-                ledger.report(0, Report(outcome=Outcome.INTERRUPTED, error="it died", error_class=error_class))
+                ledger.receive(0, TrialMessage(outcome=Outcome.INTERRUPTED, error="it died", error_class=error_class))
                 told.append(ledger.records[0])
 
         *before, last = told
@@ -515,7 +517,7 @@ class TestWhatTheMachineStopped:
         tiny = grid(runs)
         ledger = tiny.open()
         next_trial(ledger)
-        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        ledger.receive(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
 
         train(ledger, 0.4, 0.5)
 
@@ -527,7 +529,7 @@ class TestWhatTheMachineStopped:
         tiny = grid(runs)
         ledger = tiny.open()
         large, beside = next_trial(ledger), next_trial(ledger)
-        ledger.report(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        ledger.receive(large.number, stopped_by(ErrorClass.OUT_OF_MEMORY))
 
         reopened = tiny.open()
 
@@ -539,9 +541,9 @@ class TestWhatTheMachineStopped:
     def test_one_that_dies_while_it_runs_alone_is_tried_alone_again(self, runs: Path) -> None:
         ledger = grid(runs).open()
         next_trial(ledger)
-        ledger.report(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
+        ledger.receive(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
         assert next_trial(ledger).number == 0
-        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+        ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
 
         assert next_trial(ledger).number == 0
         assert ledger.next_trial() is None
@@ -549,8 +551,8 @@ class TestWhatTheMachineStopped:
     def test_a_death_that_is_told_twice_counts_once(self, runs: Path) -> None:
         ledger = grid(runs).open()
         next_trial(ledger)
-        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
-        ledger.report(0, stopped_by(ErrorClass.PROCESS_DIED))
+        ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
+        ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
 
         assert next_trial(ledger).number == 0
         assert next_trial(ledger).number == 1
@@ -818,7 +820,7 @@ def test_whatever_happens_each_key_stands_once_and_what_is_final_stays(data: st.
         early = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
         tiny = book(Path(folder), method=method, run_cap=cap, early_terminate=early, base=base(epochs=3))
         ledger, final = tiny.open(), dict[str, TrialRecord]()
-        for step in data.draw(st.lists(st.sampled_from(["next", "next", "report", "end", "reopen"]), max_size=30)):
+        for step in data.draw(st.lists(st.sampled_from(["next", "next", "epoch", "end", "reopen"]), max_size=30)):
             take_step(step, data, tiny, running := [r for r in ledger.records if r.outcome is Outcome.RUNNING], ledger)
             if step == "reopen":
                 ledger = tiny.open()
@@ -834,11 +836,11 @@ def test_whatever_happens_each_key_stands_once_and_what_is_final_stays(data: st.
 def take_step(step: str, data: st.DataObject, tiny: Book, running: list[TrialRecord], ledger: Ledger) -> None:
     if step == "next":
         ledger.next_trial()
-    elif running and step in ("report", "end"):
+    elif running and step in ("epoch", "end"):
         record = data.draw(st.sampled_from(running))
         done = len(record.epochs)
-        if step == "report" and done < 3:
-            ledger.report(record.number, Report(epoch=epoch(done + 1, data.draw(st.floats(0, 1)))))
+        if step == "epoch" and done < 3:
+            ledger.receive(record.number, TrialMessage(epoch=epoch(done + 1, data.draw(st.floats(0, 1)))))
         elif done == 3:
             ledger.finish(record.number, Outcome.COMPLETE)
         elif step == "end":

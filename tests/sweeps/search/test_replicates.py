@@ -12,7 +12,7 @@ from sweep_fakes import book, epoch, key_of, next_trial
 
 from cifar_core.config import LAST_SEED, TrainingConfig
 from sweeps.core.errors import NoSuchSweepError, SweepError
-from sweeps.core.trial import Outcome, Report, TrialRecord
+from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.files.settings import Metric, Replicates
 from sweeps.search.opening import open_replicates, open_study, read_studies, read_study
 from sweeps.search.proposers import Candidate, ListProposer
@@ -160,7 +160,7 @@ class TestTheirStudy:
         study = open_replicates(tiny.folder)
         ledger = tiny.open(study=study, proposer=only(candidate))
         entered = next_trial(ledger)
-        ledger.report(entered.number, Report(outcome=Outcome.FAILED, error="x"))
+        ledger.receive(entered.number, TrialMessage(outcome=Outcome.FAILED, error="x"))
 
         (found,) = tiny.open(study=study, proposer=only(candidate)).records
         assert (entered.replicate_of, found.replicate_of, found.config.seed) == (0, 0, 6)

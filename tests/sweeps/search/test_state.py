@@ -16,7 +16,7 @@ from sweep_fakes import book, epoch, epoch_with, next_trial
 
 from cifar_core.config import TrainingConfig
 from sweeps.core.results import TestResult
-from sweeps.core.trial import MeasuredOn, Outcome, Report, RungLabel, TrialRecord
+from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialMessage, TrialRecord
 from sweeps.search.best import best_first
 from sweeps.search.state import Measuring, SweepState, read_state, sweep_names
 
@@ -162,8 +162,8 @@ def test_a_sweep_is_read_from_its_journal_as_it_stands(runs: Path) -> None:
     for accuracies in ((0.5, 0.6), (0.5, 0.7)):
         number = next_trial(ledger).number
         for at, accuracy in enumerate(accuracies, start=1):
-            ledger.report(number, Report(epoch=epoch(at, accuracy)))
-        ledger.report(number, Report(outcome=Outcome.COMPLETE))
+            ledger.receive(number, TrialMessage(epoch=epoch(at, accuracy)))
+        ledger.receive(number, TrialMessage(outcome=Outcome.COMPLETE))
 
     found = read_state(runs, "tiny")
 

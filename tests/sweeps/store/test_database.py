@@ -19,7 +19,7 @@ from sweep_fakes import Book, book, epoch, next_trial
 
 from sweeps.core.errors import LeaseLostError, NoSuchSweepError, StorageAwayError, StoreError, SweepBusyError
 from sweeps.core.storages import Storages
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import delete_studies, read_studies
 from sweeps.search.state import read_state, sweep_names
@@ -66,9 +66,9 @@ class Opened(Book):
 def test_a_driver_on_another_machine_goes_on_from_the_first(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url, run_cap=3) as (ledger, _):
         done, left = next_trial(ledger), next_trial(ledger)
-        ledger.report(done.number, Report(epoch=epoch(1, 0.3)))
-        ledger.report(done.number, Report(epoch=epoch(2, 0.4), outcome=Outcome.COMPLETE))
-        ledger.report(left.number, Report(epoch=epoch(1, 0.2)))
+        ledger.receive(done.number, TrialMessage(epoch=epoch(1, 0.3)))
+        ledger.receive(done.number, TrialMessage(epoch=epoch(2, 0.4), outcome=Outcome.COMPLETE))
+        ledger.receive(left.number, TrialMessage(epoch=epoch(1, 0.2)))
 
     with driver(tmp_path / "two", url, run_cap=3) as (ledger, _):
         assert [record.outcome for record in ledger.records] == [Outcome.COMPLETE, Outcome.INTERRUPTED]
@@ -170,7 +170,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
         back = threading.Timer(database_module.CONNECT_SECONDS + 2.0, away.close)
         back.start()
 
-        ledger.report(trial.number, Report(epoch=epoch(1, 0.3)))
+        ledger.receive(trial.number, TrialMessage(epoch=epoch(1, 0.3)))
 
         back.join()
         assert "does not answer" in caplog.text
@@ -188,7 +188,7 @@ def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(
         away.execute("begin exclusive")
 
         with pytest.raises(StorageAwayError, match="everything up to here is saved"):
-            ledger.report(trial.number, Report(epoch=epoch(1, 0.3)))
+            ledger.receive(trial.number, TrialMessage(epoch=epoch(1, 0.3)))
         away.close()
 
 

@@ -19,7 +19,7 @@ import pytest
 from sweep_fakes import book, epoch, next_trial
 
 from sweeps.core.errors import StoreError, StudyChangedError, SweepBusyError
-from sweeps.core.trial import Report
+from sweeps.core.trial import TrialMessage
 from sweeps.search.opening import read_study
 from sweeps.store.folder import SweepFolder
 from sweeps.store.looks import note_look, read_looks, take_over_looks
@@ -35,7 +35,7 @@ def trained(runs: Path) -> bytes:
     tiny = book(runs)
     ledger = tiny.open()
     number = next_trial(ledger).number
-    ledger.report(number, Report(epoch=epoch(1, 0.5)))
+    ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
     next_trial(ledger)
     return tiny.folder.journal.read_bytes()
 
@@ -49,7 +49,7 @@ def test_a_torn_last_line_is_cut_and_the_sweep_goes_on(share: float, runs: Path)
 
     ledger = tiny.open()
     number = next_trial(ledger).number
-    ledger.report(number, Report(epoch=epoch(2, 0.6)))
+    ledger.receive(number, TrialMessage(epoch=epoch(2, 0.6)))
 
     assert tiny.open().records[number].epochs[-1] == epoch(2, 0.6)
 

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from sweep_fakes import Cli, book, epoch, next_trial
 
 from sweeps.core.errors import DamagedJournalError, DiskFullError, StoreError
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.store.journal import Damage, JournalFile
@@ -29,7 +29,7 @@ from sweeps.store.storage import read_storage
 def train(ledger: Ledger, *accuracies: float) -> None:
     number = next_trial(ledger).number
     for at, accuracy in enumerate(accuracies, start=1):
-        ledger.report(number, Report(epoch=epoch(at, accuracy)))
+        ledger.receive(number, TrialMessage(epoch=epoch(at, accuracy)))
     ledger.finish(number, Outcome.COMPLETE)
 
 
@@ -391,12 +391,12 @@ def test_an_append_on_a_full_disk_leaves_whole_lines_and_says_so(runs: Path, mon
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
     try:
         with pytest.raises(DiskFullError, match="everything up to here is saved"):
-            ledger.report(number, Report(epoch=epoch(1, 0.5)))
+            ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert journal.path.read_bytes() == before
-    ledger.report(number, Report(epoch=epoch(1, 0.5)))
+    ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
     assert [json.loads(line) for line in journal.lines()]
     assert len(tiny.open().records[0].epochs) == 1
 

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from sweep_fakes import Book, book, epoch, next_trial
 
 from sweeps.core.errors import DiskFullError
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.opening import read_study
 from sweeps.store.storage import together
 
@@ -53,9 +53,9 @@ def test_writes_are_few_however_many_parameters_there_are(runs: Path, appends: l
 
     number = next_trial(ledger).number
     proposed, _ = len(appends), appends.clear()
-    ledger.report(number, Report(epoch=epoch(1, 0.1), parameters=1000, environment={"host": "here"}))
+    ledger.receive(number, TrialMessage(epoch=epoch(1, 0.1), parameters=1000, environment={"host": "here"}))
     first_epoch, _ = len(appends), appends.clear()
-    ledger.report(number, Report(epoch=epoch(2, 0.2), outcome=Outcome.COMPLETE))
+    ledger.receive(number, TrialMessage(epoch=epoch(2, 0.2), outcome=Outcome.COMPLETE))
 
     assert (proposed, first_epoch, len(appends)) == (2, 2, 3)
 
@@ -168,8 +168,8 @@ def test_no_line_of_a_journal_is_read_twice(runs: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("sweeps.store.storage.json.loads", lambda line: (read.append(line), loads(line))[1])
 
     number = next_trial(ledger).number
-    ledger.report(number, Report(epoch=epoch(1, 0.1)))
-    ledger.report(number, Report(epoch=epoch(2, 0.2), outcome=Outcome.COMPLETE))
+    ledger.receive(number, TrialMessage(epoch=epoch(1, 0.1)))
+    ledger.receive(number, TrialMessage(epoch=epoch(2, 0.2), outcome=Outcome.COMPLETE))
 
     from_file = [line for line in read if isinstance(line, bytes)]
     assert len(from_file) == len(set(from_file)) <= 1

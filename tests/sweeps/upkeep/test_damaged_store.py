@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_fakes import Cli, book, epoch, next_trial
 
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.store.looks import note_look
 
 SECONDS = 60
@@ -91,8 +91,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with tiny.folder.locked():
             ledger = tiny.open()
             number = next_trial(ledger).number
-            ledger.report(number, Report(epoch=epoch(1, 0.5)))
-            ledger.report(number, Report(epoch=epoch(2, 0.6)))
+            ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
+            ledger.receive(number, TrialMessage(epoch=epoch(2, 0.6)))
             ledger.finish(number, Outcome.COMPLETE)
     note_look(runs, sweep="tiny", keys=["k"])
     return runs

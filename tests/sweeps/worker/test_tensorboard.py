@@ -29,7 +29,7 @@ from cifar_core.device import on_device
 from cifar_core.training import start as start_training
 from cifar_core.training import train_steps
 from sweeps.core.job import Job
-from sweeps.core.trial import Outcome, Report
+from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.state import read_state
 from sweeps.tasks.image_classification import ImageClassification, ImageTraining
 from sweeps.tasks.image_tensorboard import input_grid
@@ -85,12 +85,12 @@ def session(images: LabelledImages, tmp_path: Path) -> Session:
     return begin
 
 
-def trained(session: TrialSession) -> list[Report]:
+def trained(session: TrialSession) -> list[TrialMessage]:
     """Return what a trial says to its end."""
-    reports = [session.step()]
-    while reports[-1].outcome is None:
-        reports.append(session.step())
-    return reports
+    messages = [session.step()]
+    while messages[-1].outcome is None:
+        messages.append(session.step())
+    return messages
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -108,12 +108,14 @@ def hparams(curves: EventAccumulator, tag: str) -> HParamsPluginData:
 
 class TestWhatIsWritten:
     @pytest.fixture
-    def reports(self, session: Session) -> list[Report]:
+    def messages(self, session: Session) -> list[TrialMessage]:
         return trained(session())
 
-    def test_every_epoch_has_its_results_and_every_step_its_loss(self, reports: list[Report], tmp_path: Path) -> None:
+    def test_every_epoch_has_its_results_and_every_step_its_loss(
+        self, messages: list[TrialMessage], tmp_path: Path
+    ) -> None:
         curves = read(tmp_path / "curves")
-        results = [report.epoch for report in reports if report.epoch]
+        results = [message.epoch for message in messages if message.epoch]
 
         assert {*EPOCH_TAGS, "loss/step", "Final/val_accuracy"} == set(curves.Tags()["scalars"])
         assert points(curves, "loss/validation") == [(r.epoch, pytest.approx(r.metrics["val_loss"])) for r in results]
@@ -129,7 +131,7 @@ class TestWhatIsWritten:
             assert np.average(losses, weights=sizes) == pytest.approx(result.metrics["train_loss"], rel=1e-5)
 
     def test_hyperparameters_final_accuracy_and_graph_stand_beside_the_curves(
-        self, reports: list[Report], tmp_path: Path
+        self, messages: list[TrialMessage], tmp_path: Path
     ) -> None:
         curves = read(tmp_path / "curves")
         said = hparams(curves, "session_start_info").session_start_info.hparams
@@ -139,8 +141,8 @@ class TestWhatIsWritten:
         assert said["data.shuffle"].bool_value is True
         assert said["model.name"].string_value == "resnet"
         assert hparams(curves, "session_end_info").session_end_info.status == 1  # STATUS_SUCCESS
-        assert reports[-1].epoch is not None
-        assert points(curves, "Final/val_accuracy") == [(3, pytest.approx(reports[-1].epoch.metrics["val_accuracy"]))]
+        assert messages[-1].epoch is not None
+        assert points(curves, "Final/val_accuracy") == [(3, pytest.approx(messages[-1].epoch.metrics["val_accuracy"]))]
         graph: GraphDef = curves.Graph()
         assert any("conv" in node.op for node in graph.node)
 
@@ -170,11 +172,11 @@ class TestNothingElseChanges:
         )
         results = {}
         for curves in (None, "curves"):
-            reports = trained(session(config=config, curves=curves, name=f"with {curves}"))
+            messages = trained(session(config=config, curves=curves, name=f"with {curves}"))
             weights = load_checkpoint(tmp_path / f"with {curves}" / "state.pt").model.state_dict()
             told = [
                 (r.epoch.metrics["train_loss"], r.epoch.metrics["val_loss"], r.epoch.metrics["val_accuracy"])
-                for r in reports
+                for r in messages
                 if r.epoch
             ]
             results[curves] = (told, weights)
@@ -210,9 +212,9 @@ class TestNothingElseChanges:
         monkeypatch.syspath_prepend(tmp_path)
         config = TrainingConfig.model_validate(source)
 
-        reports = trained(session(config=config))
+        messages = trained(session(config=config))
 
-        assert reports[-1].outcome is Outcome.COMPLETE
+        assert messages[-1].outcome is Outcome.COMPLETE
         curves = read(tmp_path / "curves")
         assert not curves.Tags()["graph"]
         assert len(points(curves, "loss/step")) == 3 * STEPS
@@ -265,9 +267,9 @@ class TestAnEndBeforeTheEnd:
     def test_a_diverged_trial_shows_where_its_loss_left(self, session: Session, tmp_path: Path) -> None:
         values = CONFIG.model_dump() | {"optimizer": {"lr": 1e30}, "model": {"name": "simple", "width": 4}}
 
-        reports = trained(session(config=TrainingConfig.model_validate(values)))
+        messages = trained(session(config=TrainingConfig.model_validate(values)))
 
-        assert reports[-1].outcome is Outcome.DIVERGED
+        assert messages[-1].outcome is Outcome.DIVERGED
         curves = read(tmp_path / "curves")
         assert points(curves, "loss/step")
         assert hparams(curves, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
@@ -281,9 +283,9 @@ class TestAnEndBeforeTheEnd:
         )
         monkeypatch.syspath_prepend(tmp_path)
 
-        reports = trained(session(config=TrainingConfig.model_validate(base)))
+        messages = trained(session(config=TrainingConfig.model_validate(base)))
 
-        assert reports[-1].outcome is Outcome.FAILED
+        assert messages[-1].outcome is Outcome.FAILED
         curves = read(tmp_path / "curves")
         assert [step for step, _ in points(curves, "loss/train")] == [1]
         assert [step for step, _ in points(curves, "loss/step")] == list(range(1, 15))
@@ -300,15 +302,15 @@ class TestWhatCannotBeWritten:
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trial = session()
-        reports = [trial.step()]
+        messages = [trial.step()]
         monkeypatch.setattr(LocalFileSystem, "append", lambda *_: Path("/dev/full").write_bytes(b"x"))
-        reports += trained(trial)
+        messages += trained(trial)
         monkeypatch.undo()
 
-        warnings = [report.warning for report in reports if report.warning]
+        warnings = [message.warning for message in messages if message.warning]
         assert len(warnings) == 1
         assert "No space left on device" in warnings[0]
-        assert reports[-1].outcome is Outcome.COMPLETE
+        assert messages[-1].outcome is Outcome.COMPLETE
         assert (tmp_path / "trial.log").read_text(encoding="utf-8").count("warning:") == 1
         assert [step for step, _ in points(read(tmp_path / "curves"), "loss/train")] == [1]
 
@@ -317,10 +319,10 @@ class TestWhatCannotBeWritten:
     ) -> None:
         monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
-        reports = trained(session())
+        messages = trained(session())
 
-        assert reports[-1].outcome is Outcome.COMPLETE
-        assert [bool(report.warning) for report in reports] == [True, False, False]
+        assert messages[-1].outcome is Outcome.COMPLETE
+        assert [bool(message.warning) for message in messages] == [True, False, False]
 
     def test_the_writer_ends_its_thread_with_the_trial(self, tmp_path: Path, images: LabelledImages) -> None:
         before = threading.active_count()

@@ -68,7 +68,7 @@ def test_a_refusing_node_is_named_and_costs_a_trial_nothing(
     number = next_trial(ledger).number
 
     for _ in range(PROCESS_RETRIES + 2):
-        assert ledger.report(number, RefusedTrial(words, sleep=waited.append).step())
+        assert ledger.receive(number, RefusedTrial(words, sleep=waited.append).step())
         assert next_trial(ledger).number == number
 
     assert len(waited) == PROCESS_RETRIES + 2

@@ -188,7 +188,7 @@ def sweep(
         on_loss=lambda: os._exit(3),
     ) as backend:
         before = backend.slots().count
-        backend.run(
+        backend.train(
             ledger,
             parts=task.load_parts([config]),
             job_of=job_of,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.backends.ray.process_death import MemoryKills, death_report, last_words
+from sweeps.backends.ray.process_death import MemoryKills, death_message, last_words
 from sweeps.core.job import Job
 from sweeps.core.trial import ErrorClass, Outcome
 
@@ -37,20 +37,20 @@ def test_one_death_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 4\n", encoding="ascii")
 
-    reports = [death_report(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [death_message(job, said="The actor died", memory=memory) for _ in range(2)]
 
-    assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY, ErrorClass.PROCESS_DIED]
-    assert all(report.outcome is Outcome.INTERRUPTED for report in reports)
-    assert "killed by the operating system" in str(reports[0].error)
+    assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY, ErrorClass.PROCESS_DIED]
+    assert all(message.outcome is Outcome.INTERRUPTED for message in messages)
+    assert "killed by the operating system" in str(messages[0].error)
 
 
 def test_two_deaths_after_two_kills_at_once_are_both_out_of_memory(counters: Path, job: Job) -> None:
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 5\n", encoding="ascii")
 
-    reports = [death_report(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [death_message(job, said="The actor died", memory=memory) for _ in range(2)]
 
-    assert [report.error_class for report in reports] == [ErrorClass.OUT_OF_MEMORY] * 2
+    assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY] * 2
 
 
 def test_an_old_kill_of_another_process_explains_no_death(counters: Path, job: Job) -> None:
@@ -60,28 +60,28 @@ def test_an_old_kill_of_another_process_explains_no_death(counters: Path, job: J
     memory.look()
     now[0] += 60
 
-    assert death_report(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
+    assert death_message(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
 
 
 def test_a_kill_by_rays_monitor_is_out_of_memory(counters: Path, job: Job) -> None:
-    report = death_report(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
+    message = death_message(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
 
-    assert report.error_class == ErrorClass.OUT_OF_MEMORY
-    assert "killed by Ray" in str(report.error)
+    assert message.error_class == ErrorClass.OUT_OF_MEMORY
+    assert "killed by Ray" in str(message.error)
 
 
 def test_a_machine_that_counts_no_kills_blames_nobody(tmp_path: Path, job: Job) -> None:
-    report = death_report(job, said="", memory=MemoryKills(tmp_path / "none"))
+    message = death_message(job, said="", memory=MemoryKills(tmp_path / "none"))
 
-    assert report.error_class == ErrorClass.PROCESS_DIED
+    assert message.error_class == ErrorClass.PROCESS_DIED
 
 
 def test_the_last_words_are_told(counters: Path, job: Job) -> None:
     Path(job.log).write_text("epoch 1\nI cannot go on\n\n", encoding="utf-8")
 
-    report = death_report(job, said="", memory=MemoryKills(counters))
+    message = death_message(job, said="", memory=MemoryKills(counters))
 
-    assert str(report.error).endswith("the last it said: I cannot go on")
+    assert str(message.error).endswith("the last it said: I cannot go on")
 
 
 def test_a_crash_below_python_is_told_by_its_name(tmp_path: Path) -> None:

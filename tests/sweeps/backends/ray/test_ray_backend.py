@@ -9,7 +9,7 @@ import ray
 from optuna.trial import TrialState
 from sweep_fakes import Cli, once, outcomes, own_net, tiny, write_yaml, written
 
-from sweeps.core.trial import Report
+from sweeps.core.trial import TrialMessage
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.store.folder import SweepFolder
@@ -23,14 +23,14 @@ def test_study_and_mlflow_hold_what_early_stopping_did(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
-    report = Ledger.report
+    receive = Ledger.receive
 
-    def counting(ledger: Ledger, number: int, said: Report) -> bool:
+    def counting(ledger: Ledger, number: int, said: TrialMessage) -> bool:
         assert said.epoch is not None
         told.append((number, said.epoch.epoch))
-        return report(ledger, number, said)
+        return receive(ledger, number, said)
 
-    monkeypatch.setattr(Ledger, "report", counting)
+    monkeypatch.setattr(Ledger, "receive", counting)
     # A learning rate next to nothing beside good ones: what comes later is stopped at its first epoch.
     rates = [0.05, 0.02, 1e-7, 2e-7, 3e-7]
     path = write_yaml(
