@@ -79,7 +79,6 @@ def record(folder: Path, name: str) -> None:
             proposer=plan.proposer(lambda config: identify(config).key),
             run_cap=plan.run_cap,
             identify=identify,
-            prunes=False,
         )
         while isinstance(trial := ledger.next_trial(), TrialRecord):
             for number in range(1, EPOCHS + 1):

@@ -153,10 +153,6 @@ def measured(
         if record:
             tracker.open()
 
-        def on_change(changed: TrialRecord) -> None:
-            state.enter(changed)
-            tracker.write(changed)
-
         ledger = Ledger(
             study,
             sweep=plan.name,
@@ -164,9 +160,8 @@ def measured(
             proposer=plan.proposer(lambda config: identify(config).key),
             run_cap=None,
             identify=identify,
-            prunes=False,
-            on_change=on_change,
         )
+        ledger.observe(state.enter, tracker.write)
 
         def timed(kind: str, work: Callable[[], object]) -> float:
             began = clock()

@@ -136,6 +136,8 @@ class TrialRecord:
     replicate_of: int | None = None
     """Of a replicate: the number, in the sweep, of the search's trial whose configuration it trains again."""
     test: TestResult | None = None
+    warning: str | None = None
+    """What a person should know of its training in this start, and what changes no result; it is stored nowhere."""
     environment: dict[str, str] = field(default_factory=dict)
     """Where it ran: host, device, versions."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -100,13 +99,3 @@ class TestStep:
 def _first_line(error: Exception) -> str:
     lines = str(getattr(error, "cause", None) or error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
-
-
-class _NoTestStep(contextlib.nullcontext[None]):
-    """A search measures nothing on the test images."""
-
-    def on_change(self, record: TrialRecord) -> None:
-        """Let it pass."""
-
-
-no_test_step = _NoTestStep()

@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.core.formatting import OUTCOME_STYLES, accuracy, duration, log_path, metric_text
+from sweeps.core.formatting import OUTCOME_STYLES, accuracy, duration, log_path, metric_text, print_sentence
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import Measuring, SweepState
 from sweeps.system.output import is_notebook
@@ -26,7 +26,7 @@ PLAIN_SECONDS = 30
 class Progress(Protocol):
     """Is told of every change of every trial."""
 
-    def update(self, record: TrialRecord) -> None: ...
+    def on_change(self, record: TrialRecord) -> None: ...
 
 
 def headline(state: SweepState) -> str:
@@ -67,7 +67,7 @@ class PlainProgress:
         self._console, self._state = console, state
         self._last = time.monotonic()
 
-    def update(self, record: TrialRecord) -> None:
+    def on_change(self, record: TrialRecord) -> None:
         before = self._state.measuring
         ended = self._state.enter(record)
         if ended:
@@ -111,7 +111,7 @@ class LiveProgress:
     def __exit__(self, *exception: object) -> None:
         self._screen.__exit__(*exception)
 
-    def update(self, record: TrialRecord) -> None:
+    def on_change(self, record: TrialRecord) -> None:
         if self._state.enter(record) and record.outcome is Outcome.FAILED:
             self._console.print(Text(trial_line(record, self._state), style=OUTCOME_STYLES[record.outcome]))
 
@@ -130,8 +130,21 @@ class NotebookProgress:
     def __exit__(self, *exception: object) -> None:
         self._screen.__exit__(*exception)
 
-    def update(self, record: TrialRecord) -> None:
+    def on_change(self, record: TrialRecord) -> None:
         self._state.enter(record)
+
+
+class FirstWarning:
+    """Prints what the first trial warns of; of the others their logs say it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._has_warned = False
+
+    def on_change(self, record: TrialRecord) -> None:
+        if record.warning is not None and not self._has_warned:
+            self._has_warned = True
+            print_sentence(self._console, f"warning: {record.name}: {record.warning}")
 
 
 def redraws(console: Console) -> bool:

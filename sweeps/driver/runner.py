@@ -35,7 +35,10 @@ from sweeps.record.ownership import OWNER, note_owner, owner_of_folder
 from sweeps.record.reader import MlflowReader
 from sweeps.record.sweep_progress import Aim
 from sweeps.record.writer import Tracker
+from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study
+from sweeps.search.reuse import LadderResults, SearchResults
+from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import require_same_code
 from sweeps.system.compat import guard_exit
@@ -43,6 +46,7 @@ from sweeps.system.git_state import GitState, git_state
 from sweeps.system.machine import environment
 from sweeps.system.output import stage, terminal_copy
 from sweeps.tasks.sources import TaskSources
+from sweeps.worker.measure import bring_weights
 from sweeps.worker.tensorboard import require_tensorboard
 
 
@@ -86,14 +90,14 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
         owner = _owner_of(study, folder)
         note_owner(folder.runs, plan.name, owner)
+        recorded = CompleteResults(reader)
+        ledger = _ledger(plan, study, folder=folder, identify=identify, recorded=recorded, options=options)
         start = SweepStart(
             plan,
             options,
             sources=sources,
             folder=folder,
-            study=study,
-            identify=identify,
-            recorded=CompleteResults(reader),
+            ledger=ledger,
             stopping=stopping,
             console=console,
         )
@@ -110,7 +114,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
         rehearsals = _rehearse(plan, apart=options.backend != "inline", console=console)
         with stage(console, "opening the record"):
-            start.recorded.list_now()
+            recorded.list_now()
             git = git_state()
             tracker = held.enter_context(
                 Tracker(
@@ -160,6 +164,32 @@ def _open(
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)
     return study
+
+
+def _ledger(
+    plan: RunPlan,
+    study: optuna.Study,
+    *,
+    folder: SweepFolder,
+    identify: Identifier,
+    recorded: CompleteResults,
+    options: RunOptions,
+) -> Ledger:
+    """Return the ledger of a plan's trials, as earlier starts left it."""
+
+    def bring(key: str) -> bool:
+        return bring_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
+
+    return Ledger(
+        study,
+        sweep=plan.name,
+        metric=plan.metric.name,
+        proposer=plan.proposer(lambda config: identify(config).key),
+        run_cap=plan.run_cap,
+        identify=identify,
+        recorded=LadderResults(recorded, bring_weights=bring) if plan.tested else SearchResults(recorded),
+        retry_failed=options.retry_failed,
+    )
 
 
 def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:

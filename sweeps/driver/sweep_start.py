@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
 
-import optuna
 from rich.console import Console
 
 from cifar_core.common.own_modules import is_import_path
@@ -20,21 +19,19 @@ from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError
 from sweeps.core.formatting import duration, print_sentence, relative_to
-from sweeps.core.identity import Identifier
 from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.description import describe_run
 from sweeps.driver.failure_watch import FailureWatch
-from sweeps.driver.final_evaluation import TestStep, no_test_step
+from sweeps.driver.final_evaluation import TestStep
 from sweeps.driver.kept_checkpoints import CleanUp
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RunPlan
-from sweeps.driver.progress import headline, redraws, show_progress
+from sweeps.driver.progress import FirstWarning, headline, redraws, show_progress
 from sweeps.driver.rehearsals import Rehearsals
 from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
-from sweeps.record.complete_results import CompleteResults
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
 from sweeps.search.state import SweepState
@@ -44,7 +41,6 @@ from sweeps.store.kept_code import keep_code
 from sweeps.store.looks import note_look
 from sweeps.system.output import stage
 from sweeps.tasks.sources import TaskSources
-from sweeps.worker.measure import bring_weights
 from sweeps.worker.tensorboard import trial_folder
 
 
@@ -58,39 +54,19 @@ class SweepStart:
         *,
         sources: TaskSources,
         folder: SweepFolder,
-        study: optuna.Study,
-        identify: Identifier,
-        recorded: CompleteResults,
+        ledger: Ledger,
         stopping: Stopping,
         console: Console,
     ) -> None:
         self._plan = plan
         self._options = options
         self._sources = sources
-        self._identify = identify
         self._folder = folder
         self._checkpoints = SweepCheckpoints(folder)
-        self.recorded = recorded
         self._stopping = stopping
         self._console = console
         self._writes_curves = plan.tensorboard or options.tensorboard
-        self._listeners: list[Callable[[TrialRecord], None]] = []
-        self._ledger = Ledger(
-            study,
-            sweep=plan.name,
-            metric=plan.metric.name,
-            proposer=plan.proposer(lambda config: identify(config).key),
-            run_cap=plan.run_cap,
-            identify=identify,
-            prunes=plan.early_terminate.stops,
-            recorded=recorded,
-            on_change=self._tell,
-            retry_failed=options.retry_failed,
-            keeps_tests=plan.tested,
-            bring_weights=lambda key: bring_weights(plan.task, key, runs=folder.runs, to=self._checkpoints),
-            on_warning=self._warn,
-        )
-        self._has_warned = False
+        self._ledger = ledger
         self._began = time.time()
         self._known = {record.number: record for record in self.records}
 
@@ -120,12 +96,11 @@ class SweepStart:
         )
 
     def carry_out(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> RunSummary:
-        self._tracker, self._notifier, self._rehearsals = tracker, notifier, rehearsals
         tracker.reconcile(self.records)
         if not self.is_done and self._stopping.reason is None:
             try:
                 with self._stopping.at_once():
-                    self._train(self._ledger)
+                    self._train(tracker, notifier, rehearsals=rehearsals)
             except DiskFullError as error:
                 self._stopping.because("disk full", str(error))
             finally:
@@ -149,22 +124,11 @@ class SweepStart:
             gave_up_at=len(self.records) if self._ledger.gave_up else None,
         )
 
-    def _tell(self, record: TrialRecord) -> None:
-        """Pass a change of a trial on to whoever listens at the time."""
-        for listener in self._listeners:
-            listener(record)
-
-    def _warn(self, record: TrialRecord, warning: str) -> None:
-        """Say what a trial warns of; of the others their logs say it."""
-        if not self._has_warned:
-            self._has_warned = True
-            print_sentence(self._console, f"warning: {record.name}: {warning}")
-
-    def _train(self, ledger: Ledger) -> None:
-        plan, folder = self._plan, self._folder
+    def _train(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> None:
+        plan, folder, ledger = self._plan, self._folder, self._ledger
         parts = plan.task.load_parts(plan.data)
         with self._backend(
-            on_loss=lambda: self._end_without_ray(ledger), data_bytes=plan.task.size_of(parts)
+            on_loss=lambda: self._end_without_ray(tracker, notifier), data_bytes=plan.task.size_of(parts)
         ) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
@@ -174,51 +138,51 @@ class SweepStart:
             if not redraws(self._console):  # which says so itself
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._note_looks()
-            test_step = (
-                TestStep(ledger, checkpoints=self._checkpoints, measure=backend.measure, stopping=self._stopping)
-                if plan.tested
-                else no_test_step
-            )
             inline = self._options.backend == "inline"
-            with show_progress(self._console, state, prints_through=inline) as progress, test_step:
-                watch = FailureWatch(
+            with contextlib.ExitStack() as held:
+                progress = held.enter_context(show_progress(self._console, state, prints_through=inline))
+                failures = FailureWatch(
                     self._stopping,
                     models=plan.models,
                     source_of=self._sources.hash_of,
                     runs=folder.runs,
                     earlier=ledger.records,
-                    is_explained=self._rehearsals.explains,
+                    is_explained=rehearsals.explains,
                 )
                 cleaning = CleanUp(ledger.records, plan=plan, checkpoints=self._checkpoints)
-                self._listeners = [
-                    self._tracker.write,
-                    progress.update,
-                    test_step.on_change,
+                ledger.observe(tracker.write, progress.on_change)
+                if plan.tested:
+                    step = TestStep(
+                        ledger, checkpoints=self._checkpoints, measure=backend.measure, stopping=self._stopping
+                    )
+                    ledger.observe(held.enter_context(step).on_change)
+                ledger.observe(
                     cleaning.on_change,
-                    watch.on_change,
+                    failures.on_change,
                     SlotWatch(backend, state=state, folder=folder, console=self._console).on_change,
-                    self._notifier.on_change,
-                ]
+                    notifier.on_change,
+                    FirstWarning(self._console).on_change,
+                )
                 backend.train(
                     ledger,
                     parts=parts,
-                    job_of=lambda record: self._job(ledger, record, slots),
+                    job_of=lambda record: self._job(record, slots),
                     stopping=self._stopping,
                 )
 
     def _note_looks(self) -> None:
         """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
         tested = {record.key for record in self.records if record.test is not None}
-        keys = [self._identify(config).key for config in self._plan.looks_at]
+        keys = [self._ledger.key_of(config) for config in self._plan.looks_at]
         if wanted := [key for key in keys if key not in tested]:
             note_look(self._folder.runs, sweep=self._plan.name, keys=wanted)
 
-    def _end_without_ray(self, ledger: Ledger) -> NoReturn:
+    def _end_without_ray(self, tracker: Tracker, notifier: Notifier) -> NoReturn:
         """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
         is_asked = self._stopping.reason == "signal"
         try:
-            ledger.interrupt()
-            self._tracker.close("KILLED" if self._stopping.reason else "FAILED")
+            self._ledger.interrupt()
+            tracker.close("KILLED" if self._stopping.reason else "FAILED")
             self._folder.forget_driver()
             said = "interrupted; all is saved: the same command goes on from here"
             if not is_asked:
@@ -227,8 +191,8 @@ class SweepStart:
                     "every epoch so far is saved: the same command goes on from here"
                 )
             print_sentence(self._console, said)
-            self._notifier.ends("signal" if is_asked else "error", said)
-            self._notifier.close()
+            notifier.ends("signal" if is_asked else "error", said)
+            notifier.close()
         finally:
             # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
             os._exit(130 if is_asked else 2)
@@ -262,13 +226,13 @@ class SweepStart:
                 held.enter_context(ray)
             yield ray
 
-    def _job(self, ledger: Ledger, record: TrialRecord, slots: Slots) -> Job:
+    def _job(self, record: TrialRecord, slots: Slots) -> Job:
         folder = self._folder
         source = self._sources.of(record.config)
         if source is not None:
             keep_code(folder.path, source)
         log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
-        ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
+        self._ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
             number=record.number,
             task=self._plan.task.name,

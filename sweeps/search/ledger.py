@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +20,7 @@ from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.search.proposers import Proposal, Proposer
+from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
     DUPLICATE_OF,
     FINISHED,
@@ -38,12 +39,8 @@ from sweeps.search.waiting import WaitingTrials
 from sweeps.store.storage import together
 from sweeps.system.compat import live_trial
 
-
-class RecordedResults(Protocol):
-    """Finds complete results by key, so that nothing that is recorded is trained again."""
-
-    def complete_result(self, key: str) -> CompleteResult | None: ...
-
+Observer = Callable[[TrialRecord], None]
+"""Is called with a trial's record at every change of it."""
 
 _CODE_CHANGED = "its code has changed since it was begun"
 
@@ -67,26 +64,30 @@ class Ledger:
         proposer: Proposer,
         run_cap: int | None,
         identify: Callable[[TaskConfig], Identity],
-        prunes: bool,
         recorded: RecordedResults | None = None,
-        on_change: Callable[[TrialRecord], None] = lambda record: None,
         retry_failed: bool = False,
-        keeps_tests: bool = False,
-        bring_weights: Callable[[str], bool] = lambda key: False,
-        on_warning: Callable[[TrialRecord, str], None] = lambda record, warning: None,
     ) -> None:
+        """Take over what earlier drivers left. Nobody is told of that: see `observe`.
+
+        Args:
+            study: that holds the trials; its pruner stops them.
+            sweep: its name.
+            metric: field of `EpochResult` that is looked at.
+            proposer: of the configurations.
+            run_cap: distinct trials at most; None for as many as there are.
+            identify: gives a configuration's key.
+            recorded: results that stand for a training; None for none.
+            retry_failed: whether the trials that failed are tried again.
+        """
         self._study = study
         self._records_of = RecordsOf(study, sweep=sweep)
         self._truth = Truth(study, metric=metric)
         self._proposer = proposer
         self._run_cap = run_cap
         self._identify = identify
-        self._prunes = prunes
+        self._prunes = not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._recorded = recorded
-        self._on_change = on_change
-        self._keeps_tests = keeps_tests
-        self._bring_weights = bring_weights
-        self._on_warning = on_warning
+        self._observers: list[Observer] = []
         self._live: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
@@ -141,6 +142,14 @@ class Ledger:
                 self._by_key.pop(replaced.key)
         self._records[record.number] = record
         self._by_key[record.key] = record.number
+
+    def observe(self, *observers: Observer) -> None:
+        """Tell them of every change from now on, each time in this order."""
+        self._observers += observers
+
+    def key_of(self, config: TaskConfig) -> str:
+        """Return the key that a configuration has, or would have, as a trial."""
+        return self._identify(config).key
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -211,7 +220,7 @@ class Ledger:
                 continue
             record = self._enter(proposal, identity)
             recorded = self._recorded.complete_result(identity.key) if self._recorded is not None else None
-            if recorded is None or self._lacks_test(recorded, key=identity.key):
+            if recorded is None:
                 return record
             self._take_over(record.number, recorded)
         return None if self.live else EXHAUSTED
@@ -221,7 +230,7 @@ class Ledger:
         known = {"parameters": message.parameters, "environment": message.environment}
         self.note(number, **{name: value for name, value in known.items() if value is not None})
         if message.warning is not None:
-            self._on_warning(self._records[number], message.warning)
+            self._update(number, warning=message.warning)
         if message.epoch is not None and (fault := self._truth.fault_of(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
@@ -350,12 +359,7 @@ class Ledger:
         record = replace(self._records_of.record(trial.number, attributes), outcome=Outcome.RUNNING)
         self._hold(record, retry_of=retry_of)
         self._live[record.number] = trial
-        self._on_change(record)
-        return record
-
-    def _lacks_test(self, recorded: CompleteResult, *, key: str) -> bool:
-        """Return whether a result must be trained again, since its network was not tested and its weights are gone."""
-        return self._keeps_tests and recorded.test is None and not self._bring_weights(key)
+        return self._told(record)
 
     def _take_over(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]
@@ -373,7 +377,7 @@ class Ledger:
                 self._truth.tell_epoch(trial, epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
-        if self._keeps_tests and recorded.test is not None:
+        if recorded.test is not None:
             self.note_test(number, recorded.test)
 
     def _repeat(self, trial: optuna.Trial, key: str) -> None:
@@ -396,5 +400,9 @@ class Ledger:
     def _update(self, number: int, **changes: Any) -> TrialRecord:
         record = replace(self._records[number], **changes)
         self._records[number] = record
-        self._on_change(record)
+        return self._told(record)
+
+    def _told(self, record: TrialRecord) -> TrialRecord:
+        for observer in self._observers:
+            observer(record)
         return record

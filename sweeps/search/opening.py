@@ -184,6 +184,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
         storage=folder.open_study_storage(),
         study_name=name_of_replicates(search.study_name),
         direction=search.direction,
+        pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
     for attribute, value in ((FORMAT_OF, FORMAT), ("metric", search.user_attrs["metric"])):

@@ -22,9 +22,10 @@ from sweeps.core.results import EpochResult
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import SweepSpec
-from sweeps.search.ledger import Exhausted, Ledger, RecordedResults
+from sweeps.search.ledger import Exhausted, Ledger
 from sweeps.search.opening import open_study
 from sweeps.search.proposers import Proposer
+from sweeps.search.reuse import RecordedResults
 from sweeps.store.folder import SweepFolder
 
 Cli = Callable[..., Result]
@@ -122,7 +123,6 @@ class Book:
             "proposer": self.proposer() if self.proposer else plan.proposer(key_of),
             "run_cap": self.spec.run_cap,
             "identify": IDENTIFY,
-            "prunes": self.spec.early_terminate.stops,
             "recorded": self.recorded,
         }
         return Ledger(study or self.study(), **settings | self.options | options)

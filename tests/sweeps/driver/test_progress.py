@@ -16,7 +16,7 @@ from sweep_fakes import book, epoch, next_trial
 
 from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
-from sweeps.driver.progress import LiveProgress, PlainProgress, headline, show_progress, trial_line
+from sweeps.driver.progress import FirstWarning, LiveProgress, PlainProgress, headline, show_progress, trial_line
 from sweeps.files.space import SearchSpace
 from sweeps.search.ledger import Ledger
 from sweeps.search.state import SweepState
@@ -71,17 +71,27 @@ def test_without_a_terminal_lines_say_which_epoch_is_done(record: TrialRecord, m
     output = io.StringIO()
     progress = PlainProgress(Console(file=output, width=100), state())
 
-    progress.update(record)
+    progress.on_change(record)
 
     assert output.getvalue() == "0 of 4 trials done; trial 0 after 1 of 2 epochs\n"
+
+
+def test_what_trials_warn_of_is_printed_of_the_first_that_does(record: TrialRecord) -> None:
+    output = io.StringIO()
+    warning = FirstWarning(Console(file=output, width=100))
+
+    for warned in (record, replace(record, warning="no curves"), replace(record, number=1, warning="no curves")):
+        warning.on_change(warned)
+
+    assert output.getvalue() == "warning: trial 0: no curves\n"
 
 
 def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None:
     output = io.StringIO()
     progress = PlainProgress(Console(file=output, width=100), state())
 
-    progress.update(record)
-    progress.update(complete(record))
+    progress.on_change(record)
+    progress.on_change(complete(record))
 
     (line,) = output.getvalue().splitlines()
     assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple, width 4, batch 32, lr ")
@@ -103,9 +113,9 @@ def test_measuring_on_the_test_images_is_counted_line_by_line(record: TrialRecor
     progress = PlainProgress(Console(file=output, width=100), state(target=2))
 
     for run in runs:
-        progress.update(run)
+        progress.on_change(run)
     for run in runs:
-        progress.update(replace(run, test=TestResult(loss=1.0, correct=b"\xf0", count=8)))
+        progress.on_change(replace(run, test=TestResult(loss=1.0, correct=b"\xf0", count=8)))
 
     assert output.getvalue().splitlines()[2:] == [
         "measuring on the test images: 0 of 2",
@@ -119,9 +129,9 @@ def test_above_the_live_view_stays_what_failed_whole_and_nothing_else(record: Tr
     output = io.StringIO()
     view = LiveProgress(Console(file=output, force_terminal=True, width=width, color_system=None), state(record))
 
-    view.update(complete(record))
+    view.on_change(complete(record))
     failed = replace(record, number=1, outcome=Outcome.FAILED, error="CUDA out of memory", log="a.log")
-    view.update(failed)
+    view.on_change(failed)
 
     assert " ".join(output.getvalue().split()) == trial_line(failed, state())
 
@@ -131,7 +141,7 @@ def test_a_dumb_terminal_gets_plain_lines(record: TrialRecord, monkeypatch: pyte
     output = io.StringIO()
 
     with show_progress(Console(file=output, force_terminal=True), state(), prints_through=True) as progress:
-        progress.update(complete(record))
+        progress.on_change(complete(record))
 
     assert output.getvalue().startswith("trial 0 complete after 2 of 2 epochs")
     assert "\x1b" not in output.getvalue()

@@ -685,10 +685,10 @@ class TestRetryingWhatFailed:
 class Recorded:
     """Has a complete result for one key."""
 
-    def __init__(self, key: str, *, tested: bool = True, study: str = "another") -> None:
+    def __init__(self, key: str, *, study: str = "another") -> None:
         self._key = key
         self._study = study
-        self.test = TestResult(loss=1.0, correct=b"\xf0", count=8) if tested else None
+        self.test = TestResult(loss=1.0, correct=b"\xf0", count=8)
 
     def complete_result(self, key: str) -> CompleteResult | None:
         epochs = (epoch(1, 0.5), epoch(2, 0.6))
@@ -697,10 +697,10 @@ class Recorded:
 
 
 class TestResultsFromElsewhere:
-    def first(self, runs: Path, *, tested: bool = True, **options: Any) -> tuple[Book, Ledger]:
+    def first(self, runs: Path) -> tuple[Book, Ledger]:
         key = next_trial(grid(runs / "other").open()).key
-        tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key, tested=tested))
-        return tiny, tiny.open(**options)
+        tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key))
+        return tiny, tiny.open()
 
     def test_one_is_taken_over_with_its_curve_without_training(self, runs: Path) -> None:
         tiny, ledger = self.first(runs)
@@ -729,24 +729,13 @@ class TestResultsFromElsewhere:
 
         assert tiny.open().records[0] == ledger.records[0]
 
-    def test_a_search_leaves_its_test_result_where_it_is(self, runs: Path) -> None:
+    def test_a_test_result_of_one_is_taken_over_too(self, runs: Path) -> None:
         _, ledger = self.first(runs)
-        next_trial(ledger)
-
-        assert ledger.records[0].test is None
-
-    def test_a_ladder_takes_its_test_result_too(self, runs: Path) -> None:
-        _, ledger = self.first(runs, keeps_tests=True)
         next_trial(ledger)
 
         test = ledger.records[0].test
         assert test is not None
         assert test.accuracy == 0.5
-
-    def test_a_ladder_trains_again_what_was_never_tested(self, runs: Path) -> None:
-        _, ledger = self.first(runs, tested=False, keeps_tests=True)
-
-        assert next_trial(ledger).number == 0
 
 
 class TestALadder:
@@ -791,7 +780,8 @@ class TestALadder:
 
 def test_every_change_is_told(runs: Path) -> None:
     heard: list[tuple[int, Outcome, int]] = []
-    ledger = grid(runs).open(on_change=lambda r: heard.append((r.number, r.outcome, len(r.epochs))))
+    ledger = grid(runs).open()
+    ledger.observe(lambda r: heard.append((r.number, r.outcome, len(r.epochs))))
 
     train(ledger, 0.1, 0.2)
 

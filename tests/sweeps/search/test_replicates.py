@@ -127,6 +127,12 @@ class TestTheirStudy:
         assert read is not None
         assert (read.study_name, read.user_attrs["metric"]) == (study.study_name, "val_loss")
 
+    def test_none_of_its_trials_is_pruned(self, runs: Path) -> None:
+        tiny = book(runs)
+        tiny.study()
+
+        assert isinstance(open_replicates(tiny.folder).pruner, optuna.pruners.NopPruner)
+
     def test_without_a_search_there_is_nothing_to_confirm(self, runs: Path) -> None:
         with pytest.raises(NoSuchSweepError):
             open_replicates(SweepFolder(runs, "tiny"))
