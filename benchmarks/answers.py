@@ -21,6 +21,7 @@ from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import load_spec
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_study
@@ -86,9 +87,7 @@ def record(folder: Path, name: str) -> None:
                 ledger.receive(
                     trial.number, TrialMessage(epoch=epoch(number), outcome=Outcome.COMPLETE if last else None)
                 )
-        with Tracker(
-            runs=folder / "runs", sweep=name, study=study.study_name, description="", environment={}
-        ) as tracker:
+        with Tracker(RecordedStudy(sweep=name, name=study.study_name), runs=folder / "runs", environment={}) as tracker:
             tracker.reconcile(ledger.records)
 
 

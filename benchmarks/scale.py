@@ -154,9 +154,9 @@ def make_instant(*, recorded: bool) -> None:
 
         current: TimedTracker
 
-        def open(self) -> TimedTracker:
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             TimedTracker.current = self
-            return super().open()
 
         def write(self, record: TrialRecord) -> None:
             if recorded:
@@ -168,7 +168,7 @@ def make_instant(*, recorded: bool) -> None:
 
         @property
         def behind(self) -> int:
-            return 0 if self._queue is None else len(self._queue._pending) + len(self._queue._in_flight)
+            return 0 if self._is_closed else len(self._queue._pending) + len(self._queue._in_flight)
 
     class InstantTrial:
         """Stands in for the training: no image is looked at, and each step is an epoch."""

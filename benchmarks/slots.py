@@ -123,6 +123,7 @@ def measured(
     from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
     from sweeps.driver.plan import plan_of_sweep
     from sweeps.files.sweep import load_spec
+    from sweeps.record.parent_run import RecordedStudy
     from sweeps.record.sweep_progress import Aim
     from sweeps.record.writer import Tracker
     from sweeps.search.ledger import Ledger
@@ -142,16 +143,16 @@ def measured(
         study = open_study(sweep, definition=plan.definition, metric=plan.metric, pruner=pruner, new=False)
         identify = Identifier(data_fingerprint="")
         state = SweepState(sweep=plan.name, metric=plan.metric.name, maximize=True)
-        tracker = Tracker(
-            runs=sweep.runs,
-            sweep=plan.name,
-            study=study.study_name,
-            description="",
-            environment={},
-            aim=Aim(plan.metric.name, maximize=True),
+        tracker = (
+            Tracker(
+                RecordedStudy(sweep=plan.name, name=study.study_name),
+                runs=sweep.runs,
+                environment={},
+                aim=Aim(plan.metric.name, maximize=True),
+            )
+            if record
+            else None
         )
-        if record:
-            tracker.open()
 
         ledger = Ledger(
             study,
@@ -161,7 +162,9 @@ def measured(
             run_cap=None,
             identify=identify,
         )
-        ledger.observe(state.enter, tracker.write)
+        ledger.observe(state.enter)
+        if tracker is not None:
+            ledger.observe(tracker.write)
 
         def timed(kind: str, work: Callable[[], object]) -> float:
             began = clock()
@@ -204,9 +207,10 @@ def measured(
             return timed(kind, lambda: ledger.receive(held[slot].number, message))
 
         found = simulate(slots, Services(begin, epoch), chance=random.Random(0), extra=extra)
-        if record:
+        if tracker is not None:
             # The simulated clock leaves the writer far behind, and the folder that it writes into is removed next.
-            tracker.close(timeout=3600.0)
+            tracker.flush(timeout=3600.0)
+            tracker.close()
     return {"found": found, "times": times, "trials": len(ledger.records)}
 
 

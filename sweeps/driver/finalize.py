@@ -10,6 +10,7 @@ from sweeps.analysis.ranking import confirming_keys
 from sweeps.core.errors import SweepError
 from sweeps.core.trial import TrialRecord
 from sweeps.record.ownership import OWNER
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.writer import Tracker
 from sweeps.search.opening import is_of_a_ladder, open_replicates, read_studies
@@ -106,14 +107,8 @@ def _measure(
 
 
 def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str, owner: str | None) -> None:
-    with Tracker(
-        runs=folder.runs,
-        sweep=folder.sweep,
-        study=study,
-        description=None,
-        # Neither commit nor versions of this process: it trains nothing.
-        environment={},
-        title=f"{folder.sweep} replicates",
-        owner=owner,
-    ) as tracker:
+    name = f"{folder.sweep} replicates"
+    recorded = RecordedStudy(sweep=folder.sweep, name=study, title=name, owner=owner)
+    # Neither commit nor versions of this process: it trains nothing.
+    with Tracker(recorded, runs=folder.runs, environment={}) as tracker:
         tracker.reconcile(records.values())

@@ -32,6 +32,7 @@ from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.inputs import RecordedData
 from sweeps.record.ownership import OWNER, note_owner, owner_of_folder
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.sweep_progress import Aim
 from sweeps.record.writer import Tracker
@@ -118,16 +119,14 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             git = git_state()
             tracker = held.enter_context(
                 Tracker(
+                    RecordedStudy(
+                        sweep=plan.name, name=study.study_name, title=plan.title, command=plan.command, owner=owner
+                    ),
                     runs=folder.runs,
-                    sweep=plan.name,
-                    study=study.study_name,
-                    description=describe_run(plan, start.records),
                     environment=environment(git),
-                    title=plan.title,
+                    description=describe_run(plan, start.records),
                     files=_files(plan, git),
                     dataset=RecordedData(fingerprint=fingerprint, parts=plan.task.dataset_inputs(None)),
-                    command=plan.command,
-                    owner=owner,
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )

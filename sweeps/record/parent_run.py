@@ -58,6 +58,22 @@ def description_tags(tags: Mapping[str, str], text: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordedStudy:
+    """A study of a sweep as the record knows it: by these its own run is found again."""
+
+    sweep: str
+    """The sweep's name."""
+    name: str
+    """The study's."""
+    title: str | None = None
+    """What a new run of it is called; the sweep's name where None."""
+    command: str = ""
+    """What begins it, which MLflow shows as the source of its runs."""
+    owner: str | None = None
+    """The study's id, by which its runs are told from another runs folder's; None tags none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParentRun:
     """The run of a sweep, or of its replicates."""
 
@@ -69,31 +85,26 @@ class ParentRun:
     """Of how many trials it told the end when it was found."""
 
     @classmethod
-    def open(
-        cls, client: MlflowClient, experiment_id: str, *, sweep: str, study: str, title: str, owner: str | None = None
-    ) -> ParentRun:
+    def open(cls, client: MlflowClient, experiment_id: str, study: RecordedStudy) -> ParentRun:
         """Return a study's own run, RUNNING from now on; it is created where there is none.
 
         Args:
             client: of the store.
             experiment_id: of the experiment in use.
-            sweep: its name.
-            study: the study's.
-            title: what a new run is called.
-            owner: the study's id: the run of another study of this name is left alone.
+            study: whose run it is: that of another owner's study of this name is left alone.
         """
-        identity = {FORMAT_TAG: str(FORMAT), "kind": "sweep", "sweep": sweep, "study": study}
+        identity = {FORMAT_TAG: str(FORMAT), "kind": "sweep", "sweep": study.sweep, "study": study.name}
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
-        owners = (owner, None)  # its own before one of before there were owners
+        owners = (study.owner, None)  # its own before one of before there were owners
         candidates = [run for run in search_runs(client, experiment_id, where) if run.data.tags.get(OWNER) in owners]
         found = min(candidates, key=lambda run: owners.index(run.data.tags.get(OWNER)), default=None)
-        identity |= {} if owner is None else {OWNER: owner}
+        identity |= {} if study.owner is None else {OWNER: study.owner}
         if found is None:
-            created = client.create_run(experiment_id, tags=identity, run_name=title)
+            created = client.create_run(experiment_id, tags=identity, run_name=study.title or study.sweep)
             return cls(client=client, run_id=str(created.info.run_id), started_ms=created.info.start_time)
         client.update_run(found.info.run_id, status="RUNNING")
-        if owner is not None and OWNER not in found.data.tags:
-            client.set_tag(found.info.run_id, OWNER, owner)
+        if study.owner is not None and OWNER not in found.data.tags:
+            client.set_tag(found.info.run_id, OWNER, study.owner)
         told = found.data.metrics.get(ENDED, 0.0)
         ended = int(told) if 0 <= told < 1e9 else 0  # any number, where it was edited
         started = found.info.start_time

@@ -10,6 +10,7 @@ from sweeps.record.child_run import ChildRun
 from sweeps.record.client import connect, store_errors
 from sweeps.record.mapping import STATUS_OF
 from sweeps.record.ownership import Ownership
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.store import is_own, store_uri
 from sweeps.record.stores import open_store
@@ -118,16 +119,8 @@ def bring_level(
     status = review.end_of(study, records)
     # Neither commit nor versions of this process: it trains nothing.
     # What was the best of it, the next start tells, which knows by which metric.
-    tracker = Tracker(
-        runs=runs,
-        sweep=sweep,
-        study=study,
-        description=None,
-        environment={},
-        title=title,
-        tells_progress=False,
-        owner=owner,
-    ).open()
+    recorded = RecordedStudy(sweep=sweep, name=study, title=title, owner=owner)
+    tracker = Tracker(recorded, runs=runs, environment={}, tells_progress=False)
     try:
         tracker.reconcile(records)
     finally:

@@ -40,7 +40,7 @@ from sweeps.record.mapping import (
 )
 from sweeps.record.opening import open_to_write
 from sweeps.record.ownership import OWNER
-from sweeps.record.parent_run import DESCRIPTION, ParentRun, log_files
+from sweeps.record.parent_run import DESCRIPTION, ParentRun, RecordedStudy, log_files
 from sweeps.record.queue import LatestQueue, PermanentError
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.run_files import FILED, NOT_YET, files_outcome, run_files
@@ -59,109 +59,87 @@ class Tracker:
     """Writes the trials of one sweep as child runs of one parent run.
 
     Example:
-        >>> with Tracker(runs=runs, sweep="quick", study="quick-1f", description="", environment={}) as tracker:
-        ...     tracker.reconcile(ledger.records())
+        >>> study = RecordedStudy(sweep="quick", name="quick-1f")
+        >>> with Tracker(study, runs=runs, environment={}) as tracker:
+        ...     tracker.reconcile(ledger.records)
         ...     tracker.write(record)  # returns at once
     """
 
     def __init__(
         self,
+        study: RecordedStudy,
         *,
         runs: Path,
-        sweep: str,
-        study: str,
-        description: str | None,
-        environment: dict[str, str],
-        title: str | None = None,
+        environment: Mapping[str, str],
+        description: str | None = None,
         files: Mapping[str, str] | None = None,
         dataset: RecordedData | None = None,
-        command: str = "",
         aim: Aim | None = None,
         tells_progress: bool = True,
-        owner: str | None = None,
     ) -> None:
-        """Keep what the sweep's own run says. `environment` (host, git_sha, versions) hold for its trials too.
+        """Create what is missing, find what a former process wrote, and set the sweep's run RUNNING.
 
         Args:
+            study: whose trials these are.
             runs: the runs folder.
-            sweep: its name.
-            study: the name of the study whose trials these are.
-            description: of the sweep, in Markdown; None leaves what it says. See also `describe`.
-            environment: facts by name.
-            title: what the sweep's own run is called; its name where None.
+            environment: facts by name (host, git_sha, versions), of the sweep's own run and of its trials.
+            description: of the sweep, in Markdown; None leaves what it says. See also `close`.
             files: texts that the sweep's own run holds as artifacts, by name: the sweep's file, a diff.
             dataset: that it is trained on; None leaves it unsaid.
-            command: what begins it, which MLflow shows as the source of its runs.
             aim: what a search looks at; None where nothing is searched.
             tells_progress: whether the sweep's own run tells how many trials ended, and the best so far.
-            owner: the study's id, by which its runs are told from another runs folder's; None tags none.
+
+        Raises:
+            RecordError: the store cannot be reached or written.
         """
         self._runs = runs
-        self._sweep = sweep
-        self._study = study
-        self._description = description
-        self._title = title or sweep
-        self._files = files or {}
+        self._sweep, self._study = study.sweep, study.name
         self._dataset = dataset
-        self._files_failed = False
-        self._environment = environment_tags(environment) | client_tags(environment, command=command)
-        self._aim = aim
+        self._environment = environment_tags(environment) | client_tags(environment, command=study.command)
         self._tells_progress = tells_progress
-        self._owner = {} if owner is None else {OWNER: owner}
+        self._owner = {} if study.owner is None else {OWNER: study.owner}
         self._uri = store_uri(runs)
         self._children: dict[str, ChildRun] = {}
         self._doubtful: set[str] = set()
         self._astray: list[RecordedRun] = []
         self._points: list[MetricPoint] = []
         self._system_metrics = SystemMetrics()
-        self._queue: LatestQueue[TrialRecord] | None = None
+        self._is_closed = False
         self.unwritten = 0
         """Trials whose newest state could not be written when the tracker was closed."""
-
-    def open(self) -> Self:
-        """Create what is missing, find what a former process wrote, and set the sweep's run RUNNING.
-
-        Raises:
-            RecordError: where the store cannot be reached or written.
-        """
         patience_with(self._uri).begin_work()
         with store_errors(self._uri):
-            self._client, self._experiment_id = open_to_write(self._uri, self._runs)
-            self._parent = ParentRun.open(
-                self._client,
-                self._experiment_id,
-                sweep=self._sweep,
-                study=self._study,
-                title=self._title,
-                owner=self._owner.get(OWNER),
-            )
-            self._progress = SweepProgress(self._aim, written=self._parent.ended)
-            self._parent.write(tags=self._environment, description=self._description)
-            try:
-                self._parent.write_files(self._files, dataset=self._dataset)
-            except Exception as error:  # as in `_log_files`
-                _log.warning("the sweep's own run lacks its files: %s", error)
-                self._files_failed = True
+            self._client, self._experiment_id = open_to_write(self._uri, runs)
+            self._parent = ParentRun.open(self._client, self._experiment_id, study)
+            self._progress = SweepProgress(aim, written=self._parent.ended)
+            self._parent.write(tags=self._environment, description=description)
+            self._files_failed = not self._write_files(files or {})
             self._find_children()
-            if is_own(self._runs):
+            if is_own(runs):
                 # Elsewhere, such as on a server, a driver of another runs folder may be training a sweep of this name.
                 self._end_what_others_left()
             self._system_metrics.start(self._parent.run_id, uri=self._uri)
         self._queue = LatestQueue(self._write, name=f"record of {self._sweep}")
-        return self
+
+    def _write_files(self, files: Mapping[str, str]) -> bool:
+        """Return whether the sweep's own run has its files and its data set now."""
+        try:
+            self._parent.write_files(files, dataset=self._dataset)
+        except Exception as error:  # as in `_log_files`
+            _log.warning("the sweep's own run lacks its files: %s", error)
+            return False
+        return True
 
     def write(self, record: TrialRecord) -> None:
         """Take the newest state of a trial, to be written soon. Returns at once, whatever the store does.
 
         After `close` it is left to the next start.
         """
-        queue = self._queue
-        if queue is not None:
-            queue.put(record.number, record)
+        if not self._is_closed:
+            self._queue.put(record.number, record)
 
     def flush(self, *, timeout: float = 30.0) -> bool:
         """Wait until all is written, at most `timeout` seconds, and return whether it is."""
-        assert self._queue is not None, "open() first"
         return self._queue.flush(timeout=timeout)
 
     def reconcile(self, records: Iterable[TrialRecord], *, timeout: float = 120.0) -> bool:
@@ -195,12 +173,12 @@ class Tracker:
             status: how the sweep ended, in MLflow's words.
             description: what has come of it, in Markdown; None leaves what its run says.
         """
-        if self._queue is None:
+        if self._is_closed:
             return
         patience = patience_with(self._uri)
         self.unwritten = self._queue.close(timeout=patience.begin_end())
         reason = self._queue.failure
-        self._queue = None
+        self._is_closed = True
         if reason is None:
             self._system_metrics.end()
             try:
@@ -221,7 +199,7 @@ class Tracker:
             )
 
     def __enter__(self) -> Self:
-        return self.open()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

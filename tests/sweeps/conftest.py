@@ -22,6 +22,7 @@ from cifar_core.data import prepared
 from sweeps.backends.ray.environment import ensure_private_token
 from sweeps.cli.main import sweeps
 from sweeps.record import schema
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 from sweeps.tasks import image_probe
 from sweeps.tasks.image_classification import ImageTraining
@@ -141,7 +142,7 @@ def empty_store(made_once: MadeOnce) -> Path:
     def make(runs: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-            with Tracker(runs=runs, sweep="none", study="none", description="", environment={}):
+            with Tracker(RecordedStudy(sweep="none", name="none"), runs=runs, environment={}):
                 pass
         # A copy has moved only if the folder that it names is not there: who writes into it by mistake fails at once.
         (runs / "artifacts").touch()

@@ -20,6 +20,7 @@ from sweeps.core.trial import Outcome
 from sweeps.pictures.charts import learning_curve
 from sweeps.record.files import RunFiles
 from sweeps.record.inputs import RecordedData
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.sweep_progress import Aim
 from sweeps.record.writer import Tracker
 from sweeps.tasks.registry import IMAGES
@@ -47,12 +48,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         tracker = Tracker(
+            RecordedStudy(sweep=SWEEP, name="shown-1", command="sweeps run shown.yaml"),
             runs=runs,
-            sweep=SWEEP,
-            study="shown-1",
             description="five trials",
             environment=environment,
-            command="sweeps run shown.yaml",
             dataset=RecordedData(fingerprint="c58f30108f718f92721af3b95e74349a", parts=IMAGES.dataset_inputs(None)),
             aim=Aim("val_accuracy", maximize=True),
         )

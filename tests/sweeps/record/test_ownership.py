@@ -11,6 +11,7 @@ from test_tracker import record_of
 
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.ownership import OwnRuns, note_owner, noted_owners
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader, delete_sweep
 from sweeps.record.writer import Tracker
 
@@ -27,7 +28,7 @@ def train(runs: Path, owner: str | None, *numbers: int) -> None:
     if owner is not None:
         note_owner(runs, "tiny", owner)
     records = [record_of("tiny", number) for number in numbers]
-    with Tracker(runs=runs, sweep="tiny", study="tiny-1f", description="", environment={}, owner=owner) as tracker:
+    with Tracker(RecordedStudy(sweep="tiny", name="tiny-1f", owner=owner), runs=runs, environment={}) as tracker:
         tracker.reconcile(records)
 
 

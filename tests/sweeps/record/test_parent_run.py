@@ -38,7 +38,7 @@ def test_a_start_and_an_end_keep_a_persons_note(recorded_runs: Path) -> None:
     note = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
     client.set_tag(run_id, DESCRIPTION, f"{note}\n\nlook at this again")
 
-    tracker_of(recorded_runs, "tiny").open().close(description=f"{WINNER}x\n\nended")
+    tracker_of(recorded_runs, "tiny").close(description=f"{WINNER}x\n\nended")
 
     (run,) = open_store(recorded_runs).runs({"kind": "sweep", "sweep": "tiny"})
     assert "look at this again" in run.tags[DESCRIPTION]

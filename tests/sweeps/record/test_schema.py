@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 
 OPEN = """
 from pathlib import Path
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
-Tracker(runs=Path({runs!r}), sweep="s", study="s", description="", environment={{}}).open()
+Tracker(RecordedStudy(sweep="s", name="s"), runs=Path({runs!r}), environment={{}})
 """
 
 
@@ -36,7 +38,7 @@ def kill_when(code: str, condition: Callable[[], bool], *, after: float = 0.0) -
 
 
 def opens(runs: Path) -> bool:
-    with Tracker(runs=runs, sweep="s", study="s", description="", environment={}):
+    with Tracker(RecordedStudy(sweep="s", name="s"), runs=runs, environment={}):
         return True
 
 

@@ -21,6 +21,7 @@ from sweeps.record import sqlite_store
 from sweeps.record.client import connect
 from sweeps.record.client_store import ClientStore
 from sweeps.record.ownership import OwnRuns
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader, delete_sweep
 from sweeps.record.recorded_run import RunStore
 from sweeps.record.sqlite_store import NoStore, SqliteStore, follow_a_move
@@ -70,7 +71,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
 
 
 def write(runs: Path, *records: TrialRecord) -> None:
-    with Tracker(runs=runs, sweep="s", study="s-1", description="", environment={}) as tracker:
+    with Tracker(RecordedStudy(sweep="s", name="s-1"), runs=runs, environment={}) as tracker:
         for each in records:
             tracker.write(each)
 

@@ -28,6 +28,7 @@ from sweeps.record.child_run import ChildRun
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.mapping import epoch_metrics, milliseconds, params_of, parse_param, tags_of
 from sweeps.record.ownership import OwnRuns
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.queue import LatestQueue, PermanentError
 from sweeps.record.reader import MlflowReader, delete_sweep
 from sweeps.record.review import RecordReview, bring_level
@@ -56,7 +57,9 @@ def sweep(request: pytest.FixtureRequest) -> str:
 
 
 def tracker_of(runs: Path, sweep: str, **environment: str) -> Tracker:
-    return Tracker(runs=runs, sweep=sweep, study=f"{sweep}-1f", description="a test", environment=environment)
+    return Tracker(
+        RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, description="a test", environment=environment
+    )
 
 
 NOTHING_KNOWN = OwnRuns(owners=(), keys=())
@@ -123,7 +126,7 @@ def away(runs: Path) -> Iterator[None]:
 
 class TestCrashes:
     def test_a_dead_driver_leaves_one_run_a_key_with_epochs_once(self, runs: Path, sweep: str) -> None:
-        died = tracker_of(runs, sweep).open()
+        died = tracker_of(runs, sweep)
         died.write(record_of(sweep, epochs=2))
         assert died.flush()
         with tracker_of(runs, sweep) as tracker:
@@ -137,7 +140,7 @@ class TestCrashes:
     def test_a_run_that_was_created_and_never_written_is_found_again(
         self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        died = tracker_of(runs, sweep).open()
+        died = tracker_of(runs, sweep)
 
         def die(*_: object, **__: object) -> None:
             raise SystemExit
@@ -172,7 +175,7 @@ class TestCrashes:
         assert run.info.status == "FINISHED"
 
     def test_two_runs_of_one_key_become_one_again(self, runs: Path, sweep: str) -> None:
-        first, second = tracker_of(runs, sweep).open(), tracker_of(runs, sweep).open()
+        first, second = tracker_of(runs, sweep), tracker_of(runs, sweep)
         for tracker in (first, second):
             tracker.write(record_of(sweep))
             assert tracker.flush()
@@ -182,7 +185,7 @@ class TestCrashes:
         assert len(found(runs, sweep)) == 1
 
     def test_a_run_that_the_ledger_does_not_know_ends_as_interrupted(self, runs: Path, sweep: str) -> None:
-        died = tracker_of(runs, sweep).open()
+        died = tracker_of(runs, sweep)
         died.write(record_of(sweep, 0, epochs=1))
         died.write(record_of(sweep, 1, epochs=1))
         assert died.flush()
@@ -196,7 +199,7 @@ class TestCrashes:
     ) -> None:
         with tracker_of(runs, sweep, git_sha="a") as tracker:
             tracker.write(record_of(sweep, test=TestResult(loss=1.0, correct=b"\x80", count=8)))
-        tracker = tracker_of(runs, sweep, git_sha="b").open()
+        tracker = tracker_of(runs, sweep, git_sha="b")
         for call in ("log_batch", "log_artifact", "set_terminated", "update_run"):
             monkeypatch.setattr(tracker._client, call, lambda *_, **__: pytest.fail("written again"))
         assert tracker.reconcile([record_of(sweep, test=TestResult(loss=1.0, correct=b"\x80", count=8))])
@@ -270,7 +273,7 @@ def test_in_a_shared_record_another_studys_running_trial_is_left_alone(
     with tracker_of(tmp_path / "here", "s") as tracker:
         tracker.write(record_of("s", epochs=1, outcome=Outcome.RUNNING))
         assert tracker.flush()
-        with Tracker(runs=tmp_path / "there", sweep="s", study="another", description="", environment={}):
+        with Tracker(RecordedStudy(sweep="s", name="another"), runs=tmp_path / "there", environment={}):
             pass
 
         (run,) = MlflowReader(tmp_path)._store.runs({"kind": "trial"})
@@ -281,7 +284,7 @@ def test_what_a_killed_driver_left_running_in_another_study_is_ended(runs: Path,
     with tracker_of(runs, sweep) as tracker:
         tracker.write(record_of(sweep, epochs=1, outcome=Outcome.RUNNING))
         assert tracker.flush()
-        with Tracker(runs=runs, sweep=sweep, study="another", description="", environment={}):
+        with Tracker(RecordedStudy(sweep=sweep, name="another"), runs=runs, environment={}):
             pass
 
         (run,) = found(runs, sweep)
@@ -490,9 +493,7 @@ class TestTheSweepsOwnRun:
             for record, (accuracy, _) in zip(records, ends, strict=True)
         ]
         for first in (2, 4, 4):  # a second start goes on, a third has nothing to say
-            with Tracker(
-                runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim
-            ) as tracker:
+            with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
                 tracker.reconcile(records[:first])
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -513,9 +514,7 @@ class TestTheSweepsOwnRun:
             for number, (accuracy, seconds) in enumerate(ends)
         ]
         for known in (records[:2], records):
-            with Tracker(
-                runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim
-            ) as tracker:
+            with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
                 tracker.reconcile(known)
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -541,7 +540,7 @@ class TestTheSweepsOwnRun:
         record = record_of(sweep, 0, finished=STARTED + 1, epochs=3)
         bring_level(runs, [record], sweep=sweep, study=f"{sweep}-1f", title=sweep, review=RecordReview(runs))
         aim = Aim("val_accuracy", maximize=True)
-        with Tracker(runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment={}, aim=aim) as tracker:
+        with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
             tracker.reconcile([record])
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -570,7 +569,7 @@ class TestTheSweepsOwnRun:
     def test_is_shown_by_mlflow_as_training_with_who_ran_what(self, runs: Path, sweep: str) -> None:
         facts = {"user": "ada", "git_sha": "0123456789ab"}
         with Tracker(
-            runs=runs, sweep=sweep, study=f"{sweep}-1f", description="", environment=facts, command="sweeps run a.yaml"
+            RecordedStudy(sweep=sweep, name=f"{sweep}-1f", command="sweeps run a.yaml"), runs=runs, environment=facts
         ) as tracker:
             tracker.write(record_of(sweep))
 
@@ -604,7 +603,7 @@ class TestStore:
     def test_a_store_that_cannot_be_made_says_where_and_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
         with pytest.raises(RecordError, match=r"file/runs/mlflow\.db cannot be used.*MLFLOW_TRACKING_URI"):
-            tracker_of(tmp_path / "file" / "runs", "s").open()
+            tracker_of(tmp_path / "file" / "runs", "s")
 
     def test_a_named_file_that_is_no_database_is_refused_and_stays(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -613,7 +612,7 @@ class TestStore:
         (tmp_path / "notes.db").write_text(text)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'notes.db'}")
         with pytest.raises(RecordError, match=r"damaged.*move it away"):
-            tracker_of(tmp_path, "s").open()
+            tracker_of(tmp_path, "s")
         with pytest.raises(RecordError, match="damaged"):
             MlflowReader(tmp_path).runs()
         assert (tmp_path / "notes.db").read_text() == text
@@ -635,7 +634,7 @@ class TestStore:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RecordError, match=r"http://127\.0\.0\.1:9 cannot be used.*server is up") as error:
-            tracker_of(tmp_path, "s").open()
+            tracker_of(tmp_path, "s")
         assert "secret" not in str(error.value)
 
     def test_a_store_that_goes_away_loses_nothing(self, runs: Path, sweep: str) -> None:
@@ -651,7 +650,7 @@ class TestStore:
         assert tracker.unwritten == 0
 
     def test_what_could_not_be_written_is_counted_and_written_later(self, runs: Path, sweep: str) -> None:
-        tracker = tracker_of(runs, sweep).open()
+        tracker = tracker_of(runs, sweep)
         with away(runs):
             tracker.write(record_of(sweep))
             tracker.close()
@@ -707,8 +706,9 @@ class TestStore:
     def test_no_usage_statistics_are_sent(self, tmp_path: Path) -> None:
         # In a process of its own, as a user's: another test may have imported MLflow before us.
         code = (
-            "import sys; from pathlib import Path; from sweeps.record.writer import Tracker;"
-            "Tracker(runs=Path('runs'), sweep='s', study='s', description=None, environment={}).open().close();"
+            "import sys; from pathlib import Path; from sweeps.record.parent_run import RecordedStudy;"
+            "from sweeps.record.writer import Tracker;"
+            "Tracker(RecordedStudy(sweep='s', name='s'), runs=Path('runs'), environment={}).close();"
             "from mlflow.telemetry.client import get_telemetry_client;"
             "from mlflow.telemetry.utils import is_telemetry_disabled;"
             "sys.exit(not is_telemetry_disabled() or get_telemetry_client() is not None)"

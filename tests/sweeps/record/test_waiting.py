@@ -16,6 +16,7 @@ from sweeps.core.errors import RecordError
 from sweeps.record import waiting
 from sweeps.record.answering import is_given_up
 from sweeps.record.client import connect, store_errors
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.writer import Tracker
 
@@ -87,9 +88,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 @pytest.mark.parametrize("manner", ["hangs", "trickles", "500", "401", "html", "redirects", "other JSON"])
 def test_a_start_says_within_seconds_what_is_wrong(manner: str, serve: Serve, runs: Path) -> None:
     uri = serve(manner)
-    tracker = Tracker(runs=runs, sweep="tiny", study="tiny-1", description="", environment={})
     with pytest.raises(RecordError, match=uri):  # MLflow is imported by then
-        tracker.open()
+        Tracker(RecordedStudy(sweep="tiny", name="tiny-1"), runs=runs, environment={})
 
     began = time.monotonic()
     with pytest.raises(RecordError, match=uri):

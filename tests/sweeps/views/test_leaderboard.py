@@ -27,6 +27,7 @@ from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.columns import COLUMNS, LAST_COLUMNS
 from sweeps.record.mapping import params_of, tags_of
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.table import Table, row_of, table_of
@@ -708,7 +709,7 @@ def test_a_recorded_sweep_reads_as_a_board_with_numbers_as_numbers(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with Tracker(
-        runs=tmp_path, sweep="quick", study="quick-1f", description="", environment={"git_sha": "abc"}
+        RecordedStudy(sweep="quick", name="quick-1f"), runs=tmp_path, environment={"git_sha": "abc"}
     ) as tracker:
         for number, (width, accuracy) in enumerate([(8, 0.7), (16, 0.8), (100, 0.6)]):
             tracker.write(_record(number, width=width, accuracy=accuracy))

@@ -11,6 +11,7 @@ from sweep_fakes import book, epoch, next_trial
 
 import sweeps
 from sweeps.core.trial import Outcome
+from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "leaderboard.md"
@@ -22,7 +23,7 @@ def record(recorded_runs: Path) -> Path:
     """A runs folder with one complete trial."""
     trial = replace(next_trial(book(recorded_runs).open()), outcome=Outcome.COMPLETE)
     trial = replace(trial, epochs=(epoch(1, 0.25), epoch(2, 0.6), epoch(3, 0.5)), finished=trial.started + 3)
-    with Tracker(runs=recorded_runs, sweep="tiny", study=trial.study, description="", environment={}) as tracker:
+    with Tracker(RecordedStudy(sweep="tiny", name=trial.study), runs=recorded_runs, environment={}) as tracker:
         tracker.write(trial)
     return recorded_runs
 
