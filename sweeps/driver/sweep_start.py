@@ -206,24 +206,24 @@ class SweepStart:
             yield InlineBackend(plan.task, plan.resources, is_late=self._stopping.is_late)
             return
         address, folder = options.ray_address, self._folder
-        log = folder.path / "ray.log"
+        networks = tuple(filter(is_import_path, plan.models))
         with contextlib.ExitStack() as held:
             with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
-                from sweeps.backends.ray.backend import RayBackend
+                from sweeps.backends.ray.backend import Cluster, ray_backend
 
-                ray = RayBackend(
-                    plan.task,
-                    plan.resources,
-                    plan.limits,
-                    address=address,
-                    runs=folder.runs,
-                    log=log,
-                    on_loss=on_loss,
-                    data_bytes=data_bytes,
-                    networks=tuple(filter(is_import_path, plan.models)),
-                    storage=folder.storages.storage,
+                storage = folder.storages.storage
+                ray = held.enter_context(
+                    ray_backend(
+                        plan.task,
+                        plan.resources,
+                        plan.limits,
+                        cluster=Cluster(address=address, networks=networks, storage=storage) if address else None,
+                        runs=folder.runs,
+                        log=folder.path / "ray.log",
+                        on_loss=on_loss,
+                        data_bytes=data_bytes,
+                    )
                 )
-                held.enter_context(ray)
             yield ray
 
     def _job(self, record: TrialRecord, slots: Slots) -> Job:

@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sweeps.backends.cluster.nodes import ClusterSlots, nodes, require_fit_nodes
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.environment import session_folder
 from sweeps.backends.ray.images import SharedData
-from sweeps.backends.ray.placement import request_of
+from sweeps.backends.ray.placement import Placement, request_of
 from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_message
 from sweeps.backends.ray.tune import LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.backends.ray.watch import RayWatch
@@ -51,83 +52,107 @@ _NO_START = (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationE
 """What Ray raises where it does not start, or is not reached."""
 
 
-class RayBackend:
-    """Ray Tune on this machine, or on the cluster at an address. See `prepare_environment`, which comes first."""
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A Ray cluster that runs already, and what a sweep needs of it."""
+
+    address: str
+    networks: Sequence[str] = ()
+    """Networks of the user's own, whose code travels there."""
+    storage: str | None = None
+    """Where every node has to write; the runs folder where None."""
+
+
+@contextlib.contextmanager
+def ray_backend(
+    task: AnyTask,
+    resources: Resources,
+    limits: Limits,
+    *,
+    cluster: Cluster | None,
+    runs: Path,
+    log: Path,
+    on_loss: Callable[[], None],
+    data_bytes: int = 0,
+) -> Iterator[RayBackend]:
+    """Start Ray, or reach a cluster, and end that with the block. See `prepare_environment`, which comes first.
+
+    Args:
+        task: of the sweep.
+        resources: what a trial holds.
+        limits: how many run at once.
+        cluster: None for this machine.
+        runs: the runs folder, which it notes beside Ray's own files.
+        log: for everything that Ray says.
+        on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
+        data_bytes: of all data that trials are given.
+
+    Raises:
+        SweepError: Ray does not start, or the cluster takes no driver from here.
+    """
+    with contextlib.ExitStack() as held:
+        session = RaySession(
+            held.enter_context(session_folder(runs)),
+            cluster=cluster,
+            log=log,
+            store_bytes=OBJECT_STORE_BYTES + data_bytes,
+            on_loss=on_loss,
+        )
+        held.callback(session.end)
+        setup = None
+        with redirect_output(log), _our_signals(), groups_of_their_own():
+            session.connect()
+            if cluster is not None:
+                setup = WorkerSetup(
+                    folder=str(Path.cwd()),
+                    versions=installed_versions(),
+                    storage=held.enter_context(_seen_storage(cluster.storage or str(runs.resolve()))),
+                )
+                require_fit_nodes(setup, address=cluster.address)
+        found = slots_of(resources, limits, [node.offers for node in nodes()])
+        slots = ClusterSlots(found, limits, is_fixed=cluster is None)
+        backend = RayBackend(task, session, slots=slots, setup=setup, placement=resources.placement)
+        held.callback(backend.release)
+        yield backend
+
+
+class RaySession:
+    """Ray itself as this process uses it: started here, or a cluster's."""
 
     def __init__(
-        self,
-        task: AnyTask,
-        resources: Resources,
-        limits: Limits,
-        *,
-        address: str | None,
-        runs: Path,
-        log: Path,
-        on_loss: Callable[[], None],
-        data_bytes: int = 0,
-        networks: Sequence[str] = (),
-        storage: str | None = None,
+        self, folder: Path, *, cluster: Cluster | None, log: Path, store_bytes: int, on_loss: Callable[[], None]
     ) -> None:
         """Start nothing yet.
 
         Args:
-            task: of the sweep.
-            resources: what a trial holds.
-            limits: how many run at once.
-            address: of a cluster; None for this machine.
-            runs: the runs folder, which it notes beside Ray's own files.
+            folder: for Ray's own files.
+            cluster: None for this machine.
             log: for everything that Ray says.
-            on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
-            data_bytes: of all data that trials are given.
-            networks: of the user's own, whose code travels to a cluster.
-            storage: where every node of a cluster has to write; the runs folder where None.
+            store_bytes: of the object store, where it is started here.
+            on_loss: as of `ray_backend`.
         """
-        self._store_bytes = OBJECT_STORE_BYTES + data_bytes
+        self.folder = folder
+        self.log = log
+        self._cluster = cluster
+        self._store_bytes = store_bytes
         self._on_loss = on_loss
-        self._task = task
-        self._resources = resources
-        self._limits = limits
-        self._address = address
-        self._runs = runs
-        self._log = log
-        self._networks = networks
-        self._storage = storage or str(runs.resolve())
-        self._data: SharedData | None = None
-        self._held = contextlib.ExitStack()
-        self._cluster: ClusterSlots | None = None
-        self._setup: WorkerSetup | None = None
-        self._names = itertools.count()
 
-    def __enter__(self) -> RayBackend:
-        with self._held as held:
-            self._folder = held.enter_context(session_folder(self._runs))
-            held.callback(self._shut_down)
-            with redirect_output(self._log), _our_signals(), groups_of_their_own():
-                self._connect()
-                if self._address:
-                    self._setup = WorkerSetup(
-                        folder=str(Path.cwd()),
-                        versions=installed_versions(),
-                        storage=held.enter_context(_seen_storage(self._storage)),
-                    )
-                    require_fit_nodes(self._setup, address=self._address)
-            found = slots_of(self._resources, self._limits, [node.offers for node in nodes()])
-            self._cluster = ClusterSlots(found, self._limits, is_fixed=self._address is None)
-            self._held = held.pop_all()
-        return self
+    def connect(self) -> None:
+        """Start Ray, or reach the cluster.
 
-    def __exit__(self, *exception: object) -> None:
-        self._held.close()
-
-    def _connect(self) -> None:
-        listen_on_loopback(only=self._address is None)
-        before = self._log.stat().st_size
+        Raises:
+            SweepError: it does not start, or takes no driver from here.
+            DiskFullError: there is no room for its own files.
+        """
+        cluster = self._cluster
+        listen_on_loopback(only=cluster is None)
+        before = self.log.stat().st_size
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
-            if self._address:
+            if cluster is not None:
                 take_token()
-                code = connection_options(self._networks)
-                ray.init(address=self._address, **code, **quiet)
+                code = connection_options(cluster.networks)
+                ray.init(address=cluster.address, **code, **quiet)
             else:
                 ray.init(
                     # Never one that happens to run here: its cores and its token are not ours.
@@ -136,7 +161,7 @@ class RayBackend:
                     num_gpus=local_gpus(),
                     include_dashboard=False,
                     object_store_memory=self._store_bytes,
-                    _temp_dir=str(self._folder),
+                    _temp_dir=str(self.folder),
                     **quiet,
                 )
         except Exception as error:
@@ -144,30 +169,66 @@ class RayBackend:
             if type(error) is not Exception and not isinstance(error, _NO_START):
                 raise
             if is_disk_full(error):
-                raise DiskFullError(self._folder) from None
-            if not self._address:
-                raise SweepError(f"Ray on this machine did not start: {error} (more in {self._log})") from None
-            advice = _advice(error, self._log.read_bytes()[before:].decode(errors="replace"))
+                raise DiskFullError(self.folder) from None
+            if cluster is None:
+                raise SweepError(f"Ray on this machine did not start: {error} (more in {self.log})") from None
+            advice = _advice(error, self.log.read_bytes()[before:].decode(errors="replace"))
             raise SweepError(
-                f"the Ray cluster at {self._address} takes no driver from here: {advice} (more in {self._log})"
+                f"the Ray cluster at {cluster.address} takes no driver from here: {advice} (more in {self.log})"
             ) from None
 
-    def _watch(self) -> RayWatch:
+    def watch(self) -> RayWatch:
+        """Return what looks whether it is still there, while it is entered."""
         address = ray.get_runtime_context().gcs_address
-        return RayWatch(address, is_local=self._address is None, on_loss=self._on_loss)
+        return RayWatch(address, is_local=self._cluster is None, on_loss=self._on_loss)
 
-    def _shut_down(self) -> None:
-        self._data = None
-        with redirect_output(self._log):
+    def restart(self) -> None:
+        """End it and begin anew: nothing of the one before is known then."""
+        with redirect_output(self.log), _our_signals(), groups_of_their_own():
+            _end_ray()
+            self.connect()
+
+    def end(self) -> None:
+        with redirect_output(self.log):
             _end_ray()
 
-    def slots(self) -> Slots:
-        return self._cluster_slots.slots
 
-    @property
-    def _cluster_slots(self) -> ClusterSlots:
-        assert self._cluster is not None, "use it in a with statement"
-        return self._cluster
+class RayBackend:
+    """Ray Tune on this machine, or on a cluster; `ray_backend` makes it."""
+
+    def __init__(
+        self,
+        task: AnyTask,
+        session: RaySession,
+        *,
+        slots: ClusterSlots,
+        setup: WorkerSetup | None,
+        placement: Placement,
+    ) -> None:
+        """Train nothing yet.
+
+        Args:
+            task: of the sweep.
+            session: Ray, which is connected.
+            slots: where trials are trained.
+            setup: what a node of a cluster must have; None on this machine.
+            placement: on which node a trial is placed.
+        """
+        self._task = task
+        self._session = session
+        self._slots = slots
+        self._setup = setup
+        self._placement = placement
+        self._data: SharedData | None = None
+        """What trials are given, with the Ray that runs now; None between two."""
+        self._names = itertools.count()
+
+    def release(self) -> None:
+        """Let go of what is in Ray's object store."""
+        self._data = None
+
+    def slots(self) -> Slots:
+        return self._slots.slots
 
     def train(
         self,
@@ -182,13 +243,13 @@ class RayBackend:
             self._data = SharedData(self._task, parts, setup=self._setup)
             tuner = self._tuner(calls, data=self._data, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._log), self._watch(), self._cluster_slots.asking():
+                with redirect_output(self._session.log), self._session.watch(), self._slots.asking():
                     tuner.fit()
             except Exception as error:
                 if calls.failure is not None:
                     raise calls.failure from error
                 if is_disk_full(error):
-                    raise DiskFullError(self._folder) from error
+                    raise DiskFullError(self._session.folder) from error
                 if not isinstance(error.__cause__, OutOfMemoryError):
                     raise
             else:
@@ -197,10 +258,8 @@ class RayBackend:
             # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
             del tuner
             # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
-            self._data = None
-            with redirect_output(self._log), _our_signals(), groups_of_their_own():
-                _end_ray()
-                self._connect()
+            self.release()
+            self._session.restart()
             for record in ledger.records:
                 if record.outcome is Outcome.RUNNING:
                     calls.receive(record.number, out_of_memory_message(KILLED_BY_RAY))
@@ -232,13 +291,13 @@ class RayBackend:
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
-        slots = self._cluster_slots
+        slots = self._slots
         # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly, and a node
         # that joins. The searcher proposes none without a slot.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
         trainable = tune.with_resources(
             tune.with_parameters(TrialTrainable, shared=data.for_trials),
-            request_of(slots.slots, self._resources.placement),
+            request_of(slots.slots, self._placement),
         )
         return tune.Tuner(
             trainable,
@@ -249,7 +308,7 @@ class RayBackend:
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                storage_path=str(self._folder),
+                storage_path=str(self._session.folder),
                 name=f"tune-{next(self._names)}",
                 verbose=0,
                 stop=StopWhen(lambda: stopping() or calls.failure is not None),

@@ -144,7 +144,7 @@ def sweep(
     from sweep_fakes import book, tiny
 
     from cifar_core.config import TrainingConfig
-    from sweeps.backends.ray.backend import RayBackend
+    from sweeps.backends.ray.backend import Cluster, ray_backend
     from sweeps.core.job import Job
     from sweeps.files.settings import Limits, Resources
     from sweeps.tasks.image_classification import ImageClassification
@@ -178,11 +178,11 @@ def sweep(
         )
 
     config = TrainingConfig.model_validate(base)
-    with RayBackend(
+    with ray_backend(
         task,
         Resources.model_validate(resources),
         Limits.model_validate({"max_concurrent_trials": limit}),
-        address=cluster.address,
+        cluster=Cluster(address=cluster.address),
         runs=folder / "runs",
         log=_log(folder, name),
         on_loss=lambda: os._exit(3),

@@ -6,8 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sweeps.backends.ray.backend import RayBackend
-from sweeps.files.settings import Limits, Resources
+from sweeps.backends.ray.backend import RayBackend, RaySession
 from sweeps.tasks.image_classification import ImageClassification
 
 
@@ -26,16 +25,9 @@ class Images:
 
 
 def test_what_was_begun_with_the_ray_before_is_begun_anew(tmp_path: Path) -> None:
-    backend: Any = RayBackend(
-        ImageClassification(),
-        Resources(),
-        Limits(),
-        address=None,
-        runs=tmp_path,
-        log=tmp_path / "ray.log",
-        on_loss=lambda: None,
-    )
-    backend._cluster = SimpleNamespace(slots=None)
+    slots: Any = SimpleNamespace(slots=None)
+    session = RaySession(tmp_path, cluster=None, log=tmp_path / "ray.log", store_bytes=0, on_loss=lambda: None)
+    backend: Any = RayBackend(ImageClassification(), session, slots=slots, setup=None, placement="auto")
     first, second = Images(), Images()
     backend._data = first
     measurement = backend.measure("state.pt")
