@@ -34,7 +34,7 @@ from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
-from sweeps.search.state import SweepState
+from sweeps.search.state import DriverState, SweepState
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import keep_code
@@ -84,15 +84,17 @@ class SweepStart:
         plan = self._plan
         return SweepState(
             sweep=plan.name,
-            title=plan.title,
             metric=plan.metric.name,
             maximize=plan.metric.goal == "maximize",
             records=self.records,
             runs=self._folder.runs,
-            target=self._ledger.target,
-            slots=slots,
-            began=self._began,
-            limit=plan.limits.timeout,
+            driver=DriverState(
+                title=plan.title,
+                target=self._ledger.target,
+                slots=slots,
+                began=self._began,
+                limit=plan.limits.timeout,
+            ),
         )
 
     def carry_out(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> RunSummary:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
 from sweeps.search.best import Standings, configuration_of, final_value
@@ -35,6 +35,38 @@ class Measuring:
         return f"measuring on the test images: {self.done} of {self.of}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class DriverState:
+    """What the driver of a sweep tells of itself; of a sweep that nobody runs, what is known of its last one."""
+
+    name: str | None = None
+    """`process 12 on host`; None where nobody runs it."""
+    title: str | None = None
+    """What it calls what it trains; the sweep's name where None."""
+    doing: str = "run"
+    """What it does with the sweep: "run", "finalized", "deleted"."""
+    part: str = SEARCH
+    """What it trains: the search, or what confirms it."""
+    target: int | None = None
+    """Trials it ends with, None where only the space decides."""
+    slots: int | None = None
+    """Trials that train at once; None where nobody says."""
+    began: float | None = None
+    """Unix time of the start that is under way; now where None."""
+    limit: float | None = None
+    """Seconds that this start may take; None for any."""
+    measuring: Measuring | None = None
+    """What it tells of it; None where the records say it."""
+    died: bool = False
+    """Whether the last driver ended without a farewell."""
+    last_seen: str | None = None
+    """Of a driver on another host that is assumed dead, when and where it gave its last sign."""
+
+
+NOBODY = DriverState()
+"""No driver has told anything."""
+
+
 class SweepState:
     """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it.
 
@@ -45,62 +77,37 @@ class SweepState:
         self,
         *,
         sweep: str,
-        title: str | None = None,
         metric: str,
         maximize: bool,
         records: Sequence[TrialRecord] = (),
-        runs: Path = Path(),
-        target: int | None = None,
-        slots: int | None = None,
-        began: float | None = None,
-        limit: float | None = None,
-        driver: str | None = None,
-        doing: str = "run",
-        measuring: Measuring | None = None,
-        died: bool = False,
-        last_seen: str | None = None,
-        part: str = SEARCH,
-        damage: str | None = None,
         replicates: Sequence[TrialRecord] = (),
+        runs: Path = Path(),
+        driver: DriverState = NOBODY,
+        damage: str | None = None,
     ) -> None:
         """Take note of what is known now.
 
         Args:
             sweep: its name.
-            title: what it is called on a screen; its name where None.
             metric: field of `EpochResult` that the search looks at.
             maximize: whether more of it is better.
             records: its trials so far; those that ended count as done before this start.
-            runs: the folder that the records' logs are named from.
-            target: trials it ends with, None where only its space decides.
-            slots: trials that train at once; None where nobody says.
-            began: Unix time of the start that is under way; now where None.
-            limit: seconds that this start may take; None for any.
-            driver: who runs it (`process 12 on host`), None where nobody does.
-            doing: what the driver does with it: "run", "finalized", "deleted".
-            measuring: what a driver tells of it; None where the records say it.
-            died: whether the last driver ended without a farewell.
-            last_seen: of a driver on another host that is assumed dead, when and where it gave its last sign.
-            part: what the driver trains: the search, or what confirms it.
             replicates: what confirms its best configurations; no part of its counts.
+            runs: the folder that the records' logs are named from.
+            driver: what its driver tells.
             damage: why these are not all of its trials, and what to do about it; None where they are.
         """
         self.sweep = sweep
-        self.title = title or sweep
         self.metric = metric
-        self.runs = runs
-        self.target = target
-        self.driver = driver
-        self.doing = doing
-        self._measuring = measuring
-        self.died = died
-        self.last_seen = last_seen
-        self.part = part
-        self.damage = damage
-        self.replicates = replicates
         self.maximize = maximize
-        self.slots = slots
-        self.limit = limit
+        self.replicates = replicates
+        self.runs = runs
+        self.damage = damage
+        self._driver = driver
+        self.title = driver.title or sweep
+        self.driver, self.doing, self.part, self.limit = driver.name, driver.doing, driver.part, driver.limit
+        self.died, self.last_seen = driver.died, driver.last_seen
+        self.target, self.slots = driver.target, driver.slots
         self._records: dict[int, TrialRecord] = {}
         self._standings = Standings(metric=metric, maximize=maximize)
         self._counts: Counter[Outcome] = Counter()
@@ -109,11 +116,11 @@ class SweepState:
         self._phase: tuple[float, int] | None = None
         for record in records:
             self.enter(record)
-        self.began = time.time() if began is None else began
+        self.began = time.time() if driver.began is None else driver.began
         self._slots_since = self.began
         self._slot_seconds = 0.0
         self._done_before = sum(
-            record.outcome.is_final and (began is None or _end(record) < began) for record in records
+            record.outcome.is_final and (driver.began is None or _end(record) < driver.began) for record in records
         )
 
     @property
@@ -153,8 +160,8 @@ class SweepState:
     @property
     def measuring(self) -> Measuring | None:
         """How far it is with the test images where nothing else is left to do; None where that is not so."""
-        if self._measuring is not None:
-            return self._measuring
+        if self._driver.measuring is not None:
+            return self._driver.measuring
         is_trained = self.target is not None and self.done >= max(self.target, len(self._records))
         if not is_trained or len(self._measured) == len(self._measurable):
             return None
@@ -205,19 +212,13 @@ class SweepState:
             return self
         return SweepState(
             sweep=self.sweep,
-            title=f"{self.sweep} {REPLICATES}",
             metric=self.metric,
             maximize=self.maximize,
             records=self.replicates,
             runs=self.runs,
-            target=self.target,
-            slots=self.slots,
-            began=self.began,
-            limit=self.limit,
-            driver=self.driver,
-            doing=self.doing,
-            measuring=self._measuring,
-            part=self.part,
+            driver=replace(
+                self._driver, title=f"{self.sweep} {REPLICATES}", target=self.target, slots=self.slots, began=self.began
+            ),
         )
 
     @property
@@ -272,7 +273,6 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         # What is open in the journal is being trained by the driver that holds the sweep.
         return [_as_running(record) for record in found] if driver else list(found)
 
-    about = driver or {}
     return SweepState(
         sweep=sweep,
         metric=study.user_attrs.get("metric", "val_accuracy"),
@@ -280,17 +280,25 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         records=records(study),
         replicates=[] if studies.replicates is None else records(studies.replicates),
         runs=runs,
-        target=_number(about.get("target"), int),
-        slots=_number(about.get("slots"), int),
-        began=_number(about.get("began", about.get("since")), float),
-        limit=_number(about.get("limit"), float),
-        part=str(about.get("part", SEARCH)),
-        driver=None if driver is None else f"process {driver['pid']} on {driver['host']}",
-        doing=str(about.get("doing", "run")),
-        measuring=_measuring(about),
-        died=folder.died,
-        last_seen=None if driver else folder.last_seen,
+        driver=_driver_state(folder, driver),
         damage=None if studies.damage is None else str(studies.damage),
+    )
+
+
+def _driver_state(folder: SweepFolder, told: Mapping[str, Any] | None) -> DriverState:
+    """Return what the driver of a sweep has told, if there is one."""
+    if told is None:
+        return DriverState(died=folder.died, last_seen=folder.last_seen)
+    return DriverState(
+        name=f"process {told['pid']} on {told['host']}",
+        doing=str(told.get("doing", "run")),
+        part=str(told.get("part", SEARCH)),
+        target=_number(told.get("target"), int),
+        slots=_number(told.get("slots"), int),
+        began=_number(told.get("began", told.get("since")), float),
+        limit=_number(told.get("limit"), float),
+        measuring=_measuring(told),
+        died=folder.died,
     )
 
 

@@ -19,7 +19,7 @@ from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.driver.progress import FirstWarning, LiveProgress, PlainProgress, headline, show_progress, trial_line
 from sweeps.files.space import SearchSpace
 from sweeps.search.ledger import Ledger
-from sweeps.search.state import SweepState
+from sweeps.search.state import DriverState, SweepState
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ def record(runs: Path) -> TrialRecord:
 
 
 def state(*records: TrialRecord, target: int | None = 4) -> SweepState:
-    return SweepState(sweep="tiny", metric="val_accuracy", maximize=True, records=records, target=target)
+    return SweepState(
+        sweep="tiny", metric="val_accuracy", maximize=True, records=records, driver=DriverState(target=target)
+    )
 
 
 def complete(record: TrialRecord, *, number: int = 0, accuracy: float = 0.5) -> TrialRecord:

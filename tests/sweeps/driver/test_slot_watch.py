@@ -13,7 +13,7 @@ from sweep_fakes import book, next_trial
 from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.driver.slot_watch import SlotWatch
-from sweeps.search.state import SweepState
+from sweeps.search.state import DriverState, SweepState
 
 
 class Growing:
@@ -28,7 +28,7 @@ class Growing:
 def test_a_node_that_joined_is_told_once_wherever_somebody_looks(runs: Path) -> None:
     tiny = book(runs)
     record = next_trial(tiny.open())
-    state = SweepState(sweep="tiny", metric="val_accuracy", maximize=True, slots=1)
+    state = SweepState(sweep="tiny", metric="val_accuracy", maximize=True, driver=DriverState(slots=1))
     backend, printed = Growing(), io.StringIO()
     watch = SlotWatch(cast(Backend, backend), state=state, folder=tiny.folder, console=Console(file=printed, width=100))
 

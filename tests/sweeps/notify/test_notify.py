@@ -32,7 +32,7 @@ from sweeps.notify.targets import command as command_module
 from sweeps.notify.targets import webhook as webhook_module
 from sweeps.notify.targets.registry import TARGETS, parse_targets
 from sweeps.notify.targets.target import NotToldError, Target
-from sweeps.search.state import SweepState
+from sweeps.search.state import DriverState, SweepState
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "watching.md"
 SECRET = "hunter2"
@@ -110,7 +110,9 @@ def complete(number: int, accuracy: float, *, outcome: Outcome = Outcome.COMPLET
 
 
 def state_of(*records: TrialRecord) -> SweepState:
-    return SweepState(sweep="quick", metric="val_accuracy", maximize=True, records=records, target=20)
+    return SweepState(
+        sweep="quick", metric="val_accuracy", maximize=True, records=records, driver=DriverState(target=20)
+    )
 
 
 def a_message() -> Message:

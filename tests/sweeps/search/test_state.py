@@ -18,7 +18,7 @@ from cifar_core.config import TrainingConfig
 from sweeps.core.results import TestResult
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialMessage, TrialRecord
 from sweeps.search.best import best_first
-from sweeps.search.state import Measuring, SweepState, read_state, sweep_names
+from sweeps.search.state import DriverState, Measuring, SweepState, read_state, sweep_names
 
 
 def trial(number: int, *accuracies: float, outcome: Outcome = Outcome.COMPLETE, **changes: Any) -> TrialRecord:
@@ -103,7 +103,7 @@ def test_the_end_of_a_trial_is_told_once() -> None:
 def test_the_time_left_is_a_trials_time_times_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "time", lambda: now)
-    found = state(trial(0, 0.1), target=10, slots=1)
+    found = state(trial(0, 0.1), driver=DriverState(target=10, slots=1))
     assert found.seconds_left() is None
 
     now = 1060.0
@@ -117,7 +117,7 @@ def test_the_time_left_is_a_trials_time_times_the_rest(monkeypatch: pytest.Monke
 def test_with_more_slots_as_many_trials_must_have_ended_first(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "time", lambda: now)
-    found = state(target=10, slots=3)
+    found = state(driver=DriverState(target=10, slots=3))
     now = 1030.0
     for number in range(2):
         found.enter(trial(number, 0.1))
@@ -125,13 +125,15 @@ def test_with_more_slots_as_many_trials_must_have_ended_first(monkeypatch: pytes
     found.enter(trial(2, 0.1))
 
     assert found.seconds_left() == pytest.approx(30 / 3 * 7)
-    assert state(*found.records, slots=1).seconds_left() is None  # nothing says how many there will be
+    assert (
+        state(*found.records, driver=DriverState(slots=1)).seconds_left() is None
+    )  # nothing says how many there will be
 
 
 def test_slots_that_join_shorten_the_time_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "time", lambda: now)
-    found = state(target=12, slots=1)
+    found = state(driver=DriverState(target=12, slots=1))
     now = 1060.0
     for number in range(2):
         found.enter(trial(number, 0.1))
@@ -203,7 +205,7 @@ def rung(number: int, **changes: Any) -> TrialRecord:
 
 
 def test_what_is_trained_and_not_all_measured_is_being_measured() -> None:
-    found = state(rung(0, test=TEST), rung(1), target=3)
+    found = state(rung(0, test=TEST), rung(1), driver=DriverState(target=3))
     assert found.measuring is None, "one is still to be trained"
 
     found.enter(rung(2))
@@ -228,4 +230,4 @@ def test_what_is_trained_and_not_all_measured_is_being_measured() -> None:
     ids=["a search", "a ladder compared on validation images", "a failed run"],
 )
 def test_what_is_not_measured_on_test_images_has_no_such_phase(record: TrialRecord) -> None:
-    assert state(record, target=1).measuring is None
+    assert state(record, driver=DriverState(target=1)).measuring is None

@@ -19,6 +19,7 @@ from sweeps.analysis.comparison import Finding, compare_rungs
 from sweeps.analysis.rungs import RungRun, RungRuns
 from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
+from sweeps.search.state import DriverState
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content, span
 from sweeps.views.html.curves import curves_section, last_of, names_of
@@ -130,7 +131,9 @@ class TestCases:
         ids=["nothing", "one", "one-failed", "all-failed", "all-stopped", "no-validation", "not-finite", "all-alike",
              "just-begun", "all-taken-over", "long-names", "many"],
     )  # fmt: skip
-    @pytest.mark.parametrize("options", [{}, {"driver": "process 7 on here"}, {"rows": None, "why_no_rows": "away"}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"driver": DriverState(name="process 7 on here")}, {"rows": None, "why_no_rows": "away"}]
+    )
     def test_every_section_is_written_whatever_is_recorded(
         self, records: list[TrialRecord], options: dict[str, Any]
     ) -> None:
@@ -142,7 +145,9 @@ class TestCases:
         assert all("spec" in figure for figure in figures(page).values())
 
     def test_a_running_sweep_says_so_and_when_the_page_was_written(self) -> None:
-        content = content_of([trial(0, outcome=Outcome.RUNNING)], driver="process 7 on here", now=START)
+        content = content_of(
+            [trial(0, outcome=Outcome.RUNNING)], driver=DriverState(name="process 7 on here"), now=START
+        )
 
         page = page_of(content)
 
@@ -235,7 +240,9 @@ class TestHostileText:
         rung = replace(trial(2), rung=RungLabel(name=HOSTILE, index=0, parent=None))
 
         for records in ([failed, odd, trial(3)], [rung]):
-            page = page_of(content_of(records, runs=tmp_path, sweep=HOSTILE, damage=HOSTILE, driver=HOSTILE))
+            page = page_of(
+                content_of(records, runs=tmp_path, sweep=HOSTILE, damage=HOSTILE, driver=DriverState(name=HOSTILE))
+            )
             page = page.replace(vega(), "")
             outline = Outline(page)
             assert sum("type" not in script for script in outline.tags("script")) == 2

@@ -9,7 +9,7 @@ from sweep_fakes import epoch
 
 from cifar_core.config import TrainingConfig
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
-from sweeps.search.state import SweepState
+from sweeps.search.state import DriverState, SweepState
 from sweeps.views.live.seen import ALMOST, SeenTrial, Watcher
 
 
@@ -23,7 +23,9 @@ def trial(number: int, *, seed: int = 0, rung: RungLabel | None = None, **change
 
 
 def looked(*records: TrialRecord, now: float = 1005.0) -> tuple[SeenTrial, ...]:
-    state = SweepState(sweep="tiny", metric="val_accuracy", maximize=True, records=records, began=980.0)
+    state = SweepState(
+        sweep="tiny", metric="val_accuracy", maximize=True, records=records, driver=DriverState(began=980.0)
+    )
     return Watcher(state).look(now=now).running
 
 
