@@ -16,10 +16,10 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder best leaderboard report docs ui test test-slow test-all cluster-test mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs docs-site ui test test-slow test-all cluster-test mutants check format lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo '  SWEEP=FILE, LADDER=FILE and ARGS="--set run_cap=48" change what sweep and ladder run.'
 
 setup: $(VENV)/.installed ## Create the virtual environment with the locked dependencies
@@ -53,6 +53,9 @@ report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to ru
 docs: setup ## Bring docs/explanation/ladder.md level with the ladders recorded under runs/
 	$(BIN)/python benchmarks/ladder_page.py
 
+docs-site: setup ## Build the docs as a site (build/docs/index.html) and check every link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
+
 ui: setup ## Open MLflow's pages on the recorded runs
 	$(BIN)/sweeps ui $(ARGS)
 
@@ -72,7 +75,7 @@ mutants: data ## Change the code a little, 5,000 times over, and see that a test
 	PATH=$(abspath $(BIN)):$$PATH OMP_NUM_THREADS=1 mutmut run
 	$(BIN)/python benchmarks/mutants.py
 
-check: setup ## Lint, types, import contracts
+check: docs-site ## Lint, types, import contracts, the docs' links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
