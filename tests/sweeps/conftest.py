@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 import pytest
 from click.testing import CliRunner, Result
-from instant_training import instant_epochs, instant_evaluate, really_evaluate, really_train
+from instant_training import give_weights, train_instantly, train_really
 from object_store import S3, s3_server
 from sweep_fakes import Cli, MadeOnce, Record, without_page
 
@@ -25,7 +25,6 @@ from sweeps.record import schema
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 from sweeps.tasks import image_probe
-from sweeps.tasks.image_classification import ImageTraining
 from sweeps.tasks.image_probe import Timed, time_images
 
 
@@ -113,20 +112,14 @@ def instant_training(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("trains") is None:
-            _train_instantly(patch)
+            train_instantly(patch)
         yield
-
-
-def _train_instantly(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ImageTraining, "epochs", instant_epochs)
-    patch.setattr("cifar_core.evaluation.evaluate", instant_evaluate)
 
 
 @pytest.fixture(autouse=True)
 def _training_where_it_is_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("trains") is not None:
-        monkeypatch.setattr(ImageTraining, "epochs", really_train)
-        monkeypatch.setattr("cifar_core.evaluation.evaluate", really_evaluate)
+        train_really(monkeypatch)
 
 
 @pytest.fixture
@@ -163,20 +156,23 @@ def recorded_runs(runs: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 def record(empty_store: Path) -> Record:
     """Carry out verbs in a new runs folder within a folder, and return it: for records that many tests look at.
 
-    With the instant training, unless told that it `trains`.
+    With the instant training, unless told that it `trains`; untrained networks lie in its checkpoints where `weights`
+    are asked for.
     """
 
-    def record_in(folder: Path, *commands: Sequence[object], trains: bool = False) -> Path:
+    def record_in(folder: Path, *commands: Sequence[object], trains: bool = False, weights: bool = False) -> Path:
         runs = folder / "runs"
         runs.mkdir()
         shutil.copy(empty_store, runs / "mlflow.db")
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
             if not trains:
-                _train_instantly(patch)
+                train_instantly(patch)
             for command in commands:
                 result = CliRunner().invoke(sweeps, without_page([*command, "--runs", runs]))
                 assert result.exit_code == 0, result.output
+        if weights:
+            give_weights(runs)
         return runs
 
     return record_in

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from instant_training import give_weights
 from sweep_fakes import tiny, write_yaml
 
 import sweeps
@@ -47,6 +48,7 @@ def test_a_sweep_from_a_file_shows_what_it_came_to(tmp_path: Path, recorded_runs
     assert "The best is trial 0" in html
     assert not result.is_interrupted
     assert result.leaderboard.equals(sweeps.leaderboard("tiny", runs=recorded_runs))
+    give_weights(recorded_runs)
     assert result.best_model(device="cpu").config.optimizer.lr == result.leaderboard["optimizer.lr"].iloc[0]
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("instant_training")
 def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials."""
     folder = tmp_path_factory.mktemp("export")
-    return record(folder, ["run", write_yaml(folder, tiny()), "--backend", "inline"], trains=True)
+    return record(folder, ["run", write_yaml(folder, tiny()), "--backend", "inline"], weights=True)
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +148,7 @@ def test_without_onnx_one_line_says_how_to_install_it(
     assert "pip install --constraint requirements.lock -e '.[onnx]'" in result.stderr
 
 
+@pytest.mark.trains
 def test_a_rung_without_validation_images_says_no_accuracy(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     base = {"epochs": 1, "precision": "bfloat16", "model": {"width": 4}, "data": {"train_size": 200}}
     path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]})

@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     """The runs folder of a sweep of two trials, the better one confirmed under another seed."""
     folder = tmp_path_factory.mktemp("predict")
     content = tiny(method="grid", run_cap=None, parameters=RATES, replicates={"top": 1, "seeds": 1})
-    return record(folder, ["run", write_yaml(folder, content), "--backend", "inline"])
+    return record(folder, ["run", write_yaml(folder, content), "--backend", "inline"], weights=True)
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from sweeps.record.reader import MlflowReader
 from sweeps.search.state import read_state
 from sweeps.use.weights import find_weights
 
-pytestmark = pytest.mark.usefixtures("no_logged_model")
-
 GRID = {
     "method": "grid",
     "run_cap": None,

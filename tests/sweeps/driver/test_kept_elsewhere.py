@@ -64,6 +64,7 @@ def test_a_killed_driver_is_resumed_on_another_machine(
         assert not list((tmp_path / machine).glob("sweeps/tiny/checkpoints/*"))
 
 
+@pytest.mark.trains
 def test_weights_in_a_bucket_are_found_and_deleted_with_the_sweep(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:

@@ -40,6 +40,8 @@ from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.use.winner import log_winner
 
+pytestmark = pytest.mark.trains  # a model in MLflow is made of weights
+
 GRID: dict[str, Any] = {
     "method": "grid",
     "run_cap": None,

@@ -24,8 +24,6 @@ from sweeps.driver import finalize as sealed_test
 from sweeps.search.state import read_state
 from sweeps.store.looks import LOOKS_FILE, looks_in_words, note_look, read_looks
 
-pytestmark = pytest.mark.usefixtures("no_logged_model")
-
 GRID: dict[str, Any] = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05]}}}
 load_test_images = cifar_core.data.load.load_test_images
 
@@ -82,7 +80,11 @@ def test_records_do_not_depend_on_the_test_labels(
 
 
 @pytest.mark.trains
-def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(runs: Path, search: Search, cli: Cli) -> None:
+def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(
+    runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To store it as a model in MLflow takes seconds.
+    monkeypatch.setattr("sweeps.use.winner.log_winner", lambda *_, **__: None)
     # It learns: whether a configuration has a rank is not for the test images to say.
     search(settings=["--set", "base.epochs=3", "--set", "base.data.train_size=3000"])
 

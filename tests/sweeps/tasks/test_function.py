@@ -131,19 +131,6 @@ def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Pa
     assert "it yields no rmse" in result.output
 
 
-def test_no_torch_is_loaded_for_a_function(project: Path) -> None:
-    file = write_yaml(project, spec(run_cap=1))
-    code = (
-        "import sys, sweeps; from sweeps.cli.main import sweeps as cli\n"
-        f"cli(['run', {str(file)!r}, '--backend', 'inline', '--runs', 'runs'], standalone_mode=False)\n"
-        "print('torch' in sys.modules)"
-    )
-
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert said.stdout.splitlines()[-1] == "False"
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, Doctor, MadeOnce, Record, tiny, write_yaml, written
 
+from sweeps.use.winner import log_winner
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_trial_trains(instant_training: None) -> None:
@@ -33,7 +35,8 @@ def whole(made_once: MadeOnce, record: Record, whole_sweep: dict[str, Any]) -> P
     """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
 
     def make(folder: Path) -> None:
-        runs = record(folder, ["run", write_yaml(folder, whole_sweep), "--backend", "inline"])
+        runs = record(folder, ["run", write_yaml(folder, whole_sweep), "--backend", "inline"], weights=True)
+        log_winner("tiny", runs=runs)
         assert any("logged_model" in run.tags for run in written(runs)), "the winner is a model in MLflow"
 
     return made_once("whole", make) / "runs"

@@ -41,6 +41,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
         ["run", write_yaml(folder, search), "--backend", "inline", "--report"],
         ["ladder", write_yaml(folder, steps, name="steps.yaml"), "--seeds", 2, "--backend", "inline"],
         ["run", write_yaml(folder, tiny(name="tiny-001"), name="other.yaml"), "--backend", "inline"],
+        weights=True,
     )
 
 
