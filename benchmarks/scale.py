@@ -148,6 +148,7 @@ def make_instant(*, recorded: bool) -> None:
     from sweeps.driver import runner
     from sweeps.record.writer import Tracker
     from sweeps.store.folder import CHECKPOINT_FILE
+    from sweeps.tasks.registry import read_config
 
     class TimedTracker(Tracker):
         """The tracker, with a clock around each trial that it writes."""
@@ -179,7 +180,7 @@ def make_instant(*, recorded: bool) -> None:
                 time.sleep(0.001)
             CLOCK.waited += time.perf_counter() - before
             CLOCK.begins()
-            self._job, self._config, self._epoch = job, job.training_config(), 0
+            self._job, self._config, self._epoch = job, read_config(job.config), 0
             Path(job.log).write_text(f"trial {job.number}\n", encoding="utf-8")
 
         def step(self) -> TrialMessage:

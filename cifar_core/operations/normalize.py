@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from cifar_core.operations.operation import Drawing, Operation
+from cifar_core.operations.operation import Drawing, Operation, cached
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +41,7 @@ def normalized(pixels_NHWC: Tensor, *, normalization: str) -> Tensor:
     return pixels_NHWC
 
 
-@lru_cache
+@cached
 def _constants(normalization: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     import torch
 

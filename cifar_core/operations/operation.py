@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CHANNELS = 3
 
@@ -50,6 +55,22 @@ class Operation(BaseModel, abc.ABC):
             ValueError: it cannot be done to such an image.
         """
         return size
+
+
+def cached(make: Callable[P, R]) -> Callable[P, R]:
+    """Cache the tensors that `make` returns by its arguments, except while torch exports a network.
+
+    An export traces with fake tensors; a cached one would silently make later predictions wrong.
+    """
+    kept = lru_cache(make)
+
+    @wraps(make)
+    def get(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        return (make if torch.compiler.is_compiling() else kept)(*args, **kwargs)
+
+    return get
 
 
 def indices(chosen_N: Tensor, device: torch.device) -> Tensor:

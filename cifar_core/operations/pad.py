@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cifar_core.operations.operation import Drawing, Operation
+from cifar_core.operations.operation import Drawing, Operation, cached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +38,7 @@ def padded(pixels_NHWC: Tensor, *, border: int, fill: str = "zero") -> Tensor:
     return pixels_NHWC[:, _reflected(height, border)[:, None], _reflected(width, border)]
 
 
-@lru_cache
+@cached
 def _reflected(size: int, border: int) -> Tensor:
     """Return where each pixel of a side with its border comes from: the edge itself is not repeated."""
     import torch

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -242,3 +244,31 @@ def test_predicting_twice_gives_the_same_although_the_network_drops_out(trained:
     model = Classifier(start(dropping, train_size=2000).model, dropping)
 
     assert model.predict(FILES["RGB"][0]) == model.predict(FILES["RGB"][0])
+
+
+EXPORT_THEN_PREDICT = """
+import sys
+import torch
+from cifar_core import Classifier
+from cifar_core.predict import Probabilities
+
+classifier, images = Classifier.load(sys.argv[1], device="cpu"), torch.load(sys.argv[2])
+torch.export.export(Probabilities(classifier), (images,))
+with torch.inference_mode():
+    torch.save(classifier(images), sys.argv[3])
+"""
+
+
+def test_an_export_does_not_change_the_predictions_that_follow_it(tmp_path: Path) -> None:
+    config = TrainingConfig.model_validate({"model": {"name": "simple"}, "data": {"normalization": "imagenet"}})
+    checkpoint, images, logits = (tmp_path / name for name in ("state.pt", "images.pt", "logits.pt"))
+    save_checkpoint(start(config, train_size=200, device="cpu"), checkpoint)
+    images_NHWC = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    torch.save(images_NHWC, images)
+
+    # In another process, whose first normalisation is the exported one.
+    command = [sys.executable, "-c", EXPORT_THEN_PREDICT, *map(str, (checkpoint, images, logits))]
+    subprocess.run(command, check=True, timeout=120)
+
+    with torch.inference_mode():
+        assert torch.equal(torch.load(logits), Classifier.load(checkpoint, device="cpu")(images_NHWC))

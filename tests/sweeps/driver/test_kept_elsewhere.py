@@ -190,14 +190,14 @@ def test_a_storage_away_at_resuming_ends_the_start_in_order(
     path, _ = kept(tmp_path, s3)
     command = ("run", path, "--runs", recorded_runs, "--backend", "inline")
     monkeypatch.setattr(trial_files, "PATIENCE_SECONDS", 0.0)
-    train = InlineBackend.run
+    train = InlineBackend.train
 
     def while_the_store_is_gone(backend: InlineBackend, ledger: Ledger, **told: Any) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         train(backend, ledger, **told)
 
     with monkeypatch.context() as patched:
-        patched.setattr(InlineBackend, "run", while_the_store_is_gone)
+        patched.setattr(InlineBackend, "train", while_the_store_is_gone)
         result = cli(*command)
 
     assert result.exit_code == 2

@@ -17,6 +17,7 @@ from sweep_fakes import Cli, epoch, tiny, write_yaml
 import sweeps
 from sweeps.backends import inline as inline_backend
 from sweeps.core.trial import Outcome, TrialMessage
+from sweeps.tasks.registry import read_config
 
 CODE = str(Path(sweeps.__file__).parent)
 TRIALS = 80
@@ -68,7 +69,7 @@ def test_the_last_trial_costs_its_driver_what_the_first_did(
 
         def __init__(self, job: Any, splits: object, **options: Any) -> None:
             counter.begins()
-            self._accuracy, self._of, self._epoch = job.number / 1000, job.training_config().epochs, 0
+            self._accuracy, self._of, self._epoch = job.number / 1000, read_config(job.config).epochs, 0
 
         def step(self) -> TrialMessage:
             self._epoch += 1
