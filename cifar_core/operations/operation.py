@@ -62,7 +62,7 @@ def cached(make: Callable[P, R]) -> Callable[P, R]:
 
     An export traces with fake tensors; a cached one would silently make later predictions wrong.
     """
-    kept = lru_cache(make)
+    kept: Callable[P, R] = lru_cache(make)
 
     @wraps(make)
     def get(*args: P.args, **kwargs: P.kwargs) -> R:
