@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 CHANNELS = 3
@@ -57,18 +56,18 @@ class Operation(BaseModel, abc.ABC):
         return size
 
 
-def cached(make: Callable[P, R]) -> Callable[P, R]:
+def cached(make: Callable[..., R]) -> Callable[..., R]:
     """Cache the tensors that `make` returns by its arguments, except while torch exports a network.
 
     An export traces with fake tensors; a cached one would silently make later predictions wrong.
     """
-    kept: Callable[P, R] = lru_cache(make)
+    kept = lru_cache(make)
 
     @wraps(make)
-    def get(*args: P.args, **kwargs: P.kwargs) -> R:
+    def get(*args: Hashable) -> R:
         import torch
 
-        return (make if torch.compiler.is_compiling() else kept)(*args, **kwargs)
+        return make(*args) if torch.compiler.is_compiling() else kept(*args)
 
     return get
 
