@@ -17,6 +17,7 @@ from cifar_core.common.source import file_digest
 from sweeps.backends.ray.environment import prepare_environment
 from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError
+from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
 from sweeps.core.storages import Storages, asked_storages
@@ -220,7 +221,7 @@ def _end_without_lease(console: Console, sweep: str) -> NoReturn:
         f"error: another driver has taken {sweep} over, since this one was not heard of for a while: it goes on there, "
         "and nothing of it is lost",
     )
-    os._exit(2)
+    os._exit(ExitCode.REFUSED)
 
 
 def _files(plan: RunPlan, git: GitState) -> dict[str, str]:

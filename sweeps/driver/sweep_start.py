@@ -18,6 +18,7 @@ from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError
+from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import duration, print_sentence, relative_to
 from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, TrialRecord
@@ -197,7 +198,7 @@ class SweepStart:
             notifier.close()
         finally:
             # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
-            os._exit(130 if is_asked else 2)
+            os._exit(ExitCode.INTERRUPTED if is_asked else ExitCode.REFUSED)
 
     @contextlib.contextmanager
     def _backend(self, *, on_loss: Callable[[], None], data_bytes: int) -> Iterator[Backend]:

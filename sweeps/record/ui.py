@@ -19,6 +19,7 @@ from typing import IO
 
 from cifar_core.common.errors import closest
 from sweeps.core.errors import RecordError
+from sweeps.core.exit_codes import ExitCode
 from sweeps.record.client import connect, store_errors
 from sweeps.record.shared_view import TAG, page_of_runs, shared_view
 from sweeps.record.sqlite_store import follow_a_move
@@ -108,7 +109,7 @@ def serve(
             announce(f"MLflow shows {redact(store_uri(runs))} (Ctrl-C ends it) at\n{page}")
             return server.wait()
         except KeyboardInterrupt:
-            return 130
+            return ExitCode.INTERRUPTED
         finally:
             _end(server)
 

@@ -1,0 +1,37 @@
+"""Exit codes of the command line."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What `sweeps` exits with, for scripts."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> ExitCode:
+        member = int.__new__(cls, code)
+        member._value_, member.meaning = code, meaning
+        return member
+
+    DONE = 0, "done"
+    FAILED = 1, "some trials failed"
+    REFUSED = 2, "wrong usage or file, or a machine that cannot continue (the message contains the next step)"
+    INTERRUPTED = 130, "interrupted (all state is saved)"
+
+    @classmethod
+    def listed(cls) -> str:
+        """Return all of them in one sentence."""
+        return ", ".join(f"{code.value} {code.meaning}" for code in cls)
+
+
+FAILED_OF_VERB = {
+    "predict": "an image was skipped, since it cannot be read",
+    "doctor": "a problem remains",
+    "rerun": "with `--check`: the result differs by more than the tolerance",
+    "inspect mistakes": "the predictions are not those of the record",
+    "gc": "you did not confirm",
+    "rm": "you did not confirm",
+}
+"""Verb to the meaning of `ExitCode.FAILED`, where it is not about trials."""
