@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import A_RUN, runs_option
 from sweeps.cli.param_types import RUN
 
 
 @click.command()
-@click.argument("first", type=RUN, metavar="RUN")
-@click.argument("second", type=RUN, metavar="RUN")
+@click.argument("first", type=RUN, metavar="RUN", help=A_RUN)
+@click.argument("second", type=RUN, metavar="RUN", help="The one to compare it with.")
 @runs_option
 def compare(first: str, second: str, runs: Path) -> None:
-    """Show two runs side by side: what they differ in, results, curves, and a test where both were tested.
+    """Show two runs side by side: differences, results, curves, and a statistical test of their test accuracy.
 
-    A RUN is named as in `sweeps show`; two configurations are compared by the means of their seeds.
+    Runs are named as in `sweeps show`. Two configurations are compared by the means over their seeds.
 
     \b
     Example:

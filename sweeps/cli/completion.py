@@ -79,17 +79,17 @@ SCRIPTS: Mapping[Shell, str] = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(SCRIPTS)))
+@click.argument("shell", type=click.Choice(list(SCRIPTS)), help="Your shell.")
 def completion(shell: Shell) -> None:
-    """Print the script by which the tab key completes verbs, options, files, sweeps, runs, columns and keys.
+    """Print the shell script for tab completion of verbs, options, files, sweeps, runs, columns and keys.
 
     \b
-    One line installs it, for every shell that is opened from then on:
+    One line installs it for every new shell:
       bash:  echo 'source <(sweeps completion bash)' >> ~/.bashrc
       zsh:   echo 'source <(sweeps completion zsh)' >> ~/.zshrc
       fish:  sweeps completion fish > ~/.config/fish/completions/sweeps.fish
 
-    Sweeps and runs are those of the folder that `--runs` names on the same line.
+    Sweeps and runs are completed from the folder that `--runs` names on the same line.
 
     \b
     Example:

@@ -16,20 +16,20 @@ from sweeps.cli.options import FOLDER
     type=click.Choice(choices()),
     default=AUTO,
     show_default=True,
-    help="Where to fetch it from; auto tries them in order.",
+    help="Source to fetch from; auto tries them in order.",
 )
 @click.option(
-    "--dir", "directory", type=FOLDER, help="Where it lies; default $CIFAR10_DIR, else the user's cache folder."
+    "--dir", "directory", type=FOLDER, help="Folder of the data.  [default: $CIFAR10_DIR, else the user's cache folder]"
 )
 @click.option(
     "--torchvision",
     type=FOLDER,
     metavar="DIR",
-    help="Also write it under DIR as torchvision's CIFAR10(DIR) reads it (180 MB), and say how a notebook takes it.",
+    help="Also write the data under DIR in the format of torchvision (180 MB), and print the line for a notebook.",
 )
-@click.option("--force", is_flag=True, help="Fetch it again although it is there.")
+@click.option("--force", is_flag=True, help="Fetch the data again even if it is there.")
 def data(source: str, directory: Path | None, torchvision: Path | None, force: bool) -> None:
-    """Fetch CIFAR-10, check it to the last byte, and say where it lies.
+    """Fetch CIFAR-10, verify its checksums, and print its folder.
 
     \b
     Example:

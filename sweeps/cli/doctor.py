@@ -8,17 +8,18 @@ from pathlib import Path
 import click
 
 from sweeps.cli.options import runs_option
+from sweeps.core.exit_codes import ExitCode
 
 
 @click.command()
 @runs_option
-@click.option("--fix", is_flag=True, help="Mend what can be mended. Without it nothing is written.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with machine and versions: for a report of a fault.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired. Without it nothing is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with machine and versions, for a bug report.")
 def doctor(runs: Path, fix: bool, as_json: bool) -> None:
-    """Look for what a killed driver, a copied folder or another environment has left wrong; say what to do.
+    """Check the runs folder, the record and the environment, and print what to do.
 
-    A line a check: ok, note (well to know), problem (with what to do), mended. A sweep that is being run is left
-    alone. Exit code 0 when all is well, or all could be mended; 1 when something is wrong still.
+    It prints one line per check: ok, note, problem (with the next step), or mended (repaired by --fix). A running sweep
+    is left alone. The exit code is 0 if no problem remains, else 1.
 
     \b
     Example:
@@ -35,4 +36,5 @@ def doctor(runs: Path, fix: bool, as_json: bool) -> None:
             click.echo(f"{line.verdict:<8} {line.check}: {line.text}")
     if as_json:
         click.echo(json.dumps(report(lines), indent=2, ensure_ascii=False))
-    click.get_current_context().exit(any(line.verdict is Verdict.PROBLEM for line in lines))
+    has_problem = any(line.verdict is Verdict.PROBLEM for line in lines)
+    click.get_current_context().exit(ExitCode.FAILED if has_problem else ExitCode.DONE)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.options import A_SWEEP, FILE, runs_option
 from sweeps.cli.param_types import SweepName
 from sweeps.core.errors import SweepError
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
-@click.option("--csv", "csv_file", type=FILE, help="Write one row a value to a file instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--csv", "csv_file", type=FILE, help="Write one row per value to a CSV file instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def effects(sweep: str, runs: Path, csv_file: Path | None, as_json: bool) -> None:
-    """Say what helped: how much each searched parameter matters, and what each of its values adds.
+    """Estimate how much each searched parameter matters, and what each of its values adds.
 
-    All trials are used, those that were stopped early too. Effects come with their 95 % interval; where the trials
-    cannot tell, it says about how many more it would take.
+    It uses all trials, including those that were stopped early. Each effect has a 95 % interval. Where the trials do
+    not suffice, it estimates how many more are needed.
 
     \b
     Example:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import A_RUN_OR_SWEEP, runs_option
 from sweeps.cli.param_types import SWEEP_OR_RUN
 
 if TYPE_CHECKING:
@@ -18,26 +18,25 @@ FORMATS = ("state-dict", "torch-export", "onnx")
 
 
 @click.command()
-@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What to write; see above.")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP", help=A_RUN_OR_SWEEP)
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="Format of FILE; see above.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Default RUN|SWEEP with .pt, .pt2 or .onnx, in this folder. FILE.json is written beside it.",
+    help="Path of FILE.  [default: RUN or SWEEP with .pt, .pt2 or .onnx, in this folder]",
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE and FILE.json.")
 @runs_option
 def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: Path) -> None:
-    """Write a trained network for use elsewhere.
+    """Write a trained network to a file for use elsewhere.
 
-    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. FILE.json beside it says what goes in
-    and comes out: normalisation, class names, the run, its configuration, FILE's SHA-256. FILE is loaded again and
-    compared with the network before it is kept.
+    FILE.json, next to FILE, describes input and output: normalisation, class names, the run, its configuration, and the
+    SHA-256 of FILE. FILE is loaded again and compared with the network before it is kept.
 
-    torch-export and onnx are graphs that take float32 N×3×32×32 RGB pixels in [0, 1], normalise them themselves and
-    give N×10 logits. onnx needs `pip install -e '.[onnx]'`. state-dict is the bare network's weights, and normalising
-    is left to whoever uses it; a Classifier does:
+    torch-export and onnx are graphs: they take float32 N×3×32×32 RGB pixels in [0, 1], normalise them, and return N×10
+    logits. onnx needs `pip install -e '.[onnx]'`. state-dict holds the weights only. The caller normalises the images,
+    as a Classifier does:
 
     \b
       config = TrainingConfig(**json.load(open("quick.pt.json"))["config"])

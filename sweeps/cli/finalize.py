@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import A_SWEEP, runs_option
 from sweeps.cli.param_types import SweepName
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Configurations, the best first.")
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of configurations, best first."
+)
 @runs_option
 def finalize(sweep: str, top: int, runs: Path) -> None:
-    """Open the sealed test set for the confirmed best of a search, once.
+    """Evaluate the confirmed best of a search on the sealed test set, once.
 
-    No search sees the test images; a number on them is worth something as long as nobody chooses by it. So only what
-    `sweeps replicate` has confirmed is measured, and each run once: asked again, the recorded result is printed. Who
-    looked, and when, is added to test_looks.jsonl under the runs folder, which only grows.
+    No search receives the test images, and a test accuracy is unbiased only as long as nothing is selected by it. So
+    only configurations that `sweeps replicate` has confirmed are evaluated, and each run once: a second call prints the
+    recorded result. Each test-set access is appended, with user and time, to test_looks.jsonl in the runs folder.
 
     \b
     Example:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @runs_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be freed, and free nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 def gc(runs: Path, yes: bool, dry_run: bool) -> None:
-    """Free what nothing refers to, after saying how much: bytes a kind and in all.
+    """Delete files that nothing refers to, after printing their size by kind and in total.
 
-    That is checkpoints that no trial goes on from, second copies of those of complete trials, files that a killed
-    writer left half written, what runs deleted in MLflow hold in the runs folder's own database, and what interrupted
-    reruns left. The weights of complete trials stay, and so does a sweep that is being run.
+    These are: checkpoints that no trial resumes from, second copies of the checkpoints of complete trials, partial
+    files of killed writers, data of runs that were deleted in MLflow (in the runs folder's own database), and files of
+    interrupted reruns. The weights of complete trials and running sweeps are left alone.
 
     \b
     Example:

@@ -13,17 +13,22 @@ from sweeps.core.errors import SweepError
 
 
 @click.command("import")
-@click.argument("source", type=FOLDER_OR_SERVER, metavar="RUNS_FOLDER|SERVER")
-@click.option("--sweep", "named", multiple=True, metavar="NAME", help="Only this sweep; may be given more than once.")
-@click.option("--prefix", default="", metavar="TEXT", help="Put in front of each sweep's name here, such as ada-.")
+@click.argument(
+    "source",
+    type=FOLDER_OR_SERVER,
+    metavar="RUNS_FOLDER|SERVER",
+    help="Another runs folder, the clone that contains one, or the address of an MLflow server.",
+)
+@click.option("--sweep", "named", multiple=True, metavar="NAME", help="Import only this sweep; repeatable.")
+@click.option("--prefix", default="", metavar="TEXT", help="Prefix of the names of the imported sweeps, such as ada-.")
 @runs_option
 def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) -> None:
-    """Take another record over: its sweeps, runs, curves and artifacts, each tagged with where it came from.
+    """Import another record: its sweeps, runs, curves and artifacts, each tagged with its origin.
 
-    RUNS_FOLDER is another runs folder, or the clone that holds one; of it journals, checkpoints and logs come along, so
-    that its sweeps can be reported, predicted with and gone on with here. SERVER is the address of an MLflow server.
-    Nothing there is changed. Asked again it takes over only what is new there. A result that is recorded here already,
-    of the same configuration, seed and data, counts once.
+    From a runs folder, journals, checkpoints and logs are copied too, so that its sweeps can be resumed, reported and
+    used for prediction here. From an MLflow server, only the record is copied. The source is not changed. Running it
+    again imports only what is new. A result with the configuration, seed and data of a result recorded here counts
+    once.
 
     \b
     Example:

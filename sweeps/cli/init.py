@@ -19,34 +19,38 @@ LEAST_SECONDS = 60
 
 
 @click.command()
-@click.argument("file", type=YAML_FILE, required=False)
-@click.option("--name", help="Of the sweep; default the file's name.")
-@click.option("--time", metavar="TIME", default="10m", show_default=True, help="How long it may take, such as 2h.")
+@click.argument(
+    "file", type=YAML_FILE, required=False, help="File to write.  [default: sweep.yaml, with --ladder ladder.yaml]"
+)
+@click.option("--name", help="Name of the sweep.  [default: the file's name]")
+@click.option("--time", metavar="TIME", default="10m", show_default=True, help="Time budget, such as 2h.")
 @click.option(
     "--model",
     "networks",
     multiple=True,
     metavar="NETWORK",
-    help=f"A network to search; may be repeated.  [default: {', '.join(DEFAULT_NETWORKS)}]",
+    help=f"Network to search; repeatable.  [default: {', '.join(DEFAULT_NETWORKS)}]",
 )
 @click.option(
     "--method",
     type=click.Choice(["bayes", "random", "grid"]),
     default="bayes",
     show_default=True,
-    help="Of the search.",
+    help="Search method.",
 )
-@click.option("--early/--no-early", default=True, help="Stop trials that lag behind; default yes.")
+@click.option(
+    "--early/--no-early", default=True, show_default=True, help="Stop trials early that are worse than others."
+)
 @click.option(
     "--replicates",
     type=click.IntRange(min=0, max=10),
     metavar="N",
     default=2,
     show_default=True,
-    help="The best N again, N new seeds.",
+    help="Train the best N configurations again under N new seeds.",
 )
-@click.option("--ladder", is_flag=True, help="Write a ladder's file instead.")
-@click.option("--from", "around", metavar="RUN", help="Search around a recorded run's configuration.")
+@click.option("--ladder", is_flag=True, help="Write a ladder file instead.")
+@click.option("--from", "around", metavar="RUN", help="Search around the configuration of a recorded run.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="It asks nothing; older versions did.")
 @runs_option
@@ -63,11 +67,11 @@ def init(
     force: bool,
     runs: Path,
 ) -> None:
-    """Write a commented file of a sweep, or of a ladder, that runs as it is. Default: sweep.yaml or ladder.yaml.
+    """Write a commented sweep file, or ladder file, that runs unchanged.
 
-    The networks are timed here, as in `sweeps plan`; trials are then as large (images, epochs, width) as lets at least
-    16 of them, and the replicates, end in the time, and there are as many as fit. The time is the file's limits.timeout
-    too.
+    The networks are timed on this machine, as in `sweeps plan`. Trials are as large (images, epochs, width) as possible
+    while at least 16 of them, and the replicates, end in the time. The file has as many trials as fit. The time is also
+    its limits.timeout.
 
     \b
     Example:

@@ -12,10 +12,10 @@ from sweeps.cli.ordered_group import OrderedGroup
 
 @click.group(cls=OrderedGroup, unknown="nothing to inspect is called")
 def inspect() -> None:
-    """Look at the images, at what an augmentation does, into a network, at its mistakes.
+    """Draw images, augmentations, the layers of a network, and its mistakes.
 
-    Each writes a picture (a PNG, or a page with --out FILE.html) and says where it is; --open opens it. Nothing is
-    trained, nothing is recorded.
+    Each subcommand writes a PNG, or an HTML page with --out FILE.html, and prints its path. --open opens it. Nothing is
+    trained and nothing is recorded.
 
     \b
     Example:
@@ -28,4 +28,4 @@ def inspect() -> None:
     """
 
 
-inspect.add_section("What there is to look at", images, augment, layer, summary, activations, mistakes)
+inspect.add_section("Subcommands", images, augment, layer, summary, activations, mistakes)

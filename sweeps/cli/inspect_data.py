@@ -24,18 +24,18 @@ MOST_ROWS = 60
 
 
 @click.command()
-@click.option("--count", type=click.IntRange(1, 30), default=8, show_default=True, help="Images of each class.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which ones.")
+@click.option("--count", type=click.IntRange(1, 30), default=8, show_default=True, help="Images per class.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the selection.")
 @click.option(
     "--split",
     type=click.Choice(["train", "test"]),
     default="train",
     show_default=True,
-    help="test: to look at alone; no search or trial is given these images.",
+    help="test: for viewing only. No search or trial receives these images.",
 )
 @picture_options
 def images(count: int, seed: int, split: Literal["train", "test"], out: Path | None, opens: bool, runs: Path) -> None:
-    """Show the ten classes: examples from the training images or the test images, and how many there are.
+    """Draw examples of the ten classes from the training or the test images, with the size of each class.
 
     \b
     Example:
@@ -80,17 +80,38 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
 
 
 @click.command()
-@click.argument("name", metavar="RECIPE|RUN|FILE")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--draws", type=click.IntRange(1, 20), default=1, show_default=True, help="Rows for each image.")
-@click.option("--count", type=click.IntRange(1, 20), default=6, show_default=True, help="Images, a class each.")
-@click.option("--image", "chosen", multiple=True, help="A file or a training image's number; may be repeated.")
+@click.argument(
+    "name",
+    metavar="RECIPE|RUN|FILE",
+    help="A recipe or transforms (above), a recorded run (see `sweeps show`), or a sweep or ladder file: FILE:RUNG for "
+    "a rung.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the random numbers."
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Rows per image, each with new random numbers.",
+)
+@click.option(
+    "--count", type=click.IntRange(1, 20), default=6, show_default=True, help="Number of images, of different classes."
+)
+@click.option("--image", "chosen", multiple=True, help="Image file, or number of a training image; repeatable.")
 @click.option(
     "--normalization",
     type=click.Choice(["none", "cifar10", "imagenet"]),
-    help="Default that of the run or the file, cifar10 for a recipe.",
+    help="Normalisation.  [default: that of the run or the file, cifar10 for a recipe]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change it: data.augmentation=flip.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a field of the configuration, such as data.augmentation=flip; repeatable.",
+)
 @picture_options
 def augment(
     name: str,
@@ -104,12 +125,12 @@ def augment(
     opens: bool,
     runs: Path,
 ) -> None:
-    """Show what each operation of an augmentation does to the same images, step by step.
+    """Draw what each operation of an augmentation does to the same images, step by step.
 
-    RECIPE is none, flip, flip-crop, flip-erase-crop, pad-flip-gray-crop, or a list: '[normalize, flip, {crop: {padding:
-    2}}]'; or transforms of torchvision: 'Resize(16), ColorJitter(hue=0.2), rotation'. RUN is named as in `sweeps show`;
-    of a ladder's FILE a rung is named as FILE:RUNG. What an operation left as it was is drawn pale. After normalize its
-    mean and deviation are taken back for the eye: 0 is the mean colour.
+    A recipe is none, flip, flip-crop, flip-erase-crop, pad-flip-gray-crop, or a list: '[normalize, flip, {crop:
+    {padding: 2}}]'. Transforms of torchvision are written as in 'Resize(16), ColorJitter(hue=0.2), rotation'. An image
+    that an operation did not change is drawn pale. After normalize, mean and deviation are reverted for display: 0 is
+    the mean colour.
 
     \b
     Example:

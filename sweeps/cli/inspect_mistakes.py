@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeps.cli.options import A_RUN_OR_SWEEP
 from sweeps.cli.param_types import SWEEP_OR_RUN
 from sweeps.cli.picture_output import Picture, deliver, picture_options
+from sweeps.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from sweeps.use.mistakes import Mistake, Mistakes
@@ -32,11 +34,13 @@ class _ClassName(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
-@click.option("--validation", is_flag=True, help="Of the validation images; the test set stays shut.")
-@click.option("--count", type=click.IntRange(1, 120), default=24, show_default=True, help="At most, the surest first.")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP", help=A_RUN_OR_SWEEP)
+@click.option("--validation", is_flag=True, help="Use the validation images instead of the test set.")
+@click.option("--count", type=click.IntRange(1, 120), default=24, show_default=True, help="Maximum number of images.")
 @click.option("--is", "truth", type=_ClassName(), metavar="CLASS", help="Only images of this class.")
-@click.option("--as", "taken_for", type=_ClassName(), metavar="CLASS", help="Only images taken for this class.")
+@click.option(
+    "--as", "taken_for", type=_ClassName(), metavar="CLASS", help="Only images that were predicted as this class."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of drawing.")
 @picture_options
 def mistakes(
@@ -50,11 +54,11 @@ def mistakes(
     opens: bool,
     runs: Path,
 ) -> None:
-    """Show the test images that a finalised run got wrong and was surest of.
+    """Draw the wrong predictions of an evaluated run, the most confident first.
 
-    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. The test set is sealed: only what
-    `sweeps finalize` or a ladder has measured on it is shown, and that adds no look and changes no record. Of any other
-    run --validation shows the validation images. What is right and wrong is compared with the record, image by image.
+    The test set is sealed: only a run that `sweeps finalize` or a ladder has evaluated is shown. That is no further
+    test-set access and changes no record. For any other run, --validation draws the validation images. Each prediction
+    is compared with the record, image by image; if they differ, a warning is printed and the exit code is 1.
 
     \b
     Example:
@@ -77,7 +81,7 @@ def mistakes(
         deliver(_picture(of, shown, fitting=len(fitting)), out=out, opens=opens, runs=runs)
     if of.disagreement is not None:
         click.echo(f"warning: {of.disagreement}", err=True)
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
 
 
 def _headline(of: Mistakes) -> str:

@@ -26,25 +26,35 @@ HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 LAYER_TILE = 96
 """Pixels of a map's side in the picture of one layer."""
 set_option = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change the network: model.width=16; repeatable."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a field of the network, such as model.width=16; repeatable.",
 )
 
 
 @click.command()
-@click.argument("name", metavar="MODEL|RUN|FILE")
+@click.argument(
+    "name",
+    metavar="MODEL|RUN|FILE",
+    help="simple, deep, resnet, lean, vgg, torchvision_vgg16, or your own network as 'nets:Tiny'; a recorded run (see "
+    "`sweeps show`); a sweep or ladder file: FILE:RUNG for a rung.",
+)
 @set_option
-@click.option("--batch", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Images, for the memory.")
+@click.option(
+    "--batch", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Batch size of the memory column."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @picture_options
 def summary(
     name: str, overrides: tuple[str, ...], batch: int, as_json: bool, out: Path | None, opens: bool, runs: Path
 ) -> None:
-    """List a network's layers: outputs, parameters, multiply-adds, memory. A file is written with --out or --open.
+    """List the layers of a network: output shape, parameters, multiply-adds, memory.
 
-    MODEL is simple, deep, resnet, lean, vgg, torchvision_vgg16, or your own as 'nets:Tiny'; RUN is named as in `sweeps
-    show`; of a ladder's FILE a rung is named as FILE:RUNG. All is measured with a batch of ones through the real
-    network, with untrained weights. Multiply-adds are those of convolutions and Linear for one image, without biases;
-    memory is that of a layer's output in evaluation, none where it lies in its input's. Training keeps more.
+    A chart is written with --out or --open. Shapes are measured with a batch of ones in the real network with untrained
+    weights. Multiply-adds count convolutions and Linear layers for one image, without biases. Memory is the size of a
+    layer's output in evaluation, and none for an in-place layer. Training needs more.
 
     \b
     Example:
@@ -180,12 +190,27 @@ def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int],
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="[RUN|SWEEP] IMAGE")
-@click.option("--model", help="Instead of a run: a network with untrained weights, named as in `summary`.")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="[RUN|SWEEP] IMAGE",
+    help="A recorded run (see `sweeps show`), or a sweep: its best configuration. Then an image file of any size, or "
+    "the number of a training image, 0 to 49999.",
+)
+@click.option("--model", help="Instead of a run: a network with untrained weights, named as in `inspect summary`.")
 @set_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of untrained weights.")
-@click.option("--channels", type=click.IntRange(1, 32), default=10, show_default=True, help="Of each layer, at most.")
-@click.option("--layer", "wanted", multiple=True, help="Only layers whose name begins so; repeatable.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of untrained weights."
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 32),
+    default=10,
+    show_default=True,
+    help="Maximum number of channels per layer.",
+)
+@click.option("--layer", "wanted", multiple=True, help="Only layers whose name starts with this text; repeatable.")
 @picture_options
 def activations(
     names: tuple[str, ...],
@@ -198,10 +223,9 @@ def activations(
     opens: bool,
     runs: Path,
 ) -> None:
-    """Show what a network makes of an image: the maps after each convolution, pooling and activation.
+    """Draw the feature maps of a network for an image, after each convolution, pooling and activation.
 
-    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. IMAGE is a file of any kind and size,
-    or the number of a training image, 0 to 49999 (./7 is a file called 7).
+    ./7 is a file with the name 7.
 
     \b
     Example:
@@ -242,20 +266,27 @@ def activations(
 
 
 @click.command()
-@click.argument("expression", metavar="LAYER")
-@click.argument("image")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of its weights.")
-@click.option("--channels", type=click.IntRange(1, 32), default=8, show_default=True, help="Shown, at most.")
+@click.argument(
+    "expression",
+    metavar="LAYER",
+    help="Any class of torch.nn with its arguments, as in Python, or one of your own file as 'nets:Block(3)'. Its "
+    "weights are untrained.",
+)
+@click.argument(
+    "image", help="An image file of any size, a web address, or the number of a training image, 0 to 49999."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the weights.")
+@click.option(
+    "--channels", type=click.IntRange(1, 32), default=8, show_default=True, help="Maximum number of channels."
+)
 @click.option(
     "--normalization",
     type=click.Choice(["none", "cifar10", "imagenet"]),
     default="none",
     show_default=True,
-    help="Before the layer; none gives it values from 0 to 1.",
+    help="Normalisation before the layer; none passes values from 0 to 1.",
 )
-@click.option(
-    "--training", is_flag=True, help="As in training: Dropout drops, BatchNorm2d takes the image's statistics."
-)
+@click.option("--training", is_flag=True, help="Training mode: Dropout drops, BatchNorm2d uses the image's statistics.")
 @picture_options
 def layer(
     expression: str,
@@ -268,11 +299,7 @@ def layer(
     opens: bool,
     runs: Path,
 ) -> None:
-    """Show what one layer does to an image: a convolution, transposed too, a pooling, an activation, several of them.
-
-    LAYER is written as in Python: any class of torch.nn with its arguments, or one of your own file as 'nets:Block(3)'.
-    Its weights are as it is made. IMAGE is a file of any kind and size, a web address, or the number of a training
-    image, 0 to 49999.
+    """Draw the output of one layer for an image: a convolution, pooling, activation, or several of them.
 
     \b
     Example:

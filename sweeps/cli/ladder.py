@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.options import command_line, echo_warnings, report_option, run_options, set_option
+from sweeps.cli.options import A_RUN, command_line, echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import RUN, YAML_FILE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=YAML_FILE)
+@click.argument("file", type=YAML_FILE, help="Ladder file.")
 @part_options
 @set_option
 @run_options
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def ladder(
     file: Path, overrides: tuple[str, ...], runs: Path, report: bool, how: RunKeywords, **options: Unpack[PartOptions]
 ) -> None:
-    """Run a ladder's rungs, measure each, and say what each step brought.
+    """Run the rungs of a ladder, evaluate each, and show the gain of each step.
 
-    Rungs are measured on the test images, once. A file that is still being chosen says `evaluate: validation`: its
-    rungs are compared by validation images, and --final measures them on the test images when nothing will change.
+    Each rung is evaluated on the test images once. In a file with `evaluate: validation`, rungs are compared on
+    validation images, and --final evaluates them on the test images when the file is settled.
 
     \b
     Example:
@@ -115,16 +115,15 @@ def show_ladder(
 
 
 @click.command()
-@click.argument("run", type=RUN)
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each variant.")
+@click.argument("run", type=RUN, help=A_RUN)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per variant.")
 @run_options
 @report_option
 def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
-    """Leave out one change at a time of a recorded run, and say what each was worth.
+    """Remove one change at a time from a recorded configuration, and show what each contributes.
 
-    RUN is named as in `sweeps show`. A change is what differs from the plainest configuration there is, with the
-    same epochs and images. Variants are compared on the test images; those of a rung that is still being chosen
-    (`evaluate: validation`) on its validation images.
+    A change is a difference from the plainest configuration with the same epochs and images. Variants are compared on
+    the test images; those of a rung of a ladder with `evaluate: validation` on its validation images.
 
     \b
     Example:

@@ -30,7 +30,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 @click.command()
-@click.argument("sweep", type=SWEEP, required=False)
+@click.argument("sweep", type=SWEEP, required=False, help="Name of a sweep or a ladder.  [default: all]")
 @click.option(
     "--runs",
     "runs_or_folder",
@@ -38,24 +38,27 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     is_flag=False,
     flag_value=EACH_RUN,
     metavar="[FOLDER]",
-    help="Alone: one row a run, not one a configuration. With a folder: where the runs are (default: runs).",
+    help="Without a value: one row per run instead of one per configuration. With a value: the runs folder.",
 )
 @click.option(
-    "--where", type=SQL, metavar="CONDITION", help='Only rows for which it holds, in SQL, such as "model.width > 8".'
+    "--where",
+    type=SQL,
+    metavar="CONDITION",
+    help='Keep only rows that satisfy an SQL condition, such as "model.width > 8".',
 )
 @click.option(
-    "--sql", type=SQL, metavar="SELECT", help="Answer a SELECT from runs, configurations, confirmed or epochs."
+    "--sql", type=SQL, metavar="SELECT", help="Answer a SELECT over the tables runs, configurations, confirmed, epochs."
 )
 @click.option(
-    "--by", type=COLUMN, metavar="COLUMN", help="Per value of a column: count, best, median; and what it explains."
+    "--by", type=COLUMN, metavar="COLUMN", help="Group by a column: count, best, median, share of the variance."
 )
-@click.option("--columns", type=COLUMN, metavar="COLUMN,…", help="Only these columns, in this order.")
-@click.option("--sort", type=COLUMN, metavar="COLUMN", help="Order by a column; -COLUMN for the largest first.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many rows.")
-@_format("csv", "Write the rows as CSV; without a file to the screen, as the next three.")
-@_format("json", "Write the rows as JSON.")
-@_format("md", "Write the table as Markdown.")
-@_format("html", "Write the table as a fragment of HTML that loads nothing.")
+@click.option("--columns", type=COLUMN, metavar="COLUMN,…", help="Show only these columns, in this order.")
+@click.option("--sort", type=COLUMN, metavar="COLUMN", help="Sort by a column; -COLUMN sorts the largest first.")
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
+@_format("csv", "Write the rows as CSV, to the screen without a file.")
+@_format("json", "Write the rows as JSON, to the screen without a file.")
+@_format("md", "Write the table as Markdown, to the screen without a file.")
+@_format("html", "Write the table as an HTML fragment without external files, to the screen without a file.")
 @click.option("--parquet", "parquet_to", type=AS_TYPED, metavar="FILE", help="Write the rows as Parquet.")
 def leaderboard(
     sweep: str | None,
@@ -72,10 +75,11 @@ def leaderboard(
     html_to: str | None,
     parquet_to: str | None,
 ) -> None:
-    """Rank the configurations of one sweep, or of all, by the mean of their seeds.
+    """Rank the configurations of one sweep, or of all, by the mean over their seeds.
 
-    Columns may be named as the table shows them (lr, time) or in full (optimizer.lr, train_seconds), in SQL in full.
-    Accuracies are shares: 0.6 is 60 %. The tables of --sql, and ten questions: docs/how-to/leaderboard.md.
+    A column has the short name of the table (lr, time) or its full name (optimizer.lr, train_seconds). SQL takes full
+    names only. Accuracies are shares: 0.6 is 60 %. docs/how-to/leaderboard.md describes the tables of --sql with ten
+    example queries, docs/reference/columns.md the columns.
 
     \b
     Example:
@@ -172,14 +176,14 @@ def _folder(values: tuple[str, ...]) -> Path:
 
 
 @click.command()
-@click.argument("run", type=SWEEP_OR_RUN, metavar="SWEEP|RUN")
+@click.argument("run", type=SWEEP_OR_RUN, metavar="SWEEP|RUN", help="A sweep, a configuration or a run: see above.")
 @runs_option
 def show(run: str, runs: Path) -> None:
-    """Show a sweep (its file, space, counts, best), a configuration with its runs, or one run: result, curve, log.
+    """Show a sweep (file, space, counts, best), a configuration with its runs, or one run (result, curve, log).
 
-    quick-003 (or quick/3) and ladder/deep are configurations: their mean, and the weights of a run that confirms them;
-    quick-003-s1 and ladder/deep-s1, or the beginning of an MLflow run id or of a key, are runs. A sweep's name is its
-    best configuration. Every verb takes these names.
+    quick-003 (or quick/3) and ladder/deep name configurations: the mean of their runs, and the weights of a run that
+    confirms them. quick-003-s1, ladder/deep-s1, the beginning of an MLflow run id and the beginning of a key name runs.
+    The name of a sweep stands for its best configuration. All verbs take these names.
 
     \b
     Example:
@@ -194,13 +198,19 @@ def show(run: str, runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep", type=SWEEP, required=False)
+@click.argument("sweep", type=SWEEP, required=False, help="Name of a sweep or a ladder.  [default: the newest]")
 @runs_option
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5000,
+    show_default=True,
+    help="Port; the next free one if it is taken.",
+)
 def ui(sweep: str | None, runs: Path, port: int) -> None:
-    """Open MLflow's pages on the recorded runs, for this machine only (127.0.0.1).
+    """Open the MLflow UI on the recorded runs, reachable from this machine only (127.0.0.1).
 
-    The page shows the runs of SWEEP, or of the newest one, with the parameters that vary among them.
+    The page lists the runs of SWEEP, or of the newest sweep, with the parameters that vary among them.
 
     \b
     Example:

@@ -36,10 +36,9 @@ from sweeps.cli.run import run
 from sweeps.cli.schema import schema
 from sweeps.cli.terminal import prepare_streams
 from sweeps.core.errors import SweepError, is_disk_full
+from sweeps.core.exit_codes import ExitCode
 from sweeps.system.machine import bypass_proxy_here, ensure_home
 
-WRONG_USAGE = 2
-INTERRUPTED = 130
 _OF_THE_MACHINE = (
     *READ_ONLY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.ESTALE
 )  # fmt: skip
@@ -55,10 +54,10 @@ class Verbs(OrderedGroup):
         except (SweepError, UserError) as error:
             # No markup: a message may hold brackets of the user's own.
             click.echo(f"error: {error}", err=True)
-            ctx.exit(WRONG_USAGE)
+            ctx.exit(ExitCode.REFUSED)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(ExitCode.INTERRUPTED)
         except OSError as error:
             if is_disk_full(error):
                 said = f"the disk that is written to is full ({error.strerror}): make room"
@@ -67,31 +66,32 @@ class Verbs(OrderedGroup):
             else:
                 raise
             click.echo(f"error: {said}", err=True)
-            ctx.exit(WRONG_USAGE)
+            ctx.exit(ExitCode.REFUSED)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Exit codes: {ExitCode.listed()}.",
+)
 @click.version_option(package_name="cifar-sweeps", prog_name="sweeps")
 def sweeps() -> None:
     """Search, run and compare image-classification experiments on CIFAR-10.
 
     \b
-    A first look, without training anything:
+    Show what a file would run, without training:
       sweeps plan experiments/quick.yaml
-    Then train it, and look at what came out:
+    Train it, and query the result:
       sweeps run experiments/quick.yaml
       sweeps leaderboard --where "model.name == 'resnet'"
-
-    Exit codes: 0 done, 1 some trials failed, 2 wrong usage or file, or a machine that cannot go on (the message says
-    what to do), 130 interrupted (all is saved).
     """
 
 
-sweeps.add_section("Look", plan, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
+sweeps.add_section("View", plan, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
-sweeps.add_section("Trust", replicate, finalize, rerun)
+sweeps.add_section("Confirm", replicate, finalize, rerun)
 sweeps.add_section("Use", retrain, predict, export)
-sweeps.add_section("Keep", import_record, doctor, repair, gc, rm, schema, completion)
+sweeps.add_section("Maintain", import_record, doctor, repair, gc, rm, schema, completion)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import A_SWEEP, runs_option
 from sweeps.cli.param_types import SweepName
 from sweeps.core.errors import NoSuchSweepError, SweepError
 
@@ -22,7 +22,7 @@ STOP_SECONDS = 60
 @click.command("list")
 @runs_option
 def list_sweeps(runs: Path) -> None:
-    """List the sweeps and ladders under the runs folder.
+    """List the sweeps and ladders in the runs folder.
 
     \b
     Example:
@@ -42,19 +42,19 @@ def list_sweeps(runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
-@click.option("--watch", is_flag=True, help="Show it as its own terminal does, until it ends.")
+@click.option("--watch", is_flag=True, help="Redraw the state until the sweep ends.")
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often --watch looks.",
+    help="Interval of --watch.",
 )
 def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
-    """Show how a sweep stands, trial by trial; works from another terminal and after the end.
+    """Show the state of a sweep, trial by trial, from any terminal, while it runs and after its end.
 
     \b
     Example:
@@ -73,10 +73,10 @@ def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
 def stop(sweep: str, runs: Path) -> None:
-    """End a running sweep; every finished epoch is saved, and `sweeps run` resumes it.
+    """Stop a running sweep. Finished epochs are saved, and `sweeps run` resumes it.
 
     \b
     Example:
@@ -116,11 +116,11 @@ def stop(sweep: str, runs: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def rm(sweep: str, runs: Path, yes: bool) -> None:
-    """Delete a sweep: its journal, checkpoints, logs, its curves for TensorBoard, and its runs in MLflow.
+    """Delete a sweep: its journal, checkpoints, logs, TensorBoard curves, and its runs in MLflow.
 
     \b
     Example:
@@ -195,13 +195,12 @@ def _delete(folder: Path) -> None:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
 def repair(sweep: str, runs: Path) -> None:
-    """Make a damaged journal usable: lines from the last start's copy, else what stands before the damage.
+    """Repair a damaged journal from the copy of the last start, or keep the part before the damage.
 
-    The damaged file is kept. Trials that stood behind the damage are proposed again; those that MLflow has recorded
-    as complete are taken over from there.
+    The damaged file is kept. Trials after the damage are proposed again, unless MLflow has recorded them as complete.
 
     \b
     Example:

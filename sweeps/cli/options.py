@@ -15,13 +15,16 @@ from sweeps.core.commands import DEFAULT_RUNS
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+A_SWEEP = "Name of a sweep or a ladder."
+A_RUN = "A recorded run or configuration, such as quick-003: see `sweeps show`."
+A_RUN_OR_SWEEP = "A recorded run or configuration (see `sweeps show`), or a sweep: its best configuration."
 
 runs_option = click.option(
     "--runs",
     type=FOLDER,
     default=DEFAULT_RUNS,
     show_default=True,
-    help="Folder for all that runs leave behind.",
+    help="Runs folder: everything that sweeps leave behind.",
 )
 set_option = click.option(
     "--set",
@@ -29,47 +32,47 @@ set_option = click.option(
     type=SETTING,
     multiple=True,
     metavar="PATH=VALUE",
-    help="Override a key of the file, such as base.epochs=3; may be given more than once.",
+    help="Override a key of the file, such as base.epochs=3; repeatable.",
 )
-_HOW = {
+RUN_OPTIONS = {
     "backend": click.option(
         "--backend",
         type=click.Choice(["ray", "inline"]),
         default="ray",
         show_default=True,
-        help="inline: one trial after the other in this process, for a debugger.",
+        help="ray: trials in parallel. inline: one trial after the other in this process, for a debugger.",
     ),
     "address": click.option(
         "--address",
         metavar="HOST:PORT",
-        help="A running Ray cluster; default $RAY_ADDRESS, else Ray starts on this machine.",
+        help="Address of a running Ray cluster.  [default: $RAY_ADDRESS, else a Ray that is started on this machine]",
     ),
     "storage": click.option(
         "--storage",
         metavar="FOLDER|URL",
-        help="Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as "
-        "s3://bucket/prefix; credentials come from the environment.  "
-        "[default: $SWEEPS_STORAGE, else the file's, else the runs folder]",
+        help="Storage of checkpoints and logs: a folder that every machine can reach, or a URL such as "
+        "s3://bucket/prefix. Credentials come from the environment.  "
+        "[default: $SWEEPS_STORAGE, else the file's key, else the runs folder]",
     ),
     "study_storage": click.option(
         "--study-storage",
         metavar="URL",
-        help="A database for the study, such as postgresql://user@host/database, so that another machine can go on; "
-        "the password comes from the environment.  "
-        "[default: $SWEEPS_STUDY_STORAGE, else the file's, else the runs folder]",
+        help="Database that stores the study, such as postgresql://user@host/database, so that another machine can "
+        "resume the sweep. The password comes from the environment.  "
+        "[default: $SWEEPS_STUDY_STORAGE, else the file's key, else the runs folder]",
     ),
-    "retry_failed": click.option("--retry-failed", is_flag=True, help="Try again the trials that failed."),
+    "retry_failed": click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
     "tensorboard": click.option(
         "--tensorboard",
         is_flag=True,
-        help="Write each trial's curves, images, graph and hyperparameters for TensorBoard, under runs/tensorboard.",
+        help="Write curves, images, graph and hyperparameters of each trial for TensorBoard, under runs/tensorboard.",
     ),
     "notify": click.option(
         "--notify",
         multiple=True,
         metavar="URL|COMMAND",
-        help="Tell a web address (POST) or a command (standard input), in JSON, or a service of apprise "
-        "(slack://...), of a new best and of the end; may be given more than once.",
+        help="Notify a web address (POST), a command (standard input) or an apprise service (slack://...) of a new "
+        "best result and of the end; repeatable.",
     ),
 }
 """Field of `sweeps.driver.options.RunKeywords` to the option that sets it."""
@@ -80,9 +83,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
-        return command(how={name: given.pop(name) for name in _HOW}, **given)
+        return command(how={name: given.pop(name) for name in RUN_OPTIONS}, **given)
 
-    for option in reversed((runs_option, *_HOW.values())):
+    for option in reversed((runs_option, *RUN_OPTIONS.values())):
         with_options = option(with_options)
     return with_options
 
@@ -90,12 +93,13 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 report_option = click.option(
     "--report/--no-report",
     default=True,
-    help="Write the runs' pictures and the report page at the end, or leave them out.",
+    show_default=True,
+    help="Write the pictures of the runs and the report page at the end.",
 )
 
 
 def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
-    """Say what a file allows and hardly means."""
+    """Print what a file allows and probably does not intend."""
     for warning in warnings:
         click.echo(f"warning: {file}: {warning}", err=True)
 

@@ -20,21 +20,22 @@ class OrderedGroup(click.Group):
         super().__init__(*args, **settings)
         _give_help(self)
         self._unknown = unknown
-        self._sections: dict[str, list[str]] = {}
+        self.sections: dict[str, list[str]] = {}
+        """Title to the names of its commands."""
 
     def add_section(self, title: str, *commands: click.Command) -> None:
         """Add commands under a title of the help."""
         for command in commands:
             _give_help(command)
             self.add_command(command)
-        self._sections[title] = [str(command.name) for command in commands]
+        self.sections[title] = [str(command.name) for command in commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longest = max(map(len, self.commands))
-        for title, names in self._sections.items():
+        for title, names in self.sections.items():
             rows = [(name, self.commands[name].get_short_help_str(limit=_WHOLE)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows, col_spacing=2 + longest - max(map(len, names)))

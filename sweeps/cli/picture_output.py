@@ -37,9 +37,9 @@ def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--out",
         type=_PictureFile(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="FILE.png, or FILE.html: a page that needs nothing else. Default a PNG in inspect/ under the runs folder.",
+        help="FILE.png, or FILE.html for a page.  [default: a PNG in inspect/ in the runs folder]",
     )
-    opens = click.option("--open", "opens", is_flag=True, help="Open the file in the program that shows such files.")
+    opens = click.option("--open", "opens", is_flag=True, help="Open the file.")
     return out(opens(runs_option(command)))
 
 

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=YAML_FILE)
+@click.argument("file", type=YAML_FILE, help="Sweep or ladder file.")
 @set_option
 @part_options
-@click.option("--no-probe", is_flag=True, help="Do not time train steps; leaves the estimate out.")
+@click.option("--no-probe", is_flag=True, help="Skip the timing, and with it the estimate.")
 def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpack[PartOptions]) -> None:
-    """Print what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
+    """Print what a file would run: space, first configurations, trials, slots, time. Starts nothing.
 
-    The estimate comes from train steps and evaluations timed here, on random images, for the first configurations; the
-    start, and what is measured on the test images, are counted. Of a ladder it takes the options that `sweeps ladder`
-    takes to run a part of it.
+    The estimate is measured on this machine: train steps and evaluations of the first configurations on random images.
+    It includes the start and the evaluation on the test images. For a ladder, the options of `sweeps ladder` select a
+    part of it.
 
     \b
     Example:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.options import A_RUN_OR_SWEEP, FILE, runs_option
 from sweeps.cli.param_types import SWEEP_OR_RUN
+from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import escaped
 
 if TYPE_CHECKING:
@@ -27,18 +28,30 @@ MANY = 500
 
 
 @click.command()
-@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--top", type=click.IntRange(min=1, max=10), default=3, show_default=True, help="Classes of each image.")
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP", help=A_RUN_OR_SWEEP)
+@click.argument(
+    "images",
+    nargs=-1,
+    required=True,
+    metavar="IMAGE...",
+    help="An image file of any size, a web address (http, https), a folder with its subfolders, a pattern such as "
+    "'photos/*.jpg', or - for standard input.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1, max=10),
+    default=3,
+    show_default=True,
+    help="Number of classes to show per image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--csv", "csv_file", type=FILE, help="Write a CSV file instead of a table.")
 @runs_option
 def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_file: Path | None, runs: Path) -> None:
-    """Say what a trained network takes images for.
+    """Classify images with a trained network.
 
-    RUN is named as in `sweeps show`; of a SWEEP its best configuration is taken. IMAGE is a file of any kind and size,
-    a web address (http, https), a folder with all below it, a pattern such as 'photos/*.jpg', or - for standard input.
-    What cannot be read is named and left out. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
+    Images that cannot be read are listed and skipped, and the exit code is 1. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
+    honoured.
 
     \b
     Example:
@@ -67,7 +80,7 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
         _print_table(found, run=weights.run, top=top)
     if len(found) < len(sources):
         click.echo(f"{len(sources) - len(found)} of {len(sources)} images were left out", err=True)
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
 
 
 def _sources(image: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import report_option, run_options
+from sweeps.cli.options import A_SWEEP, report_option, run_options
 from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations, the best first.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds of each.")
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Number of configurations, best first."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="New seeds per configuration.")
 @run_options
 @report_option
 def replicate(sweep: str, top: int, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
-    """Train the best configurations of a search again under new seeds, and rank them by these alone.
+    """Train the best configurations of a search again under new seeds, and rank them by these only.
 
-    A search takes the best of many: its best value is partly luck. The seeds are the same for each configuration; one
-    that was stopped early and looks promising is trained to its full length first. The sampler never hears of them.
-    Asked again, what is there is not trained again, and more seeds add to it.
+    The best of many trials is partly luck. All configurations get the same new seeds. A promising configuration that
+    was stopped early is trained to its full length first. The sampler does not receive the results. Running it again
+    trains nothing that is recorded; a larger --seeds adds runs.
 
     \b
     Example:

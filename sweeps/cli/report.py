@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import FILE, runs_option
+from sweeps.cli.options import A_SWEEP, FILE, runs_option
 from sweeps.cli.param_types import SweepName
 from sweeps.core.commands import command_on
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName())
+@click.argument("sweep", type=SweepName(), help=A_SWEEP)
 @runs_option
-@click.option("--out", type=FILE, help="The page's file; default reports/SWEEP.html in the runs folder.")
-@click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
+@click.option("--out", type=FILE, help="Path of the page.  [default: reports/SWEEP.html in the runs folder]")
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
 def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
-    """Write a sweep or a ladder as one HTML page that needs nothing beside it and works offline.
+    """Write a sweep or a ladder as one HTML page that works offline.
 
-    It holds the verdict, the leaderboard, the history, what helped, slices and contours, learning curves, what each
-    slot did, accuracy against cost, and failures; of a ladder the steps with their gains. `sweeps run` writes it too.
+    The page of a sweep has the verdict, the leaderboard, the history, the effects of the parameters, slices and
+    contours, learning curves, the use of each slot, accuracy against cost, and the failures. The page of a ladder has
+    its rungs with their gains. `sweeps run` and `sweeps ladder` write it too.
 
     \b
     Example:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import runs_option
+from sweeps.cli.options import A_RUN, runs_option
 from sweeps.cli.param_types import RUN
+from sweeps.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from sweeps.core.results import EpochResult
@@ -17,24 +18,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=RUN)
-@click.option("--check", is_flag=True, help="Exit with 1 unless it is the same within the tolerance.")
+@click.argument("run", type=RUN, help=A_RUN)
+@click.option("--check", is_flag=True, help="Exit with code 1 if the result differs by more than the tolerance.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, max=100),
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="The largest difference between two accuracies of one epoch, in percentage points.",
+    help="Largest allowed difference between two accuracies of one epoch, in percentage points.",
 )
 @runs_option
 def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
-    """Train a recorded run again from its record alone, and say whether that gives the same.
+    """Train a recorded run again from its record, and report whether the result is the same.
 
-    RUN is named as in `sweeps show`; of a configuration the run that stands for it is trained. Every loss and accuracy
-    of every epoch is compared: bit for bit, within the tolerance, or different; and what differs around them: versions,
-    device, threads, commit. It trains in this process, with the recorded number of threads, as many epochs as are
-    recorded. Weights that a search did not keep come back this way.
+    For a configuration, the run that represents it is trained. Every loss and accuracy of every epoch is compared: bit
+    for bit, within the tolerance, or different. The table lists what differs in the environment: versions, device,
+    threads, commit. Training runs in this process with the recorded number of threads and epochs. It also restores
+    weights that a search did not keep.
 
     \b
     Example:
@@ -52,14 +53,14 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
         found = train_again(runs, row, on_epoch=_print_epoch)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on from the last epoch")
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
     _print_environment(found)
     agreement = found.agreement(tolerance=tolerance / 100)
     click.echo(f"{name}: {agreement}{_explained(found, agreement, tolerance)}")
     if found.brought_weights:
         click.echo(f"its weights, which were gone or damaged, are back: `sweeps predict {name} IMAGE` uses them")
     if check and agreement is Agreement.DIFFERENT:
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
 
 
 def _print_epoch(recorded: EpochResult, again: EpochResult) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.cli.options import run_options
+from sweeps.cli.options import A_RUN, run_options
 from sweeps.cli.param_types import RUN
 
 if TYPE_CHECKING:
@@ -26,15 +26,19 @@ class _TrainSize(click.ParamType[Any]):
 
 
 @click.command()
-@click.argument("run", type=RUN)
-@click.option("--epochs", type=click.IntRange(min=1), help="Of the new run; default those of RUN.")
-@click.option("--train-size", type=_TrainSize(), help="Training images, or all that validation leaves; default as RUN.")
+@click.argument("run", type=RUN, help=A_RUN)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the new run.  [default: those of RUN]")
+@click.option(
+    "--train-size",
+    type=_TrainSize(),
+    help="Number of training images, or all: every image that is not held out for validation.  [default: that of RUN]",
+)
 @run_options
 def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunKeywords) -> None:
-    """Train a recorded run's configuration again with more epochs or images.
+    """Train the configuration of a recorded run again with more epochs or images.
 
-    A search is short and on part of the images; what it chose deserves more. RUN is named as in `sweeps show`. The new
-    run belongs to the sweep `retrained` and says where it came from; a schedule that is counted in epochs stretches.
+    The new run belongs to the sweep `retrained` and records its origin. A schedule that is counted in epochs is
+    stretched.
 
     \b
     Example:

@@ -14,21 +14,22 @@ from sweeps.cli.options import echo_warnings, report_option, run_options, set_op
 from sweeps.cli.param_types import YAML_FILE
 from sweeps.core.commands import command_on
 from sweeps.core.errors import RecordError
+from sweeps.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from sweeps.driver.options import RunKeywords, RunSummary
 
 
 @click.command()
-@click.argument("file", type=YAML_FILE)
+@click.argument("file", type=YAML_FILE, help="Sweep file.")
 @set_option
-@click.option("--new", is_flag=True, help="Begin anew although the sweep of this name had another space.")
+@click.option("--new", is_flag=True, help="Start a new study although a sweep of this name has another search space.")
 @run_options
 @report_option
 def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: bool, how: RunKeywords) -> None:
-    """Train what is missing of a sweep and show its leaderboard.
+    """Train the missing trials of a sweep and show its leaderboard.
 
-    Running it again goes on where it stopped; a larger run_cap extends it; what is recorded is not trained again.
+    The same command resumes an interrupted sweep. A larger run_cap extends it. Recorded results are not trained again.
 
     \b
     Example:
@@ -129,7 +130,7 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
         sys.exit(code)
 
 
-def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
+def _say(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     """Say in words how a search, or its replicates, went; return the exit code for it."""
     from sweeps.core.formatting import duration, log_path, plural
     from sweeps.core.trial import Outcome
@@ -138,7 +139,7 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
     click.echo(f"{what}: {counts}")
     if summary.stopped_by == "signal":
         click.echo("interrupted; all is saved: the same command goes on from here")
-        return 130
+        return ExitCode.INTERRUPTED
     if summary.model is not None:
         click.echo(f"the winner is a model in MLflow: {summary.model}")
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
@@ -167,11 +168,11 @@ def _say(summary: RunSummary, what: str, *, runs: Path) -> int:
         )
     if summary.stopped_by in ("disk full", "storage away", "code changed"):
         click.echo(f"error: {summary.details}", err=True)
-        return 2
+        return ExitCode.REFUSED
     for record in failed:
         click.echo(f"{record.name} failed: {record.error}; its log: {log_path(record.log, runs)}", err=True)
     if summary.stopped_by == "failing":
         click.echo(f"error: {summary.details}", err=True)
     elif failed:
         click.echo("`--retry-failed` tries them again", err=True)
-    return 1 if failed or summary.stopped_by == "failing" else 0
+    return ExitCode.FAILED if failed or summary.stopped_by == "failing" else ExitCode.DONE

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["sweep", "ladder"]))
-@click.option("--path", is_flag=True, help="Print where it lies instead.")
+@click.argument("kind", type=click.Choice(["sweep", "ladder"]), help="Kind of the file.")
+@click.option("--path", is_flag=True, help="Print the path of the schema instead.")
 def schema(kind: FileKind, path: bool) -> None:
-    """Print the JSON Schema of sweep or of ladder files, by which an editor completes keys and marks mistakes.
+    """Print the JSON Schema of sweep or ladder files, for completion and validation in an editor.
 
-    An editor with a YAML language server (VS Code's YAML extension, Neovim, Emacs, JetBrains) takes it from the file's
-    first line, which `sweeps init` writes: # yaml-language-server: $schema=PATH
+    An editor with a YAML language server (VS Code's YAML extension, Neovim, Emacs, JetBrains) reads it from the first
+    line of the file, which `sweeps init` writes: # yaml-language-server: $schema=PATH
 
     \b
     Example:

@@ -68,7 +68,7 @@ def test_help_and_schema_are_the_same_without_docstrings() -> None:
     )
     asked = run("-OO", "-c", code).stdout.split(b"\f")
 
-    assert b"Train what is missing of a sweep" in asked[0]
+    assert b"Train the missing trials of a sweep" in asked[0]
     assert b"Starts nothing." in asked[1]
     assert asked[2] == schema_file("sweep").read_bytes()
 
@@ -76,8 +76,8 @@ def test_help_and_schema_are_the_same_without_docstrings() -> None:
 def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
     text = sweeps.get_help(sweeps.make_context("sweeps", [], resilient_parsing=True, terminal_width=80))
 
-    assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Options", "Look", "Run", "Trust", "Use", "Keep"]
-    assert "..." not in text.partition("Look:")[2]
+    assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Options", "View", "Run", "Confirm", "Use", "Maintain"]
+    assert "..." not in text.partition("View:")[2]
     assert max(map(len, text.splitlines())) <= 80
     assert set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)) == set(sweeps.commands)
 
