@@ -1,4 +1,4 @@
-"""Averaging of weights over the steps: lookahead (Zhang et al. 2019), its pull fading towards the end of a run."""
+"""Averaging of weights over the steps: lookahead (Zhang et al. 2019), which smooths more towards the end of a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 EVERY = 5
-"""Steps between two looks back."""
+"""Steps between two updates of the average."""
 DECAY = 0.95**EVERY
-"""Share of the average that is kept at each look back, at the beginning of a run."""
+"""Share of the average that is kept at the last step of a run."""
 
 
 class Lookahead:

@@ -61,37 +61,38 @@ def fields_of_kind(block: str, name: str) -> tuple[str, ...]:
 
 
 class ModelConfig(StrictModel):
-    """Which network, and its shape. A field left at None takes the architecture's own default.
+    """The network and its shape. A field without a value takes the default of the architecture.
 
-    An architecture ignores the fields it does not use, so that one search space can hold several of them.
+    An architecture ignores fields that it does not use, so that one search space can contain several architectures.
     """
 
     name: str = "simple"
-    """An architecture of this project, or `module:Class` for a network of your own."""
+    """Name of an architecture, or `module:Class` for a network of your own."""
     width: int | None = Field(default=None, ge=1, le=4096)
-    """Channels of the first convolution; the other convolutions and the head scale with it."""
+    """Channels of the first convolution. The other convolutions and the head scale with it."""
     plan: tuple[int | Literal["M"], ...] | None = None
-    """VGG: output channels of each 3×3 convolution at the default width, `M` for a 2×2 max-pool."""
+    """Output channels of each 3×3 convolution at the default width, and `M` for a 2×2 max-pool."""
     head: tuple[int, ...] | None = None
-    """Widths of the hidden linear layers at the default width; the last layer to the classes is not listed."""
+    """Widths of the hidden linear layers at the default width, without the last layer to the classes."""
     activation: Literal["none", "relu", "gelu", "tanh"] | None = None
-    """simple: what follows each hidden linear layer of the head. lean: what follows every convolution."""
+    """simple: activation after each hidden linear layer of the head. lean: activation after every convolution."""
     inner_activation: Literal["none", "relu", "gelu", "tanh"] | None = None
-    """deep: what stands where the notebook has none: between a stage's convolutions, after the head's hidden layers."""
+    """Activation between the convolutions of a stage and after the hidden layers of the head, where the notebook has
+    none."""
     stem: Literal["none", "learned", "whitened"] | None = None
-    """lean: the 2×2 convolution in front: none, one that is trained, or one that whitens the images and stays fixed."""
+    """First 2×2 convolution: none, a trained one, or a fixed one that whitens the images."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Probability that a value of the head is dropped in training."""
+    """Dropout probability in the head."""
     regularize_logits: bool | None = None
-    """simple: apply activation and dropout to the logits too, as the notebook's *regularized* net does."""
+    """Apply activation and dropout to the logits too, as the *regularized* network of the notebook does."""
     residual: bool | None = None
-    """resnet: whether each block adds its shortcut; false leaves the shortcut out and all else as it is."""
+    """Whether each block adds its shortcut."""
     last_layer: Literal["swap", "append"] | None = None
-    """torchvision_vgg16: replace the 1,000-class layer, or add a layer after it."""
+    """`swap` replaces the 1,000-class layer, `append` adds a layer after it."""
     weights: str | None = None
-    """torchvision_vgg16: a name of torchvision's weights, or a path to a saved state dict."""
+    """Name of weights of torchvision, or path of a saved state dict."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
-    """Keyword arguments for a network of your own."""
+    """Keyword arguments for a network of your own. Any of them can be searched: `model.options.depth`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,27 +130,27 @@ class ModelConfig(StrictModel):
 
 
 class DataConfig(StrictModel):
-    """Which images are trained on, in which order, and what is done to them."""
+    """The images, their order, and their augmentation."""
 
     train_size: int | None = Field(default=None, ge=1, le=TRAIN_IMAGES)
-    """Training images, stratified by class; None takes all that validation leaves."""
+    """Number of training images, stratified by class. Without it, all that are not held out for validation."""
     validation_size: int = Field(default=0, ge=0, lt=TRAIN_IMAGES)
-    """Images set aside from the 50,000 training images, stratified by class."""
+    """Number of images held out of the 50,000 training images for validation, stratified by class."""
     split_seed: int = Field(default=0, ge=0)
-    """Decides which images are set aside. Apart from the training seed, so that replicates share their split."""
+    """Seed of the split. It is not the training seed, so that replicates share their split."""
     batch_size: int = Field(default=64, ge=1, le=TRAIN_IMAGES)
-    """Images of one train step."""
+    """Images per train step."""
     shuffle: bool = True
-    """A new order every epoch; False keeps the file's order."""
+    """Draw a new order every epoch. `false` keeps the order of the file."""
     normalization: Literal["none", "cifar10", "imagenet"] = "none"
-    """Whose channel means and standard deviations the images are normalised by."""
+    """Channel means and standard deviations for the normalisation of the images."""
     augmentation: str | tuple[AnyOperation, ...] = "none"
-    """The name of a recipe, or an ordered list of operations with one `normalize` among them."""
+    """Name of a recipe, or an ordered list of operations, exactly one of them `normalize`."""
     start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE, multiple_of=2)
-    """Side in pixels of the images in the first epoch, even; from there it grows evenly to 32. For a network that
-    takes images of any size: lean, from 10 on, or one of your own."""
+    """Side of the images in the first epoch, in pixels, even. It grows linearly to 32. Only for a network that takes
+    images of any size: lean, from 10 pixels, or one of your own."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
-    """Share of the epochs after which images that start smaller have their 32 pixels."""
+    """Share of the epochs after which growing images have 32 pixels."""
 
     @field_validator("augmentation", mode="before")
     @classmethod
@@ -181,20 +182,20 @@ class DataConfig(StrictModel):
 
 
 class OptimizerConfig(StrictModel):
-    """SGD, Adam or AdamW, as torch defines them."""
+    """SGD, Adam or AdamW of PyTorch."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Which optimizer takes the steps."""
+    """Name of the optimizer."""
     lr: float = Field(default=0.01, gt=0)
-    """Learning rate: the size of a step, before the schedule changes it."""
+    """Learning rate, before the schedule changes it."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """SGD only."""
+    """Momentum of SGD."""
     nesterov: bool = False
-    """SGD only; without momentum it does nothing and is left out."""
+    """Nesterov momentum of SGD. It has no effect without momentum."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """L2 penalty of SGD and Adam; AdamW's is decoupled from the gradient."""
+    """L2 penalty of SGD and Adam. AdamW decouples it from the gradient."""
     bias_lr_factor: float = Field(default=1.0, gt=0)
-    """sgd: biases, those of batch norms too, learn at this many times the rate, and decay as the weights do."""
+    """Factor of the learning rate of biases, those of batch norms too. Their effective decay stays the same."""
 
     def canonical(self) -> dict[str, Any]:
         values = _used_without_defaults(self, block="optimizer")
@@ -204,29 +205,29 @@ class OptimizerConfig(StrictModel):
 
 
 class ScheduleConfig(StrictModel):
-    """How the learning rate goes over the run."""
+    """Schedule of the learning rate."""
 
     name: Literal["constant", "step", "cosine", "one_cycle", "triangular"] = "constant"
-    """Which schedule; `step` is torch's StepLR, `triangular` a straight line up and one down, step by step."""
+    """Name of the schedule. `step` is StepLR of PyTorch. `triangular` rises and falls linearly, step by step."""
     step_size: int = Field(default=5, ge=1)
-    """step: epochs between two decays."""
+    """Epochs between two decays."""
     gamma: float = Field(default=0.1, gt=0, le=1)
-    """step: factor of each decay."""
+    """Factor of each decay."""
     min_lr: float = Field(default=0.0, ge=0)
-    """cosine: the learning rate that the last epoch approaches."""
+    """Learning rate that the last epoch approaches."""
     warmup: float = Field(default=0.3, gt=0, lt=1)
     """Share of the run in which the learning rate rises to `optimizer.lr`."""
     start_factor: float = Field(default=0.2, ge=0, le=1)
-    """triangular: share of `optimizer.lr` that the first step takes."""
+    """Share of `optimizer.lr` at the first train step."""
     end_factor: float = Field(default=0.0, ge=0, le=1)
-    """triangular: share of `optimizer.lr` that the line falls to, which the step after the last would take."""
+    """Share of `optimizer.lr` that the line reaches after the last train step."""
 
     def canonical(self) -> dict[str, Any]:
         return _used_without_defaults(self, block="schedule")
 
 
 class TrainingConfig(StrictModel):
-    """Everything that decides a run's result, save the machine it runs on."""
+    """Everything that decides the result of a run, except the machine."""
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
@@ -235,15 +236,16 @@ class TrainingConfig(StrictModel):
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
     seed: int = Field(default=0, ge=0, lt=LAST_SEED + 1)
-    """Of the first weights, the order of the images, augmentation and dropout."""
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """float16 needs CUDA; bfloat16 runs everywhere and is slow on a CPU."""
+    """Precision of training. `float16` needs CUDA. `bfloat16` is slow on a CPU."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each label that is spread evenly over all classes, in training alone."""
+    """Share of each label that is spread evenly over all classes, in training only."""
     averaging: Literal["none", "lookahead"] = "none"
-    """lookahead: weights step back to their running average every few steps, less and less towards the end."""
+    """`lookahead`: every 5 train steps, set the weights to their running average, which smooths more and more."""
     test_time_augmentation: Literal["none", "flip", "flip-shift"] = "none"
-    """Views of an image over which its logits are averaged: mirrored too, and both shifted by a pixel."""
+    """Average the logits over views of an image. `flip`: the image and its mirror image. `flip-shift`: also both
+    shifted by a pixel."""
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:

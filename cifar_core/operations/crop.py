@@ -1,4 +1,4 @@
-"""A square out of each image."""
+"""Random crops."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Crop(Operation):
-    """Pad by `padding` pixels, then cut out a square of `size` at a random place, one for each image."""
+    """Pad by `padding` pixels, then cut out a square of `size` pixels at a random position of each image."""
 
     op: Literal["crop"] = "crop"
     size: int = Field(default=32, ge=8, le=64)
-    """Side of the square in pixels."""
+    """Side of the square, in pixels."""
     padding: int = Field(default=4, ge=0, le=16)
-    """Width of the border on each side."""
+    """Width of the border on each side, in pixels."""
     fill: Literal["zero", "reflect"] = "zero"
-    """What the border shows: zeros, or the image mirrored at its edge."""
+    """Content of the border: zeros, or the image mirrored at its edge."""
 
     def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
         import torch

@@ -1,4 +1,4 @@
-"""A rectangle of zeros in each image."""
+"""Random erasing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TRIES = 10
 
 
 class Erase(Operation):
-    """Set one rectangle to zero, each image with probability `p` (random erasing, Zhong et al. 2017)."""
+    """Set one rectangle of an image to zero with probability `p` (random erasing, Zhong et al. 2017)."""
 
     op: Literal["erase"] = "erase"
     p: float = Field(default=0.5, ge=0, le=1)
     """Probability for each image."""
     scale: tuple[float, float] = (0.04, 0.2)
-    """Share of the image's area that the rectangle covers, least and most."""
+    """Smallest and largest share of the area that the rectangle covers."""
     ratio: tuple[float, float] = (0.5, 2.0)
-    """Its height over its width, least and most."""
+    """Smallest and largest ratio of height to width."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Flip(Operation):
-    """Mirror left and right, each image with probability `p`."""
+    """Mirror an image horizontally with probability `p`."""
 
     op: Literal["flip"] = "flip"
     p: float = Field(default=0.5, ge=0, le=1)
     """Probability for each image."""
     alternate: bool = False
-    """Draw with `p` for the first epoch alone; from then on each image is mirrored every second epoch."""
+    """Draw in the first epoch only. From then on each image is mirrored every second epoch."""
 
     def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
         import torch

@@ -1,4 +1,4 @@
-"""Images without colour."""
+"""Random grayscale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LUMA = (0.2989, 0.587, 0.114)
 
 
 class Grayscale(Operation):
-    """Replace the three channels by their luma, each image with probability `p`."""
+    """Replace the three channels of an image by their luma with probability `p`."""
 
     op: Literal["grayscale"] = "grayscale"
     p: float = Field(default=0.1, ge=0, le=1)

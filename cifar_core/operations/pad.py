@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Pad(Operation):
-    """Put a border of zeros around the image; black where it stands before `normalize`."""
+    """Pad the image with zeros. Before `normalize` the border is black."""
 
     op: Literal["pad"] = "pad"
     pixels: int = Field(default=4, ge=1, le=16)
-    """Width of the border on each side."""
+    """Width of the border on each side, in pixels."""
 
     def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
         return padded(pixels_NHWC, border=self.pixels)

@@ -42,29 +42,31 @@ _MERGED = ("base", "limits", "resources")
 
 
 class LadderFile(FileOfConfigurations):
-    """A ladder as its YAML file holds it."""
+    """A ladder: rungs in order, each a change to an earlier one."""
 
     name: Name
-    """Of the ladder, and of its folder under runs/sweeps."""
+    """Name of the ladder, and of its folder under `runs/sweeps`."""
     description: str = ""
-    """One line for people: what the ladder climbs."""
+    """One line for readers: the purpose of the ladder."""
     extends: str | None = None
-    """Another ladder's file, seen from this one: all its rungs come first, and each of its keys that is not here."""
+    """Path of another ladder file, relative to this one. Its rungs come first, and its keys apply where this file has
+    none."""
     seeds: int = Field(default=1, ge=1, le=MAX_SEEDS)
-    """Runs of each rung, each under a seed of its own; three or more say how sure a gain is."""
+    """Runs per rung, each under its own seed. Three or more give the interval of a gain."""
     evaluate: Literal["test", "validation"] = "test"
-    """Which images rungs are compared by. For a ladder that is still being chosen: validation, which each rung sets
-    aside by `data.validation_size`; `sweeps ladder FILE --final` then sets none aside, and tests each rung."""
+    """Images that rungs are compared on. `validation` is for a ladder that is still being chosen: each rung holds out
+    `data.validation_size` images. `sweeps ladder FILE --final` holds none out, and evaluates the rungs on the test
+    images."""
     scale: Scale = Scale()
-    """What is done to every rung alike, for a smaller machine."""
+    """Changes to every rung alike, for a smaller machine."""
     limits: Limits = Limits()
-    """When to hold back and when to stop."""
+    """Limits of concurrency and of time."""
     resources: Resources = Resources()
-    """What one run holds while it trains."""
+    """Resources of one run."""
     base: dict[str, Any] = Field(default_factory=dict)
-    """What the first rung starts from: any field of a configuration."""
+    """Configuration that the first rung starts from: any field of a training configuration."""
     rungs: tuple[dict[str, Any], ...] = ()
-    """Each with a `name`, perhaps `from` and `note`, and the fields that it changes."""
+    """Each with a `name`, optionally `from` and `note`, and the fields that it changes."""
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -15,6 +15,16 @@ Assignment = dict[str, Any]
 """Dotted paths into `TrainingConfig` with the values that a trial takes, active parameters only."""
 
 
+Distribution = Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"]
+DISTRIBUTIONS: Mapping[Distribution, str] = {
+    "categorical": "One of `values`. It need not be written.",
+    "constant": "`value`. It need not be written.",
+    "uniform": "Uniformly from `min` to `max`.",
+    "int_uniform": "Uniformly among the whole numbers from `min` to `max`.",
+    "q_uniform": "Uniformly among `min`, `min` + `q`, `min` + 2 `q` and so on, up to `max`.",
+    "log_uniform_values": "Uniformly in the logarithm, from `min` to `max`: for values that span powers of ten.",
+}
+"""Distribution to its description."""
 _RANGES = ["uniform", "int_uniform", "q_uniform", "log_uniform_values"]
 
 
@@ -39,26 +49,24 @@ _WAYS_TO_VARY: dict[str, Any] = {
 
 
 class Parameter(StrictModel):
-    """One parameter: `values`, one `value`, or a range from `min` to `max`. Keys are W&B's."""
+    """A parameter: `values`, one `value`, or a range from `min` to `max`. The keys are those of W&B sweeps."""
 
     model_config = ConfigDict(json_schema_extra=_WAYS_TO_VARY)
 
     values: tuple[Any, ...] | None = None
-    """The values to choose from."""
+    """List of values to choose from."""
     value: Any = None
-    """The one value that every trial takes."""
+    """Single value that every trial takes."""
     min: int | float | None = None
-    """The smallest value of a range."""
+    """Smallest value of a range."""
     max: int | float | None = None
-    """The largest value of a range, itself possible."""
-    distribution: (
-        Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"] | None
-    ) = None
-    """How a range is drawn from: log_uniform_values for what spans powers of ten, int_uniform for whole numbers."""
+    """Largest value of a range, inclusive."""
+    distribution: Distribution | None = None
+    """Distribution of a range. Without it, `uniform`; whole numbers where the field takes only these."""
     q: int | float | None = Field(default=None, gt=0)
-    """Step of q_uniform."""
+    """Step of `q_uniform`."""
     when: dict[str, Any] = Field(default_factory=dict)
-    """The parameter is active only where each of these others has one of the listed values."""
+    """Conditions: the parameter is active only where each of these other parameters has one of the listed values."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -18,18 +18,18 @@ SIZED = IMAGES.sized
 
 
 class Scale(StrictModel):
-    """What is done to every rung alike; its change against the rung it comes from stays the same one."""
+    """Changes to every rung alike. The difference of a rung from its parent stays the same."""
 
     train_size: int | None = Field(default=None, ge=1, le=IMAGES.examples_there_are)
-    """Training images, stratified by class; a rung that has fewer keeps its own."""
+    """Number of training images, stratified by class. A rung with fewer keeps its own number."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Factor of the epochs and of what is counted in them (schedule.step_size); each must come out whole."""
+    """Factor of the epochs and of `schedule.step_size`. Each result must be a whole number."""
     lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Factor of the learning rates (optimizer.lr, schedule.min_lr)."""
+    """Factor of the learning rates `optimizer.lr` and `schedule.min_lr`."""
     width: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
         default_factory=dict, json_schema_extra={"propertyNames": {"enum": list(SIZED)}}
     )
-    """Architecture to its width, the channels of its first convolution, with which its other layers scale."""
+    """Architecture to width: the channels of the first convolution, with which the other layers scale."""
 
     @field_validator("width")
     @classmethod

@@ -123,12 +123,12 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
     # Without rungs of its own it takes those of the ladder that it extends.
     schema["anyOf"] = [{"required": ["rungs"]}, {"required": ["extends"]}]
     own = {
-        "name": {**schema["properties"]["name"], "description": "The rung's name, unlike every other in the file."},
+        "name": {**schema["properties"]["name"], "description": "Name of the rung, unique in the file."},
         "from": {
             "type": ["string", "null"],
-            "description": "The rung that this one changes; the one before it if left out.",
+            "description": "Name of the rung that this one changes. Without it, the rung before.",
         },
-        "note": {"type": "string", "description": "For people: what the step is."},
+        "note": {"type": "string", "description": "One line for readers: the purpose of the step."},
     }
     blocks = {
         name: {"$ref": f"{_CONFIG}/properties/{name}"} for name in schema["$defs"]["TrainingConfig"]["properties"]
@@ -137,7 +137,7 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
         "minItems": 1,
         "items": {
             "type": "object",
-            "description": "A name, and what changes against the rung before: any field of a configuration.",
+            "description": "A name, and the changes against the rung before: any field of a training configuration.",
             "required": ["name"],
             "properties": own | blocks,
             # Dotted paths are read too; nested ones are what is proposed.

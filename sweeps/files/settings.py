@@ -77,18 +77,18 @@ _TEXT_OR_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"typ
 
 
 class FileOfConfigurations(StrictModel):
-    """A file with a `base`: a key that belongs there is pointed to it."""
+    """A file with a `base`. The error for a key that belongs into `base` says so."""
 
     tensorboard: bool = False
-    """Whether each trial writes curves for TensorBoard, under `runs/tensorboard`; no part of what is trained."""
+    """Write curves of each trial for TensorBoard, under `runs/tensorboard`. It changes no result."""
     notify: Annotated[tuple[str, ...], WithJsonSchema(_TEXT_OR_TEXTS)] = ()
-    """Web addresses and commands that are told how it goes."""
+    """Web addresses, commands and apprise services to notify of new best results and of the end."""
     storage: str | None = None
-    """Where checkpoints and logs are kept: a folder that every machine sees, or a URL such as s3://bucket/prefix.
-    Without it, in the runs folder."""
+    """Storage of checkpoints and logs: a folder that every machine can reach, or a URL such as `s3://bucket/prefix`.
+    Without it, the runs folder."""
     study_storage: str | None = None
-    """A database for the study, such as postgresql://user@host/database, so that another machine can resume it.
-    Without it, a journal in the runs folder. A password comes from the environment."""
+    """Database that stores the study, such as `postgresql://user@host/database`, so that another machine can resume
+    the sweep. Without it, a journal in the runs folder. The password comes from the environment."""
 
     @field_validator("storage")
     @classmethod
@@ -168,14 +168,14 @@ def checked_function(train: str | None) -> str | None:
 
 
 class Metric(StrictModel):
-    """What the search looks at, each epoch and at the end."""
+    """Metric that a search optimises, after each epoch and at the end."""
 
     model_config = ConfigDict(json_schema_extra={"allOf": [_goal_of(*each) for each in METRICS.items()]})
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "val_accuracy"
-    """What is compared: an accuracy, or a loss; of a function of your own, any number that it yields."""
+    """`val_accuracy`, `val_loss`, `train_accuracy`, `train_loss`. With `train`, any number that the function yields."""
     goal: Literal["maximize", "minimize"] = "maximize"
-    """maximize for an accuracy, minimize for a loss: left out, the name decides."""
+    """Direction: `maximize` for an accuracy, `minimize` for a loss. Without it, the name decides."""
 
     @model_validator(mode="before")
     @classmethod
@@ -204,15 +204,15 @@ _DURATION_SCHEMA = {
 
 
 class Limits(StrictModel):
-    """When to hold back and when to stop."""
+    """Limits of concurrency and of time."""
 
     max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    """Trials at the same time; auto: as many as there are cores or GPUs for."""
+    """Number of trials at the same time. `auto`: as many as the cores or GPUs allow."""
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
     ] = None
-    """After which the sweep stops: 2h, 1h30m, 90s or a number of seconds. What is unfinished resumes at the next start.
-    """
+    """Time after which the sweep stops: `2h`, `1h30m`, `90s` or a number of seconds. Unfinished trials resume at the
+    next start."""
 
     def less(self, seconds: float) -> Limits:
         """Return what is left of these after so many seconds."""
@@ -232,16 +232,17 @@ _CUSTOM_SCHEMA: dict[str, Any] = {
 
 
 class Resources(StrictModel):
-    """What one trial holds while it trains."""
+    """Resources of one trial."""
 
     cpus_per_trial: int = Field(default=1, ge=1)
-    """CPU cores of one trial, and its threads."""
+    """CPU cores of one trial, and its number of threads."""
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, json_schema_extra={"maximum": 1})] = "auto"
-    """auto: a whole GPU where there are any. A fraction lets several trials share one."""
+    """GPUs of one trial. `auto`: one GPU where there are any. A fraction lets several trials share one."""
     custom: dict[str, float] = Field(default_factory=dict, json_schema_extra=_CUSTOM_SCHEMA)
-    """Custom resources of a Ray cluster's nodes: name, as in `ray start --resources`, to amount."""
+    """Custom resources of the nodes of a Ray cluster: name, as in `ray start --resources`, to amount."""
     placement: Literal["auto", "spread", "pack"] = "auto"
-    """Which of a cluster's nodes with room is taken: spread: the one with the fewest trials; pack: with the most."""
+    """Choice among the nodes of a cluster with free resources. `auto`: that of Ray. `spread`: the node with the fewest
+    trials. `pack`: the node with the most."""
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -274,19 +275,19 @@ def _check_amount(amount: float, name: str) -> None:
 
 
 class Replicates(StrictModel):
-    """Which configurations of a search are trained again under new seeds, so that luck does not choose the winner."""
+    """Configurations of a search to train again under new seeds, so that the winner is not chosen by luck."""
 
     top: int = Field(default=3, ge=1)
-    """Configurations, the best first."""
+    """Number of configurations, best first."""
     seeds: int = Field(default=3, ge=1)
-    """New seeds of each; the same ones for all."""
+    """New seeds per configuration, the same for all."""
 
 
 class Keep(StrictModel):
-    """Which weights of a search stay on the disk; of ladders, replicates and retrained runs all do."""
+    """Weights of a search to keep on the disk. Those of ladders, replicates and retrained runs are always kept."""
 
     best: Literal["all"] | Annotated[int, Field(ge=0)] = 3
-    """Configurations, the best first; see `sweeps.search.best`."""
+    """Number of configurations, best first, or `all`."""
 
 
 def validated(kind: type[Spec], content: Document) -> Spec:

@@ -46,42 +46,49 @@ from sweeps.stopping.rules import parse_rule
 from sweeps.tasks.registry import task_named
 
 VALIDATION = "data.validation_size"
+Method = Literal["bayes", "random", "grid"]
+METHODS: Mapping[Method, str] = {
+    "bayes": "Optuna's TPE, which learns from the results of earlier trials.",
+    "random": "Independent draws from the search space.",
+    "grid": "Every combination in order. It takes lists of values, and ranges of whole numbers or with a step.",
+}
+"""Sampler to its description."""
 
 
 class SweepSpec(FileOfConfigurations):
-    """One sweep: what may vary, how it is searched, and how much it may spend."""
+    """A sweep: its search space, search method and budget."""
 
     name: Name
-    """Of the sweep, and of its folder under runs/sweeps. Under one name there is one search space."""
+    """Name of the sweep, and of its folder under `runs/sweeps`. A name belongs to one search space."""
     description: str = ""
-    """One line for people: what is searched, and why."""
-    method: Literal["bayes", "random", "grid"] = "bayes"
-    """bayes: Optuna's TPE; random; grid: every combination in order."""
+    """One line for readers: the purpose of the search."""
+    method: Method = "bayes"
+    """Sampler that proposes configurations: `bayes`, `random` or `grid`."""
     metric: Metric = Metric()
-    """What the search makes better."""
+    """Metric that the search optimises."""
     run_cap: int | None = Field(default=None, ge=1)
-    """Trials. A grid without it runs every combination."""
+    """Number of trials. A grid without it runs every combination. The other methods require it."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of the search. The training seed is `base.seed`."""
+    """Seed of the search. The training seed is `base.seed`."""
     limits: Limits = Limits()
-    """When to hold back and when to stop."""
+    """Limits of concurrency and of time."""
     resources: Resources = Resources()
-    """What one trial holds while it trains."""
+    """Resources of one trial."""
     early_terminate: SerializeAsAny[StoppingRule] = Never()
-    """Which trials are stopped before their last epoch."""
+    """Rule that stops trials before their last epoch. Without it, none."""
     replicates: Replicates | None = None
-    """What confirms the best of the search after its end; None for nothing."""
+    """Configurations to confirm under new seeds at the end of the search. Without it, none."""
     keep: Keep = Keep()
-    """Which weights stay on the disk."""
+    """Weights to keep on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
-    """Assignments of parameters to try first."""
+    """Configurations to try first, each as dotted path to value."""
     train: str | None = None
-    """A training function of your own, `module:function`, whose keywords are the parameters; without it, networks on
-    CIFAR-10."""
+    """Training function of your own, `module:function`, whose keyword arguments are the parameters. Without it,
+    networks are trained on CIFAR-10."""
     base: dict[str, Any] = Field(default_factory=dict)
-    """What every trial shares: any field of a configuration."""
+    """Values that all trials share: any field of a training configuration."""
     parameters: dict[str, Parameter]
-    """What varies: dotted paths into a configuration."""
+    """Search space: dotted path of a field to its values or range."""
 
     @field_validator("early_terminate", mode="before")
     @classmethod

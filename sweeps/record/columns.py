@@ -57,8 +57,10 @@ class Column:
     name: str
     kind: Kind = Kind.TEXT
     unit: Unit = Unit.NONE
+    meaning: str = ""
+    """For docs/reference/columns.md; a column of the registry has one."""
     title: str | None = None
-    """What stands above it on a screen, where that is another word than its name."""
+    """Heading on a screen, where it is not the name."""
     words: tuple[str, ...] = ()
     """What else a person may type for it."""
     read: Callable[[TrialRun], Any] | None = None
@@ -151,55 +153,174 @@ def _did_not_learn(run: TrialRun) -> int | None:
 RECORD_COLUMNS: Mapping[str, Column] = {
     column.name: column
     for column in (
-        Column(name="rank", kind=Kind.WHOLE),
-        _tag("sweep"),
-        _tag("rung"),
-        Column(name="trial", kind=Kind.WHOLE, read=lambda run: run.trial),
-        Column(name="run_id", read=lambda run: run.run_id),
-        Column(name="status", read=lambda run: run.outcome.value),
-        _metric("val_accuracy", unit=Unit.SHARE, title="val acc %", words=("acc", "accuracy")),
-        Column(name="val_std", kind=Kind.REAL, unit=Unit.SHARE, title="± sd", words=("sd", "std")),
-        Column(name="replicates", kind=Kind.WHOLE, title="runs", words=("n",)),
-        Column(name="ci_low", kind=Kind.REAL, unit=Unit.SHARE),
-        Column(name="ci_high", kind=Kind.REAL, unit=Unit.SHARE),
-        Column(name="search_accuracy", kind=Kind.REAL, unit=Unit.SHARE, title="search acc %"),
-        Column(name="p_holm", kind=Kind.REAL, title="p (Holm)"),
-        _metric("test_accuracy", unit=Unit.SHARE, title="test acc %"),
-        Column(name="epochs", kind=Kind.WHOLE, read=lambda run: run.epochs, metrics=frozenset({"epochs"})),
-        _metric("train_seconds", unit=Unit.SECONDS, title="time"),
-        _metric("images_per_second"),
-        _metric("parameters_millions", unit=Unit.MILLIONS, title="params M", is_averaged=False),
-        Column(name="seed", kind=Kind.WHOLE, read=lambda run: run.seed),
-        _tag("key"),
-        _tag("git_sha"),
-        Column(name="started", kind=Kind.TIME, read=_started),
-        _metric("best_val_accuracy", unit=Unit.SHARE),
-        _tag("metric"),
+        Column(
+            name="rank",
+            meaning="Rank of the configuration within its protocol; 1 is the best. Confirmed configurations that a "
+            "test cannot distinguish share a rank.",
+            kind=Kind.WHOLE,
+        ),
+        _tag("sweep", meaning="Name of the sweep or the ladder."),
+        _tag("rung", meaning="Name of the rung, of a run of a ladder."),
+        Column(
+            name="trial",
+            meaning="Number of the trial. A screen and SQL show the name, such as `quick-003`; SQL has `number` too.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.trial,
+        ),
+        Column(name="run_id", meaning="Id of the run in MLflow.", read=lambda run: run.run_id),
+        Column(
+            name="status",
+            meaning="Outcome: `complete`, `pruned`, `diverged`, `failed`, `interrupted` or `running`.",
+            read=lambda run: run.outcome.value,
+        ),
+        _metric(
+            "val_accuracy",
+            meaning="Accuracy on the validation images after the last epoch.",
+            unit=Unit.SHARE,
+            title="val acc %",
+            words=("acc", "accuracy"),
+        ),
+        Column(
+            name="val_std",
+            meaning="Standard deviation of `val_accuracy` over the seeds.",
+            kind=Kind.REAL,
+            unit=Unit.SHARE,
+            title="± sd",
+            words=("sd", "std"),
+        ),
+        Column(
+            name="replicates",
+            meaning="Number of seeds in the mean. Runs that did not learn do not count.",
+            kind=Kind.WHOLE,
+            title="runs",
+            words=("n",),
+        ),
+        Column(
+            name="ci_low",
+            meaning="Lower bound of the 95 % confidence interval of the accuracy: Student's for the mean of several "
+            "seeds, Wilson's for a single run.",
+            kind=Kind.REAL,
+            unit=Unit.SHARE,
+        ),
+        Column(name="ci_high", meaning="Upper bound of this interval.", kind=Kind.REAL, unit=Unit.SHARE),
+        Column(
+            name="search_accuracy",
+            meaning="Accuracy in the search of a configuration that replicates confirm. Its `val_accuracy` is the mean "
+            "of the replicates.",
+            kind=Kind.REAL,
+            unit=Unit.SHARE,
+            title="search acc %",
+        ),
+        Column(
+            name="p_holm",
+            meaning="p-value of Welch's t-test against the best mean, for Holm's procedure at the 5 % level.",
+            kind=Kind.REAL,
+            title="p (Holm)",
+        ),
+        _metric(
+            "test_accuracy",
+            meaning="Accuracy on the test images. Empty until `sweeps finalize` or a ladder evaluates the run.",
+            unit=Unit.SHARE,
+            title="test acc %",
+        ),
+        Column(
+            name="epochs",
+            meaning="Number of trained epochs.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.epochs,
+            metrics=frozenset({"epochs"}),
+        ),
+        _metric(
+            "train_seconds",
+            meaning="Time of all epochs, with the evaluation on the validation images.",
+            unit=Unit.SECONDS,
+            title="time",
+        ),
+        _metric("images_per_second", meaning="Training images per second, without evaluation."),
+        _metric(
+            "parameters_millions",
+            meaning="Number of parameters of the network.",
+            unit=Unit.MILLIONS,
+            title="params M",
+            is_averaged=False,
+        ),
+        Column(
+            name="seed",
+            meaning="Seed of the run. Empty for a configuration with several runs.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.seed,
+        ),
+        _tag("key", meaning="Hash of configuration, seed, training data and your own code."),
+        _tag("git_sha", meaning="Git commit that the run used."),
+        Column(name="started", meaning="Start of the run, ISO 8601 in UTC.", kind=Kind.TIME, read=_started),
+        _metric(
+            "best_val_accuracy", meaning="Largest `val_accuracy` of all epochs. It does not rank.", unit=Unit.SHARE
+        ),
+        _tag("metric", meaning="Name of the metric that the search optimises."),
         Column(
             name="metric_value",
+            meaning="Value of `metric` after the last epoch. Empty for a rung.",
             kind=Kind.REAL,
             read=_metric_value,
             tags=frozenset({"metric", "goal"}),
             metrics=frozenset({"val_loss", "train_loss", "train_accuracy", OBJECTIVE}),
             is_averaged=True,
         ),
-        Column(name="confirmed", kind=Kind.TRUTH),
-        Column(name="reduced", read=_reduced),
-        _tag("reused_from"),
-        Column(name="protocol", kind=Kind.PROTOCOL, read=_protocol, is_last=True),
-        _tag("config_id", is_last=True),
-        _tag("source", is_last=True),
-        _tag("study", is_last=True),
-        Column(name="rung_index", kind=Kind.WHOLE, read=lambda run: run.rung_index, is_last=True),
-        _tag("rung_parent", is_last=True),
-        Column(name="full_epochs", kind=Kind.WHOLE, read=lambda run: run.full_epochs, is_last=True),
-        Column(name="full_train_images", kind=Kind.WHOLE, read=lambda run: run.full_train_images, is_last=True),
-        _tag("measured_on", is_last=True),
-        _tag("goal", is_last=True),
-        Column(name="replicate_of", kind=Kind.WHOLE, read=lambda run: run.replicate_of, is_last=True),
-        Column(name="did_not_learn", kind=Kind.WHOLE, read=_did_not_learn, is_last=True),
-        _tag("error", is_last=True),
-        _tag("log", is_last=True),
+        Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.TRUTH),
+        Column(
+            name="reduced", meaning="How the budget of a rung was reduced. Empty for the full budget.", read=_reduced
+        ),
+        _tag("reused_from", meaning="Id of the run whose result was taken over instead of training again."),
+        Column(
+            name="protocol",
+            meaning="Images and epochs that runs must have in common to be ranked against each other.",
+            kind=Kind.PROTOCOL,
+            read=_protocol,
+            is_last=True,
+        ),
+        _tag("config_id", meaning="Hash of the configuration without its seed. Equal for replicates.", is_last=True),
+        _tag("source", meaning="Hash of your own code that the run used.", is_last=True),
+        _tag("study", meaning="Name of the Optuna study.", is_last=True),
+        Column(
+            name="rung_index",
+            meaning="Position of the rung in the ladder, from 0.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.rung_index,
+            is_last=True,
+        ),
+        _tag("rung_parent", meaning="Rung that this rung changes.", is_last=True),
+        Column(
+            name="full_epochs",
+            meaning="Epochs of the rung at the full budget.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.full_epochs,
+            is_last=True,
+        ),
+        Column(
+            name="full_train_images",
+            meaning="Training images of the rung at the full budget.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.full_train_images,
+            is_last=True,
+        ),
+        _tag("measured_on", meaning="Images that compare the rungs: `test` or `validation`.", is_last=True),
+        _tag("goal", meaning="`maximize` or `minimize`, of `metric`.", is_last=True),
+        Column(
+            name="replicate_of",
+            meaning="Number of the trial that a replicate repeats.",
+            kind=Kind.WHOLE,
+            read=lambda run: run.replicate_of,
+            is_last=True,
+        ),
+        Column(
+            name="did_not_learn",
+            meaning="Number of complete runs whose accuracy is indistinguishable from chance.",
+            kind=Kind.WHOLE,
+            read=_did_not_learn,
+            is_last=True,
+        ),
+        _tag("error", meaning="First line of the error of a failed run.", is_last=True),
+        _tag("log", meaning="Log of the trial, relative to the runs folder.", is_last=True),
     )
 }
 """Name to column, in the order of the table: the configuration's values stand before those that are `is_last`."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Asha(Halving):
-    """Compares a trial at each milestone with all that reached it before."""
+    """Compare a trial at each milestone with all trials that reached it before (Li et al. 2020)."""
 
     type: Literal["asha"] = "asha"
 

@@ -10,10 +10,10 @@ from sweeps.stopping.rule import StoppingRule
 
 
 class Halving(StoppingRule):
-    """Stops, at each milestone, all but one trial in `reduction_factor`."""
+    """Stop, at each milestone, all but one trial in `reduction_factor`."""
 
     reduction_factor: int = Field(default=3, ge=2)
-    """One in this many continues at each milestone."""
+    """One trial in this many continues at each milestone. Milestones are `min_epochs` times its powers."""
 
     def expected_epochs(self, epochs: int) -> float:
         """Return the mean epochs of a trial; early in a search more continue, with little to compare with."""

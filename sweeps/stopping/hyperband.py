@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Hyperband(Halving):
-    """Puts each trial into one of several halvings; those that begin late spare the slow starters."""
+    """Assign each trial to one of several ASHA brackets with different first milestones (Li et al. 2018), so that slow
+    starters are not always stopped."""
 
     type: Literal["hyperband"] = "hyperband"
 

@@ -14,7 +14,8 @@ NEEDS = 5
 
 
 class Median(StoppingRule):
-    """Compares a trial after each epoch with the complete ones at that epoch."""
+    """Stop a trial whose best value is worse than the median of the complete trials at the same epoch (Golovin et al.
+    2017). It needs 5 complete trials."""
 
     type: Literal["median"] = "median"
 

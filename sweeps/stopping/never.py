@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Never(StoppingRule):
-    """Stops none."""
+    """Train each trial to its last epoch."""
 
     type: Literal["none"] = "none"
 

@@ -1,4 +1,4 @@
-"""What a rule of early stopping is: which trials are stopped before their last epoch."""
+"""Contract of a rule of early stopping."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class StoppingRule(StrictModel, abc.ABC):
-    """The section `early_terminate` of a sweep's file. Each rule is a file, and `type` its name."""
+    """The block `early_terminate` of a sweep file. Each rule is a module, and `type` its name."""
 
     type: str
     min_epochs: int = Field(default=1, ge=1)
-    """No trial is stopped before."""
+    """Number of epochs before which no trial is stopped."""
 
     @property
     def stops(self) -> bool:
