@@ -16,7 +16,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder best leaderboard report docs docs-site ui test test-slow test-all cluster-test mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs docs-reference docs-site ui test test-slow test-all cluster-test mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to ru
 
 docs: setup ## Bring docs/explanation/ladder.md level with the ladders recorded under runs/
 	$(BIN)/python benchmarks/ladder_page.py
+
+docs-reference: setup ## Write the generated pages of docs/reference from the code
+	$(BIN)/python docs/site/reference.py
 
 docs-site: setup ## Build the docs as a site (build/docs/index.html) and check every link
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml

@@ -30,11 +30,6 @@ def commands_in(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_a_line_in_the_readme(verb: str) -> None:
-    assert f"`sweeps {verb}" in README
-
-
-@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     command = sweeps.commands[verb]
     text = command.get_help(click.Context(command, info_name=f"sweeps {verb}"))
