@@ -537,7 +537,7 @@ def environment() -> str:
     return page(
         "Environment variables",
         "An option of the command line overrides a variable, and a variable overrides the key of a file. The commands "
-        "of `--notify` [receive variables too](../how-to/watching.md#being-told).",
+        "of `--notify` [receive variables too](../how-to/watching.md#notifications).",
         *parts,
     )
 
