@@ -1,4 +1,4 @@
-"""The whole climb in one picture, `docs/images/climb.png`: test accuracy against minutes; `ladder_page.py` draws it."""
+"""Draw `docs/images/climb.png`, test accuracy of every ladder against minutes, for `ladder_page.py`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARKS = (90, 92, 93, 94)
-"""Accuracies in percent that are marked: what people compare by on CIFAR-10."""
+"""Accuracies in percent with a line: the usual targets on CIFAR-10."""
 CLOSE = 1.15
-"""Minutes to minutes, below which two names would stand on each other."""
+"""Ratio of minutes below which two labels would overlap."""
 INK = "#222222"
 
 
@@ -19,20 +19,29 @@ class Series:
     """The measured rungs of one ladder."""
 
     name: str
-    """Of its file under `experiments/results/`."""
+    """Stem of its file in `experiments/results/`."""
     label: str
     colour: str
     marker: str
     extends: str | None = None
-    """The ladder whose rungs this one has too: they are drawn once, as that one's."""
+    """The ladder whose rungs this one also has: shared rungs are drawn once, as the extended ladder's."""
 
 
 SERIES = (
-    Series(name="ladder-laptop", label="the notebook's ladder, 20,000 images", colour="#56B4E9", marker="o"),
-    Series(name="ladder", label="the notebook's ladder, all images", colour="#0072B2", marker="s"),
-    Series(name="climb-laptop-final", label="the climb, 10,000 images", colour="#009E73", marker="v"),
-    Series(name="best", label="the top of the climb", colour="#D55E00", marker="D"),
-    Series(name="minutes", label="the top of the climb, fewer epochs", colour="#E69F00", marker="^", extends="best"),
+    Series(
+        name="ladder-laptop", label="ladder-laptop.yaml: notebook steps, 20,000 images", colour="#56B4E9", marker="o"
+    ),
+    Series(name="ladder", label="ladder.yaml: notebook steps, all images", colour="#0072B2", marker="s"),
+    Series(
+        name="climb-laptop-final",
+        label="climb-laptop.yaml: further steps, 10,000 images",
+        colour="#009E73",
+        marker="v",
+    ),
+    Series(name="best", label="best.yaml: best recipe, all images", colour="#D55E00", marker="D"),
+    Series(
+        name="minutes", label="minutes.yaml: best recipe, fewer epochs", colour="#E69F00", marker="^", extends="best"
+    ),
 )
 
 
@@ -42,9 +51,9 @@ class Point:
 
     rung: str
     minutes: float
-    """Of one run."""
+    """Training time of one run."""
     accuracy: float
-    """Percent, on the test images; as its interval."""
+    """Percent, on the test images; `low` and `high` are its interval."""
     low: float | None
     high: float | None
 
@@ -66,7 +75,7 @@ def points_of(path: Path) -> list[Point]:
 
 
 def draw(results: Path, to: Path) -> None:
-    """Draw every ladder of `SERIES` that has results; of each, those are named that nothing beats in less time.
+    """Draw every ladder of `SERIES` that has results; label the rungs of `_front`.
 
     Args:
         results: the folder of the CSV files.
@@ -82,7 +91,7 @@ def draw(results: Path, to: Path) -> None:
         if (path := results / f"{each.name}.csv").is_file():
             known = {point.rung for other, points in drawn.items() if other.name == each.extends for point in points}
             drawn[each] = [point for point in points_of(path) if point.rung not in known]
-    # The share of wrong answers, logarithmic: near the top half as many are as far as near the bottom.
+    # Share of wrong answers, logarithmic: halving them takes the same distance everywhere.
     for each, points in drawn.items():
         axes.errorbar(
             [point.minutes for point in points],
@@ -124,10 +133,10 @@ def draw(results: Path, to: Path) -> None:
     for mark in MARKS:
         axes.axhline(100 - mark, color="#c9c9c9", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlabel(
-        "minutes of one run (logarithmic; one core a run, two for the top of the climb and for deep with all images)",
+        "minutes of one run (logarithmic; one core per run, two for best.yaml, minutes.yaml and deep of ladder.yaml)",
         color=INK,
     )
-    axes.set_title("accuracy on the 10,000 test images, with its 95 % interval", loc="left", fontsize=11, color=INK)
+    axes.set_title("accuracy on the 10,000 test images, with 95 % interval", loc="left", fontsize=11, color=INK)
     axes.grid(axis="both", color="#eeeeee", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     for side in ("right", "top"):
@@ -137,7 +146,7 @@ def draw(results: Path, to: Path) -> None:
 
 
 def _front(points: Sequence[Point]) -> list[Point]:
-    """Return the points that nothing of the same ladder beats in less time, or in hardly more: these are named."""
+    """Return the points of a ladder that no faster point, up to `CLOSE`, exceeds in accuracy."""
     front: list[Point] = []
     for point in sorted(points, key=lambda point: (point.minutes, -point.accuracy)):
         if not front or point.accuracy > front[-1].accuracy:

@@ -1,10 +1,9 @@
-"""Bring `docs/explanation/ladder.md` level with the record: `make docs`.
+"""Update `docs/explanation/ladder.md` from the record: `make docs`.
 
-Of each ladder that the page shows or that has a CSV file in `experiments/results/` (one of `--final` is called
-NAME-final), and that was run here, its table and pictures are taken from the runs folder into that folder and `docs/`.
-The tables of the page are then written anew from the CSV files, between the marks `<!-- table NAME -->` and
-`<!-- end -->`, and the picture of the whole climb is drawn from them. A ladder that was not run here keeps the files it
-has; of one of which only some rungs were, the others keep their lines, and the pictures stay as they are.
+For each ladder that the page shows or that has a CSV file in `experiments/results/` (NAME-final for `--final`), copy
+its table from the runs folder to `experiments/results/` and its pictures to `docs/images/`. Then rewrite the page's
+tables, between the marks `<!-- table NAME -->` and `<!-- end -->`, and `climb.png` from the CSV files. A ladder that
+was not run here keeps its files. If only some of its rungs were run, the other rungs and the pictures are kept.
 
     python benchmarks/ladder_page.py --runs runs
 """
@@ -27,7 +26,7 @@ RESULTS = ROOT / "experiments" / "results"
 CLIMB = ROOT / "docs" / "images" / "climb.png"
 
 ACCURACIES = {"test_accuracy_percent": "test accuracy", "val_accuracy_percent": "validation accuracy"}
-"""Column of a ladder's CSV, of which each has one, to what it is called."""
+"""Accuracy column of a ladder's CSV (each has one) to its heading."""
 
 HEADINGS = {
     "rung": ":---",
@@ -35,10 +34,9 @@ HEADINGS = {
     "{accuracy} % (95 % interval)": "---:",
     "difference, points": "---:",
     "runs": "---:",
-    "minutes a run": "---:",
-    "in words": ":---",
+    "minutes per run": "---:",
 }
-"""Of a table, each with where its cells stand."""
+"""Heading of each column to the alignment of its cells. The verdict is omitted: the difference's interval shows it."""
 
 _TABLE = re.compile(r"(?<=<!-- table )([\w-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
@@ -66,32 +64,29 @@ def _cells(row: Mapping[str, str], accuracy: str) -> list[str]:
         within("difference_points", "difference_low", "difference_high", " to "),
         row["runs"],
         minutes,
-        row["verdict"],
     ]
 
 
 def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
-    """Bring a committed CSV level with a ladder's record; return whether the record has all that it had.
+    """Update a committed CSV from a ladder's record; return whether the record has every rung of the committed one.
 
     Args:
-        new: the record's CSV; what it has no result of is not taken, nor one of a reduced budget, and neither is a
-            rung without the one it comes from where the committed line tells the difference of the two: that is said.
-        old: the committed one, which may be missing.
-        rungs: the ladder's, in its order.
+        new: the record's CSV. Rungs without a result or at a reduced budget are skipped. A rung recorded without its
+            parent is skipped with a message if its committed line has a difference.
+        old: the committed CSV, which may be missing.
+        rungs: the names of the ladder's rungs, in its order.
     """
     columns, found = _rows(new)
     before: dict[str, dict[str, str]] = {}
     if old.is_file():
         columns_before, before = _rows(old)
         if columns_before != columns:
-            raise SystemExit(f"error: {new} has other columns than {old}: run every rung that it has")
+            raise SystemExit(f"error: the columns of {new} and {old} differ. Run every rung of the ladder again.")
     found = {rung: row for rung, row in found.items() if row["runs"] != "0"}
     tested = {rung for rung, row in before.items() if row["difference_points"]}
     left = {rung for rung in tested & found.keys() if not found[rung]["difference_points"]}
     for rung in sorted(left):
-        print(
-            f"{old.stem}: {rung} stays as it was: {found[rung]['from']}, which it comes from, is not recorded beside it"
-        )
+        print(f"{old.stem}: {rung} is kept unchanged: the record lacks its parent {found[rung]['from']}")
     together = before | {rung: row for rung, row in found.items() if rung not in left}
     with old.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -107,7 +102,7 @@ def _rows(path: Path) -> tuple[list[str], dict[str, dict[str, str]]]:
 
 
 def page_with_tables(page: str) -> str:
-    """Return the page with each table as its CSV has it; one without a CSV stays."""
+    """Return the page with each table written from its CSV; a table without a CSV is kept."""
 
     def table(found: re.Match[str]) -> str:
         path = RESULTS / f"{found[1]}.csv"
@@ -122,12 +117,12 @@ def tables_in(page: str) -> Iterator[str]:
 
 
 def rungs_of(name: str) -> tuple[Rung, ...]:
-    """Return the rungs of a recorded ladder's file, in its order; what `--final` measured has those of its file."""
+    """Return the rungs of a ladder's file, in its order; NAME-final has those of NAME."""
     return load_ladder(ROOT / "experiments" / f"{name.removesuffix(FINAL)}.yaml").rungs
 
 
 def main() -> None:
-    from climb_picture import draw  # where the tests read this file alone, it is not on the path
+    from climb_picture import draw  # not on the path when a test loads this file
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the runs folder (default: runs)")
@@ -136,16 +131,16 @@ def main() -> None:
     for name in sorted({*tables_in(page), *(path.stem for path in RESULTS.glob("*.csv"))}):
         folder = runs / "sweeps" / name
         if not (folder / "ladder.csv").is_file():
-            print(f"{name}: not recorded under {runs}; its files stay as they are")
+            print(f"{name}: not recorded under {runs}, its files are kept")
             continue
         table = RESULTS / f"{name}.csv"
-        is_whole = take_table(folder / "ladder.csv", table, rungs=[rung.name for rung in rungs_of(name)])
+        is_complete = take_table(folder / "ladder.csv", table, rungs=[rung.name for rung in rungs_of(name)])
         print(f"written: {table.relative_to(ROOT)}")
         for source, target in (
             ("ladder.png", ROOT / "docs" / "images" / f"{name}.png"),
             ("curves.png", ROOT / "docs" / "images" / f"{name}-curves.png"),
         ):
-            if is_whole and f"/{target.name})" in page:
+            if is_complete and f"/{target.name})" in page:
                 shutil.copyfile(folder / source, target)
                 print(f"written: {target.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")

@@ -86,22 +86,22 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
     assert measured <= {(rung.name, rung.parent or "") for rung in LADDER_PAGE["rungs_of"](name)}
 
 
-def test_rungs_run_anew_take_their_place_among_the_others(tmp_path: Path) -> None:
+def test_rungs_run_again_replace_their_lines_in_the_order_of_the_ladder(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     columns = "rung,from,budget,runs,accuracy,difference_points\n"
     old.write_text(columns + "a,,full,1,50,\nc,a,full,1,70,\nd,a,full,1,80,\n", encoding="utf-8")
     reduced = "b,a,1/2,3,40,-9\nc,a,1/2,3,45,-5\n"
     new.write_text(columns + "c,a,full,1,71,\nb,a,full,3,60,\na,,full,0,,\n" + reduced, encoding="utf-8")
 
-    is_whole = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
+    is_complete = LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c", "d"])
 
     lines = "a,,full,1,50,\nb,a,full,3,60,\nc,a,full,1,71,\nd,a,full,1,80,\n"
     assert old.read_text(encoding="utf-8") == columns + lines
-    assert not is_whole, "the pictures of the record lack a and d"
+    assert not is_complete, "the pictures of the record lack a and d"
     assert LADDER_PAGE["take_table"](old, old, rungs=["a", "b", "c", "d"])
 
 
-def test_a_rung_run_anew_without_its_parent_takes_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rung_run_again_without_its_parent_keeps_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     columns = "rung,from,budget,runs,accuracy,difference_points\n"
     old.write_text(columns + "a,,full,1,50,\nb,a,full,1,60,+10\nc,b,full,1,70,+10\n", encoding="utf-8")
@@ -110,7 +110,7 @@ def test_a_rung_run_anew_without_its_parent_takes_no_place(tmp_path: Path, capsy
     LADDER_PAGE["take_table"](new, old, rungs=["a", "b", "c"])
 
     assert old.read_text(encoding="utf-8") == columns + "a,,full,1,50,\nb,a,full,1,60,+10\nc,b,full,1,72,+11\n"
-    assert capsys.readouterr().out == "old: b stays as it was: a, which it comes from, is not recorded beside it\n"
+    assert capsys.readouterr().out == "old: b is kept unchanged: the record lacks its parent a\n"
 
 
 def test_the_ladder_page_speaks_of_every_rung() -> None:
