@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
 import runpy
@@ -63,6 +64,36 @@ def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_message_of_the_troubleshooting_page_is_in_the_code() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE)
+    texts = [
+        text for package in ("sweeps", "cifar_core") for path in (ROOT / package).rglob("*.py") for text in _texts(path)
+    ]
+    assert len(messages) > 30
+    assert [message for message in messages if message != OF_TORCH and not _is_in(message, texts)] == []
+
+
+OF_TORCH = "CUDA out of memory"
+
+
+def _texts(path: Path) -> list[str]:
+    """Return the texts of a module, with a placeholder for each value."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    formatted = [
+        "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        for node in nodes
+        if isinstance(node, ast.JoinedStr)
+    ]
+    plain = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [*formatted, *(re.sub(r"%[.\d]*[sdf]", "…", text) for text in plain)]
+
+
+def _is_in(message: str, texts: list[str]) -> bool:
+    pattern = re.compile(".*?".join(map(re.escape, message.split("…"))), flags=re.DOTALL | re.IGNORECASE)
+    return any(pattern.search(text) for text in texts)
 
 
 def test_every_architecture_is_named_in_the_changelog() -> None:
