@@ -22,7 +22,7 @@ from cifar_core.config import TrainingConfig
 from sweeps.analysis.effects import Effects, ParameterEffect, effects_of
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
-from sweeps.search.searched import Searched, SearchedParameter
+from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 from sweeps.tasks.values import value_text
 
 EPOCHS, MILESTONES, KEPT = 9, (1, 3), 3
@@ -78,7 +78,7 @@ class Truth:
         return self.adds.get(path, {}).get(value, 0.0)
 
 
-def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecord], Searched]:
+def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecord], RecordedSearch]:
     """Return the records of a sweep that obeys the truth, and what it searched."""
     generator = np.random.default_rng(seed)
     values: dict[int, dict[str, Any]] = {}
@@ -108,7 +108,7 @@ def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecor
     ]
     ranges = ("optimizer.lr", "schedule.step_size", "schedule.gamma")
     parameters += [SearchedParameter(path=path) for path in ranges]
-    return records, Searched(
+    return records, RecordedSearch(
         sweep="made", metric="val_accuracy", maximize=True, parameters=tuple(parameters), values=values
     )
 

@@ -201,10 +201,10 @@ def read_ladder(
     from sweeps.analysis.comparison import compare_rungs
     from sweeps.analysis.rungs import read_rungs
     from sweeps.record.reader import MlflowReader
-    from sweeps.store.looks import looks_in_words
+    from sweeps.store.access_log import describe_accesses
 
     rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, meant=meant))
-    looks = tuple(looks_in_words(runs, name)) if is_final else ()
+    looks = tuple(describe_accesses(runs, name)) if is_final else ()
     return LadderResult(name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, meant=meant or {}, looks=looks)
 
 
@@ -341,10 +341,10 @@ def finalize(
         >>> sweeps.finalize("quick").configurations["test_accuracy"]
     """
     from sweeps.driver.finalize import finalize as open_test_set
-    from sweeps.store.looks import looks_in_words
+    from sweeps.store.access_log import describe_accesses
 
     found, measured = open_test_set(Path(runs), sweep, top=top, on_measure=on_measure)
-    return TestSetResult(found=tuple(found), measured=measured, looks=tuple(looks_in_words(Path(runs), sweep)))
+    return TestSetResult(found=tuple(found), measured=measured, looks=tuple(describe_accesses(Path(runs), sweep)))
 
 
 def _summed(records: Sequence[TrialRecord]) -> list[list[int]] | None:
@@ -387,13 +387,13 @@ class ShownRun(Printed):
         """Print its values, where it ran, what it takes for what, and its curve."""
         from sweeps.core.formatting import print_sentence
         from sweeps.record.reader import MlflowReader
-        from sweeps.store.looks import looks_in_words
+        from sweeps.store.access_log import describe_accesses
         from sweeps.views.show import print_named
 
         row = dict(self.values)
         print_named(self.named, MlflowReader(self.runs), console, runs=self.runs)
         if row["test_accuracy"] is not None and row["replicate_of"] is not None:
-            for line in looks_in_words(self.runs, row["sweep"]):
+            for line in describe_accesses(self.runs, row["sweep"]):
                 print_sentence(console, line)
 
 

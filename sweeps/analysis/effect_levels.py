@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.search.searched import Searched, SearchedParameter
+from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 from sweeps.tasks.values import value_text
 
 MOST_VALUES = 5
@@ -41,7 +41,7 @@ class Factor:
         return np.flatnonzero(self.counts)
 
 
-def factors_of(searched: Searched, numbers: Sequence[int], *, schedule_acted: bool) -> list[Factor]:
+def factors_of(searched: RecordedSearch, numbers: Sequence[int], *, schedule_acted: bool) -> list[Factor]:
     """Return every searched parameter as levels.
 
     Args:

@@ -19,7 +19,7 @@ from sweeps.analysis.effect_verdict import judge, method_in_words
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.trial import TrialRecord
 from sweeps.search.opening import read_study
-from sweeps.search.searched import Searched, searched_of
+from sweeps.search.recorded_search import RecordedSearch, recorded_search_of
 from sweeps.search.stored_trials import read_records
 from sweeps.store.folder import SweepFolder
 
@@ -92,13 +92,13 @@ class Effects:
     """About how many more trials it would take to tell of the next parameter; None where there is none left."""
 
 
-def effects_of(records: Sequence[TrialRecord], *, searched: Searched) -> Effects:
+def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> Effects:
     """Return what each searched parameter did to the metric.
 
     Args:
         records: the search's trials, without replicates. Failed ones do not count; a diverged one counts with the worst
             value that another trial had at the epoch that it did not reach.
-        searched: what the sweep searched, see `sweeps.search.searched.searched_of`.
+        searched: what the sweep searched, see `sweeps.search.recorded_search.recorded_search_of`.
     """
     is_share = is_accuracy(searched.metric)
     at_its_end = any(parameter.path == "epochs" for parameter in searched.parameters)
@@ -151,7 +151,7 @@ def read_effects(runs: Path, sweep: str) -> Effects:
         SweepError: it searched nothing: a ladder, for instance.
     """
     study = read_study(SweepFolder(runs, sweep))
-    searched = searched_of(study, sweep=sweep)
+    searched = recorded_search_of(study, sweep=sweep)
     return effects_of(list(read_records(study, sweep=sweep)), searched=searched)
 
 
@@ -171,7 +171,7 @@ def _effect(
     *,
     noise: float,
     unit: str,
-    searched: Searched,
+    searched: RecordedSearch,
     problem: str | None,
 ) -> ParameterEffect:
     """Return one parameter's effect in words and numbers."""

@@ -21,8 +21,8 @@ class LedgerCalls:
         return self._ledger.live
 
     @property
-    def to_come(self) -> int | None:
-        return self._ledger.to_come
+    def remaining(self) -> int | None:
+        return self._ledger.remaining
 
     def next_job(self, job_of: Callable[[TrialRecord], Job]) -> Job | Exhausted | None:
         try:

@@ -94,7 +94,7 @@ def leaderboard(
     """
     from sweeps.cli.terminal import console
     from sweeps.record.reader import MlflowReader
-    from sweeps.store.looks import looks_in_words
+    from sweeps.store.access_log import describe_accesses
     from sweeps.views.boards import BoardView, ByValueView, ColumnsView, View
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.queries import query
@@ -128,7 +128,7 @@ def leaderboard(
             click.echo(f"{plural(len(view.table.rows), 'row')} written to {target}", err=SCREEN in outputs.values())
     if not outputs:
         view.show(console())
-        for line in looks_in_words(runs, sweep) if isinstance(view, BoardView) else ():
+        for line in describe_accesses(runs, sweep) if isinstance(view, BoardView) else ():
             click.echo(line)
     elif view.table.why_empty:
         click.echo(view.table.why_empty, err=True)

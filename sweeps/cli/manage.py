@@ -91,7 +91,7 @@ def stop(sweep: str, runs: Path) -> None:
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
     driver = folder.driver()
     if driver is None:
-        click.echo(f"{sweep} is not running" + (f": {folder.last_seen}" if folder.last_seen else ""))
+        click.echo(f"{sweep} is not running" + (f": {folder.last_heartbeat}" if folder.last_heartbeat else ""))
         return
     if driver["host"] != socket.gethostname():
         raise SweepError(f"{sweep} is run on {driver['host']}: stop it there")
@@ -137,14 +137,14 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
     if not folder.exists:
         # What a start that was refused has left: nothing elsewhere is its own, whatever the environment says.
-        folder = SweepFolder(runs, sweep, asked=LOCAL)
+        folder = SweepFolder(runs, sweep, requested=LOCAL)
     storages = folder.storages
     from sweeps.record.reader import delete_sweep
     from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
     from sweeps.worker.tensorboard import remove_curves
 
     # Held while the question is open: what is being deleted must not be started meanwhile.
-    with folder.locked(doing="deleted", needs_room=False):
+    with folder.locked(doing="deleted", needs_space=False):
         if not yes:
             elsewhere = " and ".join(filter(None, (storages.study_storage, storages.storage)))
             click.confirm(

@@ -30,12 +30,12 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     states = _states(runs, sweep, seconds=seconds)
     state = next(states)
     if state.driver is not None and console.is_terminal and not console.is_dumb_terminal:
-        watcher = Watcher(state.under_way())
+        watcher = Watcher(state.active_part())
         with Screen(console, lambda: watcher.look(), prints_through=True):
             for state in states:
                 if watcher.state.part != state.part:
-                    watcher = Watcher(state.under_way())
-                watcher.state = state.under_way()
+                    watcher = Watcher(state.active_part())
+                watcher.state = state.active_part()
     elif state.driver is not None:
         said = ""
         for state in states:
@@ -45,7 +45,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
                 said = counts
     print_status(state, console)
     if state.died:
-        how = "is assumed dead" if state.last_seen else "was killed"
+        how = "is assumed dead" if state.last_heartbeat else "was killed"
         click.echo(f"its driver {how}. Run the command that began {sweep} again to resume")
 
 

@@ -13,14 +13,14 @@ from sweeps.record.ownership import OWNER
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.writer import Tracker
-from sweeps.search.opening import is_of_a_ladder, open_replicates, read_studies
+from sweeps.search.opening import is_ladder_study, open_replicates, read_studies
 from sweeps.search.stored_trials import read_records, store_test
+from sweeps.store.access_log import record_access
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import require_same_code
-from sweeps.store.looks import note_look
 from sweeps.tasks.registry import task_of
-from sweeps.worker.measure import bring_weights, measure_on_test
+from sweeps.worker.measure import fetch_weights, measure_on_test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def finalize(
         chosen = confirming_keys(reader.runs(sweep=sweep), top=top)
         studies = read_studies(folder)
         study = studies.replicates
-        if is_of_a_ladder(studies.search):
+        if is_ladder_study(studies.search):
             raise SweepError(
                 f"{sweep} is a ladder: `sweeps ladder FILE` measures its rungs on the test images, and where the file "
                 "says `evaluate: validation`, `sweeps ladder FILE --final` does"
@@ -87,16 +87,16 @@ def _measure(
     for record in untested:
         run = f"{folder.sweep}, {record.name}"
         require_same_code(record.config, record.source, run=run, sweep=folder.path, trains=False)
-        if not bring_weights(task, record.key, runs=folder.runs, to=checkpoints):
+        if not fetch_weights(task, record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
                 f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "
                 "replicates with it (`sweeps rm`) and train them again"
             )
-    note_look(folder.runs, sweep=folder.sweep, keys=[record.key for record in untested])
+    record_access(folder.runs, sweep=folder.sweep, keys=[record.key for record in untested])
     study = open_replicates(folder)
     measured: list[TrialRecord] = []
     for record in untested:
-        folder.tell(measured=len(measured), to_measure=len(untested))
+        folder.publish(measured=len(measured), to_measure=len(untested))
         on_measure(record)
         file = checkpoints.file(record.key)
         assert file is not None, "brought above"

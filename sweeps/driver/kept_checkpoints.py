@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
-from sweeps.search.best import Group, Standings, configuration_of
+from sweeps.search.best import ConfigurationRanking, Group, configuration_of
 from sweeps.store.checkpoints import SweepCheckpoints
 
 
@@ -22,7 +22,7 @@ class CleanUp:
             checkpoints: the sweep's.
         """
         self._plan, self._checkpoints = plan, checkpoints
-        self._standings = Standings(metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
+        self._standings = ConfigurationRanking(metric=plan.metric.name, maximize=plan.metric.goal == "maximize")
         self._may_stay: dict[int, TrialRecord] = {}
         """Complete trials whose weights may be there: no more are looked at than these."""
         there = checkpoints.keys()

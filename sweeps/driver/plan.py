@@ -24,7 +24,7 @@ from sweeps.files.settings import Limits, Metric, Replicates, Resources
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.yaml_file import flatten
-from sweeps.search.opening import is_of_a_ladder, read_study
+from sweeps.search.opening import is_ladder_study, read_study
 from sweeps.search.proposers import Candidate, ListProposer, Proposer, proposer_of
 from sweeps.search.replicates import candidates_to_confirm, replicates_of
 from sweeps.search.stored_trials import read_records
@@ -37,7 +37,7 @@ KeyOf = Callable[[TaskConfig], str]
 
 
 LADDER = {"kind": "ladder"}
-"""The definition of the study of a ladder that is measured on the test images; `study.is_of_a_ladder` goes by it."""
+"""The definition of the study of a ladder that is measured on the test images; `study.is_ladder_study` goes by it."""
 STORAGE = "storage"
 """Attribute of a study in a database: where its checkpoints are."""
 RESOURCES = "resources"
@@ -251,7 +251,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         SweepError: it is no search, or has nothing yet that could be confirmed.
     """
     study = read_study(folder)
-    if is_of_a_ladder(study):
+    if is_ladder_study(study):
         raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
@@ -264,7 +264,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
     searched = json.loads(study.user_attrs.get("definition", "{}")).get("parameters.seed", {})
     in_space = [*searched.get("values", ()), *(searched[end] for end in ("max", "value") if end in searched)]
     candidates = replicates_of(
-        chosen, wanted, looked_at=[*(record.config.seed for record in records), *map(int, in_space)]
+        chosen, wanted, used_seeds=[*(record.config.seed for record in records), *map(int, in_space)]
     )
     return RunPlan(
         name=folder.sweep,

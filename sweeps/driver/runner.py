@@ -48,7 +48,7 @@ from sweeps.system.git_state import GitState, git_state
 from sweeps.system.machine import environment
 from sweeps.system.output import stage, terminal_copy
 from sweeps.tasks.sources import TaskSources
-from sweeps.worker.measure import bring_weights
+from sweeps.worker.measure import fetch_weights
 from sweeps.worker.tensorboard import require_tensorboard
 
 
@@ -63,8 +63,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         RecordError: the record cannot be opened.
     """
     flag = Storages(storage=options.storage, study_storage=options.study_storage)
-    folder = SweepFolder(options.runs.resolve(), plan.name, asked=asked_storages(flag=flag, file=plan.storages))
-    folder.require(asked_storages(flag=flag, file=plan.storages, environment=False))
+    folder = SweepFolder(options.runs.resolve(), plan.name, requested=asked_storages(flag=flag, file=plan.storages))
+    folder.check_storages(asked_storages(flag=flag, file=plan.storages, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
     address = None if options.backend == "inline" else options.ray_address
     require_custom(plan.resources, address=address)
@@ -157,7 +157,7 @@ def _open(
         # A run on a list is known by its key: one whose network's file has changed is simply another.
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
-        say=lambda line: print_sentence(console, line),
+        echo=lambda line: print_sentence(console, line),
     )
     check_same_storage(study, folder)
     resources = plan.resources.model_dump(mode="json")
@@ -178,7 +178,7 @@ def _ledger(
     """Return the ledger of a plan's trials, as earlier starts left it."""
 
     def bring(key: str) -> bool:
-        return bring_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
+        return fetch_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
 
     return Ledger(
         study,
@@ -187,7 +187,7 @@ def _ledger(
         proposer=plan.proposer(lambda config: identify(config).key),
         run_cap=plan.run_cap,
         identify=identify,
-        recorded=LadderResults(recorded, bring_weights=bring) if plan.tested else SearchResults(recorded),
+        recorded=LadderResults(recorded, fetch_weights=bring) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
     )
 

@@ -23,7 +23,7 @@ class SlotWatch:
         slots = self._backend.slots()
         if slots.count == self._state.slots:
             return
-        self._state.count_slots(slots.count)
-        self._folder.tell(slots=slots.count)
+        self._state.set_slots(slots.count)
+        self._folder.publish(slots=slots.count)
         if not redraws(self._console):  # which shows them itself
             print_sentence(self._console, f"{self._state.title}: {slots.describe()} from here on")

@@ -36,10 +36,10 @@ from sweeps.driver.stopping import Stopping
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
 from sweeps.search.state import DriverState, SweepState
+from sweeps.store.access_log import record_access
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import keep_code
-from sweeps.store.looks import note_look
 from sweeps.system.output import stage
 from sweeps.tasks.sources import TaskSources
 from sweeps.worker.tensorboard import trial_folder
@@ -136,11 +136,11 @@ class SweepStart:
             slots = backend.slots()
             state = self.state(slots=slots.count)
             told = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
-            folder.tell(**told, part=plan.part)
+            folder.publish(**told, part=plan.part)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             if not redraws(self._console):  # which says so itself
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
-            self._note_looks()
+            self._record_access()
             inline = self._options.backend == "inline"
             with contextlib.ExitStack() as held:
                 progress = held.enter_context(show_progress(self._console, state, prints_through=inline))
@@ -173,12 +173,12 @@ class SweepStart:
                     stopping=self._stopping,
                 )
 
-    def _note_looks(self) -> None:
+    def _record_access(self) -> None:
         """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
         tested = {record.key for record in self.records if record.test is not None}
         keys = [self._ledger.key_of(config) for config in self._plan.looks_at]
         if wanted := [key for key in keys if key not in tested]:
-            note_look(self._folder.runs, sweep=self._plan.name, keys=wanted)
+            record_access(self._folder.runs, sweep=self._plan.name, keys=wanted)
 
     def _end_without_ray(self, tracker: Tracker, notifier: Notifier) -> NoReturn:
         """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
@@ -186,7 +186,7 @@ class SweepStart:
         try:
             self._ledger.interrupt()
             tracker.close("KILLED" if self._stopping.reason else "FAILED")
-            self._folder.forget_driver()
+            self._folder.remove_driver_note()
             said = "interrupted; all is saved: the same command goes on from here"
             if not is_asked:
                 said = (

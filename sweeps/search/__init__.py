@@ -1,1 +1,1 @@
-"""What to try next, and the truth about it: the ledger, proposers, replicates, how a sweep stands."""
+"""Proposers of configurations, the ledger of a sweep's trials, replicates, and the state of a sweep."""

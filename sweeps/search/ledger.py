@@ -1,7 +1,7 @@
-"""The ledger of a sweep: an Optuna study that holds every trial, whoever proposed it and however it ended.
+"""The ledger of a sweep: an Optuna study that contains every trial, whatever its proposer and its outcome.
 
-It hands out the next trial, hears every epoch, asks the pruner, and closes trials truthfully. Both backends (Ray
-and inline) do nothing but call it, and what MLflow lacks after a crash is written from it.
+It returns the next trial, receives each epoch, asks the pruner, and reports the actual end of each trial to the
+study. Both backends (Ray and inline) only call it. After a crash, missing runs in MLflow are written from it.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from sweeps.search.stored_trials import (
     OUTCOME,
     RETRY_OF,
     SPENT,
-    RecordsOf,
+    StoredTrialReader,
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
     store_test,
 )
-from sweeps.search.truth import Truth
-from sweeps.search.waiting import WaitingTrials
-from sweeps.store.storage import together
+from sweeps.search.study_reporter import StudyReporter
+from sweeps.search.waiting import PROCESS_RETRIES, WaitingTrials
+from sweeps.store.storage import batched
 from sweeps.system.compat import live_trial
 
 Observer = Callable[[TrialRecord], None]
-"""Is called with a trial's record at every change of it."""
+"""Called with a trial's record at each change."""
 
-_CODE_CHANGED = "its code has changed since it was begun"
+_CODE_CHANGED = "the code of this trial changed after it started"
 
 
 class Exhausted:
-    """There is no further trial: the budget is spent, or the space holds nothing new."""
+    """No trial is left: the budget is used up, or every combination of the space was tried."""
 
 
 EXHAUSTED = Exhausted()
 
 
 class Ledger:
-    """One sweep's trials. To be used by one driver, in one thread."""
+    """The trials of one sweep. Used by one driver, in one thread."""
 
     def __init__(
         self,
@@ -67,21 +67,21 @@ class Ledger:
         recorded: RecordedResults | None = None,
         retry_failed: bool = False,
     ) -> None:
-        """Take over what earlier drivers left. Nobody is told of that: see `observe`.
+        """Load the trials of earlier drivers. Observers are not called for them.
 
         Args:
-            study: that holds the trials; its pruner stops them.
-            sweep: its name.
-            metric: field of `EpochResult` that is looked at.
-            proposer: of the configurations.
-            run_cap: distinct trials at most; None for as many as there are.
-            identify: gives a configuration's key.
-            recorded: results that stand for a training; None for none.
-            retry_failed: whether the trials that failed are tried again.
+            study: Study that stores the trials; its pruner stops them.
+            sweep: Name of the sweep.
+            metric: Metric of the search, a field of `EpochResult`.
+            proposer: Proposes the configurations.
+            run_cap: Maximum number of distinct trials; None for no limit.
+            identify: Returns the identity of a configuration.
+            recorded: Recorded results that replace a training run; None for none.
+            retry_failed: Whether failed trials are tried again.
         """
         self._study = study
-        self._records_of = RecordsOf(study, sweep=sweep)
-        self._truth = Truth(study, metric=metric)
+        self._trial_reader = StoredTrialReader(study, sweep=sweep)
+        self._reporter = StudyReporter(study, metric=metric)
         self._proposer = proposer
         self._run_cap = run_cap
         self._identify = identify
@@ -92,13 +92,13 @@ class Ledger:
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
-        self._begun = WaitingTrials()
+        self._pending = WaitingTrials()
         self._to_retry: list[int] = []
         self._exhausted = False
-        self._adopt(retry_failed=retry_failed)
+        self._load_trials(retry_failed=retry_failed)
 
-    def _adopt(self, *, retry_failed: bool) -> None:
-        """Take over what earlier drivers left: running trials go on, half-told ones are told."""
+    def _load_trials(self, *, retry_failed: bool) -> None:
+        """Load the trials of earlier drivers: queue the running ones, and complete unfinished reports to the study."""
         close_lost_trials(self._study)
         for frozen in self._study.get_trials(deepcopy=False):
             attributes = frozen.user_attrs
@@ -108,34 +108,34 @@ class Ledger:
                 if not frozen.state.is_finished():
                     self._study.tell(frozen.number, state=TrialState.FAIL)
                 continue
-            self._hold(self._records_of.record(frozen.number, attributes), retry_of=attributes.get(RETRY_OF))
+            self._add_record(self._trial_reader.record(frozen.number, attributes), retry_of=attributes.get(RETRY_OF))
             if frozen.state == TrialState.RUNNING:
-                self._take_up(frozen)
+                self._resume(frozen)
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
-        asked = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
-        self._to_retry = [number for number in asked if not self._is_replaced(number)]
+        candidates = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
+        self._to_retry = [number for number in candidates if not self._is_replaced(number)]
 
-    def _take_up(self, frozen: FrozenTrial) -> None:
+    def _resume(self, frozen: FrozenTrial) -> None:
         trial = live_trial(self._study, frozen)
         record = self._records[frozen.number]
         self._live[frozen.number] = trial
         if OUTCOME not in frozen.user_attrs and self._identify(record.config).key != record.key:
-            # No run mixes two states of the code: it is entered anew under the key of the new one.
+            # No run mixes two versions of the code: the trial is added again under the key of the new version.
             self.finish(frozen.number, Outcome.FAILED, error=_CODE_CHANGED, error_class=ErrorClass.CODE_CHANGED)
             return
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
-                self._truth.tell_epoch(trial, epoch)
+                self._reporter.report_epoch(trial, epoch)
         if OUTCOME in frozen.user_attrs:
-            self._tell(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
+            self._close(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
         elif record.epochs and self._is_pruned(record, record.epochs[-1]):
-            # Its driver may have died before it asked.
+            # Its driver may have failed before it asked the pruner.
             self.finish(frozen.number, Outcome.PRUNED)
         else:
-            self._begun.add(frozen.number, error_class=record.error_class)
+            self._pending.add(frozen.number, error_class=record.error_class)
 
-    def _hold(self, record: TrialRecord, *, retry_of: int | None = None) -> None:
-        """Keep a record in place of one that failed: of the same key, or of the key before its code was mended."""
+    def _add_record(self, record: TrialRecord, *, retry_of: int | None = None) -> None:
+        """Add a record; it replaces a failed one with the same key, or with the key before its code was fixed."""
         for before in {self._by_key.get(record.key), retry_of} - {None}:
             assert before is not None
             if (replaced := self._records.pop(before, None)) is not None:
@@ -144,69 +144,69 @@ class Ledger:
         self._by_key[record.key] = record.number
 
     def observe(self, *observers: Observer) -> None:
-        """Tell them of every change from now on, each time in this order."""
+        """Call these observers at each change from now on, in this order."""
         self._observers += observers
 
     def key_of(self, config: TaskConfig) -> str:
-        """Return the key that a configuration has, or would have, as a trial."""
+        """Return the key of a configuration."""
         return self._identify(config).key
 
     @property
     def records(self) -> list[TrialRecord]:
-        """Every distinct trial in the order of proposal; a trial left by a dead driver is `interrupted`."""
+        """All distinct trials in the order of proposal; trials left by an earlier driver are `interrupted`."""
         return [self._records[number] for number in sorted(self._records)]
 
     @property
     def is_done(self) -> bool:
-        """Whether there is surely nothing to train."""
+        """Whether it is certain that nothing is left to train."""
         target = self.target
         if self._live or self._to_retry or target is None:
             return False
-        # A finite space that holds impossible combinations ends before its number of combinations.
+        # A finite space with invalid combinations has fewer trials than combinations.
         spent = self._study.user_attrs.get(SPENT)
         return len(self._records) >= target or (spent is not None and len(self._records) == spent)
 
     @property
     def gave_up(self) -> bool:
-        """Whether nothing new was proposed in a space without end although the budget is not spent."""
+        """Whether the proposer found no new point of an infinite space before the budget was used up."""
         endless = self._proposer.total() is None
         return self._exhausted and endless and self._run_cap is not None and len(self._records) < self._run_cap
 
     @property
     def live(self) -> int:
-        """Trials handed out and not finished."""
-        return len(self._live) - len(self._begun)
+        """Number of running trials."""
+        return len(self._live) - len(self._pending)
 
     @property
     def target(self) -> int | None:
-        """Distinct trials the sweep ends with, None where only its space decides."""
+        """Number of distinct trials at the end of the sweep; None if only its space decides."""
         total = self._proposer.total()
         bounds = [bound for bound in (self._run_cap, total) if bound is not None]
         return min(bounds) if bounds else None
 
     @property
-    def to_come(self) -> int | None:
-        """Trials that are still to be handed out, None where only the space decides."""
+    def remaining(self) -> int | None:
+        """Number of trials still to be started; None if only the space decides."""
         if self.target is None:
             return None
-        fresh = 0 if self._exhausted else max(0, self.target - len(self._records))
-        return fresh + len(self._begun) + len(self._to_retry)
+        new = 0 if self._exhausted else max(0, self.target - len(self._records))
+        return new + len(self._pending) + len(self._to_retry)
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
-        """Return the next trial to train, None while only a running one can tell more, or `EXHAUSTED`."""
-        begun = self._begun.next(live=self.live)
-        if begun is not None:
-            return self._update(begun, outcome=Outcome.RUNNING)
-        if self._begun.keeps_others_off:
+        """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
+        pending = self._pending.next(live=self.live)
+        if pending is not None:
+            return self._update(pending, outcome=Outcome.RUNNING)
+        if self._pending.blocks_new_trials:
             return None
         while self._to_retry:
             if not self._is_replaced(number := self._to_retry.pop(0)):
-                return self._try_again(number)
+                return self._retry(number)
         repeats = 0
         while not self._exhausted:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
                 break
-            with together(self._study):
+            with batched(self._study):
                 proposal = self._proposer.ask(self._study, repeats=repeats)
             if proposal is None:
                 self._exhausted = True
@@ -216,53 +216,52 @@ class Ledger:
             identity = self._identify(proposal.config)
             if identity.key in self._by_key:
                 repeats += 1
-                self._repeat(proposal.trial, identity.key)
+                self._mark_duplicate(proposal.trial, identity.key)
                 continue
-            record = self._enter(proposal, identity)
+            record = self._add_trial(proposal, identity)
             recorded = self._recorded.complete_result(identity.key) if self._recorded is not None else None
             if recorded is None:
                 return record
-            self._take_over(record.number, recorded)
+            self._reuse_result(record.number, recorded)
         return None if self.live else EXHAUSTED
 
     def receive(self, number: int, message: TrialMessage) -> bool:
-        """Enter what a trial said: its only way in, from every backend. Return whether the trial is over."""
-        known = {"parameters": message.parameters, "environment": message.environment}
-        self.note(number, **{name: value for name, value in known.items() if value is not None})
+        """Process a message of a trial, from any backend. Return whether the trial has ended."""
+        fields = {"parameters": message.parameters, "environment": message.environment}
+        self.note(number, **{name: value for name, value in fields.items() if value is not None})
         if message.warning is not None:
             self._update(number, warning=message.warning)
-        if message.epoch is not None and (fault := self._truth.fault_of(message.epoch)) is not None:
+        if message.epoch is not None and (fault := self._reporter.missing_metric(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
-        if message.epoch is not None and self._enter_epoch(number, message.epoch):
+        if message.epoch is not None and self._add_epoch(number, message.epoch):
             return True
         if message.outcome is None:
             return False
         error = {"error": message.error, "error_class": message.error_class, "traceback": message.traceback}
         if message.outcome is Outcome.INTERRUPTED:
-            self._put_back(number, **error)
+            self._requeue(number, **error)
         else:
             self.finish(number, message.outcome, **error)
         return True
 
-    def _put_back(self, number: int, **error: str | None) -> None:
-        """Let a trial wait that its machine has stopped, or end it where that came too often."""
+    def _requeue(self, number: int, **error: str | None) -> None:
+        """Queue a trial again whose process or node failed, or end it if that happened too often."""
         if number not in self._live or self._records[number].outcome is not Outcome.RUNNING:
             return
-        if self._begun.put_back(number, error_class=error["error_class"]):
-            # In the study too: the next driver, if this one dies, must not repeat it blindly either.
+        if self._pending.requeue(number, error_class=error["error_class"]):
+            # Also in the study: the next driver needs the reason if this one fails.
             self.note(number, **error)
             self._update(number, outcome=Outcome.INTERRUPTED)
         else:
-            again = (
-                "again with nothing beside it" if error["error_class"] == ErrorClass.OUT_OF_MEMORY else "once too often"
-            )
-            self.finish(number, Outcome.FAILED, **error | {"error": f"{error['error']} ({again})"})
+            is_memory = error["error_class"] == ErrorClass.OUT_OF_MEMORY
+            reason = "also when it ran alone" if is_memory else f"after {PROCESS_RETRIES} retries"
+            self.finish(number, Outcome.FAILED, **error | {"error": f"{error['error']} ({reason})"})
 
-    def _enter_epoch(self, number: int, epoch: EpochResult) -> bool:
-        """Enter an epoch; return whether the pruner stops the trial, which then is `pruned`.
+    def _add_epoch(self, number: int, epoch: EpochResult) -> bool:
+        """Add an epoch; return whether the trial is pruned.
 
-        An epoch that is known already (a trial that went on from its checkpoint tells it again) changes nothing.
+        An epoch that was added before changes nothing: a resumed trial reports the epochs after its checkpoint again.
         """
         record = self._records[number]
         if number not in self._live:
@@ -270,9 +269,9 @@ class Ledger:
         if epoch.epoch <= len(record.epochs):
             return False
         trial = self._live[number]
-        with together(self._study):
+        with batched(self._study):
             trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-            self._truth.tell_epoch(trial, epoch)
+            self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
@@ -280,7 +279,7 @@ class Ledger:
         return False
 
     def _is_pruned(self, record: TrialRecord, epoch: EpochResult) -> bool:
-        """Ask the pruner after an epoch. Those that halve answer each of their rungs once, also when asked again."""
+        """Ask the pruner after an epoch. Halving pruners decide once at each rung, also if asked again."""
         return self._prunes and epoch.epoch < record.config.epochs and self._live[record.number].should_prune()
 
     def finish(
@@ -292,25 +291,25 @@ class Ledger:
         error_class: str | None = None,
         traceback: str | None = None,
     ) -> None:
-        """Close a trial. Closing it twice changes nothing."""
+        """End a trial. Calling it twice changes nothing."""
         if number not in self._live:
             return
         trial = self._live[number]
         self.note(number, error=error, error_class=error_class, traceback=traceback)
         finished = time.time()
-        with together(self._study):
+        with batched(self._study):
             trial.set_user_attr(FINISHED, finished)
             trial.set_user_attr(OUTCOME, outcome.value)
         self._update(number, finished=finished)
-        self._begun.ended(number)
-        self._tell(number, outcome)
+        self._pending.remove(number)
+        self._close(number, outcome)
 
     def note(self, number: int, **fields: Any) -> None:
-        """Add what became known of a running trial: `parameters`, `log`, `error`, `reused_from` and such."""
+        """Set fields of a running trial, such as `parameters`, `log`, `error` and `reused_from`."""
         record = self._records[number]
         changed = {field: value for field, value in fields.items() if getattr(record, field) != value}
         if number in self._live and changed:
-            with together(self._study):
+            with batched(self._study):
                 for field, value in changed.items():
                     self._live[number].set_user_attr(field, value)
             self._update(number, **changed)
@@ -321,17 +320,17 @@ class Ledger:
         self._update(number, test=test)
 
     def interrupt(self) -> None:
-        """Mark what is still running as interrupted in the record; the study keeps it open for the next start."""
+        """Mark running trials as interrupted in the record. In the study they stay open for the next start."""
         for number in list(self._live):
             if self._records[number].outcome is Outcome.RUNNING:
                 self._update(number, outcome=Outcome.INTERRUPTED)
 
     def _is_replaced(self, number: int) -> bool:
-        """Return whether another trial is already what a failed one would be now, with its code mended."""
+        """Return whether another trial has the key that a failed one would have with the current code."""
         return self._by_key.get(self._identify(self._records[number].config).key, number) != number
 
-    def _try_again(self, number: int) -> TrialRecord:
-        """Enter a failed trial anew: its own Optuna trial is closed for good."""
+    def _retry(self, number: int) -> TrialRecord:
+        """Add a failed trial again as a new Optuna trial, since an ended one cannot be reopened."""
         before = self._records[number]
         failed = self._study.get_trials(deepcopy=False)[number]
         if failed.params:
@@ -340,10 +339,10 @@ class Ledger:
         for path, distribution in failed.distributions.items():
             suggest(trial, path, distribution)
         proposal = Proposal(trial=trial, config=before.config, rung=before.rung, replicate_of=before.replicate_of)
-        # What it is now: the code that failed may have been mended.
-        return self._enter(proposal, self._identify(before.config), retry_of=number)
+        # The current key: the code that failed may have been fixed.
+        return self._add_trial(proposal, self._identify(before.config), retry_of=number)
 
-    def _enter(self, proposal: Proposal, identity: Identity, *, retry_of: int | None = None) -> TrialRecord:
+    def _add_trial(self, proposal: Proposal, identity: Identity, *, retry_of: int | None = None) -> TrialRecord:
         trial = proposal.trial
         attributes = entry_attributes(
             proposal.config,
@@ -353,56 +352,57 @@ class Ledger:
             replicate_of=proposal.replicate_of,
             retry_of=retry_of,
         )
-        with together(self._study):
+        with batched(self._study):
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
-        record = replace(self._records_of.record(trial.number, attributes), outcome=Outcome.RUNNING)
-        self._hold(record, retry_of=retry_of)
+        record = replace(self._trial_reader.record(trial.number, attributes), outcome=Outcome.RUNNING)
+        self._add_record(record, retry_of=retry_of)
         self._live[record.number] = trial
-        return self._told(record)
+        return self._notify(record)
 
-    def _take_over(self, number: int, recorded: CompleteResult) -> None:
+    def _reuse_result(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]
         if recorded.study != self._study.study_name:
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
-        fault = next(filter(None, map(self._truth.fault_of, recorded.epochs)), None)
+        fault = next(filter(None, map(self._reporter.missing_metric, recorded.epochs)), None)
         if fault is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return
-        with together(self._study):
+        with batched(self._study):
             for epoch in recorded.epochs:
                 trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
-                self._truth.tell_epoch(trial, epoch)
+                self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=recorded.epochs)
         self.finish(number, Outcome.COMPLETE)
         if recorded.test is not None:
             self.note_test(number, recorded.test)
 
-    def _repeat(self, trial: optuna.Trial, key: str) -> None:
-        """A proposal that was made before: tell the study what is known, or wait until it is."""
+    def _mark_duplicate(self, trial: optuna.Trial, key: str) -> None:
+        """Report the result of the first proposal for a duplicate, now or at the end of the first."""
         number = self._by_key[key]
         trial.set_user_attr(KEY, key)
         trial.set_user_attr(DUPLICATE_OF, number)
         if number in self._live:
             self._waiting.setdefault(key, []).append(trial)
         else:
-            self._truth.tell_with_curve(trial, self._records[number])
+            self._reporter.report_run(trial, self._records[number])
 
-    def _tell(self, number: int, outcome: Outcome) -> None:
+    def _close(self, number: int, outcome: Outcome) -> None:
+        """Report the end of a trial, and of its duplicates, to the study."""
         trial = self._live.pop(number)
         record = self._update(number, outcome=outcome)
-        self._truth.tell(trial, record)
+        self._reporter.report_end(trial, record)
         for waiting in self._waiting.pop(record.key, []):
-            self._truth.tell_with_curve(waiting, record)
+            self._reporter.report_run(waiting, record)
 
     def _update(self, number: int, **changes: Any) -> TrialRecord:
         record = replace(self._records[number], **changes)
         self._records[number] = record
-        return self._told(record)
+        return self._notify(record)
 
-    def _told(self, record: TrialRecord) -> TrialRecord:
+    def _notify(self, record: TrialRecord) -> TrialRecord:
         for observer in self._observers:
             observer(record)
         return record

@@ -1,4 +1,4 @@
-"""Opening a sweep's Optuna study: the right one for the file as it is now, or a refusal that says what changed."""
+"""Opens the Optuna study of a sweep that matches the current file, or raises an error that lists the changes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from sweeps.system.compat import StoredStudy
 
 SOURCES = "sources"
-"""Attribute of a study: each network of the user's own, and each file that its configurations name, to the files that
-take part, with their hashes."""
+"""Attribute of a study: custom network, or file named by a configuration → file → hash."""
 
 
 def open_study(
@@ -48,50 +47,50 @@ def open_study(
     new: bool,
     sources: Mapping[str, Mapping[str, str]] | None = None,
     recorded: Callable[[], Iterable[RecordedTrial]] = tuple,
-    say: Callable[[str], None] = lambda line: None,
+    echo: Callable[[str], None] = lambda line: None,
 ) -> optuna.Study:
-    """Return the sweep's study, created if need be; to be called under the folder's lock.
+    """Return the sweep's study; create it if there is none. Call it while holding the folder's lock.
 
     Args:
-        folder: the sweep's.
-        definition: flat description of space, base and metric; another one is another study.
-        metric: what the search looks at.
-        pruner: is asked after each epoch.
-        new: begin another study where the sweep has one with another definition, or other networks.
-        sources: of each network of the user's own, the files that take part, with their hashes. Where trials were
-            trained with others, a search with these is another one; where all of them failed, it is the same, mended.
-        recorded: the trials that the record holds of this sweep. A study of which it has some and the journal has none
-            was lost with its folder: the one that begins now is another, and its numbers go on.
-        say: tells a person that `new` begins nothing, since nothing has changed.
+        folder: Folder of the sweep.
+        definition: Flat definition of space, base and metric. Another definition needs another study.
+        metric: Metric of the search.
+        pruner: Pruner of the study.
+        new: Create another study if the definition or the custom code has changed.
+        sources: Custom network → file → hash. A change needs another study if trials were trained with the previous
+            files; if all of them failed, the study is continued with the fixed code.
+        recorded: The recorded trials of this sweep. If some belong to a study that is not in the journal, the folder
+            was lost: a new study is created, and its trial numbers follow the recorded ones.
+        echo: Prints a note that `new` has no effect because nothing has changed.
 
     Raises:
-        StudyChangedError: there is one with another definition or other networks, and `new` is False.
-        OtherFormatError: there is one that this version does not read.
+        StudyChangedError: The study has another definition or other code, and `new` is False.
+        OtherFormatError: A study has a format that this version cannot read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
     stored = {study.study_name: study for study in _searches(storage, folder)}
-    base = _begun_as(stored.values(), folder, definition) or study_name(folder.sweep, definition)
+    base = _base_name(stored.values(), folder, definition) or study_name(folder.sweep, definition)
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
     if stored and not known and not new:
         latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
         changes = [
             *definition_changes(latest, definition),
-            *_what_stays(_last_opened(stored.values()), storage, definition),
+            *_kept_trials(_last_opened(stored.values()), storage, definition),
         ]
-        raise _changed(folder, "with another space, base or metric", changes, definition=definition)
+        raise _study_changed(folder, "with another space, base or metric", changes, definition=definition)
     number = max(known, default=None)
     if number is not None:
-        differences = _other_networks(stored[known[number]], storage, sources or {}, only_trained=not new)
+        differences = _code_changes(stored[known[number]], storage, sources or {}, only_trained=not new)
         if differences and not new:
-            kept = f"; the code of then is kept under {folder.path / 'code'}"
-            raise _changed(folder, "with other code", differences, definition=definition, more=kept)
+            copies = f" Copies of the earlier code are in {folder.path / 'code'}."
+            raise _study_changed(folder, "with other code", differences, definition=definition, more=copies)
         if differences:
             number += 1
         elif new:
-            say(
-                f"--new does nothing: {folder.sweep} was begun with this space, base and metric, and is resumed; to "
-                f"begin anew give the file another name, or remove its runs with `sweeps rm {folder.sweep}`"
+            echo(
+                f"--new had no effect: {folder.sweep} has the same space, base and metric as before and is resumed. To "
+                f"start again, rename the file, or delete the runs with `sweeps rm {folder.sweep}`."
             )
     if number is None:
         lost = [generation(trial.study, of=base) for trial in recorded()]
@@ -103,14 +102,16 @@ def open_study(
         pruner=pruner,
         load_if_exists=True,
     )
-    _describe(study, storage, folder, definition=definition, metric=metric, sources=sources or {}, recorded=recorded)
+    _set_attributes(
+        study, storage, folder, definition=definition, metric=metric, sources=sources or {}, recorded=recorded
+    )
     return study
 
 
-def _begun_as(stored: Iterable[StoredStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
-    """Return the name of the study that was begun with this definition, or with one that searches the same.
+def _base_name(stored: Iterable[StoredStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
+    """Return the name of the study with this or an equivalent definition; None if there is none.
 
-    A definition may be written in many ways: 0 and 0.0, a default or nothing. The study keeps the name that it has.
+    Equivalent definitions differ in spelling, such as 0 and 0.0, or a default value that is written or left out.
     """
     exact = study_name(folder.sweep, definition)
     if any(generation(study.study_name, of=exact) is not None for study in stored):
@@ -122,8 +123,10 @@ def _begun_as(stored: Iterable[StoredStudy], folder: SweepFolder, definition: Ma
     return None
 
 
-def _what_stays(summary: StoredStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]) -> list[str]:
-    """Return in words what becomes of a study's trials where another one begins under its name."""
+def _kept_trials(
+    summary: StoredStudy, storage: optuna.storages.BaseStorage, definition: Mapping[str, Any]
+) -> list[str]:
+    """Return a note on the existing trials, for the error that the definition has changed."""
     space = space_of(definition)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
     configs = [
@@ -134,13 +137,11 @@ def _what_stays(summary: StoredStudy, storage: optuna.storages.BaseStorage, defi
     if space is None or not configs:
         return []
     inside = sum(holds(space, config) for config in configs)
-    taken = f"; {inside} of them lie in the new space, and a complete one is taken over there, not trained again"
-    return [
-        f"its {plural(len(configs), 'trial')} stay in the record{taken if inside else ', outside of the new space'}"
-    ]
+    reused = f"{inside} of them in the new space; complete ones there are reused, not trained again"
+    return [f"its {plural(len(configs), 'trial')} stay in the record: {reused if inside else 'none in the new space'}"]
 
 
-def _describe(
+def _set_attributes(
     study: optuna.Study,
     storage: optuna.storages.BaseStorage,
     folder: SweepFolder,
@@ -150,8 +151,8 @@ def _describe(
     sources: Mapping[str, Mapping[str, str]],
     recorded: Callable[[], Iterable[RecordedTrial]],
 ) -> None:
-    """Note with a study what it is; a driver that died before the last note has it done by the next one."""
-    # The format before the metric: what has a metric and no format is none of ours.
+    """Set the attributes of a study that it lacks, also after a driver failed in between."""
+    # The format before the metric: a study with a metric and no format is of another version.
     attributes: dict[str, Any] = {FORMAT_OF: FORMAT, "definition": json.dumps(definition), "metric": metric.name}
     known = study.user_attrs
     if (now := {name: dict(files) for name, files in sources.items()}) != known.get(SOURCES):
@@ -171,13 +172,12 @@ def _describe(
 
 
 def open_replicates(folder: SweepFolder) -> optuna.Study:
-    """Return the study of the replicates of the search that the sweep was last run with, created if need be.
+    """Return the study of the replicates of the last search; create it if there is none.
 
-    To be called under the folder's lock. It lies in the same journal and has the search's metric; no sampler is ever
-    asked with it.
+    Call it while holding the folder's lock. It is in the same journal and has the search's metric, but no sampler.
 
     Raises:
-        NoSuchSweepError: there is no search.
+        NoSuchSweepError: There is no search.
     """
     search = read_study(folder)
     study = optuna.create_study(
@@ -205,70 +205,69 @@ def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list
     """Return the studies of a sweep.
 
     Raises:
-        OtherFormatError: one of them is of a format that this version does not read.
+        OtherFormatError: One of them has a format that this version cannot read.
     """
     studies = _stored_studies(storage, folder)
     for study in studies:
         found = study.user_attrs.get(FORMAT_OF)
-        # A driver may have died before it noted anything.
+        # A driver may have failed before it set any attribute.
         if found != FORMAT and (found is not None or "metric" in study.user_attrs):
             raise OtherFormatError(other_format(f"the journal of {folder.sweep} under {folder.runs}", found))
     return studies
 
 
 def _stored_studies(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
-    # A journal holds no other sweep's, a database those of every sweep. Not Optuna's summaries: each makes a copy of
-    # every trial.
+    # A database contains the studies of all sweeps. Optuna's summaries are not used: each copies every trial.
     stored = storage.get_all_studies()
     return [each for each in stored if folder.database is None or is_study_of(each.study_name, sweep=folder.sweep)]
 
 
 def _stored(folder: SweepFolder) -> tuple[optuna.storages.BaseStorage, DamagedJournalError | None]:
-    """Return a sweep's storage for reading, and the damage of its journal."""
+    """Return a sweep's storage for reading, and an error if its journal is damaged."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if (database := folder.database) is not None:
         return database.reading(), None
     journal = JournalFile(folder.journal)
-    if not journal.is_there:
+    if not journal.exists:
         raise NoSuchSweepError.under(folder.runs, folder.sweep)
     storage, damage = read_storage(journal)
     return storage, None if damage is None else journal.error(damage)
 
 
-def _other_networks(
+def _code_changes(
     summary: StoredStudy,
     storage: optuna.storages.BaseStorage,
     sources: Mapping[str, Mapping[str, str]],
     *,
     only_trained: bool,
 ) -> list[str]:
-    """Return in words what of the user's code has changed since a study was begun.
+    """Return the changes of the custom code since a study was created, one text per file.
 
     Args:
-        summary: of the study.
-        storage: that holds it.
-        sources: as they are now.
-        only_trained: leave out what no trial has a result of, with which others would be mixed.
+        summary: The study.
+        storage: Storage of the study.
+        sources: Current files and hashes.
+        only_trained: Leave out code for which no trial has a result yet.
     """
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     trials = [trial.user_attrs for trial in study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
-    begun = summary.user_attrs.get(SOURCES, {})
-    said = []
-    for name in sorted(begun.keys() & sources.keys()):
-        has_results = any(_may_use(of, name) for of in trials if _has_result(of))
+    before = summary.user_attrs.get(SOURCES, {})
+    changes = []
+    for name in sorted(before.keys() & sources.keys()):
+        has_results = any(_mentions(of, name) for of in trials if _has_result(of))
         if has_results or not only_trained:
-            said += [f"{name}: {change}" for change in changed_files(begun[name], sources[name])]
-    return said
+            changes += [f"{name}: {change}" for change in changed_files(before[name], sources[name])]
+    return changes
 
 
 def _has_result(attributes: Mapping[str, Any]) -> bool:
-    """Return whether a trial was trained, if only for an epoch; of one that failed nothing is compared."""
+    """Return whether a trial was trained for at least an epoch and did not fail."""
     outcome = attributes.get(OUTCOME)
     return outcome != Outcome.FAILED and (outcome is not None or epoch_attribute(1) in attributes)
 
 
-def _may_use(attributes: Mapping[str, Any], name: str) -> bool:
-    """Return whether a trial's configuration says a name anywhere: of its code, or of a file."""
+def _mentions(attributes: Mapping[str, Any], name: str) -> bool:
+    """Return whether a trial's configuration contains the name of a custom network or file."""
     return any(name == text for text in _texts(json.loads(attributes["config"])))
 
 
@@ -280,25 +279,25 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _changed(
+def _study_changed(
     folder: SweepFolder, how: str, changes: Iterable[str], *, definition: Mapping[str, Any], more: str = ""
 ) -> StudyChangedError:
     lines = "\n".join(f"  {line}" for line in changes)
-    # The verb that runs a ladder has no --new.
+    # `sweeps ladder` has no --new.
     is_ladder = definition.get("kind") == "ladder"
     return StudyChangedError(
-        f"sweep {folder.sweep!r} was begun {how}:\n{lines}\n"
+        f"sweep {folder.sweep!r} was started {how}:\n{lines}\n"
         + (
-            "give the file another name, or undo the change"
+            "Rename the file, or undo the change."
             if is_ladder
-            else "give the file another name, undo the change, or begin anew under this name with --new"
+            else "Rename the file, undo the change, or start a new search under this name with --new."
         )
         + more
     )
 
 
 def delete_studies(folder: SweepFolder) -> None:
-    """Delete a sweep's studies from its database, where it has one; to be called under the folder's lock."""
+    """Delete a sweep's studies from its database, if it has one. Call it while holding the folder's lock."""
     if folder.database is not None:
         storage = folder.open_study_storage()
         for study in _stored_studies(storage, folder):
@@ -306,63 +305,63 @@ def delete_studies(folder: SweepFolder) -> None:
 
 
 def read_study(folder: SweepFolder) -> optuna.Study:
-    """Return the study that the sweep was last run with for reading, also while a driver writes it.
+    """Return the last search of a sweep for reading, also while a driver writes it.
 
     Raises:
-        NoSuchSweepError: there is none.
-        DamagedJournalError: the damage of its journal leaves nothing of it.
+        NoSuchSweepError: There is no study.
+        DamagedJournalError: The journal is damaged and no study can be read.
     """
     return read_studies(folder).search
 
 
-def is_of_a_ladder(study: optuna.Study) -> bool:
-    """Return whether a study holds the rungs of a ladder: there is nothing in it that was searched."""
+def is_ladder_study(study: optuna.Study) -> bool:
+    """Return whether a study contains the rungs of a ladder."""
     return bool(json.loads(study.user_attrs.get("definition", "{}")).get("kind") == "ladder")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Studies:
-    """What a sweep's journal holds of the search that it was last run with, for reading."""
+    """The last search of a sweep and its replicates, for reading."""
 
     search: optuna.Study
     replicates: optuna.Study | None
-    """What confirms its best; None where nothing does."""
+    """None if there are no replicates."""
     damage: DamagedJournalError | None
-    """What to do about the journal's damage: both studies are as of the line before it. None where it is whole."""
+    """Error for a damaged journal: both studies end before the damaged line. None if it is intact."""
 
 
 def read_studies(folder: SweepFolder) -> Studies:
-    """Return the studies of a sweep, read once, also while a driver writes them.
+    """Return the studies of a sweep from one reading, also while a driver writes them.
 
     Raises:
-        NoSuchSweepError: there is none.
-        DamagedJournalError: the damage leaves nothing of them.
-        OtherFormatError: they are of a format that this version does not read.
+        NoSuchSweepError: There is no study.
+        DamagedJournalError: The journal is damaged and no study can be read.
+        OtherFormatError: They have a format that this version cannot read.
     """
     storage, damage = _stored(folder)
     stored = _searches(storage, folder)
     if not stored and damage is not None:
         raise damage
     if not stored:
-        raise NoSuchSweepError(f"sweep {folder.sweep!r} has begun nothing yet")
+        raise NoSuchSweepError(f"sweep {folder.sweep!r} has no trials yet")
     search = _last_opened(stored).study_name
-    confirming = name_of_replicates(search)
+    replicates = name_of_replicates(search)
     return Studies(
         search=optuna.load_study(study_name=search, storage=storage),
-        replicates=optuna.load_study(study_name=confirming, storage=storage)
-        if confirming in _names(storage, folder)
+        replicates=optuna.load_study(study_name=replicates, storage=storage)
+        if replicates in _names(storage, folder)
         else None,
         damage=damage,
     )
 
 
 def read_all_studies(folder: SweepFolder) -> tuple[list[optuna.Study], DamagedJournalError | None]:
-    """Return every study of a sweep's journal for reading, those of `--new` and of replicates too, and its damage.
+    """Return all studies of a sweep for reading, and an error if its journal is damaged.
 
-    Unlike `read_studies` it takes a journal in which nothing was begun yet: there are none then.
+    Studies of `--new` and of replicates are included. Unlike `read_studies` it accepts a journal without studies.
 
     Raises:
-        NoSuchSweepError: there is no journal.
+        NoSuchSweepError: There is no journal.
     """
     storage, damage = _stored(folder)
     return [optuna.load_study(study_name=name, storage=storage) for name in _names(storage, folder)], damage

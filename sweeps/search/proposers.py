@@ -1,4 +1,4 @@
-"""Who proposes the next configuration: a sampler over a space, every combination of it, or a list."""
+"""Proposers of the next configuration: a sampler, a grid, or a list."""
 
 from __future__ import annotations
 
@@ -21,49 +21,47 @@ from sweeps.files.sweep import SweepSpec
 from sweeps.search.tpe import Window, WindowedTPESampler
 
 REPEATS_BEFORE_LISTING = 20
-"""Proposals in a row that were all tried before, after which a finite space is searched for what is left."""
+"""Consecutive duplicate proposals after which the untried combinations of a finite space are listed."""
 REPEATS_BEFORE_GIVING_UP = 500
-"""As many in a space that cannot be listed, the later ones drawn blindly: where even they hit nothing new, it ends."""
+"""Consecutive duplicate proposals after which the search of an infinite space ends. The later ones are random."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A trial that the study knows of, and what it should train."""
+    """A new trial of the study and its configuration."""
 
     trial: optuna.Trial
     config: TaskConfig
     rung: RungLabel | None = None
-    """Of a ladder's trial."""
     replicate_of: int | None = None
-    """Of a replicate."""
 
 
 class Proposer(Protocol):
-    """Asks a study for its next trial. The ledger calls it again when the proposal was recorded already."""
+    """Proposes trials of a study. The ledger asks again when the proposal is a duplicate."""
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
-        """Return the next proposal, None when there is nothing left to propose.
+        """Return the next proposal, or None if nothing is left.
 
         Args:
-            study: what the proposal is entered into.
-            repeats: how many of the last proposals had been tried before.
+            study: Study to which the trial is added.
+            repeats: Number of duplicates that were proposed in a row.
         """
         ...
 
     searches: bool
-    """Whether it proposes points of a space, of which some may be impossible; False for a list."""
+    """Whether it proposes points of a space, some of which may be invalid; False for a list."""
 
     def total(self) -> int | None:
-        """Return how many proposals there are, None where there is no end to them."""
+        """Return the number of possible proposals; None if it is infinite."""
         ...
 
     def concerns(self, key: str) -> bool:
-        """Return whether a trial that the study holds is one of those that could be proposed here."""
+        """Return whether this proposer could have proposed the trial with this key."""
         ...
 
 
 class SamplerProposer:
-    """TPE or random search. The sampler is seeded by (seed, trial number): a resumed study goes on, not over."""
+    """TPE or random search. The sampler is seeded by (seed, trial number), so that a resumed study does not repeat."""
 
     searches = True
 
@@ -81,20 +79,20 @@ class SamplerProposer:
             if fixed is None:
                 return None
             trial = _begin(study, self._space.encode(fixed))
-            # A sampler that comes back to the same point would do so for ever.
+            # A sampler that has converged to one point would propose it forever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
-            # Optuna asks the sampler when the first value is wanted: the trial's number is known by then.
+            # Set after `ask`: the seed needs the trial's number, and Optuna samples at the first `suggest`.
             study.sampler = make_sampler(method, seed=self._seed, number=trial.number, window=self._window)
             assignment = self._space.suggest(trial)
             try:
                 return Proposal(trial=trial, config=self._space.config(assignment))
             except ValidationError:
-                # Possible values, impossible together (such as two sizes that exceed the images there are).
+                # Each value is valid, but not their combination, such as two sizes that exceed the data set.
                 study.tell(trial, state=TrialState.FAIL)
                 repeats += 1
 
     def _fixed(self, study: optuna.Study, repeats: int) -> Assignment | None:
-        """Return what the next trial must have, `{}` to leave it to the sampler, None where nothing is left."""
+        """Return fixed values of the next trial, `{}` for a sampled trial, or None if no combination is left."""
         if self._start_with and repeats < REPEATS_BEFORE_LISTING:
             proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
             if proposed < len(self._start_with):
@@ -141,14 +139,14 @@ class GridProposer:
 
 
 def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
-    """Return a new trial of a study, some of whose parameters are given."""
+    """Return a new trial of a study with fixed values for some parameters."""
     if fixed:
         study.enqueue_trial(dict(fixed))
     return study.ask()
 
 
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:
-    """Return the possible combinations that the study does not hold yet, in the file's order."""
+    """Return the valid combinations that are not in the study, in the file's order."""
     tried = {_identity(trial.params) for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)}
     return (a for a in space.assignments() if _identity(space.encode(a)) not in tried and space.allows(a))
 
@@ -158,13 +156,13 @@ def _identity(params: Mapping[str, Any]) -> str:
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
-    """Return whether a crash came between the proposal of a trial and the note of what it is."""
+    """Return whether a crash came between a trial's proposal and the storing of its configuration."""
     return trial.state == TrialState.FAIL and "key" not in trial.user_attrs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A configuration that is to be run, and which rung it is."""
+    """A configuration to run, with its rung or the trial that it replicates."""
 
     config: TaskConfig
     rung: RungLabel | None = None
@@ -172,7 +170,7 @@ class Candidate:
 
 
 class ListProposer:
-    """A list of configurations, such as a ladder's rungs; the longest first where their cost is known."""
+    """Proposes a list of configurations, such as a ladder's rungs; the most expensive first if costs are given."""
 
     searches = False
 
@@ -195,7 +193,7 @@ class ListProposer:
             self._remaining = [c for c in self._candidates if self._key_of(c.config) not in known]
             cost = self._cost
             if cost is not None and len(self._remaining) > 1:
-                # A long one begun last would leave every other slot idle at the end.
+                # A long trial that starts last would leave the other slots idle.
                 self._remaining.sort(key=lambda candidate: -cost(candidate.config))
         if not self._remaining:
             return None
@@ -208,12 +206,12 @@ class ListProposer:
         return len(self._keys)
 
     def concerns(self, key: str) -> bool:
-        # A ladder's study also holds its rungs under other budgets, which this start leaves alone.
+        # A ladder's study also contains rungs with other budgets.
         return key in self._keys
 
 
 def proposer_of(spec: SweepSpec) -> Proposer:
-    """Return who proposes a sweep's trials."""
+    """Return the proposer for a sweep file."""
     if spec.method == "grid":
         return GridProposer(spec.space)
     return SamplerProposer(spec.space, method=spec.method, seed=spec.seed, start_with=spec.start_with)
@@ -223,15 +221,15 @@ def make_sampler(method: str, *, seed: int, number: int, window: Window | None =
     """Return the sampler for one trial of a search.
 
     Args:
-        method: `random`, or another for TPE.
-        seed: of the search.
-        number: of the trial.
-        window: what TPE has seen of the search so far; nothing yet where None.
+        method: `random`; anything else is TPE.
+        seed: Seed of the search.
+        number: Number of the trial.
+        window: Trials that TPE reads; a new, empty window if None.
     """
     derived = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if method == "random":
         return optuna.samplers.RandomSampler(seed=derived)
     with warnings.catch_warnings():
-        # `group` is marked experimental; without it a space with conditions is sampled parameter by parameter.
+        # `group` is experimental. Without it TPE samples a conditional space one parameter at a time.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return WindowedTPESampler(window or Window(), seed=derived, multivariate=True, group=True, constant_liar=True)

@@ -1,4 +1,4 @@
-"""Which configurations of a search are worth confirming, and the runs that confirm them."""
+"""The configurations of a search that are worth confirming, and the runs that confirm them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from sweeps.search.proposers import Candidate
 
 
 def can_be_confirmed(record: TrialRecord) -> bool:
-    """Return whether a trial says anything of its configuration's worth: it is complete, or was stopped early."""
+    """Return whether a trial has a result to compare: it is complete, or was stopped early."""
     return bool(record.epochs) and record.outcome in (Outcome.COMPLETE, Outcome.PRUNED)
 
 
 def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top: int) -> list[TrialRecord]:
-    """Return a trial of each configuration of a search that may be the best, the most promising first.
+    """Return one trial of each configuration that may be the best, the most promising first.
 
-    The best complete configuration leads (see `sweeps.search.best`). Stopped ones follow that were, at their last
-    epoch, at least as good as it was at the same one: a pruner compares with the trials that came first. Then come
-    the other complete ones in their order, and at last the other stopped ones, the furthest first. A configuration
-    that was tried under several seeds is one: its first complete trial stands for it, else the one that came furthest.
+    1. The best complete configuration (see `sweeps.search.best`).
+    2. Pruned ones that were at least as good at their last epoch as the best was at that epoch. A pruner compares
+       only with earlier trials, so it may have stopped a better one.
+    3. The other complete ones, in their order.
+    4. The other pruned ones, the most epochs first.
+
+    A configuration with several seeds appears once: as its first complete trial, else as its longest one.
 
     Args:
-        records: of the search.
-        metric: what it looked at.
-        top: how many configurations to return at most.
+        records: Trials of the search.
+        metric: Metric of the search.
+        top: Maximum number of configurations.
     """
     sign = 1.0 if metric.goal == "maximize" else -1.0
 
@@ -62,25 +65,29 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
 
 
 def replicates_of(
-    chosen: Sequence[TrialRecord], wanted: Replicates, *, looked_at: Iterable[int] = ()
+    chosen: Sequence[TrialRecord], settings: Replicates, *, used_seeds: Iterable[int] = ()
 ) -> list[Candidate]:
-    """Return the runs that confirm configurations: the same new seeds of each, after full runs of those stopped early.
+    """Return the runs that confirm configurations: first full runs of the pruned ones, then new seeds of all.
 
     Args:
-        chosen: trials of a search, one a configuration.
-        wanted: how many seeds.
-        looked_at: seeds that the search has trained with, or may yet: a new one is above them all.
+        chosen: Trials of a search, one per configuration.
+        settings: Number of new seeds.
+        used_seeds: Seeds that the search has used or may use. New seeds are larger than all of them.
 
     Raises:
-        SweepError: the last one is larger than a seed can be.
+        SweepError: The last new seed would be larger than the largest seed.
     """
-    last_known = max((*looked_at, *(record.config.seed for record in chosen)), default=0)
-    if last_known + wanted.seeds > LAST_SEED:
-        raise SweepError(f"seed {last_known + wanted.seeds} would be the last one: the largest there is is {LAST_SEED}")
-    whole = [_candidate(record, seed=record.config.seed) for record in chosen if record.outcome is not Outcome.COMPLETE]
-    # Seed by seed: what is there when somebody looks, or stops it, compares all configurations alike.
-    new = [_candidate(record, seed=last_known + offset) for offset in range(1, wanted.seeds + 1) for record in chosen]
-    return whole + new
+    last_used = max((*used_seeds, *(record.config.seed for record in chosen)), default=0)
+    last_new = last_used + settings.seeds
+    if last_new > LAST_SEED:
+        raise SweepError(
+            f"the replicates need seeds up to {last_new}, and the largest seed is {LAST_SEED}. "
+            "Use smaller seeds in the sweep file, or fewer replicates."
+        )
+    full = [_candidate(record, seed=record.config.seed) for record in chosen if record.outcome is not Outcome.COMPLETE]
+    # Seed by seed, so that an unfinished set of replicates has equally many seeds of each configuration.
+    new = [_candidate(record, seed=last_used + offset) for offset in range(1, settings.seeds + 1) for record in chosen]
+    return full + new
 
 
 def _candidate(record: TrialRecord, *, seed: int) -> Candidate:

@@ -1,4 +1,4 @@
-"""Which recorded results stand for a training, so that nothing is trained twice."""
+"""Recorded results that replace a training run, so that no configuration is trained twice."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sweeps.core.trial import CompleteResult
 
 
 class RecordedResults(Protocol):
-    """Finds complete results by key, so that nothing that is recorded is trained again."""
+    """Finds complete results by key."""
 
     def complete_result(self, key: str) -> CompleteResult | None: ...
 
 
 class SearchResults:
-    """Recorded results as a search may take them over: it never gets to know those on the test images."""
+    """Recorded results for a search, without those on the test images."""
 
     def __init__(self, recorded: RecordedResults) -> None:
         self._recorded = recorded
@@ -27,17 +27,17 @@ class SearchResults:
 
 
 class LadderResults:
-    """Recorded results as a ladder may take them over: each was measured on the test images, or still can be."""
+    """Recorded results for a ladder: those that were measured on the test images, or still can be."""
 
-    def __init__(self, recorded: RecordedResults, *, bring_weights: Callable[[str], bool]) -> None:
-        """Find nothing yet.
+    def __init__(self, recorded: RecordedResults, *, fetch_weights: Callable[[str], bool]) -> None:
+        """Wrap recorded results.
 
         Args:
-            recorded: every complete result.
-            bring_weights: brings a run's weights to where they are measured; returns whether there are any.
+            recorded: All complete results.
+            fetch_weights: Copies the weights of a run to the sweep's checkpoints; returns whether there are any.
         """
         self._recorded = recorded
-        self._bring_weights = bring_weights
+        self._bring_weights = fetch_weights
 
     def complete_result(self, key: str) -> CompleteResult | None:
         found = self._recorded.complete_result(key)

@@ -1,4 +1,4 @@
-"""How a sweep stands: its trials, the best so far, the time left. Of a running driver, or from its journal."""
+"""The state of a sweep: its trials, the best one, the time left. From a running driver or from the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
-from sweeps.search.best import Standings, configuration_of, final_value
+from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
 from sweeps.store.folder import SweepFolder
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 SEARCH, REPLICATES = "search", "replicates"
-"""What a driver trains."""
+"""Parts of a sweep."""
 
 Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """How far the measuring on the test images is, after training."""
+    """Progress of the evaluation on the test images, after training."""
 
     done: int
     of: int
@@ -37,40 +37,39 @@ class Measuring:
 
 @dataclass(frozen=True, kw_only=True)
 class DriverState:
-    """What the driver of a sweep tells of itself; of a sweep that nobody runs, what is known of its last one."""
+    """What the driver of a sweep has published; without a running driver, facts about the last one."""
 
     name: str | None = None
-    """`process 12 on host`; None where nobody runs it."""
+    """`process 12 on host`; None without a running driver."""
     title: str | None = None
-    """What it calls what it trains; the sweep's name where None."""
+    """Heading of what it trains; the sweep's name if None."""
     doing: str = "run"
-    """What it does with the sweep: "run", "finalized", "deleted"."""
+    """Its operation on the sweep: "run", "finalized", "deleted"."""
     part: str = SEARCH
-    """What it trains: the search, or what confirms it."""
+    """The part that it trains: the search or its replicates."""
     target: int | None = None
-    """Trials it ends with, None where only the space decides."""
+    """Number of trials at the end; None if only the space decides."""
     slots: int | None = None
-    """Trials that train at once; None where nobody says."""
+    """Number of trials that train at once; None if unknown."""
     began: float | None = None
-    """Unix time of the start that is under way; now where None."""
+    """Unix time of the current start; now if None."""
     limit: float | None = None
-    """Seconds that this start may take; None for any."""
+    """Time limit of this start in seconds; None for no limit."""
     measuring: Measuring | None = None
-    """What it tells of it; None where the records say it."""
+    """Published progress on the test images; None if the records contain it."""
     died: bool = False
-    """Whether the last driver ended without a farewell."""
-    last_seen: str | None = None
-    """Of a driver on another host that is assumed dead, when and where it gave its last sign."""
+    """Whether the last driver ended without removing its note."""
+    last_heartbeat: str | None = None
+    """Time and host of the last heartbeat of a driver on another host that is assumed dead."""
 
 
-NOBODY = DriverState()
-"""No driver has told anything."""
+NO_DRIVER = DriverState()
 
 
 class SweepState:
-    """What the records of a sweep add up to. Holds no connection to the study: whoever knows a change enters it.
+    """Summary of a sweep's records. It has no connection to the study: changes are added with `enter`.
 
-    What is asked at every change, such as the best, is kept up to date: a sweep may have ten thousand trials.
+    Values needed at each change, such as the best, are updated incrementally: a sweep may have ten thousand trials.
     """
 
     def __init__(
@@ -82,20 +81,20 @@ class SweepState:
         records: Sequence[TrialRecord] = (),
         replicates: Sequence[TrialRecord] = (),
         runs: Path = Path(),
-        driver: DriverState = NOBODY,
+        driver: DriverState = NO_DRIVER,
         damage: str | None = None,
     ) -> None:
-        """Take note of what is known now.
+        """Create the state from the current records.
 
         Args:
-            sweep: its name.
-            metric: field of `EpochResult` that the search looks at.
-            maximize: whether more of it is better.
-            records: its trials so far; those that ended count as done before this start.
-            replicates: what confirms its best configurations; no part of its counts.
-            runs: the folder that the records' logs are named from.
-            driver: what its driver tells.
-            damage: why these are not all of its trials, and what to do about it; None where they are.
+            sweep: Name of the sweep.
+            metric: Metric of the search, a field of `EpochResult`.
+            maximize: Whether a larger value is better.
+            records: Trials so far; ended ones count as done before this start.
+            replicates: Replicates of the best configurations; not counted.
+            runs: The runs folder, to which the paths of logs are relative.
+            driver: State of the driver.
+            damage: Message if the journal is damaged and trials are missing; None otherwise.
         """
         self.sweep = sweep
         self.metric = metric
@@ -106,10 +105,10 @@ class SweepState:
         self._driver = driver
         self.title = driver.title or sweep
         self.driver, self.doing, self.part, self.limit = driver.name, driver.doing, driver.part, driver.limit
-        self.died, self.last_seen = driver.died, driver.last_seen
+        self.died, self.last_heartbeat = driver.died, driver.last_heartbeat
         self.target, self.slots = driver.target, driver.slots
         self._records: dict[int, TrialRecord] = {}
-        self._standings = Standings(metric=metric, maximize=maximize)
+        self._ranking = ConfigurationRanking(metric=metric, maximize=maximize)
         self._counts: Counter[Outcome] = Counter()
         self._measurable: set[int] = set()
         self._measured: set[int] = set()
@@ -125,23 +124,23 @@ class SweepState:
 
     @property
     def records(self) -> list[TrialRecord]:
-        """Its trials in the order of proposal."""
+        """The trials in the order of proposal."""
         return [self._records[number] for number in sorted(self._records)]
 
     @property
     def records_and_replicates(self) -> list[TrialRecord]:
-        """Everything it trained, its replicates last."""
+        """The trials, then the replicates."""
         return [*self.records, *self.replicates]
 
     def enter(self, record: TrialRecord) -> bool:
-        """Take note of a change; return whether it is the trial's end (what follows, such as its test, is not)."""
+        """Add or update a trial; return whether it has just ended. Later updates, such as its test, return False."""
         before = self._records.get(record.number)
         self._records[record.number] = record
         if before is not None:
             self._counts[before.outcome] -= 1
         self._counts[record.outcome] += 1
         if record.rung is None:
-            self._standings.enter(record)
+            self._ranking.enter(record)
         self._note_measuring(record)
         return record.outcome.is_final and (before is None or not before.outcome.is_final)
 
@@ -159,7 +158,7 @@ class SweepState:
 
     @property
     def measuring(self) -> Measuring | None:
-        """How far it is with the test images where nothing else is left to do; None where that is not so."""
+        """Progress on the test images once all trials are trained; None before, and when it is finished."""
         if self._driver.measuring is not None:
             return self._driver.measuring
         is_trained = self.target is not None and self.done >= max(self.target, len(self._records))
@@ -167,47 +166,47 @@ class SweepState:
             return None
         return Measuring(done=len(self._measured), of=len(self._measurable))
 
-    def count_slots(self, slots: int, *, now: float | None = None) -> None:
-        """Take note that there are more slots from now on, or fewer."""
+    def set_slots(self, slots: int, *, now: float | None = None) -> None:
+        """Change the number of slots from now on."""
         now = time.time() if now is None else now
         self._slot_seconds += (now - self._slots_since) * (self.slots or 1)
         self._slots_since = now
         self.slots = slots
 
     def value(self, record: TrialRecord) -> float | None:
-        """Return the metric of a trial's last epoch, None before its first."""
+        """Return the metric of a trial's last epoch; None before its first."""
         return final_value(record, self.metric)
 
     def best(self) -> TrialRecord | None:
-        """Return the first complete trial of the best configuration; of a ladder's rungs none: it chooses nothing."""
-        first = self._standings.first()
-        return None if first is None else self._standings.trials(first)[0]
+        """Return the first complete trial of the best configuration; None for a ladder, which does not rank."""
+        first = self._ranking.first()
+        return None if first is None else self._ranking.trials(first)[0]
 
     def best_value(self) -> float | None:
-        """Return what `best` is the best by: the mean of the metric over its configuration's seeds in the search."""
-        first = self._standings.first()
-        return None if first is None else self._standings.mean(first)
+        """Return the value of `best`: the mean of the metric over its configuration's seeds in the search."""
+        first = self._ranking.first()
+        return None if first is None else self._ranking.mean(first)
 
     def new_seeds(self) -> list[TrialRecord]:
-        """Return the replicates that confirm: not the runs under a seed that the search looked at for that one."""
-        looked_at = {(configuration_of(record), record.config.seed) for record in self._records.values()}
-        return [record for record in self.replicates if (configuration_of(record), record.config.seed) not in looked_at]
+        """Return the replicates under seeds that the search did not use for their configuration."""
+        used = {(configuration_of(record), record.config.seed) for record in self._records.values()}
+        return [record for record in self.replicates if (configuration_of(record), record.config.seed) not in used]
 
     def confirmed(self) -> tuple[TrialRecord, float, int] | None:
         """Return the best confirmed configuration: its first replicate, the mean of its new seeds, their number."""
-        standings = Standings(metric=self.metric, maximize=self.maximize, records=self.new_seeds())
-        first = standings.first()
+        ranking = ConfigurationRanking(metric=self.metric, maximize=self.maximize, records=self.new_seeds())
+        first = ranking.first()
         if first is None:
             return None
-        trials = standings.trials(first)
-        return trials[0], standings.mean(first), len(trials)
+        trials = ranking.trials(first)
+        return trials[0], ranking.mean(first), len(trials)
 
     def counts(self) -> dict[Outcome, int]:
-        """Return how many trials there are of each outcome that one has."""
+        """Return the number of trials per outcome, without zeros."""
         return {outcome: count for outcome, count in self._counts.items() if count}
 
-    def under_way(self) -> SweepState:
-        """Return the state of what its driver trains: of its replicates where it confirms."""
+    def active_part(self) -> SweepState:
+        """Return the state of the part that the driver trains: the search or its replicates."""
         if self.part != REPLICATES:
             return self
         return SweepState(
@@ -223,12 +222,12 @@ class SweepState:
 
     @property
     def done(self) -> int:
-        """Trials that ended."""
-        # A list at once: another thread may draw while a trial ends.
+        """Number of ended trials."""
+        # Copied, since another thread may draw while a trial ends.
         return sum(count for outcome, count in list(self._counts.items()) if outcome.is_final)
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Return the estimated seconds to the end, None before enough has finished since this start."""
+        """Return the estimated seconds to the end; None before enough trials have ended since this start."""
         now = time.time() if now is None else now
         if (measuring := self.measuring) is not None:
             return self._measuring_left(measuring, now)
@@ -247,18 +246,18 @@ class SweepState:
         return None if fresh < 1 else (now - since) / fresh * (measuring.of - measuring.done)
 
     def last_change(self) -> float | None:
-        """Return the Unix time of the last epoch or end, None where nothing happened yet."""
+        """Return the Unix time of the last epoch or end of a trial; None if there is none."""
         times = [record.epochs[-1].finished_at for record in self.records_and_replicates if record.epochs]
         times += [record.finished for record in self.records_and_replicates if record.finished]
         return max(times, default=None)
 
 
 def read_state(runs: Path, sweep: str) -> SweepState:
-    """Return how a sweep stands by its journal, also while a driver runs it; see its `damage`.
+    """Return the state of a sweep from its journal, also while a driver runs it; see its `damage`.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
+        NoSuchSweepError: There is no sweep of this name.
+        DamagedJournalError: Nothing in its journal can be read.
     """
     from sweeps.search.opening import read_studies
     from sweeps.search.stored_trials import read_records
@@ -270,7 +269,7 @@ def read_state(runs: Path, sweep: str) -> SweepState:
 
     def records(of: optuna.Study) -> list[TrialRecord]:
         found = read_records(of, sweep=sweep)
-        # What is open in the journal is being trained by the driver that holds the sweep.
+        # Trials that are open in the journal are being trained by the running driver.
         return [_as_running(record) for record in found] if driver else list(found)
 
     return SweepState(
@@ -285,32 +284,32 @@ def read_state(runs: Path, sweep: str) -> SweepState:
     )
 
 
-def _driver_state(folder: SweepFolder, told: Mapping[str, Any] | None) -> DriverState:
-    """Return what the driver of a sweep has told, if there is one."""
-    if told is None:
-        return DriverState(died=folder.died, last_seen=folder.last_seen)
+def _driver_state(folder: SweepFolder, info: Mapping[str, Any] | None) -> DriverState:
+    """Return the state of a sweep's driver from what it has published."""
+    if info is None:
+        return DriverState(died=folder.died, last_heartbeat=folder.last_heartbeat)
     return DriverState(
-        name=f"process {told['pid']} on {told['host']}",
-        doing=str(told.get("doing", "run")),
-        part=str(told.get("part", SEARCH)),
-        target=_number(told.get("target"), int),
-        slots=_number(told.get("slots"), int),
-        began=_number(told.get("began", told.get("since")), float),
-        limit=_number(told.get("limit"), float),
-        measuring=_measuring(told),
+        name=f"process {info['pid']} on {info['host']}",
+        doing=str(info.get("doing", "run")),
+        part=str(info.get("part", SEARCH)),
+        target=_number(info.get("target"), int),
+        slots=_number(info.get("slots"), int),
+        began=_number(info.get("began", info.get("since")), float),
+        limit=_number(info.get("limit"), float),
+        measuring=_measuring(info),
         died=folder.died,
     )
 
 
-def _measuring(about: Mapping[str, object]) -> Measuring | None:
-    """Return what a driver that only measures, as `sweeps finalize` does, tells of it."""
-    done, of = _number(about.get("measured"), int), _number(about.get("to_measure"), int)
+def _measuring(info: Mapping[str, object]) -> Measuring | None:
+    """Return the progress of a driver that only evaluates, as `sweeps finalize` does."""
+    done, of = _number(info.get("measured"), int), _number(info.get("to_measure"), int)
     return None if done is None or of is None else Measuring(done=done, of=of)
 
 
-def _number(found: object, kind: type[Number]) -> Number | None:
-    """Return a fact of the driver's, None where it tells none."""
-    return kind(found) if isinstance(found, int | float) and math.isfinite(found) else None
+def _number(value: object, kind: type[Number]) -> Number | None:
+    """Return a published number; None if it is missing or invalid."""
+    return kind(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _end(record: TrialRecord) -> float:
@@ -322,7 +321,7 @@ def _as_running(record: TrialRecord) -> TrialRecord:
 
 
 def sweep_names(runs: Path) -> list[str]:
-    """Return the names of all sweeps under the runs folder, in alphabetical order."""
+    """Return the names of all sweeps in the runs folder, in alphabetical order."""
     folder = runs / "sweeps"
     if not folder.is_dir():
         return []

@@ -1,4 +1,4 @@
-"""How a trial stands in the study: attribute names, a record from a stored trial, a stored trial opened again."""
+"""Storage of trials in the study: attribute names, and reading a trial as a record."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sweeps.tasks.registry import IMAGES, read_config
 
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FORMAT_OF = "format"
-"""Attribute of a study: `sweeps.core.trial.FORMAT` as it was when it was begun."""
+"""Attribute of a study: value of `sweeps.core.trial.FORMAT` when the study was created."""
 FIRST_NUMBER = "first_number"
-"""Attribute of a study: how many trials the sweep's earlier ones have; of replicates there is none."""
+"""Attribute of a study: number of trials in the sweep's earlier studies; absent for replicates."""
 REPLICATE_OF = "replicate_of"
 RETRY_OF = "retry_of"
-"""The number of the trial that this one takes the place of: it failed, or its code has changed."""
+"""Number of the trial that this one replaces, which failed or whose code has changed."""
 SPENT = "spent"
-"""Attribute of a search's study: after how many trials its finite space held nothing more that is possible."""
+"""Attribute of a search's study: number of trials after which its finite space was exhausted."""
 _EPOCH = "epoch:"
 _NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment")
-"""Fields of `TrialRecord`, and attributes of the same names: what becomes known of a trial on its way."""
+"""Fields of `TrialRecord` that are set while a trial runs, stored in attributes of the same names."""
 
 
 def entry_attributes(
@@ -40,7 +40,7 @@ def entry_attributes(
     replicate_of: int | None = None,
     retry_of: int | None = None,
 ) -> dict[str, Any]:
-    """Return what is stored of a trial when it is entered, in order: one that has a key is whole."""
+    """Return the attributes of a new trial in the order of writing. The key is last: a trial with a key is complete."""
     attributes = {
         "config": config.model_dump_json(),
         "config_id": identity.config_id,
@@ -55,18 +55,18 @@ def entry_attributes(
 
 
 def epoch_attribute(epoch: int) -> str:
-    """Return the name under which an epoch's result is stored."""
+    """Return the attribute name of an epoch's result."""
     return f"{_EPOCH}{epoch:04d}"
 
 
 def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
-    """Store a trial's result on the test images with the study: Optuna's trial is closed by then."""
+    """Store a trial's result on the test images in the study, since Optuna's trial has ended by then."""
     stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count, "confusion": test.confusion}
     study.set_user_attr(f"test:{number}", stored)
 
 
-class RecordsOf:
-    """Makes records of one study's trials. What the study itself holds is read once: each reading copies all of it."""
+class StoredTrialReader:
+    """Reads trials of one study as records. The study's attributes are read once, since Optuna copies them."""
 
     def __init__(self, study: optuna.Study, *, sweep: str) -> None:
         self._sweep = sweep
@@ -75,14 +75,14 @@ class RecordsOf:
         self._goal = study.direction.name.lower()
 
     def record(self, number: int, attributes: Mapping[str, Any]) -> TrialRecord:
-        """Return a trial as a record; one that is open in the study is `interrupted` until it is taken up.
+        """Return a trial as a record; an open trial is `interrupted`.
 
         Args:
-            number: of the trial in the study.
-            attributes: what is stored of it.
+            number: Number of the trial in the study.
+            attributes: User attributes of the trial.
 
         Raises:
-            DamagedJournalError: something in it was never written there.
+            DamagedJournalError: An attribute is missing or invalid.
         """
         of_study = {
             "sweep": self._sweep,
@@ -96,8 +96,8 @@ class RecordsOf:
             return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
         except (KeyError, ValueError, TypeError) as error:
             raise DamagedJournalError(
-                f"trial {number} in the journal of {self._sweep} cannot be read ({type(error).__name__}: {error}): put "
-                "back a copy of the journal if you have one, or begin anew under another name"
+                f"trial {number} in the journal of {self._sweep} cannot be read ({type(error).__name__}: {error}). "
+                "Restore the journal from a copy, or start the sweep under another name."
             ) from error
 
 
@@ -139,15 +139,15 @@ def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
 
 
 def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
-    """Return every distinct trial of a study without taking it over, as another process sees it."""
+    """Yield the distinct trials of a study, without resuming them."""
     newest: dict[str, FrozenTrial] = {}
     for frozen in study.get_trials(deepcopy=False):
         if KEY in frozen.user_attrs and DUPLICATE_OF not in frozen.user_attrs:
-            # A failed trial that was tried again stands there twice.
+            # A retried trial is stored twice.
             newest.pop(frozen.user_attrs[KEY], None)
             newest[frozen.user_attrs[KEY]] = frozen
-    records = RecordsOf(study, sweep=sweep)
-    # Also where its key is another one by now, since the code of its network was mended.
+    records = StoredTrialReader(study, sweep=sweep)
+    # A retried trial has another key if its code was fixed.
     replaced = {frozen.user_attrs.get(RETRY_OF) for frozen in newest.values()}
     for frozen in newest.values():
         if frozen.number in replaced:
@@ -156,10 +156,10 @@ def read_records(study: optuna.Study, *, sweep: str) -> Iterator[TrialRecord]:
 
 
 def close_lost_trials(study: optuna.Study) -> None:
-    """Close what a crash left between a proposal and the note of what it is: nothing was trained for it."""
+    """End trials whose configuration was not stored because of a crash. Nothing was trained for them."""
     trials = study.get_trials(deepcopy=False)
     for _ in range(sum(trial.state == TrialState.WAITING for trial in trials)):
-        # Only a running trial can be told; asking makes the one that waits longest a running one.
+        # Optuna ends only running trials, and `ask` starts the one that waits longest.
         study.tell(study.ask(), state=TrialState.FAIL)
     for trial in trials:
         if trial.state == TrialState.RUNNING and KEY not in trial.user_attrs:

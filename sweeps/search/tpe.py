@@ -1,4 +1,4 @@
-"""TPE whose cost has a bound: of a long history it looks at the best trials and the newest ones."""
+"""TPE with bounded cost: in a long search it reads only the best and the newest trials."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.system.compat import part_of_study
 
 BEST, NEWEST = 100, 900
-"""Ended trials that TPE looks at once there are more. TPE calls 25 good, however many there are, and weighs the others
-the less the older they are. `benchmarks/tpe_window.py` measures its cost: docs/explanation/cluster-scale.md."""
+"""Maximum numbers of ended trials that TPE reads. TPE takes at most 25 trials as good ones and gives old trials less
+weight. `benchmarks/tpe_window.py` measures the cost: docs/explanation/cluster-scale.md."""
 
 
 class Window:
-    """What TPE learns from in a study: the trials that run, the best and the newest of those that ended.
+    """The trials of a study that TPE reads: the running ones, and the best and the newest of the ended ones.
 
-    It depends on nothing but the study's trials: a search that was interrupted goes on as it would have gone. Each
-    trial is looked at once after its end, so that this takes no longer in a long search.
+    The window depends only on the study's trials, so that a resumed search proposes the same as an uninterrupted one.
+    Each trial is processed once after its end: the cost per proposal does not grow with the study.
     """
 
     def __init__(self, *, best: int = BEST, newest: int = NEWEST) -> None:
-        """Look at nothing yet.
+        """Create an empty window.
 
         Args:
-            best: so many trials are there for their value.
-            newest: so many of the others, by number, are there for their age.
+            best: Number of trials with the best values.
+            newest: Number of the newest trials among the others.
         """
         self._most_best, self._most_newest = best, newest
         self._known = 0
         self._open: list[int] = []
         self._ended: list[int] = []
-        """Numbers of those that ended and that TPE reads, in order."""
+        """Sorted numbers of the ended trials that TPE can use."""
         self._best: list[tuple[tuple[float, float], int]] = []
-        """Sort key and number, in order."""
+        """Sorted pairs of sort key and number."""
 
     def of(self, trials: Sequence[FrozenTrial], *, direction: StudyDirection) -> Sequence[FrozenTrial]:
-        """Return the part of a study's trials that TPE is shown, in their order; all of them while they are few.
+        """Return the trials that TPE reads, ordered by number; all trials while they fit into the window.
 
         Args:
-            trials: all of the study, each at the index of its number; the same study at every call.
-            direction: of the study.
+            trials: All trials of the study, each at the index of its number; the same study at every call.
+            direction: Direction of the study.
         """
         self._open += range(self._known, len(trials))
         self._known = len(trials)
         still_open = []
         for number in self._open:
             if trials[number].state.is_finished():
-                self._enter(trials[number], direction)
+                self._add(trials[number], direction)
             else:
                 still_open.append(number)
         self._open = still_open
@@ -65,7 +65,7 @@ class Window:
         newest = list(itertools.islice(others, self._most_newest))
         return [trials[number] for number in sorted([*kept, *newest, *self._open])]
 
-    def _enter(self, trial: FrozenTrial, direction: StudyDirection) -> None:
+    def _add(self, trial: FrozenTrial, direction: StudyDirection) -> None:
         if trial.state is TrialState.FAIL:
             return
         bisect.insort(self._ended, trial.number)
@@ -74,7 +74,7 @@ class Window:
 
 
 def _sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
-    """Return what TPE orders trials by: complete ones by value, behind them the others, the longest first."""
+    """Return the sort key that TPE uses: complete trials by value, then the others, the longest first."""
     sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
     if trial.state is TrialState.COMPLETE:
         assert trial.value is not None
@@ -86,10 +86,15 @@ def _sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, flo
 
 
 class WindowedTPESampler(optuna.samplers.TPESampler):
-    """Optuna's TPE, which is shown a window of the study's trials."""
+    """Optuna's TPE sampler, restricted to a window of the study's trials."""
 
     def __init__(self, window: Window, **options: Any) -> None:
-        """Take the options of `TPESampler`, and the window that all samplers of one search share."""
+        """Create a sampler.
+
+        Args:
+            window: Shared by all samplers of one search.
+            options: Options of `TPESampler`.
+        """
         super().__init__(**options)
         self._window = window
         self._shown: tuple[int, optuna.Study] | None = None
@@ -108,7 +113,7 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
         return super().sample_independent(self._part_of(study, trial), trial, param_name, param_distribution)
 
     def _part_of(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
-        """Return what is shown of a study while one trial is proposed."""
+        """Return a study with only the window's trials; the same one for all parameters of a trial."""
         if self._shown is None or self._shown[0] != trial.number:
             trials = study.get_trials(deepcopy=False)
             shown = self._window.of(trials, direction=study.direction)

@@ -1,4 +1,4 @@
-"""The trials that are begun and wait for a slot: left by a dead driver, or put back because their machine failed."""
+"""Started trials that wait for a slot: an earlier driver left them, or their process or node failed."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections import Counter
 from sweeps.core.trial import ErrorClass
 
 PROCESS_RETRIES = 3
-"""How often a start of a sweep goes on with a trial whose process or node went away. Errors of its own end it."""
+"""How often one start of a sweep retries a trial whose process or node failed. An error of the trial is not retried."""
 
 
 class WaitingTrials:
-    """Decides which begun trial is next, and how often one that its machine stopped is tried again.
+    """Decides which started trial runs next, and how often an interrupted one is retried.
 
-    One that ran out of memory is tried once more, with nothing beside it: what fails then needs more than there is.
+    A trial that ran out of memory is retried once, alone. If it fails again, it needs more memory than there is.
     """
 
     def __init__(self) -> None:
         self._waiting: list[int] = []
         self._waiting_for_all: list[int] = []
-        """Those that are to run alone."""
+        """Trials that must run alone."""
         self._alone: int | None = None
-        """The one that runs alone now."""
+        """The trial that runs alone now."""
         self._losses: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._waiting_for_all)
 
     def add(self, number: int, *, error_class: str | None) -> None:
-        """Let a trial that a former driver began wait; see `put_back` for what it was stopped by."""
+        """Add a trial that an earlier driver started; `error_class` is the reason why it was interrupted."""
         (self._waiting_for_all if error_class == ErrorClass.OUT_OF_MEMORY else self._waiting).append(number)
 
-    def put_back(self, number: int, *, error_class: str | None) -> bool:
-        """Let a trial wait that its machine has stopped; return False where it is not to be tried again."""
+    def requeue(self, number: int, *, error_class: str | None) -> bool:
+        """Add a running trial whose process or node failed; return False if it must not be retried."""
         if error_class == ErrorClass.OUT_OF_MEMORY:
             if self._alone == number:
                 return False
@@ -43,24 +43,24 @@ class WaitingTrials:
             if self._losses[number] > PROCESS_RETRIES:
                 return False
         (self._waiting_for_all if self._alone == number else self._waiting).append(number)
-        self.ended(number)
+        self.remove(number)
         return True
 
-    def ended(self, number: int) -> None:
-        """Take note that a trial does not run any more."""
+    def remove(self, number: int) -> None:
+        """Mark a trial as no longer running."""
         if self._alone == number:
             self._alone = None
 
     @property
-    def keeps_others_off(self) -> bool:
-        """Whether nothing may start now: one runs alone, or waits until it can."""
+    def blocks_new_trials(self) -> bool:
+        """Whether no other trial may start: one runs alone, or waits until it can."""
         return self._alone is not None or bool(self._waiting_for_all)
 
     def next(self, *, live: int) -> int | None:
-        """Return the trial to go on with, None where there is none, or not yet.
+        """Return the next trial to resume; None if there is none, or none that may start now.
 
         Args:
-            live: trials that run.
+            live: Number of running trials.
         """
         if self._alone is not None:
             return None

@@ -1,1 +1,1 @@
-"""What lies on disk, in a bucket or in a database: sweep folder and lock, journal, checkpoints, log of test looks."""
+"""Files and databases of a sweep: folder and lock, journal, checkpoints, buckets, log of test-set accesses."""

@@ -1,7 +1,7 @@
 """Files below a URL such as `s3://bucket/prefix`, through pyarrow's file systems, or fsspec's where it has none.
 
-Each is there whole or not at all: an object store shows nothing before it has everything, and elsewhere a file is
-written under another name first. Credentials are those that the environment gives to the store's own library.
+Files are written atomically: an object store publishes complete objects only, and elsewhere a file is written under
+a temporary name and moved. Credentials come from the environment, as the store's own library reads them.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 5.0
 _REQUEST_SECONDS = 20.0
 _ATTEMPTS = 3
-_PUT_WHOLE = ("s3", "gs", "gcs", "abfs", "abfss", "az", "memory")
-"""Kinds of stores in which what is being written is not seen before it is whole."""
+_ATOMIC_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "memory")
+"""URL schemes of stores in which a write is atomic."""
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "AZURE_STORAGE_KEY", "RAY_AUTH_TOKEN")
 
 
 class Bucket:
-    """What lies below one URL. Names are relative to it, with slashes."""
+    """Files below one URL. Names are relative to it, with slashes. The connection is opened at the first use."""
 
     def __init__(self, address: str) -> None:
-        """Connect to nothing yet.
+        """Create a bucket.
 
         Args:
-            address: as `check_storage` returns it.
+            address: URL as `check_storage` returns it.
         """
         self.address = address
         self._scheme = urlsplit(address).scheme
@@ -50,17 +50,17 @@ class Bucket:
         self.__init__(state["address"])  # type: ignore[misc]
 
     def url(self, name: str) -> str:
-        """Return how a file is named where no bucket is at hand."""
+        """Return the URL of a file."""
         parts = urlsplit(self.address)
         return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
 
     def read(self, name: str) -> bytes | None:
-        """Return what a file holds, None where there is none.
+        """Return the content of a file; None if it does not exist.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: The storage cannot be read.
         """
-        with self._asking() as (files, root):
+        with self._connected() as (files, root):
             try:
                 with files.open_input_file(f"{root}/{name}") as file:
                     content: bytes = file.read()
@@ -69,14 +69,14 @@ class Bucket:
                 return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file there: others see the old one or the new one.
+        """Write a file atomically.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: The storage cannot be written.
         """
-        with self._asking() as (files, root):
+        with self._connected() as (files, root):
             path = f"{root}/{name}"
-            if self._scheme in _PUT_WHOLE:
+            if self._scheme in _ATOMIC_SCHEMES:
                 with files.open_output_stream(path) as file:
                     file.write(content)
                 return
@@ -88,24 +88,24 @@ class Bucket:
             files.move(hidden, path)
 
     def copy(self, name: str, to: str) -> None:
-        """Copy a file within the store; nothing happens where there is none.
+        """Copy a file within the storage, if it exists.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: The storage cannot be written.
         """
-        with self._asking() as (files, root):
+        with self._connected() as (files, root):
             from pyarrow.fs import FileType
 
             if files.get_file_info(f"{root}/{name}").type is FileType.File:
                 files.copy_file(f"{root}/{name}", f"{root}/{to}")
 
     def delete(self, name: str) -> None:
-        """Delete a file, or everything below a folder; nothing happens where there is neither.
+        """Delete a file, or a folder and everything in it, if it exists.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: The storage cannot be written.
         """
-        with self._asking() as (files, root):
+        with self._connected() as (files, root):
             from pyarrow.fs import FileType
 
             found = files.get_file_info(f"{root}/{name}").type
@@ -115,15 +115,15 @@ class Bucket:
                 elif found is FileType.File:
                     files.delete_file(f"{root}/{name}")
             except FileNotFoundError:
-                return  # somebody else was faster
+                return  # another process has deleted it
 
     def names(self, below: str) -> list[str]:
         """Return the names of all files below a folder, in alphabetical order.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: The storage cannot be read.
         """
-        with self._asking() as (files, root):
+        with self._connected() as (files, root):
             from pyarrow.fs import FileSelector, FileType
 
             selector = FileSelector(f"{root}/{below}", allow_not_found=True, recursive=True)
@@ -134,43 +134,43 @@ class Bucket:
         """Write a small file, read it and delete it.
 
         Raises:
-            StoreError: that is not possible; says which part, and what to do.
+            StoreError: One of these operations failed.
         """
         name, content = f".sweeps-check-{secrets.token_hex(6)}", secrets.token_bytes(16)
         self.write(name, content)
         if self.read(name) != content:
-            raise StoreError(f"the storage {self.address} does not give back what was written to it")
+            raise StoreError(f"the storage {self.address} returned other data than was written to it")
         self.delete(name)
 
     @contextmanager
-    def _asking(self) -> Iterator[tuple[FileSystem, str]]:
+    def _connected(self) -> Iterator[tuple[FileSystem, str]]:
         try:
             if self._opened is None:
                 self._opened = _open(self.address)
             yield self._opened
         except StoreError:
             raise
-        except Exception as error:  # whatever the store's own library raises
-            raise StoreError(f"the storage {self.address} {_reason(error)}") from None
+        except Exception as error:  # the libraries of stores have no common base class of errors
+            raise StoreError(f"the storage {self.address} {_error_text(error)}") from None
 
 
-def bucket_of(url: str) -> tuple[Bucket, str]:
-    """Return the bucket that a file lies in, opened at its folder, and the file's name in it."""
+def open_bucket(url: str) -> tuple[Bucket, str]:
+    """Return a bucket for the folder of a file, and the file's name in it."""
     base, question, options = url.partition("?")
     folder, _, name = base.rpartition("/")
     return Bucket(f"{folder}{question}{options}"), name
 
 
 def read_log(log: str, *, runs: Path) -> bytes | None:
-    """Return a trial's log, None where it is not there or cannot be had.
+    """Return a trial's log; None if it does not exist or cannot be read.
 
     Args:
-        log: its path, seen from the runs folder, or its URL.
-        runs: the runs folder.
+        log: Path relative to the runs folder, or URL.
+        runs: The runs folder.
     """
     try:
         if is_bucket(log):
-            bucket, name = bucket_of(log)
+            bucket, name = open_bucket(log)
             return bucket.read(name)
         return read_regular(runs / log)
     except (OSError, StoreError):
@@ -178,7 +178,7 @@ def read_log(log: str, *, runs: Path) -> bytes | None:
 
 
 def _open(address: str) -> tuple[FileSystem, str]:
-    """Return the file system of an address, and the path of its root there."""
+    """Return the file system of an address, and the path of its root in it."""
     from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
     parts = urlsplit(address)
@@ -188,7 +188,7 @@ def _open(address: str) -> tuple[FileSystem, str]:
     try:
         files, root = FileSystem.from_uri(address)
         return files, root.rstrip("/")
-    except ValueError:  # not one of pyarrow's own
+    except ValueError:  # a scheme that pyarrow does not support
         import fsspec
 
         files, root = fsspec.core.url_to_fs(address)
@@ -217,36 +217,36 @@ def _s3(options: dict[str, str]) -> FileSystem:
 
 
 _REASONS = (
-    (("NO_SUCH_BUCKET", "NoSuchBucket"), "does not exist: make the bucket, or name one that is there"),
+    (("NO_SUCH_BUCKET", "NoSuchBucket"), "does not exist. Create the bucket, or name another one"),
     (
         ("ACCESS_DENIED", "AccessDenied", "Forbidden", "INVALID_ACCESS_KEY", "InvalidAccessKeyId", "SIGNATURE", "403",
          "No credentials", "Unable to locate credentials", "ExpiredToken", "UNRECOGNIZED_CLIENT"),
-        "refuses: it needs other credentials in the environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), "
-        "or a right to read, write and delete there",
+        "denied access. Check the credentials in the environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) "
+        "and the permissions to read, write and delete",
     ),
     (
         ("NETWORK_CONNECTION", "curlCode", "Could not connect", "Connection refused", "timed out", "Timeout"),
-        "does not answer: check its address (AWS_ENDPOINT_URL for a store of your own) and the network",
+        "does not answer. Check its address (AWS_ENDPOINT_URL for an S3-compatible server) and the network",
     ),
 )  # fmt: skip
 
 
-def _reason(error: Exception) -> str:
-    """Return in words what is wrong with a storage, by what its library says of it."""
-    said = without_secrets(" ".join(str(error).split()).partition("; Details:")[0])
+def _error_text(error: Exception) -> str:
+    """Return the predicate of an error message for a storage, from the error of its library."""
+    text = redact_secrets(" ".join(str(error).split()).partition("; Details:")[0])
     if isinstance(error, ImportError):
-        return f"needs a package that is not installed here: {said}"
+        return f"needs a package that is not installed: {text}"
     for signs, reason in _REASONS:
-        if any(sign in said for sign in signs):
-            return f"{reason} ({said})"
-    return f"cannot be used ({type(error).__name__}: {said})"
+        if any(sign in text for sign in signs):
+            return f"{reason} ({text})"
+    return f"cannot be used ({type(error).__name__}: {text})"
 
 
-def without_secrets(text: str) -> str:
-    """Return a text in which none of the environment's known secrets stands."""
-    secrets_of_here = [os.environ.get(name) for name in _SECRETS]
+def redact_secrets(text: str) -> str:
+    """Return a text with `***` in place of the secrets in the environment."""
+    values = [os.environ.get(name) for name in _SECRETS]
     login = os.environ.get(STUDY_STORAGE, "").partition("://")[2].rpartition("@")[0]
     password = login.partition(":")[2]
-    for secret in filter(None, [*secrets_of_here, password, unquote(password)]):
+    for secret in filter(None, [*values, password, unquote(password)]):
         text = text.replace(secret, "***")
     return text

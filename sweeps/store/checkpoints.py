@@ -1,4 +1,4 @@
-"""The checkpoints of a sweep, each in a folder that is called by its run's key: on a disk, or in a bucket."""
+"""The checkpoints of a sweep, on disk or in a bucket, each in a folder named by the key of its run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeps.store.storage_note import NOTE_FILE
 
 
 class SweepCheckpoints:
-    """Where a sweep's trials leave their checkpoints, as its driver sees it."""
+    """Access to the checkpoints of a sweep's trials, for its driver."""
 
     def __init__(self, folder: SweepFolder) -> None:
         storage = folder.storages.storage
@@ -25,16 +25,16 @@ class SweepCheckpoints:
         self._local = folder.checkpoints if storage is None or self._bucket else Path(storage) / self._below
 
     def address(self, key: str) -> str:
-        """Return the folder of a run's checkpoint as a worker is told it: a path, or a URL."""
+        """Return the path or the URL of the folder of a run's checkpoint, for a worker."""
         if self._bucket is not None:
             return self._bucket.url(f"{self._below}/{key}")
         return str(self._local / key)
 
     def file(self, key: str) -> str | None:
-        """Return the path or the URL of a run's newest checkpoint, None where there is none.
+        """Return the path or the URL of a run's newest checkpoint; None if there is none.
 
         Raises:
-            StoreError: the storage does not answer, or refuses.
+            StoreError: The storage cannot be read.
         """
         if self._bucket is None:
             path = self._local / key / CHECKPOINT_FILE
@@ -43,27 +43,27 @@ class SweepCheckpoints:
         return self._bucket.url(name) if name in self._bucket.names(f"{self._below}/{key}") else None
 
     def keys(self) -> set[str]:
-        """Return the keys of the runs that have left something.
+        """Return the keys of the runs that have a checkpoint folder.
 
         Raises:
-            StoreError: the storage does not answer, or refuses.
+            StoreError: The storage cannot be read.
         """
-        here = {path.name for path in self._local.iterdir()} if self._local.is_dir() else set()
+        local = {path.name for path in self._local.iterdir()} if self._local.is_dir() else set()
         if self._bucket is None:
-            return here
+            return local
         names = self._bucket.names(self._below)
-        return here | {name.removeprefix(f"{self._below}/").partition("/")[0] for name in names}
+        return local | {name.removeprefix(f"{self._below}/").partition("/")[0] for name in names}
 
     def remove(self, key: str) -> None:
-        """Delete what a run that will not go on has left."""
+        """Delete the checkpoint folder of a run."""
         shutil.rmtree(self._local / key, ignore_errors=True)
         if self._bucket is not None:
-            # What stays there costs room and nothing else.
+            # A file that is not deleted only takes space.
             with contextlib.suppress(StoreError):
                 self._bucket.delete(f"{self._below}/{key}")
 
     def remove_previous(self, key: str) -> None:
-        """Delete the checkpoint before the newest one of a run that is at its end."""
+        """Delete the previous checkpoint of an ended run."""
         before = previous_file(self._local / key / CHECKPOINT_FILE)
         before.unlink(missing_ok=True)
         if self._bucket is not None:
@@ -71,10 +71,10 @@ class SweepCheckpoints:
                 self._bucket.delete(f"{self._below}/{key}/{before.name}")
 
     def remove_all(self) -> None:
-        """Delete everything that lies outside the sweep's own folder.
+        """Delete everything outside the sweep's folder, that is, in its storage.
 
         Raises:
-            StoreError: the storage does not answer, or refuses.
+            StoreError: The storage cannot be written.
         """
         if self._bucket is not None:
             self._bucket.delete(self._below.rpartition("/")[0])
@@ -82,15 +82,15 @@ class SweepCheckpoints:
             shutil.rmtree(self._local.parent)
 
     def fetch(self, key: str) -> Path | None:
-        """Return a run's checkpoint as a file of this machine, None where there is none.
+        """Return a run's checkpoint as a local file; None if there is none.
 
         Raises:
-            StoreError: the storage does not answer, or refuses.
+            StoreError: The storage cannot be read.
         """
         path = self._local / key / CHECKPOINT_FILE
         if self._bucket is None:
             return path if path.exists() else None
-        # Anew each time: what was fetched before may have been trained further.
+        # Not cached: the run may have trained further since the last download.
         content = self._bucket.read(f"{self._below}/{key}/{CHECKPOINT_FILE}")
         if content is None:
             return None
@@ -98,15 +98,15 @@ class SweepCheckpoints:
             file.write(content)
         return path
 
-    def is_own(self, path: Path, key: str) -> bool:
-        """Return whether a file that `find_checkpoints` gave is this sweep's own."""
+    def belongs_to_sweep(self, path: Path, key: str) -> bool:
+        """Return whether a file from `find_checkpoints` belongs to this sweep."""
         return path == self._local / key / CHECKPOINT_FILE
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep a copy of another sweep's checkpoint as this one's.
+        """Write the checkpoint of a run, copied from another sweep.
 
         Raises:
-            StoreError: the storage does not answer, or refuses.
+            StoreError: The storage cannot be written.
         """
         if self._bucket is not None:
             self._bucket.write(f"{self._below}/{key}/{CHECKPOINT_FILE}", content)
@@ -116,26 +116,26 @@ class SweepCheckpoints:
 
 
 def find_checkpoints(runs: Path, key: str) -> Iterator[Path]:
-    """Yield every checkpoint of a run, of whichever sweep, as a file of this machine: those that lie here first.
+    """Yield all checkpoints of a run, from any sweep, as local files; those in the runs folder first.
 
     Raises:
-        StoreError: there is none, and the storage of a sweep does not answer, or refuses.
+        StoreError: None was found, and the storage of a sweep cannot be read.
     """
-    elsewhere = sorted(path.parent.name for path in runs.glob(f"sweeps/*/{NOTE_FILE}"))
+    remote = sorted(path.parent.name for path in runs.glob(f"sweeps/*/{NOTE_FILE}"))
     found = False
     for path in sorted(runs.glob(f"sweeps/*/checkpoints/{key}/{CHECKPOINT_FILE}")):
-        if path.parents[2].name not in elsewhere:  # what lies here of those was fetched once
+        if path.parents[2].name not in remote:  # their local files are earlier downloads
             found = True
             yield path
-    away: StoreError | None = None
-    for sweep in elsewhere:
+    unreachable: StoreError | None = None
+    for sweep in remote:
         try:
             fetched = SweepCheckpoints(SweepFolder(runs, sweep)).fetch(key)
-        except StoreError as error:  # of a sweep that may have nothing to do with it
-            away = error
+        except StoreError as error:  # another sweep may have the checkpoint
+            unreachable = error
             continue
         if fetched is not None:
             found = True
             yield fetched
-    if away is not None and not found:
-        raise away
+    if unreachable is not None and not found:
+        raise unreachable

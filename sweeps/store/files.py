@@ -1,7 +1,7 @@
-"""The small files of a runs folder, read and written in one place: what lies there in their stead is named.
+"""Reading and writing the small files of a runs folder, with errors that name what is in their place.
 
-A folder, a pipe, a device, a link that leads nowhere, or JSON of another shape is damaged. It is never waited
-for, never overwritten, and never taken for a file that is not there.
+A folder, a pipe, a device, a broken link, or JSON of another shape counts as damaged: it is not overwritten, and not
+treated as a missing file.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from sweeps.core.errors import DiskFullError, StoreError, is_disk_full
 
 
 def read_file(path: Path) -> bytes | None:
-    """Return what a file holds, None where nothing has its name.
+    """Return the content of a file; None if the path does not exist.
 
     Raises:
-        StoreError: it cannot be read, or is no file.
+        StoreError: The path cannot be read or is not a file.
     """
     try:
         return read_regular(path)
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {reason_of(error)}") from None
+        raise StoreError(f"{path} cannot be read: {error_reason(error)}") from None
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object that a file holds, None where nothing has its name.
+    """Return the JSON object in a file; None if the path does not exist.
 
     Raises:
-        StoreError: it cannot be read, or holds anything else.
+        StoreError: The file cannot be read or does not contain a JSON object.
     """
     content = read_file(path)
     if content is None:
@@ -40,48 +40,48 @@ def read_object(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         raise StoreError(f"{path} is damaged: its {len(content):,} bytes are not JSON") from None
     if not isinstance(found, dict):
-        raise StoreError(f"{path} is damaged: it holds {json.dumps(found)[:40]}, not a JSON object")
+        raise StoreError(f"{path} is damaged: it contains {json.dumps(found)[:40]}, not a JSON object")
     return found
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Put a file there, whole; what lies in its place and is no file is moved aside first.
+    """Write a file atomically; anything in its place that is not a file is renamed first.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     make_way(path)
     with atomic_write(path) as file:
         file.write(content)
 
 
-def require_folder(path: Path) -> None:
-    """Make a folder where there is none.
+def ensure_folder(path: Path) -> None:
+    """Create a folder if it does not exist.
 
     Raises:
-        StoreError: something else has its name.
-        OSError: it cannot be made.
+        StoreError: The path exists and is not a folder.
+        OSError: The folder cannot be created.
     """
-    if fault := fault_of_folder(path):
-        raise StoreError(fault)
+    if problem := folder_problem(path):
+        raise StoreError(problem)
     path.mkdir(parents=True, exist_ok=True)
 
 
-def fault_of_folder(path: Path) -> str | None:
-    """Return what is wrong with a folder, and what to do; None where it is one, or nothing has its name."""
+def folder_problem(path: Path) -> str | None:
+    """Return an error message if a path exists and is not a folder; None otherwise."""
     if path.is_dir() or not (path.exists() or path.is_symlink()):
         return None
-    found = f"a link to {path.readlink()}, which is no folder" if path.is_symlink() else "no folder"
-    return f"{path} is {found}: bring back what belongs there, or move it away"
+    found = f"a link to {path.readlink()}, which is not a folder" if path.is_symlink() else "not a folder"
+    return f"{path} is {found}. Restore the folder, or move this path elsewhere"
 
 
-def reason_of(error: OSError) -> str:
-    """Return why a file cannot be used, and what to do."""
+def error_reason(error: OSError) -> str:
+    """Return why a file cannot be used, with advice."""
     reason = error.strerror or str(error)
     if isinstance(error, NotAFileError):
-        return f"{reason}, not a file: put back a copy of the file, or move it away"
+        return f"{reason}, not a file. Restore the file from a copy, or move this path elsewhere"
     if isinstance(error, PermissionError):
-        return f"{reason}: see whose it is, and who may read it (`ls -l`)"
+        return f"{reason}. Check its owner and permissions with `ls -l`"
     return reason
 
 
@@ -89,4 +89,4 @@ def store_error(path: Path, error: OSError) -> StoreError:
     """Return the error for a file or a folder that cannot be written."""
     if is_disk_full(error):
         return DiskFullError(path)
-    return StoreError(f"{path} cannot be written ({error.strerror or error}): choose another folder with --runs")
+    return StoreError(f"{path} cannot be written ({error.strerror or error}). Choose another folder with --runs.")

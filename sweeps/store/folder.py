@@ -1,4 +1,4 @@
-"""Where a sweep lives: its folder, the lock of its driver, and its study, in a journal or in a database."""
+"""The folder of a sweep, the lock of its driver, and access to its study in a journal or a database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sweeps.core.errors import DiskFullError, StoreError, SweepBusyError, SweepE
 from sweeps.core.formatting import duration
 from sweeps.core.storages import LOCAL, Storages
 from sweeps.store.bucket import Bucket
-from sweeps.store.files import read_object, require_folder, store_error, write_file
+from sweeps.store.files import ensure_folder, read_object, store_error, write_file
 from sweeps.store.journal import JournalFile
 from sweeps.store.storage_note import StorageNote
 from sweeps.system.machine import is_surely_dead, kernel
@@ -34,32 +34,32 @@ if TYPE_CHECKING:
     from sweeps.store.database import StudyDatabase
     from sweeps.store.lease import Lease
 
-LOOK_SECONDS = 1.0
-BEAT_SECONDS = 15.0
-"""How often a driver renews the time of its note."""
+LOCK_TIMEOUT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 15.0
+"""How often a driver updates the modification time of its note."""
 ASSUMED_DEAD_SECONDS = 120.0
-"""After so long without a sign a driver on another host, whose lock this host does not see held, counts as dead."""
-UNKNOWN_DEAD_SECONDS = 600.0
-"""The same where the lock cannot be asked for: the time of the file is all there is, and clocks differ by minutes."""
+"""Time without heartbeat after which a driver on another host counts as dead, if its lock is not held."""
+ASSUMED_DEAD_WITHOUT_LOCK_SECONDS = 600.0
+"""The same if the lock cannot be checked. Only the file's time is known then, and clocks differ by minutes."""
 CHECKPOINT_FILE = "state.pt"
-"""In a run's own folder under `checkpoints`, which is called by its key."""
+"""Name of the checkpoint in the folder `checkpoints/KEY` of a run."""
 
 
 class SweepFolder:
-    """Where one sweep keeps its journal, checkpoints and logs: `runs/sweeps/NAME`, unless it has a storage."""
+    """The folder `runs/sweeps/NAME` of a sweep: journal, checkpoints and logs, unless it has other storages."""
 
-    def __init__(self, runs: Path, sweep: str, *, asked: Storages | None = None) -> None:
-        """Look at nothing yet.
+    def __init__(self, runs: Path, sweep: str, *, requested: Storages | None = None) -> None:
+        """Refer to a folder without reading or creating it.
 
         Args:
-            runs: the runs folder.
-            sweep: its name.
-            asked: where a sweep that begins is to be kept; None asks the environment.
+            runs: The runs folder.
+            sweep: Name of the sweep.
+            requested: Storages of a sweep that does not exist yet; None reads them from the environment.
         """
         self.runs = runs
         self.sweep = sweep
         self.path = runs / "sweeps" / sweep
-        self._storage_note = StorageNote(self.path, asked=asked)
+        self._storages_file = StorageNote(self.path, requested=requested)
         self._lease: Lease | None = None
 
     @property
@@ -76,21 +76,21 @@ class SweepFolder:
 
     @property
     def storages(self) -> Storages:
-        """Where the sweep is kept: as it was begun, else as it is asked for."""
-        return self._storage_note.find(has_journal=self._has_journal)
+        """Storages of the sweep; the requested ones if it does not exist yet."""
+        return self._storages_file.find(has_journal=self._has_journal)
 
     @property
     def exists(self) -> bool:
-        """Whether anything was begun here: there is a journal, or word of a study in a database."""
-        return self._has_journal or self._storage_note.is_noted
+        """Whether the sweep exists: it has a journal, or a note of its storages."""
+        return self._has_journal or self._storages_file.exists
 
     @property
     def _has_journal(self) -> bool:
-        return JournalFile(self.journal).is_there
+        return JournalFile(self.journal).exists
 
     @property
     def database(self) -> StudyDatabase | None:
-        """Of the sweep's study, None where that is in the journal."""
+        """Database of the study; None if the study is in the journal."""
         url = self.storages.study_storage
         if url is None:
             return None
@@ -99,7 +99,7 @@ class SweepFolder:
         return study_database(url)
 
     def log_address(self, name: str) -> str:
-        """Return the path, or the URL, of a trial's log."""
+        """Return the path or the URL of a trial's log."""
         storage = self.storages.storage
         if storage is None:
             return str(self.logs / name)
@@ -115,36 +115,35 @@ class SweepFolder:
         return self.path / "driver.json"
 
     @property
-    def small_files(self) -> tuple[Path, ...]:
-        """What lies beside its journal and can be made anew."""
+    def regenerable_files(self) -> tuple[Path, ...]:
+        """Files next to the journal that can be recreated."""
         journal = JournalFile(self.journal)
         return self._driver, self._lock, journal.checksums, journal.backup
 
     @contextmanager
     def locked(
-        self, *, doing: str = "run", needs_room: bool = True, on_loss: Callable[[], None] | None = None
+        self, *, doing: str = "run", needs_space: bool = True, on_loss: Callable[[], None] | None = None
     ) -> Iterator[None]:
-        """Hold the sweep, so that nobody else runs, mends or deletes it meanwhile.
+        """Hold the sweep's lock, so that no other process runs, repairs or deletes it.
 
         Args:
-            doing: what for, as others are told: "is being ...".
-            needs_room: False for what makes room: on a full disk nobody is told then who holds it.
-            on_loss: of a study in a database: is called, on any thread, when another driver has taken the sweep over.
+            doing: Purpose, shown to other processes as "is being ...".
+            needs_space: False for operations that free disk space: they also run if the note cannot be written.
+            on_loss: For a study in a database: called on any thread when another driver has taken over the sweep.
 
         Raises:
-            SweepBusyError: another process holds it; names it.
-            DiskFullError: there is no room to say who holds it.
-            StoreError: the folder cannot be written.
+            SweepBusyError: Another process holds the lock.
+            DiskFullError: The driver's note cannot be written.
+            StoreError: The folder cannot be written.
         """
         lock = filelock.FileLock(self._lock)
         with self._writing():
-            # What makes room needs neither.
-            for folder in (self.path, self.checkpoints, self.logs) if needs_room else (self.path,):
-                require_folder(folder)
+            for folder in (self.path, self.checkpoints, self.logs) if needs_space else (self.path,):
+                ensure_folder(folder)
             make_way(self._lock)
             try:
-                # Longer than a look at who holds it takes, which holds it for that moment.
-                lock.acquire(timeout=LOOK_SECONDS)
+                # `_is_locked` of another process holds the lock for a moment.
+                lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
             except filelock.Timeout:
                 raise self._busy() from None
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "doing": doing}
@@ -153,25 +152,25 @@ class SweepFolder:
                 with self._writing():
                     write_file(self._driver, json.dumps(about).encode("utf-8"))
             except DiskFullError:
-                if needs_room:
+                if needs_space:
                     raise
-            with self._beating(), self._leased(about, on_loss=on_loss):
+            with self._heartbeat(), self._leased(about, on_loss=on_loss):
                 yield
         finally:
-            self.forget_driver()
+            self.remove_driver_note()
             lock.release()
 
     @contextmanager
-    def _beating(self) -> Iterator[None]:
-        """Renew the time of the driver's note again and again, so that another host knows that it lives."""
+    def _heartbeat(self) -> Iterator[None]:
+        """Update the time of the driver's note regularly, so that other hosts detect that it runs."""
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(BEAT_SECONDS):
+            while not ended.wait(HEARTBEAT_SECONDS):
                 with contextlib.suppress(OSError):
                     os.utime(self._driver)
 
-        threading.Thread(target=beat, name=f"sign of life of {self.sweep}", daemon=True).start()
+        threading.Thread(target=beat, name=f"heartbeat of {self.sweep}", daemon=True).start()
         try:
             yield
         finally:
@@ -179,7 +178,7 @@ class SweepFolder:
 
     @contextmanager
     def _leased(self, about: dict[str, Any], *, on_loss: Callable[[], None] | None) -> Iterator[None]:
-        """Hold the lease of a study that is in a database, and note where the sweep is kept."""
+        """Hold the lease of a study in a database, and write the note of the storages."""
         storages, database = self.storages, self.database
         if database is not None:
             database.check()
@@ -187,60 +186,56 @@ class SweepFolder:
             with database.errors():
                 self._lease.acquire()
         try:
-            if storages != LOCAL and not self._storage_note.is_noted:
+            if storages != LOCAL and not self._storages_file.exists:
                 with self._writing():
-                    self._storage_note.note(storages)
+                    self._storages_file.write(storages)
             yield
         finally:
             if self._lease is not None:
                 self._lease.release()
                 self._lease = None
 
-    def require(self, storages: Storages) -> None:
-        """Refuse storages other than those that the sweep was begun with.
+    def check_storages(self, storages: Storages) -> None:
+        """Check that requested storages are those of the existing sweep.
 
         Raises:
-            SweepError: one is another.
+            SweepError: One differs.
         """
         if not self.exists:
             return
-        for what, asked, is_at in (
+        for option, requested, actual in (
             ("storage", storages.storage, self.storages.storage),
             ("study_storage", storages.study_storage, self.storages.study_storage),
         ):
-            if asked is not None and asked != is_at:
+            if requested is not None and requested != actual:
                 raise SweepError(
-                    f"{self.sweep} was begun with {what} {is_at or f'in {self.path}'}, and goes on there: leave out "
-                    f"{asked}, or give the file another name; `{command_on('rm', self.sweep, runs=self.runs)}` removes "
-                    "what is there"
+                    f"{self.sweep} was started with {option} {actual or f'in {self.path}'}, not {requested}. Leave out "
+                    f"{requested}, rename the file, or delete the sweep with "
+                    f"`{command_on('rm', self.sweep, runs=self.runs)}`."
                 )
 
-    def tell(self, **facts: str | float | None) -> None:
-        """Let who looks at the sweep know more of its driver, which holds it: its budget, its slots.
-
-        Nothing needs them: where they cannot be written they are not told.
-        """
+    def publish(self, **facts: str | float | None) -> None:
+        """Publish facts about this driver for other processes, such as its budget and slots. Errors are ignored."""
         if self._lease is not None:
-            self._lease.tell(**facts)
-        about = self._about()
+            self._lease.publish(**facts)
+        about = self._driver_info()
         if about is not None:
             with contextlib.suppress(OSError):
                 write_file(self._driver, json.dumps(about | facts).encode("utf-8"))
 
-    def forget_driver(self) -> None:
-        """Take note that the driver ends in order; see `died`."""
+    def remove_driver_note(self) -> None:
+        """Delete the driver's note at its regular end; see `died`."""
         self._driver.unlink(missing_ok=True)
 
     def _busy(self) -> SweepBusyError:
         driver = self.driver()
         if driver is None:
-            return SweepBusyError(f"sweep {self.sweep!r} is held by another process: try again")
-        doing = f"sweep {self.sweep!r} is being {driver.get('doing', 'run')} by process {driver['pid']} on "
+            return SweepBusyError(f"sweep {self.sweep!r} is locked by another process. Try again.")
+        doing = driver.get("doing", "run")
         status, stop = (command_on(verb, self.sweep, runs=self.runs) for verb in ("status", "stop"))
-        advice = f"look at it with `{status}`, or end it with `{stop}`"
-        return SweepBusyError(
-            f"{doing}{driver['host']}: wait for it" + (f", {advice}" if driver.get("doing", "run") == "run" else "")
-        )
+        advice = f", watch it with `{status}`, or stop it with `{stop}`" if doing == "run" else ""
+        holder = f"process {driver['pid']} on {driver['host']}"
+        return SweepBusyError(f"sweep {self.sweep!r} is being {doing} by {holder}. Wait for it{advice}.")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -250,42 +245,38 @@ class SweepFolder:
             raise store_error(self.path, error) from None
 
     def driver(self) -> dict[str, str | int | float] | None:
-        """Return who runs the sweep now (pid, host, since), None where nobody does.
+        """Return the published information of the running driver (pid, host, since, …); None if none runs.
 
         Raises:
-            StoreError: its study's database does not answer.
+            StoreError: The database of the study does not answer.
         """
         if self._lease is None and (database := self.database) is not None:
             return database.driver(self.sweep)
-        about = self._about()
+        about = self._driver_info()
         if about is None or (is_locked := self._is_locked()):
             return about
         is_here = about["host"] == socket.gethostname()
         if is_here and (is_locked is False or is_surely_dead(int(about["pid"]), of_kernel=kernel())):
             return None
-        limit = UNKNOWN_DEAD_SECONDS if is_locked is None else ASSUMED_DEAD_SECONDS
-        return None if self._silent_seconds() > limit else about
+        limit = ASSUMED_DEAD_WITHOUT_LOCK_SECONDS if is_locked is None else ASSUMED_DEAD_SECONDS
+        return None if self._seconds_since_heartbeat() > limit else about
 
     @property
-    def last_seen(self) -> str | None:
-        """When and where a driver on another host gave its last sign, in words; None where none is assumed dead."""
-        about = self._about()
+    def last_heartbeat(self) -> str | None:
+        """Text on the last heartbeat of a driver on another host; None if no driver is assumed dead."""
+        about = self._driver_info()
         if about is None or about["host"] == socket.gethostname() or self.driver() is not None:
             return None
-        return f"last seen {duration(self._silent_seconds())} ago on {about['host']}; assumed dead"
+        return f"last seen {duration(self._seconds_since_heartbeat())} ago on {about['host']}; assumed dead"
 
-    def _silent_seconds(self) -> float:
-        """Return how long ago the driver gave its last sign, a beat."""
+    def _seconds_since_heartbeat(self) -> float:
         try:
             return max(0.0, time.time() - self._driver.stat().st_mtime)
         except OSError:
             return time.time()
 
     def _is_locked(self) -> bool | None:
-        """Return whether a process holds the lock, as far as this machine can see; None where it cannot tell.
-
-        Nothing is written for that.
-        """
+        """Return whether a process holds the lock; None if this machine cannot check it. Writes nothing."""
         if is_stray(self._lock):
             return False
         try:
@@ -304,37 +295,37 @@ class SweepFolder:
             os.close(handle)
         return False
 
-    def _about(self) -> dict[str, str | int | float] | None:
-        """Return what the last driver wrote of itself, None where it took it away or this is nothing of a driver's."""
+    def _driver_info(self) -> dict[str, str | int | float] | None:
+        """Return the note of the last driver; None if it was deleted or is invalid."""
         try:
             found = read_object(self._driver) or {}
         except StoreError:
             return None
         about = {name: value for name, value in found.items() if not isinstance(value, list | dict)}
-        is_whole = all(type(about.get(name)) is kind for name, kind in (("pid", int), ("host", str)))
-        return about if is_whole and isinstance(about.get("doing", ""), str) else None
+        is_valid = all(type(about.get(name)) is kind for name, kind in (("pid", int), ("host", str)))
+        return about if is_valid and isinstance(about.get("doing", ""), str) else None
 
     @property
     def died(self) -> bool:
-        """Whether the last driver ended without a farewell: killed, or the machine was."""
+        """Whether the last driver was killed: its note exists, but it does not run."""
         return self._driver.exists() and self.driver() is None
 
     def open_study_storage(self) -> optuna.storages.BaseStorage:
-        """Return the storage of the study for writing; to be called under the lock."""
+        """Return the storage of the study for writing. Call it while holding the lock."""
         database = self.database
         if database is None:
             return self._open_journal()
-        assert self._lease is not None, "only who holds the sweep may write it"
+        assert self._lease is not None, "the sweep is not locked"
         return database.writing(self._lease)
 
     def _open_journal(self) -> optuna.storages.JournalStorage:
         """Return the journal for writing.
 
-        What a crash left of a last line is cut off, and a lock that the dead driver left inside the journal goes.
+        An incomplete last line of a crash is cut off, and Optuna's lock files of a killed driver are deleted.
 
         Raises:
-            DamagedJournalError: a line is damaged and cannot be had from the last start's copy.
-            DiskFullError: there is no room for that copy.
+            DamagedJournalError: A line is damaged and cannot be restored from the backup.
+            DiskFullError: There is no space for the backup.
         """
         import optuna
 
@@ -343,9 +334,9 @@ class SweepFolder:
         journal = JournalFile(self.journal)
         with self._writing():
             journal.prepare()
-            for left_over in self.path.glob("journal.log.lock*"):
-                if not make_way(left_over):
-                    left_over.unlink(missing_ok=True)
+            for stale_lock in self.path.glob("journal.log.lock*"):
+                if not make_way(stale_lock):
+                    stale_lock.unlink(missing_ok=True)
             backend = WritingBackend(journal)
         try:
             return optuna.storages.JournalStorage(backend)
@@ -357,4 +348,4 @@ class SweepFolder:
 
 
 def _do_nothing() -> None:
-    """What is written after the loss of a lease is refused, and says so."""
+    """Default of `on_loss`: the next write raises an error anyway."""

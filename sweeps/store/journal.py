@@ -1,7 +1,7 @@
-"""The journal's file: whole to its last line, with a checksum for each line, and a copy of it from the last start.
+"""The journal file of a sweep, with a checksum for each line and a backup from the last start.
 
-Optuna's own readers (`optuna-dashboard` too) find a plain Optuna journal; the checksums lie beside it. A line without
-one (written by another program, or just before a crash) counts as unchecked: it needs to be JSON, no more.
+The journal itself is a plain Optuna journal, readable by `optuna-dashboard`; checksums are in a file next to it. A
+line without checksum, written by another program or just before a crash, only has to be valid JSON.
 """
 
 from __future__ import annotations
@@ -19,84 +19,84 @@ from pathlib import Path
 from cifar_core.common.files import NotAFileError, free_name, make_way, read_regular
 from sweeps.core.commands import command_on
 from sweeps.core.errors import DamagedJournalError, DiskFullError, StoreError, is_disk_full
-from sweeps.store.files import read_file, reason_of, write_file
+from sweeps.store.files import error_reason, read_file, write_file
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """The first line of a journal that is not what was written, or that nothing of it is."""
+    """The first damaged line of a journal."""
 
     line: int
-    """Counted from 1; 0 where there is no line to name: it is empty, or no file."""
+    """Counted from 1; 0 if the whole journal is unusable: it is missing, empty, or not a file."""
     lines: int
-    """Of the whole journal."""
+    """Number of lines in the journal."""
     reason: str
 
 
 class JournalFile:
-    """A sweep's journal on disk, line by line. Only what holds the sweep's lock may change it."""
+    """A sweep's journal on disk. Only the holder of the sweep's lock may change it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._sealed_bytes = 0
-        self._sealed_lines = 0
+        self._checksummed_bytes = 0
+        self._checksummed_lines = 0
 
     @property
     def checksums(self) -> Path:
-        """Where the checksums of its lines are."""
+        """File with the checksums of the lines."""
         return self.path.with_name(f"{self.path.name}.crc")
 
     @property
     def backup(self) -> Path:
-        """A copy of the journal as the last start found it. A journal only grows: it begins as its copy does."""
+        """Copy of the journal at the last start. A journal is only appended to, so it begins with its copy."""
         return self.path.with_name(f"{self.path.name}.backup")
 
     @property
-    def is_there(self) -> bool:
-        """Whether anything was begun: something has its name, or what lies beside it says that it was there."""
-        return self.path.exists() or self.path.is_symlink() or self._was_begun(self._known(), is_gone=True)
+    def exists(self) -> bool:
+        """Whether the sweep has a journal: the path exists, or files next to it show that it was lost."""
+        return self.path.exists() or self.path.is_symlink() or self._was_begun(self._line_checksums(), is_gone=True)
 
     def prepare(self) -> None:
-        """Make the journal whole for a new driver: cut a torn end, take damaged lines from the backup, say so.
+        """Repair the journal for a new driver: cut an incomplete end, restore damaged lines from the backup.
 
         Raises:
-            DamagedJournalError: a line is damaged and cannot be had from the backup.
+            DamagedJournalError: A line is damaged and cannot be restored.
         """
-        self.mend()
+        self.cut_torn_end()
         restored = self.restore()
         if restored:
-            numbers = numbers_in_words(restored)
-            _log.warning("%s was damaged in %s: taken from the copy of the last start", self.path, numbers)
+            numbers = format_line_numbers(restored)
+            _log.warning("%s was damaged in %s: restored from the backup of the last start", self.path, numbers)
         damage = self.damage()
         if damage is not None:
             raise self.error(damage)
-        lines, known = self.lines(), self._known()
+        lines, known = self.lines(), self._line_checksums()
         lost = sum(line > len(lines) for line in known)
         if lost:
-            _log.warning("%s was cut short: its last %d lines are lost, all before them are used", self.path, lost)
-        self._sealed_bytes, self._sealed_lines = sum(map(len, lines)), len(lines)
+            _log.warning("%s was truncated: its last %d lines are lost. Resuming from the rest.", self.path, lost)
+        self._checksummed_bytes, self._checksummed_lines = sum(map(len, lines)), len(lines)
         self._write_checksums(len(lines))
         write_file(self.backup, b"".join(lines))
 
-    def mend(self) -> None:
-        """Cut what a crash left half written at the end: an append behind it would make the study unreadable."""
-        known = self._known()
-        if self._damage_of_all(known) is not None:
+    def cut_torn_end(self) -> None:
+        """Cut an incomplete end left by a crash: a line appended to it would make the study unreadable."""
+        known = self._line_checksums()
+        if self._total_damage(known) is not None:
             return
         lines = self.lines()
-        whole = lines[: _without_torn_end(lines, known)]
-        if len(whole) < len(lines):
+        complete = lines[: _count_without_torn_end(lines, known)]
+        if len(complete) < len(lines):
             with self.path.open("r+b") as file:
-                file.truncate(sum(map(len, whole)))
+                file.truncate(sum(map(len, complete)))
                 os.fsync(file.fileno())
 
     def restore(self) -> list[int]:
-        """Take damaged or missing lines from the backup where that makes the journal whole; return their numbers."""
-        known = self._known()
-        is_lost = self._damage_of_all(known) is not None
-        content, before = b"" if is_lost else b"".join(self.lines()), self._copied()
+        """Restore damaged or missing lines from the backup if that repairs the journal; return their numbers."""
+        known = self._line_checksums()
+        is_lost = self._total_damage(known) is not None
+        content, before = b"" if is_lost else b"".join(self.lines()), self._backup_content()
         if not before or (self.damage() is None and len(content) >= len(before)):
             return []
         lines = _split(before + content[len(before) :])
@@ -111,48 +111,48 @@ class JournalFile:
         return damaged
 
     def damage(self) -> Damage | None:
-        """Return the first line that is not what was written, None where all are."""
+        """Return the first damaged line; None if there is none."""
         return self.read()[1]
 
     def read(self) -> tuple[Sequence[bytes], Damage | None]:
-        """Return the lines before the first damage, and the damage. Also while a driver writes."""
-        # In this order: a line that is being written has no checksum yet.
-        known = self._known()
-        if (lost := self._damage_of_all(known)) is not None:
+        """Return the lines before the first damage, and the damage. Works while a driver writes."""
+        # Checksums first: a line that is being written has none yet.
+        known = self._line_checksums()
+        if (lost := self._total_damage(known)) is not None:
             return [], lost
         lines = self.lines()
         damage = _first_damage(lines, known)
-        return lines[: damage.line - 1 if damage else _without_torn_end(lines, known)], damage
+        return lines[: damage.line - 1 if damage else _count_without_torn_end(lines, known)], damage
 
     def error(self, damage: Damage) -> DamagedJournalError:
-        """Return the error for a damaged journal, with what to do about it."""
+        """Return the error for a damaged journal."""
         repair = command_on("repair", self.path.parent.name, runs=self.path.parents[2])
         if damage.line == 0:
-            can = "restores it from the copy of the last start" if self._copied() else "begins another one"
+            action = "restore the backup of the last start" if self._backup_content() else "create an empty journal"
             return DamagedJournalError(
-                f"{self.path} is damaged: {damage.reason}. Put back a copy of the file if you have one; else "
-                f"`{repair}` {can}, and what MLflow has recorded as complete is not trained again"
+                f"{self.path} is damaged: {damage.reason}. Restore it from a copy, or run `{repair}` to {action}. "
+                "Complete runs in MLflow are not trained again."
             )
         return DamagedJournalError(
-            f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}): put back a copy of the "
-            "file if you have one, or go on from the lines before it with "
-            f"`{repair}`: it keeps the damaged file, and what MLflow has recorded as complete is not trained again"
+            f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}). Restore it from a copy, "
+            f"or run `{repair}` to resume from the lines before it. That keeps the damaged file, and complete runs in "
+            "MLflow are not trained again."
         )
 
     def cut(self, damage: Damage) -> Path:
-        """Keep the lines before the damage, and return where the damaged file is put; its own name where it is gone."""
+        """Keep the lines before the damage. Return the damaged file's new path (`path` if missing)."""
         lines = [] if damage.line == 0 else self.lines()[: damage.line - 1]
         aside = self._replace(lines)
         self._write_checksums(len(lines))
-        # Last: it could not help, and what it holds behind the cut is given up.
+        # Deleted last. It could not restore the journal, and its lines after the cut must not return.
         make_way(self.backup)
         self.backup.unlink(missing_ok=True)
         return aside
 
     def _replace(self, lines: Sequence[bytes]) -> Path:
-        """Put lines in the journal's place, and return where the damaged file is; its own name where it is gone.
+        """Replace the journal. Return the new path of the previous file; `path` if there was none.
 
-        A file has both names until the lines are on the disk: whatever ends this before, nothing of it is lost.
+        The previous file keeps both names until the new one is on disk, so that a crash in between loses nothing.
         """
         content = b"".join(lines)
         if not (self.path.exists() or self.path.is_symlink()):
@@ -175,31 +175,33 @@ class JournalFile:
         return aside
 
     def lines(self) -> Sequence[bytes]:
-        """Return its lines, each with its end; the last one may lack it.
+        """Return the lines with their newlines; the last one may lack it.
 
         Raises:
-            StoreError: it cannot be read, or is no file.
+            StoreError: The path cannot be read or is not a file.
         """
         return _split(read_file(self.path) or b"")
 
-    def undo(self, size: int, error: OSError) -> StoreError:
-        """Take back what a failed append has left of itself, and return the error to raise."""
+    def revert_append(self, size: int, error: OSError) -> StoreError:
+        """Truncate the journal to its size before a failed append, and return the error to raise."""
         os.truncate(self.path, size)
         if is_disk_full(error):
             return DiskFullError(self.path)
         return StoreError(
-            f"{self.path} cannot be written any more ({error.strerror or error}): what was written before is whole, "
-            "and the same command goes on from it"
+            f"{self.path} can no longer be written ({error.strerror or error}). All results up to here are saved. "
+            "Run the same command again to resume."
         )
 
-    def seal(self) -> None:
-        """Write the checksums of the lines added since the last call. Where there is no room they stay unchecked."""
+    def append_checksums(self) -> None:
+        """Write the checksums of the lines added since the last call. On a full disk they are left out."""
         with self.path.open("rb") as file:
-            file.seek(self._sealed_bytes)
+            file.seek(self._checksummed_bytes)
             added = [line for line in _split(file.read()) if line.endswith(b"\n")]
-        entries = [_entry(self._sealed_lines + index, zlib.crc32(line)) for index, line in enumerate(added, start=1)]
-        self._sealed_bytes += sum(map(len, added))
-        self._sealed_lines += len(added)
+        entries = [
+            _entry(self._checksummed_lines + index, zlib.crc32(line)) for index, line in enumerate(added, start=1)
+        ]
+        self._checksummed_bytes += sum(map(len, added))
+        self._checksummed_lines += len(added)
         size = 0
         try:
             make_way(self.checksums)
@@ -211,59 +213,59 @@ class JournalFile:
                 os.truncate(self.checksums, size)
 
     def _write_checksums(self, lines: int) -> None:
-        """Forget the checksums of what follows so many lines."""
-        kept = [_entry(line, crc) for line, crc in sorted(self._known().items()) if 0 < line <= lines]
-        write_file(self.checksums, b"".join([_BEGUN_ANEW] if lines == 0 else kept))
+        """Rewrite the checksums of the first `lines` lines and drop the others."""
+        kept = [_entry(line, crc) for line, crc in sorted(self._line_checksums().items()) if 0 < line <= lines]
+        write_file(self.checksums, b"".join([_EMPTY_JOURNAL] if lines == 0 else kept))
 
-    def _known(self) -> Mapping[int, int]:
-        """Return the checksum of each line that has one. An entry that is damaged itself counts for nothing."""
+    def _line_checksums(self) -> Mapping[int, int]:
+        """Return line number → checksum. Damaged entries are ignored."""
         try:
             return dict(_entries(read_regular(self.checksums) or b""))
         except OSError:
             return {}
 
-    def _copied(self) -> bytes:
-        """Return what the backup holds, nothing where it cannot be had."""
+    def _backup_content(self) -> bytes:
+        """Return the content of the backup; empty if it cannot be read."""
         try:
             return read_regular(self.backup) or b""
         except OSError:
             return b""
 
-    def _damage_of_all(self, known: Mapping[int, int]) -> Damage | None:
-        """Return why nothing of the journal can be used: it is no file, or empty although something was begun.
+    def _total_damage(self, known: Mapping[int, int]) -> Damage | None:
+        """Return the damage if no line of the journal can be used: it is not a file, or lost its lines.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: The path cannot be read.
         """
         try:
             content = read_regular(self.path, follow=False)
         except NotAFileError as error:
             return Damage(line=0, lines=0, reason=f"{error.strerror}, not a file")
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {reason_of(error)}") from None
+            raise StoreError(f"{self.path} cannot be read: {error_reason(error)}") from None
         lines = _split(content or b"")
-        if _without_torn_end(lines, known) or not self._was_begun(known, is_gone=content is None):
+        if _count_without_torn_end(lines, known) or not self._was_begun(known, is_gone=content is None):
             return None
-        what = "it is gone" if content is None else "it is empty" if not content else "nothing in it can be read"
-        return Damage(line=0, lines=0, reason=f"{what}, and there was a sweep in it")
+        problem = "it is missing" if content is None else "it is empty" if not content else "none of it can be read"
+        return Damage(line=0, lines=0, reason=f"{problem}, although the sweep has started")
 
     def _was_begun(self, known: Mapping[int, int], *, is_gone: bool) -> bool:
-        """Return whether the journal had lines: by its checksums and its copy, else by what its trials have left."""
-        if any(known) or self._copied():
+        """Return whether the journal had lines, judging by its checksums and backup, else by files of trials."""
+        if any(known) or self._backup_content():
             return True
         left = [] if is_gone or 0 in known else [self.path.with_name("checkpoints"), self.path.with_name("logs")]
         return any(folder.is_dir() and any(folder.iterdir()) for folder in left)
 
 
-def numbers_in_words(lines: Sequence[int]) -> str:
-    """Return which lines, the first five and the last: `line 3`, `line 1, 2, 3, 4, 5 to 69`."""
+def format_line_numbers(lines: Sequence[int]) -> str:
+    """Return line numbers as text, the first five and the last: `line 3`, `line 1, 2, 3, 4, 5 to 69`."""
     return f"line {', '.join(map(str, lines[:5]))}" + (f" to {lines[-1]}" if len(lines) > 5 else "")
 
 
-def _without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:
-    """Return how many lines there are without those at the end that a crash, or a driver just now, left half written.
+def _count_without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:
+    """Return the number of lines without incomplete ones at the end, left by a crash or being written now.
 
-    A line with a checksum was whole once. Where it is not now, that is damage, unless the file was cut short in it.
+    A line with a checksum was complete once: if it is invalid now it is damaged, unless the file was truncated in it.
     """
     count = len(lines)
     while count and _fault(lines[count - 1], None) is not None:
@@ -276,7 +278,7 @@ def _without_torn_end(lines: Sequence[bytes], known: Mapping[int, int]) -> int:
 
 
 def _first_damage(lines: Sequence[bytes], known: Mapping[int, int]) -> Damage | None:
-    for number, line in enumerate(lines[: _without_torn_end(lines, known)], start=1):
+    for number, line in enumerate(lines[: _count_without_torn_end(lines, known)], start=1):
         reason = _fault(line, known.get(number))
         if reason is not None:
             return Damage(line=number, lines=len(lines), reason=reason)
@@ -284,11 +286,11 @@ def _first_damage(lines: Sequence[bytes], known: Mapping[int, int]) -> Damage | 
 
 
 def _fault(line: bytes, crc: int | None) -> str | None:
-    """Return what is wrong with a line, None where nothing is known to be."""
+    """Return why a line is invalid; None if it is valid."""
     if crc is not None:
         return None if zlib.crc32(line) == crc else "its checksum is wrong"
     if not line.endswith(b"\n"):
-        return "it has no end"
+        return "it is incomplete"
     try:
         json.loads(line)
     except (ValueError, RecursionError):
@@ -297,8 +299,8 @@ def _fault(line: bytes, crc: int | None) -> str | None:
 
 
 def _split(content: bytes) -> list[bytes]:
-    *whole, torn = content.split(b"\n")
-    return [line + b"\n" for line in whole] + ([torn] if torn else [])
+    *complete, torn = content.split(b"\n")
+    return [line + b"\n" for line in complete] + ([torn] if torn else [])
 
 
 def _entry(line: int, crc: int) -> bytes:
@@ -317,5 +319,5 @@ def _entries(content: bytes) -> Iterator[tuple[int, int]]:
             yield line, crc
 
 
-_BEGUN_ANEW = _entry(0, 0)
-"""The checksum of no line: the journal holds none, and that is as it should be."""
+_EMPTY_JOURNAL = _entry(0, 0)
+"""Entry for line 0: the journal is empty on purpose."""

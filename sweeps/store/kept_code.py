@@ -1,4 +1,4 @@
-"""The code of a user's own networks as a sweep trained it: kept beside the sweep, compared before its runs are used."""
+"""Copies of the custom code that a sweep trained, compared with the current code before its runs are used."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from sweeps.tasks.registry import task_of
 from sweeps.tasks.sources import TaskSources
 
 _FILES = "files.json"
-"""Each file with its hash, also those that are not kept because they are no code."""
+"""File → hash, also for files that are not copied because they are not code."""
 
 
 def keep_code(sweep: Path, source: Source) -> None:
-    """Keep a copy of a network's code under a sweep's folder, once for each state of it."""
+    """Copy custom code to a sweep's folder, once per version. Errors are ignored: only the copy is missing then."""
     folder = _folder(sweep, source.hash)
     if (folder / _FILES).exists():
         return
-    # Without it nothing but the way back to that code is lost.
     with contextlib.suppress(OSError):
         for name, path in source.paths.items():
             content = path.read_bytes()
@@ -37,18 +36,18 @@ def keep_code(sweep: Path, source: Source) -> None:
 
 
 def require_same_code(config: TaskConfig, source: str | None, *, run: str, sweep: Path, trains: bool = True) -> None:
-    """Refuse a recorded run whose code is another one now.
+    """Check that the code of a recorded run has not changed.
 
     Args:
-        config: the run's.
-        source: the hash that it was recorded with; None where none is known.
-        run: what people call it.
-        sweep: folder of the sweep that it is of.
-        trains: whether it is trained again. Otherwise files that it began with need not be there.
+        config: Configuration of the run.
+        source: Recorded hash of the code; None if there is none.
+        run: Name of the run, for the error.
+        sweep: Folder of the run's sweep.
+        trains: Whether the run is trained again. Otherwise files for its initial weights may be missing.
 
     Raises:
-        CodeChangedError: the code has changed; names the files, where that is known.
-        ModelError: the network's module cannot be found.
+        CodeChangedError: The code has changed. The message names the files if they are known.
+        ModelError: The network's module cannot be found.
     """
     task = task_of(config)
     code = task.code_of(config)
@@ -62,10 +61,10 @@ def require_same_code(config: TaskConfig, source: str | None, *, run: str, sweep
     folder = _folder(sweep, source)
     before = _files_of(folder)
     changes = ", ".join(changed_files(before, None if now is None else now.files)) if before else "its code has changed"
-    kept = f" (a copy of the code is in {folder})" if any((folder / name).is_file() for name in before) else ""
+    copy = f" (copy: {folder})" if any((folder / name).is_file() for name in before) else ""
     raise CodeChangedError(
-        f"{run} was trained with another {task.label(config)}: {changes}. Put the code back as it was{kept} to use "
-        "what was trained, or train the new code: under another name, or with --new"
+        f"{run} was trained with another version of {task.label(config)}: {changes}. Restore the earlier code{copy} to "
+        "use this run, or train the new code under another name or with --new."
     )
 
 

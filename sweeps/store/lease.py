@@ -1,8 +1,8 @@
-"""Who may write a sweep's study in a database: one driver, wherever it runs, known by a number that only grows.
+"""Leases on the studies in a database: only the driver with a sweep's lease may write its study.
 
-A lease runs out unless its holder renews it, so that the study of a machine that is gone can be taken over. Time is
-the database's own. A holder that was only slow is not believed: whatever it writes is let through only while the number
-in the database is its own (a fencing token), and that is looked at in the very transaction that writes.
+A lease expires unless its holder renews it, so that another driver can take over after a machine failure. Times are
+the database's. Each lease has a fencing token, a number that increases with each holder. Each writing transaction
+checks the token, so that a driver that was only slow cannot write after it lost the lease.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sweeps.core.errors import LeaseLostError, SweepBusyError
 from sweeps.system.machine import is_surely_dead, kernel
 
-SECONDS = 20.0
-"""How long a lease lasts that is not renewed."""
-RENEWED_EVERY = 4.0
+LEASE_SECONDS = 20.0
+"""Time until a lease expires if it is not renewed."""
+RENEW_SECONDS = 4.0
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +47,12 @@ _NOW = {
 
 
 def make_table(engine: sql.Engine) -> None:
-    """Create the table of leases where there is none."""
+    """Create the table of leases if it does not exist."""
     _METADATA.create_all(engine)
 
 
 def holder_of(engine: sql.Engine, sweep: str) -> dict[str, Any] | None:
-    """Return what the driver that holds a sweep says of itself, None where nobody holds it."""
+    """Return the published information of the driver that holds a sweep's lease; None if nobody holds it."""
     with engine.begin() as connection:
         if not sql.inspect(connection).has_table(_LEASES.name):
             return None
@@ -69,13 +69,13 @@ class Lease:
     """The right to write one sweep's study. Held between `acquire` and `release`."""
 
     def __init__(self, engine: sql.Engine, sweep: str, *, about: dict[str, Any], on_loss: Callable[[], None]) -> None:
-        """Hold nothing yet.
+        """Create a lease without acquiring it.
 
         Args:
-            engine: of the database.
-            sweep: the sweep's name.
-            about: what the holder says of itself, such as `pid` and `host`.
-            on_loss: is called once, on any thread, when somebody else has taken the lease over.
+            engine: Engine of the database.
+            sweep: Name of the sweep.
+            about: Published information on the holder, such as `pid` and `host`.
+            on_loss: Called once, on any thread, when another driver has taken over the lease.
         """
         self._engine = engine
         self._sweep = sweep
@@ -85,21 +85,21 @@ class Lease:
         self._changing = threading.Lock()
         self._ended = threading.Event()
         self._is_lost = False
-        self._thread = threading.Thread(target=self._keep, name=f"lease of {sweep}", daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_released, name=f"lease of {sweep}", daemon=True)
 
     def acquire(self) -> None:
-        """Take the lease: at once where nobody has it, else when that of a driver which has gone away runs out.
+        """Acquire the lease; if a killed driver still holds it, wait until it expires.
 
         Raises:
-            SweepBusyError: a driver has it and renews it.
+            SweepBusyError: A running driver holds and renews it.
         """
-        seen: float | None = None
-        waited = time.monotonic() + 3 * SECONDS
+        last_ends: float | None = None
+        waited = time.monotonic() + 3 * LEASE_SECONDS
         while True:
             try:
                 ends, about = self._try()
             except OperationalError:
-                # Its row is locked: by a driver that was cut off in the middle of a write, until the server notices.
+                # A driver that lost its connection during a write locks the row until the server detects it.
                 if time.monotonic() > waited:
                     raise
                 time.sleep(1.0)
@@ -107,25 +107,25 @@ class Lease:
             if about is None:
                 self._thread.start()
                 return
-            if seen is not None and ends > seen:
+            if last_ends is not None and ends > last_ends:
                 raise SweepBusyError(_busy(self._sweep, about))
-            if seen is None:
+            if last_ends is None:
                 _log.warning(
-                    "%s: waiting up to %d s for process %s on %s, which has not ended in order",
-                    self._sweep, SECONDS, about.get("pid"), about.get("host"),
+                    "%s: waiting up to %d s for the lease of process %s on %s to expire",
+                    self._sweep, LEASE_SECONDS, about.get("pid"), about.get("host"),
                 )  # fmt: skip
-            seen = ends
+            last_ends = ends
             time.sleep(1.0)
 
     def _try(self) -> tuple[float, dict[str, Any] | None]:
-        """Take the lease if it can be had; else return until when it lasts, and whose it is."""
+        """Acquire the lease if it is free; else return its expiry time and its holder."""
         try:
             with self._engine.begin() as connection:
                 row = connection.execute(
                     sql.select(_LEASES).where(_LEASES.c.sweep == self._sweep).with_for_update()
                 ).one_or_none()
                 now = _now(connection)
-                values = {"ends": now + SECONDS, "about": json.dumps(self._about)}
+                values = {"ends": now + LEASE_SECONDS, "about": json.dumps(self._about)}
                 if row is None:
                     connection.execute(sql.insert(_LEASES).values(sweep=self._sweep, token=1, **values))
                     self._token = 1
@@ -134,7 +134,7 @@ class Lease:
                 if row.ends > now and not _is_surely_dead(about):
                     return float(row.ends), about
                 self._token = int(row.token) + 1
-                # Where no row is locked (SQLite), of two that begin at once only one finds the number that it has read.
+                # SQLite locks no row: of two drivers that start at once, only one still finds the token it has read.
                 taken = connection.execute(
                     sql.update(_LEASES)
                     .where(_LEASES.c.sweep == self._sweep, _LEASES.c.token == row.token)
@@ -142,26 +142,26 @@ class Lease:
                 )
                 if taken.rowcount == 1:
                     return 0.0, None
-        except IntegrityError:  # two that begin at once: the other one was first
+        except IntegrityError:  # another driver inserted the row first
             pass
         return self._try()
 
-    def tell(self, **facts: Any) -> None:
-        """Let who looks at the sweep know more of its driver. Nothing needs it."""
+    def publish(self, **facts: Any) -> None:
+        """Add published information. Errors are ignored."""
         with self._changing:
             self._about |= facts
         with contextlib.suppress(SQLAlchemyError):
             self._renew()
 
     def fence(self, session: Any) -> None:
-        """Let a transaction pass while the lease is held; to be called in it, before it is committed.
+        """Check within a transaction, before its commit, that the lease is still held.
 
         Raises:
-            LeaseLostError: somebody else has taken the lease over: nothing of the transaction is written.
+            LeaseLostError: Another driver has taken over the lease. The transaction must not be committed.
         """
         if session.get_bind().dialect.name == "sqlite":
-            # No row can be locked there: a write, of nothing new, locks the whole file until the transaction ends.
-            session.execute(self._own(sql.update(_LEASES)).values(token=self._token))
+            # SQLite has no row locks: a write without change locks the file until the transaction ends.
+            session.execute(self._where_held(sql.update(_LEASES)).values(token=self._token))
         token = session.execute(
             sql.select(_LEASES.c.token).where(_LEASES.c.sweep == self._sweep).with_for_update(read=True)
         ).scalar()
@@ -170,16 +170,16 @@ class Lease:
             raise LeaseLostError(_lost(self._sweep))
 
     def release(self) -> None:
-        """Give the lease back, so that the next driver need not wait for its end."""
+        """Release the lease, so that the next driver does not have to wait."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(SECONDS)
+            self._thread.join(LEASE_SECONDS)
         with contextlib.suppress(SQLAlchemyError), self._engine.begin() as connection:
-            connection.execute(self._own(sql.update(_LEASES)).values(ends=0.0))
+            connection.execute(self._where_held(sql.update(_LEASES)).values(ends=0.0))
 
-    def _keep(self) -> None:
-        while not self._ended.wait(RENEWED_EVERY):
-            # A database that is away for a while takes nobody else either.
+    def _renew_until_released(self) -> None:
+        while not self._ended.wait(RENEW_SECONDS):
+            # While the database is unreachable, no other driver can take over either.
             with contextlib.suppress(SQLAlchemyError):
                 if not self._renew():
                     self._lose()
@@ -187,11 +187,11 @@ class Lease:
 
     def _renew(self) -> bool:
         with self._engine.begin() as connection, self._changing:
-            ends = _now(connection) + SECONDS
-            statement = self._own(sql.update(_LEASES)).values(ends=ends, about=json.dumps(self._about))
+            ends = _now(connection) + LEASE_SECONDS
+            statement = self._where_held(sql.update(_LEASES)).values(ends=ends, about=json.dumps(self._about))
             return connection.execute(statement).rowcount == 1
 
-    def _own(self, statement: sql.Update) -> sql.Update:
+    def _where_held(self, statement: sql.Update) -> sql.Update:
         return statement.where(_LEASES.c.sweep == self._sweep, _LEASES.c.token == self._token)
 
     def _lose(self) -> None:
@@ -212,15 +212,15 @@ def _is_surely_dead(about: dict[str, Any]) -> bool:
 
 def _busy(sweep: str, about: dict[str, Any]) -> str:
     here = about.get("host") == socket.gethostname()
-    advice = f", or end it with `sweeps stop {sweep}`" if here else ""
+    advice = f", or stop it with `sweeps stop {sweep}`" if here else ""
     return (
-        f"sweep {sweep!r} is being {about.get('doing', 'run')} by process {about.get('pid')} on {about.get('host')}: "
-        f"wait for it, look at it with `sweeps status {sweep}`{advice}"
+        f"sweep {sweep!r} is being {about.get('doing', 'run')} by process {about.get('pid')} on {about.get('host')}. "
+        f"Wait for it, watch it with `sweeps status {sweep}`{advice}."
     )
 
 
 def _lost(sweep: str) -> str:
     return (
-        f"another driver has taken {sweep} over, since this one was not heard of for {SECONDS:.0f} s: it goes on "
-        "there, and this one writes nothing more"
+        f"another driver has taken over {sweep}, because this one did not renew its lease for {LEASE_SECONDS:.0f} s. "
+        "The sweep continues there, and this driver writes nothing more."
     )

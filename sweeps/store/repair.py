@@ -1,4 +1,4 @@
-"""Making a damaged journal usable again."""
+"""Repair of a damaged journal."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Iterator
 
 from sweeps.core.formatting import plural
 from sweeps.store.folder import SweepFolder
-from sweeps.store.journal import JournalFile, numbers_in_words
+from sweeps.store.journal import JournalFile, format_line_numbers
 from sweeps.store.storage import read_storage
 
 
 def repair_journal(folder: SweepFolder) -> Iterator[str]:
-    """Take damaged lines from the last start's copy, cut what then is damaged still; yield what was done, in words.
+    """Restore damaged lines from the backup, cut the journal at the first line that is still damaged; yield messages.
 
-    To be called under the folder's lock.
+    Call it while holding the folder's lock.
     """
     journal = JournalFile(folder.journal)
-    journal.mend()
+    journal.cut_torn_end()
     restored = journal.restore()
     if restored:
-        yield f"taken from the copy of the last start: {numbers_in_words(restored)}"
+        yield f"restored from the backup of the last start: {format_line_numbers(restored)}"
     damage = read_storage(journal)[1]
     if damage is not None and damage.line == 0:
         aside = journal.cut(damage)
-        kept = "" if aside == journal.path else f"; what was there is {aside}"
+        kept = "" if aside == journal.path else f" The damaged file is {aside}."
         yield (
-            f"{damage.reason}, and there is no copy of the last start: an empty one takes its place{kept}. The command "
-            "that began the sweep begins it again, and takes what MLflow has recorded as complete from there"
+            f"its journal was damaged ({damage.reason}) and has no backup: it was replaced by an empty one.{kept} Run "
+            "the same command again to restart the sweep. Complete runs in MLflow are not trained again."
         )
     elif damage is not None:
         aside = journal.cut(damage)
         yield (
-            f"line {damage.line} was damaged ({damage.reason}): cut there, {plural(damage.line - 1, 'line')} of "
-            f"{damage.lines} are kept; the damaged file is {aside}"
+            f"line {damage.line} was damaged ({damage.reason}): kept the {plural(damage.line - 1, 'line')} before it "
+            f"of {damage.lines}. The damaged file is {aside}."
         )
     if damage is None and not restored:
         yield "its journal is not damaged"

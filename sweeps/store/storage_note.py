@@ -1,4 +1,4 @@
-"""Where one sweep is kept: noted beside its journal when it begins, so that every verb finds it again."""
+"""The note of a sweep's storages, written next to its journal at its first start, so that each verb finds them."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from sweeps.store.bucket import Bucket
 from sweeps.store.files import read_file, read_object, write_file
 
 NOTE_FILE = "place.json"
-"""Beside a sweep's journal; called as the first versions called it."""
+"""Next to a sweep's journal; the name is from the first versions."""
 
 
 class StorageNote:
-    """The storages of one sweep, noted in `runs/sweeps/NAME/place.json`. Without a note it is all there."""
+    """The note `runs/sweeps/NAME/place.json` of a sweep's storages. Without it everything is in that folder."""
 
-    def __init__(self, folder: Path, *, asked: Storages | None) -> None:
-        """Look at nothing yet.
+    def __init__(self, folder: Path, *, requested: Storages | None) -> None:
+        """Refer to the note without reading it.
 
         Args:
-            folder: the sweep's own, which is called as it is.
-            asked: where a sweep that begins is to be kept; None asks the environment.
+            folder: Folder of the sweep, with the sweep's name.
+            requested: Storages of a sweep that does not exist yet; None reads them from the environment.
         """
         self._folder = folder
-        self._asked = asked
+        self._requested = requested
         self._file = folder / NOTE_FILE
 
     @property
-    def is_noted(self) -> bool:
+    def exists(self) -> bool:
         return self._file.exists() or self._file.is_symlink()
 
     def find(self, *, has_journal: bool) -> Storages:
-        """Return where the sweep was begun, else where it is asked for.
+        """Return the storages of the sweep; the requested ones if it does not exist yet.
 
         Args:
-            has_journal: whether there is one in its folder: a sweep that was begun without a note has.
+            has_journal: Whether a journal is in the folder: then a sweep without a note uses no other storage.
 
         Raises:
-            StoreError: the note cannot be read.
-            SweepError: what the environment asks for is no storage.
+            StoreError: The note cannot be read.
+            SweepError: The environment names an invalid storage.
         """
         try:
             noted = read_object(self._file)
@@ -51,49 +51,49 @@ class StorageNote:
         if noted is not None:
             names = [noted.get(name, 0) for name in ("storage", "study_storage")]
             if not all(name is None or (isinstance(name, str) and name) for name in names):
-                raise self._damaged(f"{self._file} is damaged: it names no storage")
+                raise self._damaged(f"{self._file} is damaged: it does not name a storage")
             return Storages(storage=names[0], study_storage=names[1])
         if has_journal:
             return LOCAL
-        return asked_storages() if self._asked is None else self._asked
+        return asked_storages() if self._requested is None else self._requested
 
-    def _damaged(self, what: str) -> StoreError:
+    def _damaged(self, problem: str) -> StoreError:
         return StoreError(
-            f"{what}. It says where {self._folder.name} is kept: put back a copy; or, if all of the sweep was in "
-            f"{self._folder}, delete {self._file.name}"
+            f"{problem}. The file names the storages of {self._folder.name}. Restore it from a copy, or delete it if "
+            f"everything of the sweep is in {self._folder}."
         )
 
-    def note(self, storages: Storages) -> None:
-        """Note the storages of a sweep that begins.
+    def write(self, storages: Storages) -> None:
+        """Write the note for a new sweep.
 
         Raises:
-            SweepError: its storage holds another sweep of this name.
-            StoreError: the storage does not answer, or refuses.
-            OSError: a folder cannot be written.
+            SweepError: The storage contains another sweep of this name.
+            StoreError: The storage cannot be read or written.
+            OSError: A folder cannot be written.
         """
         if storages.storage is not None:
             self._claim(storages.storage, storages.study_storage)
         write_file(self._file, json.dumps(vars(storages)).encode("utf-8"))
 
     def _claim(self, storage: str, study_storage: str | None) -> None:
-        """Take a storage: of one name there is one sweep in it, whoever else writes there."""
-        # Of a study in a database any machine may go on with it, under whatever address it knows the server.
-        own = (
+        """Mark the sweep's name as used in a storage, which may be shared by several runs folders."""
+        # Any machine may resume a study in a database, and may use another address of the server.
+        owner = (
             f"{self._folder.parents[1]} on {socket.gethostname()}"
             if study_storage is None
             else f"the database {study_storage.rpartition('/')[2]}"
         )
         name = f"sweeps/{self._folder.name}/kept-by.txt"
-        found = _first_to_write(storage, name, own)
-        if found != own:
+        found = _read_or_write(storage, name, owner)
+        if found != owner:
             raise SweepError(
-                f"{storage} holds a sweep {self._folder.name!r} already, of {found}: give the file another name, or "
-                "name another storage"
+                f"{storage} already contains a sweep {self._folder.name!r} of {found}. Rename the file, or use another "
+                "storage."
             )
 
 
-def _first_to_write(storage: str, name: str, text: str) -> str:
-    """Return what a file in a storage says; this text, where it said nothing."""
+def _read_or_write(storage: str, name: str, text: str) -> str:
+    """Return the content of a file in a storage; if it does not exist, write this text and return it."""
     if is_bucket(storage):
         bucket = Bucket(storage)
         if found := bucket.read(name):

@@ -58,7 +58,7 @@ def _orphans_of(sweep: str, orphans: list[Garbage], inventory: Inventory) -> Fin
 
 def _delete_orphans(sweep: str, inventory: Inventory) -> str:
     (folder,) = (each.folder for each in inventory.sweeps if each.name == sweep)
-    with folder.locked(doing="cleaned", needs_room=False):
+    with folder.locked(doing="cleaned", needs_space=False):
         # Anew: a driver may have come and gone since it was looked at.
         orphans = [
             each for each in orphaned_checkpoints(Inventory(inventory.runs, held=[sweep])) if each.sweep == sweep

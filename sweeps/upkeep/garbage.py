@@ -103,7 +103,7 @@ def held_garbage(runs: Path) -> Iterator[Collection]:
     with contextlib.ExitStack() as locks:
         for name in sorted({each.sweep for each in first.found if each.sweep is not None}):
             try:
-                locks.enter_context(SweepFolder(runs.resolve(), name).locked(doing="cleaned", needs_room=False))
+                locks.enter_context(SweepFolder(runs.resolve(), name).locked(doing="cleaned", needs_space=False))
                 held.append(name)
             except SweepBusyError as error:
                 busy.append(str(error))

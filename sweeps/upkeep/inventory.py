@@ -26,7 +26,7 @@ class SweepInventory:
     folder: SweepFolder
     driver: Mapping[str, str | int | float] | None
     """Who holds it; None where nobody does."""
-    last_seen: str | None
+    last_heartbeat: str | None
     """Of a driver on another host that is assumed dead, when and where it gave its last sign."""
     studies: Mapping[str, Sequence[TrialRecord]]
     """The trials of each of its studies, as far as its journal can be read."""
@@ -134,7 +134,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         _ = folder.storages
     except StoreError as error:
         return SweepInventory(
-            folder=folder, driver=None, last_seen=None, studies={}, owners={}, strangers=[], damage=str(error)
+            folder=folder, driver=None, last_heartbeat=None, studies={}, owners={}, strangers=[], damage=str(error)
         )
     # In this order: a driver that ends meanwhile has written all that is read afterwards.
     try:
@@ -160,7 +160,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
     return SweepInventory(
         folder=folder,
         driver=driver,
-        last_seen=None if driver is not None or is_held else folder.last_seen,
+        last_heartbeat=None if driver is not None or is_held else folder.last_heartbeat,
         studies=studies,
         strangers=strangers,
         damage=None if damage is None else str(damage),

@@ -11,9 +11,9 @@ from sweeps.core.address import is_bucket
 from sweeps.core.commands import command_on
 from sweeps.core.errors import StoreError
 from sweeps.core.formatting import plural
-from sweeps.store.files import fault_of_folder
+from sweeps.store.access_log import read_accesses
+from sweeps.store.files import folder_problem
 from sweeps.store.folder import SweepFolder
-from sweeps.store.looks import read_looks
 from sweeps.store.repair import repair_journal
 from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory, SweepInventory
@@ -29,18 +29,18 @@ def check_drivers(inventory: Inventory) -> Result:
     for sweep in inventory.sweeps:
         if sweep.driver is not None:
             findings.append(remark(f"{sweep.name} is being {sweep.holder}: left alone"))
-        elif seen := sweep.last_seen:
+        elif seen := sweep.last_heartbeat:
             text = f"{sweep.name}: its driver was {seen}: the next start, or `sweeps doctor --fix`, forgets it"
-            findings.append(Finding(text=text, is_problem=False, mend=partial(_forget_driver, sweep)))
+            findings.append(Finding(text=text, is_problem=False, mend=partial(_remove_driver_note, sweep)))
     held = len(inventory.sweeps) - len(inventory.idle)
     return Result(well=f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running", findings=findings)
 
 
-def _forget_driver(sweep: SweepInventory) -> str:
+def _remove_driver_note(sweep: SweepInventory) -> str:
     # As the next start does: it takes the lock and writes its own note over the old one.
     with sweep.folder.locked(doing="mended"):
         pass
-    return f"{sweep.name}: the note of the driver that was {sweep.last_seen} is gone"
+    return f"{sweep.name}: the note of the driver that was {sweep.last_heartbeat} is gone"
 
 
 def check_journals(inventory: Inventory) -> Result:
@@ -59,7 +59,7 @@ def check_journals(inventory: Inventory) -> Result:
     findings += [remark(words) for sweep in whole if (words := _not_looked_at(sweep))]
     findings += [finding for sweep in inventory.idle for finding in _strays(sweep.folder)]
     try:
-        list(read_looks(inventory.runs))
+        list(read_accesses(inventory.runs))
     except StoreError as error:
         findings.append(Finding(text=str(error)))
     parent = inventory.runs / "sweeps"
@@ -79,9 +79,9 @@ def check_journals(inventory: Inventory) -> Result:
 def _strays(folder: SweepFolder) -> Iterator[Finding]:
     """Yield what lies in the place of a sweep's folders and of its small files, and is none."""
     for path in (folder.checkpoints, folder.logs):
-        if fault := fault_of_folder(path):
+        if fault := folder_problem(path):
             yield Finding(text=fault)
-    for path in folder.small_files:
+    for path in folder.regenerable_files:
         if is_stray(path):
             text = f"{path} is no file: the next start, or `sweeps doctor --fix`, moves it aside"
             yield Finding(text=text, mend=partial(_move_aside, path))

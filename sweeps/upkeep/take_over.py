@@ -19,8 +19,8 @@ from sweeps.files.settings import check_name
 from sweeps.record.ownership import OWNER, owner_of_folder
 from sweeps.record.store import uri_of_file
 from sweeps.record.taking_over import TakenOver, TakeOver
+from sweeps.store.access_log import import_accesses
 from sweeps.store.folder import SweepFolder
-from sweeps.store.looks import take_over_looks
 from sweeps.upkeep.inventory import SweepInventory, take_inventory
 
 _CREATES_A_STUDY = 0
@@ -59,7 +59,7 @@ def import_record(
     names = taken.names(only, check=check_name)
     if not names:
         raise SweepError("there is no sweep to take over: the record holds no trial")
-    folders = {there: SweepFolder(runs, here, asked=LOCAL) for there, here in names.items()}
+    folders = {there: SweepFolder(runs, here, requested=LOCAL) for there, here in names.items()}
     with contextlib.ExitStack() as held:
         for here in folders.values():
             held.enter_context(here.locked(doing="imported"))
@@ -70,7 +70,7 @@ def import_record(
         for copy in copies:
             copy.carry_out()
         if folder is not None:
-            take_over_looks(folder, runs=runs, names=names)
+            import_accesses(folder, runs=runs, names=names)
     return done
 
 

@@ -99,7 +99,7 @@ def replicates_in_words(state: SweepState) -> str:
 def headline(state: SweepState) -> str:
     """Return a sweep's state in one line."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in state.counts().items()) or "no trial yet"
-    driver = f"{state.doing} by {state.driver}" if state.driver else state.last_seen or "not running"
+    driver = f"{state.doing} by {state.driver}" if state.driver else state.last_heartbeat or "not running"
     if state.driver and state.measuring:
         driver += f"; {state.measuring}"
     best, confirmed, shown = state.best(), state.confirmed(), ""

@@ -50,7 +50,7 @@ def measure_on_test(
         )
 
 
-def bring_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
+def fetch_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
     """Copy the checkpoint of a complete run, of whichever sweep, and return whether there is one.
 
     A search's results are recorded without a test: with its weights a ladder tests them, and trains nothing again.
@@ -67,7 +67,7 @@ def bring_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) 
             with contextlib.suppress(CheckpointError, SourceChangedError):
                 if not task.is_complete(found):
                     continue
-                if not to.is_own(found, key):
+                if not to.belongs_to_sweep(found, key):
                     to.put(key, found.read_bytes())
                 return True
     return False

@@ -21,13 +21,13 @@ from cifar_core.common.files import previous_file
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StorageAwayError, StoreError, SupersededError
 from sweeps.core.job import Job
-from sweeps.store.bucket import Bucket, bucket_of
+from sweeps.store.bucket import Bucket, open_bucket
 from sweeps.store.folder import CHECKPOINT_FILE
 from sweeps.system.machine import is_surely_dead, kernel
 
-PATIENCE_SECONDS = 120.0
+RETRY_SECONDS = 120.0
 """How long a storage may be away before the trial that needs it is put back."""
-_LOOK_SECONDS = 5.0
+_RETRY_INTERVAL_SECONDS = 5.0
 _FOLDERS = "sweeps-trial-"
 
 _OWNER = "owner"
@@ -98,7 +98,7 @@ class _InBucket:
         self._removed = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._bucket = Bucket(job.checkpoint)
         self._attempt = str(job.attempt).encode("ascii")
-        self._logs, self._log_name = bucket_of(job.log)
+        self._logs, self._log_name = open_bucket(job.log)
         self.checkpoint = self._folder / CHECKPOINT_FILE
         self.log = self._folder / "trial.log"
 
@@ -141,14 +141,14 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
     Raises:
         StorageAwayError: it is away for too long.
     """
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + RETRY_SECONDS
     while True:
         try:
             return ask()
         except StoreError as error:
             if time.monotonic() > ends:
                 raise StorageAwayError(str(error)) from None
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_RETRY_INTERVAL_SECONDS)
 
 
 def local_checkpoint(address: str, *, to: Path) -> Path:
@@ -163,7 +163,7 @@ def local_checkpoint(address: str, *, to: Path) -> Path:
     """
     if not is_bucket(address):
         return Path(address)
-    bucket, _ = bucket_of(address)
+    bucket, _ = open_bucket(address)
     path = to / CHECKPOINT_FILE
     files = (path, previous_file(path))
     for file in files:

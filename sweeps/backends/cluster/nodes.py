@@ -151,7 +151,7 @@ class ClusterSlots:
         if calls.live != count:
             return 0  # there is room; or a trial waits for room, which the autoscaler sees
         more = SOME_MORE if limit == "auto" else limit - count
-        return max(0, more if calls.to_come is None else min(more, calls.to_come))
+        return max(0, more if calls.remaining is None else min(more, calls.remaining))
 
     def _ask_for(self, count: int) -> None:
         while len(self._asked) > count:

@@ -14,7 +14,7 @@ from benchmarks.effects_power import Truth, made_sweep
 from sweeps.analysis.effect_data import LEAST_TRIALS
 from sweeps.analysis.effects import Effects, ParameterEffect, effects_of
 from sweeps.core.trial import Outcome, TrialRecord
-from sweeps.search.searched import Searched, SearchedParameter
+from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 
 RESNET = Truth(adds={"model.name": {"resnet": 20.0}})
 RECORDS, SEARCHED = made_sweep(RESNET, trials=40, seed=3)
@@ -38,8 +38,8 @@ def valued(values: Sequence[float], **fields: Any) -> list[TrialRecord]:
     ]
 
 
-def one(values: Sequence[Any], *, path: str = "model.name", choices: tuple[Any, ...] | None = None) -> Searched:
-    return Searched(
+def one(values: Sequence[Any], *, path: str = "model.name", choices: tuple[Any, ...] | None = None) -> RecordedSearch:
+    return RecordedSearch(
         sweep="made",
         metric="val_accuracy",
         maximize=True,
@@ -162,7 +162,7 @@ def test_a_conditional_parameter_speaks_of_the_trials_where_it_is_active() -> No
 
 def test_what_all_that_have_a_conditional_parameter_share_is_not_its_doing() -> None:
     wide = [{"model.name": "deep", "model.width": (8, 16)[number % 2]} for number in range(20)]
-    searched = Searched(
+    searched = RecordedSearch(
         sweep="made",
         metric="val_accuracy",
         maximize=True,

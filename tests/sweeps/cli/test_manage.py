@@ -100,7 +100,7 @@ class TestADriverOnAnotherHost:
             assert "run by" not in said.output
 
     def test_gives_a_sign_again_and_again(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sweeps.store.folder.BEAT_SECONDS", 0.05)
+        monkeypatch.setattr("sweeps.store.folder.HEARTBEAT_SECONDS", 0.05)
         folder = SweepFolder(runs, "tiny")
         note = folder.path / "driver.json"
         with folder.locked():

@@ -17,7 +17,7 @@ from sweeps.core.trial import MeasuredOn
 from sweeps.driver.plan import plan_of_ladder
 from sweeps.files.ladder_file import load_ladder
 from sweeps.search.state import read_state
-from sweeps.store.looks import LOOKS_FILE, read_looks
+from sweeps.store.access_log import ACCESS_LOG, read_accesses
 
 BASE: dict[str, Any] = {
     "epochs": 1,
@@ -59,7 +59,7 @@ def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_seal
 
     assert result.exit_code == 0, result.output
     assert opened == []
-    assert not (runs / LOOKS_FILE).exists()
+    assert not (runs / ACCESS_LOG).exists()
     assert not any("test" in metric for run in written(runs, sweep="steps") for metric in run.steps)
     assert "validation accuracy %" in result.stdout
     assert "test accuracy" not in result.stdout
@@ -106,14 +106,14 @@ def test_the_last_measurement_tests_each_rung_once_and_is_noted(
     assert all(len(run.steps["test_accuracy"]) == 1 and "val_accuracy" not in run.steps for run in final)
     assert not any("test_accuracy" in run.steps for run in written(runs, sweep="steps"))
     assert (runs / "sweeps" / "steps-final" / "ladder.csv").is_file()
-    (look,) = read_looks(runs, sweep="steps-final")
+    (look,) = read_accesses(runs, sweep="steps-final")
     assert set(look.runs) == {run.tags["key"] for run in final}
     assert "the test set was opened once for steps-final" in result.stdout
 
     again = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
 
     assert (again.exit_code, len(opened)) == (0, 2)
-    assert len(list(read_looks(runs))) == 1
+    assert len(list(read_accesses(runs))) == 1
 
 
 def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_path: Path) -> None:

@@ -164,7 +164,10 @@ def test_a_network_edited_since_the_search_is_refused(
     result = cli("replicate", "tiny", "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 2
-    assert "tiny-000 was trained with another net_edited_since:Net: net_edited_since.py has changed" in result.stderr
+    assert (
+        "tiny-000 was trained with another version of net_edited_since:Net: net_edited_since.py has changed"
+        in result.stderr
+    )
     assert confirming(runs) == []
 
 

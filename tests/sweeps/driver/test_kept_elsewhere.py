@@ -147,7 +147,7 @@ def test_a_sweep_does_not_change_its_storage(tmp_path: Path, recorded_runs: Path
     moved = cli(*command, "--storage", tmp_path / "two")
 
     assert moved.exit_code == 2
-    assert f"tiny was begun with storage {tmp_path / 'one'}" in moved.stderr
+    assert f"tiny was started with storage {tmp_path / 'one'}" in moved.stderr
     more = cli(*command, "--set", "run_cap=2")  # as it was begun, without being told again
     assert more.exit_code == 0
     assert sum(name.endswith("state.pt") for name in snapshot(tmp_path / "one")) == 2
@@ -174,7 +174,7 @@ def test_a_storage_that_goes_away_for_an_epoch_costs_a_warning(
     monkeypatch.syspath_prepend(tmp_path)
     anew = property(lambda self: bucket_module._open(self.address), lambda self, value: None)
     monkeypatch.setattr(Bucket, "_opened", anew, raising=False)  # asks the environment each time
-    monkeypatch.setattr(trial_files, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(trial_files, "RETRY_SECONDS", 1.0)
     path, _ = kept(tmp_path, s3, base=base, run_cap=1)
 
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline")
@@ -189,7 +189,7 @@ def test_a_storage_away_at_resuming_ends_the_start_in_order(
 ) -> None:
     path, _ = kept(tmp_path, s3)
     command = ("run", path, "--runs", recorded_runs, "--backend", "inline")
-    monkeypatch.setattr(trial_files, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(trial_files, "RETRY_SECONDS", 0.0)
     train = InlineBackend.train
 
     def while_the_store_is_gone(backend: InlineBackend, ledger: Ledger, **told: Any) -> None:
@@ -260,7 +260,7 @@ def test_two_runs_folders_do_not_share_a_storage_under_one_name(
     refused = cli("run", path, "--runs", tmp_path / "other", "--backend", "inline", "--storage", storage)
 
     assert refused.exit_code == 2
-    assert f"{storage} holds a sweep 'tiny' already, of {recorded_runs} on " in refused.stderr
+    assert f"{storage} already contains a sweep 'tiny' of {recorded_runs} on " in refused.stderr
     assert cli("rm", "tiny", "--runs", tmp_path / "other", "--yes").exit_code == 0
     assert s3.content(storage) == held
 

@@ -189,7 +189,7 @@ def test_a_network_that_was_edited_since_is_not_taken_for_it(
     result = cli("rerun", "tiny-000", "--runs", recorded_runs)
 
     assert result.exit_code == 2
-    assert "net_to_edit.py has changed. Put the code back as it was" in result.stderr
+    assert "net_to_edit.py has changed. Restore the earlier code" in result.stderr
 
 
 @given(

@@ -22,7 +22,7 @@ from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask
 from sweeps.driver import finalize as sealed_test
 from sweeps.search.state import read_state
-from sweeps.store.looks import LOOKS_FILE, looks_in_words, note_look, read_looks
+from sweeps.store.access_log import ACCESS_LOG, describe_accesses, read_accesses, record_access
 
 GRID: dict[str, Any] = {"method": "grid", "run_cap": None, "parameters": {"optimizer.lr": {"values": [0.01, 0.05]}}}
 load_test_images = cifar_core.data.load.load_test_images
@@ -72,7 +72,7 @@ def test_records_do_not_depend_on_the_test_labels(
         found[name] = results(tmp_path / name)
 
     assert str(found["shut"]) == str(found["nonsense"]) == str(found["real"])
-    assert not list(tmp_path.glob(f"*/{LOOKS_FILE}"))
+    assert not list(tmp_path.glob(f"*/{ACCESS_LOG}"))
 
     monkeypatch.setattr(cifar_core.data.load, "load_test_images", nonsense)
     assert cli("finalize", "tiny", "--runs", tmp_path / "nonsense").exit_code == 0
@@ -123,7 +123,7 @@ def test_asked_again_it_prints_what_is_recorded_and_opens_nothing(
     table = [line for line in first.splitlines() if line.startswith("trial")]
     assert table
     assert table == [line for line in again.stdout.splitlines() if line.startswith("trial")]
-    assert len(list(read_looks(runs))) == 1
+    assert len(list(read_accesses(runs))) == 1
 
 
 def test_only_what_is_new_is_measured_and_every_look_is_noted(runs: Path, search: Search, cli: Cli) -> None:
@@ -134,7 +134,7 @@ def test_only_what_is_new_is_measured_and_every_look_is_noted(runs: Path, search
     result = cli("finalize", "tiny", "--runs", runs)
 
     assert "1 run measured" in result.stdout
-    assert [len(look.runs) for look in read_looks(runs, sweep="tiny")] == [2, 1]
+    assert [len(look.runs) for look in read_accesses(runs, sweep="tiny")] == [2, 1]
     assert "the test set was opened 2 times for tiny, last by " in cli("leaderboard", "tiny", "--runs", runs).stdout
 
 
@@ -149,7 +149,7 @@ def test_what_nobody_confirmed_is_refused_and_nothing_is_opened(
     assert (refused.exit_code, unknown.exit_code) == (2, 2)
     assert "no configuration of tiny is confirmed: `sweeps replicate tiny` first" in refused.stderr
     assert "no sweep 'tinny'" in unknown.stderr
-    assert list(read_looks(runs)) == []
+    assert list(read_accesses(runs)) == []
 
 
 def test_without_its_weights_nothing_is_opened(runs: Path, search: Search, cli: Cli) -> None:
@@ -160,7 +160,7 @@ def test_without_its_weights_nothing_is_opened(runs: Path, search: Search, cli: 
 
     assert result.exit_code == 2
     assert "are gone: nothing was opened" in result.stderr
-    assert list(read_looks(runs)) == []
+    assert list(read_accesses(runs)) == []
 
 
 def test_a_look_is_noted_before_the_images_are_opened(
@@ -175,9 +175,9 @@ def test_a_look_is_noted_before_the_images_are_opened(
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 130
     monkeypatch.undo()
 
-    assert len(list(read_looks(runs))) == 1
+    assert len(list(read_accesses(runs))) == 1
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 0
-    assert len(list(read_looks(runs))) == 2
+    assert len(list(read_accesses(runs))) == 2
 
 
 def test_a_result_that_was_not_recorded_needs_no_second_look(
@@ -196,7 +196,7 @@ def test_a_result_that_was_not_recorded_needs_no_second_look(
     result = cli("finalize", "tiny", "--runs", runs)
 
     assert "nothing was measured" in result.stdout
-    assert len(list(read_looks(runs))) == 1
+    assert len(list(read_accesses(runs))) == 1
     assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].notna().sum() == 1
 
 
@@ -206,20 +206,20 @@ def test_the_log_of_looks_outlives_the_sweep(runs: Path, search: Search, cli: Cl
 
     assert cli("rm", "tiny", "--yes", "--runs", runs).exit_code == 0
 
-    assert [look.sweep for look in read_looks(runs)] == ["tiny"]
+    assert [look.sweep for look in read_accesses(runs)] == ["tiny"]
 
 
 def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> None:
-    note_look(tmp_path, sweep="a", keys=["1"])
-    path = tmp_path / LOOKS_FILE
+    record_access(tmp_path, sweep="a", keys=["1"])
+    path = tmp_path / ACCESS_LOG
     path.write_text(path.read_text(encoding="utf-8") + '{"when": "20', encoding="utf-8")
 
-    note_look(tmp_path, sweep="b", keys=["2", "3"])
+    record_access(tmp_path, sweep="b", keys=["2", "3"])
 
-    assert [(look.sweep, look.runs) for look in read_looks(tmp_path)] == [("a", ("1",)), ("b", ("2", "3"))]
-    assert len(looks_in_words(tmp_path, None)) == 2
-    assert looks_in_words(tmp_path, "a")[0].startswith("the test set was opened once for a, last by ")
-    assert looks_in_words(tmp_path, "c") == []
+    assert [(look.sweep, look.runs) for look in read_accesses(tmp_path)] == [("a", ("1",)), ("b", ("2", "3"))]
+    assert len(describe_accesses(tmp_path, None)) == 2
+    assert describe_accesses(tmp_path, "a")[0].startswith("the test set was opened once for a, last by ")
+    assert describe_accesses(tmp_path, "c") == []
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["sweep"] == "b"
 
 

@@ -111,7 +111,7 @@ def test_the_next_start_changes_nothing_but_when_it_was_opened(start: Start) -> 
     assert after == before
 
 
-def test_with_new_and_an_unchanged_file_it_goes_on_too(start: Start) -> None:
+def test_with_new_and_an_unchanged_file_it_resumes(start: Start) -> None:
     assert start(new=False).study_name == start(new=True).study_name == NAME
 
 
@@ -122,11 +122,11 @@ def test_another_definition_is_refused_key_by_key(start: Start) -> None:
         start({"base.epochs": 3, "base.seed": 1})
 
     assert str(refused.value).splitlines() == [
-        "sweep 'tiny' was begun with another space, base or metric:",
+        "sweep 'tiny' was started with another space, base or metric:",
         "  base.epochs: was 2, is 3",
         "  base.seed: was null, is 1",
         '  method: was "random", is null',
-        "give the file another name, undo the change, or begin anew under this name with --new",
+        "Rename the file, undo the change, or start a new search under this name with --new.",
     ]
     assert len(optuna.get_all_study_names(start.folder.open_study_storage())) == 1
 
@@ -170,14 +170,14 @@ def test_a_wider_space_says_what_is_added_and_which_trials_stay(start: Start) ->
     assert str(refused.value).splitlines()[1:] == [
         "  parameters.optimizer.lr: was 0.01 to 0.1, is 0.001 to 0.1",
         "  parameters.optimizer.weight_decay: 0.2 added and 0.1 taken away",
-        "  its 2 trials stay in the record; 1 of them lie in the new space, and a complete one is taken over there, "
+        "  its 2 trials stay in the record: 1 of them in the new space; complete ones there are reused, "
         "not trained again",
-        "give the file another name, undo the change, or begin anew under this name with --new",
+        "Rename the file, undo the change, or start a new search under this name with --new.",
     ]
 
 
-def test_new_says_that_it_does_nothing_where_nothing_has_changed(start: Start) -> None:
-    said: list[str] = []
+def test_new_notes_that_it_has_no_effect_if_nothing_has_changed(start: Start) -> None:
+    notes: list[str] = []
     for definition in (SPACE, SPACE, {**SPACE, "base.epochs": 3}):
         open_study(
             start.folder,
@@ -185,12 +185,12 @@ def test_new_says_that_it_does_nothing_where_nothing_has_changed(start: Start) -
             metric=Metric(),
             pruner=optuna.pruners.NopPruner(),
             new=True,
-            say=said.append,
+            echo=notes.append,
         )
 
-    assert len(said) == 1
-    assert said[0].startswith("--new does nothing: tiny was begun with this space")
-    assert "sweeps rm tiny" in said[0]
+    assert len(notes) == 1
+    assert notes[0].startswith("--new had no effect: tiny has the same space")
+    assert "sweeps rm tiny" in notes[0]
 
 
 def test_with_new_another_definition_is_another_study_whose_numbers_go_on(start: Start) -> None:
@@ -292,7 +292,7 @@ class TestReading:
     def test_one_that_has_begun_nothing_says_so(self, start: Start) -> None:
         start.folder.journal.touch()
 
-        with pytest.raises(NoSuchSweepError, match="sweep 'tiny' has begun nothing yet"):
+        with pytest.raises(NoSuchSweepError, match="sweep 'tiny' has no trials yet"):
             read_study(start.folder)
 
     def test_a_whole_journal_has_no_damage(self, start: Start) -> None:

@@ -1,4 +1,4 @@
-"""The study is the ledger: whatever happens, each key stands there once, with the truth about how it ended.
+"""The ledger: each key is stored once in the study, with its actual outcome.
 
 Real Optuna studies in real journals; nothing is trained.
 """
@@ -38,7 +38,7 @@ def grid(runs: Path, **changes: Any) -> Book:
 
 
 def train(ledger: Ledger, *accuracies: float, outcome: Outcome | None = Outcome.COMPLETE) -> TrialRecord:
-    """Take the next trial through its epochs and close it."""
+    """Run the next trial through its epochs and end it."""
     record = next_trial(ledger)
     for number, accuracy in enumerate(accuracies, start=1):
         if ledger.receive(record.number, TrialMessage(epoch=epoch(number, accuracy))):
@@ -53,7 +53,7 @@ def stored(a_book: Book) -> list[optuna.trial.FrozenTrial]:
     return read_study(a_book.folder).get_trials()
 
 
-class TestHowATrialEnds:
+class TestEndOfATrial:
     def test_a_complete_trial_has_the_last_epochs_value(self, runs: Path) -> None:
         tiny = grid(runs)
 
@@ -63,7 +63,7 @@ class TestHowATrialEnds:
         assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
         assert trial.intermediate_values == {1: 0.5, 2: 0.4}
 
-    def test_a_pruned_trial_is_pruned_in_the_study_with_its_whole_curve(self, runs: Path) -> None:
+    def test_a_pruned_trial_is_pruned_in_the_study_with_its_curve(self, runs: Path) -> None:
         tiny = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}, base=base(epochs=4))
         ledger = tiny.open()
         train(ledger, 0.2, 0.9, 0.9, 0.9)
@@ -104,7 +104,7 @@ class TestHowATrialEnds:
         assert stored(tiny)[0].state is TrialState.FAIL
         assert tiny.open().records[0].error == "OSError: no"
 
-    def test_what_a_trial_says_of_itself_is_kept_and_told(self, runs: Path) -> None:
+    def test_parameters_and_environment_of_a_trial_are_stored_and_observed(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         number = next_trial(ledger).number
@@ -144,7 +144,7 @@ class TestHowATrialEnds:
 
         assert train(ledger, 0.1, 0.1).outcome is Outcome.COMPLETE
 
-    def test_a_metric_that_is_minimized_is_told_as_it_is(self, runs: Path) -> None:
+    def test_a_minimized_metric_is_reported_unchanged(self, runs: Path) -> None:
         tiny = grid(runs, metric={"name": "val_loss", "goal": "minimize"})
 
         train(tiny.open(), 0.5, 0.75)
@@ -157,7 +157,7 @@ def base(**changes: Any) -> dict[str, Any]:
 
 
 class Fixed:
-    """Proposes these learning rates, whatever was proposed before."""
+    """Proposes these learning rates, also duplicates."""
 
     def __init__(self, *rates: float) -> None:
         self._rates = list(rates)
@@ -175,8 +175,8 @@ class Fixed:
         return True
 
 
-class TestProposalsThatWereMadeBefore:
-    def test_a_repeat_is_told_the_recorded_result_and_not_handed_out(self, runs: Path) -> None:
+class TestDuplicateProposals:
+    def test_a_duplicate_gets_the_recorded_result_and_is_not_trained(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1, 0.2))
         ledger = tiny.open()
         first = train(ledger, 0.5, 0.6)
@@ -187,7 +187,7 @@ class TestProposalsThatWereMadeBefore:
         assert [(t.state, t.value) for t in stored(tiny)[:2]] == [(TrialState.COMPLETE, 0.6)] * 2
         assert stored(tiny)[1].intermediate_values == {1: 0.5, 2: 0.6}
 
-    def test_a_repeat_of_a_live_trial_waits_for_its_result(self, runs: Path) -> None:
+    def test_a_duplicate_of_a_running_trial_waits_for_its_result(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
         ledger = tiny.open()
         first = next_trial(ledger)
@@ -200,7 +200,7 @@ class TestProposalsThatWereMadeBefore:
         assert (stored(tiny)[1].state, stored(tiny)[1].intermediate_values) == (TrialState.PRUNED, {1: 0.5})
         assert ledger.next_trial() is EXHAUSTED
 
-    def test_a_repeat_says_in_the_study_what_it_repeats(self, runs: Path) -> None:
+    def test_a_duplicate_stores_the_number_of_the_first_trial(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1, 0.2))
         ledger = tiny.open()
         first = train(ledger, 0.5, 0.6)
@@ -209,7 +209,7 @@ class TestProposalsThatWereMadeBefore:
         assert stored(tiny)[1].user_attrs["key"] == first.key
         assert stored(tiny)[1].user_attrs["duplicate_of"] == first.number
 
-    def test_a_repeat_of_a_failed_trial_fails(self, runs: Path) -> None:
+    def test_a_duplicate_of_a_failed_trial_fails(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
         ledger = tiny.open()
         train(ledger, outcome=Outcome.FAILED)
@@ -218,7 +218,7 @@ class TestProposalsThatWereMadeBefore:
 
         assert stored(tiny)[1].state is TrialState.FAIL
 
-    def test_a_repeat_left_waiting_by_a_dead_driver_is_no_record(self, runs: Path) -> None:
+    def test_a_duplicate_left_by_a_killed_driver_is_not_a_record(self, runs: Path) -> None:
         tiny = Book(runs=runs, spec=grid(runs).spec, proposer=lambda: Fixed(0.1, 0.1))
         first = tiny.open()
         next_trial(first)
@@ -229,8 +229,8 @@ class TestProposalsThatWereMadeBefore:
         assert [record.number for record in reopened.records] == [0]
         assert stored(tiny)[1].state is TrialState.FAIL
 
-    def test_a_long_run_of_repeats_does_not_end_a_grid(self, runs: Path) -> None:
-        # Of the constant schedule 300 combinations are one and the same run.
+    def test_many_duplicates_in_a_row_do_not_end_a_grid(self, runs: Path) -> None:
+        # 300 combinations with the constant schedule are the same run.
         ignored = {"min": 1, "max": 300}
         parameters = {"schedule.name": {"values": ["constant", "step"]}, "schedule.step_size": ignored}
         ledger = grid(runs, parameters=parameters).open(study=optuna.create_study())
@@ -281,19 +281,19 @@ class TestTheBudget:
         assert extended.is_done
         assert extended.next_trial() is EXHAUSTED
 
-    def test_trials_to_come_are_known_where_there_is_a_budget(self, runs: Path) -> None:
+    def test_remaining_trials_are_known_with_a_budget(self, runs: Path) -> None:
         ledger = book(runs, run_cap=3).open()
-        assert ledger.to_come == 3
+        assert ledger.remaining == 3
         running = next_trial(ledger)
-        assert ledger.to_come == 2
+        assert ledger.remaining == 2
 
-        # Its machine has stopped: it is handed out again.
+        # Its machine has failed: it is returned again.
         ledger.receive(running.number, TrialMessage(outcome=Outcome.INTERRUPTED))
 
-        assert ledger.to_come == 3
+        assert ledger.remaining == 3
         for _ in range(3):
             train(ledger, 0.5, 0.5)
-        assert ledger.to_come == 0
+        assert ledger.remaining == 0
 
     def test_a_finished_sweep_is_done_when_it_is_opened_again(self, runs: Path) -> None:
         ledger = book(runs, run_cap=1).open()
@@ -321,7 +321,7 @@ class TestTheBudget:
         assert not book(runs, run_cap=1).open().is_done
 
 
-class TestAfterADriverDied:
+class TestAfterADriverWasKilled:
     def test_interrupted_trials_come_first_with_their_epochs(self, runs: Path) -> None:
         tiny = grid(runs)
         dead = tiny.open()
@@ -336,7 +336,7 @@ class TestAfterADriverDied:
         assert handed_out[0].epochs == (epoch(1, 0.3),)
         assert handed_out[0].outcome is Outcome.RUNNING
 
-    def test_epochs_that_are_told_again_change_nothing(self, runs: Path) -> None:
+    def test_epochs_that_are_reported_again_change_nothing(self, runs: Path) -> None:
         tiny = grid(runs)
         train(tiny.open(), 0.3, outcome=None)
         reopened = tiny.open()
@@ -349,7 +349,7 @@ class TestAfterADriverDied:
         assert [e.metrics["val_accuracy"] for e in reopened.records[0].epochs] == [0.3, 0.4]
         assert stored(tiny)[0].intermediate_values == {1: 0.3, 2: 0.4}
 
-    def test_one_killed_between_the_outcome_and_the_tell_is_mended(self, runs: Path) -> None:
+    def test_a_crash_between_the_outcome_and_the_tell_is_repaired(self, runs: Path) -> None:
         tiny = grid(runs)
         train(tiny.open(), 0.3, 0.4, outcome=None)
         study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
@@ -361,7 +361,7 @@ class TestAfterADriverDied:
         assert (stored(tiny)[0].state, stored(tiny)[0].value) == (TrialState.COMPLETE, 0.4)
         assert next_trial(reopened).number == 1
 
-    def test_one_killed_between_an_epochs_note_and_its_value_is_mended(self, runs: Path) -> None:
+    def test_a_crash_between_an_epoch_and_its_report_is_repaired(self, runs: Path) -> None:
         tiny = grid(runs)
         next_trial(tiny.open())
         study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
@@ -372,7 +372,7 @@ class TestAfterADriverDied:
         assert stored(tiny)[0].intermediate_values == {1: 0.3}
 
     @pytest.mark.parametrize("early", [{"type": "asha", "min_epochs": 1, "reduction_factor": 2}, {"type": "median"}])
-    def test_one_killed_between_an_epoch_and_the_pruners_decision_is_decided(
+    def test_a_crash_before_the_pruners_decision_is_repaired(
         self, early: dict[str, Any], runs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rates = {"optimizer.lr": {"values": [number / 100 for number in range(1, 9)]}}
@@ -391,7 +391,7 @@ class TestAfterADriverDied:
         assert reopened.records[number].outcome is Outcome.PRUNED
         assert stored(tiny)[number].state is TrialState.PRUNED
 
-    def test_one_killed_before_it_noted_what_it_proposed_leaves_no_open_trial(self, runs: Path) -> None:
+    def test_a_crash_before_the_configuration_is_stored_leaves_no_open_trial(self, runs: Path) -> None:
         tiny = grid(runs)
         tiny.open()
         study = optuna.load_study(study_name=stored_name(tiny), storage=tiny.folder.open_study_storage())
@@ -404,7 +404,7 @@ class TestAfterADriverDied:
         assert reopened.records == []
         assert [train(reopened, 0.1, 0.2).config.optimizer.lr for _ in range(4)] == [0.01, 0.02, 0.03, 0.05]
 
-    def test_the_search_goes_on_as_if_nothing_had_happened(self, runs: Path) -> None:
+    def test_a_resumed_search_proposes_the_same_trials(self, runs: Path) -> None:
         parameters = {"optimizer.lr": {"min": 0.001, "max": 0.3, "distribution": "log_uniform_values"}}
         whole = book(runs, name="whole", method="bayes", parameters=parameters, run_cap=14).open()
         uninterrupted = [search_step(whole) for _ in range(14)]
@@ -464,8 +464,8 @@ def stopped_by(error_class: ErrorClass) -> TrialMessage:
     return TrialMessage(outcome=Outcome.INTERRUPTED, error="its machine", error_class=error_class)
 
 
-class TestWhatTheMachineStopped:
-    def test_a_trial_whose_process_died_fails_after_three_more_tries(self, runs: Path) -> None:
+class TestInterruptedTrials:
+    def test_a_trial_whose_process_failed_is_retried_three_times(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         for _ in range(4):
@@ -473,11 +473,11 @@ class TestWhatTheMachineStopped:
             assert ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
 
         assert ledger.records[0].outcome is Outcome.FAILED
-        assert ledger.records[0].error == "its machine (once too often)"
+        assert ledger.records[0].error == "its machine (after 3 retries)"
         assert stored(tiny)[0].state is TrialState.FAIL
         assert next_trial(ledger).number == 1
 
-    def test_one_without_memory_is_tried_once_alone_and_told_as_pruned(self, runs: Path) -> None:
+    def test_an_out_of_memory_trial_is_retried_alone_then_pruned(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         large, beside = next_trial(ledger), next_trial(ledger)
@@ -496,11 +496,9 @@ class TestWhatTheMachineStopped:
 
     @pytest.mark.parametrize(
         ("error_class", "how"),
-        [(ErrorClass.PROCESS_DIED, "once too often"), (ErrorClass.OUT_OF_MEMORY, "again with nothing beside it")],
+        [(ErrorClass.PROCESS_DIED, "after 3 retries"), (ErrorClass.OUT_OF_MEMORY, "also when it ran alone")],
     )
-    def test_what_ended_it_is_told_with_how_often_it_was_tried(
-        self, error_class: ErrorClass, how: str, runs: Path
-    ) -> None:
+    def test_the_error_contains_the_number_of_retries(self, error_class: ErrorClass, how: str, runs: Path) -> None:
         ledger = grid(runs).open()
         told = []
         for _ in range(5):
@@ -513,7 +511,7 @@ class TestWhatTheMachineStopped:
         assert {(record.outcome, record.error) for record in before} == {(Outcome.INTERRUPTED, "it died")}
         assert (last.outcome, last.error) == (Outcome.FAILED, f"it died ({how})")
 
-    def test_one_that_fits_alone_is_complete_without_a_trace_of_trouble(self, runs: Path) -> None:
+    def test_a_trial_that_fits_alone_is_complete_without_error(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         next_trial(ledger)
@@ -525,7 +523,7 @@ class TestWhatTheMachineStopped:
             assert (records[0].outcome, records[0].error, records[0].error_class) == (Outcome.COMPLETE, None, None)
         assert next_trial(ledger).number == 1
 
-    def test_the_next_driver_tries_it_alone_too(self, runs: Path) -> None:
+    def test_the_next_driver_retries_it_alone_too(self, runs: Path) -> None:
         tiny = grid(runs)
         ledger = tiny.open()
         large, beside = next_trial(ledger), next_trial(ledger)
@@ -538,7 +536,7 @@ class TestWhatTheMachineStopped:
         reopened.finish(large.number, Outcome.FAILED, error_class=ErrorClass.OUT_OF_MEMORY)
         assert next_trial(reopened).number == beside.number
 
-    def test_one_that_dies_while_it_runs_alone_is_tried_alone_again(self, runs: Path) -> None:
+    def test_a_process_failure_while_alone_is_retried_alone(self, runs: Path) -> None:
         ledger = grid(runs).open()
         next_trial(ledger)
         ledger.receive(0, stopped_by(ErrorClass.OUT_OF_MEMORY))
@@ -548,7 +546,7 @@ class TestWhatTheMachineStopped:
         assert next_trial(ledger).number == 0
         assert ledger.next_trial() is None
 
-    def test_a_death_that_is_told_twice_counts_once(self, runs: Path) -> None:
+    def test_a_process_failure_that_is_reported_twice_counts_once(self, runs: Path) -> None:
         ledger = grid(runs).open()
         next_trial(ledger)
         ledger.receive(0, stopped_by(ErrorClass.PROCESS_DIED))
@@ -560,7 +558,7 @@ class TestWhatTheMachineStopped:
 
 class TestTheSourceOfANetwork:
     def opened(self, runs: Path, *, outcome: Outcome | None) -> tuple[TrialRecord, Ledger]:
-        """Return a trial of the code that was, and the ledger of a start with the code that is."""
+        """Return a trial of the earlier code, and the ledger of a start with the current code."""
         tiny = grid(runs)
 
         def identify(source: str) -> Callable[[TrainingConfig], Identity]:
@@ -578,7 +576,7 @@ class TestTheSourceOfANetwork:
         assert first.source == "before"
 
     @pytest.mark.parametrize("outcome", [None, Outcome.FAILED], ids=["begun", "failed"])
-    def test_what_has_no_result_is_entered_anew_as_what_it_is_now(self, runs: Path, outcome: Outcome | None) -> None:
+    def test_a_trial_without_result_is_added_again_with_the_new_code(self, runs: Path, outcome: Outcome | None) -> None:
         first, ledger = self.opened(runs, outcome=outcome)
 
         again = next_trial(ledger)
@@ -589,7 +587,7 @@ class TestTheSourceOfANetwork:
         study = read_study(SweepFolder(runs, "tiny"))
         assert [record.key for record in read_records(study, sweep="tiny")] == [again.key]
 
-    def test_a_failed_trial_that_is_complete_with_mended_code_is_not_retried(self, runs: Path) -> None:
+    def test_a_failed_trial_that_is_complete_with_fixed_code_is_not_retried(self, runs: Path) -> None:
         a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01, 0.02]}})
 
         def opened(source: str, *, retry_failed: bool = False) -> Ledger:
@@ -609,7 +607,7 @@ class TestTheSourceOfANetwork:
         assert again.next_trial() is EXHAUSTED
         assert again.records == [*failed, *complete]
 
-    def test_of_two_failed_trials_that_are_one_by_now_one_is_retried(self, runs: Path) -> None:
+    def test_two_failed_trials_with_the_same_new_key_are_retried_once(self, runs: Path) -> None:
         a_book = book(runs, method="random", run_cap=4, parameters={"optimizer.lr": {"values": [0.01]}})
         for source in ("before", "between"):
             key = f"-{source}"
@@ -623,9 +621,9 @@ class TestTheSourceOfANetwork:
         assert retried in ledger.records
 
 
-class TestRetryingWhatFailed:
+class TestRetryOfFailedTrials:
     @pytest.mark.parametrize("method", ["grid", "bayes"])
-    def test_a_failed_configuration_is_handed_out_again_and_replaces_its_record(self, method: str, runs: Path) -> None:
+    def test_a_retried_trial_replaces_the_failed_record(self, method: str, runs: Path) -> None:
         tiny = book(runs, method=method, run_cap=4)
         ledger = tiny.open()
         failed = train(ledger, 0.1, outcome=Outcome.FAILED)
@@ -652,7 +650,7 @@ class TestRetryingWhatFailed:
 
         assert (again.key, again.source) == (failed.key, "f" * 16)
 
-    def test_without_asking_a_failed_configuration_stays_failed(self, runs: Path) -> None:
+    def test_without_the_option_a_failed_trial_is_not_retried(self, runs: Path) -> None:
         tiny = grid(runs)
         train(tiny.open(), outcome=Outcome.FAILED)
 
@@ -672,7 +670,7 @@ class TestRetryingWhatFailed:
 
         assert (retried.rung, retried.error) == (label, None)
 
-    def test_a_retried_trial_stands_once_also_for_the_next_driver(self, runs: Path) -> None:
+    def test_a_retried_trial_is_one_record_for_the_next_driver(self, runs: Path) -> None:
         tiny = grid(runs)
         train(tiny.open(), outcome=Outcome.FAILED)
         train(tiny.open(retry_failed=True), 0.3, 0.4)
@@ -696,13 +694,13 @@ class Recorded:
         return found if key == self._key else None
 
 
-class TestResultsFromElsewhere:
+class TestReusedResults:
     def first(self, runs: Path) -> tuple[Book, Ledger]:
         key = next_trial(grid(runs / "other").open()).key
         tiny = Book(runs=runs, spec=grid(runs).spec, recorded=Recorded(key))
         return tiny, tiny.open()
 
-    def test_one_is_taken_over_with_its_curve_without_training(self, runs: Path) -> None:
+    def test_a_recorded_result_is_reused_with_its_curve(self, runs: Path) -> None:
         tiny, ledger = self.first(runs)
 
         handed_out = next_trial(ledger)
@@ -713,7 +711,7 @@ class TestResultsFromElsewhere:
         assert [e.metrics["val_accuracy"] for e in taken.epochs] == [0.5, 0.6]
         assert (stored(tiny)[0].value, stored(tiny)[0].intermediate_values) == (0.6, {1: 0.5, 2: 0.6})
 
-    def test_one_of_the_very_study_is_its_own_and_taken_from_nobody(self, runs: Path) -> None:
+    def test_a_result_of_the_same_study_is_not_marked_as_reused(self, runs: Path) -> None:
         tiny, _ = self.first(runs)
         trial = next_trial(grid(runs / "other").open())
         tiny.recorded = Recorded(trial.key, study=trial.study)
@@ -723,13 +721,13 @@ class TestResultsFromElsewhere:
 
         assert (ledger.records[0].outcome, ledger.records[0].reused_from) == (Outcome.COMPLETE, None)
 
-    def test_it_is_still_there_for_the_next_driver(self, runs: Path) -> None:
+    def test_a_reused_result_is_there_for_the_next_driver(self, runs: Path) -> None:
         tiny, ledger = self.first(runs)
         next_trial(ledger)
 
         assert tiny.open().records[0] == ledger.records[0]
 
-    def test_a_test_result_of_one_is_taken_over_too(self, runs: Path) -> None:
+    def test_the_test_result_is_reused_too(self, runs: Path) -> None:
         _, ledger = self.first(runs)
         next_trial(ledger)
 
@@ -749,7 +747,7 @@ class TestALadder:
         ]
         return Book(runs=runs, spec=grid(runs).spec, proposer=lambda: ListProposer(rungs, key_of=key_of))
 
-    def test_another_choice_of_rungs_is_trained_although_the_study_holds_as_many(self, runs: Path) -> None:
+    def test_other_rungs_are_trained_although_the_study_has_as_many(self, runs: Path) -> None:
         train(self.ladder(runs, 0.1).open(), 0.1, 0.2)
 
         other = self.ladder(runs, 0.2).open()
@@ -757,7 +755,7 @@ class TestALadder:
         assert not other.is_done
         assert next_trial(other).name == "lr-0.2"
 
-    def test_an_interrupted_rung_that_was_not_asked_for_is_left_alone(self, runs: Path) -> None:
+    def test_an_interrupted_rung_that_is_not_requested_is_not_resumed(self, runs: Path) -> None:
         next_trial(self.ladder(runs, 0.1).open())
 
         other = self.ladder(runs, 0.2).open()
@@ -767,7 +765,7 @@ class TestALadder:
         assert [r.name for r in other.records] == ["lr-0.2"]
         assert next_trial(self.ladder(runs, 0.1).open()).name == "lr-0.1"
 
-    def test_a_test_result_is_kept_with_the_study(self, runs: Path) -> None:
+    def test_a_test_result_is_stored_in_the_study(self, runs: Path) -> None:
         ladder = self.ladder(runs, 0.1)
         ledger = ladder.open()
         record = train(ledger, 0.1, 0.2)
@@ -778,7 +776,7 @@ class TestALadder:
         assert ladder.open().records[0].test == test
 
 
-def test_every_change_is_told(runs: Path) -> None:
+def test_observers_are_called_at_each_change(runs: Path) -> None:
     heard: list[tuple[int, Outcome, int]] = []
     ledger = grid(runs).open()
     ledger.observe(lambda r: heard.append((r.number, r.outcome, len(r.epochs))))
@@ -803,7 +801,7 @@ def test_a_trial_running_at_the_end_is_interrupted_and_stays_open(runs: Path) ->
 
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
-def test_whatever_happens_each_key_stands_once_and_what_is_final_stays(data: st.DataObject) -> None:
+def test_each_key_is_stored_once_and_final_outcomes_do_not_change(data: st.DataObject) -> None:
     cap = data.draw(st.integers(1, 5), label="run_cap")
     method = data.draw(st.sampled_from(["random", "bayes", "grid"]), label="method")
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Who proposes what, in which order, and when there is nothing left."""
+"""Proposers: order and end of the proposals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def spec(**changes: Any) -> SweepSpec:
 
 
 def rates(proposer: Proposer, study: optuna.Study, count: int) -> list[float]:
-    """Ask so often, tell a value for each, and return the learning rates that were proposed."""
+    """Ask and tell `count` trials; return the proposed learning rates."""
     found = []
     for _ in range(count):
         proposal = proposer.ask(study, repeats=0)
@@ -72,7 +72,7 @@ def test_the_plan_shows_what_the_search_will_propose_first() -> None:
     assert shown == rates(proposer_of(search), optuna.create_study(direction="maximize"), 10)
 
 
-def test_what_to_start_with_comes_first_and_the_sampler_fills_the_rest() -> None:
+def test_start_with_comes_first_and_the_sampler_fills_the_rest() -> None:
     starts = [{"optimizer.lr": 0.05, "data.batch_size": 64}, {"optimizer.lr": 0.02}]
     parameters = {"optimizer.lr": {"values": [0.01, 0.02, 0.05]}, "data.batch_size": {"values": [32, 64]}}
     search = spec(parameters=parameters, start_with=starts)
@@ -87,7 +87,7 @@ def test_a_grid_lists_its_combinations_in_the_order_of_the_file() -> None:
     assert rates(GridProposer(spec(method="grid").space), optuna.create_study(), 4) == [0.01, 0.02, 0.03, 0.05]
 
 
-def test_a_grid_goes_on_with_what_the_study_does_not_hold() -> None:
+def test_a_resumed_grid_proposes_the_missing_combinations() -> None:
     study = optuna.create_study()
     rates(GridProposer(spec(method="grid").space), study, 3)
 
@@ -97,7 +97,7 @@ def test_a_grid_goes_on_with_what_the_study_does_not_hold() -> None:
     assert again.ask(study, repeats=0) is None
 
 
-def test_a_grid_proposes_again_what_was_lost_before_it_was_noted() -> None:
+def test_a_grid_proposes_lost_combinations_again() -> None:
     study = optuna.create_study()
     lost = GridProposer(spec(method="grid").space).ask(study, repeats=0)
     assert lost is not None
@@ -106,7 +106,7 @@ def test_a_grid_proposes_again_what_was_lost_before_it_was_noted() -> None:
     assert rates(GridProposer(spec(method="grid").space), study, 4) == [0.01, 0.02, 0.03, 0.05]
 
 
-def test_a_start_that_was_lost_before_it_was_noted_comes_again() -> None:
+def test_a_lost_start_is_proposed_again() -> None:
     search = spec(start_with=[{"optimizer.lr": 0.05}])
     study = optuna.create_study()
     lost = proposer_of(search).ask(study, repeats=0)
@@ -120,7 +120,7 @@ SIZES = {"data.train_size": {"values": [300, 49_500]}, "data.validation_size": {
 """Each possible with the base, all but the last two possible together."""
 
 
-def test_a_grid_leaves_out_what_is_impossible_together() -> None:
+def test_a_grid_leaves_out_invalid_combinations() -> None:
     study = optuna.create_study()
     proposer = GridProposer(spec(method="grid", parameters=SIZES).space)
 
@@ -130,7 +130,7 @@ def test_a_grid_leaves_out_what_is_impossible_together() -> None:
     assert sizes == [(300, 200), (300, 600), (49_500, 200)]
 
 
-def test_a_sampler_passes_over_what_is_impossible_together() -> None:
+def test_a_sampler_skips_invalid_combinations() -> None:
     study = optuna.create_study()
     proposer = SamplerProposer(spec(parameters=SIZES).space, method="random", seed=0)
 
@@ -161,7 +161,7 @@ def test_a_trial_is_drawn_from_the_very_distributions_of_the_space() -> None:
     assert study.trials[0].distributions == search.space.distributions
 
 
-def test_tpe_looks_at_parameters_together_and_at_running_trials() -> None:
+def test_tpe_is_multivariate_and_uses_running_trials() -> None:
     sampler = make_sampler("bayes", seed=3, number=5)
 
     assert isinstance(sampler, optuna.samplers.TPESampler)
@@ -170,7 +170,7 @@ def test_tpe_looks_at_parameters_together_and_at_running_trials() -> None:
     assert isinstance(make_sampler("random", seed=3, number=5), optuna.samplers.RandomSampler)
 
 
-def test_a_search_asks_its_own_sampler_until_it_repeats_itself_too_often() -> None:
+def test_a_search_uses_tpe_until_it_repeats_itself_too_often() -> None:
     proposer = proposer_of(spec(method="bayes", parameters=LR, run_cap=20))
     kinds = []
     for repeats in (0, REPEATS_BEFORE_LISTING - 1, REPEATS_BEFORE_LISTING):
@@ -181,7 +181,7 @@ def test_a_search_asks_its_own_sampler_until_it_repeats_itself_too_often() -> No
     assert kinds == ["WindowedTPESampler", "WindowedTPESampler", "RandomSampler"]
 
 
-def test_a_start_that_failed_is_not_begun_again() -> None:
+def test_a_failed_start_is_not_proposed_again() -> None:
     search = spec(start_with=[{"optimizer.lr": 0.05}, {"optimizer.lr": 0.02}])
     study = optuna.create_study()
     first = proposer_of(search).ask(study, repeats=0)
@@ -192,7 +192,7 @@ def test_a_start_that_failed_is_not_begun_again() -> None:
     assert rates(proposer_of(search), study, 1) == [0.02]
 
 
-def test_starts_that_only_repeat_what_is_known_give_way_to_the_rest() -> None:
+def test_duplicate_starts_are_skipped() -> None:
     search = spec(start_with=[{"optimizer.lr": 0.05}], run_cap=2)
     study = optuna.create_study()
     proposal = proposer_of(search).ask(study, repeats=REPEATS_BEFORE_LISTING)
@@ -201,7 +201,7 @@ def test_starts_that_only_repeat_what_is_known_give_way_to_the_rest() -> None:
     assert proposal.config.optimizer.lr == 0.01
 
 
-def test_the_images_are_split_only_in_ways_that_are_possible() -> None:
+def test_only_valid_splits_of_the_images_are_proposed() -> None:
     splits = plan_of_sweep(spec(parameters=SIZES)).data
 
     assert [(data.train_size, data.validation_size) for data in (config.data for config in splits)] == [
@@ -211,7 +211,7 @@ def test_the_images_are_split_only_in_ways_that_are_possible() -> None:
     ]
 
 
-def test_after_many_repeats_a_finite_space_is_searched_for_what_is_left() -> None:
+def test_after_many_duplicates_the_untried_combinations_are_listed() -> None:
     study = optuna.create_study()
     rates(GridProposer(spec(method="grid").space), study, 3)
     sampler = SamplerProposer(spec().space, method="random", seed=0)
@@ -227,14 +227,14 @@ def listed(*rates: float) -> list[Candidate]:
     return [Candidate(config=TrainingConfig.model_validate({"optimizer": {"lr": rate}})) for rate in rates]
 
 
-def test_a_list_is_proposed_in_its_order_without_what_the_study_holds() -> None:
+def test_a_list_is_proposed_in_order_without_recorded_entries() -> None:
     study = optuna.create_study()
     rates(ListProposer(listed(0.3), key_of=key_of), study, 1)
 
     assert rates(ListProposer(listed(0.1, 0.3, 0.2), key_of=key_of), study, 2) == [0.1, 0.2]
 
 
-def test_of_a_list_whose_costs_are_known_the_longest_is_begun_first() -> None:
+def test_a_list_with_costs_starts_with_the_longest() -> None:
     def proposer(*wanted: float) -> ListProposer:
         return ListProposer(listed(*wanted), key_of=key_of, cost=lambda config: config.optimizer.lr)
 
@@ -247,7 +247,7 @@ def test_a_list_counts_equal_configurations_once() -> None:
     assert ListProposer(listed(0.1, 0.2, 0.1), key_of=key_of).total() == 2
 
 
-def test_in_an_endless_space_a_repeating_sampler_draws_blindly_then_ends() -> None:
+def test_in_an_infinite_space_duplicates_lead_to_random_sampling_then_the_end() -> None:
     search = spec(method="bayes", parameters=LR, run_cap=20)
     study = optuna.create_study(direction="maximize")
     proposer = proposer_of(search)

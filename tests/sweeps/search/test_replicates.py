@@ -1,4 +1,4 @@
-"""Which configurations of a search are confirmed, by which runs, in a study that no sampler hears of."""
+"""Replicates: the confirmed configurations, their runs, and their study without a sampler."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chosen(*records: TrialRecord, top: int = 9, metric: Metric | None = None) ->
     return [record.number for record in candidates_to_confirm(records, metric=metric or Metric(), top=top)]
 
 
-class TestWhatIsConfirmed:
+class TestCandidatesToConfirm:
     def test_the_complete_trials_by_their_last_epoch(self) -> None:
         records = (trial(0, 0.9, 0.5, 0.5), trial(1, 0.1, 0.2, 0.7), trial(2, 0.1, 0.2, 0.6))
 
@@ -50,7 +50,7 @@ class TestWhatIsConfirmed:
         assert chosen(*records, top=2) == [1, 2]
         assert chosen(*records, metric=Metric(name="val_loss", goal="minimize")) == [1, 2, 0]
 
-    def test_a_stopped_one_as_good_as_the_best_stands_behind_it(self) -> None:
+    def test_a_pruned_one_as_good_as_the_best_comes_second(self) -> None:
         best, second = trial(0, 0.3, 0.5, 0.7), trial(1, 0.2, 0.4, 0.6)
 
         assert chosen(best, second, pruned(2, 0.2, 0.5), pruned(3, 0.2, 0.49), pruned(4, 0.31)) == [0, 2, 4, 1, 3]
@@ -58,12 +58,12 @@ class TestWhatIsConfirmed:
     def test_where_nothing_is_complete_the_furthest_come_first_and_then_the_best(self) -> None:
         assert chosen(pruned(0, 0.6), pruned(1, 0.1, 0.2), pruned(2, 0.7)) == [1, 2, 0]
 
-    def test_what_diverged_failed_or_is_not_finished_is_never_confirmed(self) -> None:
+    def test_diverged_failed_and_unfinished_trials_are_not_confirmed(self) -> None:
         outcomes = (Outcome.DIVERGED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.RUNNING)
         assert chosen(*(trial(index, 0.9, outcome=outcome) for index, outcome in enumerate(outcomes))) == []
         assert chosen(trial(0, outcome=Outcome.PRUNED)) == []
 
-    def test_a_configuration_under_several_seeds_is_one_and_stands_by_their_mean(self) -> None:
+    def test_a_configuration_with_several_seeds_is_ranked_once_by_their_mean(self) -> None:
         def of(number: int, config_id: str, *accuracies: float, **changes: Any) -> TrialRecord:
             return trial(number, *accuracies, config_id=config_id, **changes)
 
@@ -76,9 +76,9 @@ class TestWhatIsConfirmed:
         assert chosen(*stopped) == [7]
 
 
-class TestTheRunsThatConfirm:
+class TestReplicates:
     def test_their_seeds_are_above_all_that_the_search_may_use(self) -> None:
-        found = replicates_of([trial(0, 0.5), trial(1, 0.4)], Replicates(top=2, seeds=2), looked_at=[0, 8, 3])
+        found = replicates_of([trial(0, 0.5), trial(1, 0.4)], Replicates(top=2, seeds=2), used_seeds=[0, 8, 3])
 
         assert [(each.replicate_of, each.config.seed) for each in found] == [(0, 9), (1, 9), (0, 10), (1, 10)]
 
@@ -97,22 +97,22 @@ class TestTheRunsThatConfirm:
         assert [each.config.optimizer.lr for each in found] == [3.1, 1.1, 3.1, 1.1]
         assert {each.rung for each in found} == {None}
 
-    def test_one_stopped_early_is_first_trained_whole_under_its_seed(self) -> None:
+    def test_a_pruned_one_is_first_trained_fully_under_its_seed(self) -> None:
         found = replicates_of([trial(0, 0.5), pruned(1, 0.6)], Replicates(top=2, seeds=1))
 
         assert [(each.replicate_of, each.config.seed, each.config.epochs) for each in found] == [
             (1, 5, 3), (0, 6, 3), (1, 6, 3),
         ]  # fmt: skip
 
-    def test_a_replicate_is_called_by_the_trial_it_confirms_and_its_seed(self) -> None:
+    def test_a_replicate_is_named_by_its_trial_and_seed(self) -> None:
         record = trial(0, 0.5, first_number=20, replicate_of=7)
 
         assert (record.trial, record.name) == (7, "trial 7, seed 5")
         assert (trial(4, first_number=20).trial, trial(4, first_number=20).name) == (24, "trial 24")
 
 
-class TestTheirStudy:
-    def test_it_lies_in_the_same_journal_and_is_no_search(self, runs: Path) -> None:
+class TestStudyOfReplicates:
+    def test_it_is_in_the_same_journal_and_not_a_search(self, runs: Path) -> None:
         tiny = book(runs, metric={"name": "val_loss", "goal": "minimize"})
         search = tiny.study()
 
@@ -157,7 +157,7 @@ class TestTheirStudy:
 
         assert other.user_attrs["first_number"] == 1
 
-    def test_the_journal_keeps_what_a_replicate_confirms(self, runs: Path) -> None:
+    def test_the_journal_stores_the_trial_of_a_replicate(self, runs: Path) -> None:
         tiny = book(runs)
         tiny.study()
         record = trial(0, 0.5)

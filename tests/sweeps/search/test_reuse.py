@@ -1,4 +1,4 @@
-"""Which recorded results a search and a ladder take over."""
+"""Recorded results that a search and a ladder reuse."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ class Recorded:
         return result if key == KEY else None
 
 
-def test_a_search_takes_a_result_over_and_leaves_its_test_result() -> None:
+def test_a_search_reuses_a_result_without_its_test_result() -> None:
     found = SearchResults(Recorded()).complete_result(KEY)
 
     assert found is not None
     assert (found.run_id, found.test) == ("abc", None)
 
 
-def test_a_ladder_takes_the_test_result_too_and_needs_no_weights() -> None:
-    found = LadderResults(Recorded(), bring_weights=lambda key: pytest.fail("nothing is to be measured"))
+def test_a_ladder_reuses_the_test_result_and_needs_no_weights() -> None:
+    found = LadderResults(Recorded(), fetch_weights=lambda key: pytest.fail("nothing is to be measured"))
 
     assert found.complete_result(KEY) == Recorded().complete_result(KEY)
 
 
 @pytest.mark.parametrize("has_weights", [True, False])
-def test_a_ladder_takes_an_untested_result_only_with_its_weights(has_weights: bool) -> None:
+def test_a_ladder_reuses_an_untested_result_only_with_its_weights(has_weights: bool) -> None:
     asked: list[str] = []
 
     def bring(key: str) -> bool:
         asked.append(key)
         return has_weights
 
-    found = LadderResults(Recorded(test=None), bring_weights=bring).complete_result(KEY)
+    found = LadderResults(Recorded(test=None), fetch_weights=bring).complete_result(KEY)
 
     assert (found is not None, asked) == (has_weights, [KEY])
 
 
 def test_what_is_not_recorded_is_not_found() -> None:
     assert SearchResults(Recorded()).complete_result("other") is None
-    assert LadderResults(Recorded(), bring_weights=lambda key: True).complete_result("other") is None
+    assert LadderResults(Recorded(), fetch_weights=lambda key: True).complete_result("other") is None

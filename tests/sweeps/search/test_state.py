@@ -1,4 +1,4 @@
-"""How a sweep stands: the best trial, what is done, how long it takes yet; live and from its journal."""
+"""The state of a sweep: best trial, number of ended trials, time left; live and from its journal."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_state_updated_by_every_change_equals_one_of_the_end(
     assert told.best() == next(iter(best_first(ends, metric="val_accuracy", maximize=maximize)), None)
 
 
-def test_the_end_of_a_trial_is_told_once() -> None:
+def test_the_end_of_a_trial_is_reported_once() -> None:
     found = state()
     running, ended = trial(0, 0.1, outcome=Outcome.RUNNING), trial(0, 0.1, 0.2)
 
@@ -125,9 +125,7 @@ def test_with_more_slots_as_many_trials_must_have_ended_first(monkeypatch: pytes
     found.enter(trial(2, 0.1))
 
     assert found.seconds_left() == pytest.approx(30 / 3 * 7)
-    assert (
-        state(*found.records, driver=DriverState(slots=1)).seconds_left() is None
-    )  # nothing says how many there will be
+    assert state(*found.records, driver=DriverState(slots=1)).seconds_left() is None  # the number of trials is unknown
 
 
 def test_slots_that_join_shorten_the_time_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,14 +137,14 @@ def test_slots_that_join_shorten_the_time_left_at_once(monkeypatch: pytest.Monke
         found.enter(trial(number, 0.1))
     assert found.seconds_left() == pytest.approx(30 * 10)
 
-    found.count_slots(2)
+    found.set_slots(2)
     assert found.seconds_left() == pytest.approx(30 * 10 / 2)
 
     now = 1090.0
     for number in range(2, 4):
         found.enter(trial(number, 0.1))
     assert found.seconds_left() == pytest.approx(30 * 8 / 2)
-    found.count_slots(1)
+    found.set_slots(1)
     assert found.seconds_left() == pytest.approx(30 * 8)
 
 
@@ -158,7 +156,7 @@ def test_the_last_change_is_an_epoch_or_an_end() -> None:
     assert state().last_change() is None
 
 
-def test_a_sweep_is_read_from_its_journal_as_it_stands(runs: Path) -> None:
+def test_the_state_is_read_from_the_journal(runs: Path) -> None:
     tiny = book(runs, metric={"name": "val_loss", "goal": "minimize"})
     ledger = tiny.open()
     for accuracies in ((0.5, 0.6), (0.5, 0.7)):
@@ -204,7 +202,7 @@ def rung(number: int, **changes: Any) -> TrialRecord:
     return trial(number, 0.5, **{"rung": RungLabel(name=f"r{number}", index=number, parent=None)} | changes)
 
 
-def test_what_is_trained_and_not_all_measured_is_being_measured() -> None:
+def test_trained_and_partly_measured_means_measuring() -> None:
     found = state(rung(0, test=TEST), rung(1), driver=DriverState(target=3))
     assert found.measuring is None, "one is still to be trained"
 
@@ -229,5 +227,5 @@ def test_what_is_trained_and_not_all_measured_is_being_measured() -> None:
     ],
     ids=["a search", "a ladder compared on validation images", "a failed run"],
 )
-def test_what_is_not_measured_on_test_images_has_no_such_phase(record: TrialRecord) -> None:
+def test_without_test_images_there_is_no_measuring_phase(record: TrialRecord) -> None:
     assert state(record, driver=DriverState(target=1)).measuring is None

@@ -1,4 +1,4 @@
-"""What TPE is shown of a long search: a bounded part of it, the same after an interruption, and the right one."""
+"""The window of trials that TPE reads: bounded, correct, and the same after an interruption."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_window_holds_running_trials_tpes_best_and_the_newest(
         trials.append(trial(number, wanted, curve))
     asked_often = Window(best=3, newest=4)
     for count in range(len(trials) + 1):
-        # At first some are open that have ended at the last call.
+        # Some trials end between the calls.
         now = [
             trial(each.number, TrialState.RUNNING, []) if count < len(trials) and history[each.number][2] == 0 else each
             for each in trials[:count]
@@ -85,7 +85,7 @@ def expected(trials: list[FrozenTrial], direction: StudyDirection, *, best: int,
 
 
 def search(study: optuna.Study, sampler: Any, *, trials: int, window: Window | None) -> list[float]:
-    """Return the rates that are proposed, as a driver with this window would."""
+    """Return the rates that a driver with this window proposes."""
     rates = []
     for _ in range(trials):
         asked = study.ask()
@@ -126,7 +126,7 @@ def test_an_interruption_beyond_the_window_changes_no_search() -> None:
     assert first + search(halved, windowed, trials=10, window=Window(best=5, newest=10)) == uninterrupted
 
 
-def test_the_window_is_what_the_sampler_learns_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sampler_reads_only_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(direction="maximize")
     search(study, windowed, trials=60, window=Window())
     read: list[int] = []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from object_store import S3
 
 from sweeps.core.errors import StoreError
-from sweeps.store.bucket import Bucket, without_secrets
+from sweeps.store.bucket import Bucket, redact_secrets
 
 NAMES = st.sampled_from(["a", "b", "c/a", "c/b", "c/d/e"])
 CHANGES = st.lists(
@@ -33,7 +33,7 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     return Bucket(request.getfixturevalue("s3").new_bucket() + "/pre/fix")
 
 
-def test_what_is_written_is_read_again_and_listed(bucket: Bucket) -> None:
+def test_written_files_are_read_and_listed(bucket: Bucket) -> None:
     bucket.write("one/state.pt", b"old")
     bucket.write("one/state.pt", b"new")
     bucket.write("two/log", b"")
@@ -45,7 +45,7 @@ def test_what_is_written_is_read_again_and_listed(bucket: Bucket) -> None:
     assert bucket.names("three") == []
 
 
-def test_it_takes_what_is_larger_than_one_part_of_an_upload(bucket: Bucket) -> None:
+def test_a_file_larger_than_one_part_of_an_upload_is_written(bucket: Bucket) -> None:
     content = secrets.token_bytes(12_000_000)
 
     bucket.write("large", content)
@@ -53,7 +53,7 @@ def test_it_takes_what_is_larger_than_one_part_of_an_upload(bucket: Bucket) -> N
     assert bucket.read("large") == content
 
 
-def test_a_copy_stays_when_what_it_was_made_of_changes_or_goes(bucket: Bucket) -> None:
+def test_a_copy_stays_when_the_original_changes(bucket: Bucket) -> None:
     bucket.write("one/now", b"1")
     bucket.copy("one/now", "one/before")
     bucket.write("one/now", b"2")
@@ -69,7 +69,7 @@ def test_a_copy_stays_when_what_it_was_made_of_changes_or_goes(bucket: Bucket) -
 
 @settings(max_examples=60, deadline=None)
 @given(CHANGES)
-def test_it_holds_what_a_dictionary_would(changes: list[tuple[str, str, bytes]]) -> None:
+def test_it_behaves_like_a_dictionary(changes: list[tuple[str, str, bytes]]) -> None:
     bucket = Bucket(f"memory://{secrets.token_hex(8)}/x")
     held: dict[str, bytes] = {}
 
@@ -97,9 +97,9 @@ def test_the_address_of_a_file_keeps_the_options_of_its_bucket() -> None:
     assert Bucket("s3://b/p?region=eu-1").url("x/y") == "s3://b/p/x/y?region=eu-1"
 
 
-class TestWhatIsWrong:
+class TestErrors:
     def test_a_bucket_that_is_not_there_is_named_with_what_to_do(self, s3: S3) -> None:
-        with pytest.raises(StoreError, match=r"s3://no-such-bucket/x does not exist: make the bucket"):
+        with pytest.raises(StoreError, match=r"s3://no-such-bucket/x does not exist\. Create the bucket"):
             Bucket("s3://no-such-bucket/x").check()
 
     def test_a_store_that_does_not_answer_is_named_within_30_seconds(
@@ -108,16 +108,16 @@ class TestWhatIsWrong:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         began = time.monotonic()
 
-        with pytest.raises(StoreError, match=r"s3://b/x does not answer: check its address"):
+        with pytest.raises(StoreError, match=r"s3://b/x does not answer\. Check its address"):
             Bucket("s3://b/x").check()
 
         assert time.monotonic() - began < 30
 
-    def test_what_needs_another_package_says_which(self) -> None:
-        with pytest.raises(StoreError, match=r"sftp://h/x needs a package that is not installed here: .*paramiko"):
+    def test_a_missing_package_is_named(self) -> None:
+        with pytest.raises(StoreError, match=r"sftp://h/x needs a package that is not installed: .*paramiko"):
             Bucket("sftp://h/x").check()
 
-    def test_no_secret_of_the_environment_stands_in_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_secret_of_the_environment_is_in_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
 
-        assert without_secrets("the key hush-hush is wrong") == "the key *** is wrong"
+        assert redact_secrets("the key hush-hush is wrong") == "the key *** is wrong"

@@ -1,4 +1,4 @@
-"""A study in a database: one driver at a time, wherever it runs, and a database that goes away for a while."""
+"""A study in a database: one driver at a time on any machine, and outages of the database."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "SECONDS", 2.0)
+    monkeypatch.setattr(lease_module, "LEASE_SECONDS", 2.0)
     monkeypatch.setattr(lease_module, "RENEWED_EVERY", 0.3)
 
 
 @contextmanager
 def driver(machine: Path, url: str, **changes: object) -> Iterator[tuple[Ledger, Book]]:
-    """Hold the sweep on a machine, as its runs folder is, and open its ledger."""
+    """Hold the sweep with a runs folder that stands for a machine, and open its ledger."""
     kept = book(machine, **changes)
-    folder = SweepFolder(machine, "tiny", asked=Storages(study_storage=url))
+    folder = SweepFolder(machine, "tiny", requested=Storages(study_storage=url))
     with folder.locked():
         opened = Opened(kept, folder)
         yield opened.open(study=opened.study()), kept
@@ -63,7 +63,7 @@ class Opened(Book):
         return self._held
 
 
-def test_a_driver_on_another_machine_goes_on_from_the_first(url: str, tmp_path: Path) -> None:
+def test_a_driver_on_another_machine_resumes(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url, run_cap=3) as (ledger, _):
         done, left = next_trial(ledger), next_trial(ledger)
         ledger.receive(done.number, TrialMessage(epoch=epoch(1, 0.3)))
@@ -81,9 +81,7 @@ def test_a_driver_on_another_machine_goes_on_from_the_first(url: str, tmp_path: 
     assert sweep_names(tmp_path / "two") == ["tiny"]
 
 
-def test_who_only_looks_is_told_who_runs_it_from_another_machine_too(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_on_another_machine_sees_the_driver(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEPS_STUDY_STORAGE", url)
     with driver(tmp_path / "one", url) as (ledger, _):
         next_trial(ledger)
@@ -131,7 +129,7 @@ def test_a_silent_driver_is_superseded_and_writes_nothing_more(
     other.release()
 
 
-def test_an_idle_driver_learns_within_seconds_that_it_was_superseded(url: str, tmp_path: Path, short: None) -> None:
+def test_an_idle_driver_detects_within_seconds_that_it_lost_the_lease(url: str, tmp_path: Path, short: None) -> None:
     lost = threading.Event()
     database = StudyDatabase(url)
     database.check()
@@ -156,15 +154,15 @@ def test_the_lease_of_a_driver_killed_here_is_free_at_once(url: str, tmp_path: P
     with driver(tmp_path / "one", url):
         pass
 
-    assert time.monotonic() - began < lease_module.SECONDS / 2
+    assert time.monotonic() - began < lease_module.LEASE_SECONDS / 2
 
 
-def test_a_database_that_is_away_for_a_while_costs_nothing(
+def test_a_short_outage_of_the_database_loses_nothing(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with driver(tmp_path / "one", url) as (ledger, _):
         trial = next_trial(ledger)
-        # Nobody else can write to an SQLite file meanwhile: the same errors as of a server that is away.
+        # No other connection can write to the SQLite file now: the same errors as of an unreachable server.
         away = sqlite3.connect(tmp_path / "studies.db", timeout=10, isolation_level=None, check_same_thread=False)
         away.execute("begin exclusive")
         back = threading.Timer(database_module.CONNECT_SECONDS + 2.0, away.close)
@@ -178,16 +176,16 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
     assert [each.metrics["val_accuracy"] for each in record.epochs] == [0.3]
 
 
-def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(
+def test_a_long_outage_of_the_database_ends_the_driver(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(database_module, "RETRY_SECONDS", 1.0)
     with driver(tmp_path / "one", url) as (ledger, _):
         trial = next_trial(ledger)
         away = sqlite3.connect(tmp_path / "studies.db", timeout=10, isolation_level=None)
         away.execute("begin exclusive")
 
-        with pytest.raises(StorageAwayError, match="everything up to here is saved"):
+        with pytest.raises(StorageAwayError, match="All results up to here are saved"):
             ledger.receive(trial.number, TrialMessage(epoch=epoch(1, 0.3)))
         away.close()
 
@@ -195,9 +193,9 @@ def test_a_database_that_stays_away_ends_it_and_says_what_is_saved(
 def test_sweeps_of_one_database_do_not_see_each_other(url: str, tmp_path: Path) -> None:
     with driver(tmp_path / "one", url) as (ledger, _):
         next_trial(ledger)
-    other = SweepFolder(tmp_path / "one", "tiny-2", asked=Storages(study_storage=url))
+    other = SweepFolder(tmp_path / "one", "tiny-2", requested=Storages(study_storage=url))
 
-    with pytest.raises(NoSuchSweepError, match="has begun nothing yet"):
+    with pytest.raises(NoSuchSweepError, match="has no trials yet"):
         read_studies(other)
 
 
@@ -218,7 +216,7 @@ def test_a_deleted_sweep_is_gone_from_the_database_and_no_other(url: str, tmp_pa
 def test_a_database_that_does_not_answer_is_named_within_30_seconds(url: str) -> None:
     began = time.monotonic()
 
-    with pytest.raises(StoreError, match="does not answer, or refuses") as refused:
+    with pytest.raises(StoreError, match="does not answer or denies access") as refused:
         StudyDatabase(url).check()
 
     assert url in str(refused.value)
@@ -239,7 +237,7 @@ def test_of_two_drivers_that_begin_at_once_one_has_the_lease(url: str) -> None:
             try:
                 _, about = leases[number]._try()
             except sqlalchemy.exc.OperationalError:
-                continue  # the file is locked: by one of the others
+                continue  # another thread locks the file
             if about is None:
                 held.append(leases[number]._token)
             return
@@ -284,19 +282,19 @@ def test_of_two_that_find_the_same_lease_run_out_one_has_it(url: str, monkeypatc
     assert held == [2]
 
 
-def test_a_database_that_goes_away_between_two_looks_is_named(url: str) -> None:
+def test_a_database_that_fails_between_two_reads_is_named(url: str) -> None:
     storage = StudyDatabase(url).reading()
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         connection.execute("alter table studies rename to elsewhere")
 
-    with pytest.raises(StoreError, match=f"database {url} does not answer, or refuses"):
+    with pytest.raises(StoreError, match=f"study storage {url} does not answer or denies access"):
         storage.get_all_studies()
 
 
 def test_two_drivers_that_make_the_same_tables_do_not_hinder_each_other(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Stands in for the other driver's statement, which comes between this one's look and its own.
+    # Simulates a statement of another driver between this one's check and its own statement.
     made = iter([sqlalchemy.exc.ProgrammingError("create table", {}, Exception("relation already exists"))])
 
     def make_table(engine: sqlalchemy.Engine) -> None:
@@ -304,7 +302,7 @@ def test_two_drivers_that_make_the_same_tables_do_not_hinder_each_other(
             raise error
         lease_module.make_table(engine)
 
-    monkeypatch.setattr(database_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(database_module, "_RETRY_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(database_module, "make_table", make_table)
 
     StudyDatabase(url).check()
@@ -313,7 +311,7 @@ def test_two_drivers_that_make_the_same_tables_do_not_hinder_each_other(
     assert StudyDatabase(url).driver("tiny") is None
 
 
-def test_what_is_wrong_with_a_database_is_said_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_error_is_raised_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def make_table(engine: sqlalchemy.Engine) -> None:

@@ -21,8 +21,8 @@ from sweep_fakes import book, epoch, next_trial
 from sweeps.core.errors import StoreError, StudyChangedError, SweepBusyError
 from sweeps.core.trial import TrialMessage
 from sweeps.search.opening import read_study
+from sweeps.store.access_log import import_accesses, read_accesses, record_access
 from sweeps.store.folder import SweepFolder
-from sweeps.store.looks import note_look, read_looks, take_over_looks
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def trained(runs: Path) -> bytes:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_a_torn_last_line_is_cut_and_the_sweep_goes_on(share: float, runs: Path) -> None:
+def test_an_incomplete_last_line_is_cut_and_the_sweep_resumes(share: float, runs: Path) -> None:
     content = trained(runs)
     begin = content.rfind(b"\n", 0, -1) + 1
     tiny = book(runs)
@@ -54,7 +54,7 @@ def test_a_torn_last_line_is_cut_and_the_sweep_goes_on(share: float, runs: Path)
     assert tiny.open().records[number].epochs[-1] == epoch(2, 0.6)
 
 
-def test_a_journal_lock_of_a_dead_driver_does_not_hang_the_next(runs: Path) -> None:
+def test_a_journal_lock_of_a_killed_driver_does_not_block_the_next(runs: Path) -> None:
     trained(runs)
     tiny = book(runs)
     tiny.folder.journal.with_name("journal.log.lock").symlink_to(tiny.folder.journal)
@@ -62,12 +62,12 @@ def test_a_journal_lock_of_a_dead_driver_does_not_hang_the_next(runs: Path) -> N
     assert len(tiny.open().records) == 2
 
 
-def test_a_second_driver_is_refused_and_told_who_holds_the_sweep(folder: SweepFolder) -> None:
+def test_a_second_driver_is_refused_with_the_name_of_the_first(folder: SweepFolder) -> None:
     with folder.locked(), pytest.raises(SweepBusyError) as refused, SweepFolder(folder.runs, "tiny").locked():
         pass
 
     holder = f"process {os.getpid()} on {socket.gethostname()}"
-    assert str(refused.value).startswith(f"sweep 'tiny' is being run by {holder}: wait for it, ")
+    assert str(refused.value).startswith(f"sweep 'tiny' is being run by {holder}. Wait for it, ")
     assert "sweeps stop tiny" in str(refused.value)
 
 
@@ -76,26 +76,26 @@ def test_a_sweep_that_is_being_deleted_is_not_to_be_stopped(folder: SweepFolder)
         pass
 
     holder = f"process {os.getpid()} on {socket.gethostname()}"
-    assert str(refused.value) == f"sweep 'tiny' is being deleted by {holder}: wait for it"
+    assert str(refused.value) == f"sweep 'tiny' is being deleted by {holder}. Wait for it."
 
 
-def test_a_reader_sees_what_the_driver_notes_and_who_it_is(folder: SweepFolder) -> None:
+def test_a_reader_sees_the_drivers_published_information(folder: SweepFolder) -> None:
     with folder.locked():
         before = folder.driver()
-        folder.tell(slots=2, target=20, limit=None)
+        folder.publish(slots=2, target=20, limit=None)
 
         assert before is not None
         assert folder.driver() == before | {"slots": 2, "target": 20, "limit": None}
 
-    folder.tell(slots=2)
+    folder.publish(slots=2)
     assert folder.driver() is None, "nobody drives it any more"
     assert not folder.died
 
 
-def test_the_driver_can_be_forgotten_twice(folder: SweepFolder) -> None:
+def test_the_drivers_note_can_be_removed_twice(folder: SweepFolder) -> None:
     with folder.locked():
-        folder.forget_driver()
-        folder.forget_driver()
+        folder.remove_driver_note()
+        folder.remove_driver_note()
 
         assert not (folder.path / "driver.json").exists()
 
@@ -168,7 +168,7 @@ class TestAChangedFile:
 
         assert len(ledger.records) == 2
 
-    def test_a_study_whose_driver_died_at_its_birth_gets_its_definition(self, runs: Path) -> None:
+    def test_a_study_whose_driver_failed_at_once_gets_its_definition(self, runs: Path) -> None:
         tiny = book(runs)
         tiny.open()
         content = tiny.folder.journal.read_bytes().splitlines(keepends=True)
@@ -197,17 +197,17 @@ class TestAChangedFile:
         assert study.direction is optuna.study.StudyDirection.MINIMIZE
 
 
-def test_looks_at_the_test_set_come_along_once_under_the_new_name(tmp_path: Path) -> None:
+def test_test_set_accesses_are_imported_once_under_the_new_name(tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
     here.mkdir()
-    look = note_look(there, sweep="quick", keys=["k"])
-    note_look(there, sweep="other", keys=["o"])
+    look = record_access(there, sweep="quick", keys=["k"])
+    record_access(there, sweep="other", keys=["o"])
 
     for _ in range(2):
-        take_over_looks(there, runs=here, names={"quick": "ada-quick"})
+        import_accesses(there, runs=here, names={"quick": "ada-quick"})
 
-    assert list(read_looks(here)) == [dataclasses.replace(look, sweep="ada-quick")]
+    assert list(read_accesses(here)) == [dataclasses.replace(look, sweep="ada-quick")]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_looks_at_the_test_set_come_along_once_under_the_new_name(tmp_path: Path
     ],
     ids=["clocks differ", "silent for long", "lives here", "killed here"],
 )
-def test_where_no_lock_can_be_asked_for_a_driver_lives_for_longer(
+def test_without_locks_a_driver_is_assumed_dead_later(
     host: str, pid: int, silent: float, is_there: bool, folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(folder.runs)

@@ -1,4 +1,4 @@
-"""A journal that something else than its driver has changed: it is noticed, named, and mended as far as can be."""
+"""Damaged journals: detection, error messages and repair."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train(ledger: Ledger, *accuracies: float) -> None:
 
 
 def trained(runs: Path) -> JournalFile:
-    """Return the journal of a sweep with a complete trial, all of it written by this version."""
+    """Return the journal of a sweep with a complete trial."""
     tiny = book(runs)
     train(tiny.open(), 0.3, 0.5)
     return JournalFile(tiny.folder.journal)
@@ -56,25 +56,25 @@ def test_a_cut_anywhere_in_the_last_line_leaves_the_lines_before_it(tmp_path: Pa
 
     for length in range(len(last)):
         journal.write_bytes(whole + last[:length])
-        JournalFile(journal).mend()
+        JournalFile(journal).cut_torn_end()
         assert journal.read_bytes() == whole
 
 
 @pytest.mark.parametrize("tail", [b"\0\0\0\0", b"\0\0\n", b'{"half": \n', b"\xff\n"])
-def test_what_a_lost_power_supply_leaves_is_cut(tail: bytes, tmp_path: Path) -> None:
+def test_zeros_left_by_a_power_failure_are_cut(tail: bytes, tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     journal.write_bytes(b'{"a": 1}\n' + tail)
 
-    JournalFile(journal).mend()
+    JournalFile(journal).cut_torn_end()
 
     assert journal.read_bytes() == b'{"a": 1}\n'
 
 
-def test_a_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_intact_journal_is_unchanged(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     for content in (b"", b'{"a": 1}\n', b'{"a": 1}\n{"b": 2}\n'):
         journal.write_bytes(content)
-        JournalFile(journal).mend()
+        JournalFile(journal).cut_torn_end()
         assert journal.read_bytes() == content
 
 
@@ -138,7 +138,7 @@ class TestDamage:
         with pytest.raises(DamagedJournalError, match=f"line {line} of .*Optuna cannot read it"):
             book(runs).open()
 
-    def test_optuna_reads_the_journal_without_knowing_of_checksums(self, runs: Path) -> None:
+    def test_plain_optuna_reads_the_journal(self, runs: Path) -> None:
         journal = trained(runs)
 
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal.path)))
@@ -159,8 +159,8 @@ class TestDamage:
 
 NO_JOURNAL: dict[str, Callable[[Path], object]] = {
     "it is empty": lambda path: path.write_bytes(b""),
-    "nothing in it can be read": lambda path: path.write_bytes(bytes(5000)),
-    "it is gone": lambda path: None,
+    "none of it can be read": lambda path: path.write_bytes(bytes(5000)),
+    "it is missing": lambda path: None,
     "it is a folder": Path.mkdir,
     "it is a pipe": os.mkfifo,
     "it is a link to": lambda path: path.symlink_to("/nowhere/at/all"),
@@ -170,7 +170,7 @@ NO_JOURNAL: dict[str, Callable[[Path], object]] = {
 
 class TestNoJournal:
     @pytest.mark.parametrize("reason", NO_JOURNAL)
-    def test_is_named_and_taken_from_the_copy_of_the_last_start(self, reason: str, runs: Path) -> None:
+    def test_it_is_named_and_restored_from_the_backup(self, reason: str, runs: Path) -> None:
         journal = trained(runs)
         book(runs).open()
         train(book(runs, name="other").open(), 0.1, 0.2)
@@ -180,14 +180,14 @@ class TestNoJournal:
 
         with pytest.raises(DamagedJournalError, match=re.escape(reason)):
             read_study(book(runs).folder)
-        (said,) = repair_journal(book(runs).folder)
+        (message,) = repair_journal(book(runs).folder)
 
-        assert "taken from the copy of the last start: line 1, 2, 3" in said
+        assert "restored from the backup of the last start: line 1, 2, 3" in message
         assert journal.path.read_bytes() == before
         assert not journal.path.is_symlink()
 
     @pytest.mark.parametrize("reason", NO_JOURNAL)
-    def test_without_a_copy_nothing_begins_anew_until_it_is_repaired(self, reason: str, runs: Path) -> None:
+    def test_without_a_backup_nothing_starts_until_it_is_repaired(self, reason: str, runs: Path) -> None:
         journal = trained(runs)
         journal.path.unlink()
         journal.backup.unlink()
@@ -195,9 +195,9 @@ class TestNoJournal:
 
         with pytest.raises(DamagedJournalError, match="sweeps repair tiny"):
             book(runs).open()
-        (said,) = repair_journal(book(runs).folder)
+        (message,) = repair_journal(book(runs).folder)
 
-        assert "an empty one takes its place" in said
+        assert "replaced by an empty one" in message
         assert book(runs).open().records == []
 
     def test_a_sweep_killed_before_its_first_line_is_not_damaged(self, runs: Path) -> None:
@@ -209,19 +209,17 @@ class TestNoJournal:
         assert book(runs).open().records == []
 
 
-class TestMending:
-    def test_lines_that_are_gone_from_the_end_are_said(self, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+class TestRepair:
+    def test_lines_missing_at_the_end_are_reported(self, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
         journal = trained(runs)
         lines = journal.lines()
         journal.path.write_bytes(b"".join(lines[:-3]) + lines[-3][:10])
 
         book(runs).open()
 
-        assert "was cut short: its last 3 lines are lost" in caplog.text
+        assert "was truncated: its last 3 lines are lost" in caplog.text
 
-    def test_a_line_that_the_last_start_copied_is_taken_from_its_copy(
-        self, runs: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_damaged_line_is_restored_from_the_backup(self, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
         journal = trained(runs)
         book(runs).open()
         line = line_with(journal, b'"val_accuracy":0.5')
@@ -230,11 +228,9 @@ class TestMending:
         ledger = book(runs).open()
 
         assert ledger.records[0].epochs[-1].metrics["val_accuracy"] == 0.5
-        assert f"was damaged in line {line}: taken from the copy" in caplog.text
+        assert f"was damaged in line {line}: restored from the backup" in caplog.text
 
-    def test_lost_lines_are_taken_from_the_copy_of_the_last_start(
-        self, runs: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_lost_lines_are_restored_from_the_backup(self, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
         journal = trained(runs)
         book(runs).open()
         lines = journal.backup.read_bytes().splitlines(keepends=True)
@@ -245,7 +241,7 @@ class TestMending:
         assert [record.outcome for record in ledger.records] == [Outcome.COMPLETE]
         assert f"was damaged in line {len(lines) - 6}" in caplog.text
 
-    def test_repair_keeps_what_stands_before_the_damage_and_the_damaged_file(
+    def test_repair_keeps_the_lines_before_the_damage_and_the_damaged_file(
         self, runs: Path, cli: Cli, caplog: pytest.LogCaptureFixture
     ) -> None:
         journal = trained(runs)
@@ -253,10 +249,9 @@ class TestMending:
         replace_in(journal, b'"val_accuracy":0.4', b'"val_accuracy":0.8')
         damaged = journal.path.read_bytes()
 
-        said = cli("repair", "tiny", "--runs", runs).output
+        output = cli("repair", "tiny", "--runs", runs).output
 
-        assert "line" in said
-        assert "was damaged (its checksum is wrong): cut there" in said
+        assert "was damaged (its checksum is wrong): kept the" in output
         assert journal.path.with_name("journal.log.damaged-1").read_bytes() == damaged
         caplog.clear()
         records = book(runs).open().records
@@ -264,13 +259,13 @@ class TestMending:
         assert [len(record.epochs) for record in records] == [2, 1]
         assert records[0].outcome is Outcome.COMPLETE
 
-    def test_a_repair_says_line_by_line_what_it_did(self, runs: Path) -> None:
+    def test_a_repair_reports_each_line(self, runs: Path) -> None:
         journal = trained(runs)
         folder = book(runs).folder
         book(runs).open()
         copied = line_with(journal, b'"val_accuracy":0.3')
         replace_in(journal, b'"val_accuracy":0.3', b'"val_accuracy":0.9')
-        assert list(repair_journal(folder)) == [f"taken from the copy of the last start: line {copied}"]
+        assert list(repair_journal(folder)) == [f"restored from the backup of the last start: line {copied}"]
         assert list(repair_journal(folder)) == ["its journal is not damaged"]
 
         for number in (1, 2):
@@ -280,8 +275,8 @@ class TestMending:
             journal.path.write_bytes(b"".join(lines[: last - 1]) + b"#" + b"".join(lines[last - 1 :]))
             aside = journal.path.with_name(f"journal.log.damaged-{number}")
             assert list(repair_journal(folder)) == [
-                f"line {last} was damaged (its checksum is wrong): cut there, {last - 1} lines of {len(lines)} are "
-                f"kept; the damaged file is {aside}"
+                f"line {last} was damaged (its checksum is wrong): kept the {last - 1} lines before it of "
+                f"{len(lines)}. The damaged file is {aside}."
             ]
             assert journal.lines() == lines[: last - 1]
             assert journal.read() == (lines[: last - 1], None)
@@ -326,7 +321,7 @@ class TestMending:
 
         assert journal.damage() is not None
 
-    def test_repair_of_a_whole_journal_changes_nothing(self, runs: Path, cli: Cli) -> None:
+    def test_repair_of_an_intact_journal_changes_nothing(self, runs: Path, cli: Cli) -> None:
         journal = trained(runs)
         before = journal.path.read_bytes()
 
@@ -379,8 +374,8 @@ class TestMending:
         assert "is damaged in line 1 of" in shown.output
 
 
-def test_an_append_on_a_full_disk_leaves_whole_lines_and_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit on the size of files stands in for a full disk: the system tears the write in the same way."""
+def test_an_append_on_a_full_disk_leaves_complete_lines(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on the file size simulates a full disk: the system cuts the write in the same way."""
     tiny = book(runs)
     ledger = tiny.open()
     number = next_trial(ledger).number
@@ -401,9 +396,7 @@ def test_an_append_on_a_full_disk_leaves_whole_lines_and_says_so(runs: Path, mon
     assert len(tiny.open().records[0].epochs) == 1
 
 
-def test_an_append_failing_otherwise_names_its_cause_and_leaves_whole_lines(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_append_names_its_cause_and_leaves_complete_lines(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = book(runs).open()
     journal = JournalFile(runs / "sweeps" / "tiny" / "journal.log")
     before = journal.path.read_bytes()
@@ -419,9 +412,7 @@ def test_an_append_failing_otherwise_names_its_cause_and_leaves_whole_lines(
 
 
 @pytest.mark.parametrize("has_links", [True, False], ids=["linked", "copied"])
-def test_a_repair_that_finds_no_room_loses_nothing(
-    has_links: bool, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repair_on_a_full_disk_loses_nothing(has_links: bool, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = trained(runs)
     train(book(runs).open(), 0.2, 0.4)
     replace_in(journal, b'"val_accuracy":0.4', b'"val_accuracy":0.8')

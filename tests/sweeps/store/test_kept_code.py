@@ -1,4 +1,4 @@
-"""The code of a network as a sweep trained it: kept as it was hashed, and compared before its runs are used."""
+"""Copies of custom code: stored as hashed, and compared before the runs are used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_file_that_changed_since_it_was_hashed_is_not_kept(folder: Path) -> None:
+def test_a_file_that_changed_since_it_was_hashed_is_not_copied(folder: Path) -> None:
     (folder / "net_kept.py").write_text("import net_kept_part\n", encoding="utf-8")
     (folder / "net_kept_part.py").write_text("x = 1\n", encoding="utf-8")
     source = source_of(ModelConfig(name="net_kept:Net"))

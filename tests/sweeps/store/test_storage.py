@@ -1,4 +1,4 @@
-"""What belongs together is written to the journal in one piece, and is there as if each line had been written alone."""
+"""Batched writes to the journal: few writes, and the same lines as single writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweep_fakes import Book, book, epoch, next_trial
 from sweeps.core.errors import DiskFullError
 from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.opening import read_study
-from sweeps.store.storage import together
+from sweeps.store.storage import batched
 
 MANY = {
     "optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]},
@@ -26,12 +26,12 @@ MANY = {
 }
 
 OF_THE_MOMENT = ("worker_id", "datetime_start", "datetime_complete")
-"""What differs between two equal lines of a journal."""
+"""Values that differ between two equal lines of a journal."""
 
 
 @pytest.fixture
 def appends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of lines of each write to a journal, from now on."""
+    """Number of lines of each write to a journal from now on."""
     found: list[int] = []
     append = JournalFileBackend.append_logs
 
@@ -60,11 +60,11 @@ def test_writes_are_few_however_many_parameters_there_are(runs: Path, appends: l
     assert (proposed, first_epoch, len(appends)) == (2, 2, 3)
 
 
-def test_a_block_is_seen_inside_at_once_and_elsewhere_after_it(runs: Path) -> None:
+def test_a_batch_is_visible_inside_at_once_and_outside_after_it(runs: Path) -> None:
     tiny = book(runs)
     study = tiny.study()
 
-    with together(study):
+    with batched(study):
         trial = study.ask()
         trial.set_user_attr("seen", [1, 2])
         within = study.get_trials()
@@ -77,12 +77,12 @@ def test_a_block_is_seen_inside_at_once_and_elsewhere_after_it(runs: Path) -> No
     assert study.get_trials() == after
 
 
-def test_what_was_entered_before_a_block_broke_off_is_written(runs: Path) -> None:
+def test_changes_before_an_error_in_a_batch_are_written(runs: Path) -> None:
     tiny = book(runs)
     study = tiny.study()
 
     def broken_off() -> None:
-        with together(study):
+        with batched(study):
             study.ask()
             raise KeyboardInterrupt
 
@@ -93,12 +93,12 @@ def test_what_was_entered_before_a_block_broke_off_is_written(runs: Path) -> Non
     assert [each.number for each in read_study(tiny.folder).get_trials()] == [0, 1]
 
 
-def test_a_block_in_a_block_is_one_block(runs: Path, appends: list[int]) -> None:
+def test_nested_batches_are_one_batch(runs: Path, appends: list[int]) -> None:
     study = book(runs).study()
     appends.clear()
 
-    with together(study):
-        with together(study):
+    with batched(study):
+        with batched(study):
             study.set_user_attr("a", 1)
         study.set_user_attr("b", 2)
 
@@ -106,7 +106,7 @@ def test_a_block_in_a_block_is_one_block(runs: Path, appends: list[int]) -> None
     assert {"a": 1, "b": 2}.items() <= study.user_attrs.items()
 
 
-def test_a_block_without_room_leaves_the_journal_as_it_was(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_on_a_full_disk_leaves_the_journal_unchanged(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = book(runs)
     study = tiny.study()
     before = tiny.folder.journal.read_bytes()
@@ -121,7 +121,7 @@ def test_a_block_without_room_leaves_the_journal_as_it_was(runs: Path, monkeypat
     monkeypatch.setattr(JournalFileBackend, "append_logs", torn)
 
     def written() -> None:
-        with together(study):
+        with batched(study):
             study.set_user_attr("a", 1)
             study.set_user_attr("b", 2)
 
@@ -137,7 +137,7 @@ def test_a_journal_holds_the_lines_that_single_writes_would_give(runs: Path) -> 
         study = tiny.study()
         before = len(lines(tiny))
         for _ in range(2):
-            with together(study) if at_once else contextlib.nullcontext():
+            with batched(study) if at_once else contextlib.nullcontext():
                 trial = study.ask()
                 trial.suggest_categorical("rate", [0.1])
                 trial.report(0.5, step=1)
@@ -155,7 +155,7 @@ def test_a_journal_holds_the_lines_that_single_writes_would_give(runs: Path) -> 
 def test_optuna_itself_reads_a_study_without_a_journal_as_before() -> None:
     study = optuna.create_study()
 
-    with together(study):
+    with batched(study):
         study.set_user_attr("a", 1)
 
     assert study.user_attrs == {"a": 1}

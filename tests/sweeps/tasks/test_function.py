@@ -128,7 +128,7 @@ def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Pa
     result = cli("run", second, "--backend", "inline", "--runs", "runs", "--no-report")
 
     assert result.exit_code == 1
-    assert "it yields no rmse" in result.output
+    assert "the training yields no rmse" in result.output
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sweep_fakes import Cli, book, epoch, next_trial
 
 from sweeps.core.trial import Outcome, TrialMessage
-from sweeps.store.looks import note_look
+from sweeps.store.access_log import record_access
 
 SECONDS = 60
 """A verb that takes longer waits for something."""
@@ -94,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
             ledger.receive(number, TrialMessage(epoch=epoch(2, 0.6)))
             ledger.finish(number, Outcome.COMPLETE)
-    note_look(runs, sweep="tiny", keys=["k"])
+    record_access(runs, sweep="tiny", keys=["k"])
     return runs
 
 

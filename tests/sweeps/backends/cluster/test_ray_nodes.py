@@ -22,7 +22,7 @@ class Cluster:
 
     def after(self, slots: ClusterSlots, seconds: float, *, live: int) -> int:
         """Let time pass, in steps as Ray Tune takes them; return how many slots are asked for then."""
-        calls = SimpleNamespace(live=live, to_come=100)
+        calls = SimpleNamespace(live=live, remaining=100)
         ends = self.now + seconds
         while self.now < ends:
             self.now += 1.0

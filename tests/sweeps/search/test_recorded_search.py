@@ -1,4 +1,4 @@
-"""What a recorded sweep searched, and Optuna's own importance of it."""
+"""The searched parameters of a recorded sweep, and Optuna's importances."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import optuna
 import pytest
 
 from sweeps.core.errors import SweepError
-from sweeps.search.searched import TRIALS_FOR_PED_ANOVA, searched_of
+from sweeps.search.recorded_search import TRIALS_FOR_PED_ANOVA, recorded_search_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def studied(trials: int, *, same: bool = False) -> optuna.Study:
-    """Return a search in which only networks that are deep have a width, which hardly matters."""
+    """Return a search in which only deep networks have a width, which has little effect."""
 
     def objective(trial: optuna.Trial) -> float:
         name = trial.suggest_categorical("model.name", ["simple", "deep", None])
@@ -25,28 +25,28 @@ def studied(trials: int, *, same: bool = False) -> optuna.Study:
     return study
 
 
-def test_without_enough_complete_trials_optuna_is_not_asked() -> None:
-    assert searched_of(studied(TRIALS_FOR_PED_ANOVA - 1), sweep="made").ped_anova == {}
+def test_without_enough_complete_trials_there_is_no_importance() -> None:
+    assert recorded_search_of(studied(TRIALS_FOR_PED_ANOVA - 1), sweep="made").ped_anova == {}
 
 
-def test_optunas_importance_knows_conditional_parameters() -> None:
-    found = searched_of(studied(60), sweep="made").ped_anova
+def test_optunas_importance_handles_conditional_parameters() -> None:
+    found = recorded_search_of(studied(60), sweep="made").ped_anova
 
     assert set(found) == {"model.name", "model.width", "optimizer.lr"}
     assert sum(found.values()) == pytest.approx(1)
     assert max(found, key=lambda name: found[name]) == "model.name"
 
 
-def test_of_equal_values_it_says_nothing() -> None:
-    assert searched_of(studied(60, same=True), sweep="made").ped_anova == {}
+def test_equal_values_have_no_importance() -> None:
+    assert recorded_search_of(studied(60, same=True), sweep="made").ped_anova == {}
 
 
 def test_a_parameter_is_active_where_its_trial_has_a_value() -> None:
-    searched = searched_of(studied(20), sweep="made")
+    searched = recorded_search_of(studied(20), sweep="made")
 
     assert all(("model.width" in values) == (values["model.name"] == "deep") for values in searched.values.values())
 
 
-def test_a_study_that_searched_nothing_is_refused() -> None:
-    with pytest.raises(SweepError, match="searched no parameters: `sweeps effects` is for a search"):
-        searched_of(optuna.create_study(), sweep="steps")
+def test_a_study_without_searched_parameters_is_an_error() -> None:
+    with pytest.raises(SweepError, match=r"searched no parameters\. Name a search"):
+        recorded_search_of(optuna.create_study(), sweep="steps")

@@ -1,7 +1,7 @@
-"""What a recorded sweep searched: its parameters as its journal has them, and which trial had which values.
+"""The searched parameters of a recorded sweep and the values of its trials, read from its journal.
 
-The sweep's file may be gone or changed by then. Each value is as Optuna stores it, so that what was active in a trial
-is what Optuna has a value of there.
+The sweep's file may have changed or been deleted. Values are as Optuna stores them: a parameter was active in a trial
+if Optuna has a value for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sweeps.core.errors import SweepError
 from sweeps.files.parameter import Parameter, label
 
 TRIALS_FOR_PED_ANOVA = 30
-"""Complete trials below which Optuna's importance is not asked for: it looks at the best tenth of them."""
+"""Minimum number of complete trials for Optuna's importances, which compare the best tenth with the rest."""
 _PARAMETERS = "parameters."
 
 
@@ -32,47 +32,47 @@ class SearchedParameter:
     path: str
     """Dotted path into `TrainingConfig`."""
     choices: tuple[Any, ...] | None = None
-    """Its listed values as Optuna stores them, in the file's order; None for a range."""
+    """Listed values as Optuna stores them, in the file's order; None for a range."""
     condition: str | None = None
-    """When it is active: `model.name is deep or resnet`; None for always."""
+    """When the parameter is active, such as `model.name is deep or resnet`; None if always."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Searched:
-    """What a recorded sweep searched."""
+class RecordedSearch:
+    """The searched parameters of a recorded sweep and the values of its trials."""
 
     sweep: str
     metric: str
-    """Field of `EpochResult` that the search looks at."""
+    """Metric of the search, a field of `EpochResult`."""
     maximize: bool
     parameters: tuple[SearchedParameter, ...]
     """In the file's order."""
     values: Mapping[int, Mapping[str, Any]]
-    """Number of a trial in its study to the values it had, active parameters only."""
+    """Trial number in the study → values of its active parameters."""
     ped_anova: Mapping[str, float] = field(default_factory=dict)
-    """Optuna's importance of each parameter, which add up to 1; empty where it has too few complete trials."""
+    """Optuna's importances of the parameters, which add up to 1; empty if there are too few complete trials."""
 
 
-def searched_of(study: optuna.Study, *, sweep: str) -> Searched:
-    """Return what a study searched.
+def recorded_search_of(study: optuna.Study, *, sweep: str) -> RecordedSearch:
+    """Return the searched parameters of a study and the values of its trials.
 
     Raises:
-        SweepError: it searched nothing: it is a ladder's, for instance.
+        SweepError: The study has no searched parameters, for instance because it belongs to a ladder.
     """
     definition = json.loads(study.user_attrs.get("definition", "{}"))
     trials = study.get_trials(deepcopy=False)
-    seen: dict[str, BaseDistribution] = {}
+    distributions: dict[str, BaseDistribution] = {}
     for trial in trials:
-        seen |= trial.distributions
+        distributions |= trial.distributions
     stored = {path.removeprefix(_PARAMETERS): p for path, p in definition.items() if path.startswith(_PARAMETERS)}
     parameters = [_from_definition(path, content) for path, content in stored.items()]
-    parameters += [_from_distribution(path, d) for path, d in sorted(seen.items()) if path not in stored]
+    parameters += [_from_distribution(path, d) for path, d in sorted(distributions.items()) if path not in stored]
     if not parameters:
         raise SweepError(
-            f"{sweep!r} searched no parameters: `sweeps effects` is for a search (`sweeps list` shows what there is); "
-            "what the steps of a ladder brought is said by `sweeps ladder`"
+            f"{sweep!r} searched no parameters. Name a search (`sweeps list` shows them). "
+            "For the gains of a ladder's rungs run `sweeps ladder`."
         )
-    return Searched(
+    return RecordedSearch(
         sweep=sweep,
         metric=study.user_attrs.get("metric", "val_accuracy"),
         maximize=study.direction.name == "MAXIMIZE",
@@ -86,7 +86,7 @@ def _from_definition(path: str, content: Mapping[str, Any]) -> SearchedParameter
     try:
         parameter = Parameter.model_validate(content)
     except ValidationError as error:
-        raise SweepError(f"the journal's {_PARAMETERS}{path} cannot be read: {error.errors()[0]['msg']}") from None
+        raise SweepError(f"{_PARAMETERS}{path} in the journal cannot be read: {error.errors()[0]['msg']}") from None
     condition = " and ".join(
         f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
     )
@@ -101,11 +101,11 @@ def _from_distribution(path: str, distribution: BaseDistribution) -> SearchedPar
 
 def _ped_anova(study: optuna.Study) -> dict[str, float]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    # Of equal values it would share out an importance of 1 among parameters that did nothing.
+    # With equal values it would distribute an importance of 1 among parameters without effect.
     if len(complete) < TRIALS_FOR_PED_ANOVA or len({trial.value for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
-        # It warns of every condition that few trials fulfil.
+        # It warns about each condition that few trials fulfil.
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return optuna.importance.get_param_importances(study, evaluator=evaluator)
