@@ -134,9 +134,9 @@ class JournalFile:
                 "Complete runs in MLflow are not trained again."
             )
         return DamagedJournalError(
-            f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}). Restore it from a copy, "
-            f"or run `{repair}` to resume from the lines before it. That keeps the damaged file, and complete runs in "
-            "MLflow are not trained again."
+            f"{self.path} is damaged in line {damage.line} of {damage.lines} ({damage.reason}). Restore it from a "
+            f"copy, or run `{repair}` to resume from the lines before it. That keeps the damaged file, and complete "
+            "runs in MLflow are not trained again."
         )
 
     def cut(self, damage: Damage) -> Path:

@@ -251,7 +251,7 @@ def test_another_kind_of_measurement_under_the_same_name_is_refused(tmp_path: Pa
 
     assert result.exit_code == 2
     assert 'evaluate: was "test", is "validation"' in result.stderr
-    assert "give the file another name, or undo the change" in result.stderr
+    assert "Rename the file, or undo the change." in result.stderr
     assert "--new" not in result.stderr
 
 

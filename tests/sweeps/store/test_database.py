@@ -38,7 +38,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "LEASE_SECONDS", 2.0)
-    monkeypatch.setattr(lease_module, "RENEWED_EVERY", 0.3)
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.3)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def test_a_silent_driver_is_superseded_and_writes_nothing_more(
     optuna.load_study(study_name="tiny-1", storage=database.writing(other)).set_user_attr("by", "other")
 
     for write in (lambda: study.set_user_attr("by", "slow again"), study.ask, lambda: study.tell(study.ask(), 1.0)):
-        with pytest.raises(LeaseLostError, match="another driver has taken tiny over"):
+        with pytest.raises(LeaseLostError, match="another driver has taken over tiny"):
             write()
     assert lost.is_set()
     found = optuna.load_study(study_name="tiny-1", storage=database.reading())

@@ -405,7 +405,7 @@ def test_a_failed_append_names_its_cause_and_leaves_complete_lines(runs: Path, m
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", fail)
-    with pytest.raises(StoreError, match=r"Read-only file system.*the same command goes on"):
+    with pytest.raises(StoreError, match=r"Read-only file system.*Run the same command again"):
         train(ledger, 0.2)
 
     assert journal.path.read_bytes() == before
