@@ -37,10 +37,10 @@ class LadderResults:
             fetch_weights: Copies the weights of a run to the sweep's checkpoints; returns whether there are any.
         """
         self._recorded = recorded
-        self._bring_weights = fetch_weights
+        self._fetch_weights = fetch_weights
 
     def complete_result(self, key: str) -> CompleteResult | None:
         found = self._recorded.complete_result(key)
-        if found is not None and found.test is None and not self._bring_weights(key):
+        if found is not None and found.test is None and not self._fetch_weights(key):
             return None
         return found
