@@ -30,7 +30,7 @@ from sweeps.files.scale import Scale
 from sweeps.files.schema import file_schema
 from sweeps.files.settings import FileOfConfigurations
 from sweeps.files.sweep import METHODS
-from sweeps.record.columns import RECORD_COLUMNS, Column, Unit
+from sweeps.record.columns import RECORD_COLUMNS, Column, Kind, Unit
 from sweeps.stopping.rules import RULES
 from sweeps.tasks.image_schema import config_definitions, referred
 
@@ -204,8 +204,8 @@ def sweep_file() -> str:
     return page(
         "Sweep file",
         "`sweeps run FILE` reads it. An unknown key is refused, and the error names the closest known one. `sweeps "
-        "schema sweep` prints the JSON Schema. [Writing files](../how-to/files.md) is the guide. An example, "
-        "`experiments/quick.yaml`:",
+        "schema sweep` prints the JSON Schema. [Write a sweep or ladder file](../how-to/files.md) is the guide. An "
+        "example, `experiments/quick.yaml`:",
         f"```text\n{(ROOT / 'experiments' / 'quick.yaml').read_text(encoding='utf-8').strip()}\n```",
         "## Keys",
         _keys(schema, links={**{block: f"#{block}" for block in blocks}, **_SWEEP_LINKS}),
@@ -470,10 +470,10 @@ def columns() -> str:
         "Columns",
         "`sweeps leaderboard`, its exports, `sweeps.leaderboard()` and the SQL tables `runs` and `configurations` "
         "have these columns. A screen shows some of them, under their headings. `--columns`, `--sort` and `--by` take "
-        "names, headings and short names. `--where` and `--sql` take names only. [The leaderboard as data]"
+        "names, headings and short names. `--where` and `--sql` take names only. [Query the leaderboard]"
         "(../how-to/leaderboard.md) explains how rows are ranked.",
         "A row of a configuration has the mean over its seeds in the averaged columns, and the value of the run that "
-        "represents it in the others.",
+        "represents it in the others. A share is from 0 to 1; a screen shows it in percent.",
         "## First columns",
         _columns(first),
         "## Configuration",
@@ -484,9 +484,10 @@ def columns() -> str:
     )
 
 
+_KINDS = {Kind.WHOLE: "integer", Kind.REAL: "number", Kind.TRUTH: "boolean"}
 _UNITS = {
     Unit.NONE: "",
-    Unit.SHARE: "share, 0 to 1; on a screen %",
+    Unit.SHARE: "share",
     Unit.SECONDS: "s",
     Unit.MILLIONS: "millions",
 }
@@ -499,7 +500,7 @@ def _columns(shown: Iterable[Column]) -> str:
             (
                 code(column.name),
                 ", ".join([column.heading, *map(code, column.words)]),
-                column.kind.value,
+                _KINDS.get(column.kind, column.kind.value),
                 _UNITS[column.unit],
                 "yes" if column.is_averaged else "",
                 column.meaning,
