@@ -1,11 +1,11 @@
-"""What one training run is: data, models, the train step. Useful alone, in a notebook or a script.
+"""One training run: data, models, the train step. Usable on its own, in a notebook or a script.
 
     from cifar_core import TrainingConfig, load_cifar10, train
 
     for epoch in train(TrainingConfig(epochs=5), load_cifar10().train):
         print(epoch.epoch, epoch.train_accuracy)
 
-With images set aside, so that every epoch is measured on images that are not trained on:
+With validation images, on which every epoch is evaluated:
 
     from cifar_core import split_train_validation
 
@@ -13,7 +13,7 @@ With images set aside, so that every epoch is measured on images that are not tr
     for epoch in train(config, *split_train_validation(load_cifar10().train, config.data)):
         print(epoch.epoch, epoch.val_accuracy)
 
-The names below are loaded when they are first used: importing this package costs nothing, torch takes seconds.
+The names below are imported on first use: importing this package is fast, importing torch takes seconds.
 """
 
 from __future__ import annotations

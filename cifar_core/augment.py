@@ -1,4 +1,4 @@
-"""Normalisation and augmentation of a whole batch at once, each image with random numbers of its own."""
+"""Normalisation and augmentation of a batch at once, with separate random numbers for each image."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def augment(
 
     Args:
         images_NHWC: uint8, N×H×W×3, on any device.
-        operations: what to do, in order; `cifar_core.recipes.operations_of` gives them for a recipe's name.
+        operations: in order; `cifar_core.recipes.operations_of` returns those of a named recipe.
         normalization: `none`, `cifar10` or `imagenet`: the constants of the `normalize` among the operations.
-        generator: of the CPU; each operation takes its random numbers from it in turn.
-        alternation_N: whom a flip that alternates mirrors this time, one bool an image, on the CPU; None draws.
+        generator: on the CPU; each operation draws from it in turn.
+        alternation_N: images that an alternating flip mirrors, one bool per image, on the CPU; None draws them.
 
     Returns:
         float32, N×3×H×W on the images' device, `channels_last` in memory.
@@ -46,10 +46,10 @@ def augment_in_steps(
     normalization: str,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """Yield the images scaled to [0, 1], and again after each operation; the last are those of `augment`, bit for bit.
+    """Yield the images scaled to [0, 1], then after each operation; the last equal those of `augment` bit for bit.
 
     Arguments and shapes are those of `augment`; height and width change where an operation pads or crops. A generator
-    in the same state gives the same images, and is left in the same state.
+    in the same state yields the same images and ends in the same state.
     """
     pixels_NHWC = _scaled_to_unit(images_NHWC)
     yield pixels_NHWC.clone().permute(0, 3, 1, 2)
@@ -73,18 +73,18 @@ def normalize(images_NHWC: Tensor, *, normalization: str) -> Tensor:
 
 
 def denormalize(inputs_NCHW: Tensor, *, normalization: str) -> Tensor:
-    """Return a network's inputs as pixels that can be looked at: float32 in [0, 1], N×3×H×W."""
+    """Return a network's inputs as displayable pixels: float32 in [0, 1], N×3×H×W."""
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in NORMALIZATIONS[normalization])
     return (inputs_NCHW.float().cpu() * std + mean).clamp(0, 1)
 
 
 def _scaled_to_unit(images_NHWC: Tensor) -> Tensor:
-    # The target is new even where `to` has nothing to convert: the caller's images stay as they are.
+    # A copy even where `to` has nothing to convert: the caller's images stay unchanged.
     return images_NHWC.to(torch.float32, memory_format=torch.contiguous_format, copy=True).div_(255)
 
 
 def resized(images_NCHW: Tensor, size: int) -> Tensor:
-    """Return images of `size`×`size` pixels, averaged over what each pixel covers; the same ones at the same size."""
+    """Return images of `size`×`size` pixels, downsampled with antialiasing; unchanged if they have that size."""
     if images_NCHW.shape[-1] == size:
         return images_NCHW
     return interpolate(images_NCHW, size=(size, size), mode="bilinear", antialias=True)

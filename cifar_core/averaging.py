@@ -14,18 +14,18 @@ DECAY = 0.95**EVERY
 
 
 class Lookahead:
-    """An average of a network's weights and running statistics that they are set back to every few steps.
+    """A running average of weights and running statistics; every `EVERY` steps the network is set to it.
 
-    At step t of T the average keeps `DECAY` × (t/T)³ of itself and takes the rest from the weights, so that early steps
-    move freely and late ones are smoothed; the figures are those of Jordan (2024), arXiv 2404.00498.
+    The update at step t of T keeps `DECAY` × (t/T)³ of the average and takes the rest from the weights. Early steps
+    are therefore free, late ones smoothed. The constants are those of Jordan (2024), arXiv 2404.00498.
     """
 
     def __init__(self, model: nn.Module, *, steps: int) -> None:
-        """Begin with the weights as they are.
+        """Start from the current weights.
 
         Args:
-            model: whose weights are averaged, in place.
-            steps: of the whole run, T.
+            model: its weights are averaged in place.
+            steps: of the complete run, T.
         """
         self._steps = steps
         self._step = 0
@@ -33,14 +33,14 @@ class Lookahead:
         self._average = [value.clone() for value in self._live]
 
     @torch.no_grad()
-    def begin_anew(self) -> None:
-        """Take the weights as they are now: something beside the optimiser has set some of them."""
+    def reset(self) -> None:
+        """Restart the average from the current weights, after code other than the optimiser has set some of them."""
         for average, live in zip(self._average, self._live, strict=True):
             average.copy_(live)
 
     @torch.no_grad()
     def end_step(self) -> None:
-        """Count a step of the optimiser, and look back where it is time to."""
+        """Count a step of the optimiser; update the average after every `EVERY` steps and after the last."""
         self._step += 1
         if self._step % EVERY and self._step < self._steps:
             return
@@ -53,10 +53,10 @@ class Lookahead:
         return {"step": self._step, "average": list(self._average)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where another left off.
+        """Restore the average and the step count.
 
         Raises:
-            ValueError: the state is of another network.
+            ValueError: the state belongs to another network.
         """
         saved: list[Tensor] = state["average"]
         for average, value in zip(self._average, saved, strict=True):

@@ -1,7 +1,7 @@
-"""Save and load the whole training state, so that a run goes on to the last bit where it stopped.
+"""Save and load the complete training state, so that a resumed run computes bit for bit what it would have computed.
 
-A file ends with a checksum of all that stands before it, and the file before it is kept: a bit that a disk has lost
-is noticed, and costs an epoch.
+A file ends with a checksum of its content, and the previous file is kept: a damaged file is detected and costs an
+epoch.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ FORMAT = 1
 
 
 def save_checkpoint(state: TrainingState, path: Path) -> None:
-    """Write the state to a file that is always a whole one, the old or the new, and keep the old one beside it.
+    """Write the state to a file atomically, and keep the file that it replaces (`previous_file`).
 
     Raises:
-        OSError: the file cannot be written; the old one is there still.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     content = {
         "format": FORMAT,
@@ -47,23 +47,23 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
         **({} if state.averaging is None else {"averaging": state.averaging.state_dict()}),
         **({} if state.source is None else {"source": dict(state.source)}),
     }
-    # Into memory first: on a full disk torch's own writer ends in an error that does not say so.
+    # Into memory first: on a full disk torch's writer raises an error that does not mention the disk.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_sealed(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:
-    """Return the state that was saved, on any device, whatever device it was saved from.
+    """Return the saved state, moved to a device.
 
     Args:
         path: the file.
-        config: what the state must belong to; None takes the one in the file.
-        device: where to go on.
+        config: configuration that the state must belong to; None takes the one in the file.
+        device: where the training resumes; it may differ from the device that the state was saved on.
 
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
-        SourceChangedError: the network's code is another one now.
+        SourceChangedError: the network's code has changed.
     """
     content, saved = _read(path)
     try:
@@ -72,15 +72,17 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
     except (KeyError, ValueError, TypeError) as error:
         raise _unreadable(path, error) from error
     if config is not None and not config.is_same_run(saved):
-        raise CheckpointError(f"{path} belongs to another configuration: delete it to start anew")
-    wanted = config or saved
-    # What a built-in network began with is of no account once its training is over, nor need it be there.
-    is_over = len(history) == saved.epochs and not is_import_path(saved.model.name)
-    if not is_over:
+        raise CheckpointError(f"{path} belongs to another configuration: delete it to train from the start")
+    requested = config or saved
+    # The initial weights of a built-in network no longer matter once its training is finished; their file may be gone.
+    is_finished = len(history) == saved.epochs and not is_import_path(saved.model.name)
+    if not is_finished:
         require_source(saved.model, content.get("source"), of=f"the weights in {path}")
-    state = start(_without_first_weights(wanted) if is_over else wanted, train_size=train_size, device=device)
-    state.config = wanted
-    state.source = content.get("source") if is_over else state.source
+    state = start(
+        _without_initial_weights(requested) if is_finished else requested, train_size=train_size, device=device
+    )
+    state.config = requested
+    state.source = content.get("source") if is_finished else state.source
     try:
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
@@ -89,42 +91,42 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
         if state.averaging is not None:
             state.averaging.load_state_dict(content["averaging"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _unfitting(path, error) from error
+        raise _mismatch(path, error) from error
     state.history.extend(history)
     return state
 
 
 def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, TrainingConfig]:
-    """Return a checkpoint's network, on any device, and what it was trained with; nothing that only training needs.
+    """Return a checkpoint's network, on any device, and the configuration that it was trained with.
 
-    Weights that the network began with (`model.weights`) need not be there any more. A precision that a device cannot
-    train in is no obstacle.
+    The file of its initial weights (`model.weights`) may be gone, and the device need not support the precision of the
+    training.
 
     Raises:
         CheckpointError: the file is missing or damaged.
-        SourceChangedError: the network's code is another one now.
-        DeviceError: CUDA is asked for and not there.
-        ModelError: a network of one's own cannot be built.
+        SourceChangedError: the network's code has changed.
+        DeviceError: CUDA was requested and is not available.
+        ModelError: a custom network cannot be built.
     """
     content, config = _read(path)
     if is_import_path(config.model.name):
         require_source(config.model, content.get("source"), of=f"the weights in {path}")
     torch_device = resolve_device(device)
     with seeded(config.seed, torch_device):
-        network = build_model(_without_first_weights(config).model)
+        network = build_model(_without_initial_weights(config).model)
     try:
         network.load_state_dict(content["model"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _unfitting(path, error) from error
+        raise _mismatch(path, error) from error
     return network.to(torch_device).to(memory_format=memory_layout(config, torch_device, "auto")), config
 
 
-def _without_first_weights(config: TrainingConfig) -> TrainingConfig:
+def _without_initial_weights(config: TrainingConfig) -> TrainingConfig:
     return config.model_copy(update={"model": config.model.model_copy(update={"weights": None})})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
-    """Return what a file holds, its tensors on the CPU, and the configuration in it."""
+    """Return a file's content, its tensors on the CPU, and the configuration in it."""
     try:
         content: dict[str, Any] = torch.load(
             io.BytesIO(unsealed(read_whole(path))), map_location="cpu", weights_only=True
@@ -134,13 +136,15 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
     except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise _unreadable(path, error) from error
     if version != FORMAT:
-        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}: delete it to start anew")
+        raise CheckpointError(
+            f"{path} has format {version}, this version reads {FORMAT}: delete it to train from the start"
+        )
     return content, saved
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to start anew")
+    return CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to train from the start")
 
 
-def _unfitting(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} does not fit its network ({error}): delete it to start anew")
+def _mismatch(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} does not fit its network ({error}): delete it to train from the start")

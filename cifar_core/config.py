@@ -1,4 +1,4 @@
-"""`TrainingConfig`: everything that decides a run's result, validated, with the identity that follows from it."""
+"""`TrainingConfig`: every value that determines a run's result, validated, and the run's identity."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cifar_core.operations.registry import AnyOperation
 from cifar_core.recipes import canonical_augmentation, parse_augmentation
 
 KEY_VERSION = 1
-"""Part of every key. Raised whenever a default changes or the same configuration would compute something else."""
+"""Part of every key. Raised whenever a default changes or the same configuration would compute other results."""
 
 TRAIN_IMAGES = 50_000
 TEST_IMAGES = 10_000
 IMAGE_SIZE = 32
 LAST_SEED = 2**32 - 1
-"""The largest seed there is."""
+"""The largest allowed seed."""
 
 FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "model": {name: tuple(architecture.defaults) for name, architecture in ARCHITECTURES.items()},
@@ -39,24 +39,24 @@ FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "triangular": ("warmup", "start_factor", "end_factor"),
     },
 }
-"""Block to kind, which is what the block's `name` may be, to the fields that this kind uses.
+"""Block to kind (a value of the block's `name`) to the fields that this kind uses.
 
-Said here and nowhere else: what identifies a run, what the record shows, what a search warns of and what differs
-between two configurations all follow from it. A field that its kind does not use changes nothing.
+The single definition: identity, record, a search's warnings and differences between configurations derive from it. A
+field that its kind does not use has no effect.
 """
 
 RESET_BY_NAME = ("model", "schedule")
-"""Blocks whose other fields mean something else under another `name`: changing it by hand resets them."""
+"""Blocks whose other fields have another meaning under another `name`: overriding the name resets them."""
 
 _PLAIN_FIELDS = ("precision", "label_smoothing", "averaging", "test_time_augmentation")
-"""Fields beside the blocks that are left out of the identity where they have their defaults."""
+"""Fields outside the blocks that are left out of the identity where they have their defaults."""
 
 EPOCH_FIELDS = ("schedule.step_size",)
-"""Fields counted in epochs: they shrink with a run that is made shorter."""
+"""Fields counted in epochs: they are scaled with a shortened run."""
 
 
 def fields_of_kind(block: str, name: str) -> tuple[str, ...]:
-    """Return the fields that a block uses under a name, the name itself not among them."""
+    """Return the fields that a block uses under a name, except the name itself."""
     return ("options",) if block == "model" and is_import_path(name) else FIELDS_OF_KIND[block][name]
 
 
@@ -100,21 +100,21 @@ class ModelConfig(StrictModel):
             if self.name not in ARCHITECTURES:
                 raise ValueError(
                     f"unknown model {self.name!r}: {closest(self.name, sorted(ARCHITECTURES))}, "
-                    "or your own as 'module:Class'"
+                    "or a custom network as 'module:Class'"
                 )
             if self.options:
-                raise ValueError(f"options are for a network of your own, not for {self.name!r}")
+                raise ValueError(f"options are for a custom network, not for {self.name!r}")
         if self.plan is not None and not any(layer != "M" for layer in self.plan):
             raise ValueError("plan needs at least one convolution")
         if self.plan is not None and self.plan.count("M") > 5:
-            raise ValueError("plan has more than five pools: a 32×32 image has no pixel left")
+            raise ValueError("plan has more than five pools, which leave no pixel of a 32×32 image: remove some")
         for layer in (*(self.head or ()), *(self.plan or ())):
             if layer != "M" and layer < 1:
                 raise ValueError(f"a layer needs at least one unit, not {layer}")
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of the network's constructor, defaults filled in."""
+        """Return the keyword arguments of the network's constructor, with defaults."""
         if is_import_path(self.name):
             return dict(self.options)
         defaults = ARCHITECTURES[self.name].defaults
@@ -122,7 +122,7 @@ class ModelConfig(StrictModel):
         return {field: defaults[field] if value is None else value for field, value in chosen.items()}
 
     def canonical(self) -> dict[str, Any]:
-        """Return the name and the fields that matter and differ from the architecture's defaults."""
+        """Return the name and the used fields that differ from the architecture's defaults."""
         if is_import_path(self.name):
             return {"name": self.name, **({"options": dict(self.options)} if self.options else {})}
         defaults = ARCHITECTURES[self.name].defaults
@@ -159,10 +159,10 @@ class DataConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        wanted = (self.train_size or 1) + self.validation_size
-        if wanted > TRAIN_IMAGES:
+        requested = (self.train_size or 1) + self.validation_size
+        if requested > TRAIN_IMAGES:
             raise ValueError(
-                f"train_size + validation_size is {wanted}, but CIFAR-10 has {TRAIN_IMAGES} training images"
+                f"train_size + validation_size is {requested}, but CIFAR-10 has {TRAIN_IMAGES} training images"
             )
         return self
 
@@ -249,21 +249,21 @@ class TrainingConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
-        known = ARCHITECTURES.get(self.model.name)
-        if known is not None and self.data.start_size < known.least_size:
-            able = ", ".join(
-                f"{name} from {each.least_size} on"
+        architecture = ARCHITECTURES.get(self.model.name)
+        if architecture is not None and self.data.start_size < architecture.least_size:
+            alternatives = ", ".join(
+                f"{name} (at least {each.least_size})"
                 for name, each in ARCHITECTURES.items()
                 if each.least_size < IMAGE_SIZE
             )
             raise ValueError(
-                f"data.start_size {self.data.start_size}: {self.model.name!r} takes images of {known.least_size} "
-                f"pixels or more. Smaller ones are for {able}, or a network of your own"
+                f"data.start_size {self.data.start_size}: {self.model.name!r} needs images of at least "
+                f"{architecture.least_size} pixels. For smaller ones use {alternatives} or a custom network"
             )
         return self
 
     def canonical(self) -> dict[str, Any]:
-        """Return what identifies the configuration: no seed, no default, no field that is not used."""
+        """Return the values that identify the configuration, without the seed, defaults and unused fields."""
         blocks = {
             "model": self.model.canonical(),
             "data": self.data.canonical(),
@@ -278,8 +278,8 @@ class TrainingConfig(StrictModel):
         return result | {name: plain[name] for name in _PLAIN_FIELDS if name in plain}
 
     def resolved(self) -> dict[str, Any]:
-        """Return every value the run uses, nested, defaults filled in, unused fields left out."""
-        # The name again at the end: a network of one's own may have an option that is called so.
+        """Return every value that the run uses, nested, with defaults, without unused fields."""
+        # The name again at the end: a custom network may have an option called `name`.
         model = {"name": self.model.name} | self.model.arguments() | {"name": self.model.name}
         data = self.data.model_dump(mode="json") | {"augmentation": canonical_augmentation(self.data.augmentation)}
         optimizer, schedule = _used(self.optimizer, block="optimizer"), _used(self.schedule, block="schedule")
@@ -294,10 +294,10 @@ class TrainingConfig(StrictModel):
         }
 
     def dotted(self, *, only_said: bool = False) -> dict[str, Any]:
-        """Return every value the run uses, under the dotted path that sets it in a file: `model.options.act`.
+        """Return every value that the run uses, under the dotted path that sets it in a file: `model.options.act`.
 
         Args:
-            only_said: leave out what is at its default, and the seed.
+            only_said: leave out defaults and the seed.
         """
         values = self.canonical() if only_said else self.resolved()
         if is_import_path(self.model.name):
@@ -311,13 +311,13 @@ class TrainingConfig(StrictModel):
         }
 
     def train_images(self) -> int:
-        """Return how many images of CIFAR-10 an epoch trains on."""
+        """Return the number of images of CIFAR-10 that an epoch trains on."""
         return self.data.train_size or TRAIN_IMAGES - self.data.validation_size
 
     def protocol(self) -> dict[str, int]:
-        """Return what runs have in common whose results may be compared: the images and the epochs.
+        """Return the values that comparable runs have in common: numbers of images, split seed, epochs.
 
-        `split_seed` is 0 where all images are trained on, since then nothing is split.
+        `split_seed` is 0 where all images are trained on, since nothing is split.
         """
         train_images = self.train_images()
         return {
@@ -328,7 +328,7 @@ class TrainingConfig(StrictModel):
         }
 
     def shortened(self, scale: float) -> TrainingConfig:
-        """Return the same run over a share of its epochs, at least one; what is counted in epochs shrinks alike."""
+        """Return the configuration with a share of its epochs, at least one; fields counted in epochs scale along."""
         config = self.model_copy(update={"epochs": _scaled(self.epochs, scale)})
         for path in EPOCH_FIELDS:
             block, _, field = path.partition(".")
@@ -338,13 +338,13 @@ class TrainingConfig(StrictModel):
         return config
 
     def image_size(self, epoch: int) -> int:
-        """Return the side in pixels of the images that an epoch, counted from 1, trains on."""
+        """Return the side in pixels of the training images in an epoch, counted from 1."""
         share = min(1.0, (epoch - 1) / (self.epochs * self.data.grown_at))
         grown = self.data.start_size + share * (IMAGE_SIZE - self.data.start_size)
         return IMAGE_SIZE if share == 1 else 2 * int(grown / 2)
 
     def is_same_run(self, other: TrainingConfig) -> bool:
-        """Return whether both compute the same: they differ at most in fields that have no effect."""
+        """Return whether two configurations are equal except for fields without effect."""
         return (self.canonical(), self.seed) == (other.canonical(), other.seed)
 
     def config_id(self) -> str:
@@ -356,7 +356,7 @@ class TrainingConfig(StrictModel):
 
         Args:
             data_fingerprint: of the training images (`Cifar10.fingerprint`).
-            source_hash: of a user's own model (`cifar_core.models.source.source_hash`); None for the built-in ones.
+            source_hash: of a custom network (`cifar_core.models.source.source_hash`); None for built-in ones.
         """
         identity = {
             "key_version": KEY_VERSION,

@@ -1,4 +1,4 @@
-"""Where and how a run computes: device, memory layout, precision, random state, and the images brought there."""
+"""Device, memory layout, precision and random state of a run, and its images on the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
 
 class DeviceImages(NamedTuple):
-    """Images where the run computes: uint8 N×32×32×3 and int64 N."""
+    """Images on the device of a run: uint8 N×32×32×3 and int64 N."""
 
     images_NHWC: Tensor
     labels_N: Tensor
@@ -30,17 +30,17 @@ def resolve_device(device: Device = "auto") -> torch.device:
     """Return the device to compute on; `auto` is a GPU where there is one.
 
     Raises:
-        DeviceError: CUDA is asked for and not there.
+        DeviceError: CUDA was requested and is not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError("device cuda: torch finds no GPU here; use auto or cpu")
+        raise DeviceError("device cuda: torch finds no GPU on this machine. Use auto or cpu")
     return torch.device(device)
 
 
 def on_device(images: LabelledImages, device: torch.device) -> DeviceImages:
-    """Return the images as tensors on a device: a view of the same memory on a CPU, one copy on a GPU."""
+    """Return the images as tensors on a device: a view of the same memory on a CPU, a copy on a GPU."""
     with warnings.catch_warnings():
         # The memory is mapped read-only and shared between processes; batches are copies and never write to it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -50,18 +50,18 @@ def on_device(images: LabelledImages, device: torch.device) -> DeviceImages:
 
 
 def memory_layout(config: TrainingConfig, device: torch.device, memory_format: MemoryFormat) -> torch.memory_format:
-    """Return how a network and its images lie in memory; `auto` takes what was measured to be fastest."""
+    """Return the memory layout of a network and its images; `auto` takes the one that was measured to be fastest."""
     if memory_format != "auto":
         return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     known = ARCHITECTURES.get(config.model.name)
-    # On CUDA the tensor cores want NHWC whatever the network; a network of the user's own is left as it is.
+    # On CUDA the tensor cores need NHWC for every network; a custom network keeps its layout.
     channels_last = known is not None and (known.channels_last or device.type == "cuda")
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators within the block; the caller gets them back as they were."""
+    """Seed torch's global generators within the block and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -70,7 +70,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Let cuDNN take only algorithms that give the same bits again."""
+    """Restrict cuDNN to deterministic algorithms."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
 

@@ -1,4 +1,4 @@
-"""Every exception that speaks to a user of `cifar_core`. Each message says what to do next."""
+"""Every exception that `cifar_core` raises for users. Each message states the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cifar_core.common.errors import UserError
 
 
 class DataMismatchError(UserError):
-    """The images are not as many as the configuration says: they come from another split, or from none."""
+    """The number of images differs from the configuration: they come from another split, or from none."""
 
 
 class StateMismatchError(UserError):
@@ -14,7 +14,7 @@ class StateMismatchError(UserError):
 
 
 class DeviceError(UserError):
-    """The device asked for is not there, or cannot do what the configuration asks of it."""
+    """The requested device is not available, or does not support the configuration."""
 
 
 class ImageError(UserError):
@@ -22,4 +22,4 @@ class ImageError(UserError):
 
 
 class ExportError(UserError):
-    """A network cannot be written in the format asked for, or what was written does not compute the same."""
+    """A network cannot be written in the requested format, or the written file computes other results."""

@@ -1,4 +1,4 @@
-"""What a network does on images that it did not train on."""
+"""Evaluation of a network on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cifar_core.device import DeviceImages, autocast, on_device, reproducible
 from cifar_core.results import Confusion
 
 EVALUATION_BATCH = 500
-"""Images a batch without gradients: large enough to be fast, small enough for any memory."""
+"""Images per batch without gradients: large enough to be fast, small enough for any memory."""
 
 
 class Evaluation(NamedTuple):
-    """What a network did on images that it did not train on."""
+    """The results of an evaluation."""
 
     loss: float
     """Mean cross-entropy in nats."""
     correct_N: np.ndarray
-    """One bool an image, in the images' order."""
+    """One bool per image, in the images' order."""
     predicted_N: np.ndarray
-    """The class that each image was taken for, 0 to 9."""
+    """Predicted class of each image, 0 to 9."""
 
     @property
     def accuracy(self) -> float:
@@ -37,13 +37,12 @@ class Evaluation(NamedTuple):
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> Evaluation:
-    """Measure a network on images: normalised as in training, dropout off, with the views of an image that
-    `config.test_time_augmentation` averages over.
+    """Evaluate a network on images: normalised as in training, without dropout, with test-time augmentation.
 
     Args:
         model: the network, on the device to compute on.
-        images: what to measure on; `LabelledImages` are moved to the model's device.
-        config: what the network was trained with.
+        images: the images; `LabelledImages` are moved to the model's device.
+        config: the configuration that the network was trained with.
     """
     images_on_device = _on_device(images, model)
     losses, predicted = [], []
@@ -57,7 +56,7 @@ def evaluate(model: nn.Module, images: DeviceImages | LabelledImages, *, config:
 
 @torch.inference_mode()
 def probabilities(model: nn.Module, images: DeviceImages | LabelledImages, *, config: TrainingConfig) -> np.ndarray:
-    """Return N×K float32, how likely each class is for each image: of the logits that `evaluate` measures.
+    """Return the softmax probabilities, N×K float32, of the logits that `evaluate` measures.
 
     Arguments are those of `evaluate`.
     """
@@ -71,7 +70,7 @@ def _on_device(images: DeviceImages | LabelledImages, model: nn.Module) -> Devic
 
 
 def _logits(model: nn.Module, images: DeviceImages, *, config: TrainingConfig) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield logits and labels batch by batch; the model is in evaluation mode until the last one is taken."""
+    """Yield logits and labels batch by batch; the model is in evaluation mode until the generator is exhausted."""
     was_training = model.training
     model.eval()
     with autocast(config, images.images_NHWC.device), reproducible():
@@ -86,20 +85,20 @@ def _logits(model: nn.Module, images: DeviceImages, *, config: TrainingConfig) -
 
 
 def averaged_logits(model: nn.Module, inputs_NCHW: Tensor, *, over: str) -> Tensor:
-    """Return the mean logits over the views of each image: of `flip-shift`, half from those that are not shifted."""
+    """Return the mean logits over the views of each image; in `flip-shift` unshifted views have half the weight."""
     if over == "none":
         return _float_logits(model, inputs_NCHW)
-    straight_NK = _mirrored_too(model, inputs_NCHW)
+    straight_NK = _flip_averaged(model, inputs_NCHW)
     if over == "flip":
         return straight_NK
     height, width = inputs_NCHW.shape[2:]
     padded_NCHW = functional.pad(inputs_NCHW, (1, 1, 1, 1), mode="reflect")
     shifted = (padded_NCHW[..., start : start + height, start : start + width] for start in (0, 2))
-    up_NK, down_NK = (_mirrored_too(model, view_NCHW) for view_NCHW in shifted)
+    up_NK, down_NK = (_flip_averaged(model, view_NCHW) for view_NCHW in shifted)
     return 0.5 * straight_NK + 0.25 * (up_NK + down_NK)
 
 
-def _mirrored_too(model: nn.Module, inputs_NCHW: Tensor) -> Tensor:
+def _flip_averaged(model: nn.Module, inputs_NCHW: Tensor) -> Tensor:
     return 0.5 * (_float_logits(model, inputs_NCHW) + _float_logits(model, inputs_NCHW.flip(3)))
 
 
@@ -109,6 +108,6 @@ def _float_logits(model: nn.Module, inputs_NCHW: Tensor) -> Tensor:
 
 
 def confusion(labels_N: np.ndarray, predicted_N: np.ndarray, *, classes: int = len(CLASS_NAMES)) -> Confusion:
-    """Return how many images of each class (row) were taken for each class (column)."""
+    """Return the number of images of each class (row) that were predicted as each class (column)."""
     counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
     return tuple(tuple(int(count) for count in row) for row in counts)

@@ -1,4 +1,4 @@
-"""A trained network as a file that others can use, checked, with a JSON beside it that says how."""
+"""Export of a trained network to a verified file for other programs, with a JSON file that describes its use."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from cifar_core.predict import Classifier
 CHECK_BATCHES = (1, 7)
 """Images in each batch on which a written file is compared with the classifier."""
 TOLERANCE = 1e-4
-"""How far a graph's logits may be from the classifier's, as a share of the largest of them, or of 1 where that is less.
+"""Largest allowed difference of a graph's logits from the classifier's, as a share of the largest logit, at least of 1.
 
-Two programs that sum in another order differ by some 1e-6; another network, or another normalisation, by some 1e-1.
-Weights alone, put into the same network, must give the same to the last bit.
+Another order of summation changes logits by about 1e-6; another network, or another normalisation, by about 1e-1.
+Weights loaded into the same network must give bit-identical logits.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The recorded run that a network comes from, as far as it is known; accuracies are shares from 0 to 1."""
+    """The recorded run that a network comes from, as far as known; accuracies are shares from 0 to 1."""
 
     name: str | None = None
     run_id: str | None = None
@@ -48,7 +48,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedModel:
-    """Two files: a network, and what using it takes."""
+    """An exported network and the JSON file that describes its use."""
 
     path: Path
     about_path: Path
@@ -56,12 +56,12 @@ class ExportedModel:
     size_bytes: int
     sha256: str
     largest_difference: float
-    """Of a logit from the classifier's, on the images of the check."""
+    """Of the file's logits from the classifier's, on the images of the check."""
     tolerance: float
-    """What it was allowed to be."""
+    """Largest allowed difference."""
 
     def about(self) -> dict[str, Any]:
-        """Return what the JSON says."""
+        """Return the content of the JSON file."""
         content: dict[str, Any] = json.loads(self.about_path.read_text(encoding="utf-8"))
         return content
 
@@ -74,24 +74,24 @@ def export_checkpoint(
     origin: Origin | None = None,
     overwrite: bool = False,
 ) -> ExportedModel:
-    """Write a checkpoint's network to `path`, and to `path` + `.json` what using it takes.
+    """Write a checkpoint's network to `path`, and a description of its use to `path` + `.json`.
 
-    Both appear when all is done and checked, or neither. What is written is loaded again and its logits on fixed random
+    Either both files are written, or neither. The written network is loaded again, and its logits on fixed random
     images are compared with those of `Classifier` in float32. `torch-export` and `onnx` take float32 N×3×32×32 pixels
-    in [0, 1] and normalise inside the graph; `state-dict` is the bare network's weights.
+    in [0, 1] and normalise inside the graph; `state-dict` contains the network's weights alone.
 
     Args:
         checkpoint: of `cifar_core.checkpoint`, from any device.
-        path: the file to write, in a folder that is there.
+        path: the file to write, in an existing folder.
         format: `state-dict`, `torch-export` or `onnx`.
         origin: the run that the JSON names.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
 
     Raises:
-        ExportError: the file cannot be written, the network cannot be exported in this format, something is not
-            installed, or what was written computes something else.
+        ExportError: the file cannot be written, the network cannot be exported in this format, a package is not
+            installed, or the written network computes other logits.
         CheckpointError: the checkpoint is missing or damaged.
-        ModelError: a network of one's own cannot be built.
+        ModelError: a custom network cannot be built.
     """
     path = Path(path)
     about_path = about_path_of(path)
@@ -99,9 +99,9 @@ def export_checkpoint(
     chosen = FORMATS[format]
     versions = _versions() | chosen.require()
     network, config = load_network(Path(checkpoint), device="cpu")
-    # The file's weights lie in memory as everybody expects, whatever is fastest here.
+    # The default layout for the file, whichever is fastest on this machine.
     network.eval().to(memory_format=torch.contiguous_format)
-    # Loaded anew, so that nothing that an exporter does to its network goes unnoticed.
+    # A separate copy, so that the comparison detects an exporter that modifies its network.
     original, _ = load_network(Path(checkpoint), device="cpu")
     classifier = Classifier(original, config.model_copy(update={"precision": "float32"}))
     try:
@@ -126,67 +126,67 @@ def export_checkpoint(
 
 
 def about_path_of(path: Path) -> Path:
-    """Return where the JSON of an exported file lies: `quick.onnx.json` beside `quick.onnx`."""
+    """Return the path of the JSON of an exported file: `quick.onnx.json` for `quick.onnx`."""
     return Path(f"{path}.json")
 
 
 def check_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Find out, before minutes are spent, whether a file and its JSON can be written.
+    """Check that a file and its JSON can be written, before the export takes minutes.
 
     Raises:
-        ExportError: they cannot; says what to do.
+        ExportError: they cannot be written.
     """
     try:
         _require_writable(path, overwrite=overwrite)
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
+    except OSError as error:  # a name that is too long, a folder without permission
         raise ExportError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def _require_writable(path: Path, *, overwrite: bool) -> None:
     if "\0" in str(path) or not _is_text(str(path)):
-        raise ExportError(f"{str(path)!r} cannot be written: its name must be text in UTF-8, for the JSON holds it")
+        raise ExportError(f"{str(path)!r} cannot be written: its name must be UTF-8, because the JSON contains it")
     if path.is_dir():
         raise ExportError(f"{path} is a folder: name a file in it")
     if not path.parent.is_dir():
-        raise ExportError(f"{path} cannot be written: there is no folder {path.parent}; make it, or name another")
+        raise ExportError(f"there is no folder {path.parent} for {path.name}: create it, or name another")
     for file in (path, about_path_of(path)):
-        there = os.path.lexists(file)
-        if there and (file.is_symlink() or not file.is_file()):
-            raise ExportError(f"{file} is there and is no plain file: name another")
-        if there and not overwrite:
-            raise ExportError(f"{file} is there already: name another file, or overwrite it (--force)")
+        exists = os.path.lexists(file)
+        if exists and (file.is_symlink() or not file.is_file()):
+            raise ExportError(f"{file} exists and is not a regular file: name another")
+        if exists and not overwrite:
+            raise ExportError(f"{file} already exists: name another file, or overwrite it (--force)")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ExportError(f"{path} cannot be written: the folder {path.parent} does not allow it")
+        raise ExportError(f"{path} cannot be written: you have no permission to write to the folder {path.parent}")
 
 
 def _is_text(name: str) -> bool:
-    """Return whether a name holds no byte that is not UTF-8: Python keeps those of a command line as surrogates."""
+    """Return whether a name is valid UTF-8: Python keeps other bytes of a command line as surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _check(file: Path, chosen: ExportFormat, classifier: Classifier) -> tuple[float, float]:
-    """Return by how much a file's logits differ at most from the classifier's, and by how much they may.
+    """Return the largest difference of a file's logits from the classifier's, and the largest allowed one.
 
     Raises:
-        ExportError: they differ by more, or the file cannot be loaded.
+        ExportError: the difference exceeds the tolerance, or the file cannot be loaded.
     """
     name = classifier.config.model.name
     try:
         with quiet():
-            wanted, got = _logits(classifier), _logits(chosen.load(file, classifier.config))
-    except Exception as error:  # whatever a loader, or a network of one's own, may raise
+            expected, actual = _logits(classifier), _logits(chosen.load(file, classifier.config))
+    except Exception as error:  # of a loader, or of a custom network
         raise ExportError(
-            f"model {name!r} was written and cannot be used again: {type(error).__name__}: {error}"
+            f"model {name!r} cannot be loaded from the written file: {type(error).__name__}: {error}"
         ) from error
-    if got.shape != wanted.shape or not wanted.isfinite().all():
-        raise ExportError(f"model {name!r} gives logits that cannot be compared: not finite, or of {tuple(got.shape)}")
-    difference = (got - wanted).abs().max().item()
-    tolerance = TOLERANCE * max(1.0, wanted.abs().max().item()) if chosen.normalizes else 0.0
-    if not difference <= tolerance:  # not `>`: NaN compares with nothing
+    if actual.shape != expected.shape or not expected.isfinite().all():
+        raise ExportError(f"model {name!r} has logits that are not finite, or of another shape: {tuple(actual.shape)}")
+    difference = (actual - expected).abs().max().item()
+    tolerance = TOLERANCE * max(1.0, expected.abs().max().item()) if chosen.normalizes else 0.0
+    if not difference <= tolerance:  # not `>`, which is false for NaN
         raise ExportError(
-            f"model {name!r} does not compute the same when it is loaded again: logits differ by {difference:.2g}, "
-            f"more than {tolerance:.2g}; nothing was kept. Is its forward random in evaluation, or does it keep a "
-            "state that is no buffer?"
+            f"model {name!r} computes other logits when it is loaded again: they differ by {difference:.2g}, more than "
+            f"{tolerance:.2g}. No file was written. Check whether its forward is random in evaluation, or whether it "
+            "keeps state that is not a buffer"
         )
     return difference, tolerance
 
@@ -218,7 +218,7 @@ def _about(
             "layout": "NCHW",
             "colour_order": "RGB",
             "value_range": [0, 1],
-            "from_an_image": "cut to the square in its middle, scaled to 32×32, divided by 255; not normalised"
+            "from_an_image": "cropped to the centre square, scaled to 32×32, divided by 255, not normalised"
             + ("" if chosen.normalizes else ": see normalization"),
         },
         "normalization": {
@@ -226,12 +226,12 @@ def _about(
             "mean": mean,
             "std": std,
             "formula": f"({INPUT} - mean) / std",
-            "applied_by": "the graph: never by the caller" if chosen.normalizes else "the caller: not in this file",
+            "applied_by": "the graph, not the caller" if chosen.normalizes else "the caller",
             "inside": chosen.normalizes,
         },
         "test_time_augmentation": {
             "name": config.test_time_augmentation,
-            "applied_by": "the graph: one image in, its views averaged" if chosen.normalizes else "the caller",
+            "applied_by": "the graph, to each image" if chosen.normalizes else "the caller",
             "inside": chosen.normalizes,
         },
         "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, 10]},

@@ -1,4 +1,4 @@
-"""The formats that a trained network is exported in: how each is written, loaded again, and used elsewhere."""
+"""The export formats of a trained network: how each is written, loaded and used."""
 
 from __future__ import annotations
 
@@ -26,75 +26,71 @@ from cifar_core.predict import Classifier
 
 FormatName = Literal["state-dict", "torch-export", "onnx"]
 INPUT, OUTPUT, BATCH = "pixels", "logits", "batch"
-"""What a graph calls its input, its output and the dimension that is free."""
+"""Names of a graph's input, output and dynamic dimension."""
 ONNX_EXTRA = ("onnx", "onnxscript", "onnxruntime")
 ONNX_LIMIT = 2**31
-"""Bytes that an ONNX file can hold in itself (a message of protobuf)."""
+"""Largest ONNX file in bytes (a message of protobuf)."""
 
 Predict = Callable[[Tensor], Tensor]
 """From N×32×32×3 images of uint8 to N×10 logits in float32."""
 
 
 class ExportFormat(Protocol):
-    """One format. What is written computes in float32 on any device, whatever it was trained in and on."""
+    """An export format. An exported network computes in float32 on any device."""
 
     suffix: str
     normalizes: bool
-    """Whether the file normalises what it is given; otherwise its caller has to."""
+    """Whether the exported network normalises its input; otherwise the caller does."""
 
     def require(self) -> dict[str, str]:
-        """Return the versions of what it needs besides torch.
+        """Return the versions of the packages that it needs besides torch.
 
         Raises:
-            ExportError: something is not installed; says how to install it.
+            ExportError: a package is not installed; names the command that installs it.
         """
 
     def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
         """Return the file's content.
 
         Args:
-            network: on the CPU, in evaluation mode; gives N×10 logits for N×3×32×32 normalised images.
-            config: what it was trained with.
+            network: on the CPU, in evaluation mode; maps N×3×32×32 normalised images to N×10 logits.
+            config: the configuration that it was trained with.
 
         Raises:
-            ExportError: the network cannot be written in this format; says why.
+            ExportError: the network cannot be written in this format.
         """
 
     def load(self, path: Path, config: TrainingConfig) -> Predict:
-        """Return what a file computes on a CPU, as one who has only the file would have it computed."""
+        """Return the function that a file computes on a CPU."""
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
-        """Return lines of Python that load the file as `model`, in the folder that it lies in."""
+        """Return lines of Python that load the file as `model`, run in the file's folder."""
 
 
 class StateDict:
-    """The bare network's weights, for `load_state_dict`."""
+    """The network's weights, for `load_state_dict`."""
 
     suffix = ".pt"
     normalizes = False
 
     def require(self) -> dict[str, str]:
-        """Return nothing: torch is enough."""
         return {}
 
     def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
-        """Return the weights as `torch.save` writes them."""
         content = io.BytesIO()
         torch.save(network.state_dict(), content)
         return content.getvalue()
 
     def load(self, path: Path, config: TrainingConfig) -> Predict:
-        """Return what a network computes that is built anew and given the weights."""
-        # The weights that the network began with may be gone, and are written over in any case.
+        # The file of the initial weights may be gone; they are overwritten in any case.
         with torch.random.fork_rng(devices=[]):
             network = build_model(config.model.model_copy(update={"weights": None}))
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-        # In the layout that a classifier has on a CPU: another one sums in another order.
+        # In a classifier's layout on a CPU: another one sums in another order.
         layout = memory_layout(config, torch.device("cpu"), "auto")
         return Classifier(network.to(memory_format=layout), config)
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
-        """Return lines that end in a `Classifier`, which normalises."""
         block = "config.model" if config.model.weights is None else "config.model.model_copy(update={'weights': None})"
         return (
             "import json, pathlib, torch",
@@ -103,62 +99,56 @@ class StateDict:
             "config = TrainingConfig.model_validate(about['config'])",
             f"network = build_model({block})",
             f"network.load_state_dict(torch.load({file!r}, weights_only=True), strict=True)",
-            "model = Classifier(network, config)  # normalises what it is given: model.predict('cat.jpg').label",
+            "model = Classifier(network, config)  # normalises its input: model.predict('cat.jpg').label",
         )
 
 
 class TorchExport:
-    """A graph of torch's operations, for `torch.export.load`: it needs torch and nothing of this project."""
+    """A graph of torch's operations, for `torch.export.load`; it needs torch only."""
 
     suffix = ".pt2"
     normalizes = True
 
     def require(self) -> dict[str, str]:
-        """Return nothing: torch is enough."""
         return {}
 
     def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
-        """Return the traced network as `torch.export.save` writes it."""
         content = io.BytesIO()
         with quiet():
             torch.export.save(_traced(network, config), content)
         return content.getvalue()
 
     def load(self, path: Path, config: TrainingConfig) -> Predict:
-        """Return what the loaded graph computes."""
         with quiet(), path.open("rb") as file:
             graph = torch.export.load(file).module()
         return lambda images_NHWC: graph(pixels_of(images_NHWC))
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
-        """Return lines that need torch alone."""
         return ("import torch", f"model = torch.export.load({file!r}).module()  # logits = model(pixels)")
 
 
 class Onnx:
-    """A graph of ONNX's operations, for onnxruntime and all others that read it."""
+    """A graph of ONNX's operations, for onnxruntime and other runtimes."""
 
     suffix = ".onnx"
     normalizes = True
 
     def require(self) -> dict[str, str]:
-        """Return the versions of ONNX's packages, which are an extra of this project."""
         try:
             for package in ONNX_EXTRA:
                 importlib.import_module(package)
         except ImportError as error:
             raise ExportError(
-                f"the format onnx needs {', '.join(ONNX_EXTRA)}, which are not all installed ({error}): "
-                "pip install --constraint requirements.lock -e '.[onnx]'"
+                f"the format onnx needs the packages {', '.join(ONNX_EXTRA)} ({error}): "
+                "run pip install --constraint requirements.lock -e '.[onnx]'"
             ) from error
         return {package: version(package) for package in ONNX_EXTRA}
 
     def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
-        """Return the traced network, translated, its weights inside."""
         size = sum(tensor.nbytes for tensor in network.state_dict().values() if isinstance(tensor, Tensor))
         if size >= ONNX_LIMIT:
             raise ExportError(
-                f"an ONNX file holds less than 2 GB, the network's weights are {size / 1e9:.1f} GB: "
+                f"the network's weights are {size / 1e9:.1f} GB, more than the 2 GB of an ONNX file: "
                 "export it as state-dict or torch-export"
             )
         with quiet():
@@ -168,23 +158,21 @@ class Onnx:
                     traced, dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
                 )
                 return _as_file(program.model_proto)
-            except Exception as error:  # of torch.onnx, onnxscript or a part of theirs; each has its own
+            except Exception as error:  # torch.onnx and onnxscript have no common base class of errors
                 raise ExportError(
-                    f"model {config.model.name!r} has a part that cannot be translated to ONNX "
+                    f"model {config.model.name!r} contains an operation that cannot be translated to ONNX "
                     f"({_first_line(error.__cause__ or error)}): "
                     "export it as state-dict or torch-export"
                 ) from error
 
     def load(self, path: Path, config: TrainingConfig) -> Predict:
-        """Return what onnxruntime computes."""
         onnxruntime = importlib.import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors: a warning is about the machine or about the speed
+        options.log_severity_level = 3  # errors only: warnings concern the machine or the speed
         session = onnxruntime.InferenceSession(path, sess_options=options, providers=["CPUExecutionProvider"])
         return lambda images_NHWC: torch.from_numpy(session.run(None, {INPUT: pixels_of(images_NHWC).numpy()})[0])
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
-        """Return lines that need onnxruntime alone; pixels are a NumPy array."""
         return (
             "import onnxruntime",
             f"model = onnxruntime.InferenceSession({file!r})  # logits = model.run(None, {{{INPUT!r}: pixels}})[0]",
@@ -195,10 +183,7 @@ FORMATS: Mapping[FormatName, ExportFormat] = {"state-dict": StateDict(), "torch-
 
 
 class _FromPixels(nn.Module):
-    """A network with its normalisation in front and its views of an image around it, as `Classifier` has them.
-
-    What is exported takes pixels and nothing else.
-    """
+    """A network with normalisation and test-time augmentation, as in `Classifier`; its only input is pixels."""
 
     mean: Tensor
     std: Tensor
@@ -213,19 +198,19 @@ class _FromPixels(nn.Module):
         self.eval()
 
     def forward(self, pixels_NCHW: Tensor) -> Tensor:
-        # A graph takes uint8 and gives nonsense for 0 to 255, unless it is told to refuse.
+        # Without this assertion a graph accepts uint8 pixels from 0 to 255 and returns wrong logits.
         torch.ops.aten._assert_tensor_metadata.default(pixels_NCHW, dtype=torch.float32)
         return averaged_logits(self.network, (pixels_NCHW - self.mean) / self.std, over=self.views)
 
 
 def pixels_of(images_NHWC: Tensor) -> Tensor:
-    """Return what a graph takes, float32 N×3×H×W in [0, 1], for images of N×H×W×3 uint8."""
+    """Return a graph's input, float32 N×3×H×W in [0, 1], for N×H×W×3 uint8 images."""
     return normalize(images_NHWC, normalization="none")
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to themselves what torch's exporters print, log and warn of: errors come as exceptions."""
+    """Suppress the output, log records and warnings of torch's exporters; errors are exceptions."""
     before = logging.root.manager.disable
     with (
         contextlib.redirect_stdout(io.StringIO()),
@@ -241,19 +226,19 @@ def quiet() -> Iterator[None]:
 
 
 def _traced(network: nn.Module, config: TrainingConfig) -> torch.export.ExportedProgram:
-    """Return the network, its normalisation in front, as torch.export records it for any number of images."""
-    whole = _FromPixels(network, config)
+    """Return the network with its normalisation, traced by torch.export for any batch size."""
+    exported = _FromPixels(network, config)
     try:
         with torch.no_grad():
-            # Two images: one alone would be taken for a constant.
+            # Two images: a batch size of one would be traced as a constant.
             program = torch.export.export(
-                whole, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
+                exported, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
             )
     except Exception as error:  # of torch's tracer, its symbolic shapes, or the network's own code
         raise ExportError(
-            f"torch.export cannot trace model {config.model.name!r} ({_first_line(error)}): its forward must not "
-            "ask in Python for the values of a tensor or the number of images (if, .item(), .numpy(), a loop over the "
-            "batch); the format state-dict needs no tracing"
+            f"torch.export cannot trace model {config.model.name!r} ({_first_line(error)}): its forward must not read "
+            "tensor values or the batch size in Python (if, .item(), .numpy(), a loop over the batch). Change it, or "
+            "export it as state-dict, which needs no tracing"
         ) from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # the paths of files on this machine
@@ -261,8 +246,8 @@ def _traced(network: nn.Module, config: TrainingConfig) -> torch.export.Exported
 
 
 def _as_file(model: Any) -> bytes:
-    """Return an ONNX model's bytes, its free dimension called `batch` instead of by the tracer's symbol for it."""
-    # Shapes in between are named after that symbol too. Whoever needs them infers them anew.
+    """Return an ONNX model's bytes, with its dynamic dimension renamed from the tracer's symbol to `batch`."""
+    # Intermediate shapes contain that symbol too; runtimes infer them again.
     del model.graph.value_info[:]
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH

@@ -1,4 +1,4 @@
-"""Any image file as the 32×32 colour image that the networks know."""
+"""Any image file as a 32×32 RGB image, the input of the networks."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from cifar_core.errors import ImageError
 
 SIZE = 32
 MAX_PIXELS = 50_000_000
-"""Of a file. A small one may claim to hold more, and fill the memory when it is unpacked (a decompression bomb)."""
+"""Of a file. A small file may decode to more and exhaust the memory (a decompression bomb)."""
 
 MAX_BYTES = 50_000_000
-"""Of an image that is fetched."""
+"""Of a downloaded image."""
 FETCH_SECONDS = 30.0
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
-"""A path or an http(s) URL, a file's bytes, an open file, an image of Pillow, or an array of H×W×3 uint8."""
+"""A path or an http(s) URL, a file's bytes, an open file, a Pillow image, or an H×W×3 uint8 array."""
 
 
 def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
     """Return an image as 32×32×3 uint8, red green blue.
 
-    An image of 32×32 in RGB comes back pixel by pixel. Any other is turned as its camera says (EXIF), laid on white
-    where it is transparent, brought to 8 bits a channel, cut to the square in its middle and scaled. Of several frames
-    the first is taken.
+    A 32×32 RGB image is returned unchanged. Any other is rotated by its EXIF orientation, composited on white where it
+    is transparent, converted to 8 bits per channel, cropped to the centre square and scaled. The first of several
+    frames is used.
 
     Raises:
-        ImageError: it is no image that can be read, or one larger than `MAX_PIXELS`.
+        ImageError: the image cannot be read, or has more than `MAX_PIXELS` pixels.
     """
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
@@ -46,14 +46,14 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
         source = Image.fromarray(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about odd metadata and about sizes that are checked here
+            warnings.simplefilter("ignore")  # Pillow's, about unusual metadata and about sizes that are checked here
             image = _opened(source)
             _check_size(image)
             image.seek(0)
             return np.asarray(_square(_in_colour(ImageOps.exif_transpose(image))), dtype=np.uint8)
     except ImageError:
         raise
-    except Exception as error:  # a decoder that is given a damaged file may raise anything
+    except Exception as error:  # a decoder may raise anything for a damaged file
         raise ImageError(f"cannot be read as an image: {_reason(error)}") from error
 
 
@@ -64,37 +64,37 @@ def _opened(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
         source = io.BytesIO(source)
     if isinstance(source, str) and "://" in source and not Path(source).exists():
         source = io.BytesIO(_fetched(source))
-    # Read whole, so that no file stays open: the decoder works when the pixels are asked for.
+    # Read at once, so that no file stays open: decoding is lazy.
     content = Path(source).read_bytes() if isinstance(source, str | Path) else source.read()
     return Image.open(io.BytesIO(content))
 
 
 def _fetched(url: str) -> bytes:
-    """Return what a server sends for a URL.
+    """Return the content of a URL.
 
     Raises:
-        ImageError: it sends nothing, something that says it is no image, or too much of it.
+        ImageError: the URL cannot be fetched, its content type is not an image's, or it is too large.
     """
     scheme, _, host = url.partition("://")
     if scheme.lower() not in ("http", "https") or not host:
-        raise ImageError("only http:// and https:// are fetched: download it first")
+        raise ImageError("only http:// and https:// URLs are fetched: download the file first")
     request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "cifar-sweeps"})
     ends, content = time.monotonic() + FETCH_SECONDS, bytearray()
     try:
-        with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:
-            kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
+        with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as response:
+            kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
             if kind.startswith("text/") or kind in ("application/json", "application/xhtml+xml"):
-                raise ImageError(f"the server sends {kind}, which is no image: give the address of the image itself")
-            if int(answer.headers.get("Content-Length") or 0) > MAX_BYTES:
+                raise ImageError(f"the server returned {kind}, which is not an image: use the URL of the image itself")
+            if int(response.headers.get("Content-Length") or 0) > MAX_BYTES:
                 raise _too_many_bytes()
-            while piece := answer.read(65536):
+            while piece := response.read(65536):
                 content += piece
                 if len(content) > MAX_BYTES:
                     raise _too_many_bytes()
                 if time.monotonic() > ends:
-                    raise TimeoutError(f"not whole after {FETCH_SECONDS:g} s")
+                    raise TimeoutError(f"incomplete after {FETCH_SECONDS:g} s")
     except urllib.error.HTTPError as error:
-        raise ImageError(f"the server answers {error.code} ({error.reason}){_by_proxy(url)}") from None
+        raise ImageError(f"the server returned {error.code} ({error.reason}){_by_proxy(url)}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ImageError(f"cannot be fetched: {reason or type(error).__name__}{_by_proxy(url)}") from None
@@ -102,7 +102,7 @@ def _fetched(url: str) -> bytes:
 
 
 def _too_many_bytes() -> ImageError:
-    return ImageError(f"is larger than {MAX_BYTES // 1_000_000} MB: make it smaller first")
+    return ImageError(f"is larger than {MAX_BYTES // 1_000_000} MB: scale it down first")
 
 
 def _by_proxy(url: str) -> str:
@@ -116,9 +116,9 @@ def _by_proxy(url: str) -> str:
 def _check_size(image: Image.Image) -> None:
     width, height = image.size
     if not width or not height:
-        raise ImageError("holds no pixel")
+        raise ImageError("has no pixels")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"holds {width}×{height} pixels, more than {MAX_PIXELS:,}: make it smaller first")
+        raise ImageError(f"has {width}×{height} pixels, more than {MAX_PIXELS:,}: scale it down first")
 
 
 def _in_colour(image: Image.Image) -> Image.Image:
@@ -132,7 +132,7 @@ def _in_colour(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Return grey values of 16 bits, or real ones, as 0 to 255: Pillow itself cuts off what is above 255."""
+    """Return grey values of 16 bits, or floats, scaled to 0 to 255; Pillow would clip values above 255."""
     values = np.nan_to_num(pixels.astype(np.float64))
     white = 65535.0
     if np.issubdtype(pixels.dtype, np.floating) and values.max() <= 255:
@@ -141,7 +141,7 @@ def _to_eight_bits(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
 
 
 def _square(image: Image.Image) -> Image.Image:
-    """Cut out the middle and scale it, every pixel of it counted."""
+    """Crop to the centre square and scale it down with antialiasing."""
     if image.size == (SIZE, SIZE):
         return image
     return ImageOps.fit(image, (SIZE, SIZE), method=Image.Resampling.LANCZOS)
@@ -150,6 +150,6 @@ def _square(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, Image.DecompressionBombError):  # before Pillow says how large it is
-        return f"it holds more than {MAX_PIXELS:,} pixels: make it smaller first"
-    return "its format is none that is known" if isinstance(error, UnidentifiedImageError) else str(error)
+    if isinstance(error, Image.DecompressionBombError):  # raised before the size can be checked here
+        return f"it has more than {MAX_PIXELS:,} pixels. Scale it down first"
+    return "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error)

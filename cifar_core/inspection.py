@@ -1,7 +1,7 @@
-"""Looking into a network: its layers with their sizes and their work, and what they make of one image.
+"""Inspection of a network: its layers with output shapes, parameters and multiply-adds, and its feature maps.
 
-Hooks hear what each layer gives. They are gone when a function returns, and the network is as it was: its weights, its
-statistics, its mode, and torch's random numbers.
+Forward hooks record the output of each layer and are removed before a function returns. The network's weights,
+statistics and mode, and torch's random numbers, are unchanged.
 """
 
 from __future__ import annotations
@@ -23,99 +23,99 @@ from cifar_core.common.errors import ModelError
 from cifar_core.image_file import SIZE, ImageSource, read_image
 from cifar_core.predict import Classifier
 
-_MAPPED_HOMES = tuple(f"torch.nn.modules.{home}" for home in ("conv", "pooling", "activation"))
+_MAP_MODULES = tuple(f"torch.nn.modules.{name}" for name in ("conv", "pooling", "activation"))
 _Hook = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer as the network computes it; of one that is computed several times, a record each time."""
+    """One call of a layer; a layer that is called several times has several records."""
 
     name: str
     """Its path in the network, such as `features.0`; empty for a network that is one layer."""
     kind: str
     """Its class, such as `Conv2d`."""
     output_shape: tuple[int, ...] | None
-    """For one image, without the batch; of several tensors the first one's; None for a layer that was not called, or
-    gives no tensor."""
+    """For one image, without the batch dimension; of several tensors that of the first. None for a layer that was not
+    called, or whose output is not a tensor."""
     parameters: int
-    """Numbers that are trained or could be: weights and biases. Those that are shared, or of a layer that is computed
-    several times, count once, where they are met first."""
+    """Number of weights and biases, trainable or not. Shared ones, and those of a layer that is called several times,
+    are counted at their first occurrence only."""
     multiply_adds: int | None
-    """Of one image, for convolutions and products of matrices, without biases; None where there are none."""
+    """For one image, of convolutions and matrix products, without biases; None where there are none."""
     parameter_bytes: int
     activation_bytes: int
-    """Memory of the output for one image; 0 where it is the input's own, as of `Flatten` or `ReLU(inplace=True)`."""
+    """Memory of the output for one image; 0 where it shares the input's, as for `Flatten` or `ReLU(inplace=True)`."""
 
     @property
     def is_uncounted(self) -> bool:
-        """Whether a layer that is computed has parameters and work without `multiply_adds`, normalisation aside."""
-        is_computed = self.output_shape is not None
-        return is_computed and self.parameters > 0 and self.multiply_adds is None and "Norm" not in self.kind
+        """Return whether a called layer, other than a normalisation, has parameters but no `multiply_adds`."""
+        is_called = self.output_shape is not None
+        return is_called and self.parameters > 0 and self.multiply_adds is None and "Norm" not in self.kind
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FeatureMap:
-    """What one layer made of one image."""
+    """The output of one layer for one image."""
 
     name: str
-    """Its path in the network, such as `features.0`; with ` (2)` where it is the second time."""
+    """Its path in the network, such as `features.0`; followed by ` (2)` for the layer's second call."""
     kind: str
     values_CHW: npt.NDArray[np.float32]
 
 
 def layer_table(network: nn.Module, *, image_shape: Sequence[int] = (3, SIZE, SIZE)) -> list[Layer]:
-    """Return the layers of a network in the order in which it computes them, measured on a batch of ones.
+    """Return the layers of a network in the order of their calls, measured on a batch of ones.
 
-    A layer is a module without modules in it, or one with parameters of its own. Those that are never computed come
-    last. Multiply-adds are half of what torch counts as operations. What a network does beside its modules (`x + y`,
-    `functional.relu`) is not heard.
+    A layer is a module without submodules, or one with direct parameters. Layers that are never called come last.
+    Multiply-adds are half of torch's count of operations. Computations outside modules (`x + y`, `functional.relu`)
+    are not counted.
 
     Args:
-        network: on any device. Of a `Classifier` the network in it.
-        image_shape: of one image, without the batch.
+        network: on any device; a `Classifier` is replaced by its network.
+        image_shape: of one image, without the batch dimension.
 
     Raises:
         ModelError: the network cannot compute a batch of ones of this shape.
     """
-    network = _bare(network)
+    network = _unwrapped(network)
     calls: list[tuple[str, nn.Module, tuple[int, ...] | None, int | None, int]] = []
     counter = FlopCounterMode(display=False)
-    begun: list[int] = []
+    at_start: list[int] = []
     counted = 0
 
-    def begin(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        begun.append(counter.get_total_flops() - counted)
+    def before(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        at_start.append(counter.get_total_flops() - counted)
 
-    def hear(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def after(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal counted
-        # Since it began, without what a layer within it was counted for.
-        operations = counter.get_total_flops() - counted - begun.pop()
+        # Since the layer's start, without the operations that were counted for layers inside it.
+        operations = counter.get_total_flops() - counted - at_start.pop()
         counted += operations
         if isinstance(output, tuple | list) and output:
-            output = output[0]  # as of attention and recurrent layers
+            output = output[0]  # of attention and recurrent layers
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
         calls.append((name, module, shape, operations // 2 or None, _new_bytes(inputs, output)))
 
     modules = {name: module for name, module in network.named_modules() if _is_layer(module)}
     ones = torch.ones(1, *image_shape, device=_device(network))
-    with _hooked(modules, hear, begin=begin), counter:
+    with _hooked(modules, after, before=before), counter:
         _compute(network, ones)
-    computed = {id(module) for _, module, *_ in calls}
-    never = [(name, module, None, None, 0) for name, module in modules.items() if id(module) not in computed]
-    seen: set[int] = set()
+    called = {id(module) for _, module, *_ in calls}
+    uncalled = [(name, module, None, None, 0) for name, module in modules.items() if id(module) not in called]
+    counted_ids: set[int] = set()
     table = []
-    for name, module, shape, multiply_adds, activation_bytes in [*calls, *never]:
-        own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in seen]
-        seen.update(map(id, own))
+    for name, module, shape, multiply_adds, activation_bytes in [*calls, *uncalled]:
+        direct = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted_ids]
+        counted_ids.update(map(id, direct))
         table.append(
             Layer(
                 name=name,
                 kind=type(module).__name__,
                 output_shape=shape,
-                parameters=sum(parameter.numel() for parameter in own),
+                parameters=sum(parameter.numel() for parameter in direct),
                 multiply_adds=multiply_adds,
-                parameter_bytes=sum(parameter.numel() * parameter.element_size() for parameter in own),
+                parameter_bytes=sum(parameter.numel() * parameter.element_size() for parameter in direct),
                 activation_bytes=activation_bytes,
             )
         )
@@ -123,35 +123,34 @@ def layer_table(network: nn.Module, *, image_shape: Sequence[int] = (3, SIZE, SI
 
 
 def feature_maps(network: nn.Module, image: ImageSource, *, normalization: str = "none") -> list[FeatureMap]:
-    """Return what each convolution, pooling and activation makes of an image, in the order of computing.
+    """Return the outputs of each convolution, pooling and activation for an image, in the order of their calls.
 
-    Only modules are heard, and only what they give as C×H×W: an activation behind a `Linear` has no map.
+    Only outputs of modules with the shape C×H×W are included: an activation after a `Linear` has no map.
 
     Args:
-        network: on any device; a `Classifier`, or a bare network.
-        image: of any mode and size, as `read_image` takes it.
-        normalization: of a bare network; a `Classifier` knows its own.
+        network: on any device; a `Classifier`, or the network alone.
+        image: of any mode and size, see `read_image`.
+        normalization: for a network alone; a `Classifier` has its normalization.
 
     Raises:
-        ImageError: it is no image that can be read.
+        ImageError: the image cannot be read.
         ModelError: the network cannot compute it.
     """
     images_NHWC = torch.from_numpy(read_image(image)[None].copy()).to(_device(network))
-    bare = _bare(network)
     found: list[FeatureMap] = []
     times: dict[str, int] = {}
 
-    def hear(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def after(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if not isinstance(output, Tensor) or output.ndim != 4:
             return
         times[name] = times.get(name, 0) + 1
         named = name if times[name] == 1 else f"{name} ({times[name]})"
-        # Copied: a ReLU that works in place writes over the output of the convolution before it.
+        # Copied: an in-place ReLU overwrites the output of the convolution before it.
         values_CHW = output.detach()[0].float().cpu().clone(memory_format=torch.contiguous_format).numpy()
         found.append(FeatureMap(name=named, kind=type(module).__name__, values_CHW=values_CHW))
 
-    modules = {name: module for name, module in bare.named_modules() if _has_maps(module)}
-    with _hooked(modules, hear):
+    modules = {name: module for name, module in _unwrapped(network).named_modules() if _has_maps(module)}
+    with _hooked(modules, after):
         if isinstance(network, Classifier):
             _compute(network, images_NHWC)
         else:
@@ -159,7 +158,7 @@ def feature_maps(network: nn.Module, image: ImageSource, *, normalization: str =
     return found
 
 
-def _bare(network: nn.Module) -> nn.Module:
+def _unwrapped(network: nn.Module) -> nn.Module:
     return network.network if isinstance(network, Classifier) else network
 
 
@@ -168,7 +167,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _has_maps(module: nn.Module) -> bool:
-    return any(kind.__module__ in _MAPPED_HOMES for kind in type(module).__mro__)
+    return any(kind.__module__ in _MAP_MODULES for kind in type(module).__mro__)
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -177,21 +176,21 @@ def _device(network: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _hooked(modules: dict[str, nn.Module], hear: _Hook, *, begin: _Hook | None = None) -> Iterator[None]:
-    """Let `hear` know what each module gives, and `begin` what it is given, until the block ends.
+def _hooked(modules: dict[str, nn.Module], after: _Hook, *, before: _Hook | None = None) -> Iterator[None]:
+    """Call `after`, and `before`, with each module's name around its forward, until the block ends.
 
     Raises:
-        ModelError: a module takes no hooks, as one that is compiled by TorchScript.
+        ModelError: a module accepts no hooks, for example one that is compiled by TorchScript.
     """
     handles = []
     try:
         for name, module in modules.items():
             try:
-                handles.append(module.register_forward_hook(partial(hear, name)))
-                if begin is not None:
-                    handles.append(module.register_forward_pre_hook(partial(begin, name)))
+                handles.append(module.register_forward_hook(partial(after, name)))
+                if before is not None:
+                    handles.append(module.register_forward_pre_hook(partial(before, name)))
             except RuntimeError as error:
-                raise ModelError(f"{name or 'the network'} cannot be looked into: {error}") from error
+                raise ModelError(f"{name or 'the network'} cannot be inspected: {error}") from error
         yield
     finally:
         for handle in handles:
@@ -199,7 +198,7 @@ def _hooked(modules: dict[str, nn.Module], hear: _Hook, *, begin: _Hook | None =
 
 
 def _compute(network: nn.Module, inputs: Tensor) -> None:
-    """Compute once as in evaluation: no gradient, no statistics, no dropout."""
+    """Run the network once in evaluation mode: without gradients, updates of statistics, and dropout."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     devices = [inputs.device] if inputs.device.type == "cuda" else []
@@ -211,13 +210,13 @@ def _compute(network: nn.Module, inputs: Tensor) -> None:
             f"the network cannot compute a batch of shape {tuple(inputs.shape)}: {type(error).__name__}: {error}"
         ) from error
     finally:
-        # One by one: a part may have been put into another mode than the whole.
+        # One by one: submodules may differ in mode.
         for module, training in modes.items():
             module.training = training
 
 
 def _new_bytes(inputs: tuple[Any, ...], output: Any) -> int:
-    """Return the memory of an output, 0 where it lies in that of an input."""
+    """Return the bytes of an output, 0 where it shares the memory of an input."""
     if not isinstance(output, Tensor):
         return 0
     address = output.untyped_storage().data_ptr()

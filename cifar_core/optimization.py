@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule, torch's own, from their configuration."""
+"""torch's optimiser and learning-rate schedule from their configurations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cifar_core.config import OptimizerConfig, ScheduleConfig
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Return torch's optimiser over the parameters of a network."""
-    # Those that are fixed too: they get no gradient, and a checkpoint of a network of one's own counts them.
+    # Including fixed ones: they have no gradient, but checkpoints of custom networks contain them in this order.
     parameters = list(model.parameters())
     if config.name == "sgd":
         return torch.optim.SGD(
-            _groups(model, config) if config.bias_lr_factor != 1 else parameters,
+            _parameter_groups(model, config) if config.bias_lr_factor != 1 else parameters,
             lr=config.lr,
             momentum=config.momentum,
             nesterov=config.nesterov and config.momentum > 0,
@@ -29,18 +29,18 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Return the weights first, since their learning rate is the one that is told, and the biases with their own."""
+def _parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Return the group of weights, whose learning rate is the reported one, and the group of biases."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     biases = [parameter for name, parameter in trained if name.rpartition(".")[2] == "bias"]
     weights = [parameter for name, parameter in trained if name.rpartition(".")[2] != "bias"]
-    # A step takes lr × weight_decay × value away: divided, so that what learns faster does not decay faster.
-    own = {"lr": config.lr * config.bias_lr_factor, "weight_decay": config.weight_decay / config.bias_lr_factor}
-    return [{"params": weights}, {"params": biases, **own}]
+    # A step decays a value by lr × weight_decay × value; dividing here keeps the decay of biases that of weights.
+    of_biases = {"lr": config.lr * config.bias_lr_factor, "weight_decay": config.weight_decay / config.bias_lr_factor}
+    return [{"params": weights}, {"params": biases, **of_biases}]
 
 
 class Schedule:
-    """A learning-rate schedule of torch, told of every step and every epoch, that moves when it should."""
+    """A scheduler of torch that advances every step or every epoch, whichever it needs."""
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, scheduler: lr_scheduler.LRScheduler | None, *, every_step: bool
@@ -49,7 +49,7 @@ class Schedule:
         self._scheduler = scheduler
         self._every_step = every_step
         self.learning_rate: float = optimizer.param_groups[0]["lr"]
-        """Of the last step taken; before the first, of the first."""
+        """Of the last step; before the first step, of the first."""
 
     def end_step(self) -> None:
         self.learning_rate = float(self._optimizer.param_groups[0]["lr"])
@@ -81,7 +81,7 @@ def build_schedule(
     elif config.name == "cosine":
         scheduler = lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=config.min_lr)
     elif config.name == "one_cycle":
-        # One step more than there are: torch raises when it is asked for a step after the last.
+        # One step more than there are: torch raises for a step after the last.
         scheduler = lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -95,12 +95,12 @@ def build_schedule(
 
 
 def _cosine(lowest: float, *, epochs: int) -> Callable[[int], float]:
-    """Return epochs trained to the share of the learning rate that the next one takes."""
+    """Return a function from the number of trained epochs to the next epoch's share of the learning rate."""
     return lambda epoch: lowest + (1 - lowest) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def _triangle(config: ScheduleConfig, *, steps: int) -> Callable[[int], float]:
-    """Return step, counted from 0, to the share of the learning rate that it takes."""
+    """Return a function from a step, counted from 0, to its share of the learning rate."""
     peak = config.warmup * steps
 
     def factor(step: int) -> float:

@@ -1,4 +1,4 @@
-"""A trained network together with all that using it takes: its normalisation, its image size, its class names."""
+"""A trained network with everything that predictions need: its normalisation, image size and class names."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from cifar_core.image_file import ImageSource, read_image
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a network takes an image for."""
+    """The prediction for an image."""
 
     probabilities: Mapping[str, float]
-    """Of each class, the likeliest first; they add up to 1."""
+    """Class name to probability, the highest first; they add up to 1."""
 
     @property
     def label(self) -> str:
@@ -36,7 +36,7 @@ class Prediction:
 
 
 class Classifier(nn.Module):
-    """A network that takes images as they are and normalises them itself, as it was trained.
+    """A network that takes uint8 images and normalises them as in its training.
 
     Example:
         >>> model = Classifier.load("checkpoints/.../state.pt")
@@ -50,9 +50,9 @@ class Classifier(nn.Module):
         """Take a trained network.
 
         Args:
-            network: gives N×10 logits for N×3×32×32 normalised images.
-            config: what it was trained with.
-            class_names: of the logits, in their order.
+            network: maps N×3×32×32 normalised images to N×10 logits.
+            config: the configuration that it was trained with.
+            class_names: in the order of the logits.
         """
         super().__init__()
         self.network = network
@@ -62,7 +62,7 @@ class Classifier(nn.Module):
 
     @classmethod
     def load(cls, checkpoint: str | Path, *, device: Device = "auto") -> Classifier:
-        """Return the network of a checkpoint, on any device, whatever device it was trained on.
+        """Return the network of a checkpoint, on any device.
 
         Raises:
             CheckpointError: the file is missing or damaged.
@@ -70,30 +70,30 @@ class Classifier(nn.Module):
         return cls(*load_network(Path(checkpoint), device=device))
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
-        """Return N×10 logits in float32 for N×32×32×3 images of uint8, red green blue, 0 to 255.
+        """Return N×10 float32 logits for N×32×32×3 uint8 images, red green blue, 0 to 255.
 
-        Averaged over the views of `config.test_time_augmentation`, as the accuracies in the record are.
+        They are averaged over the views of `config.test_time_augmentation`, as for the recorded accuracies.
 
         Raises:
-            TypeError: the images are of another type: normalised ones would be normalised twice.
+            TypeError: the images have another type; normalised images would be normalised twice.
         """
         if images_NHWC.dtype != torch.uint8:
-            raise TypeError(f"images are uint8 of N×32×32×3, 0 to 255, not {images_NHWC.dtype}: do not normalise them")
+            raise TypeError(f"images must be uint8, N×32×32×3, not {images_NHWC.dtype}: do not normalise them")
         with autocast(self.config, images_NHWC.device):
             inputs_NCHW = normalize(images_NHWC, normalization=self.config.data.normalization)
             return averaged_logits(self.network, inputs_NCHW, over=self.config.test_time_augmentation)
 
     def predict(self, image: ImageSource) -> Prediction:
-        """Return what the network takes one image for, of any mode and size (`cifar_core.image_file.read_image`).
+        """Return the prediction for an image of any mode and size (`cifar_core.image_file.read_image`).
 
         Raises:
-            ImageError: it is no image that can be read.
+            ImageError: the image cannot be read.
         """
         return self.predict_many([read_image(image)])[0]
 
     @torch.inference_mode()
     def predict_many(self, images: Iterable[np.ndarray]) -> list[Prediction]:
-        """Return what the network takes each image for; images are 32×32×3 of uint8."""
+        """Return the prediction for each image, 32×32×3 uint8."""
         stacked = np.stack(list(images))
         device = next(self.parameters()).device
         found = []
@@ -105,9 +105,9 @@ class Classifier(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """A classifier that says how likely each class is, as a server or another program wants it.
+    """A classifier that returns probabilities, for serving.
 
-    Both shapes are those of `Classifier`: N×32×32×3 images of uint8 in, N×10 out, which add up to 1 for each image.
+    Shapes are those of `Classifier`: N×32×32×3 uint8 images in, N×10 probabilities out, which add up to 1 per image.
     """
 
     def __init__(self, classifier: Classifier) -> None:

@@ -1,4 +1,4 @@
-"""How an augmentation is written: an ordered list of operations, or the name of a recipe that stands for one."""
+"""The syntax of an augmentation: an ordered list of operations, or the name of a recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cifar_core.operations.pad import Pad
 from cifar_core.operations.registry import OPERATIONS
 
 _LATER_FIELDS = ("alternate", "fill")
-"""Fields that no record has which is older than they are: without them an old run keeps its identity."""
+"""Fields that old records lack; left out at their defaults, so that old runs keep their identity."""
 
 RECIPES: Mapping[str, tuple[Operation, ...]] = {
     "none": (Normalize(),),
@@ -31,26 +31,26 @@ RECIPES: Mapping[str, tuple[Operation, ...]] = {
 
 
 def parse_augmentation(value: Any) -> Any:
-    """Return what `DataConfig` holds for a name, `[normalize, flip, {crop: {padding: 2}}]` or operations.
+    """Return `DataConfig.augmentation` for a recipe's name, `[normalize, flip, {crop: {padding: 2}}]` or operations.
 
     Raises:
-        ValueError: an unknown name, or a list without exactly one `normalize`, or of images that do not
-            come out at 32×32.
+        ValueError: the name is unknown, the list does not have exactly one `normalize`, or the resulting images are
+            not 32×32.
     """
     if isinstance(value, str):
         if value not in RECIPES:
             raise ValueError(f"unknown augmentation {value!r}: {closest(value, list(RECIPES))}")
         return value
     if not isinstance(value, Sequence):
-        raise ValueError(f"augmentation is the name of a recipe or a list of operations, not {value!r}")
+        raise ValueError(f"augmentation must be the name of a recipe or a list of operations, not {value!r}")
     operations = tuple(_parse_op(entry) for entry in value)
     if sum(isinstance(op, Normalize) for op in operations) != 1:
-        raise ValueError("augmentation needs exactly one `normalize`; with normalization none it does nothing")
+        raise ValueError("augmentation needs exactly one `normalize`, which has no effect with normalization none")
     size = 32
     for operation in operations:
         size = operation.size_after(size)
     if size != 32:
-        raise ValueError(f"augmentation ends with images of {size}×{size}: end with a crop to 32")
+        raise ValueError(f"augmentation results in images of {size}×{size}: end it with a crop to 32")
     return operations
 
 
@@ -58,7 +58,7 @@ def _parse_op(entry: Any) -> Operation:
     if isinstance(entry, Operation):
         return entry
     if isinstance(entry, Mapping) and "op" in entry:
-        name, arguments = entry["op"], {k: v for k, v in entry.items() if k != "op"}  # as a record holds it
+        name, arguments = entry["op"], {k: v for k, v in entry.items() if k != "op"}  # a recorded operation
     elif isinstance(entry, Mapping) and len(entry) == 1:
         ((name, arguments),) = entry.items()
         arguments = arguments or {}
@@ -75,26 +75,26 @@ def _parse_op(entry: Any) -> Operation:
         )
     for argument in arguments:
         if argument not in known:
-            raise ValueError(f"{name}: unknown argument {argument!r}: {_meant(str(argument), known)}")
+            raise ValueError(f"{name}: unknown argument {argument!r}: {_suggestion(str(argument), known)}")
     try:
         return OPERATIONS[name].model_validate(dict(arguments))
     except ValidationError as error:
         raise ValueError("; ".join(f"{name}: {line}" for line in explain(error))) from None
 
 
-def _meant(argument: str, known: Sequence[str]) -> str:
+def _suggestion(argument: str, known: Sequence[str]) -> str:
     if len(known) == 1:
         return f"did you mean {known[0]!r}?"
     return closest(argument, known) if known else "it takes none"
 
 
 def operations_of(augmentation: str | tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """Return the ordered operations behind a recipe's name or a list."""
+    """Return the ordered operations of a recipe's name or a list."""
     return RECIPES[augmentation] if isinstance(augmentation, str) else augmentation
 
 
 def canonical_augmentation(augmentation: str | tuple[Operation, ...]) -> str | list[dict[str, Any]]:
-    """Return the recipe's name where there is one, else the operations as plain records."""
+    """Return the name of the equal recipe if there is one, else the operations as dictionaries."""
     operations = operations_of(augmentation)
     for name, recipe in RECIPES.items():
         if recipe == operations:
@@ -103,7 +103,7 @@ def canonical_augmentation(augmentation: str | tuple[Operation, ...]) -> str | l
 
 
 def operation_record(operation: Operation) -> dict[str, Any]:
-    """Return an operation as a plain record; fields that came later stand in it where they are used."""
+    """Return an operation as a dictionary; fields in `_LATER_FIELDS` are left out at their defaults."""
     record = operation.model_dump(mode="json")
     unused = [
         name for name in _LATER_FIELDS if name in record and record[name] == type(operation).model_fields[name].default

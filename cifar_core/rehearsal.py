@@ -1,4 +1,4 @@
-"""The first and the last train step of an epoch, taken on random images before a run is begun: what would fail."""
+"""A dry run of a configuration: train steps on a few random images, which reveal errors before the run starts."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ _NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What is to be expected of a run."""
+    """The result of a dry run."""
 
     fault: str | None = None
-    """Why it cannot train; None where nothing was found."""
+    """Why the configuration cannot train; None if no fault was found."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong and yet trains."""
+    """Likely mistakes that do not prevent training."""
 
 
 def last_batch(config: TrainingConfig) -> int:
-    """Return how many images the last batch of an epoch holds."""
+    """Return the number of images in the last batch of an epoch."""
     return config.train_images() % config.data.batch_size or config.data.batch_size
 
 
 def plain_fault(config: TrainingConfig) -> str | None:
-    """Return what keeps a configuration from training as far as it can be told without torch."""
+    """Return why a configuration cannot train, as far as this is known without torch; None if no fault was found."""
     steps = config.epochs * -(-config.train_images() // config.data.batch_size)
     # torch divides by the steps before the peak.
     if config.schedule.name == "one_cycle" and config.schedule.warmup * (steps + 1) == 1:
         return (
-            f"schedule one_cycle has too few steps: of {steps} a warm-up of {config.schedule.warmup:g} is none; "
-            "raise epochs, lower data.batch_size, or change schedule.warmup"
+            f"schedule one_cycle has too few steps: a warm-up of {config.schedule.warmup:g} of {steps} steps is empty. "
+            "Raise epochs, lower data.batch_size, or change schedule.warmup"
         )
     weights = config.model.weights if "weights" in config.model.arguments() else None
-    # torchvision's names are in capitals, and it alone knows them all.
+    # Names of torchvision's weights are in capitals; their list needs torch.
     if weights is not None and not weights.isupper() and not Path(weights).expanduser().is_file():
-        return f"model.weights {weights!r} is no file here, nor a name of torchvision's such as IMAGENET1K_V1"
+        return (
+            f"model.weights {weights!r} is neither a file on this machine nor a name of torchvision's weights such as "
+            "IMAGENET1K_V1"
+        )
     return None
 
 
 def rehearse(config: TrainingConfig) -> Rehearsal:
-    """Return what a run of a configuration would fail with at its start, and what looks wrong in it.
-
-    It builds the network and trains it on a few random images on the CPU; nothing of it is kept.
-    """
+    """Build a configuration's network, train it on a few random images on the CPU, and return faults and warnings."""
     if (fault := plain_fault(config)) is not None:
         return Rehearsal(fault=fault)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _rehearsed(config)
+            return _train_steps(config)
     except UserError as error:
         return Rehearsal(fault=str(error))
     except (Exception, SystemExit) as error:
         return Rehearsal(fault=f"model {config.model.name!r}: its first train step raised {_described(error)}")
 
 
-def _rehearsed(config: TrainingConfig) -> Rehearsal:
+def _train_steps(config: TrainingConfig) -> Rehearsal:
     from cifar_core.training import start, train_step
 
-    # A CPU cannot train in float16, and what a network does wrong it does in any precision.
+    # A CPU cannot train in float16; faults of a network do not depend on the precision.
     config = config if config.precision != "float16" else config.model_copy(update={"precision": "float32"})
     state = start(config, train_size=config.train_images(), device="cpu")
     name = config.model.name
@@ -87,15 +87,15 @@ def _rehearsed(config: TrainingConfig) -> Rehearsal:
             if not is_last:
                 raise
             return Rehearsal(
-                fault=f"model {name!r}: the last batch of an epoch holds 1 image ({config.train_images():,} images in "
-                f"batches of {config.data.batch_size}), and it raised {_described(error)}: change data.batch_size or "
+                fault=f"model {name!r}: the last batch of an epoch, 1 image ({config.train_images():,} images in "
+                f"batches of {config.data.batch_size}), raised {_described(error)}. Change data.batch_size or "
                 "data.train_size"
             )
     return Rehearsal(warnings=(*found, *_warnings_of_gradients(state.model, name)))
 
 
 def _batches(config: TrainingConfig) -> list[tuple[int, Tensor, Tensor]]:
-    """Return a batch of two images, or of one where all are; and one of one image where the last batch is."""
+    """Return a batch of two images, one if `batch_size` is 1, and a batch of one if an epoch's last batch has one."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -112,7 +112,7 @@ def _batches(config: TrainingConfig) -> list[tuple[int, Tensor, Tensor]]:
 
 
 def _fault_of_output(state: TrainingState, inputs_NCHW: Tensor) -> str | None:
-    """Return what is wrong with what a network gives in training, which may be another thing than in evaluation."""
+    """Return the fault of a network's output in training mode, which may differ from that in evaluation mode."""
     import torch
 
     from cifar_core.device import autocast
@@ -121,15 +121,15 @@ def _fault_of_output(state: TrainingState, inputs_NCHW: Tensor) -> str | None:
         output = state.model(inputs_NCHW)
     if not isinstance(output, torch.Tensor):
         return (
-            f"in training its forward gives a {type(output).__name__}, in evaluation logits: let it return the logits "
+            f"forward returns a {type(output).__name__} in training and logits in evaluation: let it return the logits "
             "alone"
         )
     if output.ndim != 2 or len(output) != len(inputs_NCHW):
-        return f"in training its forward gives {tuple(output.shape)}, not one logit for each image and class"
+        return f"forward returns {tuple(output.shape)} in training, not one logit per image and class"
     if not output.requires_grad:
         return (
-            "what its forward gives has no gradient, so that nothing would be trained: take out .detach(), .data, "
-            "torch.no_grad() or whatever leaves torch"
+            "the output of forward has no gradient, so nothing would be trained: remove .detach(), .data, "
+            "torch.no_grad() and conversions to NumPy or Python numbers"
         )
     return None
 
@@ -146,10 +146,10 @@ def _warnings_of_output(model: nn.Module, config: TrainingConfig) -> list[str]:
     if not bool(((outputs_NK > 0) & (outputs_NK < 1)).all()):
         return []
     sums = outputs_NK.sum(1)
-    what = "softmax" if bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-3)) else "sigmoid"
+    function = "softmax" if bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-3)) else "sigmoid"
     return [
-        f"model {config.model.name!r}: its outputs look like those of a {what}: the loss takes logits and applies "
-        f"softmax itself, so it learns slowly or not at all; leave the {what} at its end out"
+        f"model {config.model.name!r}: its outputs look like those of a {function}, but the loss takes logits and "
+        f"applies softmax itself, so the network learns slowly or not at all. Remove the final {function}"
     ]
 
 
@@ -161,8 +161,8 @@ def _warnings_of_gradients(model: nn.Module, name: str) -> list[str]:
         return []
     more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
     return [
-        f"model {name!r}: no gradient reaches {', '.join(without[:_NAMED])}{more}, so that they stay as they are: "
-        "forward does not use them, or a .detach() lies behind them"
+        f"model {name!r}: no gradient reaches {', '.join(without[:_NAMED])}{more}, so they are not trained: "
+        "forward does not use them, or a .detach() follows them"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a training run says about itself. No torch, so that the record can be read without it."""
+"""Results of a training run. Does not import torch, so that the record can be read without it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 Confusion = tuple[tuple[int, ...], ...]
-"""Images of each class (row) that were taken for each class (column)."""
+"""Number of images of each class (row) that were predicted as each class (column)."""
 
 
 def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
-    """Return what was stored as lists, as JSON does."""
+    """Return a confusion matrix that was stored as lists in JSON."""
     return None if stored is None else tuple(map(tuple, stored))
 
 
@@ -19,39 +19,39 @@ def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
 class EpochResult:
     """One epoch of one run. Losses are mean cross-entropy in nats, accuracies shares from 0 to 1.
 
-    A field that is added has a default: epochs that were recorded before stay readable.
+    A new field needs a default, so that recorded epochs stay readable.
     """
 
     epoch: int
-    """Counted from 1: the epochs trained so far."""
+    """Counted from 1."""
     train_loss: float
-    """Mean over the epoch's batches while the weights move, with augmentation and dropout on."""
+    """Mean over the epoch's batches during training, with augmentation and dropout."""
     train_accuracy: float
-    """As `train_loss`: while training, not measured again at the end."""
+    """As `train_loss`, during training."""
     val_loss: float | None = None
-    """None where no image is set aside for validation."""
+    """None without validation images."""
     val_accuracy: float | None = None
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
     """Wall-clock seconds of the epoch, evaluation on the validation images included."""
     images_per_second: float
-    """Training images over the seconds of the training part alone."""
+    """Training images per second, evaluation excluded."""
     finished_at: float
-    """Unix time in seconds. The record keeps it, so that writing an epoch twice changes nothing."""
+    """Unix time in seconds. It is recorded, so that writing an epoch twice changes nothing."""
     val_confusion: Confusion | None = None
-    """Of the configuration's last epoch, where there is validation; None of the others."""
+    """Of the configuration's last epoch, if there are validation images; None for the others."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return an epoch that was stored, by an older version or a newer one: what is unknown here is left out."""
+        """Return a stored epoch, of an older or a newer version: unknown fields are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(**(known | {"val_confusion": as_confusion(values.get("val_confusion"))}))
 
     @classmethod
     def required(cls) -> frozenset[str]:
-        """Return the fields without which an epoch was not recorded whole."""
+        """Return the fields that a completely recorded epoch has."""
         return frozenset(field.name for field in fields(cls) if field.default is MISSING)

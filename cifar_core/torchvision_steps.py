@@ -1,4 +1,4 @@
-"""torchvision's own transforms, by name, on images one by one: for looking at what they do, not for training."""
+"""torchvision's transforms, by name, applied to single images for display, not for training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from cifar_core.common.errors import ModelError
-from cifar_core.layer_expression import built, first_line, nearest, parsed
+from cifar_core.layer_expression import construct, first_line, parse_expression, suggestion
 
-_SHOWN_WITH = {
+_DEFAULT_ARGUMENTS = {
     "Resize": "16",
     "CenterCrop": "24",
     "RandomCrop": "32, padding=4",
@@ -31,21 +31,21 @@ _SHOWN_WITH = {
     "RandomAdjustSharpness": "4, p=1.0",
     "Normalize": "(0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)",
 }
-"""Arguments of what is named without any and needs some, or does nothing without."""
-MOST_PIXELS = 512
-"""Of a side, and so of every number that is given."""
+"""Arguments of transforms that are named without any, but need some or have no effect without."""
+MAX_SIDE = 512
+"""Largest side in pixels, and so the largest integer argument."""
 _NEEDS_A_TENSOR = ("Normalize", "RandomErasing", "ConvertImageDtype")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformStep:
-    """What one transform has made of images."""
+    """The images after one transform."""
 
     name: str
-    """Its class; `image` of what they were before."""
+    """Its class; `image` for the original images."""
     arguments: str
     images: Sequence[npt.NDArray[np.uint8]]
-    """H×W×3, padded with white to a square where a transform gives another shape."""
+    """H×W×3, padded with white to a square where a transform returns another shape."""
     least: float
     greatest: float
 
@@ -61,19 +61,19 @@ def is_transforms(text: str) -> bool:
 def transform_in_steps(
     images_NHWC: npt.NDArray[np.uint8], *, text: str, seed: int, draws: int = 1
 ) -> list[TransformStep]:
-    """Return the images as they are, then after each transform in turn; an image's draws stand beside each other.
+    """Return the original images, then the images after each transform; the draws of an image are adjacent.
 
     Args:
         images_NHWC: N×32×32×3.
-        text: transforms of `torchvision.transforms` with commas between them: `Resize(16), ColorJitter(hue=0.2)`. A
-            name may leave out `Random` and its arguments: `rotation`.
-        seed: of what is drawn.
-        draws: of each image.
+        text: transforms of `torchvision.transforms`, separated by commas: `Resize(16), ColorJitter(hue=0.2)`. `Random`
+            and the arguments may be left out: `rotation`.
+        seed: of the random numbers.
+        draws: number of draws per image.
 
     Raises:
-        ModelError: there is no such transform, it refuses its arguments or the images.
+        ModelError: there is no such transform, or it rejects its arguments or the images.
     """
-    transforms = [(built(node, _class), node) for node in _calls(text)]
+    transforms = [(construct(node, _class), node) for node in _calls(text)]
     values: list[Any] = [Image.fromarray(image) for image in images_NHWC for _ in range(draws)]
     steps = [_step("image", "", values, undo=None)]
     undo: tuple[Any, Any] | None = None
@@ -88,25 +88,26 @@ def transform_in_steps(
                     values = [_tensor(value) for value in values]
                 values = [_applied(transform, value) for value in values]
                 undo = (transform.mean, transform.std) if name == "Normalize" else undo
-                said = ", ".join(map(ast.unparse, [*node.args, *node.keywords])) if isinstance(node, ast.Call) else ""
-                steps.append(_step(name, said, values, undo=undo))
+                given = [*node.args, *node.keywords] if isinstance(node, ast.Call) else []
+                steps.append(_step(name, ", ".join(map(ast.unparse, given)), values, undo=undo))
         finally:
             random.setstate(state)
     return steps
 
 
 def _calls(text: str) -> list[ast.expr]:
-    whole = parsed(
-        f"({text.strip().rstrip(',')},)", of=f"{text!r} is no list of transforms: write one such as 'Resize(16)'"
+    expression = parse_expression(
+        f"({text.strip().rstrip(',')},)",
+        message=f"{text!r} is not a list of transforms: write one such as 'Resize(16)'",
     )
     found = []
-    for node in whole.elts if isinstance(whole, ast.Tuple) else [whole]:
+    for node in expression.elts if isinstance(expression, ast.Tuple) else [expression]:
         name = _class(ast.unparse(node.func if isinstance(node, ast.Call) else node)).__name__
-        if not isinstance(node, ast.Call) and name in _SHOWN_WITH:
-            node = parsed(f"{name}({_SHOWN_WITH[name]})", of=name)
+        if not isinstance(node, ast.Call) and name in _DEFAULT_ARGUMENTS:
+            node = parse_expression(f"{name}({_DEFAULT_ARGUMENTS[name]})", message=name)
         for part in ast.walk(node):
-            if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > MOST_PIXELS:
-                raise ModelError(f"{name} with {part.value:,}: at most {MOST_PIXELS:,} pixels are looked at")
+            if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > MAX_SIDE:
+                raise ModelError(f"{name} with {part.value:,}: a side has at most {MAX_SIDE:,} pixels")
         found.append(node)
     return found
 
@@ -119,19 +120,19 @@ def _class(name: str) -> type[Any]:
     for key, value in known.items():
         if short in (key.lower(), key.lower().removeprefix("random")):
             return value
-    hint = nearest(short, known) or "name a class of torchvision.transforms"
+    hint = suggestion(short, known) or "name a class of torchvision.transforms"
     raise ModelError(f"there is no transform {name!r}: {hint}")
 
 
 def _applied(transform: Any, value: Any) -> Any:
     name = type(transform).__name__
     try:
-        made = transform(value)
+        result = transform(value)
     except Exception as error:
-        raise ModelError(f"{name} cannot take the image: {first_line(error)}") from error
-    if not isinstance(made, Image.Image | torch.Tensor):
-        raise ModelError(f"{name} makes a {type(made).__name__} of an image, not one image")
-    return made
+        raise ModelError(f"{name} cannot process the image: {first_line(error)}") from error
+    if not isinstance(result, Image.Image | torch.Tensor):
+        raise ModelError(f"{name} returns a {type(result).__name__}, not one image")
+    return result
 
 
 def _tensor(value: Any) -> torch.Tensor:
@@ -152,7 +153,7 @@ def _step(name: str, arguments: str, values: Sequence[Any], *, undo: tuple[Any, 
 
 
 def _pixels(values_CHW: torch.Tensor, undo: tuple[Any, Any] | None) -> npt.NDArray[np.uint8]:
-    """Return values as they are looked at: a normalisation taken back, a single channel as grey, a square."""
+    """Return values as a displayable image: normalisation undone, a single channel as grey, padded to a square."""
     shown = values_CHW.float().expand(3, -1, -1) if len(values_CHW) == 1 else values_CHW.float()
     if undo is not None:
         mean, std = (torch.tensor(each, dtype=torch.float32).view(-1, 1, 1) for each in undo)

@@ -1,7 +1,7 @@
-"""The train step, one epoch, one run: state in, state out.
+"""The train step, an epoch and a run, as functions of a training state.
 
-Random numbers: every epoch draws from generators seeded by (seed, epoch), so a run that goes on from a checkpoint
-computes what it would have computed without the stop, and no generator's state has to be kept.
+Random numbers: every epoch draws from generators seeded by (seed, epoch). A run that resumes from a checkpoint
+therefore computes what it would have computed without the stop, and no generator state is saved.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from cifar_core.recipes import operations_of
 from cifar_core.results import Confusion, EpochResult
 
 DIVERGENCE_CHECK_STEPS = 50
-"""Steps between two looks at the loss: a lost run ends within its epoch, and a GPU is seldom waited for."""
+"""Steps between two checks of the loss: a diverged run ends within its epoch, with few synchronisations of a GPU."""
 
 _ORDER, _AUGMENTATION, _DROPOUT, _ALTERNATION = 0, 1, 2, 3
 
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """A run between two epochs: all that the next epoch starts from."""
+    """The complete state of a run between two epochs."""
 
     config: TrainingConfig
     train_size: int
-    """Training images; the schedule of one-cycle depends on it."""
+    """Number of training images; per-step schedules depend on it."""
     device: torch.device
     memory_format: torch.memory_format
     model: nn.Module
@@ -64,7 +64,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     averaging: Lookahead | None
     source: Mapping[str, str] | None = None
-    """Files of the user's own that the network was built from, with their hashes (`models.source.Source`)."""
+    """User files that the network was built from, with their hashes (`models.source.Source`)."""
     history: list[EpochResult] = field(default_factory=list)
     """The epochs trained so far, first to last."""
 
@@ -75,19 +75,19 @@ class TrainingState:
 
 
 class StepResult(NamedTuple):
-    """One train step; tensors stay on the device so that a GPU is not waited for."""
+    """One train step; tensors stay on the device, which avoids synchronising a GPU."""
 
     loss: Tensor
     correct: Tensor
-    """Right answers among the batch, while training."""
+    """Number of correct predictions in the batch, in training mode."""
     batch_size: int
 
 
 SEEN_IMAGES = 5_000
-"""How many training images a network sees that looks at them before its first step."""
+"""Number of training images that are passed to a network's `see_images` before the first step."""
 
 OnStep = Callable[[StepResult], None]
-"""Hears of every step; where it reads a tensor's value, a GPU is waited for."""
+"""Called after every step; reading a tensor's value synchronises a GPU."""
 
 
 def start(
@@ -103,17 +103,17 @@ def start(
         config: what to train.
         train_size: number of training images.
         device: `auto`, `cpu`, `cuda` or any torch device.
-        memory_format: `auto` takes what is fastest. The formats compute the same sums in another order: they
-            differ in the last bit of a step, which networks with batch norm amplify over the steps.
+        memory_format: `auto` takes the fastest. The formats sum in different orders: they differ in the last bit of a
+            step, which networks with batch norm amplify over the steps.
 
     Raises:
-        DeviceError: the device is not there, or cannot do the configuration's precision.
+        DeviceError: the device is not available, or does not support the configuration's precision.
         ModelError: the network cannot be built.
     """
     torch_device = resolve_device(device)
     if config.precision == "float16" and torch_device.type != "cuda":
         raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
-    # Before: building refuses a file that says something else by then.
+    # Hashed first: building raises if a file has changed since.
     source = source_of(config.model)
     with seeded(config.seed, torch_device):
         model = build_model(config.model)
@@ -146,27 +146,27 @@ def train(
     state: TrainingState | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[EpochResult]:
-    """Train one network and yield each epoch's result; stop when you have seen enough.
+    """Train one network and yield the result of each epoch; the caller may stop iterating at any time.
 
-    What does not belong together is refused at the call, before the first epoch.
+    All errors but `DivergedError` are raised at the call, before the first epoch.
 
     Args:
         config: what to train.
-        images: the training images; `split_train_validation` makes them, and `validation`, from `config.data`.
-        validation: images to measure each epoch on; None, or no image at all, for none.
-        device: `auto`, `cpu`, `cuda` or any torch device; not used where a state is given.
-        state: where to go on from (`start`, `load_checkpoint`); it moves on with every epoch.
-        on_step: hears of every step.
+        images: the training images; `split_train_validation` returns them, and `validation`, for `config.data`.
+        validation: images on which each epoch is evaluated; None or an empty set for none.
+        device: `auto`, `cpu`, `cuda` or any torch device; ignored where a state is given.
+        state: where the training resumes (from `start`, `load_checkpoint`); updated by every epoch.
+        on_step: called after every step.
 
     Yields:
-        One `EpochResult` an epoch, after `state` holds it.
+        One `EpochResult` per epoch, after it was appended to the state's history.
 
     Raises:
-        DataMismatchError: at the call: the images are not as many as `config.data` says (`require_split`).
-        StateMismatchError: at the call: the state is of another configuration, or of another number of images.
-        DeviceError: at the call, as `start`.
-        ModelError: at the call, as `start`.
-        DivergedError: the loss is not finite; the epochs before remain in `state.history`.
+        DataMismatchError: the number of images differs from `config.data` (`require_split`).
+        StateMismatchError: the state belongs to another configuration, or to another number of images.
+        DeviceError: as `start`.
+        ModelError: as `start`.
+        DivergedError: the loss is not finite; earlier epochs remain in `state.history`.
     """
     require_split(config.data, train=images, validation=validation)
     if state is None:
@@ -192,7 +192,7 @@ def train_epoch(
     *,
     on_step: OnStep | None = None,
 ) -> EpochResult:
-    """Train one epoch, measure it, append it to the state's history and return it.
+    """Train one epoch, evaluate it, append the result to the state's history and return it.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -235,22 +235,22 @@ def train_epoch(
 
 
 def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResult]:
-    """Take the steps of the next epoch one by one; each is done when it is yielded."""
+    """Take the steps of the next epoch, and yield the result of each after it is taken."""
     config, device = state.config, state.device
     epoch = state.epoch + 1
     if epoch == 1:
-        _see_images(state, images)
+        _initialize_from_images(state, images)
     state.model.train()
-    # Dropout draws from torch's global generator, which the caller gets back as it was.
+    # Dropout draws from torch's global generator, whose state is restored afterwards.
     with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
         for inputs_NCHW, labels_N in input_batches(config, images, epoch=epoch):
             yield train_step(state, inputs_NCHW.contiguous(memory_format=state.memory_format), labels_N)
 
 
 def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's batches as the network is trained on them: inputs, float32 N×3×32×32, and labels, int64 N.
+    """Yield an epoch's batches: inputs, float32 N×3×H×W with H = W = `config.image_size(epoch)`, and labels, int64 N.
 
-    The random numbers come from generators of its own: whoever looks at them changes no run.
+    The random numbers come from separate generators: calling this changes no run.
     """
     order_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _ORDER))
     augmentation_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _AUGMENTATION))
@@ -271,7 +271,7 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
 
 
 def _alternation(config: TrainingConfig, operations: tuple[Operation, ...], *, count: int, epoch: int) -> Tensor | None:
-    """Return which images a flip that alternates mirrors in an epoch, one bool an image; None without such a flip."""
+    """Return the images that an alternating flip mirrors in an epoch, one bool per image; None without such a flip."""
     flip = next((op for op in operations if isinstance(op, Flip) and op.alternate), None)
     if flip is None:
         return None
@@ -280,20 +280,20 @@ def _alternation(config: TrainingConfig, operations: tuple[Operation, ...], *, c
 
 
 @torch.no_grad()
-def _see_images(state: TrainingState, images: DeviceImages) -> None:
-    """Let a network that has a method `see_images` look at training images before its first step."""
+def _initialize_from_images(state: TrainingState, images: DeviceImages) -> None:
+    """Pass training images to the network's method `see_images`, if it has one, before the first step."""
     see_images = getattr(state.model, "see_images", None)
     if see_images is not None:
         stored_NHWC = images.images_NHWC[:SEEN_IMAGES]
         see_images(normalize(stored_NHWC, normalization=state.config.data.normalization))
         if state.averaging is not None:
-            state.averaging.begin_anew()
+            state.averaging.reset()
 
 
 def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
-    """Move the weights once along the gradient of a batch's mean cross-entropy.
+    """Take one optimiser step on the mean cross-entropy of a batch.
 
-    With label smoothing that is the loss it tells, so that losses are compared between runs of one smoothing only.
+    The reported loss includes label smoothing: losses are comparable only between runs with the same smoothing.
     """
     state.optimizer.zero_grad(set_to_none=True)
     with autocast(state.config, state.device):
@@ -317,12 +317,12 @@ def _confusion(images: DeviceImages | None, measured: Evaluation) -> Confusion:
 def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:
     if not config.is_same_run(state.config):
         raise StateMismatchError(
-            "the state belongs to another configuration: train with state.config, or start anew without a state"
+            "the state belongs to another configuration: train with state.config, or pass no state"
         )
     if state.train_size != train_size:
         raise StateMismatchError(
-            f"the state was started for {state.train_size} training images, but there are {train_size}: "
-            "give the same images again, or start anew without a state"
+            f"the state was created for {state.train_size} training images, but there are {train_size}: "
+            "pass the same images, or pass no state"
         )
 
 

@@ -1,1 +1,1 @@
-"""What any training run needs, of images or not: whole files, strict records, checksums, code of the user."""
+"""Helpers of any training run, on images or not: atomic files, strict records, checksums, user code."""

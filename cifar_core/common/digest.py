@@ -1,4 +1,4 @@
-"""Hashes of values that a person writes into a file."""
+"""Hashes of values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from typing import Any
 
 
 def digest(value: Mapping[str, Any]) -> str:
-    """Return a hash of values that JSON holds, whatever their order: 16 hexadecimal digits."""
+    """Return the hash of JSON values, independent of the order of keys: 16 hexadecimal digits."""
     canonical_json = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]

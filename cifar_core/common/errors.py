@@ -1,4 +1,4 @@
-"""Errors of a training run that a user can act on. Each message says what to do next."""
+"""Errors of a training run that a user can act on. Each message states the remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'? Known: ...` for a name that is not among the known ones."""
+    """Return `did you mean 'x'? Known: ...` for an unknown name."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -19,11 +19,11 @@ class UserError(Exception):
 
 
 class DataUnavailableError(UserError):
-    """No source of the data set could be reached, or what it gave was not CIFAR-10."""
+    """No source of the data set could be reached, or the data it returned was not CIFAR-10."""
 
 
 class DivergedError(UserError):
-    """A number that a training yielded, such as the loss of an epoch, was not finite."""
+    """A number that the training yielded, such as the loss of an epoch, was not finite."""
 
     def __init__(
         self,
@@ -36,10 +36,10 @@ class DivergedError(UserError):
         super().__init__(f"{what} was {loss} in epoch {epoch}: {advice}")
         self.epoch = epoch
         self.loss = loss
-        self._said = (what, advice)
+        self._message_parts = (what, advice)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_diverged, (self.epoch, self.loss, *self._said))
+        return (_rebuild_diverged, (self.epoch, self.loss, *self._message_parts))
 
 
 def _rebuild_diverged(epoch: int, loss: float, what: str, advice: str) -> DivergedError:
@@ -55,4 +55,4 @@ class ModelError(UserError):
 
 
 class SourceChangedError(ModelError):
-    """The code of a user's own network is not the code that is meant. Names the files that differ."""
+    """The code of a custom network has changed. The message names the files that differ."""

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def members(package: str, base: type) -> list[Any]:
-    """Return the classes that the modules of a package define on a base, in the order of the modules' names.
+    """Return the subclasses of a base that the modules of a package define, in the order of the modules' names.
 
     Args:
         package: its name; each of its modules is imported.
@@ -20,6 +20,6 @@ def members(package: str, base: type) -> list[Any]:
     for module in sorted(pkgutil.iter_modules(path), key=lambda module: module.name):
         loaded = importlib.import_module(f"{package}.{module.name}")
         classes = [each for _, each in inspect.getmembers(loaded, inspect.isclass)]
-        own = [each for each in classes if each.__module__ == loaded.__name__ and issubclass(each, base)]
-        found += [each for each in own if not inspect.isabstract(each)]
+        defined = [each for each in classes if each.__module__ == loaded.__name__ and issubclass(each, base)]
+        found += [each for each in defined if not inspect.isabstract(each)]
     return found

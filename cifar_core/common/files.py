@@ -1,4 +1,4 @@
-"""Files that a reader always finds whole, and what was there before them."""
+"""Atomic files and their previous versions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a path that this user cannot write to."""
 
 MODE = 0o644
-"""Of every file written here: what others may read. A temporary file is its owner's alone."""
+"""Of every file written here: readable by all. A temporary file is readable by its owner alone."""
 
 
 LARGEST_BYTES = 8_000_000_000
-"""Of a file that is read whole: what claims more (a damaged length, a sparse file) would use up the memory."""
+"""Of a file that is read at once: a larger one (a damaged length, a sparse file) would exhaust the memory."""
 
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
@@ -34,22 +34,22 @@ _KINDS = {
 
 
 class NotAFileError(OSError):
-    """A path is not a regular file. `strerror` says what is there instead."""
+    """A path is not a regular file. `strerror` names what it is instead."""
 
 
 def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
-    """Return what a regular file holds, None where nothing has its name. Never waits for a pipe or a device.
+    """Return the content of a regular file, None if nothing exists at the path. Never blocks on a pipe or a device.
 
     Args:
         path: the file.
-        follow: whether a link counts as the file that it leads to.
+        follow: whether to follow a symbolic link.
 
     Raises:
-        NotAFileError: it is a folder, a pipe, a device, a link that leads nowhere (or any link), or is far too large.
+        NotAFileError: it is a folder, a pipe, a device, a dangling link (without `follow` any link), or too large.
         OSError: it cannot be read.
     """
     try:
-        # Not blocking: opening a pipe without a writer would never return.
+        # Non-blocking: opening a pipe without a writer would never return.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
         if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
@@ -62,7 +62,7 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
     try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
-            raise NotAFileError(errno.EINVAL, _KINDS.get(stat.S_IFMT(about.st_mode), "it is no file"), str(path))
+            raise NotAFileError(errno.EINVAL, _KINDS.get(stat.S_IFMT(about.st_mode), "it is not a file"), str(path))
         if about.st_size > LARGEST_BYTES:
             raise NotAFileError(errno.EFBIG, f"it has {about.st_size:,} bytes", str(path))
         with open(handle, "rb", closefd=False) as file:
@@ -72,10 +72,10 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
 
 
 def read_whole(path: Path) -> bytes:
-    """Return what a regular file holds; see `read_regular`.
+    """Return the content of a regular file; see `read_regular`.
 
     Raises:
-        OSError: it is not there, cannot be read, or is no regular file.
+        OSError: it does not exist, cannot be read, or is not a regular file.
     """
     content = read_regular(path)
     if content is None:
@@ -85,11 +85,11 @@ def read_whole(path: Path) -> bytes:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Give a binary file that becomes `path` when the block ends: a reader sees the old file or the new one.
+    """Yield a binary file that replaces `path` when the block ends: a reader sees the old file or the new one.
 
-    Until then it is a hidden file beside `path`, whose folder is created where it is not there. When the block ends
-    without an exception the content is on the disk and readable by all; after an exception, an interrupt too, `path`
-    is as it was and nothing is left behind. A device or a pipe, such as /dev/stdout, is written to and stays as it is.
+    Until then it is a hidden file next to `path`; a missing folder is created. When the block ends without an
+    exception, the content is on the disk and readable by all. After an exception, including an interrupt, `path` is
+    unchanged and the hidden file is deleted. A device or a pipe, such as /dev/stdout, is written to directly.
 
     Raises:
         OSError: the file cannot be written.
@@ -104,16 +104,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """As `atomic_write`, for what is to be looked at before it becomes `path`: gives the hidden file's own path.
+    """As `atomic_write`, but yield the path of the hidden file, so that it can be checked before it replaces `path`.
 
     Raises:
         OSError: the file cannot be written.
     """
     if _is_special(path):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path = path.resolve() if path.is_symlink() else path  # the link stays one, and what it leads to is not made
+        path = path.resolve() if path.is_symlink() else path  # the link itself is kept
     except RuntimeError:  # a link to itself
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -131,31 +131,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Return whether a path is there and can be written to, and is no file that another one may take the place of."""
+    """Return whether a path exists and is neither a file nor a folder, such as a device or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def make_way(path: Path) -> Path | None:
-    """Move aside what lies in a file's place and is no file; return where it is then, None where nothing was.
+    """Rename whatever occupies a file's path and is not a file; return its new path, None if nothing was renamed.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: it cannot be renamed.
     """
     if not is_stray(path):
         return None
     aside = free_name(path)
     path.rename(aside)
-    _log.warning("%s was no file: it is %s now", path, aside.name)
+    _log.warning("%s was not a file and was renamed to %s", path, aside.name)
     return aside
 
 
 def is_stray(path: Path) -> bool:
-    """Return whether something lies in a file's place that is no file, nor a link to one."""
+    """Return whether a path exists and is neither a file nor a link to one."""
     return (path.is_symlink() and not path.exists()) or (path.exists() and not path.is_file())
 
 
 def free_name(path: Path) -> Path:
-    """Return a name beside a file that nothing has yet: `journal.log.damaged-1`."""
+    """Return an unused name for a damaged file: `journal.log.damaged-1`."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists() or aside.is_symlink():
         number += 1
@@ -163,13 +163,14 @@ def free_name(path: Path) -> Path:
 
 
 def can_be_made(path: Path) -> bool:
-    """Return whether something could be written there, with the folders on its way."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    return os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)) and (there == path or there.is_dir())
+    """Return whether the path can be created or written, including missing parent folders."""
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    access = os.W_OK | (os.X_OK if nearest.is_dir() else 0)
+    return os.access(nearest, access) and (nearest == path or nearest.is_dir())
 
 
 def has_room(folder: Path, *, size: int = 1_000_000) -> bool:
-    """Return whether so many bytes can be written to a folder's disk; True where nothing can be written anyway."""
+    """Return whether a folder's disk has room for `size` bytes; True if the folder cannot be written at all."""
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             return file.write(bytes(size)) == size
@@ -178,10 +179,10 @@ def has_room(folder: Path, *, size: int = 1_000_000) -> bool:
 
 
 def previous_file(path: Path) -> Path:
-    """Return where the file is kept that another one has replaced: `state.previous.pt` beside `state.pt`."""
+    """Return the path of a file's previous version: `state.previous.pt` for `state.pt`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def usable_files(path: Path) -> Iterator[Path]:
-    """Yield those of a file and of the one before it that are there, the newest first."""
+    """Yield a file and its previous version, as far as they exist, the newest first."""
     yield from (file for file in (path, previous_file(path)) if file.exists())

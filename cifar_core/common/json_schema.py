@@ -1,4 +1,4 @@
-"""JSON Schemas of records, for editors: of draft 7, which all of them read, with the fields' docstrings."""
+"""JSON Schemas of records for editors, in draft 7, which all editors support, with the fields' docstrings."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
 def record_schema(record: type[BaseModel]) -> Schema:
-    """Return the schema of a record, those of the records inside it under `$defs`, fields described by docstrings."""
+    """Return the schema of a record, nested records under `$defs`, fields described by their docstrings."""
     return record.model_json_schema(schema_generator=_DescribedFields)
 
 
 def field_docstrings(record: type[BaseModel]) -> dict[str, str]:
-    """Return field to docstring, in one line, inherited ones too; a field without one is left out."""
+    """Return a map from field, inherited ones included, to docstring in one line; undocumented fields are left out."""
     found: dict[str, str] = {}
     for owner in reversed(record.__mro__):
         if inspect.get_annotations(owner):
-            found |= _own_docstrings(owner)
+            found |= _class_docstrings(owner)
     return {field: docstring for field, docstring in found.items() if field in record.model_fields}
 
 
 def docstring_of(definition: Any) -> str | None:
-    """Return the docstring of a class or a function, from its source where `python -OO` has left it out."""
+    """Return the docstring of a class or a function, from its source where `python -OO` has removed it."""
     if definition.__doc__ is None:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(definition))).body
         return ast.get_docstring(body) if isinstance(body, ast.ClassDef | ast.FunctionDef) else None
     return inspect.getdoc(definition)
 
 
-def _own_docstrings(owner: type) -> dict[str, str]:
+def _class_docstrings(owner: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     assert isinstance(body, ast.ClassDef)
     found = {}
@@ -53,24 +53,24 @@ def _own_docstrings(owner: type) -> dict[str, str]:
 
 
 class _DescribedFields(GenerateJsonSchema):
-    """pydantic's generator, and each field's docstring, which pydantic itself reads only where every start pays."""
+    """pydantic's generator with field docstrings, which pydantic itself would parse at every import."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         described = super().model_schema(schema)
         docstrings = field_docstrings(schema["cls"])
         if docstring := docstring_of(schema["cls"]):
             described["description"] = docstring
-        described.pop("title")  # the class's name, which is nothing to a person who writes a file
+        described.pop("title")  # the class's name, which means nothing to a user
         for name, field in described["properties"].items():
             field.pop("title", None)
             if "$ref" in field:
-                field.pop("default", None)  # which the record itself has
+                field.pop("default", None)  # the referenced record has its own defaults
             if name in docstrings:
                 field["description"] = docstrings[name]
         return described
 
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
         described = super().tuple_schema(schema)
-        if "prefixItems" in described:  # as draft 7 calls it
+        if "prefixItems" in described:  # `items` in draft 7
             described["items"] = described.pop("prefixItems")
         return described

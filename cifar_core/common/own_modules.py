@@ -1,7 +1,8 @@
-"""The modules that a network of the user's own is made of, found by reading: none of them is run.
+"""The modules of user code, found by parsing; none of them is executed.
 
-They are the module that `model.name` names and every file that it imports, directly or not, also within a function,
-as far as the import can be resolved by reading; not what is installed, Python's own, or this project's.
+They are the module that `model.name` names and every file that it imports, directly or indirectly, including imports
+inside functions, as far as they can be resolved statically. Installed packages, the standard library and this project
+are excluded.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from cifar_core.common.code_digest import bytes_digest, parsed, tree_digest
+from cifar_core.common.code_digest import bytes_digest, parse_python, tree_digest
 from cifar_core.common.errors import ModelError
 
-OURS = ("cifar_core", "sweeps")
-"""This project's packages: a version of theirs is no state of the user's code."""
+PROJECT_PACKAGES = ("cifar_core", "sweeps")
+"""This project's packages, which are not user code."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnModule:
-    """A file that Python imports."""
+    """A file of user code that Python imports."""
 
     path: Path
     is_package: bool
@@ -39,37 +40,37 @@ class OwnModule:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """The files of one network's code."""
+    """The files of one network's user code."""
 
     entry: str
     """The module that holds the network."""
     modules: Mapping[str, OwnModule]
-    """By the name that imports it."""
+    """Module name to file."""
     shadowed: Mapping[Path, str] = field(default_factory=dict)
-    """Files that are never imported, since Python's own module of that name comes first: to that one's path."""
+    """Files that are never imported because a module of the standard library has their name, to that module's path."""
 
 
 def code_of(name: str) -> Code:
-    """Return the files of a network of the user's own, `module:Class`, without running any of them.
+    """Return the files of a custom network, `module:Class`, without executing any of them.
 
     Raises:
-        ModelError: there is no such module, it has no file, or a file is no Python.
+        ModelError: there is no such module, it has no file, or a file is not valid Python.
     """
     importlib.invalidate_caches()
     entry, _ = parse_name(name)
-    spec = _found(entry, name=name)
-    if _is_pythons(spec):
+    spec = _require_spec(entry, name=name)
+    if _is_standard_library(spec):
         raise ModelError(
-            f"model {name!r}: {entry!r} has no source file of yours: it is a module of Python's own "
-            f"({spec.origin or 'built-in'}), which is imported; give your file another name, such as my_{entry}.py"
+            f"model {name!r}: Python imports {entry!r} from its standard library ({spec.origin or 'built-in'}), not "
+            f"from your file: rename the file, for example to my_{entry}.py"
         )
     if spec.has_location and not _is_file(spec):
         raise ModelError(f"model {name!r}: {entry!r} has no source file: write a .py file")
-    walk = _Walk(name)
-    walk.take(entry)
-    if entry not in walk.modules:
+    found = _ImportCollector(name)
+    found.collect(entry)
+    if entry not in found.modules:
         raise ModelError(f"model {name!r}: {entry!r} has no source file: write a .py file")
-    return Code(entry=entry, modules=walk.modules, shadowed=walk.shadowed)
+    return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
 
 
 def parse_name(name: str) -> tuple[str, str]:
@@ -80,34 +81,34 @@ def parse_name(name: str) -> tuple[str, str]:
     """
     module_name, _, class_name = name.partition(":")
     if not module_name or not class_name:
-        raise ModelError(f"model {name!r}: write your own network as 'module:Class', such as 'my_nets:Tiny'")
+        raise ModelError(f"model {name!r}: write a custom network as 'module:Class', such as 'my_nets:Tiny'")
     if module_name == "__main__":
         raise ModelError(
-            f"model {name!r}: what is written in a notebook or in the script itself cannot be imported by a trial: "
-            "write the network in a .py file beside it, such as my_nets.py, and name it 'my_nets:Tiny'"
+            f"model {name!r}: a trial cannot import a class that is defined in a notebook or in the script itself. "
+            "Move it to a .py file in the same folder, such as my_nets.py, and name it 'my_nets:Tiny'"
         )
     return module_name, class_name
 
 
-def _found(module: str, *, name: str) -> ModuleSpec:
+def _require_spec(module: str, *, name: str) -> ModuleSpec:
     spec = spec_of(module)
     folder = str(Path.cwd())
     if spec is None and folder not in sys.path:
-        # A console script has its own folder on the path, not the one that the user stands in. That folder
-        # stays on it, since the module may import its neighbours later.
+        # A console script has its own folder on the path, not the working folder. The working folder stays on the
+        # path, since the module may import its neighbours later.
         sys.path.append(folder)
         importlib.invalidate_caches()
         spec = spec_of(module)
     if spec is None:
         raise ModelError(
-            f"model {name!r}: there is no module {module!r}; start in the folder that holds it "
-            f"(this is {folder}), or install its package"
+            f"model {name!r}: there is no module {module!r} in {folder}, nor installed: change to the folder that "
+            "contains it, or install its package"
         )
     return spec
 
 
 def spec_of(module: str) -> ModuleSpec | None:
-    """Return where a module would be imported from; neither it nor a package around it is run."""
+    """Return the spec that a module would be imported from, without executing it or its parent packages."""
     spec: ModuleSpec | None = None
     locations: list[str] | None = None
     parts = module.split(".")
@@ -115,7 +116,7 @@ def spec_of(module: str) -> ModuleSpec | None:
         if spec is not None:
             if spec.submodule_search_locations is None:
                 return None
-            # Of a package without a first file the list is one that asks for its parent, which is not imported.
+            # The list of a namespace package looks up its parent, which is not imported: `_path` is the plain list.
             locations = list(getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations))
         spec = _find(".".join(parts[:count]), locations)
         if spec is None:
@@ -132,14 +133,14 @@ def _find(name: str, locations: list[str] | None) -> ModuleSpec | None:
         try:
             spec = None if find is None else find(name, locations)
         except KeyError:
-            # A folder without a first file, in one that is not imported: Python asks its parent where it lies.
-            spec = _folder_spec(name, locations or [])
+            # A namespace package in a package that is not imported: Python looks its path up in the parent.
+            spec = _namespace_spec(name, locations or [])
         if spec is not None:
             return spec  # type: ignore[no-any-return]
     return None
 
 
-def _folder_spec(name: str, locations: list[str]) -> ModuleSpec:
+def _namespace_spec(name: str, locations: list[str]) -> ModuleSpec:
     spec = ModuleSpec(name, None, is_package=True)
     folders = [Path(folder) / name.rpartition(".")[2] for folder in locations]
     spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
@@ -150,59 +151,60 @@ def _is_file(spec: ModuleSpec) -> bool:
     return spec.origin is not None and Path(spec.origin).is_file()
 
 
-class _Walk:
-    """Follows imports through the user's own files."""
+class _ImportCollector:
+    """Follows imports through user code."""
 
     def __init__(self, network: str) -> None:
         self._network = network
-        self._seen: set[str] = set()
+        self._visited: set[str] = set()
         self.modules: dict[str, OwnModule] = {}
         self.shadowed: dict[Path, str] = {}
 
-    def take(self, entry: str) -> None:
-        """Follow a network's module, which counts wherever it lies."""
-        waiting = [(name, True) for name in _with_parents(entry)]
-        while waiting:
-            name, is_asked = waiting.pop()
-            if name in self._seen:
+    def collect(self, entry: str) -> None:
+        """Collect a network's module, wherever it is stored, and the user code that it imports."""
+        stack = [(name, True) for name in _with_parents(entry)]
+        while stack:
+            name, is_entry = stack.pop()
+            if name in self._visited:
                 continue
-            self._seen.add(name)
+            self._visited.add(name)
             spec = spec_of(name)
-            if spec is None or (not is_asked and not is_own(spec)):
+            if spec is None or (not is_entry and not is_own(spec)):
                 continue
             if not _is_file(spec):
-                continue  # a package without a first file
+                continue  # a namespace package
             assert spec.origin is not None
-            own, imported = self._read(name, Path(spec.origin), is_package=spec.submodule_search_locations is not None)
-            self.modules[name] = own
-            self._note_shadowed(own.path, imported)
-            waiting += [(part, False) for module in imported for part in _with_parents(module)]
+            is_package = spec.submodule_search_locations is not None
+            module, imported = self._read(name, Path(spec.origin), is_package=is_package)
+            self.modules[name] = module
+            self._note_shadowed(module.path, imported)
+            stack += [(part, False) for each in imported for part in _with_parents(each)]
 
     def _read(self, name: str, path: Path, *, is_package: bool) -> tuple[OwnModule, set[str]]:
         content = path.read_bytes()
         if path.suffix != ".py":
             return OwnModule(path=path, is_package=is_package, digest=bytes_digest(content)), set()
-        tree = parsed(content, path, network=self._network)
+        tree = parse_python(content, path, network=self._network)
         package = name if is_package else name.rpartition(".")[0]
-        own = OwnModule(path=path, is_package=is_package, digest=tree_digest(tree))
-        return own, set(_imports(tree, package=package))
+        module = OwnModule(path=path, is_package=is_package, digest=tree_digest(tree))
+        return module, set(_imports(tree, package=package))
 
     def _note_shadowed(self, path: Path, imported: set[str]) -> None:
         for name in {module.partition(".")[0] for module in imported} & sys.stdlib_module_names:
-            yours = path.with_name(f"{name}.py")
-            spec = spec_of(name) if yours != path and yours.is_file() else None
-            if spec is not None and _is_pythons(spec):
-                self.shadowed[yours] = spec.origin or "built in"
+            neighbour = path.with_name(f"{name}.py")
+            spec = spec_of(name) if neighbour != path and neighbour.is_file() else None
+            if spec is not None and _is_standard_library(spec):
+                self.shadowed[neighbour] = spec.origin or "built in"
 
 
 def _with_parents(module: str) -> list[str]:
-    """Return a module's name with those of the packages around it, which are imported with it."""
+    """Return a module's name and those of its parent packages, which are imported with it."""
     parts = module.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _imports(tree: ast.AST, *, package: str) -> Iterator[str]:
-    """Yield what a file imports anywhere in it; names that are no modules are dropped later."""
+    """Yield the names that a file imports anywhere; those that are not modules are dropped later."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -211,8 +213,8 @@ def _imports(tree: ast.AST, *, package: str) -> Iterator[str]:
             if base:
                 yield base
                 for alias in node.names:
-                    yield from _below(base) if alias.name == "*" else [f"{base}.{alias.name}"]
-        elif isinstance(node, ast.Call) and (named := _named_in_call(node)) is not None:
+                    yield from _submodules(base) if alias.name == "*" else [f"{base}.{alias.name}"]
+        elif isinstance(node, ast.Call) and (named := _imported_by_call(node)) is not None:
             level = len(named) - len(named.lstrip("."))
             if base := _absolute(named[level:], level=level, package=package):
                 yield base
@@ -222,12 +224,12 @@ def _absolute(module: str, *, level: int, package: str) -> str:
     if not level:
         return module
     parts = package.split(".") if package else []
-    around = parts[: len(parts) - (level - 1)]
-    return ".".join([*around, *([module] if module else [])]) if around else ""
+    parents = parts[: len(parts) - (level - 1)]
+    return ".".join([*parents, *([module] if module else [])]) if parents else ""
 
 
-def _below(package: str) -> Iterator[str]:
-    """Yield the modules of a package that `import *` may take."""
+def _submodules(package: str) -> Iterator[str]:
+    """Yield the modules of a package that `import *` may import."""
     spec = spec_of(package)
     if spec is None or spec.submodule_search_locations is None or not is_own(spec):
         return
@@ -235,7 +237,7 @@ def _below(package: str) -> Iterator[str]:
         yield from (f"{package}.{path.stem}" for path in Path(folder).glob("*.py") if path.stem != "__init__")
 
 
-def _named_in_call(call: ast.Call) -> str | None:
+def _imported_by_call(call: ast.Call) -> str | None:
     """Return the module that `import_module("...")` or `__import__("...")` names."""
     function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
     if function not in ("import_module", "__import__") or not call.args:
@@ -245,12 +247,12 @@ def _named_in_call(call: ast.Call) -> str | None:
 
 
 def is_own(spec: ModuleSpec) -> bool:
-    """Whether a module is the user's: neither installed, nor Python's, nor this project's."""
+    """Return whether a module is neither installed nor part of the standard library or this project."""
     path = _path_of(spec)
-    return path is not None and spec.name.partition(".")[0] not in OURS and not _is_installed(str(path))
+    return path is not None and spec.name.partition(".")[0] not in PROJECT_PACKAGES and not _is_installed(str(path))
 
 
-def _is_pythons(spec: ModuleSpec) -> bool:
+def _is_standard_library(spec: ModuleSpec) -> bool:
     path = _path_of(spec)
     return spec.name.partition(".")[0] in sys.stdlib_module_names and (
         path is None or (_is_within(path, _python_folders()) and not _is_within(path, _site_folders()))
@@ -258,7 +260,7 @@ def _is_pythons(spec: ModuleSpec) -> bool:
 
 
 def _path_of(spec: ModuleSpec) -> Path | None:
-    """Return a module's file, or a package's folder; None where it is built into Python."""
+    """Return a module's file, or a namespace package's folder; None for a module that is built into Python."""
     if spec.has_location and spec.origin:
         return Path(spec.origin)
     locations = getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations)
@@ -271,13 +273,13 @@ def _is_installed(file: str) -> bool:
     if _is_within(path, (*_python_folders(), *_site_folders())):
         return True
     return any(part in ("site-packages", "dist-packages") for part in path.parts) or any(
-        path.relative_to(folder).parts[0] in _put_there_by_pip(folder) for folder in list(path.parents)[:3]
+        path.relative_to(folder).parts[0] in _installed_by_pip(folder) for folder in list(path.parents)[:3]
     )
 
 
 @functools.cache
-def _put_there_by_pip(folder: Path) -> frozenset[str]:
-    """Return what `pip install --target` has put into a folder."""
+def _installed_by_pip(folder: Path) -> frozenset[str]:
+    """Return the top-level names that `pip install --target` has installed into a folder."""
     records = [record.read_text(encoding="utf-8") for record in folder.glob("*.dist-info/RECORD")]
     return frozenset(line.partition(",")[0].partition("/")[0] for text in records for line in text.splitlines())
 
@@ -289,8 +291,8 @@ def _python_folders() -> tuple[Path, ...]:
 
 @functools.cache
 def _site_folders() -> tuple[Path, ...]:
-    own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    return tuple(Path(folder).resolve() for folder in [*own, *site.getsitepackages(), site.getusersitepackages()])
+    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return tuple(Path(folder).resolve() for folder in [*folders, *site.getsitepackages(), site.getusersitepackages()])
 
 
 def _is_within(path: Path, folders: tuple[Path, ...]) -> bool:
@@ -298,5 +300,5 @@ def _is_within(path: Path, folders: tuple[Path, ...]) -> bool:
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a model's name is `module:Class`, a model of the user's own."""
+    """Return whether a model's name is `module:Class`, a custom network."""
     return ":" in name

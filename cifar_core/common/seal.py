@@ -1,4 +1,4 @@
-"""A checkpoint's file ends with a checksum, and the one before it is kept: a bit that a disk has lost is noticed."""
+"""Files that end with a checksum, with the previous version kept, so that disk corruption is detected and repaired."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from cifar_core.common.files import atomic_write, make_way, previous_file
 
-_SEAL = b"\nsha256:"
+_MARKER = b"\nsha256:"
 _DIGEST_LENGTH = 64
-_SEAL_LENGTH = len(_SEAL) + _DIGEST_LENGTH
+_SUFFIX_LENGTH = len(_MARKER) + _DIGEST_LENGTH
 
 
 def seal_of(payload: bytes | memoryview) -> bytes:
-    """Return what is written behind a payload."""
-    return _SEAL + hashlib.sha256(payload).hexdigest().encode("ascii")
+    """Return the bytes that follow a payload: a marker and its SHA-256 in hexadecimal digits."""
+    return _MARKER + hashlib.sha256(payload).hexdigest().encode("ascii")
 
 
 def write_sealed(path: Path, payload: bytes | memoryview) -> None:
-    """Write a payload with its checksum to a file that is always a whole one, and keep the old one beside it.
+    """Write a payload and its checksum to a file atomically, and keep the file that it replaces (`previous_file`).
 
     Raises:
-        OSError: the file cannot be written; the old one is there still.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     make_way(path)
     with atomic_write(path) as file:
@@ -33,22 +33,22 @@ def write_sealed(path: Path, payload: bytes | memoryview) -> None:
             _keep(path, previous_file(path))
 
 
-def _keep(path: Path, beside: Path) -> None:
-    beside.unlink(missing_ok=True)
+def _keep(path: Path, previous: Path) -> None:
+    previous.unlink(missing_ok=True)
     try:
-        beside.hardlink_to(path)
+        previous.hardlink_to(path)
     except OSError:  # a file system without links
-        shutil.copyfile(path, beside)
+        shutil.copyfile(path, previous)
 
 
 def unsealed(content: bytes) -> bytes:
-    """Return a file's payload where its checksum is right.
+    """Return the payload of a file's content after verifying its checksum.
 
     Raises:
-        ValueError: it is not, so that something changed the file after it was written.
+        ValueError: the checksum is missing or wrong.
     """
-    payload, seal, digest = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
-    if seal != _SEAL:
+    payload, digest = content[:-_SUFFIX_LENGTH], content[-_DIGEST_LENGTH:]
+    if content[-_SUFFIX_LENGTH:-_DIGEST_LENGTH] != _MARKER:
         raise ValueError("its end is damaged or missing")
     if hashlib.sha256(payload).hexdigest().encode("ascii") != digest:
         raise ValueError("its checksum is wrong: it has changed since it was written")
@@ -56,21 +56,21 @@ def unsealed(content: bytes) -> bytes:
 
 
 def fault_of_seal(path: Path, *, whole: bool = True) -> str | None:
-    """Return what is wrong with a sealed file, None where nothing is found.
+    """Return the fault of a file with a checksum, None if it has none.
 
     Args:
         path: the file.
-        whole: read all of it; False looks at its end alone, which a file that was cut off lacks.
+        whole: verify the checksum; False checks only that the file ends with one, which a truncated file does not.
     """
     try:
         if not path.is_file():
-            return "it is no file"
+            return "it is not a file"
         if whole:
             unsealed(path.read_bytes())
             return None
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _SEAL_LENGTH))
+            file.seek(max(0, path.stat().st_size - _SUFFIX_LENGTH))
             end = file.read()
     except (OSError, ValueError) as error:
         return str(error)
-    return None if end[: len(_SEAL)] == _SEAL else "its end is damaged or missing"
+    return None if end[: len(_MARKER)] == _MARKER else "its end is damaged or missing"

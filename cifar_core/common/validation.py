@@ -1,4 +1,4 @@
-"""Records that refuse what they do not know, and what pydantic found wrong as lines that a person reads."""
+"""Records that reject unknown keys, and pydantic's errors as readable lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 80
 """Characters of a value that an error shows."""
 
 _BRANCH = re.compile(r"bool|int|float|str|none|literal\[.*\]|constrained-\w+|lax-or-strict\[.*\]|(list|tuple)\[.*\]")
-"""What pydantic adds to the location of an error for each kind that a value may have."""
+"""Last part of an error's location that pydantic adds for each member of a union."""
 
 _SHOULD = "Input should be "
 
@@ -35,11 +35,11 @@ _KINDS = {
     "tuple_type": "a list",
     "list_type": "a list",
 }
-"""Pydantic's types of errors to what the value should be, in plain words."""
+"""Pydantic's error types to the expected kind of value."""
 
 
 class StrictModel(BaseModel):
-    """A frozen record that refuses unknown keys and names the closest known one."""
+    """A frozen record that rejects unknown keys and names the closest known one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -54,12 +54,12 @@ class StrictModel(BaseModel):
         try:
             handler({name: value for name, value in values.items() if name not in unknown})
         except ValidationError as error:
-            errors += map(_again, error.errors(include_url=False))
+            errors += map(_init_details, error.errors(include_url=False))
         raise ValidationError.from_exception_data(cls.__name__, errors)
 
     @classmethod
     def _advice(cls, name: str) -> str:
-        """Return what a person may have meant by a key that there is not."""
+        """Return a hint for an unknown key, such as the closest known one."""
         return closest(name, list(cls.model_fields))
 
 
@@ -68,7 +68,7 @@ def _unknown(name: Any, advice: str) -> InitErrorDetails:
     return InitErrorDetails(type=message, loc=(str(name),), input=name)
 
 
-def _again(detail: ErrorDetails) -> InitErrorDetails:
+def _init_details(detail: ErrorDetails) -> InitErrorDetails:
     message = PydanticCustomError(detail["type"], _message(detail))
     return InitErrorDetails(type=message, loc=detail["loc"], input=detail["input"])
 
@@ -78,11 +78,11 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def explain(error: ValidationError) -> list[str]:
-    """Return one line for each thing that is wrong, `key: what (got value)`, from a pydantic error."""
+    """Return one line per error of a pydantic `ValidationError`: `key: should be a list (got 1)`."""
     found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         *above, last = detail["loc"] or ("",)
-        # A value that may be of several kinds has an error for each of them.
+        # A value of a union type has an error for each member of the union.
         is_branch = bool(above) and isinstance(last, str) and _BRANCH.fullmatch(last) is not None
         loc = tuple(above) if is_branch else detail["loc"]
         found.setdefault(loc, []).append(detail)
@@ -95,36 +95,36 @@ def explain(error: ValidationError) -> list[str]:
 
 
 def _sentences(details: Sequence[ErrorDetails]) -> list[str]:
-    own = [_message(detail) for detail in details if detail["type"] == "value_error"]
+    from_validators = [_message(detail) for detail in details if detail["type"] == "value_error"]
     others = [detail for detail in details if detail["type"] != "value_error"]
     if not others:
-        return own
+        return from_validators
     if any(detail["type"] == "missing" for detail in others):
-        return [*own, "is required"]
+        return [*from_validators, "is required"]
     kinds = [_KINDS.get(detail["type"], _message(detail)).removeprefix(_SHOULD) for detail in others]
-    wanted = " or ".join(dict.fromkeys(kinds))
+    expected = " or ".join(dict.fromkeys(kinds))
     is_bare = _message(others[0]).startswith(_SHOULD) or others[0]["type"] in _KINDS
     value = others[0]["input"]
     got = repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[:_SHOWN]}…"
-    return [*own, f"{'should be ' if is_bare else ''}{wanted} (got {got}){_remedy(value, others)}"]
+    return [*from_validators, f"{'should be ' if is_bare else ''}{expected} (got {got}){_remedy(value, others)}"]
 
 
 def _remedy(value: Any, details: Sequence[ErrorDetails]) -> str:
-    """Return what to write instead, where that is plain."""
+    """Return the correction, where it is known."""
     kinds = {_KINDS.get(detail["type"]) for detail in details}
     is_scalar = isinstance(value, bool | int | float | str)
     if kinds == {"a text"} and is_scalar:
-        read = " (YAML reads yes, no, on and off so)" if isinstance(value, bool) else ""
+        read = " (YAML reads yes, no, on and off as booleans)" if isinstance(value, bool) else ""
         return f": write it in quotes{read}"
     if kinds == {"a list"} and is_scalar:
         return f": write [{value}]"
     if value is None and kinds & {"a list", "keys with values"}:
-        return ": it is empty: leave the key out, or write something below it"
+        return ": it is empty. Remove the key, or write a value below it"
     if isinstance(value, Mapping) and list(value) == ["value"]:
-        return f": write {value['value']!r} alone"
+        return f": write {value['value']!r} without `value`"
     if kinds == {"a list"} and isinstance(value, Mapping):
         return ": write `- ` before it, or [ and ] around it"
     one = all(detail["type"] in _KINDS or detail["type"] == "literal_error" for detail in details)
     if isinstance(value, list | tuple) and one and not kinds & {"a list", "keys with values"}:
-        return ": one value, not a list"
+        return ": write one value, not a list"
     return ""

@@ -1,1 +1,1 @@
-"""CIFAR-10 as numpy arrays: fetched, verified, kept on disk, split into training and validation images."""
+"""CIFAR-10 as numpy arrays: fetched, verified, stored on disk, split into training and validation images."""

@@ -1,4 +1,4 @@
-"""What CIFAR-10 is once it is loaded: numpy arrays, class names, and the fingerprints of the real one."""
+"""The loaded CIFAR-10: numpy arrays, class names, and the fingerprints of the official data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LabelledImages:
     """Images with their classes, in a fixed order.
 
     Raises:
-        ValueError: if the arrays are not of the shape and type given below.
+        ValueError: the arrays do not have the shape and type given below.
     """
 
     images_NHWC: npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ class LabelledImages:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cifar10:
-    """The whole data set, in the official order."""
+    """The complete data set, in the official order."""
 
     train: LabelledImages
     """50,000 images, 5,000 of each class."""

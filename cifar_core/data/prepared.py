@@ -1,4 +1,4 @@
-"""The prepared form on disk: four `.npy` files that are memory-mapped, and a `meta.json`, written last."""
+"""The prepared data on disk: four `.npy` files that are memory-mapped, and a `meta.json`, written last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifar_core.data.images import Fingerprints, LabelledImages, Part, fingerpri
 from cifar_core.data.sources.contract import FetchedImages
 
 FORMAT = 1
-"""Raised when the files change shape or meaning; other numbers are prepared again."""
+"""Raised when the files change shape or meaning; data of another format is fetched again."""
 
 META = "meta.json"
 PARTS: tuple[Part, ...] = ("train", "test")
@@ -22,15 +22,15 @@ FILES = tuple(f"{part}_{kind}.npy" for part in PARTS for kind in ("images", "lab
 
 
 class AbsentError(Exception):
-    """Nothing is prepared there."""
+    """A folder contains no prepared data."""
 
 
 class BrokenError(Exception):
-    """Something is there, but not the whole data set as it was written. The message names the file."""
+    """The prepared data is incomplete or damaged. The message names the file."""
 
 
 def write(folder: Path, images: FetchedImages, *, source: str, fingerprints: Fingerprints) -> None:
-    """Write all files into `folder`; they count for nothing before `publish` has moved them."""
+    """Write all files into `folder`, a scratch folder; `publish` moves them into place."""
     for part in PARTS:
         labelled = images.train if part == "train" else images.test
         np.save(folder / f"{part}_images.npy", labelled.images_NHWC)
@@ -45,17 +45,17 @@ def write(folder: Path, images: FetchedImages, *, source: str, fingerprints: Fin
 
 
 def publish(folder: Path, directory: Path) -> None:
-    """Move the files of `folder` into `directory`, over what is there. Maps of the old files stay valid."""
+    """Move the files of `folder` into `directory`, replacing existing ones. Maps of the old files stay valid."""
     for name in (*FILES, META):
         (folder / name).replace(directory / name)
 
 
 def read(directory: Path, part: Part, *, fingerprints: Fingerprints) -> LabelledImages:
-    """Return a part, content checked, images mapped read-only from the file. The other part stays closed.
+    """Return a part, its content verified, images mapped read-only from the file. The other part is not opened.
 
     Raises:
-        AbsentError: if nothing is prepared there.
-        BrokenError: if a file is missing, cut off, changed, or of another format.
+        AbsentError: the folder contains no prepared data.
+        BrokenError: a file is missing, truncated, changed, or of another format.
     """
     meta = read_meta(directory)
     images_md5, labels_md5 = fingerprints.of(part)
@@ -68,18 +68,18 @@ def read(directory: Path, part: Part, *, fingerprints: Fingerprints) -> Labelled
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
-    """Return what `meta.json` says.
+    """Return the content of `meta.json`.
 
     Raises:
-        AbsentError: if nothing is prepared there.
-        BrokenError: if it cannot be read, or describes another format.
+        AbsentError: the folder contains no prepared data.
+        BrokenError: `meta.json` cannot be read, or describes another format.
     """
     path = directory / META
     try:
         meta = json.loads(path.read_bytes())
     except FileNotFoundError:
         if any((directory / name).exists() for name in FILES):
-            raise BrokenError(f"{path} is missing: the data beside it was not written to its end") from None
+            raise BrokenError(f"{path} is missing: the data in its folder was not written completely") from None
         raise AbsentError(f"no prepared data in {directory}") from None
     except NotADirectoryError:
         raise AbsentError(f"no prepared data in {directory}") from None
@@ -98,9 +98,9 @@ def _read_array(path: Path, meta: dict[str, Any], expected: str) -> npt.NDArray[
         array = np.load(path, mmap_mode="r")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise BrokenError(f"{path} cannot be read: {error}") from error
-    # The whole content, every time: 0.3 s for a fault that no later step could notice.
+    # The complete content, every time: 0.3 s against a fault that no later step could detect.
     if array.dtype != np.uint8 or not array.flags.c_contiguous or fingerprint(array) != expected:
-        raise BrokenError(f"{path} is damaged: its content is not what was written")
-    # A plain view: the subclass np.memmap would follow through every later slice.
+        raise BrokenError(f"{path} is damaged: its checksum is wrong")
+    # A plain view: every later slice would otherwise be of the subclass np.memmap.
     view: npt.NDArray[np.uint8] = array.view(np.ndarray)
     return view

@@ -1,4 +1,4 @@
-"""What a user sees while data is fetched: a bar on a terminal, plain lines elsewhere; always on stderr."""
+"""Progress of fetching data, on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 
 class Reporter:
-    """Says what is going on.
+    """Reports the progress of fetching data.
 
     Args:
-        enabled: False says nothing but warnings.
+        enabled: False reports only warnings.
         console: where to write; stderr if not given.
     """
 
@@ -25,7 +25,7 @@ class Reporter:
     def draws_bars(self) -> bool:
         return self._enabled and self._console.is_terminal
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         if self._enabled:
             self.warn(line)
 
@@ -34,9 +34,9 @@ class Reporter:
 
     @contextmanager
     def stage(self, description: str, *, steps: int | None = None) -> Iterator[Callable[[], None]]:
-        """Yield a function to call after each step; without `steps` it is only shown that time passes."""
+        """Yield a function to call after each step; without `steps` a spinner is shown."""
         if not self.draws_bars:
-            self.say(description)
+            self.info(description)
             yield lambda: None
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())

@@ -1,4 +1,4 @@
-"""Which training images are trained on, and which are set aside for validation."""
+"""The split of CIFAR-10's training images into training and validation images."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from cifar_core.errors import DataMismatchError
 
 
 def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
-    """Return the images to train on and the images to validate on, as `split_indices` chooses them.
+    """Return the training images and the validation images, as `split_indices` chooses them.
 
-    Where nothing is set aside, at `validation_size` 0, the second is None. Nothing is copied where everything is
-    trained on.
+    At `validation_size` 0 the second is None. Where all images are trained on, nothing is copied.
 
     Args:
         images: the training images of CIFAR-10, or any others.
-        data: gives `train_size`, `validation_size` and `split_seed`.
+        data: its `train_size`, `validation_size` and `split_seed` are used.
 
     Raises:
-        ValueError: if more images are asked for than there are.
+        ValueError: more images are requested than there are.
     """
     train_T, validation_V = split_indices(images.labels_N, data)
     if len(train_T) == len(images):
@@ -30,14 +29,15 @@ def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[La
 
 
 def require_split(data: DataConfig, *, train: LabelledImages, validation: LabelledImages | None) -> None:
-    """Refuse images that `split_train_validation` would not have made of CIFAR-10, by their number.
+    """Raise unless the numbers of images are those that `split_train_validation` makes of CIFAR-10.
 
-    Data of one's own passes: fewer images than CIFAR-10 has where `train_size` is None, and a validation set where
+    Custom data is accepted: fewer images than CIFAR-10 has where `train_size` is None, and a validation set where
     `validation_size` is 0.
 
     Raises:
-        DataMismatchError: there is nothing to train on; or `train_size` or `validation_size` says another number;
-            or the images to train on are more than validation leaves; or a label is of no class.
+        DataMismatchError: there are no training images; or their number differs from `train_size` or exceeds what
+            validation leaves; or the number of validation images differs from `validation_size`; or a label is not a
+            class.
     """
     train_size, validation_size = len(train), 0 if validation is None else len(validation)
     left = TRAIN_IMAGES - data.validation_size
@@ -52,8 +52,8 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
     for part in (train, validation):
         if part is not None and len(part) and not 0 <= part.labels_N.min() <= part.labels_N.max() < len(CLASS_NAMES):
             raise DataMismatchError(
-                f"labels go from {part.labels_N.min()} to {part.labels_N.max()}, and a network tells "
-                f"{len(CLASS_NAMES)} classes apart: number the classes from 0 to {len(CLASS_NAMES) - 1}"
+                f"labels range from {part.labels_N.min()} to {part.labels_N.max()}, but there are "
+                f"{len(CLASS_NAMES)} classes: number them from 0 to {len(CLASS_NAMES) - 1}"
             )
     if train_size > left:
         raise _mismatch(
@@ -64,39 +64,39 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
 def split_indices(
     labels_N: npt.NDArray[np.int64], data: DataConfig
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the ascending indices of the images to train on and to validate on.
+    """Return the ascending indices of the training images and of the validation images.
 
-    All images stand in one order, drawn from `split_seed`, in which the classes take turns. Validation takes
-    the first of them and training the next. So the validation images do not depend on `train_size`, a smaller
-    training set is part of a larger one, and where the classes are equally large, as in CIFAR-10, their
-    counts differ by at most one in either part.
+    `split_seed` gives one order of all images, in which the classes are interleaved. Validation takes the first
+    images and training the next. The validation images therefore do not depend on `train_size`, and a smaller training
+    set is part of a larger one. Where the classes are equally large, as in CIFAR-10, their counts differ by at most one
+    in either part.
 
     Raises:
-        ValueError: if more images are asked for than there are.
+        ValueError: more images are requested than there are.
     """
     count = len(labels_N)
     validation_size = data.validation_size
     train_size = count - validation_size if data.train_size is None else data.train_size
     if validation_size > count or train_size + validation_size > count:
         raise ValueError(
-            f"data.train_size {data.train_size} and data.validation_size {validation_size} ask for more than "
+            f"data.train_size {data.train_size} and data.validation_size {validation_size} request more than "
             f"the {count} images there are"
         )
-    order_N = _order_in_turns(labels_N, seed=data.split_seed)
+    order_N = _interleaved_order(labels_N, seed=data.split_seed)
     validation_V = np.sort(order_N[:validation_size])
     train_T = np.sort(order_N[validation_size : validation_size + train_size])
     return train_T, validation_V
 
 
-def _order_in_turns(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
-    """Return a random order of all images whose every stretch holds the classes in their proportions."""
+def _interleaved_order(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
+    """Return a random order of all images in which every interval contains the classes in their proportions."""
     rng = np.random.default_rng(seed)
     shuffled_N = rng.permutation(len(labels_N))
     classes_K, class_of_N = np.unique(labels_N, return_inverse=True)
-    # Which class is served first in each turn; the same in all turns, or a stretch could start with one class
-    # at the end of a turn and end with it at the beginning of another, and hold it twice too often.
+    # The order of the classes within a round, the same in all rounds. Otherwise an interval that begins at the end of
+    # one round and ends at the beginning of another could contain a class twice too often.
     rank_of_class_K = rng.permutation(len(classes_K))
-    # The images of a class are spread evenly over 0 to 1; classes of one size meet at the same points.
+    # The images of a class are spread evenly over 0 to 1; classes of equal size have the same positions.
     position_N = np.empty(len(labels_N))
     for k in range(len(classes_K)):
         members = shuffled_N[class_of_N[shuffled_N] == k]
@@ -104,8 +104,8 @@ def _order_in_turns(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArra
     return np.lexsort((rank_of_class_K[class_of_N], position_N))
 
 
-def _mismatch(what: str) -> DataMismatchError:
+def _mismatch(problem: str) -> DataMismatchError:
     return DataMismatchError(
-        f"{what}: train on what the configuration says with "
-        "train(config, *split_train_validation(load_cifar10().train, config.data)), or change config.data"
+        f"{problem}: call train(config, *split_train_validation(load_cifar10().train, config.data)), "
+        "or change config.data"
     )

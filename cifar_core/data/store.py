@@ -1,4 +1,4 @@
-"""A folder with the prepared data: read it, and fetch it when it is not there or not whole."""
+"""A folder of prepared data, fetched if it is missing or incomplete."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _SCRATCH_PREFIX = ".fetching-"
 
 @dataclass(frozen=True, kw_only=True)
 class FetchedData:
-    """Where the data lies, and how it came there."""
+    """The folder of the data and its source."""
 
     directory: Path
     source: str
-    """Name of the source that brought it, now or when it was first fetched."""
+    """Name of the source that the data was fetched from, now or earlier."""
     fingerprints: Fingerprints
     already_there: bool
     """True where nothing was fetched now."""
@@ -44,20 +44,20 @@ class FetchedData:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """The prepared data in one folder, fetched from the first source that brings what it should."""
+    """The prepared data in one folder, fetched from the first source that returns valid data."""
 
     directory: Path
     sources: Sequence[Source]
     fingerprints: Fingerprints = CIFAR10_FINGERPRINTS
     reporter: Reporter = field(default_factory=Reporter)
     lock_seconds: float = 3600
-    """How long another process may take to fetch into the same folder."""
+    """Longest wait for another process that fetches into the same folder."""
 
     def load(self, part: Part) -> LabelledImages:
-        """Return a part; fetch first if it is not there, or not whole. The other part's files are not read.
+        """Return a part; fetch first if it is missing or incomplete. The other part's files are not read.
 
         Raises:
-            DataUnavailableError: if no source brings the data, or the folder cannot be written.
+            DataUnavailableError: no source returns the data, or the folder cannot be written.
         """
         images = self._read(part, warn=True)
         if images is not None:
@@ -66,16 +66,16 @@ class Store:
         return prepared.read(self.directory, part, fingerprints=self.fingerprints)
 
     def fetch(self, *, force: bool = False) -> FetchedData:
-        """Make sure that everything is there and whole.
+        """Fetch the data if it is missing or incomplete.
 
         Args:
-            force: fetch again what is there already. It stays until its successor is complete.
+            force: fetch again even if the data is complete; it is replaced only by complete data.
 
         Raises:
-            DataUnavailableError: if no source brings the data, or the folder cannot be written.
+            DataUnavailableError: no source returns the data, or the folder cannot be written.
         """
-        begin = time.perf_counter()
-        already_there = not force and self._is_whole(prepared.PARTS, warn=True)
+        started = time.perf_counter()
+        already_there = not force and self._is_complete(prepared.PARTS, warn=True)
         if not already_there:
             already_there = not self._fetch_under_lock(needed=() if force else prepared.PARTS)
         return FetchedData(
@@ -83,11 +83,11 @@ class Store:
             source=str(prepared.read_meta(self.directory).get("source")),
             fingerprints=self.fingerprints,
             already_there=already_there,
-            seconds=time.perf_counter() - begin,
+            seconds=time.perf_counter() - started,
         )
 
     def fault(self) -> str | None:
-        """Return what is wrong with what lies there, None where both parts are whole. Fetches and changes nothing."""
+        """Return the fault of the data in the folder, None if both parts are intact. Fetches and changes nothing."""
         for part in prepared.PARTS:
             try:
                 prepared.read(self.directory, part, fingerprints=self.fingerprints)
@@ -102,25 +102,25 @@ class Store:
             return None
         except prepared.BrokenError as error:
             if warn:
-                self.reporter.warn(f"{error}; fetching the data again")
+                self.reporter.warn(f"{error}. Fetching the data again")
             return None
 
-    def _is_whole(self, parts: Sequence[Part], *, warn: bool) -> bool:
+    def _is_complete(self, parts: Sequence[Part], *, warn: bool) -> bool:
         return all(self._read(part, warn=warn) is not None for part in parts)
 
     def _fetch_under_lock(self, *, needed: Sequence[Part]) -> bool:
-        """Fetch, unless another process has just brought the needed parts. Return whether it was done."""
+        """Fetch, unless another process has just fetched the needed parts. Return whether this one fetched."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._lock():
-                if needed and self._is_whole(needed, warn=False):
+                if needed and self._is_complete(needed, warn=False):
                     return False
                 self._fetch()
                 return True
         except OSError as error:
             raise DataUnavailableError(
                 f"the data folder {self.directory} cannot be written ({error}): make it writable, "
-                "free some space, or name another one in CIFAR10_DIR"
+                "free some space, or set CIFAR10_DIR to another folder"
             ) from error
 
     @contextmanager
@@ -130,12 +130,12 @@ class Store:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                self.reporter.say(f"another process fetches into {self.directory}; waiting for it")
+                self.reporter.info(f"waiting for another process that fetches into {self.directory}")
                 lock.acquire(timeout=self.lock_seconds)
         except Timeout as error:
             raise DataUnavailableError(
-                f"another process has held {lock.lock_file} for {self.lock_seconds:g} s: end it, "
-                "or name another folder in CIFAR10_DIR"
+                f"another process has held the lock {lock.lock_file} for {self.lock_seconds:g} s: end that process, "
+                "or set CIFAR10_DIR to another folder"
             ) from error
         try:
             yield
@@ -147,7 +147,7 @@ class Store:
             shutil.rmtree(leftover, ignore_errors=True)
         failures: list[str] = []
         for source in self.sources:
-            # A fresh scratch folder each, so that no source trips over what another one left.
+            # A new scratch folder for each, so that no source finds files of another.
             with tempfile.TemporaryDirectory(
                 dir=self.directory, prefix=_SCRATCH_PREFIX, ignore_cleanup_errors=True
             ) as name:
@@ -157,19 +157,19 @@ class Store:
                     self._verify(images)
                 except SourceFailedError as error:
                     failures.append(f"  {source.name}: {error}")
-                    self.reporter.say(f"{source.name}: {error}")
+                    self.reporter.info(f"{source.name}: {error}")
                     continue
                 prepared.write(scratch, images, source=source.name, fingerprints=self.fingerprints)
                 prepared.publish(scratch, self.directory)
-            self.reporter.say(f"CIFAR-10 lies in {self.directory} (source: {source.name})")
+            self.reporter.info(f"CIFAR-10 is in {self.directory} (source: {source.name})")
             return
         raise DataUnavailableError(
             "\n".join(
                 [
                     "CIFAR-10 could not be fetched:",
                     *failures,
-                    f"To bring it by hand, download {ARCHIVE_URL}",
-                    f"and put it as {ARCHIVE_NAME} into {self.directory}, then try again.",
+                    f"To add it manually, download {ARCHIVE_URL}",
+                    f"into {self.directory} as {ARCHIVE_NAME}, then run the same command again.",
                 ]
             )
         )
@@ -180,6 +180,6 @@ class Store:
             found = fingerprint(labelled.images_NHWC), fingerprint(labelled.labels_N.astype("uint8"))
             if found != self.fingerprints.of(part):
                 raise SourceFailedError(
-                    f"brought something else than CIFAR-10: the {part} images and labels have the MD5 "
+                    f"returned data other than CIFAR-10: the {part} images and labels have the MD5 sums "
                     f"{found[0]} and {found[1]}"
                 )

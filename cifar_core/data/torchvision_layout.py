@@ -1,8 +1,8 @@
-"""CIFAR-10 in the files that torchvision reads, so that a notebook's own cell downloads nothing.
+"""CIFAR-10 in the files that torchvision reads, so that a notebook's torchvision cell downloads nothing.
 
-The images, the labels and their order are the official ones. The files are not, byte for byte: the official ones hold
-the names of the photographs, which not every source has. torchvision compares each file's MD5 with the official one, so
-that it has to be told those of these files (`accept_torchvision_files`).
+The images, the labels and their order are the official ones. The files differ in bytes: the official ones contain the
+names of the photographs, which not every source has. torchvision compares each file's MD5 with the official one;
+`accept_torchvision_files` makes it accept these files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IMAGES_A_FILE = 10_000
 
 
 def write_torchvision_files(root: Path, *, train: LabelledImages, test: LabelledImages) -> Path:
-    """Write both parts as `torchvision.datasets.CIFAR10(root)` reads them; return the folder of the files.
+    """Write both parts for `torchvision.datasets.CIFAR10(root)`; return the folder of the files.
 
     Raises:
         DataUnavailableError: the folder cannot be written.
@@ -45,10 +45,10 @@ def write_torchvision_files(root: Path, *, train: LabelledImages, test: Labelled
 
 
 def accept_torchvision_files(root: str | Path) -> None:
-    """Let `torchvision.datasets.CIFAR10` of this process take the files under a folder, once they are checked.
+    """Make `torchvision.datasets.CIFAR10` accept the files under a folder, in this process, after verifying them.
 
     Raises:
-        DataUnavailableError: they are not there, or hold anything but the images and labels of CIFAR-10.
+        DataUnavailableError: files are missing, or their images and labels are not those of CIFAR-10.
     """
     from torchvision.datasets import CIFAR10
 
@@ -57,12 +57,13 @@ def accept_torchvision_files(root: str | Path) -> None:
         content = {name: (folder / name).read_bytes() for name in (*_TRAINING, _TEST, _META)}
     except OSError as error:
         raise DataUnavailableError(
-            f"{folder} does not hold CIFAR-10 for torchvision ({error.strerror}): `sweeps data --torchvision {root}`"
+            f"{folder} does not contain CIFAR-10 for torchvision ({error.strerror}): "
+            f"run `sweeps data --torchvision {root}`"
         ) from None
-    for names, wanted in ((_TRAINING, CIFAR10_FINGERPRINTS.of("train")), ((_TEST,), CIFAR10_FINGERPRINTS.of("test"))):
-        if _fingerprints([content[name] for name in names]) != wanted:
+    for names, expected in ((_TRAINING, CIFAR10_FINGERPRINTS.of("train")), ((_TEST,), CIFAR10_FINGERPRINTS.of("test"))):
+        if _fingerprints([content[name] for name in names]) != expected:
             raise DataUnavailableError(
-                f"{folder} holds other images: `sweeps data --torchvision {root}` writes them anew"
+                f"{folder} contains other images: run `sweeps data --torchvision {root}` to write them again"
             )
     md5 = {name: hashlib.md5(each, usedforsecurity=False).hexdigest() for name, each in content.items()}
     CIFAR10.train_list = [[name, md5[name]] for name in _TRAINING]
@@ -71,14 +72,14 @@ def accept_torchvision_files(root: str | Path) -> None:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads numbers and arrays, and nothing that could run."""
+    """Unpickles numbers and arrays only, nothing that could execute code."""
 
     def find_class(self, module: str, name: str) -> object:
         if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):
             return super().find_class(module, name)
         if (module, name) == ("_codecs", "encode"):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of CIFAR-10")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of CIFAR-10")
 
 
 def _fingerprints(contents: list[bytes]) -> tuple[str, str] | None:

@@ -1,1 +1,1 @@
-"""Networks: `build_model` makes the one that a `ModelConfig` names. A line in `registry` and a file each."""
+"""Networks, one file each, and the function that builds the one that a `ModelConfig` names."""

@@ -1,4 +1,4 @@
-"""Networks: `build_model` makes the one that a `ModelConfig` names. A line in `registry` and a file each."""
+"""`build_model` builds the network that a `ModelConfig` names."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from cifar_core.config import ModelConfig
 
 
-_USERS_ERRORS = (Exception, SystemExit)
-"""What a user's code may raise: `sys.exit` in it is an error of the network, and no end of this process."""
+_USER_ERRORS = (Exception, SystemExit)
+"""Errors of user code: its `sys.exit` is an error of the network and does not end this process."""
 
 
 def build_model(config: ModelConfig, *, num_classes: int = 10) -> nn.Module:
     """Return the network on the CPU in training mode, its weights drawn from torch's global generator.
 
-    A network of your own, `module:Class`, is looked for where Python looks and in the current folder. Its
-    constructor gets `config.options`, and `num_classes` if it takes it.
+    A custom network, `module:Class`, is imported from Python's path or the current folder. Its constructor receives
+    `config.options`, and `num_classes` if it accepts it.
 
     Raises:
-        ModelError: a network of your own cannot be imported or constructed, or does not give N×num_classes
-            logits for N×3×32×32 images; or the weights that the configuration names cannot be loaded.
+        ModelError: a custom network cannot be imported or constructed, or does not return N×num_classes logits
+            for N×3×32×32 images; or the weights that the configuration names cannot be loaded.
     """
     if is_import_path(config.name):
-        return _build_own_model(config, num_classes=num_classes)
+        return _build_custom_model(config, num_classes=num_classes)
     module_name, class_name = ARCHITECTURES[config.name].path.split(":")
     model_class = getattr(importlib.import_module(module_name), class_name)
     model: nn.Module = model_class(num_classes=num_classes, **config.arguments())
     return model
 
 
-def _build_own_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
+def _build_custom_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
     code = code_of(config.name)
     try:
         with importing(code) as module:
@@ -50,10 +50,10 @@ def _build_own_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
             _check_output(model, name=config.name, num_classes=num_classes, code=code)
     except ModelError:
         raise
-    except _USERS_ERRORS as error:
+    except _USER_ERRORS as error:
         raise ModelError(
-            f"model {config.name!r}: importing {code.entry!r} raised {_described(error, code)}; "
-            f"try `python -c 'import {code.entry}'`"
+            f"model {config.name!r}: importing {code.entry!r} raised {_described(error, code)}. "
+            f"Run `python -c 'import {code.entry}'` to see the traceback"
         ) from error
     return model
 
@@ -65,7 +65,7 @@ def _class(module: ModuleType, name: str) -> Any:
         raise ModelError(f"model {name!r}: {_missing_class(module, class_name)}")
     if not callable(model_class):
         raise ModelError(
-            f"model {name!r}: {class_name} is a {type(model_class).__name__}; "
+            f"model {name!r}: {class_name} is a {type(model_class).__name__}: "
             "name a class that inherits from torch.nn.Module"
         )
     return model_class
@@ -86,11 +86,11 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code:
 
     name, options = config.name, config.arguments()
     if "num_classes" in options:
-        raise ModelError(f"model {name!r}: leave num_classes out of model.options, it is {num_classes}")
+        raise ModelError(f"model {name!r}: num_classes is always {num_classes}: remove it from model.options")
     try:
         signature = inspect.signature(model_class)
     except ValueError as error:
-        raise ModelError(f"model {name!r}: its constructor has no signature; write it in Python") from error
+        raise ModelError(f"model {name!r}: its constructor has no signature: write it in Python") from error
     takes = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for option in options:
@@ -104,45 +104,45 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code:
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise ModelError(f"model {name!r}: its constructor says: {error}: see model.options") from error
+        raise ModelError(f"model {name!r}: its constructor raised: {error}. Change model.options") from error
     try:
         constructed: object = model_class(**arguments)
-    except _USERS_ERRORS as error:
+    except _USER_ERRORS as error:
         given = ", ".join(f"{option}={value!r}" for option, value in arguments.items())
         raise ModelError(
-            f"model {name!r}: its constructor refused ({given}) with {_described(error, code)}; "
-            "change model.options or the constructor"
+            f"model {name!r}: its constructor, called with ({given}), raised {_described(error, code)}. "
+            "Change model.options or the constructor"
         ) from error
     if not isinstance(constructed, nn.Module):
         raise ModelError(
-            f"model {name!r}: {parse_name(name)[1]}() gives a {type(constructed).__name__}, not a torch.nn.Module; "
-            "let the class inherit from torch.nn.Module"
+            f"model {name!r}: {parse_name(name)[1]}() returned a {type(constructed).__name__}, not a torch.nn.Module: "
+            "name a class that inherits from torch.nn.Module"
         )
     return constructed
 
 
 def _check_registered(model: nn.Module, *, name: str) -> None:
-    """Refuse layers that torch does not know of: they are never trained, and their weights are never kept."""
+    """Raise for layers that are not registered with torch: they would be neither trained nor saved."""
     known = {id(parameter) for parameter in model.parameters()}
     for path, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute.startswith("_") and attribute in _TORCHS:
+            if attribute.startswith("_") and attribute in _TORCH_ATTRIBUTES:
                 continue
             hidden = next((part for part in _parts_in(value) if _trained_in(part) - known), None)
             if hidden is not None:
                 where = f"{path}.{attribute}" if path else attribute
                 raise ModelError(
-                    f"model {name!r}: {where} is a {type(value).__name__} that holds a {type(hidden).__name__} that "
-                    "torch does not know of, so that it would not be trained: use torch.nn.ModuleList or "
+                    f"model {name!r}: {where} is a {type(value).__name__} that contains a {type(hidden).__name__}, "
+                    "which torch does not register and would not train: use torch.nn.ModuleList or "
                     "torch.nn.ModuleDict for layers, torch.nn.ParameterList for parameters"
                 )
 
 
-_TORCHS = ("_modules", "_parameters", "_buffers")
+_TORCH_ATTRIBUTES = ("_modules", "_parameters", "_buffers")
 
 
 def _parts_in(value: object, *, depth: int = 3) -> Iterator[nn.Module | nn.Parameter]:
-    """Yield the layers and parameters in a list, a tuple or a dictionary, and in such ones within it."""
+    """Yield the layers and parameters in a list, a tuple, a set or a dictionary, and in nested ones."""
     from torch import nn
 
     inside = list(value.values()) if isinstance(value, dict) else value
@@ -156,7 +156,7 @@ def _parts_in(value: object, *, depth: int = 3) -> Iterator[nn.Module | nn.Param
 
 
 def _trained_in(part: nn.Module | nn.Parameter) -> set[int]:
-    """Return the ids of the parameters that would be trained; an activation has none, nor has a frozen teacher."""
+    """Return the ids of the trainable parameters; an activation or a frozen teacher has none."""
     from torch import nn
 
     parameters = part.parameters() if isinstance(part, nn.Module) else [part]
@@ -169,26 +169,27 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) 
     images_NCHW = torch.ones(2, 3, 32, 32)
     batch = f"a batch of ones of shape {tuple(images_NCHW.shape)}"
     model.eval()
-    # Evaluation mode keeps the statistics of batch norm, the fork the caller's random numbers.
+    # Evaluation mode preserves the statistics of batch norm, the fork the caller's random numbers.
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             output = model(images_NCHW)
         except ModelError:
             raise
-        except _USERS_ERRORS as error:
+        except _USER_ERRORS as error:
             raise ModelError(
-                f"model {name!r}: {batch} raised {_described(error, code)}; let forward take N×3×32×32 images"
+                f"model {name!r}: forward raised {_described(error, code)} for {batch}: let it accept N×3×32×32 images"
             ) from error
     model.train()
-    wanted = (images_NCHW.shape[0], num_classes)
-    got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if got != wanted:
+    expected = (images_NCHW.shape[0], num_classes)
+    actual = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if actual != expected:
         raise ModelError(
-            f"model {name!r}: {batch} gives {got}, not {wanted}; let forward return one logit for each image and class"
+            f"model {name!r}: forward returned {actual}, not {expected}, for {batch}: "
+            "let it return one logit per image and class"
         )
 
 
 def _described(error: BaseException, code: Code) -> str:
-    said = f"sys.exit({error})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    hidden = [f"{yours} is not what is imported, {pythons} is: rename it" for yours, pythons in code.shadowed.items()]
-    return f"{said} ({'; '.join(hidden)})" if hidden else said
+    text = f"sys.exit({error})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    shadowed = [f"Python imports {library} instead of {file}: rename it" for file, library in code.shadowed.items()]
+    return f"{text} ({'; '.join(shadowed)})" if shadowed else text

@@ -16,7 +16,7 @@ DEFAULT_WIDTH = 64
 class DeepNet(ConvNet):
     """`[C(64,3) BN C(64,3) BN ReLU M] [128] [256] [512] flatten L(256) L(64) L(10)`: rung *deep*.
 
-    As the notebook has it there is no activation between the two convolutions of a stage, and none in the head.
+    As in the notebook, there is no activation between the two convolutions of a stage, and none in the head.
 
     Args:
         num_classes: units of the last linear layer.
@@ -24,8 +24,8 @@ class DeepNet(ConvNet):
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0, the
             notebook's value, there is no dropout layer.
-        inner_activation: what stands between a stage's convolutions and after the head's hidden layers, where the
-            notebook has nothing: `none`, `relu`, `gelu` or `tanh`.
+        inner_activation: activation between a stage's convolutions and after the head's hidden layers, where the
+            notebook has none: `none`, `relu`, `gelu` or `tanh`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the networks share: sizes that follow the width, the linear layers of the head, features before head."""
+"""Parts that the networks share: sizes scaled by the width, linear layers, features followed by a head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
 
 
 class ConvNet(nn.Module):
-    """A network of two parts, which its constructor sets: convolutions, and a head that gives the logits."""
+    """A network of two parts, set by its constructor: convolutions, and a head that returns the logits."""
 
     features: nn.Sequential
     head: nn.Sequential
@@ -28,18 +28,18 @@ class ConvNet(nn.Module):
 
 
 def scaled(size: int, *, width: int, default_width: int) -> int:
-    """Return the units of a layer that has `size` units at the default width: rounded, at least 1."""
+    """Return the units, rounded and at least 1, of a layer that has `size` units at the default width."""
     return max(1, round(size * width / default_width))
 
 
 def activation_layers(name: str) -> list[nn.Module]:
-    """Return one activation, or none at the name `none`."""
+    """Return one activation layer; an empty list for `none`."""
     layer = ACTIVATIONS[name]
     return [] if layer is None else [layer()]
 
 
 def dropout_layers(probability: float) -> list[nn.Module]:
-    """Return one dropout layer, or none at the probability 0, so that a head without dropout has no trace of it."""
+    """Return one dropout layer; an empty list for the probability 0."""
     return [nn.Dropout(probability)] if probability > 0 else []
 
 
@@ -47,8 +47,8 @@ def linear_layers(sizes: Iterable[int], *, after_hidden: Callable[[], Iterable[n
     """Return the linear layers from each size to the next.
 
     Args:
-        sizes: units that come in, of each hidden layer, and that go out.
-        after_hidden: makes what follows each layer but the last; nothing by default.
+        sizes: input units, units of each hidden layer, output units.
+        after_hidden: returns the layers after each layer but the last; none by default.
     """
     layers: list[nn.Module] = []
     for units_in, units_out in pairwise(sizes):

@@ -1,4 +1,4 @@
-"""A network with few operations for its accuracy: a fixed whitening stem and three stages of two convolutions.
+"""A network with high accuracy for few operations: a fixed whitening stem and three stages of two convolutions.
 
 The shape is that of Jordan's airbench94 (2024, arXiv 2404.00498), which took its whitening from Page's ResNet-9 series.
 """
@@ -17,11 +17,11 @@ DEFAULT_WIDTH = 64
 PATCH = 2
 """Side of the stem's convolution."""
 STEM_CHANNELS = 2 * 3 * PATCH**2
-"""A patch has as many principal components as values; each is there with both signs."""
+"""A patch has as many principal components as values; each is used with both signs."""
 WHITENING_EPSILON = 5e-4
 """Added to each component's variance: the weakest ones are mostly noise."""
 RUNNING_SHARE = 0.4
-"""Of each batch in a batch norm's running statistics: a run of few epochs has few steps to find them in."""
+"""Share of each batch in a batch norm's running statistics: a run of few epochs has few steps to estimate them."""
 LOGIT_SCALE = 1 / 9
 
 
@@ -29,14 +29,14 @@ class LeanNet(ConvNet):
     """`stem [C(64,3) M BN A C(64,3) BN A] [256] [256] global max, L(10)`, A the activation.
 
     Convolutions have no bias, batch norms no trained scale, the last layer no bias; logits are divided by 9. Each
-    convolution of a stage begins as the identity on as many channels as it has at both ends. The stem has a bias and
-    the activation behind it.
+    convolution of a stage is initialised as the identity on the channels that its input and output share. The stem has
+    a bias and is followed by the activation.
 
     Args:
         num_classes: units of the last linear layer.
         width: channels of the first stage; the others scale with it, the stem's 24 do not.
         activation: `none`, `relu`, `gelu` or `tanh`, after every convolution.
-        stem: `whitened`, fixed once it has seen images; `learned`, a 2×2 convolution like any other; or `none`.
+        stem: `whitened`, computed from training images and fixed; `learned`, a normal 2×2 convolution; or `none`.
     """
 
     def __init__(
@@ -64,15 +64,16 @@ class LeanNet(ConvNet):
         self.head = nn.Sequential(GlobalMaxPool(), nn.Linear(third, num_classes, bias=False), Scale(LOGIT_SCALE))
 
     def see_images(self, images_NCHW: Tensor) -> None:
-        """Set the whitening stem, where there is one, from normalised training images."""
+        """Compute the whitening stem, if there is one, from normalised training images."""
         if isinstance(stem := self.features[0], Whitening):
             stem.see_images(images_NCHW)
 
 
 class Whitening(nn.Conv2d):
-    """A 2×2 convolution to the principal components of patches, each of variance 1, and to their negatives.
+    """A 2×2 convolution to the principal components of patches, scaled to variance 1, and to their negatives.
 
-    Its weights are fixed; its bias is trained. Before it has seen images they are random, and white for white noise.
+    Its weights are fixed, its bias is trained. Until `see_images` the weights are random and orthogonal, which
+    preserves white noise.
     """
 
     def __init__(self) -> None:
@@ -83,11 +84,11 @@ class Whitening(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
     def see_images(self, images_NCHW: Tensor) -> None:
-        """Set the weights from the covariance of all patches of the images."""
+        """Compute the weights from the covariance of all patches of the images."""
         patches_NVL = functional.unfold(images_NCHW.double(), kernel_size=PATCH)
         patches_PV = patches_NVL.transpose(1, 2).flatten(end_dim=1)
         variance_V, components_VV = torch.linalg.eigh(patches_PV.T.cov())
-        # From the strongest to the weakest.
+        # In the order of decreasing variance.
         self._fix((components_VV / (variance_V + WHITENING_EPSILON).sqrt()).T.flip(0))
 
     def _fix(self, components_VV: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Which architectures there are: one line each, with the fields of `ModelConfig` they use and their defaults.
+"""The architectures, with the fields of `ModelConfig` that they use and their defaults.
 
-Imports no torch, so that a configuration can be checked in milliseconds. A new architecture is one file
-beside this one and one line in `ARCHITECTURES`; the conformance tests pick it up from here.
+Does not import torch, so that a configuration can be validated in milliseconds. A new architecture is one file in this
+package and one entry in `ARCHITECTURES`, from which the conformance tests are generated.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Where a network is defined and what its constructor takes besides `num_classes`."""
+    """The class of a network and the arguments of its constructor besides `num_classes`."""
 
     path: str
     """Import path of the class, `module:Class`."""
     defaults: Mapping[str, Any]
-    """The `ModelConfig` fields that the class takes as keyword arguments, with the class's own defaults."""
+    """The `ModelConfig` fields that the class takes as keyword arguments, with the class's defaults."""
     least_size: int = 32
-    """Side in pixels of the smallest square images it can take."""
+    """Side in pixels of the smallest square images that it accepts."""
     channels_last: bool = True
     """Whether the NHWC memory format is faster for it on a CPU (measured: 1.3 to 1.7, VGG16 0.88)."""
 
@@ -53,7 +53,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "vgg": Architecture(
         path="cifar_core.models.vgg:VGG",
-        # Its plan says the width: a number here would rescale every plan that starts with another one.
+        # The plan determines the width: a number here would rescale every plan that starts with another number.
         defaults={"width": None, "plan": VGG_PLAN, "head": (4096, 4096), "dropout": 0.4},
         channels_last=False,
     ),

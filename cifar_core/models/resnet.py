@@ -24,8 +24,8 @@ class ResNet(ConvNet):
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0 there
             is no dropout layer.
-        residual: whether a block adds its shortcut. Without it the block is the plain one that He et al. compare
-            with: the same convolutions one after the other, and no parameter of a shortcut.
+        residual: whether a block adds its shortcut. Without it the block is the plain one of He et al.'s comparison:
+            the same convolutions in sequence, and no parameters of a shortcut.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class ResNet(ConvNet):
 class ResidualBlock(nn.Module):
     """`C(3) BN ReLU C(3) BN` without bias, plus a 1×1 convolution with BN as shortcut, then ReLU.
 
-    The sizes of the image stay; the shortcut is projected in every block, since the channels always change. Without
-    it the block has the convolutions, batch norms and ReLUs alone.
+    Height and width are preserved; the shortcut is projected in every block, since the channels always change. Without
+    it the block has only the convolutions, batch norms and ReLUs.
     """
 
     def __init__(self, in_channels: int, *, out_channels: int, has_shortcut: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The notebook's first network: three 5×5 convolutions, and no activation unless one is asked for."""
+"""The notebook's first network: three 5×5 convolutions, without activation by default."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DEFAULT_WIDTH = 32
 class SimpleNet(ConvNet):
     """`C(32,5) M C(32,5) M C(64,5) M flatten L(64) L(10)`: rungs *baseline* and *regularized*.
 
-    The convolutions are never followed by an activation. `activation` and `dropout` stand, in this order,
-    after each hidden linear layer, and with `regularize_logits` after the last one too. The notebook's
-    *regularized* net is `activation="relu", dropout=0.4, regularize_logits=True`.
+    The convolutions are never followed by an activation. `activation` and `dropout` follow, in this order, each
+    hidden linear layer, and with `regularize_logits` the last one too. The notebook's *regularized* net is
+    `activation="relu", dropout=0.4, regularize_logits=True`.
 
     Args:
         num_classes: units of the last linear layer.

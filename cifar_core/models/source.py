@@ -1,6 +1,6 @@
-"""What a network is made of besides its configuration: the files of its code, and those that its options name.
+"""The files that a network depends on besides its configuration: its code, and files that its options name.
 
-Python is compared by its syntax tree; a file that an option names, such as weights to begin with, by its content.
+Python files are compared by their syntax trees; a file that an option names, such as initial weights, by its content.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 def source_of(model: ModelConfig) -> Source | None:
-    """Return a network's source as it is now; see `common.source.Sources.of`."""
+    """Return a network's current source; see `common.source.Sources.of`."""
     return Sources().of(model.name if is_import_path(model.name) else None, files=named_files(model))
 
 
 def source_hash(model: ModelConfig) -> str | None:
-    """Return the hash of a network's source as it is now, 16 hexadecimal digits; see `common.source.Sources.of`."""
+    """Return the hash of a network's current source, 16 hexadecimal digits; see `common.source.Sources.of`."""
     source = source_of(model)
     return None if source is None else source.hash
 
 
 def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of: str) -> None:
-    """Refuse a network whose files are not those that are meant.
+    """Raise if a network's files differ from the expected ones.
 
     Args:
         model: the network.
-        expected: `Source.files`; None where they are not known, and nothing is compared.
-        of: what they were the files of, in words.
+        expected: `Source.files`; None where they are unknown: nothing is compared.
+        of: what the expected files belong to, for the message.
 
     Raises:
-        SourceChangedError: they differ; names which.
+        SourceChangedError: the files differ; names which.
         ModelError: as `common.source.Sources.of`.
     """
     if expected is None:
@@ -47,12 +47,13 @@ def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of
     source = source_of(model)
     if changes := changed_files(expected, None if source is None else source.files):
         raise SourceChangedError(
-            f"the code of {model.name} is not that of {of}: {', '.join(changes)}. Undo the edit, or train the new code"
+            f"the code of {model.name} differs from that of {of}: {', '.join(changes)}. Undo the edit, or train the "
+            "new code"
         )
 
 
 def named_files(model: ModelConfig) -> list[str]:
-    """Return what in a configuration may name a file: weights to begin with, and options with a suffix or a folder."""
+    """Return the values of a configuration that may name a file: initial weights, and options with a suffix or `/`."""
     if not is_import_path(model.name):
         uses = "weights" in ARCHITECTURES[model.name].defaults
         return [model.weights] if uses and model.weights is not None else []

@@ -1,4 +1,4 @@
-"""torchvision's VGG16, made to answer with the classes of CIFAR-10."""
+"""torchvision's VGG16 with an output for the classes of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ IMAGENET_CLASSES = 1_000
 
 
 class TorchvisionVGG16(nn.Module):
-    """`torchvision.models.vgg16` with its last layer swapped for `num_classes`, or a layer appended after it.
+    """`torchvision.models.vgg16` with its last layer replaced by one to `num_classes`, or a layer appended after it.
 
-    It is made for 224×224 images and takes 32×32 ones, since it averages its last feature maps to 7×7.
+    It is designed for 224×224 images and accepts 32×32 ones, since it pools its last feature maps to 7×7.
 
     Args:
         num_classes: units of the new last linear layer.
         last_layer: `swap` replaces the linear layer to ImageNet's 1,000 classes, `append` puts one after it.
         weights: None for random weights, a name of torchvision's (`IMAGENET1K_V1`, downloaded on first use),
-            or the path of a state dict: torchvision's own with 1,000 classes, or one saved from this network.
+            or the path of a state dict: torchvision's with 1,000 classes, or one saved from this network.
         dropout: probability that an output of a hidden linear layer is dropped in training.
 
     Raises:
@@ -43,7 +43,7 @@ class TorchvisionVGG16(nn.Module):
         super().__init__()
         state = None if weights is None else _load_weights(weights)
         self.vgg16 = vgg16(dropout=dropout)
-        from_imagenet = state is not None and not _is_own(state)
+        from_imagenet = state is not None and not _is_from_this_class(state)
         if state is not None and from_imagenet:
             _load_into(self.vgg16, state, weights)
 
@@ -67,28 +67,28 @@ def _load_weights(weights: str) -> dict[str, Any]:
         except (URLError, OSError, RuntimeError) as error:
             url = VGG16_Weights[weights].url
             raise ModelError(
-                f"the weights {weights} cannot be downloaded ({error}): fetch {url} where there is a network "
-                "and give the file's path as model.weights"
+                f"the weights {weights} cannot be downloaded ({error}): download {url} on a machine with internet "
+                "access and set model.weights to the file's path"
             ) from error
         return named
     path = Path(weights).expanduser()
     if not path.is_file():
         raise ModelError(
-            f"model.weights {weights!r} is neither a file nor a name that torchvision knows: "
-            f"give a path or one of {', '.join(VGG16_Weights.__members__)}"
+            f"model.weights {weights!r} is neither a file nor a name of torchvision's weights: "
+            f"set it to a path or to one of {', '.join(VGG16_Weights.__members__)}"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ModelError(
-            f"model.weights {weights!r} is no state dict: save one with torch.save(model.state_dict(), path)"
+            f"model.weights {weights!r} is not a state dict: save one with torch.save(model.state_dict(), path)"
         ) from error
     if not isinstance(state, dict):
-        raise ModelError(f"model.weights {weights!r} holds a {type(state).__name__}, not a state dict")
+        raise ModelError(f"model.weights {weights!r} contains a {type(state).__name__}, not a state dict")
     return state
 
 
-def _is_own(state: dict[str, Any]) -> bool:
+def _is_from_this_class(state: dict[str, Any]) -> bool:
     return any(name.startswith("vgg16.") for name in state)
 
 
@@ -97,5 +97,5 @@ def _load_into(module: nn.Module, state: dict[str, Any], weights: str | None) ->
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(
-            f"model.weights {weights!r} are not those of this network: {str(error).splitlines()[-1].strip()}"
+            f"model.weights {weights!r} do not fit this network: {str(error).splitlines()[-1].strip()}"
         ) from error

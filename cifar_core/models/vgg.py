@@ -21,9 +21,9 @@ class VGG(ConvNet):
     Args:
         num_classes: units of the last linear layer.
         width: channels of the first convolution. All other layers but the last, the head's too, scale by
-            `width` over the plan's first number; None takes plan and head as they are written.
+            `width` over the plan's first number; None takes plan and head unscaled.
         plan: output channels of each convolution, `"M"` for a 2×2 max-pool; at most five pools.
-        head: hidden linear layers at the plan's own width.
+        head: hidden linear layers at the plan's width.
         dropout: probability that an output of a hidden linear layer is dropped in training; at 0 there is no
             dropout layer.
     """

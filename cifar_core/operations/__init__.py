@@ -1,5 +1,5 @@
-"""The operations of an augmentation, a file each: configuration, tensor code, what it does to the size.
+"""The operations of an augmentation, one file each: configuration, tensor code, resulting image size.
 
-A new operation is a new file here; tests/cifar_core/operations asks of each what every one does.
-No torch is imported before one computes.
+A new operation is a new file here; tests/cifar_core/operations runs the conformance tests on each. torch is imported
+only when an operation is applied.
 """

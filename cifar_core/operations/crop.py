@@ -33,7 +33,7 @@ class Crop(Operation):
         top_N = torch.randint(tops, (count,), generator=drawing.generator)
         left_N = torch.randint(lefts, (count,), generator=drawing.generator)
         index_3N = torch.stack([torch.arange(count), top_N, left_N]).to(pixels_NHWC.device, non_blocking=True)
-        # A view of all windows there are, without a copy; indexing then copies whole rows of the chosen ones.
+        # A view of all possible windows, without a copy; indexing then copies complete rows of the chosen ones.
         image_stride, row_stride, pixel_stride, _ = pixels_NHWC.stride()
         windows = pixels_NHWC.as_strided(
             (count, tops, lefts, self.size, self.size * channels),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRIES = 10
-"""How often torchvision draws a rectangle before it gives an image up that none fits."""
+"""Draws of a rectangle after which torchvision leaves an image that none fits unchanged."""
 
 
 class Erase(Operation):
@@ -31,9 +31,9 @@ class Erase(Operation):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not 0 <= self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale of erase is [least, most] within 0 and 1, not {list(self.scale)}")
+            raise ValueError(f"scale of erase is [minimum, maximum] between 0 and 1, not {list(self.scale)}")
         if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
-            raise ValueError(f"ratio of erase is [least, most] above 0, not {list(self.ratio)}")
+            raise ValueError(f"ratio of erase is [minimum, maximum] above 0, not {list(self.ratio)}")
         return self
 
     def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
@@ -55,10 +55,9 @@ class Erase(Operation):
 def _draw_boxes(count: int, *, height: int, width: int, operation: Erase, generator: torch.Generator) -> Tensor:
     """Return 4×N integers: top, left, bottom and right of each image's rectangle, the last two exclusive.
 
-    The draws are those of `torchvision.transforms.RandomErasing`: the area is uniform within `scale`, the
-    logarithm of height over width uniform within `ratio`, and the first of ten such rectangles that is
-    smaller than the image is put anywhere in it. An image that is not chosen, or into which none of the ten
-    fits, gets an empty one.
+    The distribution is that of `torchvision.transforms.RandomErasing`: the area is uniform within `scale`, the
+    logarithm of height over width uniform within `ratio`, and the first of ten such rectangles that is smaller than the
+    image gets a uniform position. An image that is not chosen, or into which none of the ten fits, gets an empty one.
     """
     import torch
 

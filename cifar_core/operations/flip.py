@@ -1,4 +1,4 @@
-"""Mirrored images."""
+"""Horizontal flips."""
 
 from __future__ import annotations
 

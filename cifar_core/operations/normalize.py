@@ -1,4 +1,4 @@
-"""Normalisation: the one operation that every augmentation has."""
+"""Normalisation, which every augmentation contains once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NORMALIZATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-"""Mean and standard deviation of red, green and blue, as the notebook has them.
+"""Mean and standard deviation of red, green and blue, as in the notebook.
 
-The deviation of `cifar10` is the mean over the images of each one's own, a value often copied; that of all
-pixels is .2470 .2435 .2616.
+The deviation of `cifar10` is a widely used value, the mean of the deviations of single images; that of all pixels is
+.2470 .2435 .2616.
 """
 
 

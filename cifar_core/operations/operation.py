@@ -1,4 +1,4 @@
-"""What an operation of an augmentation is: how it is written, what it computes, what it does to an image's size."""
+"""The interface of an operation: its configuration, its tensor code and the resulting image size."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ CHANNELS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """What an operation needs beside the images."""
+    """The inputs of an operation besides the images."""
 
     normalization: str
     """`none`, `cifar10` or `imagenet`."""
     generator: torch.Generator
-    """Of the CPU, wherever the images are: a GPU sees the same images as a CPU."""
+    """On the CPU, whatever the device of the images, so that a GPU trains on the same images as a CPU."""
     alternation_N: Tensor | None = None
-    """Which images a flip that alternates mirrors this time, one bool an image, on the CPU; None draws."""
+    """Images that an alternating flip mirrors, one bool per image, on the CPU; None draws them."""
 
 
 class Operation(BaseModel, abc.ABC):
-    """One entry of `data.augmentation`. Each is a file, and `op` its name; torch is imported where it computes."""
+    """One entry of `data.augmentation`; `op` is its name. `apply` imports torch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,18 +40,18 @@ class Operation(BaseModel, abc.ABC):
 
     @abc.abstractmethod
     def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
-        """Return the images changed, as torchvision's transform of that name does image by image.
+        """Return the transformed images; the distribution is that of torchvision's transform of that name.
 
         Args:
-            pixels_NHWC: float32, N×H×W×3, contiguous, on any device; it may be written into.
-            drawing: what else there is; random numbers are taken from its generator.
+            pixels_NHWC: float32, N×H×W×3, contiguous, on any device; may be modified in place.
+            drawing: the other inputs; random numbers are drawn from its generator.
         """
 
     def size_after(self, size: int) -> int:
-        """Return the side of an image of `size`×`size` pixels afterwards.
+        """Return the resulting side of an image of `size`×`size` pixels.
 
         Raises:
-            ValueError: it cannot be done to such an image.
+            ValueError: the operation cannot be applied to an image of this size.
         """
         return size
 
@@ -59,7 +59,7 @@ class Operation(BaseModel, abc.ABC):
 def cached(make: Callable[..., R]) -> Callable[..., R]:
     """Cache the tensors that `make` returns by its arguments, except while torch exports a network.
 
-    An export traces with fake tensors; a cached one would silently make later predictions wrong.
+    An export traces with fake tensors; a cached one would make later predictions wrong without an error.
     """
     kept = lru_cache(make)
 
@@ -74,5 +74,5 @@ def cached(make: Callable[..., R]) -> Callable[..., R]:
 
 def indices(chosen_N: Tensor, device: torch.device) -> Tensor:
     """Return the indices of the images that an operation takes."""
-    # Found on the CPU, where the random numbers are: on a GPU their count would have to be waited for.
+    # Computed on the CPU, where the random numbers are: on a GPU their count would need a synchronisation.
     return chosen_N.nonzero().squeeze(1).to(device, non_blocking=True)

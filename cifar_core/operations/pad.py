@@ -1,4 +1,4 @@
-"""A border around each image."""
+"""Padding."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def padded(pixels_NHWC: Tensor, *, border: int, fill: str = "zero") -> Tensor:
 
 @cached
 def _reflected(size: int, border: int) -> Tensor:
-    """Return where each pixel of a side with its border comes from: the edge itself is not repeated."""
+    """Return the source index of each pixel of a padded side; the edge itself is not repeated."""
     import torch
 
     position = torch.arange(-border, size + border).abs()

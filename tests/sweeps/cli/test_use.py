@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path
 
     assert result.exit_code == 1
     assert [Path(row["image"]).name for row in json.loads(result.stdout)] == ["0.png", "1.png"]
-    assert f"{pictures / 'bad.png'}: cannot be read as an image: its format is none that is known" in result.stderr
+    assert f"{pictures / 'bad.png'}: cannot be read as an image: its format is unknown" in result.stderr
     assert f"{pictures / 'none.png'}: cannot be read as an image: No such file" in result.stderr
     assert "2 of 4 images were left out" in result.stderr
 
@@ -121,8 +121,8 @@ def test_a_web_address_is_fetched_past_the_proxy_of_the_environment(
 
     assert [row["image"] for row in json.loads(result.stdout)] == [f"{host}/0.png"]
     for words in (
-        "none.png: the server answers 404",
-        "notes.txt: the server sends text/plain",
+        "none.png: the server returned 404",
+        "notes.txt: the server returned text/plain",
         "only http:// and https",
     ):
         assert words in result.stderr

@@ -158,9 +158,9 @@ BETWEEN_VALUES = (
     "more than five pools",
     "exactly one `normalize`",
     "crop to",
-    "augmentation ends with images of",
-    "is [least, most]",
-    "pixels or more. Smaller ones are for",
+    "augmentation results in images of",
+    "is [minimum, maximum]",
+    "pixels. For smaller ones use",
 )
 """What `TrainingConfig` refuses and no schema of draft 7 can say."""
 

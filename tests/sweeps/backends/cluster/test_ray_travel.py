@@ -119,5 +119,5 @@ def test_what_is_installed_stays_where_it_is() -> None:
 def test_code_that_is_no_python_names_the_file(project: Path) -> None:
     write(project, torn_of_mine="def f(:")
 
-    with pytest.raises(SweepError, match=r"torn_of_mine\.py, line 1 is no Python"):
+    with pytest.raises(SweepError, match=r"torn_of_mine\.py, line 1 is not valid Python"):
         own_code("torn_of_mine:Tiny")
