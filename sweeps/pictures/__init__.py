@@ -1,4 +1,4 @@
-"""Pictures as PNG bytes, from arrays: images in a grid, what an augmentation does, feature maps, mistakes, charts.
+"""Pictures as PNG bytes, from arrays: image grids, augmentation steps, feature maps, mistakes, charts.
 
-One style for all, in `sweeps.mplstyle`. Nothing here reads a record, a file or a network.
+All share the style in `sweeps.mplstyle`. This package reads no record, file or network.
 """

@@ -1,4 +1,4 @@
-"""Numbers of one run as pictures: which class was taken for which, how it learned, where its size and its work lie."""
+"""Charts of one run: confusion matrix, learning curve, parameters and multiply-adds of layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Values = Sequence[float | None] | npt.NDArray[np.floating]
-"""One for each epoch."""
+"""One value per epoch."""
 
 
 @styled()
@@ -25,19 +25,19 @@ def confusion_matrix(
     title: str,
     subtitle: str = "",
 ) -> bytes:
-    """Return how many images of each class were taken for each class; the darker, the larger a share of its row.
+    """Return a confusion matrix as PNG; a darker cell is a larger share of its row.
 
     Args:
-        counts: a row for each true class, a column for each class that they were taken for.
+        counts: number of images, a row per true class, a column per predicted class.
         class_names: as many.
-        title: whose answers.
-        subtitle: on which images.
+        title: states the run.
+        subtitle: states the images.
     """
     from matplotlib.figure import Figure
 
     table_KK, classes = np.asarray(counts), len(class_names)
     if table_KK.shape != (classes, classes):
-        raise ValueError(f"{classes} classes need as many rows and columns, not {table_KK.shape}")
+        raise ValueError(f"{classes} classes need {classes} rows and columns, not {table_KK.shape}")
     shares_KK = table_KK / np.maximum(table_KK.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(0.46 * classes, 0.46 * classes))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -50,13 +50,13 @@ def confusion_matrix(
     axes.set_xticks(range(classes), class_names, rotation=90)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set(xlabel="was taken for", ylabel="is")
+    axes.set(xlabel="predicted class", ylabel="true class")
     return png_bytes(figure, title=title, subtitle=subtitle)
 
 
 @runtime_checkable
 class Frame(Protocol):
-    """A DataFrame of pandas, as far as a picture needs it."""
+    """The part of a pandas DataFrame that a chart needs."""
 
     @property
     def columns(self) -> Any: ...
@@ -74,20 +74,20 @@ def learning_curve(
     title: str = "",
     subtitle: str = "",
 ) -> bytes:
-    """Return loss and accuracy of one run against the epoch, on training images and, where there are any, validation.
+    """Return loss and accuracy of one run against the epoch as PNG, for training and, if given, validation images.
 
     Args:
-        epochs: their numbers, in order; or a table of one run with the columns `epoch` and the four below, of which
-            it may lack some, such as an answer of `sweeps.query` or `sweeps.show(...).curve`.
+        epochs: their numbers, in order; or a table of one run with the column `epoch` and some of the four below, such
+            as the result of `sweeps.query` or `sweeps.show(...).curve`.
         train_loss: mean cross-entropy of each epoch, in nats. A value that is None or not finite leaves a gap.
         train_accuracy: of each epoch, a share.
-        val_loss: as `train_loss`; empty where nothing was set aside.
-        val_accuracy: as `train_accuracy`, as `val_loss`.
-        title: of which run; of a table with a column `trial` that one where empty.
-        subtitle: what it trained.
+        val_loss: as `train_loss`; empty without validation images.
+        val_accuracy: as `train_accuracy`; empty without validation images.
+        title: states the run; if empty, the `trial` of the table.
+        subtitle: describes the configuration.
 
     Raises:
-        ValueError: there is not a value an epoch; or a table holds several runs, or nothing to draw.
+        ValueError: the number of values differs from that of epochs; or a table contains several runs or no values.
 
     Example:
         >>> learning_curve(sweeps.query("select * from epochs where trial = 'quick-003'"))
@@ -98,7 +98,7 @@ def learning_curve(
 
     curves = [_finite(epochs, each) if len(each) else None for each in (train_loss, val_loss)]
     shares = [_finite(epochs, each) if len(each) else None for each in (train_accuracy, val_accuracy)]
-    both = [(curves, 1, "mean cross-entropy, nats"), (shares, 100, "accuracy, %")]
+    both = [(curves, 1, "loss: mean cross-entropy (nats)"), (shares, 100, "accuracy (%)")]
     panels = [panel for panel in both if any(each is not None for each in panel[0])] or both
     figure = Figure(figsize=(4.1 * len(panels), 2.6))
     drawn = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.3})[0]
@@ -117,14 +117,15 @@ def _curve_of_frame(frame: Frame, *, title: str, subtitle: str) -> bytes:
     columns = list(map(str, frame.columns))
     if "epoch" not in columns or not set(_CURVES) & set(columns):
         shown = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
-        raise ValueError(f"a table with a column epoch and one of {', '.join(_CURVES)} is drawn; this one has {shown}")
+        raise ValueError(f"the table needs a column epoch and one of {', '.join(_CURVES)}, but its columns are {shown}")
     numbers_E = frame["epoch"].to_numpy(dtype=np.int64)
     if not len(numbers_E):
-        raise ValueError("the table has no epoch: no run is called so, or it has trained none yet")
+        raise ValueError("the table has no rows: there is no such run, or it has not trained an epoch yet")
     repeated = [int(epoch) for epoch, count in zip(*np.unique(numbers_E, return_counts=True), strict=True) if count > 1]
     if repeated:
         raise ValueError(
-            f"epoch {repeated[0]} is there more than once: draw one run, such as where trial = 'quick-003' and seed = 0"
+            f"the table contains epoch {repeated[0]} several times: select one run, for example with "
+            "where trial = 'quick-003' and seed = 0"
         )
     order_E = np.argsort(numbers_E)
     names = list(dict.fromkeys(map(str, frame["trial"]))) if "trial" in columns else []
@@ -135,15 +136,15 @@ def _curve_of_frame(frame: Frame, *, title: str, subtitle: str) -> bytes:
     return learning_curve(
         [int(epoch) for epoch in numbers_E[order_E]],
         **given,
-        title=title or (f"{names[0]}, epoch by epoch" if len(names) == 1 else "Learning curve"),
+        title=title or (f"Learning curve of {names[0]}" if len(names) == 1 else "Learning curve"),
         subtitle=subtitle,
     )
 
 
 def _finite(epochs: Sequence[int], values: Values) -> npt.NDArray[np.float64]:
-    """Return a value an epoch, NaN where there is none."""
+    """Return one value per epoch, NaN where it is missing."""
     if len(values) != len(epochs):
-        raise ValueError(f"{len(epochs)} epochs need as many values, not {len(values)}")
+        raise ValueError(f"{len(epochs)} epochs need {len(epochs)} values, not {len(values)}")
     numbers_E = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     return np.where(np.isfinite(numbers_E), numbers_E, np.nan)
 
@@ -160,7 +161,7 @@ def _draw_curve(
     from matplotlib.ticker import MaxNLocator
 
     last = []
-    curves = ((train_E, "training, while it trains", "o-", BLUE), (val_E, "validation", "s--", VERMILLION))
+    curves = ((train_E, "training, during the epoch", "o-", BLUE), (val_E, "validation", "s--", VERMILLION))
     for values_E, name, style, colour in curves:
         if values_E is None or not np.isfinite(values_E).any():
             continue
@@ -168,7 +169,7 @@ def _draw_curve(
         axes.plot(epochs, shown_E, style, color=colour, label=name, markersize=4 if len(epochs) <= 40 else 0)
         newest = int(np.flatnonzero(np.isfinite(shown_E))[-1])
         last.append((float(shown_E[newest]), float(epochs[newest]), colour))
-    # To the right of the last points; of two that lie close, the upper one is written above and the lower one below.
+    # To the right of the last points, the labels of two curves shifted apart.
     for index, (value, epoch, colour) in enumerate(sorted(last)):
         up = 0 if len(last) == 1 else 5 if index else -5
         text = f"{value:.1f}" if factor == 100 else f"{value:.3f}"
@@ -180,10 +181,10 @@ def _draw_curve(
     axes.margins(y=0.1)
     axes.set(title=heading, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
-    # Of all epochs, also those that have no value.
+    # All epochs, including those without a value.
     first, end = (epochs[0], epochs[-1]) if len(epochs) else (1, 1)
-    beside = 0.04 * (end - first) or 1
-    axes.set_xlim(first - beside, end + beside)
+    margin = 0.04 * (end - first) or 1
+    axes.set_xlim(first - margin, end + margin)
 
 
 @styled()
@@ -196,30 +197,30 @@ def layer_chart(
     title: str,
     subtitle: str = "",
 ) -> bytes:
-    """Return a line for each layer: its output's shape, and bars for its parameters and its multiply-adds.
+    """Return a chart as PNG with a row per layer: its output shape, and bars for parameters and multiply-adds.
 
     Args:
-        names: of the layers, in the order in which the network computes them.
+        names: of the layers, in the order of their calls.
         shapes: of their outputs, as text.
-        parameters: of each, its weights and biases.
-        multiply_adds: of each for one image; None where they are not counted.
-        title: of which network.
-        subtitle: the totals.
+        parameters: number of weights and biases of each layer.
+        multiply_adds: of each layer for one image; None where they are not counted.
+        title: states the network.
+        subtitle: states the totals.
     """
     from matplotlib.figure import Figure
 
     count = len(names)
     figure = Figure(figsize=(6, 0.2 * count))
     panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0, "top": 1, "bottom": 0})
-    bars = ("parameters", parameters, BLUE), ("multiply-adds of an image", multiply_adds, VERMILLION)
+    bars = ("parameters", parameters, BLUE), ("multiply-adds per image", multiply_adds, VERMILLION)
     for axes, (heading, values, colour) in zip(panels, bars, strict=True):
         known = [value or 0 for value in values]
         drawn = axes.barh(range(count), known, color=colour, height=0.62)
         labels = [short_count(value) if value else "" for value in known]
         axes.bar_label(drawn, labels, padding=4, fontsize=SMALL_SIZE)
         axes.set(title=heading, xticks=[], xlim=(0, 1.6 * max([*known, 1])), ylim=(count - 0.5, -0.5))
-    beside = [f"{name}   {shape}" for name, shape in zip(names, shapes, strict=True)]
-    panels[0].set_yticks(range(count), beside)
+    row_labels = [f"{name}   {shape}" for name, shape in zip(names, shapes, strict=True)]
+    panels[0].set_yticks(range(count), row_labels)
     return png_bytes(figure, title=title, subtitle=subtitle)
 
 

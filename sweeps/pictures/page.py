@@ -1,4 +1,4 @@
-"""Pictures as one HTML file that needs nothing else: it opens without a network, by day and by night."""
+"""A picture as a self-contained HTML file with light and dark colours."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def picture_page(
     headings: Sequence[str] = (),
     rows: Sequence[Sequence[str]] = (),
 ) -> str:
-    """Return a page with a picture in it and, where there are rows, a table under it.
+    """Return an HTML page with a picture and, if there are rows, a table.
 
     Args:
         png: the picture.
         title: of the page.
-        alt: what is on the picture, for whoever cannot see it.
-        notes: a paragraph each, under the picture.
+        alt: description of the picture for screen readers.
+        notes: paragraphs under the picture.
         headings: of the table's columns.
-        rows: of the table; a cell of digits stands to the right.
+        rows: of the table; columns of numbers are aligned to the right.
     """
     data = base64.b64encode(png).decode("ascii")
     paragraphs = "\n".join(f"<p>{escape(note)}</p>" for note in notes)

@@ -1,4 +1,4 @@
-"""What all pictures share: the style file, how a title stands, the PNG that comes out. No pyplot: no open figures."""
+"""The style file, the titles and the PNG encoding of all pictures. Without pyplot, which would keep figures open."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 DPI = 100
 GREY, BLUE, VERMILLION = "#5f5f5f", "#0072B2", "#D55E00"
-"""The last two are of Okabe and Ito: told apart with any colour vision."""
+"""The last two are from Okabe and Ito's palette, distinguishable with any colour vision."""
 SMALL_SIZE = 8
-"""Of text, in points."""
+"""Size of small text in points."""
 _FILE = Path(__file__).with_name("sweeps.mplstyle")
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw by the style file; a letter that the font lacks, as in a file's name, is a box without a warning."""
+    """Apply the style file, and suppress the warning about characters that the font lacks, as in file names."""
     from matplotlib import rc_context
 
     with rc_context(fname=_FILE), warnings.catch_warnings():
@@ -31,11 +31,11 @@ def styled() -> Iterator[None]:
 
 
 def png_bytes(figure: Figure, *, title: str, subtitle: str) -> bytes:
-    """Return a figure as PNG, under its title and, in grey, what else has to be said; both may have several lines."""
+    """Return a figure as PNG with its title and a grey subtitle above it; both may have several lines."""
     width, height = figure.get_size_inches()
     for text, size, weight, colour in ((subtitle, 9, "normal", GREY), (title, 12, "bold", "#222222")):
         if text:
-            drawn = figure.get_tightbbox()  # in inches: what has been drawn so far
+            drawn = figure.get_tightbbox()  # in inches, of everything drawn so far
             position = drawn.x0 / width, (drawn.y1 + 0.08) / height
             figure.text(*position, text, fontsize=size, weight=weight, color=colour, va="bottom")
     content = io.BytesIO()

@@ -1,1 +1,1 @@
-"""What this project stands on: the machine, the commit of the code, the private interfaces of libraries."""
+"""The environment: the machine, the commit of the code, private interfaces of libraries."""

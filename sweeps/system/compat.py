@@ -1,7 +1,7 @@
-"""What this project takes of Optuna, Ray, MLflow and Python from behind their public interfaces, and nowhere else.
+"""All uses of private interfaces of Optuna, Ray, MLflow and Python.
 
-Each says in which version it was seen and what breaks without it. `tests/sweeps/test_compat.py` fails where a library
-has changed it; the upper bounds in `pyproject.toml` are for these.
+Each states the version that it was written for and its purpose. `tests/sweeps/system/test_compat.py` fails if a
+library changes one; the upper bounds in `pyproject.toml` exist for these.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from ray.job_config import JobConfig
 
     StoredStudy: TypeAlias = FrozenStudy
-    """What a storage of Optuna says of a study. Optuna 5.0; without its name there is none for it in annotations."""
+    """Optuna's record of a stored study, for annotations. Optuna 5.0."""
 
 PRIVATE_STORAGE_CALLS = frozenset({"_create_new_trial", "_get_trials", "_get_best_trial_id", "_set_trial_param"})
-"""What `optuna.storages.get_storage` asks of an `RDBStorage` besides its public methods. Optuna 5.0; without them a
-database that is away for a moment ends a driver that is asked for a new trial."""
+"""Private methods that `optuna.storages.get_storage` calls on an `RDBStorage`. Optuna 5.0. They are retried too:
+otherwise a database that is briefly unreachable would end a driver that creates a trial."""
 
 KNOWN_TABLES = frozenset({"dc11669786a5"})
-"""Alembic revisions of MLflow's tables that `sweeps.record.sqlite_store` reads by itself. MLflow 3.17; with another
-one the record is read through MLflow's client: right, and seconds slower."""
+"""Alembic revisions of MLflow's tables that `sweeps.record.sqlite_store` can read. MLflow 3.17. With another revision
+the record is read through MLflow's client, which takes seconds longer."""
 
 
 def live_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
-    """Return a running trial of a former driver so that it can be reported on.
+    """Return a running trial of an earlier driver, so that values can be reported to it.
 
-    Optuna 5.0; without it an interrupted trial is begun anew, as another one.
+    Optuna 5.0. Without it an interrupted trial would be started again as a new one.
     """
     import optuna
 
@@ -42,17 +42,17 @@ def live_trial(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
 
 
 def journal_backend(study: optuna.Study) -> object:
-    """Return what writes the journal of a study, None where it is in none.
+    """Return the backend that writes a study's journal; None for a study that is not in a journal.
 
-    Optuna 5.0; without it each attribute of a trial is a write of its own.
+    Optuna 5.0. Without it each attribute of a trial would be a separate write.
     """
     return getattr(study._storage, "_backend", None)
 
 
 def part_of_study(study: optuna.Study, shown: Sequence[FrozenTrial]) -> optuna.Study:
-    """Return a study of which a sampler sees some trials only, as Optuna's own Hyperband shows a bracket.
+    """Return a study that shows a sampler only some trials, as Optuna's Hyperband does for a bracket.
 
-    Optuna 5.0; without it TPE looks at all trials, and a proposal takes the longer the more there are.
+    Optuna 5.0. Without it TPE would use all trials, and the time of a proposal would grow with their number.
     """
     import optuna
 
@@ -66,10 +66,10 @@ def part_of_study(study: optuna.Study, shown: Sequence[FrozenTrial]) -> optuna.S
 
 
 def listen_on_loopback(only: bool) -> None:
-    """Say whether the processes of a Ray that is started now listen on 127.0.0.1 alone, where Ray is imported already.
+    """Set whether the processes of a Ray instance started later listen on 127.0.0.1 only, if Ray is already imported.
 
-    Ray 2.60 reads the environment for that when it is imported; without it a Ray that a notebook imported first
-    listens on all interfaces.
+    Ray 2.60 reads the environment variable for this at its import. Without this function an instance in a notebook
+    that imported Ray first would listen on all interfaces.
     """
     from ray._private import ray_constants
 
@@ -77,9 +77,9 @@ def listen_on_loopback(only: bool) -> None:
 
 
 def take_token() -> None:
-    """Let Ray send the token that `ray start` would find, where there is one.
+    """Make Ray send the authentication token that `ray start` would find, if there is one.
 
-    Ray 2.60; without it a driver that is given the address of a cluster with a token is refused.
+    Ray 2.60. Without it a cluster with a token rejects a driver that connects to its address.
     """
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
@@ -88,11 +88,12 @@ def take_token() -> None:
 
 @contextlib.contextmanager
 def groups_of_their_own() -> Iterator[None]:
-    """Start Ray's processes within the block each in a process group of its own.
+    """Start each of Ray's processes in a separate process group, within the block.
 
-    A signal to the driver's group (`timeout 1h sweeps run ...` sends one, and so does a terminal that closes) would
-    end them before the driver has ended its trials, and a driver whose Ray is gone is ended by Ray at once, without a
-    word. So it alone hears of it, and ends the others in order; where it is killed, the kernel ends them. Ray 2.60.
+    A signal to the driver's group (from `timeout 1h sweeps run ...` or a closing terminal) would otherwise end them
+    before the driver has ended its trials, and Ray ends a driver without its processes at once and without a message.
+    Now only the driver receives the signal and ends the others in order. If it is killed, the kernel ends them.
+    Ray 2.60.
     """
     from ray._private import services
 
@@ -105,30 +106,31 @@ def groups_of_their_own() -> Iterator[None]:
 
 
 def without_driver_folders() -> JobConfig:
-    """Return a job's settings that keep the driver's own folders off the path of the workers.
+    """Return a job's settings that keep the driver's folders off the Python path of the workers.
 
-    Ray 2.60 puts them before all others, unless the workers have a working folder: an old copy of the code that lies
-    at the same path on a node would hide what has travelled.
+    Ray 2.60 puts them first, unless the workers have a working folder: an old copy of the code at the same path on a
+    node would hide the uploaded code.
     """
     from ray.job_config import JobConfig
 
-    class OnlyWhatTravels(JobConfig):
+    class UploadedCodeOnly(JobConfig):
         def _runtime_env_has_working_dir(self) -> bool:
             return True
 
-    return OnlyWhatTravels()
+    return UploadedCodeOnly()
 
 
 def knows_tables(uri: str, revision: str) -> bool:
-    """Return whether the MLflow that is installed knows an Alembic revision of its tables.
+    """Return whether the installed MLflow supports an Alembic revision of its tables.
 
-    MLflow 3.17; without it a record of a newer MLflow ends in a traceback instead of in the version to install.
+    MLflow 3.17. Without it a record of a newer MLflow raises a traceback instead of a message with the version to
+    install.
     """
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
     from mlflow.store.db import utils
 
-    configuration: Any = utils._get_alembic_config  # which has no types
+    configuration: Any = utils._get_alembic_config  # untyped
     try:
         ScriptDirectory.from_config(configuration(uri)).get_revision(revision)
     except CommandError:
@@ -137,7 +139,7 @@ def knows_tables(uri: str, revision: str) -> bool:
 
 
 class ProcessExit(BaseException):
-    """What `os._exit` raises within `exits_are_errors`."""
+    """Raised by `os._exit` within `exits_are_errors`."""
 
 
 _real_exit = os._exit
@@ -145,11 +147,11 @@ _guarded = threading.local()
 
 
 def guard_exit() -> None:
-    """Let `os._exit` raise `ProcessExit` where `exits_are_errors` holds; to be called before a model is imported.
+    """Make `os._exit` raise `ProcessExit` within `exits_are_errors`; call this before a model is imported.
 
-    Anywhere else (another thread, a process forked by the training) it ends the process, as ever. Python 3.11; without
-    it a network that calls it ends a sweep in one process without a word, and on Ray is tried again as if its node had
-    died.
+    Elsewhere (another thread, a process forked by the training) it ends the process as usual. Python 3.11. Without it
+    a network that calls `os._exit` would end an inline sweep without a message, and on Ray its trial would be retried
+    as after a node failure.
     """
     os._exit = _exit
 
@@ -162,7 +164,7 @@ def _exit(status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def exits_are_errors() -> Iterator[None]:
-    """Within the block an `os._exit` of this thread says so instead of ending the process without a word."""
+    """Make `os._exit` of this thread raise an error instead of ending the process, within the block."""
     _guarded.process = os.getpid()
     try:
         yield

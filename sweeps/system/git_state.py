@@ -1,4 +1,4 @@
-"""What of the user's code a run was made with: the commit, and what differs from it."""
+"""The version of the user's code that a run used: the commit, and the uncommitted changes."""
 
 from __future__ import annotations
 
@@ -12,67 +12,67 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_DIFF_BYTES = 2_000_000
-"""Of what is kept of a diff: a data file that somebody has changed does not fill the record."""
+"""Stored part of a diff, so that a changed data file does not fill the record."""
 
 GIT_SECONDS = 20.0
-"""For one command: that many a start of a sweep waits for."""
+"""Timeout of one git command, for which the start of a sweep waits."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitState:
-    """The repository around a folder. Both fields are empty where there is none, or no git."""
+    """The repository that contains a folder. Both fields are empty if there is none, or no git."""
 
     commit: str = ""
     """Of HEAD, its first twelve digits."""
     diff: str = ""
-    """What `git status` lists, then what `git diff HEAD` says, or why it says nothing; empty where nothing differs."""
+    """Output of `git status`, then of `git diff HEAD` or the reason why it is missing; empty without changes."""
 
     @property
     def name(self) -> str:
-        """The commit, with `-dirty` where something differs from it."""
+        """Return the commit, followed by `-dirty` if there are changes."""
         return f"{self.commit}-dirty" if self.diff else self.commit
 
     @property
     def diff_id(self) -> str:
-        """What tells one diff from another; empty where nothing differs."""
+        """Return the hash of the diff; empty without changes."""
         return hashlib.sha256(self.diff.encode("utf-8")).hexdigest()[:12] if self.diff else ""
 
 
 def git_state(folder: Path | None = None) -> GitState:
-    """Return how the repository around a folder stands.
+    """Return the state of the repository that contains a folder.
 
-    Where git names the commit but cannot say what differs from it, the diff says why, and a warning does.
+    If git returns the commit but not the changes, the diff contains the reason, which is also logged.
 
     Args:
-        folder: the working folder where None.
+        folder: None for the working folder.
     """
     try:
         commit = _git("rev-parse", "--short=12", "HEAD", folder=folder).strip()
     except (OSError, subprocess.SubprocessError) as error:
         path = (folder or Path()).resolve()
         if any((parent / ".git").exists() for parent in (path, *path.parents)):
-            _log.warning("no commit is recorded: %s", _in_words(error))
+            _log.warning("could not record the commit: %s", _in_words(error))
         return GitState()
     changed = ""
     try:
         changed = _git("status", "--porcelain", folder=folder)
-        # One that was configured, such as for colours or for another program that shows it, would not be the same text.
+        # Independent of the user's configuration, such as colours or another diff program.
         diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD", folder=folder) if changed else ""
     except (OSError, subprocess.SubprocessError) as error:
         reason = _in_words(error)
-        _log.warning("the commit %s is recorded without what differs from it: %s", commit, reason)
+        _log.warning("recorded the commit %s without the uncommitted changes: %s", commit, reason)
         diff = f"(not recorded: {reason})\n"
     return GitState(commit=commit, diff=changed + diff)
 
 
 def _git(*arguments: str, folder: Path | None) -> str:
-    """Return what a git command prints, cut where it is long: a large file that has changed is never held whole.
+    """Return the output of a git command, cut at `MAX_DIFF_BYTES`, so that memory is bounded.
 
     Raises:
-        OSError: there is no git.
-        subprocess.SubprocessError: it failed, or took longer than `GIT_SECONDS`.
+        OSError: git is not installed.
+        subprocess.SubprocessError: the command failed, or took longer than `GIT_SECONDS`.
     """
     command = ["git", *arguments]
     with (
@@ -82,19 +82,19 @@ def _git(*arguments: str, folder: Path | None) -> str:
         ) as process,
     ):
         assert process.stdout is not None
-        late = threading.Timer(GIT_SECONDS, process.kill)
-        late.start()
-        began = time.monotonic()
-        kept, whole, size = bytearray(), hashlib.sha256(), 0
+        timer = threading.Timer(GIT_SECONDS, process.kill)
+        timer.start()
+        started = time.monotonic()
+        kept, digest, size = bytearray(), hashlib.sha256(), 0
         try:
             while block := process.stdout.read(1 << 20):
-                whole.update(block)
+                digest.update(block)
                 size += len(block)
                 kept += block[: MAX_DIFF_BYTES - len(kept)]
             code = process.wait()
         finally:
-            late.cancel()
-        if code and time.monotonic() - began >= GIT_SECONDS:
+            timer.cancel()
+        if code and time.monotonic() - started >= GIT_SECONDS:
             raise subprocess.TimeoutExpired(command, GIT_SECONDS)
         if code:
             errors.seek(0)
@@ -102,8 +102,8 @@ def _git(*arguments: str, folder: Path | None) -> str:
     text = kept.decode("utf-8", errors="ignore" if size > len(kept) else "replace")
     if size == len(kept):
         return text
-    # What is cut still tells one from another.
-    return f"{text}\n(diff too large: {size:,} bytes, cut here; the whole has the SHA-256 {whole.hexdigest()})\n"
+    # The checksum distinguishes diffs that are equal up to the cut. The text is part of `diff_id`: do not reword it.
+    return f"{text}\n(diff too large: {size:,} bytes, cut here; the whole has the SHA-256 {digest.hexdigest()})\n"
 
 
 def _in_words(error: OSError | subprocess.SubprocessError) -> str:
@@ -116,12 +116,12 @@ def _in_words(error: OSError | subprocess.SubprocessError) -> str:
 
 
 def has_uncommitted_changes(file: Path) -> bool:
-    """Return whether a file differs from what the last commit of its repository holds, or is not in it.
+    """Return whether a file differs from the last commit of its repository, or is not in it.
 
-    False where there is no repository, or no git.
+    False without a repository or without git.
     """
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             ["git", "status", "--porcelain", "--ignored", "--", f":(literal){file.name}"],
             cwd=file.absolute().parent,
             capture_output=True,
@@ -130,4 +130,4 @@ def has_uncommitted_changes(file: Path) -> bool:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return False
-    return bool(said.strip())
+    return bool(output.strip())

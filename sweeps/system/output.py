@@ -1,4 +1,4 @@
-"""What a sweep prints and what it keeps away: a console on the terminal, and a file for everybody else's output."""
+"""Output of a sweep: a console on the terminal, and a log file for the output of libraries."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ def is_notebook() -> bool:
 
 @contextlib.contextmanager
 def terminal_copy() -> Iterator[Console]:
-    """Yield a console on a copy of standard output, which stays on the terminal when the original is redirected."""
+    """Yield a console on a copy of standard output, which writes to the terminal when the original is redirected."""
     sys.stdout.flush()
-    # In neither case by rich's own guess: a notebook's kernel says that colours are wanted, and is no terminal; a pipe
-    # for which somebody said so is none either.
+    # Without rich's detection: a notebook's kernel requests colours and is not a terminal, and a pipe may request them.
     plain = make_console(sys.stdout, width=PLAIN_WIDTH, force_terminal=False, force_jupyter=False)
-    if is_notebook():  # whose descriptor is that of the server's terminal
+    if is_notebook():  # its descriptor is that of the server's terminal
         yield plain
         return
     try:
         copy = os.dup(sys.stdout.fileno())
     except OSError:
-        # A test's standard output has no file behind it: this object stays what it is.
+        # Standard output without a descriptor, as in a test, is not redirected.
         yield plain
         return
-    file = io.BufferedWriter(_LastingFile(copy, "wb"))
+    file = io.BufferedWriter(_ErrorFreeFile(copy, "wb"))
     with io.TextIOWrapper(file, sys.stdout.encoding, sys.stdout.errors, line_buffering=True) as stream:
         terminal = stream.isatty()
         width = None if terminal else PLAIN_WIDTH
@@ -50,21 +49,20 @@ def terminal_copy() -> Iterator[Console]:
 
 
 @contextlib.contextmanager
-def stage(console: Console, doing: str) -> Iterator[None]:
-    """Say what is being done: on a terminal for as long as the block takes, elsewhere in a line that stays."""
+def stage(console: Console, description: str) -> Iterator[None]:
+    """Show a description: on a terminal while the block runs, elsewhere as a line."""
     if not console.is_terminal:
-        console.print(doing, markup=False, soft_wrap=True)
+        console.print(description, markup=False, soft_wrap=True)
         yield
         return
-    # What the block imports may keep the streams that it finds: it finds those that stay.
-    with Live(
-        Spinner("dots", Text(doing)), console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-    ):
+    # No redirection: modules that the block imports may keep references to the streams.
+    spinner = Spinner("dots", Text(description))
+    with Live(spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
         yield
 
 
-class _LastingFile(io.FileIO):
-    """A file that takes what is written to it also when its terminal, its pipe or its disk is gone."""
+class _ErrorFreeFile(io.FileIO):
+    """A file whose writes do not fail when its terminal, its pipe or its disk is gone."""
 
     def write(self, content: Any, /) -> int:
         try:
@@ -75,9 +73,9 @@ class _LastingFile(io.FileIO):
 
 @contextlib.contextmanager
 def redirect_output(log: Path) -> Iterator[None]:
-    """Send what this process and its children print, below Python too, to a file.
+    """Redirect the output of this process and its children, including that of C code, to a file.
 
-    What the sweep itself shows goes to the copy of the terminal made before (`terminal_copy`).
+    The sweep's own output goes to the copy of the terminal made before (`terminal_copy`).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     make_way(log)
@@ -87,7 +85,7 @@ def redirect_output(log: Path) -> Iterator[None]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
-        # A notebook's standard output does not end in a descriptor; the one that the process began with does.
+        # A notebook replaces standard output by an object without a descriptor; the original one has it.
         with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
             yield
     finally:
@@ -100,6 +98,6 @@ def redirect_output(log: Path) -> Iterator[None]:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         if stream is not None:
-            # What others have printed has no room on a full disk: that must not keep Ray from being shut down.
+            # A full disk must not prevent the shutdown of Ray.
             with contextlib.suppress(OSError):
                 stream.flush()

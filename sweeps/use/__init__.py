@@ -1,1 +1,1 @@
-"""What a trained network is used for: looked into, predicted with, exported, kept as a model."""
+"""Uses of a trained network: inspection, prediction, export, a logged model in MLflow."""

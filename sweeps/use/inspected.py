@@ -1,4 +1,4 @@
-"""What a person wants to look into: a network or an augmentation by its own name, of a file, or of a recorded run."""
+"""A network or an augmentation to inspect: by its name, from a file, or from a recorded run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """A configuration, and what to call it."""
+    """A configuration and its display name."""
 
     name: str
     config: TrainingConfig
@@ -36,36 +36,36 @@ def network_behind(reader: RecordReader, name: str, *, runs: Path, overrides: Se
 
     Args:
         reader: of the record.
-        name: a model of this project, one's own as `module:Class`; a file, of a ladder as `FILE:RUNG`; or a run, or a
-            sweep for its best.
+        name: a model of this project, or a custom one as `module:Class`; a file, of a ladder `FILE:RUNG`; a run; or a
+            sweep, for its best run.
         runs: the runs folder.
         overrides: `path=value`, such as `model.width=16`.
 
     Raises:
-        SweepError: there is nothing of this name, an override is wrong, or the code of a recorded run has changed.
+        SweepError: the name is unknown, an override is invalid, or the code of a recorded run has changed.
     """
     if name in ARCHITECTURES or (is_import_path(name) and not is_file_name(name)):
         return Inspected(name=name, config=single_config({"model": {"name": name}}, overrides=overrides))
     if is_file_name(name):
         return Inspected(name=name, config=config_in_file(name, block="model.", overrides=overrides))
-    return _recorded(reader, name, overrides=overrides, what=f"no model ({closest(name, ARCHITECTURES)})", code_in=runs)
+    what = f"neither a model ({closest(name, ARCHITECTURES)})"
+    return _recorded(reader, name, overrides=overrides, what=what, code_in=runs)
 
 
 def augmentation_behind(
     reader: RecordReader, name: str, *, normalization: str | None = None, overrides: Sequence[str] = ()
 ) -> Inspected:
-    """Return a configuration with the augmentation that a person means.
+    """Return a configuration with an augmentation.
 
     Args:
         reader: of the record.
         name: a recipe, or a list such as `[normalize, flip, {crop: {padding: 2}}]`; or a file or a run, as for
             `network_behind`.
-        normalization: takes the place of the one that is recorded or written; None keeps it, and is `cifar10` where a
-            recipe is named.
+        normalization: replaces that of the file or the run; None keeps it, and is `cifar10` for a recipe or a list.
         overrides: `path=value`, such as `data.augmentation=flip`.
 
     Raises:
-        SweepError: there is nothing of this name, or an override is wrong.
+        SweepError: the name is unknown, or an override is invalid.
     """
     chosen = [] if normalization is None else [f"data.normalization={normalization}"]
     if name in RECIPES or name.startswith("["):
@@ -74,7 +74,7 @@ def augmentation_behind(
     if is_file_name(name):
         config = config_in_file(name, block="data.augmentation", overrides=[*overrides, *chosen])
         return Inspected(name=name, config=config)
-    what = f"no augmentation ({closest(name, RECIPES)})"
+    what = f"neither an augmentation ({closest(name, RECIPES)})"
     return _recorded(reader, name, overrides=[*overrides, *chosen], what=what)
 
 
@@ -93,10 +93,10 @@ def _recorded(
     try:
         named = find_named(reader, name)
     except SweepError as error:
-        raise SweepError(f"{name!r} is {what}, no file of a sweep or ladder; and in the record: {error}") from None
-    own = named.own
-    recorded = reader.configuration(own["run_id"])
+        raise SweepError(f"{name!r} is {what} nor the file of a sweep or ladder. In the record: {error}") from None
+    row = named.own
+    recorded = reader.configuration(row["run_id"])
     if code_in is not None:
-        require_same_code(recorded, own["source"], run=named.name, sweep=code_in / "sweeps" / str(own["sweep"]))
+        require_same_code(recorded, row["source"], run=named.name, sweep=code_in / "sweeps" / str(row["sweep"]))
     config = single_config(cast("TrainingConfig", recorded), overrides=overrides)
     return Inspected(name=named.name, config=config)

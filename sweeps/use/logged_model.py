@@ -1,4 +1,4 @@
-"""A trained network as MLflow keeps models: loadable and servable by people who do not have this project."""
+"""A trained network as a logged model in MLflow, which can be loaded and served without this project."""
 
 from __future__ import annotations
 
@@ -28,48 +28,48 @@ if TYPE_CHECKING:
     from cifar_core import Classifier
 
 _REQUIREMENTS = ("torch", "numpy", "mlflow")
-"""What loading it takes: the network is stored as a graph, so that neither this project nor a pickle is needed."""
+"""Packages that loading it needs: the network is stored as a graph, which needs neither this project nor a pickle."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelAbout:
-    """What is said of a model besides its weights."""
+class ModelInfo:
+    """The description of a model in MLflow."""
 
     name: str
-    """What people call the run: `quick-003-s1`."""
+    """Display name of the run: `quick-003-s1`."""
     run_id: str
     epochs: int
-    """Of the run, after the last of which these are the weights."""
+    """Epochs that the run was trained for."""
     description: str
     tags: Mapping[str, str]
 
 
-def log_model(runs: Path, classifier: Classifier, about: ModelAbout, *, example_NHWC: np.ndarray) -> str:
-    """Store a network as a logged model of its run, once, and return its address: `models:/m-…`.
+def log_model(runs: Path, classifier: Classifier, about: ModelInfo, *, example_NHWC: np.ndarray) -> str:
+    """Store a network as a logged model of its run, unless it has one, and return its URI: `models:/m-…`.
 
-    It takes N×32×32×3 images of uint8 and gives N×10 probabilities; it normalises the images itself. Its class names
-    are in its metadata and in its tags.
+    It maps N×32×32×3 uint8 images, which it normalises, to N×10 probabilities. Its class names are in its metadata and
+    in its tags.
 
     Args:
         runs: the runs folder.
         classifier: the network with its normalisation, on the CPU.
-        about: whose it is.
-        example_NHWC: images to show what it takes.
+        about: its run, description and tags.
+        example_NHWC: example input.
 
     Raises:
         RecordError: the store cannot be reached or written.
-        SweepError: the network cannot be stored as a graph; says why.
+        SweepError: the network cannot be stored as a graph.
     """
     uri = store_uri(runs)
     with store_errors(uri):
         client = connect(uri)
         experiment_id = client.get_run(about.run_id).info.experiment_id
-        before = _models_of(client, experiment_id, about.run_id)
-        if ready := [model for model in before if str(model.status) == "READY"]:
+        existing = _models_of(client, experiment_id, about.run_id)
+        if ready := [model for model in existing if str(model.status) == "READY"]:
             _link(client, about, ready[0])
             return str(ready[0].model_uri)
-        for half_done in before:  # whoever began it was killed
-            client.delete_logged_model(half_done.model_id)
+        for incomplete in existing:  # of a process that was killed
+            client.delete_logged_model(incomplete.model_id)
         with tempfile.TemporaryDirectory() as folder:
             model = client.create_logged_model(
                 experiment_id,
@@ -94,12 +94,12 @@ def _models_of(client: MlflowClient, experiment_id: str, run_id: str) -> list[Lo
     return list(client.search_logged_models([experiment_id], filter_string=f"source_run_id = {quoted(run_id)}"))
 
 
-def _described(model: LoggedModel, about: ModelAbout, classifier: Classifier) -> Model:
+def _described(model: LoggedModel, about: ModelInfo, classifier: Classifier) -> Model:
     from mlflow.models import Model
 
     metadata: dict[str, Any] = {
         "class_names": list(classifier.class_names),
-        "preprocessing": f"inside the model: {classifier.config.data.normalization} normalisation of uint8 pixels",
+        "preprocessing": f"the model applies {classifier.config.data.normalization} normalisation to uint8 pixels",
         "run": about.name,
         "description": about.description,
     }
@@ -122,7 +122,7 @@ def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.nda
     )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch tells itself how it stores weights
+            warnings.simplefilter("ignore")  # torch's, about its own storage format
             mlflow.pytorch.save_model(
                 Probabilities(classifier),
                 str(path),
@@ -134,29 +134,29 @@ def _save(classifier: Classifier, path: Path, model: Model, example_NHWC: np.nda
             )
     except (MlflowException, OSError):
         raise
-    except Exception as error:  # a network of one's own may do anything while torch follows it
+    except Exception as error:  # a custom network may raise anything while torch traces it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SweepError(f"the network cannot be stored as a graph: {reason}") from error
 
 
 def _published(package: str) -> str:
-    """Return a package's version without what a builder has added: `2.14.1+cpu` is on no public index."""
+    """Return a package's version without its local part: `2.14.1+cpu` is on no public index."""
     return version(package).partition("+")[0]
 
 
-def _link(client: MlflowClient, about: ModelAbout, model: LoggedModel) -> None:
-    """Let the run's page show its model, and whoever asks next find it."""
+def _link(client: MlflowClient, about: ModelInfo, model: LoggedModel) -> None:
+    """Link the model to its run, for the run's page and for later calls."""
     from mlflow.entities import LoggedModelOutput
 
     outputs = client.get_run(about.run_id).outputs
     if outputs is None or model.model_id not in {output.model_id for output in outputs.model_outputs}:
-        # MLflow refuses to be told twice.
+        # MLflow rejects a second call.
         client.log_outputs(about.run_id, [LoggedModelOutput(model.model_id, about.epochs)])
     client.set_tag(about.run_id, LOGGED_MODEL, str(model.model_uri))
 
 
 def say_winner(runs: Path, sweep: str, sentence: str) -> None:
-    """Let the sweep's own page begin with who has won.
+    """Put a sentence about the winner at the beginning of the description of the sweep's run in MLflow.
 
     Raises:
         RecordError: the store cannot be reached or written.

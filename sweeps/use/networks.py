@@ -1,4 +1,4 @@
-"""A trained network by the name of a sweep, a configuration or a run: loaded to predict, or exported."""
+"""A trained network by the name of a sweep, a configuration or a run, loaded for prediction or exported."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sweeps.use.weights import find_weights
 def load_model(name: str, *, runs: str | Path = DEFAULT_RUNS, device: str = "auto") -> Classifier:
     """Return a trained network, ready to predict: `load_model("quick").predict("cat.jpg").label`.
 
-    Normalisation, image size and class names come with it.
+    It includes normalisation, image size and class names.
 
     Args:
-        name: a sweep, for its best configuration; a configuration: `quick-003`, `ladder/deep`, of which a run that
-            confirms it is taken; or a run: `quick-003-s1`, or the beginning of a run id.
+        name: a sweep, for its best configuration; a configuration such as `quick-003` or `ladder/deep`, for one of its
+            replicates; or a run such as `quick-003-s1`, or the beginning of a run id.
         runs: the runs folder.
-        device: where to compute; `auto` is a GPU where there is one, whatever the network was trained on.
+        device: where to compute; `auto` is a GPU where there is one.
 
     Raises:
-        SweepError: there is no such run, or its weights are gone; the message says what to do.
+        SweepError: there is no such run, or its weights are gone.
         RecordError: the record cannot be read.
         CheckpointError: the weights are damaged.
     """
@@ -42,33 +42,33 @@ def export_model(
     runs: str | Path = DEFAULT_RUNS,
     overwrite: bool = False,
 ) -> ExportedModel:
-    """Write a trained network for use elsewhere, and beside it, in `path` + `.json`, what using it takes.
+    """Export a trained network, and a description of its use to `path` + `.json`.
 
     Args:
         name: a sweep, for its best configuration; or a run, as for `load_model`.
-        path: the file, in a folder that is there; None takes `name` with `.pt`, `.pt2` or `.onnx`, in the current one.
-        format: `state-dict`, the bare network's weights; `torch-export` or `onnx`, a graph that takes RGB pixels in
-            [0, 1] and normalises them itself.
+        path: the file, in an existing folder; None takes `name` with `.pt`, `.pt2` or `.onnx` in the current folder.
+        format: `state-dict`, the network's weights; `torch-export` or `onnx`, a graph that takes RGB pixels in [0, 1]
+            and normalises them.
         runs: the runs folder.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
 
     Returns:
-        Where the files are, and how far the logits of what was written are from the network's.
+        The paths of the files, and the largest difference of the written network's logits from the original's.
 
     Raises:
-        SweepError: there is no such run, or its weights are gone; the message says what to do.
+        SweepError: there is no such run, or its weights are gone.
         RecordError: the record cannot be read.
-        ExportError: nothing was written; the message says why.
+        ExportError: the network cannot be exported; no file was written.
         CheckpointError: the weights are damaged.
     """
     from cifar_core.export import Origin, check_writable, export_checkpoint
     from sweeps.record.reader import MlflowReader
 
     if format not in FORMATS:
-        raise SweepError(f"no format {format!r}: {closest(format, FORMATS)}")
+        raise SweepError(f"unknown format {format!r}: {closest(format, FORMATS)}")
     chosen = FORMATS[format]
     file = Path(name.replace("/", "-") + chosen.suffix if path is None else path)
-    # Before the record is read: what cannot be written in the end is said at once.
+    # Before the record is read, so that this error is raised at once.
     check_writable(file, overwrite=overwrite)
     chosen.require()
     weights = find_weights(MlflowReader(Path(runs)), name, runs=Path(runs))

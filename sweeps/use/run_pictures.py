@@ -1,4 +1,4 @@
-"""Pictures of a sweep's complete runs, among their artifacts in MLflow: made once, at a sweep's end."""
+"""Pictures of a sweep's complete runs, stored as MLflow artifacts once, at the end of the sweep."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from sweeps.use.mistakes import Mistake, Mistakes
 
 LEAST_SECONDS = 20.0
-"""Of training, for a run to get pictures: they take a second or two, a share of it that nobody notices."""
+"""Training time from which a run gets pictures, which take one to two seconds."""
 
 PICTURED = "pictured"
-"""The tag of a run that has them; its value is how many."""
+"""The tag of a run that has pictures; its value is their number."""
 
 _MISTAKES = 18
 _INPUTS = 10
@@ -36,11 +36,11 @@ _log = logging.getLogger(__name__)
 
 
 def log_pictures(sweep: str, *, runs: Path) -> int:
-    """Store the pictures of each complete run that has none yet; return of how many runs.
+    """Store the pictures of each complete run that has none yet; return the number of these runs.
 
-    The curve; which validation (or test) image was taken for which class; the images as they come out of the run's
-    augmentation; and, where its weights are kept, the validation images that it gets wrong and is surest of. What keeps
-    them from being stored is told once and ends nothing.
+    They are the learning curve, the confusion matrix of the validation (or test) images, augmented training images and,
+    where the weights are kept, the most confident mistakes on validation images. An error is logged once and not
+    raised.
 
     Args:
         sweep: name of a sweep or a ladder.
@@ -58,13 +58,13 @@ def log_pictures(sweep: str, *, runs: Path) -> int:
             pictures = pictures_of(record, run_id, runs=runs)
             files.store(run_id, pictures, tag=PICTURED)
             done += 1
-    except Exception as error:  # of an artifact store, or of a font: the numbers are recorded
-        _log.warning("the runs of %s have no pictures in MLflow: %s", sweep, error)
+    except Exception as error:  # of an artifact store, or of a font: the metrics are recorded
+        _log.warning("could not store pictures of the runs of %s in MLflow: %s", sweep, error)
     return done
 
 
 def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, bytes]:
-    """Return a complete run's pictures, PNG by name of file."""
+    """Return a complete run's pictures: file name to PNG."""
     from sweeps.pictures.charts import confusion_matrix, learning_curve
 
     about, epochs = describe(record.config), record.epochs
@@ -77,7 +77,7 @@ def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, by
             train_accuracy=[epoch.value("train_accuracy") for epoch in epochs],
             val_loss=_known([epoch.value("val_loss") for epoch in epochs]),
             val_accuracy=_known([epoch.value("val_accuracy") for epoch in epochs]),
-            title=f"{name}, epoch by epoch",
+            title=f"Learning curve of {name}",
             subtitle=about,
         ),
         "inputs.png": _inputs(cast("TrainingConfig", record.config), name=name),
@@ -87,19 +87,19 @@ def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, by
         confusion, images = record.test.confusion, "test"
     if confusion is not None:
         pictures["confusion.png"] = confusion_matrix(
-            confusion, CLASS_NAMES, title=f"What {name} takes for what", subtitle=f"{images} images; {about}"
+            confusion, CLASS_NAMES, title=f"Confusion matrix of {name}", subtitle=f"{images} images; {about}"
         )
     mistakes = _mistakes(run_id, runs=runs)
     return pictures if mistakes is None else pictures | {"mistakes.png": mistakes}
 
 
 def _known(values: list[float | None]) -> list[float | None]:
-    """Return nothing where nothing was measured."""
+    """Return the values, or an empty list if none was measured."""
     return values if any(value is not None for value in values) else []
 
 
 def _inputs(config: TrainingConfig, *, name: str) -> bytes:
-    """Return images as they are and as the network is trained on them."""
+    """Return a picture of original and augmented training images."""
     import torch
 
     from cifar_core.augment import augment, denormalize
@@ -121,24 +121,24 @@ def _inputs(config: TrainingConfig, *, name: str) -> bytes:
         rows.append(list((255 * pixels).round().astype(np.uint8)))
     return image_grid(
         rows,
-        labels=["as stored", "once", "again", "and again"],
-        title=f"What {name} is trained on",
-        subtitle="the same images each time, normalisation undone",
+        labels=["original", "draw 1", "draw 2", "draw 3"],
+        title=f"Training images of {name} after augmentation",
+        subtitle="three draws for the same images, normalisation undone",
     )
 
 
 def _mistakes(run_id: str, *, runs: Path) -> bytes | None:
-    """Return the validation images that a run gets wrong and is surest of; None where its weights are gone."""
+    """Return a picture of the most confident mistakes on validation images; None if the weights are gone."""
     try:
         found = find_mistakes(MlflowReader(runs), run_id, runs=runs, of="validation")
-    except SweepError:  # nothing set aside, or weights that `keep` did not keep
+    except SweepError:  # no validation images, or weights that `keep` did not keep
         return None
-    about = f"{len(found.found):,} of {found.images:,} validation images wrong"
+    about = f"{len(found.found):,} of {found.images:,} validation images misclassified"
     return mistakes_picture(found, found.found[:_MISTAKES], about=about) if found.found else None
 
 
 def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> bytes:
-    """Return some of a run's mistakes as PNG; `about` says how many there are."""
+    """Return a picture of some of a run's mistakes as PNG; `about` states their number."""
     from sweeps.pictures.grids import mistakes_grid
 
     return mistakes_grid(
@@ -147,7 +147,7 @@ def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> b
         predictions=[each.predicted for each in shown],
         probabilities=np.stack([each.probabilities_K for each in shown]),
         class_names=CLASS_NAMES,
-        title=f"What {of.run} gets wrong and is surest of",
-        subtitle=f"{about}\norange: taken for, and how surely; black: what it is; grey: the image's number",
+        title=f"Most confident mistakes of {of.run}",
+        subtitle=f"{about}\norange: predicted class and its probability; black: true class; grey: index of the image",
         numbers=[each.number for each in shown],
     )

@@ -1,4 +1,4 @@
-"""One configuration out of a file, a record or nothing, with a person's changes to it."""
+"""One configuration from a file, from the record or from defaults, with overrides."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def single_config(base: TrainingConfig | Mapping[str, Any], *, overrides: Sequen
     """Return a configuration with some fields changed.
 
     Args:
-        base: any fields of `TrainingConfig`, or a whole one.
-        overrides: `path=value`, value in YAML: `model.width=16`; `base.` before it means nothing.
+        base: a `TrainingConfig`, or some of its fields.
+        overrides: `path=value`, value in YAML: `model.width=16`; a leading `base.` is ignored.
 
     Raises:
-        SpecError: an override is not one, or the configuration it makes is wrong.
+        SpecError: an override is malformed, or the resulting configuration is invalid.
     """
     tree = merge({}, _fields(base) if isinstance(base, TrainingConfig) else base)
     for override in overrides:
@@ -41,34 +41,34 @@ def single_config(base: TrainingConfig | Mapping[str, Any], *, overrides: Sequen
 
 
 def _fields(config: TrainingConfig) -> dict[str, Any]:
-    """Return what differs from the defaults, as a file would say it."""
+    """Return the fields that differ from the defaults, as a file would contain them."""
     fields = config.model_dump(mode="json", exclude_defaults=True)
-    # Without its defaults an operation is a record without its name.
+    # `exclude_defaults` removes the names of operations.
     return merge(fields, {"data": {"augmentation": canonical_augmentation(config.data.augmentation)}})
 
 
 def is_file_name(name: str) -> bool:
-    """Return whether a name is meant as a file of a sweep or a ladder, perhaps with a rung behind it: `FILE:RUNG`."""
+    """Return whether a name is that of a sweep or ladder file, possibly with a rung: `FILE:RUNG`."""
     return _parts(name)[0].suffix in SUFFIXES
 
 
 def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Return the configuration that a file describes: of a sweep its base, of a ladder one rung.
+    """Return the configuration in a file: the base of a sweep, or one rung of a ladder.
 
     Args:
         name: `FILE`, or `FILE:RUNG` of a ladder.
-        block: what is to be looked at, such as `model`: it may not be left open by what the sweep searches.
+        block: prefix of the fields of interest, such as `model.`: the sweep may not search them.
         overrides: as for `single_config`.
 
     Raises:
-        SpecError: the file is wrong, or leaves open what is asked for; names what there is to choose from.
+        SpecError: the file is invalid, or the sweep searches fields of the block; names the choices.
     """
     path, rung = _parts(name)
     if is_ladder(read_yaml(path)):
         ladder = load_ladder(path)
         if rung is None:
             names = ", ".join(each.name for each in ladder.rungs)
-            raise SpecError(path, [f"is a ladder: name one of its rungs as {path}:RUNG; it has {names}"])
+            raise SpecError(path, [f"is a ladder: name one of its rungs as {path}:RUNG. Its rungs: {names}"])
         return single_config(cast("TrainingConfig", ladder.rung(rung).config), overrides=overrides)
     if rung is not None:
         raise SpecError(path, [f"is a sweep: it has no rung {rung!r}"])
@@ -81,7 +81,7 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
         for name, parameter in spec.parameters.items()
         if name.startswith(block)
         and name not in chosen
-        and all(values.get(other) in _listed(wanted) for other, wanted in parameter.when.items())
+        and all(values.get(other) in _listed(allowed) for other, allowed in parameter.when.items())
     }
     if open_:
         searched = "; ".join(f"{name} ({_choices(parameter)})" for name, parameter in open_.items())
@@ -97,8 +97,8 @@ def _parts(name: str) -> tuple[Path, str | None]:
     return Path(name), None
 
 
-def _listed(wanted: Any) -> Sequence[Any]:
-    return wanted if isinstance(wanted, list | tuple) else (wanted,)
+def _listed(allowed: Any) -> Sequence[Any]:
+    return allowed if isinstance(allowed, list | tuple) else (allowed,)
 
 
 def _choices(parameter: Parameter) -> str:

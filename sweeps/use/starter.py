@@ -1,4 +1,4 @@
-"""The text of a first file: a sweep or a ladder that runs as it is, with what each key means behind it."""
+"""The text of a starter file: a sweep or a ladder that runs unchanged, with each key explained in a comment."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _CHECKOUT = Path(__file__).parents[2]
 
 _HEAD = """\
 # yaml-language-server: $schema={schema}
-# `sweeps plan {file}` shows what it would do, `sweeps {verb} {file}` does it;
-# `sweeps schema {kind}` has every key there is.
+# `sweeps plan {file}` shows what this file would run, `sweeps {verb} {file}` runs it.
+# `sweeps schema {kind}` lists every key.
 name: {name}  # of the {kind}, and of its folder under runs/sweeps
 limits: {{timeout: {time}}}  # stops then; the same command resumes. 2h, 1h30m, 90s
 """
 
 _SWEEP = """\
 description: {description}
-method: {method}  # bayes: learns from its trials | random | grid: all there are
+method: {method}  # bayes: TPE, based on earlier trials | random | grid: all combinations
 metric: {{name: val_accuracy, goal: maximize}}  # or val_loss, train_loss: minimize
 run_cap: {run_cap}  # trials; a larger number extends the same sweep
-seed: 0  # of the search; that of the training is base.seed
+seed: 0  # of the search; the training seed is base.seed
 early_terminate: {{type: {early}}}  # asha | hyperband | median | none
 """
 
 _REPLICATES = """\
-replicates: {{top: {replicates}, seeds: {replicates}}}  # then the best again under new seeds, against luck
+replicates: {{top: {replicates}, seeds: {replicates}}}  # retrain the best under new seeds, to rule out chance
 """
 
 _SPACE = """\
-base:  # what every trial shares: any field of a training configuration
+base:  # shared by all trials: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {{train_size: {train_size}, validation_size: {validation_size}}}  # of CIFAR-10's 50,000 training images
   optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
   schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
-parameters:  # what varies: `values` to choose from, or a range from `min` to `max`
+parameters:  # searched: `values` to choose from, or a range from `min` to `max`
   model.name: {{values: [{networks}]}}  # {known} | my:Net
 """
 
@@ -52,7 +52,7 @@ _WIDTH = """\
 """
 
 _SEARCHED = """\
-  optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}  # drawn from its logarithm
+  optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}  # uniform in the logarithm
   optimizer.weight_decay: {values: [0, 0.0005, 0.005]}
   data.batch_size: {values: [32, 64, 128]}  # images of one train step
   data.normalization: {values: [none, cifar10, imagenet]}
@@ -66,13 +66,13 @@ _GRID = """\
 """
 
 _LADDER = """\
-description: What each change to the one before brings
-base:  # what the first rung starts from: any field of a training configuration
+description: Gain of each change against the previous rung
+base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
   optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
   model: {first}  # {known} | my:Net
-rungs:  # in order, each a change to the one before or to the one it names
+rungs:  # in order; each changes the previous rung, or the one it names
   - name: baseline
   - name: normalized
     data: {{normalization: cifar10}}  # none | cifar10 | imagenet
@@ -84,14 +84,14 @@ rungs:  # in order, each a change to the one before or to the one it names
 
 _RUNG = """\
   - name: {rung}
-    from: cosine  # what it changes, and what its gain is taken against
+    from: cosine  # the rung that it changes and is compared with
     model: {network}
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large one trial is."""
+    """The size of one trial."""
 
     train_size: int
     validation_size: int
@@ -102,22 +102,22 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Starter:
-    """What a person asked for."""
+    """The options of a starter file."""
 
     name: str
     path: Path
-    """Where the file will lie."""
+    """Path of the file."""
     time: str
-    """As the file says it: 10m."""
+    """As in the file: 10m."""
     networks: tuple[str, ...]
     is_ladder: bool = False
     method: Literal["bayes", "random", "grid"] = "bayes"
     early: bool = True
-    """Whether trials that lag behind are stopped."""
+    """Whether to use early stopping."""
     replicates: int = 2
-    """Of the best this many are trained again under as many new seeds; 0 for none."""
+    """Number of best configurations to replicate, and of new seeds for each; 0 for none."""
     around: TrainingConfig | None = None
-    """A recorded configuration to search around, at its own size."""
+    """A recorded configuration to search around, at its size."""
     around_name: str = ""
 
     def text(self, size: Size, *, run_cap: int) -> str:
@@ -130,9 +130,9 @@ class Starter:
         kind: FileKind = "ladder" if self.is_ladder else "sweep"
         sized = [name for name in self.networks if name in SIZED]
         first, *others = self.networks
-        what = f"How wide, and how trained, of {', '.join(self.networks)}"
+        description = f"Search of width and training of {', '.join(self.networks)}"
         if self.around is not None:
-            what = f"Around {self.around_name}: learning rate, weight decay, batch size"
+            description = f"Search around {self.around_name}: learning rate, weight decay, batch size"
         values = {
             "schema": schema_reference(self.path, kind),
             "file": self.path.name,
@@ -140,7 +140,7 @@ class Starter:
             "kind": kind,
             "name": _scalar(self.name),
             "time": self.time,
-            "description": _scalar(what),
+            "description": _scalar(description),
             "method": self.method,
             "run_cap": run_cap,
             "early": "asha, min_epochs: 1, reduction_factor: 3" if self.early else "none",
@@ -163,9 +163,9 @@ class Starter:
 
 
 def schema_reference(path: Path, kind: FileKind) -> str:
-    """Return how a file's first line names its schema: relative inside of this checkout, which moves as a whole.
+    """Return the schema reference in a file's first line: a relative path inside this checkout, which may be moved.
 
-    Elsewhere the installed schema, as a URI: an editor reads no further than to the first space.
+    Elsewhere it is the URI of the installed schema: an editor reads it up to the first space.
     """
     schema, folder = schema_file(kind).resolve(), path.resolve().parent
     if folder.is_relative_to(_CHECKOUT) and (_CHECKOUT / "pyproject.toml").is_file():
@@ -174,7 +174,7 @@ def schema_reference(path: Path, kind: FileKind) -> str:
 
 
 def _around(config: TrainingConfig) -> str:
-    """Return the base and the parameters of a search around a configuration, which is tried first."""
+    """Return the base and the parameters of a search around a configuration, which is the first trial."""
     lr, decay, batch = config.optimizer.lr, config.optimizer.weight_decay, config.data.batch_size
     batches = {max(1, batch // 2), batch, min(2 * batch, config.train_images())}
     content = {
@@ -186,7 +186,7 @@ def _around(config: TrainingConfig) -> str:
             "data.batch_size": {"values": sorted(batches)},
         },
     }
-    # Through JSON: tuples are lists there.
+    # Through JSON, which converts tuples to lists.
     return dump_yaml(json.loads(json.dumps(content)))
 
 
@@ -195,5 +195,5 @@ def _network(name: str, size: Size) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return a text as YAML has it inside of brackets, in quotes where it needs them."""
+    """Return a text as a YAML scalar, quoted where flow style needs it."""
     return flow_text([text])[1:-1]

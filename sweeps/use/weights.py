@@ -1,4 +1,4 @@
-"""The trained network behind a name: a run's, or the best one's of a sweep."""
+"""The weights of a run, or of the best run of a sweep."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A trained network's file, and whose it is."""
+    """A trained network's checkpoint and its run."""
 
     path: Path
     """A checkpoint of `cifar_core.checkpoint`."""
     run: str
-    """What people call the run: `quick-003`."""
+    """Display name of the run: `quick-003`."""
     run_id: str
     key: str
     val_accuracy: float | None
-    """As the record has it, a share; None where nothing was set aside."""
+    """As recorded, a share; None without validation images."""
     test_accuracy: float | None
-    """None until the test set was opened for the run."""
+    """None if the run was not tested."""
 
 
 def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
-    """Return the weights that a person means; of a confirmed configuration those of a run that confirms it.
+    """Return the weights of a run; for a confirmed configuration, of one of its replicates.
 
     Args:
         reader: of the record.
@@ -42,16 +42,15 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
         runs: the runs folder.
 
     Raises:
-        SweepError: there is no such run, it did not come to its end, its weights are gone, or its network's code is
-            another one now; says what to do.
+        SweepError: there is no such run, it is not complete, its weights are gone, or its network's code has changed.
     """
     named = find_named(reader, name)
     complete = [row for row in named.rows if row["status"] == Outcome.COMPLETE]
     if not complete:
         board = command_on("leaderboard", named.row["sweep"], runs=runs)
         raise SweepError(
-            f"{named.name} did not come to its end ({named.row['status']}), and has no weights to use: name a complete "
-            f"one; `{board}` lists them"
+            f"{named.name} is not complete ({named.row['status']}) and has no final weights: name a complete run. "
+            f"`{board}` lists them"
         )
     config, sweep = reader.configuration(named.own["run_id"]), runs / "sweeps" / str(named.own["sweep"])
     require_same_code(config, named.own["source"], run=named.name, sweep=sweep, trains=False)
@@ -67,8 +66,8 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
             )
     run = named.run_name(complete[0])
     raise SweepError(
-        f"the weights of {run} are not under {runs / 'sweeps'} any more (a search keeps those of its "
-        f"`keep: {{best: 3}}`): `{command_on('rerun', run, runs=runs)}` trains the same network again"
+        f"the weights of {run} are no longer under {runs / 'sweeps'} (a search keeps those of its best trials, "
+        f"`keep: {{best: 3}}`). Run `{command_on('rerun', run, runs=runs)}` to train the same network again"
     )
 
 

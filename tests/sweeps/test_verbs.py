@@ -173,7 +173,7 @@ def test_inspect_returns_picture_and_table_and_writes_the_named_file(
         (["imges"], {}, "did you mean 'images'"),
         (["images"], {"count": 99}, "99 is not in the range"),
         (["images"], {"colour": 3}, "--colour"),
-        (["augment", "nothing"], {}, "no augmentation"),
+        (["augment", "nothing"], {}, "neither an augmentation"),
         (["images"], {"out": "a.txt"}, "neither with .png"),
     ],
     ids=["subject", "range", "option", "name", "file"],

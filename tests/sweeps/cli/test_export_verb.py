@@ -94,7 +94,7 @@ def test_from_python_the_file_gives_what_the_model_gives(trained: Path, tmp_path
     wanted = sweeps.load_model("tiny", runs=trained, device="cpu")(images_NHWC)
     got = torch.export.load(exported.path).module()(images_NHWC.permute(0, 3, 1, 2) / 255)
     assert torch.allclose(got, wanted, atol=1e-5)
-    with pytest.raises(SweepError, match="no format 'onx': did you mean 'onnx'"):
+    with pytest.raises(SweepError, match="unknown format 'onx': did you mean 'onnx'"):
         sweeps.export_model("tiny", format="onx", runs=trained)  # type: ignore[arg-type]
     with pytest.raises(ExportError, match="already exists"):
         sweeps.export_model("tiny", tmp_path / "a.pt2", format="torch-export", runs=trained)

@@ -136,7 +136,7 @@ class TestEverySubject:
         (["imges"], "nothing to inspect is called 'imges': did you mean 'images'?"),
         (["images", "--out", "x.jpg"], "ends neither with .png nor with .html"),
         (["images", "--out", "FILE/x.png"], "cannot be written"),
-        (["augment", "flipp"], "is no augmentation (did you mean 'flip'?"),
+        (["augment", "flipp"], "is neither an augmentation (did you mean 'flip'?"),
         (["augment", "[flip]"], "needs exactly one `normalize`"),
         (["augment", "[flip"], "is not a list of operations"),
         (["augment", "none.yaml"], "none.yaml: no such file"),
@@ -148,7 +148,7 @@ class TestEverySubject:
         (["activations", "--model", "simple", 50_000], "there is no training image 50000"),
         (["augment", "flip", "--image", 50_000], "there is no training image 50000"),
         (["augment", "flip", "--count", 20, "--draws", 20], "more than 60 rows"),
-        (["summary", "resnt"], "is no model (did you mean 'resnet'?"),
+        (["summary", "resnt"], "is neither a model (did you mean 'resnet'?"),
         (["summary", "resnet", "--set", "model.wdth=4"], "did you mean 'width'?"),
         (["summary", "resnet", "--set", "width"], "is not path=value"),
         (["summary", ROOT / "experiments" / "quick.yaml"], "choose with --set model.name=VALUE"),
@@ -367,7 +367,7 @@ class TestMistakes:
 
         assert result.exit_code == 2
         assert "--validation" in result.stderr
-        assert f"its confirming runs were: name {untested.removesuffix('-s0')}-s1" in result.stderr
+        assert f"name one of its tested replicates: {untested.removesuffix('-s0')}-s1" in result.stderr
         assert snapshot(finalized) == before
 
     def test_of_validation_images_open_no_test_image(
@@ -409,8 +409,8 @@ class TestMistakes:
         result = cli("inspect", "mistakes", "tiny", "--out", tmp_path / "a.png", "--runs", finalized)
 
         assert result.exit_code == 1
-        assert "compared with what is recorded of every image: not the same" in result.stdout
-        assert "2 images answered otherwise than recorded (3, 8)" in result.stderr
+        assert "compared with the recorded result of every image: not the same" in result.stdout
+        assert "2 images classified differently from the record (3, 8)" in result.stderr
 
     def test_of_one_class_taken_for_another_are_no_others(self, finalized: Path, cli: Cli) -> None:
         found = find_mistakes(MlflowReader(finalized), "tiny", runs=finalized).found[0]

@@ -183,7 +183,8 @@ def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, picture
     shutil.rmtree(runs / "sweeps" / "tiny" / "checkpoints")
 
     with pytest.raises(
-        SweepError, match=r"the weights of tiny-00\d-s1 are not under .*`sweeps rerun tiny-00\d-s1 --runs \S+` trains"
+        SweepError,
+        match=r"the weights of tiny-00\d-s1 are no longer under .*`sweeps rerun tiny-00\d-s1 --runs \S+` to train",
     ):
         sweeps.load_model("tiny", runs=runs)
 
@@ -192,7 +193,7 @@ def test_of_a_run_that_did_not_end_there_is_no_network(tmp_path: Path, recorded_
     changes: dict[str, Any] = {"parameters": {"optimizer.lr": {"value": 1e30}}, "run_cap": 1}
     cli("run", write_yaml(tmp_path, tiny(**changes)), "--runs", recorded_runs, "--backend", "inline")
 
-    with pytest.raises(SweepError, match=r"tiny-000 did not come to its end \(diverged\)"):
+    with pytest.raises(SweepError, match=r"tiny-000 is not complete \(diverged\)"):
         sweeps.load_model("tiny-000", runs=recorded_runs)
     with pytest.raises(SweepError, match="no run of tiny has a rank"):
         sweeps.load_model("tiny", runs=recorded_runs)

@@ -361,7 +361,7 @@ class TestModel:
         result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
 
         assert result.exit_code == 0, result.output
-        assert "the winner of tiny is not stored as a model in MLflow: No module named 'boto3'" in caplog.text
+        assert "could not store the winner of tiny as a model in MLflow: No module named 'boto3'" in caplog.text
 
     def test_lost_weights_are_told_and_end_nothing(
         self, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -375,7 +375,7 @@ class TestModel:
 
         assert log_winner("tiny", runs=runs) is None
 
-        assert "the winner of tiny is not stored as a model in MLflow: the weights of" in caplog.text
+        assert "could not store the winner of tiny as a model in MLflow: the weights of" in caplog.text
 
     def test_a_network_without_a_graph_is_told(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
@@ -392,7 +392,7 @@ class TestModel:
 
         assert result.exit_code == 0, result.output
         assert "tiny replicates: 1 complete" in result.stdout
-        assert "the winner of tiny is not stored as a model in MLflow: the network cannot be stored" in caplog.text
+        assert "could not store the winner of tiny as a model in MLflow: the network cannot be stored" in caplog.text
         assert "models:/" not in result.stdout
         with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database:
             assert database.execute("SELECT status FROM logged_models").fetchall() == [(3,)]  # FAILED

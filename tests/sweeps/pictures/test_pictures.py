@@ -154,7 +154,7 @@ def test_a_name_with_a_dollar_and_braces_is_written_as_it_is() -> None:
 def test_rows_without_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="2 rows need as many labels"):
         grids.image_grid([NOISE[:1], NOISE[:1]], labels=["one"], title="")
-    with pytest.raises(ValueError, match="10 classes need as many rows"):
+    with pytest.raises(ValueError, match="10 classes need 10 rows"):
         charts.confusion_matrix([[1, 2], [3, 4]], CLASS_NAMES, title="")
 
 
@@ -193,7 +193,7 @@ def table_of(**columns: Any) -> pd.DataFrame:
 
 def test_a_runs_table_is_drawn_alike_whatever_the_order_of_rows() -> None:
     ordered = {"train_loss": [2.0, 1.5, 1.0], "train_accuracy": [0.3, 0.5, 0.6]}
-    expected = charts.learning_curve([1, 2, 3], **ordered, title="quick-003, epoch by epoch")
+    expected = charts.learning_curve([1, 2, 3], **ordered, title="Learning curve of quick-003")
 
     assert charts.learning_curve(table_of(trial="quick-003", val_accuracy=[None] * 3)) == expected
     nullable = table_of(trial="quick-003").convert_dtypes()
@@ -206,9 +206,9 @@ def test_a_runs_table_is_drawn_alike_whatever_the_order_of_rows() -> None:
     ("table", "said"),
     [
         (pd.DataFrame({"trial": ["quick-003"], "val_accuracy": [0.5]}), "a column epoch"),
-        (pd.DataFrame({"epoch": [1], "accuracy": [0.5]}), "val_accuracy is drawn; this one has epoch, accuracy"),
-        (table_of(epoch=[1, 2, 1]), "epoch 1 is there more than once"),
-        (table_of().iloc[:0], "has no epoch"),
+        (pd.DataFrame({"epoch": [1], "accuracy": [0.5]}), "val_accuracy, but its columns are epoch, accuracy"),
+        (table_of(epoch=[1, 2, 1]), "contains epoch 1 several times"),
+        (table_of().iloc[:0], "has no rows"),
     ],
     ids=["no epochs", "no curve", "several runs", "no row"],
 )

@@ -118,4 +118,4 @@ def test_a_repository_that_git_refuses_is_not_passed_over(repository: Path, capl
     (repository / ".git" / "HEAD").write_text("nonsense\n", encoding="utf-8")
 
     assert git_state(repository) == GitState()
-    assert "no commit is recorded" in caplog.text
+    assert "could not record the commit" in caplog.text

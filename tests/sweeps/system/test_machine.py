@@ -163,8 +163,8 @@ class TestGpus:
         [
             (None, 12, 12, 4, ""),
             ("0,-1,1", 12, 12, 1, ""),
-            ("0,0", 12, 12, 0, "'0,0', and CUDA finds no GPU by that"),
-            (None, 12, 11, 0, "the NVIDIA driver knows CUDA 11, and torch is built for CUDA 12"),
+            ("0,0", 12, 12, 0, "CUDA finds no GPU for CUDA_VISIBLE_DEVICES='0,0'"),
+            (None, 12, 11, 0, "the NVIDIA driver supports CUDA 11, but torch is built for CUDA 12"),
             (None, None, 12, 0, "torch is installed without CUDA"),
         ],
     )

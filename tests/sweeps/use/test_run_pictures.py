@@ -66,7 +66,7 @@ def test_a_store_that_takes_none_is_told_and_ends_nothing(
     with caplog.at_level(logging.WARNING):
         assert log_pictures("tiny", runs=recorded) == 0
 
-    assert "no pictures in MLflow" in caplog.text
+    assert "could not store pictures of the runs of tiny in MLflow" in caplog.text
     run_id = RunFiles(recorded, sweep="tiny").run_without(
         next(iter(RunFiles(recorded, sweep="tiny")._runs)), tag=run_pictures.PICTURED
     )
