@@ -37,7 +37,7 @@ def filled(block: str, kind: str) -> TrainingConfig:
 @pytest.mark.parametrize(
     ("model", "start_size", "reason"),
     [
-        ("resnet", 24, "'resnet' needs images of at least 32 pixels. For smaller ones use lean (at least 10)"),
+        ("resnet", 24, "'resnet' needs images of at least 32 pixels. For smaller ones use lean \\(at least 10"),
         ("lean", 8, "'lean' needs images of at least 10 pixels"),
         ("lean", 25, "multiple of 2"),
     ],

@@ -372,7 +372,9 @@ def test_without_onnx_the_error_says_how_to_install_it(
     checkpoint = save(config_of(), tmp_path)
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
 
-    with pytest.raises(ExportError, match=rf"needs onnx, .*{package}.*: pip install .*-e '\.\[onnx\]'"):
+    with pytest.raises(
+        ExportError, match=rf"needs the packages onnx, .*{package}.*: run pip install .*-e '\.\[onnx\]'"
+    ):
         export_checkpoint(checkpoint, tmp_path / "a.onnx", format="onnx")
 
     assert names_in(tmp_path) == ["state.pt"]

@@ -625,7 +625,7 @@ def test_the_source_hash_follows_the_file_and_does_not_run_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("nowhere:Tiny", "no module 'nowhere'"), ("sys:Tiny", "'sys' has no source file")]
+    ("name", "message"), [("nowhere:Tiny", "no module 'nowhere'"), ("sys:Tiny", "'sys' from its standard library")]
 )
 def test_the_source_hash_of_no_file_is_an_error(
     write_module: Callable[[str, str], None], name: str, message: str

@@ -528,7 +528,7 @@ def test_a_state_for_another_number_of_images_is_refused_at_the_call(
 ) -> None:
     anything = config(data={})
 
-    with pytest.raises(StateMismatchError, match="started for 100 training images, but there are 200"):
+    with pytest.raises(StateMismatchError, match="created for 100 training images, but there are 200"):
         train(anything, images[0], state=start(anything, train_size=100, device="cpu"))
 
 
