@@ -67,7 +67,7 @@ class ModelConfig(StrictModel):
     """
 
     name: str = "simple"
-    """Name of an architecture, or `module:Class` for a network of your own."""
+    """Name of an architecture, or `module:Class` of a custom network."""
     width: int | None = Field(default=None, ge=1, le=4096)
     """Channels of the first convolution. The other convolutions and the head scale with it."""
     plan: tuple[int | Literal["M"], ...] | None = None
@@ -92,7 +92,7 @@ class ModelConfig(StrictModel):
     weights: str | None = None
     """Name of weights of torchvision, or path of a saved state dict."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
-    """Keyword arguments for a network of your own. Any of them can be searched: `model.options.depth`."""
+    """Keyword arguments of a custom network. Any of them can be searched: `model.options.depth`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -147,8 +147,8 @@ class DataConfig(StrictModel):
     augmentation: str | tuple[AnyOperation, ...] = "none"
     """Name of a recipe, or an ordered list of operations, exactly one of them `normalize`."""
     start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE, multiple_of=2)
-    """Side of the images in the first epoch, in pixels, even. It grows linearly to 32. Only for a network that takes
-    images of any size: lean, from 10 pixels, or one of your own."""
+    """Side of the images in the first epoch, in pixels, even. It grows linearly to 32. Only for a network that
+    accepts images of any size: lean, from 10 pixels, or a custom one."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
     """Share of the epochs after which growing images have 32 pixels."""
 
