@@ -1,6 +1,6 @@
-"""Time the verbs that only look, over a record of 300 runs in a temporary folder, and a start with nothing to do.
+"""Time the reading verbs over a record of 300 runs in a temporary folder, and a start with nothing to do.
 
-The runs are entered into real journals and a real MLflow on SQLite as a driver does it; their epochs are made up.
+A driver's code writes the runs into real journals and a real MLflow record on SQLite; their epochs are synthetic.
 
     python benchmarks/answers.py --runs 300
 """
@@ -28,7 +28,7 @@ from sweeps.search.opening import open_study
 from sweeps.store.folder import SweepFolder
 
 TRIALS = 30
-"""Of each sweep."""
+"""Trials per sweep."""
 EPOCHS = 7
 SWEEP = f"""
 method: random
@@ -41,7 +41,7 @@ parameters:
 
 
 def main() -> None:
-    """Make the record, then print seconds and memory of each verb."""
+    """Create the record, then print seconds and memory of each verb."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=300)
     count = parser.parse_args().runs // TRIALS
@@ -55,11 +55,11 @@ def main() -> None:
             ["leaderboard", "--runs"], ["show", "sweep0/3"], ["show", "sweep0-003"], ["status", "sweep0"], ["list"],
             ["stop", "sweep0"], ["rm", "sweep0", "--yes"],
         ):  # fmt: skip
-            answer(Path(folder), verb)
+            time_verb(Path(folder), verb)
 
 
 def record(folder: Path, name: str) -> None:
-    """Enter a whole sweep into its journal and the record."""
+    """Write a complete sweep into its journal and the record."""
     file = folder / f"{name}.yaml"
     file.write_text(f"name: {name}{SWEEP}", encoding="utf-8")
     plan = plan_of_sweep(load_spec(file))
@@ -107,11 +107,11 @@ def epoch(number: int) -> EpochResult:
     )
 
 
-def answer(folder: Path, verb: list[str]) -> None:
+def time_verb(folder: Path, verb: list[str]) -> None:
     code = "from sweeps.cli.main import main; main()"
-    began = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code, *verb], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{seconds:5.2f} s   {' '.join(verb):40}  (largest so far {peak:.0f} MB)")
 

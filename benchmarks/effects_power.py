@@ -1,10 +1,10 @@
-"""How far `sweeps effects` can be believed: many made-up sweeps whose truth is known, and what is said of each.
+"""Reliability of `sweeps effects`, measured on simulated sweeps with known effects.
 
     python benchmarks/effects_power.py --sweeps 200
 
-Per size of a sweep it prints how often something is called sure although nothing makes a difference, how often the 95 %
-intervals hold the truth, and how often a real effect is found. Every sweep is pruned as ASHA does; `adaptive` ones draw
-their later trials near the best ones, as a sampler does.
+For each number of trials it prints the rate of sure verdicts on parameters without an effect, the coverage of the 95 %
+intervals, and the share of effects found. Every sweep is pruned as by ASHA; `adaptive` ones draw later trials near the
+best ones, as a sampler does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 from sweeps.tasks.values import value_text
 
 EPOCHS, MILESTONES, KEPT = 9, (1, 3), 3
-"""Of a trial; after which it may be stopped; one of so many goes on."""
+"""Epochs of a trial; epochs after which it may be stopped; one of this many continues."""
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "model.name": ("simple", "deep", "resnet", "vgg"),
     "model.width": (8, 16),
@@ -34,33 +34,33 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
     "data.normalization": (None, "cifar10", "imagenet"),
     "data.augmentation": ("none", "flip-crop", "flip-erase-crop", "pad-flip-gray-crop"),
 }
-"""The listed parameters; a learning rate and two of the schedule are drawn from ranges."""
+"""The categorical parameters; a learning rate and two of the schedule are drawn from ranges."""
 GROWTH = [1 - math.exp(-epoch / 3) for epoch in range(1, EPOCHS + 1)]
-"""Share of its height that a curve has reached after each epoch."""
+"""Share of its final accuracy that a curve has reached after each epoch."""
 _CONFIG = TrainingConfig.model_validate({"epochs": EPOCHS, "optimizer": {"lr": 0.1}})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What a made-up sweep obeys, in points of accuracy at a curve's end."""
+    """The model of a simulated sweep, in points of accuracy at a curve's end."""
 
     adds: Mapping[str, Mapping[Any, float]] = field(default_factory=dict)
-    """Path to what each value adds."""
+    """Path to the effect of each value."""
     lr_slope: float = 0.0
     """Points for a learning rate ten times as large."""
     noise: float = 4.0
-    """Standard deviation between trials of one configuration, and of what parameters do only together."""
+    """Standard deviation between trials of one configuration, interactions of parameters included."""
     jitter: float = 0.7
     """Standard deviation between a trial's epochs."""
     collapse: float = 0.0
-    """Share of the trials that learn nothing: 10 %."""
+    """Share of the trials that learn nothing and stay at 10 %."""
     adaptive: bool = False
     """Whether later trials are drawn near the best ones."""
 
     def effects(self, effects: Effects, parameter: ParameterEffect) -> dict[str, float]:
-        """Return of each level what it adds against the average of the trials, at a curve's end.
+        """Return the effect of each level relative to the average of the trials, at a curve's end.
 
-        What a width adds on average is the doing of the networks that have one.
+        The average effect of the width is attributed to the networks that have one.
         """
         adds = {value_text(value) or "null": added for value, added in self.adds.get(parameter.name, {}).items()}
         added = {level.label: adds.get(level.label, 0.0) for level in parameter.levels}
@@ -71,7 +71,7 @@ class Truth:
             added = {label: add + (label != "simple") * mean for label, add in added.items()}
         trials = {level.label: level.trials for level in parameter.levels}
         average = sum(added[label] * count for label, count in trials.items()) / sum(trials.values())
-        # In trials that collapse nothing adds anything.
+        # Parameters have no effect in trials that collapse.
         return {label: (1 - self.collapse) * (add - average) for label, add in added.items()}
 
     def of(self, path: str, value: Any) -> float:
@@ -79,11 +79,11 @@ class Truth:
 
 
 def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecord], RecordedSearch]:
-    """Return the records of a sweep that obeys the truth, and what it searched."""
+    """Return the records of a sweep that follows the model, and its search space."""
     generator = np.random.default_rng(seed)
     values: dict[int, dict[str, Any]] = {}
     records: list[TrialRecord] = []
-    heard: dict[int, list[float]] = {milestone: [] for milestone in MILESTONES}
+    reported: dict[int, list[float]] = {milestone: [] for milestone in MILESTONES}
     for number in range(trials):
         values[number] = _drawn(generator, truth, records, values)
         added = sum(truth.of(path, value) for path, value in values[number].items())
@@ -94,8 +94,8 @@ def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecor
         curve = [share * height + truth.jitter * generator.standard_normal() for share in GROWTH]
         reached, outcome = EPOCHS, Outcome.COMPLETE
         for milestone in MILESTONES:
-            heard[milestone].append(curve[milestone - 1])
-            best = sorted(heard[milestone], reverse=True)[: max(len(heard[milestone]) // KEPT, 1)]
+            reported[milestone].append(curve[milestone - 1])
+            best = sorted(reported[milestone], reverse=True)[: max(len(reported[milestone]) // KEPT, 1)]
             if curve[milestone - 1] not in best:
                 reached, outcome = milestone, Outcome.PRUNED
                 break
@@ -167,12 +167,12 @@ class Score:
 
     sweeps: int = 0
     wrong_sweeps: int = 0
-    """With something sure about a parameter that does nothing."""
+    """Sweeps with a sure verdict on a parameter without an effect."""
     idle: int = 0
-    """Parameters that do nothing and of which something can be said."""
+    """Parameters without an effect whose importance was estimated."""
     wrong: int = 0
     found: int = 0
-    """Verdicts that are sure, of parameters with an effect."""
+    """Sure verdicts on parameters with an effect."""
     held: int = 0
     intervals: int = 0
     held_real: int = 0
@@ -187,12 +187,12 @@ class Score:
             if parameter.importance is None:
                 continue
             self.importance[parameter.name] = self.importance.get(parameter.name, 0.0) + parameter.importance
-            says = parameter.is_sure and not parameter.verdict.startswith("less than")
+            is_claimed = parameter.is_sure and not parameter.verdict.startswith("less than")
             if parameter.name in truth.adds:
-                self.found += says
+                self.found += is_claimed
             elif parameter.name != "optimizer.lr" or not truth.lr_slope:
                 self.idle += 1
-                wrong += says
+                wrong += is_claimed
             if parameter.name == "optimizer.lr" and truth.lr_slope:
                 continue
             share = GROWTH[effects.epochs_used[-1] - 1]
@@ -211,7 +211,7 @@ class Score:
 
 
 def score(truth: Truth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
-    """Return the counts of so many sweeps of so many trials."""
+    """Return the counts over `sweeps` sweeps of `trials` trials."""
     total = Score()
     for index in range(sweeps):
         records, searched = made_sweep(truth, trials=trials, seed=1000 * seed + index)
@@ -222,9 +222,9 @@ def score(truth: Truth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
 def main() -> None:
     """Print the figures of docs/explanation/effects.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sweeps", type=int, default=200, help="of each kind")
+    parser.add_argument("--sweeps", type=int, default=200, help="sweeps per model")
     parser.add_argument("--trials", type=int, nargs="+", default=[12, 20, 50, 100, 300])
-    parser.add_argument("--only", default="", help="kinds of truth whose name holds this")
+    parser.add_argument("--only", default="", help="only models whose name contains this")
     options = parser.parse_args()
     resnet = {"model.name": {"resnet": 10.0}}
     width = {"model.width": {8: -4.0, 16: 4.0}}
@@ -238,14 +238,14 @@ def main() -> None:
         "width -4, +4": Truth(adds=width),
         "every value": Truth(adds={path: dict(zip(c, (-4, 0, 4, 2), strict=False)) for path, c in CHOICES.items()}),
     }
-    print(f"{'truth':26} trials  wrong: parameters  sweeps   intervals hold: all  real   found  importance  seconds")
+    print(f"{'model':26} trials  wrong: parameters  sweeps   coverage: all         real   found  importance  seconds")
     for name, truth in kinds.items():
         if options.only not in name:
             continue
         for trials in options.trials:
-            began = time.perf_counter()
+            started = time.perf_counter()
             total = score(truth, trials=trials, sweeps=options.sweeps)
-            spent = (time.perf_counter() - began) / total.sweeps
+            spent = (time.perf_counter() - started) / total.sweeps
             real = next(iter(truth.adds), "model.width")
             print(
                 f"{name:26} {trials:6} {total.wrong / max(total.idle, 1):18.1%} "

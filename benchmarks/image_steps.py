@@ -1,7 +1,7 @@
-"""Build the image of docs/cluster/Dockerfile without Docker: its steps, one after the other, in a folder of their own.
+"""Run the steps of docs/cluster/Dockerfile without Docker, in a folder.
 
-A fresh virtual environment stands in for the base image's Python, a folder for each of the image's. What needs root
-(the system's packages, the user) is left out and said. It takes some minutes and up to 6.5 GB:
+A new virtual environment replaces the base image's Python, subfolders replace the image's folders. Steps that need root
+(system packages, the user) are skipped with a message. It takes some minutes and up to 6.5 GB:
 
     python benchmarks/image_steps.py --folder /tmp/image --build-arg TORCH_INDEX=https://pypi.org/simple
 """
@@ -32,17 +32,17 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def build(folder: Path, arguments: dict[str, str]) -> None:
-    """Carry out every instruction.
+    """Execute every instruction.
 
     Raises:
-        subprocess.CalledProcessError: a step fails, as it would in the image.
+        subprocess.CalledProcessError: a step failed, as it would in the image.
     """
     python = folder / "python"
     venv.create(python, with_pip=True)
     variables = {"PATH": f"{python / 'bin'}:{os.environ['PATH']}", "HOME": str(folder)}
     work = folder
     for kind, value in instructions():
-        began = time.monotonic()
+        started = time.monotonic()
         if kind == "ARG":
             name, _, default = value.partition("=")
             variables[name] = arguments.get(name, default)
@@ -58,15 +58,15 @@ def build(folder: Path, arguments: dict[str, str]) -> None:
         elif kind == "RUN" and not any(word in value for word in NEEDS_ROOT):
             subprocess.run(["bash", "-euc", value], cwd=work, env=os.environ | variables, check=True)
         elif kind in ("FROM", "USER", "RUN"):
-            print(f"not done here: {kind} {value}", flush=True)
+            print(f"skipped: {kind} {value}", flush=True)
             continue
         else:
-            raise ValueError(f"{DOCKERFILE.name}: {kind} is not known here")
-        print(f"{time.monotonic() - began:6.1f} s  {kind} {value}", flush=True)
+            raise ValueError(f"{DOCKERFILE.name}: unknown instruction {kind}")
+        print(f"{time.monotonic() - started:6.1f} s  {kind} {value}", flush=True)
     for command in (["sweeps", "run", "--help"], ["ray", "job", "submit", "--help"], ["python", "-c", VERSIONS]):
         program = [python / "bin" / command[0], *command[1:]]
-        said = subprocess.run(program, cwd=work, env=os.environ | variables, check=True, capture_output=True, text=True)
-        print(f"works: {' '.join(command[:3])}: {said.stdout.strip().splitlines()[-1].strip()}")
+        done = subprocess.run(program, cwd=work, env=os.environ | variables, check=True, capture_output=True, text=True)
+        print(f"works: {' '.join(command[:3])}: {done.stdout.strip().splitlines()[-1].strip()}")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -77,7 +77,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Build in a folder that does not exist yet, and leave it there to be looked at."""
+    """Build in a new folder, and keep it for inspection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
@@ -86,7 +86,7 @@ def main() -> None:
     try:
         build(options.folder.resolve(), dict(given.split("=", 1) for given in options.build_arg))
     except subprocess.CalledProcessError as error:
-        sys.exit(f"a step fails with exit code {error.returncode}: {error.stderr or error.cmd}")
+        sys.exit(f"a step failed with exit code {error.returncode}: {error.stderr or error.cmd}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Kill a running sweep's driver again and again at random moments, let it end, and count what was lost or doubled.
+"""Kill a sweep's driver repeatedly at random moments, let the sweep finish, and count lost and duplicated results.
 
-Real Ray, real training, real MLflow on SQLite, everything in a temporary folder:
+With real Ray, real training and real MLflow on SQLite, in a temporary folder:
 
     python benchmarks/kill_the_driver.py --kills 15
 """
@@ -37,10 +37,10 @@ DRIVER = [sys.executable, "-c", "from sweeps.cli.main import main; main()"]
 
 
 def main() -> None:
-    """Run it, and exit with 1 where anything was lost or doubled."""
+    """Run it, and exit with 1 if a result was lost or duplicated."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=15, help="how often to kill it")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=int, default=15, help="number of kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def main() -> None:
         journal = Path(folder) / "runs" / "sweeps" / "killed" / "journal.log"
         for kill in range(1, options.kills + 1):
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
-                # One in four while it starts, the others while it trains.
+                # A quarter during the start, the others during training.
                 in_training = moments.random() < 0.75
                 if in_training:
                     before = epochs_in(journal)
@@ -60,40 +60,41 @@ def main() -> None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     driver.wait(seconds)
                 if driver.poll():
-                    sys.exit(f"start {kill} ended with exit code {driver.poll()}: look at it by hand")
-                what = "had ended by itself" if driver.poll() is not None else "killed"
+                    sys.exit(f"start {kill} ended with exit code {driver.poll()}: investigate it manually")
+                outcome = "had already ended" if driver.poll() is not None else "killed"
                 driver.send_signal(signal.SIGKILL)
             when = f"{seconds:.1f} s after its {'first epoch' if in_training else 'start'}"
-            print(f"start {kill}: {what} {when}; {count(Path(folder) / 'runs')}", flush=True)
-            # What Ray leaves of a killed driver ends within moments.
+            print(f"start {kill}: {outcome} {when}. Runs: {count(Path(folder) / 'runs')}", flush=True)
+            # Ray's processes of a killed driver end within two seconds.
             time.sleep(2)
         last = subprocess.run(command, capture_output=True, text=True, check=False)
         print(last.stdout[-400:], last.stderr[-2000:])
         faults = check(Path(folder) / "runs")
-    print("\n".join(faults) or f"nothing lost, nothing doubled: {TRIALS} trials, one MLflow run each, every epoch once")
+    success = f"no result was lost or duplicated: {TRIALS} trials, one MLflow run each, every epoch once"
+    print("\n".join(faults) or success)
     sys.exit(1 if faults or last.returncode else 0)
 
 
 def epochs_in(journal: Path) -> int:
-    """Return how many epochs a journal holds."""
+    """Return the number of epochs in a journal."""
     return journal.read_bytes().count(b'"epoch:') if journal.exists() else 0
 
 
 def count(runs: Path) -> str:
-    """Return how many MLflow runs there are of each outcome."""
+    """Return the number of MLflow runs of each outcome."""
     found = Counter(outcome for outcome, *_ in recorded(runs))
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items())) or "no run yet"
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items())) or "none"
 
 
 def check(runs: Path) -> list[str]:
-    """Return what is wrong with the record of a sweep that has ended."""
+    """Return the faults in the record of a sweep that has ended."""
     found = recorded(runs)
     faults = [] if len(found) == TRIALS else [f"{len(found)} MLflow runs instead of {TRIALS}"]
     if len({key for _, key, _ in found}) != len(found):
         faults.append("a trial has two runs")
     for outcome, key, steps in found:
-        whole = outcome != "complete" or len(steps) == EPOCHS
-        if outcome not in ("complete", "pruned", "diverged") or not whole or steps != list(range(1, len(steps) + 1)):
+        has_all = outcome != "complete" or len(steps) == EPOCHS
+        if outcome not in ("complete", "pruned", "diverged") or not has_all or steps != list(range(1, len(steps) + 1)):
             faults.append(f"{key}: {outcome} with epochs {steps}")
     return faults
 

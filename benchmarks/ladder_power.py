@@ -1,9 +1,9 @@
-"""How often a ladder shows a step that is none, and how often one that is: simulated as ladders are run, seed for seed.
+"""Type I error rate and power of a ladder's comparisons, simulated with paired seeds.
 
-Each rung's accuracies are drawn with a spread of its own, and each seed shifts all rungs a little. `none` is the share
-of ladders without any true step in which at least one was shown: 5 % is what Holm's procedure promises. `half` is the
-same where every other step is true; `true` is the share of the true steps, of three points, that were shown. The
-moderated test, which is used from eight comparisons on, stands beside the plain paired t-test.
+Each rung has its own standard deviation, and each seed shifts all rungs. `none` is the share of ladders without any
+true effect in which at least one was detected; Holm's procedure bounds it by 5 %. `half` is the same where every other
+step has an effect; `true` is the share of the true effects, of three points, that were detected. The moderated test,
+which is used from eight comparisons on, is compared with the paired t-test.
 
     python benchmarks/ladder_power.py --ladders 1000
 """
@@ -18,9 +18,9 @@ import numpy as np
 from sweeps.analysis.statistics import Spread, holm_levels, moderated, paired_t_test, spread_of
 
 STEP = 3.0
-"""Points that a true step brings."""
+"""Effect of a true step, in points."""
 TYPICAL = 0.8
-"""Standard deviation over seeds, in points: about that of the small networks here."""
+"""Standard deviation over seeds, in points: about that of the project's small networks."""
 ALPHA = 0.05
 
 
@@ -30,26 +30,26 @@ class Setting:
 
     steps: int
     spread: str
-    """`equal`; `varied`: variances scaled inverse chi-squared of 3 degrees; `wild`: a tenth of the rungs ten times."""
+    """`equal`; `varied`: variances scaled inverse chi-squared of 3 degrees; `wild`: tenfold in a tenth of rungs."""
     from_one: bool
-    """Whether all rungs come from the first one, as in an ablation, or each from the one before."""
+    """Whether the parent of all rungs is the first one, as in an ablation, or the previous one."""
 
 
 def accuracies(setting: Setting, steps: np.ndarray, *, seeds: int, generator: np.random.Generator) -> np.ndarray:
-    """Return accuracies in points, rungs × seeds; `steps` holds what each rung brings."""
+    """Return accuracies in points, rungs × seeds; `steps` contains the effect of each rung."""
     rungs = setting.steps + 1
     deviation = {
         "equal": np.full(rungs, TYPICAL),
         "varied": TYPICAL * np.sqrt(3 / generator.chisquare(3, rungs)),
         "wild": np.where(generator.random(rungs) < 0.1, 10 * TYPICAL, TYPICAL),
     }[setting.spread]
-    shared, own = generator.normal(size=seeds), generator.normal(size=(rungs, seeds))
+    shared, separate = generator.normal(size=seeds), generator.normal(size=(rungs, seeds))
     level = np.concatenate([[0.0], steps if setting.from_one else np.cumsum(steps)])
-    return level[:, None] + deviation[:, None] * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own)
+    return level[:, None] + deviation[:, None] * (np.sqrt(0.3) * shared + np.sqrt(0.7) * separate)
 
 
-def shown(setting: Setting, drawn: np.ndarray, *, is_moderated: bool) -> np.ndarray:
-    """Return which steps are shown at the 5 % level."""
+def detected(setting: Setting, drawn: np.ndarray, *, is_moderated: bool) -> np.ndarray:
+    """Return which steps are significant at the 5 % level."""
     differences = drawn[1:] - (drawn[:1] if setting.from_one else drawn[:-1])
     spreads: list[Spread] = [spread_of(row.tolist()) for row in differences]
     used = moderated(spreads) if is_moderated else spreads
@@ -59,24 +59,24 @@ def shown(setting: Setting, drawn: np.ndarray, *, is_moderated: bool) -> np.ndar
 
 
 def shares(setting: Setting, *, seeds: int, ladders: int, is_moderated: bool) -> tuple[float, float, float]:
-    """Return the shares `none`, `half` and `true`, as the module's text has them."""
+    """Return the shares `none`, `half` and `true` of the module's docstring."""
     generator = np.random.default_rng(0)
     true = np.arange(setting.steps) % 2 == 1
     none = half = found = 0.0
     for _ in range(ladders):
         nothing = accuracies(setting, np.zeros(setting.steps), seeds=seeds, generator=generator)
-        none += bool(shown(setting, nothing, is_moderated=is_moderated).any())
+        none += bool(detected(setting, nothing, is_moderated=is_moderated).any())
         some = accuracies(setting, np.where(true, STEP, 0.0), seeds=seeds, generator=generator)
-        seen = shown(setting, some, is_moderated=is_moderated)
-        half += bool(seen[~true].any())
-        found += float(seen[true].mean())
+        significant = detected(setting, some, is_moderated=is_moderated)
+        half += bool(significant[~true].any())
+        found += float(significant[true].mean())
     return none / ladders, half / ladders, found / ladders
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ladders", type=int, default=1000, help="of each kind (default: 1000)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each rung (default: 3)")
+    parser.add_argument("--ladders", type=int, default=1000, help="ladders per setting (default: 1000)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs per rung (default: 3)")
     arguments = parser.parse_args()
     print("steps spread  from      paired t: none  half  true   moderated: none  half  true")
     for steps in (8, 13, 17):
@@ -87,7 +87,7 @@ def main() -> None:
                     shares(setting, seeds=arguments.seeds, ladders=arguments.ladders, is_moderated=is_moderated)
                     for is_moderated in (False, True)
                 )
-                where = "the first" if from_one else "before"
+                where = "first" if from_one else "previous"
                 numbers = "            ".join(
                     "  ".join(f"{100 * share:4.1f}" for share in each) for each in (plain, used)
                 )

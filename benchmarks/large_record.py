@@ -1,7 +1,7 @@
-"""Time the leaderboard over a large record: 10,000 runs of 10 epochs each, in a copy of a real one.
+"""Time the leaderboard over a large record: 10,000 runs of 10 epochs each, in a copy of a real record.
 
-The runs of a recorded sweep are copied row by row in MLflow's own SQLite file, under new run ids, keys and accuracies:
-what is read is what a driver writes. The record given is not touched.
+The runs of a recorded sweep are copied row by row in MLflow's SQLite file, with new run ids, keys and accuracies, so
+that the rows are those that a driver writes. The original record is not changed.
 
     python benchmarks/large_record.py --record runs --runs 10000 --epochs 10
 """
@@ -20,10 +20,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-SETTING_OF_A_RUN = ("key", "config_id", "trial", "replicate_of", "reused_from", "epochs_done", "outcome")
-"""Tags that each copy gets anew, or does without."""
+REPLACED_TAGS = ("key", "config_id", "trial", "replicate_of", "reused_from", "epochs_done", "outcome")
+"""Tags that copies get new values of, or lack."""
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
+QUERIES: dict[str, tuple[str, ...]] = {
     "the table": (),
     "--where": ("--where", "model.name = 'resnet' and optimizer.lr between 0.01 and 0.1"),
     "--csv": ("--csv", "{folder}/board.csv"),
@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("runs"), help="a runs folder with a complete run")
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--keep", type=Path, help="where the large record stays; a temporary folder otherwise")
+    parser.add_argument(
+        "--keep", type=Path, help="folder in which to keep the large record; by default a temporary one"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
@@ -54,14 +56,14 @@ def main() -> None:
             enlarge(folder / "mlflow.db", runs=arguments.runs, epochs=arguments.epochs)
         size = (folder / "mlflow.db").stat().st_size / 1e6
         print(f"{arguments.runs:,} runs of {arguments.epochs} epochs: {size:.0f} MB")
-        for what, options in QUESTIONS.items():
+        for name, options in QUERIES.items():
             wall, cpu = timed([option.format(folder=folder) for option in options], runs=folder)
-            print(f"{what:24s} {wall:5.2f} s wall, {cpu:5.2f} s of processor")
+            print(f"{name:24s} {wall:5.2f} s wall, {cpu:5.2f} s CPU")
 
 
 def timed(options: list[str], *, runs: Path) -> tuple[float, float]:
-    """Return the least wall time of three starts of the verb, and its processor time, in seconds."""
-    words = [
+    """Return the shortest wall time of three starts of the verb, and its CPU time, in seconds."""
+    command = [
         sys.executable,
         "-c",
         "from sweeps.cli.main import main; main()",
@@ -73,15 +75,15 @@ def timed(options: list[str], *, runs: Path) -> tuple[float, float]:
     found = []
     for _ in range(3):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         found.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
     return min(found)
 
 
 def enlarge(path: Path, *, runs: int, epochs: int) -> None:
-    """Add copies of the complete search runs of a record until it holds so many runs."""
-    chance = random.Random(0)
+    """Add copies of the complete search runs of a record until it contains `runs` runs."""
+    draw = random.Random(0)
     with closing(sqlite3.connect(path)) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(runs)")]
         templates = database.execute(
@@ -91,22 +93,22 @@ def enlarge(path: Path, *, runs: int, epochs: int) -> None:
             " AND run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'replicate_of')"
         ).fetchall()
         if not templates:
-            raise SystemExit(f"{path} holds no complete run of a search")
-        there = database.execute("SELECT count(*) FROM tags WHERE key = 'kind' AND value = 'trial'").fetchone()[0]
+            raise SystemExit(f"{path} contains no complete run of a search")
+        existing = database.execute("SELECT count(*) FROM tags WHERE key = 'kind' AND value = 'trial'").fetchone()[0]
         about = [_about(database, run_id) for (run_id,) in templates]
-        for number in range(runs - there):
+        for number in range(runs - existing):
             row, tags, params, latest = about[number % len(about)]
-            run_id, key = f"{chance.getrandbits(128):032x}", f"{chance.getrandbits(64):016x}"
+            run_id, key = f"{draw.getrandbits(128):032x}", f"{draw.getrandbits(64):016x}"
             start = dict(zip(columns, row, strict=True))["start_time"] + 1000 * number
             changed = dict(zip(columns, row, strict=True)) | {"run_uuid": run_id, "start_time": start}
             database.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(columns))})", list(changed.values()))
             new = {"key": key, "config_id": key, "trial": str(1000 + number), "epochs_done": str(epochs)}
-            tags = {name: value for name, value in tags.items() if name not in SETTING_OF_A_RUN} | new
-            tags["outcome"] = chance.choice(["complete", "pruned"])
-            params = params | {"optimizer.lr": repr(round(10 ** chance.uniform(-3, -0.5), 6))}
+            tags = {name: value for name, value in tags.items() if name not in REPLACED_TAGS} | new
+            tags["outcome"] = draw.choice(["complete", "pruned"])
+            params = params | {"optimizer.lr": repr(round(10 ** draw.uniform(-3, -0.5), 6))}
             _insert(database, "tags", ((name, value, run_id) for name, value in tags.items()))
             _insert(database, "params", ((name, value, run_id) for name, value in params.items()))
-            accuracy = chance.uniform(0.3, 0.7)
+            accuracy = draw.uniform(0.3, 0.7)
             values = latest | {"val_accuracy": accuracy}
             stamp = start + 1000 * epochs
             _insert(
@@ -131,7 +133,7 @@ EPOCH_METRICS = (
 def _about(
     database: sqlite3.Connection, run_id: str
 ) -> tuple[tuple[object, ...], dict[str, str], dict[str, str], dict[str, float]]:
-    """Return a run's row, tags, params and newest metrics."""
+    """Return a run's row, tags, params and latest metrics."""
     row = database.execute("SELECT * FROM runs WHERE run_uuid = ?", [run_id]).fetchone()
     tags, params, latest = (
         dict(database.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", [run_id]).fetchall())

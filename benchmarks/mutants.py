@@ -1,8 +1,8 @@
-"""Say how many mutants the tests killed, module by module. Run by `make mutants`, after mutmut.
+"""Print the share of mutants that the tests killed, by module. Run by `make mutants`, after mutmut.
 
     python benchmarks/mutants.py
 
-Ends with 1 where less than 90 % of all were killed.
+Exits with 1 if less than 90 % of all were killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 MUTANTS = Path("mutants")
 GOAL = 0.9
 SURVIVED, NOT_TESTED, NOT_RUN = (0,), (5, 33), (None, 2)
-"""Exit codes that mutmut keeps. All others are kills: a failing test, a timeout, a crash, a complaint of mypy."""
+"""Exit codes that mutmut stores. All others are kills: a failing test, a timeout, a crash, an error of mypy."""
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
             total += counts
     print(_line("all", total))
     if total["not run"]:
-        print(f"{total['not run']} were not run: the same command goes on")
+        print(f"{total['not run']} were not run. Run the same command again to resume.")
     sys.exit(not total["of"] or total["killed"] < GOAL * total["of"])
 
 

@@ -1,12 +1,12 @@
 """Record learning curves of a thinned `quick.yaml` space on real CIFAR-10, for replaying searches without training.
 
-A full factorial of 384 configurations, and 96 of them, drawn once, under three more seeds: 672 runs of 7 epochs.
-Half the learning rates come first, then the other half, then the further seeds. A run is trained as
-`cifar_core.train` trains it: measuring it within an epoch changes no bit. Each finished run is in the file before the
-next one of its process begins; the same command resumes, and loses at most the runs under way.
+A full factorial of 384 configurations, and a random sample of 96 of them under three more seeds: 672 runs of 7 epochs.
+Half the learning rates come first, then the other half, then the further seeds. A run computes bit for bit the same as
+in `cifar_core.train`, although it is evaluated within epochs. Each finished run is written to the file before its
+process starts the next one. The same command resumes; at most the current runs are lost.
 
-    nice -n 19 python benchmarks/record_curves.py                 # records what is missing
-    python benchmarks/record_curves.py --status                   # says how much there is
+    nice -n 19 python benchmarks/record_curves.py                 # records missing runs
+    python benchmarks/record_curves.py --status                   # prints the number of recorded runs
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CURVES = Path(__file__).parent / "curves.parquet"
 EPOCHS = 7
 EIGHTHS = 8
 MILESTONES = (1 / 8, 1 / 4, 1 / 2, *range(1, EPOCHS + 1))
-"""Epochs after which a network is measured."""
+"""Epochs after which a network is evaluated."""
 NETWORKS = ({"name": "simple", "width": 16}, *({"name": name, "width": 8} for name in ("deep", "resnet", "vgg")))
 BATCH_SIZES = (64, 256)
 AUGMENTATIONS = ("none", "flip-crop")
@@ -51,7 +51,7 @@ SCHEDULES = ((1, 0.8), (2, 0.4), (4, 0.2))
 SEARCH_SEED = 0
 FURTHER_SEEDS = (1, 2, 3)
 AVERAGED_OVER = 1 / 4
-"""Epochs that the exponential average of weights reaches back over, in the mean."""
+"""Mean age of the exponential average of weights, in epochs."""
 
 
 def configurations() -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def configurations() -> list[dict[str, Any]]:
 
 @functools.cache
 def images() -> tuple[DeviceImages, DeviceImages]:
-    """Return training and validation images: of all configurations the same."""
+    """Return training and validation images, the same for all configurations."""
     train, validation = split_train_validation(load_training_images()[0], TrainingConfig(**configurations()[0]).data)
     assert validation is not None
     return on_device(train, torch.device("cpu")), on_device(validation, torch.device("cpu"))
@@ -105,7 +105,7 @@ class Average:
 
     @torch.no_grad()
     def end_step(self) -> None:
-        """Take the weights in. The first steps weigh alike, so that no random weight stays in the average."""
+        """Update the average. The first steps have equal weight, so that no initial weight stays in the average."""
         self._step += 1
         share = 1 / min(self._step, self._reach)
         for average, live in self._pairs:
@@ -116,7 +116,7 @@ CURVES_OF_A_RUN = ("val_loss", "val_accuracy", "averaged_val_loss", "averaged_va
 
 
 class Recorder:
-    """Reads a run at each eighth of an epoch, between two steps."""
+    """Evaluates a run at each eighth of an epoch, between two steps."""
 
     def __init__(self, state: TrainingState, validation: DeviceImages, *, steps_per_epoch: int) -> None:
         self.curves: dict[str, list[float]] = {name: [] for name in CURVES_OF_A_RUN}
@@ -125,19 +125,19 @@ class Recorder:
         self._ends = {round(steps_per_epoch * eighth / EIGHTHS): eighth for eighth in range(1, EIGHTHS + 1)}
         self._step = 0
         self._losses: list[Tensor] = []
-        self._seconds, self._began = 0.0, time.perf_counter()
+        self._seconds, self._started = 0.0, time.perf_counter()
 
     def __call__(self, step: StepResult) -> None:
         self._average.end_step()
         self._losses.append(step.loss)
         self._step = self._step % self._steps + 1
         if self._step in self._ends:
-            self._seconds += time.perf_counter() - self._began
+            self._seconds += time.perf_counter() - self._started
             self.curves["train_loss"].append(float(torch.stack(self._losses).mean()))
             self._losses.clear()
             if self._state.epoch + self._ends[self._step] / EIGHTHS in MILESTONES:
                 self._measure()
-            self._began = time.perf_counter()
+            self._started = time.perf_counter()
 
     def _measure(self) -> None:
         self.curves["seconds"].append(self._seconds)
@@ -148,7 +148,7 @@ class Recorder:
 
 
 def record(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Train one configuration and return its row. The curves of one that diverged end where its loss was not finite."""
+    """Train one configuration and return its row. If it diverged, its curves end where the loss was not finite."""
     config = TrainingConfig(**arguments)
     train, validation = images()
     state = start(config, train_size=len(train.labels_N), device="cpu")
@@ -191,15 +191,15 @@ SCHEMA = pa.schema(
 
 
 def read() -> list[dict[str, Any]]:
-    """Return what is recorded."""
+    """Return the recorded rows."""
     return pq.read_table(CURVES).to_pylist() if CURVES.exists() else []
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    """Replace the file: what is in it is whole at any moment."""
-    beside = CURVES.with_suffix(".new")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), beside, compression="zstd")
-    beside.replace(CURVES)
+    """Replace the file atomically."""
+    temporary = CURVES.with_suffix(".new")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+    temporary.replace(CURVES)
 
 
 def _prepare() -> None:
@@ -210,21 +210,21 @@ def _prepare() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
-    parser.add_argument("--runs", type=int, help="stop after so many; default all that are missing")
-    parser.add_argument("--status", action="store_true", help="say how much is recorded, and train nothing")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="concurrent runs, one thread each")
+    parser.add_argument("--runs", type=int, help="number of runs to record; by default all missing ones")
+    parser.add_argument("--status", action="store_true", help="print the number of recorded runs, and train nothing")
     options = parser.parse_args()
-    rows, wanted = read(), configurations()
+    rows, planned = read(), configurations()
     fingerprint = training_fingerprint()
     recorded = {row["key"] for row in rows}
-    missing = [each for each in wanted if TrainingConfig(**each).key(data_fingerprint=fingerprint) not in recorded]
+    missing = [each for each in planned if TrainingConfig(**each).key(data_fingerprint=fingerprint) not in recorded]
     if options.status:
         grid = sum(row["seed"] == SEARCH_SEED for row in rows)
-        of_grid = sum(each["seed"] == SEARCH_SEED for each in wanted)
-        further = f"{len(rows) - grid} of {len(wanted) - of_grid} under further seeds"
-        print(f"{len(rows)} of {len(wanted)} runs: {grid} of {of_grid} of the grid, {further}")
+        of_grid = sum(each["seed"] == SEARCH_SEED for each in planned)
+        further = f"{len(rows) - grid} of {len(planned) - of_grid} under further seeds"
+        print(f"{len(rows)} of {len(planned)} runs: {grid} of {of_grid} of the grid, {further}")
         return
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in what a script starts in the background
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in background processes of a script
         signal.signal(number, signal.default_int_handler)
     todo = iter(missing[: options.runs])
     spawn = multiprocessing.get_context("spawn")
@@ -238,9 +238,9 @@ def main() -> None:
                 rows += [future.result() for future in done]
                 write(rows)
                 running |= {pool.submit(record, each) for each in itertools.islice(todo, len(done))}
-                print(f"{len(rows)} of {len(wanted)} runs recorded", flush=True)
+                print(f"{len(rows)} of {len(planned)} runs recorded", flush=True)
         except KeyboardInterrupt:
-            print(f"Stopped with {len(rows)} of {len(wanted)} runs recorded. Run the same command again to resume.")
+            print(f"Stopped with {len(rows)} of {len(planned)} runs recorded. Run the same command again to resume.")
             for process in pool._processes.values():
                 process.terminate()
 

@@ -1,9 +1,8 @@
-"""Time a sweep of 10,000 trials of no length: what a trial costs its driver, and whether that grows with their number.
+"""Time a sweep of 10,000 trials of zero length: the driver's cost of a trial, and its growth with their number.
 
-Everything is the real one: the file of a sweep, proposer, ledger, journal, MLflow on SQLite, what listens in the
-runner, the verbs that read. Only the training is a fake: a trial says at once that its epochs are done, and leaves a
-log and a small file in place of its checkpoint. With `--backend ray` nothing is fake: the smallest network there is
-trains on a handful of images in Ray's workers.
+Everything but the training is real: the sweep's file, proposer, ledger, journal, MLflow on SQLite, the runner's
+observers, the reading verbs. A fake trial reports its epochs at once, and writes a log and a small file instead of a
+checkpoint. With `--backend ray` the training is real too: the smallest network trains on 32 images in Ray's workers.
 
     python benchmarks/scale.py --methods random grid bayes --trials 10000
     python benchmarks/scale.py --methods bayes --trials 3000 --epochs 9 --early asha --unrecorded
@@ -27,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 WINDOW = 100
-"""Trials whose median is told."""
+"""Number of trials whose median is printed."""
 BACKLOG = 5
-"""Trials that MLflow may be behind before the next one begins, so that neither side's time is the other's."""
+"""Largest number of trials that MLflow's writer may lag behind, so that the two sides are timed separately."""
 
 PARAMETERS: dict[str, Any] = {
     "model.name": {"values": ["simple", "deep", "resnet", "vgg"]},
@@ -46,13 +45,13 @@ FINITE: dict[str, Any] = {
     "optimizer.lr": {"values": [0.003, 0.01, 0.03, 0.1, 0.3]},
     "schedule.gamma": {"values": [0.1, 0.5]},
 }
-"""What of it is another for a grid: 91,200 combinations."""
+"""Parameters that differ for a grid, which has 91,200 combinations."""
 SMALLEST: dict[str, Any] = {
     "epochs": 1,
     "model": {"name": "simple", "width": 1},
     "data": {"train_size": 32, "validation_size": 32, "batch_size": 32, "normalization": "none"},
 }
-"""The base of what Ray trains."""
+"""The base of the trials that Ray trains."""
 
 
 def sweep_file(
@@ -79,7 +78,7 @@ def sweep_file(
 
 
 def value_of(config: Any) -> float:
-    """Return an accuracy for a configuration: smooth, with one best place, the same in every process."""
+    """Return an accuracy for a configuration: smooth, with one maximum, the same in every process."""
     from zlib import crc32
 
     distance = (math.log10(config.optimizer.lr) + 1.5) ** 2 + (config.schedule.gamma - 0.4) ** 2
@@ -89,43 +88,40 @@ def value_of(config: Any) -> float:
 
 
 class Clock:
-    """What the trials of a start cost: the driver's thread, and the thread that writes MLflow."""
+    """The cost of each trial in the driver's thread and in the thread that writes MLflow."""
 
     def __init__(self) -> None:
         self.trials: list[tuple[float, float]] = []
-        """Wall and processor seconds of the driver's thread for each trial."""
+        """Wall and CPU seconds of the driver's thread for each trial."""
         self.writes: list[tuple[float, float]] = []
-        """As many of the thread that writes MLflow."""
+        """The same for the thread that writes MLflow."""
         self.memory: list[float] = []
-        """MB of the driver after each trial."""
+        """Memory of the driver after each trial, in MB."""
         self.waited = 0.0
         self._since: tuple[float, float] | None = None
         self._written: dict[int, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
-    def begins(self) -> None:
-        """Take note that the driver's thread begins a trial: what came before was for the one before."""
+    def start_trial(self) -> None:
+        """Record that the driver's thread starts a trial, which ends the cost of the previous one."""
         now = (time.perf_counter(), time.thread_time())
         if self._since is not None:
-            wall, processor = now[0] - self._since[0] - self.waited, now[1] - self._since[1]
-            self.trials.append((wall, processor))
+            wall, cpu = now[0] - self._since[0] - self.waited, now[1] - self._since[1]
+            self.trials.append((wall, cpu))
             self.memory.append(resident())
         self._since, self.waited = now, 0.0
 
     @contextlib.contextmanager
     def writing(self, number: int) -> Iterator[None]:
-        """Count the block towards a trial's writing."""
+        """Add the block's time to the writing time of a trial."""
         before = (time.perf_counter(), time.thread_time())
         yield
         with self._lock:
-            wall, processor = self._written.get(number, (0.0, 0.0))
-            self._written[number] = (
-                wall + time.perf_counter() - before[0],
-                processor + time.thread_time() - before[1],
-            )
+            wall, cpu = self._written.get(number, (0.0, 0.0))
+            self._written[number] = (wall + time.perf_counter() - before[0], cpu + time.thread_time() - before[1])
 
     def written(self) -> list[tuple[float, float]]:
-        """Return wall and processor seconds of the writing thread for each trial."""
+        """Return wall and CPU seconds of the writing thread for each trial."""
         with self._lock:
             return [self._written[number] for number in sorted(self._written)]
 
@@ -140,7 +136,7 @@ CLOCK = Clock()
 
 
 def make_instant(*, recorded: bool) -> None:
-    """Put the fake in place of the training, and clocks around what is real."""
+    """Replace the training by the fake, and time the real parts."""
     from sweeps.backends import inline as inline_backend
     from sweeps.core.job import Job
     from sweeps.core.results import EpochResult
@@ -151,7 +147,7 @@ def make_instant(*, recorded: bool) -> None:
     from sweeps.tasks.registry import read_config
 
     class TimedTracker(Tracker):
-        """The tracker, with a clock around each trial that it writes."""
+        """A tracker that times the writing of each trial."""
 
         current: TimedTracker
 
@@ -172,14 +168,14 @@ def make_instant(*, recorded: bool) -> None:
             return 0 if self._is_closed else len(self._queue._pending) + len(self._queue._in_flight)
 
     class InstantTrial:
-        """Stands in for the training: no image is looked at, and each step is an epoch."""
+        """A fake session: no image is loaded, and each step is an epoch."""
 
-        def __init__(self, job: Job, splits: object, *, takes_output: bool = True) -> None:
+        def __init__(self, job: Job, splits: object, **options: object) -> None:
             before = time.perf_counter()
             while TimedTracker.current.behind > BACKLOG:
                 time.sleep(0.001)
             CLOCK.waited += time.perf_counter() - before
-            CLOCK.begins()
+            CLOCK.start_trial()
             self._job, self._config, self._epoch = job, read_config(job.config), 0
             Path(job.log).write_text(f"trial {job.number}\n", encoding="utf-8")
 
@@ -216,7 +212,7 @@ def make_instant(*, recorded: bool) -> None:
 
 
 def time_ray() -> None:
-    """Put clocks around the driver's part of trials that Ray places."""
+    """Time the driver's part of trials under Ray."""
     from sweeps.backends.ray import tune as ray_tune
 
     before = ray_tune.LedgerCalls.next_job
@@ -224,15 +220,15 @@ def time_ray() -> None:
     def next_job(self: Any, job_of: Any) -> Any:
         found = before(self, job_of)
         if type(found).__name__ == "Job":
-            CLOCK.begins()
+            CLOCK.start_trial()
         return found
 
     ray_tune.LedgerCalls.next_job = next_job  # type: ignore[method-assign]
 
 
-def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[str, Any]:
-    """Run the sweep in this process, and return what was measured."""
-    began = time.perf_counter()
+def run_sweep(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[str, Any]:
+    """Run the sweep in this process, and return the measurements."""
+    started = time.perf_counter()
     from sweeps.driver.options import RunOptions
     from sweeps.driver.plan import plan_of_sweep
     from sweeps.driver.runner import run
@@ -244,16 +240,16 @@ def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[s
         make_instant(recorded=recorded)
     plan = plan_of_sweep(load_spec(file))
     first: list[float] = []
-    begins = CLOCK.begins
+    start_trial = CLOCK.start_trial
 
-    def first_begins() -> None:
+    def start_and_time_first() -> None:
         if not first:
-            first.append(time.perf_counter() - began)
-        begins()
+            first.append(time.perf_counter() - started)
+        start_trial()
 
-    CLOCK.begins = first_begins  # type: ignore[method-assign]
+    CLOCK.start_trial = start_and_time_first  # type: ignore[method-assign]
     summary = run(plan, RunOptions(runs=runs, backend="ray" if backend == "ray" else "inline"))
-    CLOCK.begins()
+    CLOCK.start_trial()
     return {
         "seconds": summary.seconds,
         "begun": summary.begun,
@@ -266,18 +262,18 @@ def carry_out(file: Path, *, runs: Path, backend: str, recorded: bool) -> dict[s
 
 
 def in_a_process(*options: str) -> dict[str, Any]:
-    """Carry a part out in a process of its own, and return what it measured."""
+    """Run this script with options in a separate process, and return its measurements."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        words = [sys.executable, __file__, "--out", out.name, *options]
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        command = [sys.executable, __file__, "--out", out.name, *options]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
-            sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}")
+            sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}")
         found: dict[str, Any] = json.loads(Path(out.name).read_text(encoding="utf-8"))
         return found
 
 
 def verb_seconds(*words: str, runs: Path, times: int = 3) -> float:
-    """Return the least wall time of some starts of a verb, in seconds."""
+    """Return the shortest wall time of `times` starts of a verb, in seconds."""
     found = []
     for _ in range(times):
         start = time.perf_counter()
@@ -288,7 +284,7 @@ def verb_seconds(*words: str, runs: Path, times: int = 3) -> float:
 
 
 def windows(count: int) -> list[tuple[str, slice]]:
-    """Return which trials are told of, and how they are called."""
+    """Return the label and the slice of each group of trials that is printed."""
     found = [("first 100", slice(0, WINDOW))]
     for at in (1000, 3000, 5000):
         if at + WINDOW < count - WINDOW:
@@ -296,11 +292,11 @@ def windows(count: int) -> list[tuple[str, slice]]:
     return [*found, ("last 100", slice(max(0, count - WINDOW), count))]
 
 
-def tell(found: dict[str, Any], *, method: str, runs: Path) -> None:
-    """Print what a sweep of many trials cost."""
+def print_costs(found: dict[str, Any], *, method: str, runs: Path) -> None:
+    """Print the cost of a sweep's trials."""
     trials, writes, memory = found["trials"], found["writes"], found["memory"]
     print(f"\n{method}: {len(trials):,} trials in {found['seconds']:,.0f} s ({found['unwritten']} unwritten in MLflow)")
-    print(f"{'trials':12s} {'driver ms':>10s} {'of it CPU':>10s} {'MLflow ms':>10s} {'of it CPU':>10s} {'RSS MB':>8s}")
+    print(f"{'trials':12s} {'driver ms':>10s} {'CPU ms':>10s} {'MLflow ms':>10s} {'CPU ms':>10s} {'RSS MB':>8s}")
     for name, where in windows(len(trials)):
         driver = [statistics.median(each[index] for each in trials[where]) * 1000 for index in (0, 1)]
         writer = [statistics.median([each[index] for each in writes[where]] or [0]) * 1000 for index in (0, 1)]
@@ -317,7 +313,7 @@ def tell(found: dict[str, Any], *, method: str, runs: Path) -> None:
 
 
 def measure(options: argparse.Namespace, method: str, folder: Path) -> None:
-    """Run one method's sweep, then everything that reads it."""
+    """Run one method's sweep, then the verbs that read it."""
     runs = folder / "runs"
 
     def written(trials: int) -> Path:
@@ -331,19 +327,19 @@ def measure(options: argparse.Namespace, method: str, folder: Path) -> None:
         )
 
     part = ["--runs", str(runs), "--backend", options.backend, *(["--unrecorded"] if options.unrecorded else [])]
-    tell(in_a_process("--part", str(written(options.trials)), *part), method=method, runs=runs)
+    print_costs(in_a_process("--part", str(written(options.trials)), *part), method=method, runs=runs)
     if options.unrecorded:
         return
     done = in_a_process("--part", str(written(options.trials)), *part)
-    print(f"the same command again, nothing left to do: {done['seconds']:.1f} s in the runner", flush=True)
+    print(f"same command again, nothing left to do: {done['seconds']:.1f} s in the runner", flush=True)
     more = in_a_process("--part", str(written(options.trials + 1)), *part)
     print(
-        f"the same command with one trial more: its training begins after {more['first']:.1f} s, "
-        f"all ends after {more['seconds']:.1f} s",
+        f"same command with one more trial: its training starts after {more['first']:.1f} s, "
+        f"the runner takes {more['seconds']:.1f} s",
         flush=True,
     )
-    for words in (("leaderboard",), ("leaderboard", "--by", "model.name"), ("status", "scale"), ("list",)):
-        print(f"sweeps {' '.join(words)}: {verb_seconds(*words, runs=runs):.1f} s", flush=True)
+    for verb in (("leaderboard",), ("leaderboard", "--by", "model.name"), ("status", "scale"), ("list",)):
+        print(f"sweeps {' '.join(verb)}: {verb_seconds(*verb, runs=runs):.1f} s", flush=True)
 
 
 def main() -> None:
@@ -353,14 +349,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--early", choices=["none", "asha", "hyperband", "median"], default="none")
     parser.add_argument("--backend", choices=["inline", "ray"], default="inline")
-    parser.add_argument("--unrecorded", action="store_true", help="write no trial into MLflow: the driver's part alone")
-    parser.add_argument("--keep", type=Path, help="where the runs folders stay; a temporary folder otherwise")
+    parser.add_argument("--unrecorded", action="store_true", help="write no trial to MLflow: time the driver only")
+    parser.add_argument(
+        "--keep", type=Path, help="folder in which to keep the runs folders; by default a temporary one"
+    )
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        found = carry_out(options.part, runs=options.runs, backend=options.backend, recorded=not options.unrecorded)
+        found = run_sweep(options.part, runs=options.runs, backend=options.backend, recorded=not options.unrecorded)
         options.out.write_text(json.dumps(found), encoding="utf-8")
         return
     for method in options.methods:

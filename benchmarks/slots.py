@@ -1,12 +1,12 @@
-"""Drive 1,000 slots on a simulated clock: how long does a slot wait for its driver, and how many slots can one serve?
+"""Simulate 1,000 slots: waiting time of a slot for its driver, and the number of slots that one driver can serve.
 
-The driver is the real ledger over a real journal, with MLflow's writer beside it where asked: each proposal, each epoch
-and each end is really entered, and what that takes on this machine is the service time of the simulated driver, which
-does one thing after the other. The slots are simulated: a trial has ten epochs of about 30 seconds, and nothing trains.
-As in Ray Tune a trial begins its next epoch when the driver has heard of the last one. What Ray itself takes for an
-event is no part of the ledger: `--tune-ms` adds it.
+The driver is the real ledger with a real journal and, with `--record`, MLflow's writer. It processes each proposal,
+each epoch and each end of a trial; the measured times are the service times of the simulated driver, which handles one
+event at a time. The slots are simulated on a virtual clock: a trial has ten epochs of about 30 seconds. As in Ray Tune,
+a trial starts its next epoch after the driver has processed the previous one. Ray's own time per event is added by
+`--tune-ms`.
 
-From the service times that were found the largest number of slots follows that wait less than 1 % of their time.
+The measured service times give the largest number of slots that wait less than 1 % of their time.
 
     python benchmarks/slots.py --slots 1000 --methods random bayes
     python benchmarks/slots.py --slots 1000 --methods random --record --tune-ms 5
@@ -32,16 +32,16 @@ from scale import sweep_file, value_of
 EPOCHS = 10
 EPOCH_SECONDS = 30.0
 SPREAD = 0.5
-"""Deviation of the logarithm of how long a trial's epochs are: networks differ."""
+"""Standard deviation of the logarithm of an epoch's length between trials: networks differ."""
 ROUNDS = 3
-"""Trials that each slot trains, the first of which is not counted."""
+"""Trials per slot; the first is not counted."""
 ENOUGH = 0.01
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.thread_time}
 
 
 @dataclass
 class Services:
-    """What the driver does in turn, in seconds: to begin a trial, to enter an epoch, to enter the last one."""
+    """Service times of the driver in seconds: of the start of a trial, and of an epoch."""
 
     begin: Callable[[int], float]
     epoch: Callable[[int, int], float]
@@ -49,15 +49,15 @@ class Services:
 
 @dataclass
 class Found:
-    """What the slots saw."""
+    """The result of a simulation."""
 
     for_next: list[float] = field(default_factory=list)
-    """Seconds from the end of a trial's last epoch to the beginning of the slot's next trial."""
+    """Seconds from the end of a trial's last epoch to the start of the slot's next trial."""
     lost: float = 0.0
-    """Seconds in which slots waited, after epochs too, from the second trial of each on."""
+    """Seconds that slots waited, between epochs too, from their second trials on."""
     trained: float = 0.0
     busy: float = 0.0
-    """Seconds in which the driver worked."""
+    """Seconds that the driver was busy."""
     span: float = 0.0
     filled: float = 0.0
     """Seconds until every slot had its first trial."""
@@ -66,9 +66,9 @@ class Found:
         waits = sorted(self.for_next)
         return (
             f"a slot waits {1000 * statistics.mean(waits):.0f} ms for its next trial (99 %: "
-            f"{1000 * waits[int(0.99 * len(waits))]:.0f} ms, most: {1000 * waits[-1]:.0f} ms), "
-            f"{100 * self.share:.2f} % of its time in all; the driver is busy {100 * self.busy / self.span:.0f} % of "
-            f"the time; all slots had their first trial after {self.filled:.1f} s"
+            f"{1000 * waits[int(0.99 * len(waits))]:.0f} ms, maximum: {1000 * waits[-1]:.0f} ms), "
+            f"{100 * self.share:.2f} % of its time in total. The driver is busy {100 * self.busy / self.span:.0f} % of "
+            f"the time. All slots had their first trial after {self.filled:.1f} s"
         )
 
     @property
@@ -77,28 +77,28 @@ class Found:
 
 
 def simulate(slots: int, services: Services, *, chance: random.Random, extra: float) -> Found:
-    """Let slots train until each has had its rounds; `extra` is added to everything that the driver does."""
+    """Simulate `ROUNDS` trials in each slot; `extra` seconds are added to each service time."""
     found = Found()
     order = itertools.count()
-    # (time, order, slot, round, epoch, seconds of an epoch); epoch 0 is a slot that wants a trial.
+    # (time, order, slot, round, epoch, seconds of an epoch); epoch 0 is a slot without a trial.
     events = [(0.0, next(order), slot, 0, 0, 0.0) for slot in range(slots)]
     free = 0.0
     while events:
         now, _, slot, turn, epoch, seconds = heapq.heappop(events)
-        began = max(now, free)
+        started = max(now, free)
         took = extra + (services.begin(slot) if epoch == 0 else services.epoch(slot, epoch))
-        wants_more = epoch == EPOCHS and turn + 1 < ROUNDS
-        if wants_more:
+        starts_next = epoch == EPOCHS and turn + 1 < ROUNDS
+        if starts_next:
             took += extra + services.begin(slot)
-        free = began + took
+        free = started + took
         if turn > 0:
             found.busy += took
             found.lost += free - now
         if epoch == 0:
             found.filled = max(found.filled, free)
-        if epoch == EPOCHS and not wants_more:
+        if epoch == EPOCHS and not starts_next:
             continue
-        if wants_more:
+        if starts_next:
             found.for_next.append(free - now)
             turn, epoch = turn + 1, 0
         if epoch == 0:
@@ -107,7 +107,7 @@ def simulate(slots: int, services: Services, *, chance: random.Random, extra: fl
         if turn > 0:
             found.trained += length
         heapq.heappush(events, (free + length, next(order), slot, turn, epoch + 1, seconds))
-    # Of the first round nothing is counted, and the last trials end on a driver that has less and less to do.
+    # The first round is not counted, and the load of the driver decreases while the last trials end.
     found.span = max(found.trained / slots, 1e-9)
     return found
 
@@ -115,7 +115,7 @@ def simulate(slots: int, services: Services, *, chance: random.Random, extra: fl
 def measured(
     method: str, slots: int, folder: Path, *, record: bool, extra: float, clock: Callable[[], float]
 ) -> dict[str, Any]:
-    """Simulate with the real ledger; return what was found, and every service time."""
+    """Simulate with the real ledger; return the result and every service time."""
     import optuna
 
     from sweeps.core.identity import Identifier
@@ -167,9 +167,9 @@ def measured(
             ledger.observe(tracker.write)
 
         def timed(kind: str, work: Callable[[], object]) -> float:
-            began = clock()
+            started = clock()
             work()
-            times[kind].append(clock() - began)
+            times[kind].append(clock() - started)
             return times[kind][-1]
 
         def begin(slot: int) -> float:
@@ -208,16 +208,16 @@ def measured(
 
         found = simulate(slots, Services(begin, epoch), chance=random.Random(0), extra=extra)
         if tracker is not None:
-            # The simulated clock leaves the writer far behind, and the folder that it writes into is removed next.
+            # The writer lags far behind the simulated clock, and its folder is deleted next.
             tracker.flush(timeout=3600.0)
             tracker.close()
     return {"found": found, "times": times, "trials": len(ledger.records)}
 
 
 def largest(times: dict[str, list[float]], *, extra: float) -> tuple[int, Found]:
-    """Return how many slots wait less than 1 % of their time, by the service times that were measured."""
+    """Return the largest number of slots that wait less than 1 % of their time, given measured service times."""
     chance = random.Random(1)
-    # Those of a sweep that has grown: the first third is of the slots' first trials.
+    # Without the first third, which belongs to the slots' first trials.
     late = {kind: found[len(found) // 3 :] for kind, found in times.items()}
     services = Services(
         begin=lambda slot: chance.choice(late["begin"]),
@@ -239,15 +239,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=1000)
     parser.add_argument("--methods", nargs="+", default=["random", "bayes"])
-    parser.add_argument("--record", action="store_true", help="let MLflow's writer work beside it, all the time")
-    parser.add_argument("--tune-ms", type=float, nargs="+", default=[0.0], help="what Ray Tune takes for an event")
+    parser.add_argument("--record", action="store_true", help="also run MLflow's writer")
+    parser.add_argument("--tune-ms", type=float, nargs="+", default=[0.0], help="Ray Tune's time per event, in ms")
     parser.add_argument(
         "--clock",
         choices=["wall", "processor"],
         default="wall",
-        help="processor: on a busy machine; what the disk takes is then part of --tune-ms",
+        help="`processor` for a busy machine; add the time of the disk to --tune-ms then",
     )
-    parser.add_argument("--out", type=Path, help="where the service times are written, as JSON")
+    parser.add_argument("--out", type=Path, help="JSON file for the service times")
     options = parser.parse_args()
     for method in options.methods:
         with tempfile.TemporaryDirectory() as folder:
@@ -263,7 +263,8 @@ def main() -> None:
         for milliseconds in options.tune_ms:
             slots, at = largest(times, extra=milliseconds / 1000)
             print(
-                f"  with {milliseconds:g} ms an event for Ray Tune {slots:,} slots wait less than 1 %: {at}", flush=True
+                f"  with {milliseconds:g} ms per event for Ray Tune, {slots:,} slots wait less than 1 %: {at}",
+                flush=True,
             )
         if options.out:
             options.out.with_suffix(f".{method}.json").write_text(json.dumps(times), encoding="utf-8")

@@ -1,9 +1,9 @@
-"""What TensorBoard's curves cost a trial: the same trial with and without, in turn, on one thread.
+"""The cost of TensorBoard's curves: the same trial with and without them, alternately, on one thread.
 
     python benchmarks/tensorboard_cost.py --model resnet --pairs 3
 
-Says the processor seconds of each pair (waiting is not counted, so that a busy machine disturbs little), and apart from
-them what the first trial of a process pays once: importing TensorBoard and torch's tracer.
+Prints the CPU seconds of each pair (without waiting, so that a busy machine has little influence), and separately the
+one-time cost in a process's first trial: the import of TensorBoard and of torch's tracer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sweeps.worker.tensorboard import TrialCurves
 
 
 class Stopwatch:
-    """Adds up the processor seconds within a class's methods; what the methods cost elsewhere only pairs can show."""
+    """Adds up the CPU seconds within a class's methods; indirect costs show only in the pairs."""
 
     def __init__(self, kind: type, *names: str) -> None:
         self.seconds = 0.0
@@ -35,17 +35,17 @@ class Stopwatch:
 
     def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:
-            began = time.process_time()
+            started = time.process_time()
             try:
                 return method(*arguments)
             finally:
-                self.seconds += time.process_time() - began
+                self.seconds += time.process_time() - started
 
         return timed
 
 
 def seconds(config: TrainingConfig, splits: Splits, folder: Path, *, curves: bool, device: str) -> tuple[float, float]:
-    """Train one trial and return its processor seconds and its seconds on the clock."""
+    """Train one trial and return its CPU seconds and its wall-clock seconds."""
     job = Job(
         number=0,
         config=config.model_dump_json(),
@@ -57,11 +57,11 @@ def seconds(config: TrainingConfig, splits: Splits, folder: Path, *, curves: boo
         curves=str(folder / "curves") if curves else None,
     )
     session = TrialSession(job, splits)
-    began, on_clock = time.process_time(), time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     while (message := session.step()).outcome is None:
         pass
     assert message.outcome is Outcome.COMPLETE, message.error
-    return time.process_time() - began, time.perf_counter() - on_clock
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
     splits = {split_name(config.data): split_train_validation(load_training_images()[0], config.data)}
     short = config.model_copy(update={"epochs": 1})
     with tempfile.TemporaryDirectory() as temporary:
-        # Warm: torch's own first steps are nobody's cost here.
+        # Warm-up: torch's first steps are not counted.
         seconds(short, splits, Path(temporary, "warm"), curves=False, device=options.device)
         once = [
             seconds(short, splits, Path(temporary, f"{name}"), curves=name == "first with", device=options.device)[1]
@@ -95,7 +95,7 @@ def main() -> None:
         within = Stopwatch(TrialCurves, "begin", "epoch_ended", "ended")
         costs, shares = [], []
         for pair in range(options.pairs):
-            # Each is first in turn.
+            # In alternating order.
             order = (False, True) if pair % 2 else (True, False)
             took = {
                 curves: seconds(
@@ -103,18 +103,15 @@ def main() -> None:
                 )
                 for curves in order
             }
-            processor, clock = ((took[True][i] / took[False][i] - 1) * 100 for i in (0, 1))
-            costs.append(processor)
+            cpu, wall = ((took[True][i] / took[False][i] - 1) * 100 for i in (0, 1))
+            costs.append(cpu)
             shares.append(within.seconds / took[True][0] * 100)
             within.seconds = 0.0
             print(
                 f"without {took[False][0]:.2f} s, with {took[True][0]:.2f} s: "
-                f"{processor:+.2f} % processor, {clock:+.2f} % clock; within the writer {shares[-1]:.2f} %"
+                f"{cpu:+.2f} % CPU time, {wall:+.2f} % wall time, within the writer {shares[-1]:.2f} %"
             )
-        print(
-            f"median {statistics.median(costs):+.2f} % of the processor seconds, within the writer "
-            f"{statistics.median(shares):.2f} %"
-        )
+        print(f"median {statistics.median(costs):+.2f} % CPU time, within the writer {statistics.median(shares):.2f} %")
 
 
 if __name__ == "__main__":

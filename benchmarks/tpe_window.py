@@ -1,8 +1,8 @@
-"""Search a made-up accuracy with TPE over the whole history and over windows: how good is the best, what does it cost?
+"""Maximise a synthetic accuracy with TPE over the full history and over windows: best accuracy, time of a proposal.
 
-The space is that of experiments/search.yaml. The accuracy is a formula with what such searches have: networks of
-different promise, a learning rate whose best value hangs on network, width and batch size, a schedule that matters
-where the rate is high, augmentation that helps the larger networks, and noise. Nothing is trained, nothing is stored.
+The space is that of experiments/search.yaml. The accuracy is a formula with typical properties: networks of different
+quality, an optimal learning rate that depends on network, width and batch size, an optimal decay of the learning rate,
+augmentation that helps larger networks more, and noise. Nothing is trained or stored.
 
     python benchmarks/tpe_window.py --trials 2000 --seeds 10 --processes 2
 """
@@ -38,13 +38,13 @@ MARKS = (100, 500, 1000, 2000, 3000)
 
 
 def accuracy(found: Mapping[str, Any]) -> float:
-    """Return the accuracy that a configuration would have if nothing were left to chance."""
+    """Return the noise-free accuracy of a configuration."""
     network, width = found["model.name"], found.get("model.width", 64)
     size = {"simple": 0.70, "deep": 0.80, "resnet": 0.90, "vgg": 0.87}[network] + 0.02 * math.log2(width / 64)
     scale = {"simple": 0.0, "deep": -0.3, "resnet": 0.3, "vgg": -0.1}[network]
     best_rate = -1.6 + scale + 0.5 * math.log10(found["data.batch_size"] / 64) - 0.3 * math.log2(width / 64)
     rate = -0.06 * (math.log10(found["optimizer.lr"]) - best_rate) ** 2
-    # How far the rate has come down in 40 epochs: too little and too much both cost.
+    # Orders of magnitude by which the rate decays in 40 epochs; 2.5 is optimal.
     drops = 40 / found["schedule.step_size"] * -math.log10(found["schedule.gamma"])
     schedule = -0.02 * min(abs(drops - 2.5), 4) ** 1.5 / 4
     augmentation = {"none": 0.0, "flip-crop": 0.03, "flip-erase-crop": 0.035, "pad-flip-gray-crop": 0.02}
@@ -54,13 +54,13 @@ def accuracy(found: Mapping[str, Any]) -> float:
 
 
 def noise(seed: int, number: int) -> float:
-    """Return what chance adds to a trial: the same for every sampler, with a deviation of 0.3 points."""
+    """Return the noise of a trial: the same for every sampler, with a standard deviation of 0.3 points."""
     ones = (zlib.crc32(f"{seed} {number} {part}".encode()) / 2**32 - 0.5 for part in range(12))
     return 0.003 * sum(ones)
 
 
 def search(name: str, seed: int, trials: int) -> dict[str, Any]:
-    """Search once; return the true accuracy of the best at each mark, and the milliseconds of a trial's proposal."""
+    """Search once; return at each mark the true accuracies of the best and the last 100, and the ms of a proposal."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space: SearchSpace = load_spec(SPACE).space
     sizes = WINDOWS[name]
@@ -69,11 +69,11 @@ def search(name: str, seed: int, trials: int) -> dict[str, Any]:
     best, true, times, at_marks = -math.inf, -math.inf, [], {}
     proposed: list[float] = []
     for number in range(trials):
-        began = time.process_time()
+        started = time.process_time()
         trial = study.ask()
         study.sampler = make_sampler("random" if sizes is None else "bayes", seed=seed, number=number, window=window)
         found = space.suggest(trial)
-        times.append(time.process_time() - began)
+        times.append(time.process_time() - started)
         proposed.append(accuracy(found))
         value = proposed[-1] + noise(seed, number)
         study.tell(trial, value)
@@ -100,14 +100,14 @@ def main() -> None:
         for task in tasks:
             result = task.result()
             found[result["name"]].append(result["marks"])
-            said = ", ".join(
+            marks = ", ".join(
                 f"{100 * true:.2f} % ({100 * late:.2f} %) after {mark:,}"
                 for mark, (true, late, _) in result["marks"].items()
             )
-            print(f"seed {result['seed']}, {result['name']}: {said}", flush=True)
+            print(f"seed {result['seed']}, {result['name']}: {marks}", flush=True)
     print(
-        f"true accuracy of the best trial, and of the last 100 that were proposed: mean and standard error of "
-        f"{options.seeds} seeds; processor time of a proposal"
+        f"true accuracy of the best trial and of the last 100 proposals (mean and standard error of {options.seeds} "
+        "seeds), CPU time of a proposal"
     )
     for name, runs in found.items():
         for mark in (mark for mark in MARKS if mark <= options.trials):
