@@ -1,4 +1,4 @@
-"""The batched operations against torchvision's own transforms, applied image by image to real images."""
+"""The batched operations compared with torchvision's transforms, applied image by image to real images."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from cifar_core.recipes import RECIPES, parse_augmentation
 SIZE = 32
 IMAGES = 800
 SIGNIFICANCE = 1e-3
-"""A correct implementation fails a test of chance this rarely, and under its fixed seed never."""
+"""Probability that a correct implementation fails a statistical test; under its fixed seed it never does."""
 
 
 @pytest.fixture(scope="module", name="images_NHWC")
 def real_images() -> Tensor:
-    """Real training images without a black pixel: black is the border's, which can then be told from them."""
+    """Real training images without a black pixel, so that black pixels identify the border."""
     images_NHWC = load_cifar10().train.images_NHWC[: 2 * IMAGES]
     chosen = images_NHWC[images_NHWC.any(axis=-1).reshape(2 * IMAGES, -1).all(axis=1)][:IMAGES]
     assert len(chosen) == IMAGES
@@ -84,7 +84,7 @@ def torchvisions(images_NHWC: Tensor, *operations: Operation, normalization: str
         return torch.stack([pipeline(image_HWC.numpy()) for image_HWC in images_NHWC])
 
 
-# What leaves nothing to chance is the same image by image.
+# Deterministic operations are equal image by image.
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -106,7 +106,7 @@ def torchvisions(images_NHWC: Tensor, *operations: Operation, normalization: str
     ],
     ids=lambda operations: "-".join(operation.op for operation in operations),
 )
-def test_without_chance_an_image_is_what_torchvision_makes_of_it(
+def test_deterministic_operations_equal_those_of_torchvision(
     few_NHWC: Tensor, operations: tuple[Operation, ...], normalization: str
 ) -> None:
     torch.testing.assert_close(
@@ -145,7 +145,7 @@ def test_a_crop_is_one_of_torchvisions_windows(few_NHWC: Tensor) -> None:
 
 
 def test_an_erased_rectangle_is_one_of_torchvisions(few_NHWC: Tensor) -> None:
-    # Of a fixed area and height over width, so that only its position is left to chance: 16 rows of 8.
+    # Fixed area and ratio, so that only the position is random: 16 rows of 8.
     erased = ours(few_NHWC, Normalize(), Erase(p=1, scale=(0.125, 0.125), ratio=(2, 2)))
     whole = torchvisions(few_NHWC, Normalize())
     for number, image in enumerate(erased):
@@ -155,32 +155,32 @@ def test_an_erased_rectangle_is_one_of_torchvisions(few_NHWC: Tensor) -> None:
         torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_where_a_rectangle_lies_down_says_nothing_of_where_it_lies_across(images_NHWC: Tensor) -> None:
+def test_vertical_and_horizontal_positions_of_rectangles_are_independent(images_NHWC: Tensor) -> None:
     erased = ours(images_NHWC, Normalize(), Erase(p=1, scale=(0.0625, 0.0625), ratio=(1, 1)))
     positions = [(image == 0).all(dim=0).nonzero().min(dim=0).values.tolist() for image in erased]
     correlation = np.corrcoef(np.array(positions).T)[0, 1]
 
-    # Of as many independent pairs it lies within 4 / sqrt(n) but once in 16,000.
+    # For independent pairs it exceeds 4 / sqrt(n) once in 16,000.
     assert abs(correlation) < 4 / len(positions) ** 0.5
 
 
 @pytest.mark.parametrize(
     ("share", "ratio"), [(1, 1), (0.5, 2), (0.5, 0.5)], ids=["the whole image", "as high", "as wide"]
 )
-def test_an_image_that_no_rectangle_fits_stays_as_it_is(few_NHWC: Tensor, share: float, ratio: float) -> None:
+def test_an_image_that_no_rectangle_fits_stays_unchanged(few_NHWC: Tensor, share: float, ratio: float) -> None:
     operations = (Normalize(), Erase(p=1, scale=(share, share), ratio=(ratio, ratio)))
     assert torch.equal(ours(few_NHWC, *operations), ours(few_NHWC, Normalize()))
 
 
-# What is left to chance has torchvision's distribution.
+# Random operations have torchvision's distribution.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What was done to each image of a batch, read off the pixels."""
+    """The operations applied to each image of a batch, inferred from the pixels."""
 
     down: np.ndarray
-    """Rows by which the crop's window lies below the image's own position; `right` the same for columns."""
+    """Rows by which the crop's window is below the image's position; `right` the same for columns."""
     right: np.ndarray
     flipped: np.ndarray
     gray: np.ndarray
@@ -217,10 +217,10 @@ def decode(outputs_NCHW: Tensor, images_NHWC: Tensor) -> Decoded:
             different.append(~same(visible, candidate))
         best = min(range(len(candidates)), key=lambda n: int(different[n].sum()))
         erased = different[best]
-        assert erased.float().mean() < 0.5, "neither crop, flip, grayscale nor erasing makes this"
+        assert erased.float().mean() < 0.5, "no crop, flip, grayscale and erasing produce this"
         assert not visible[:, erased].any(), "a changed pixel is not 0"
         rows, columns = erased.any(dim=1).nonzero(), erased.any(dim=0).nonzero()
-        assert erased.sum() == len(rows) * len(columns), "what is erased is no rectangle"
+        assert erased.sum() == len(rows) * len(columns), "the erased area is not a rectangle"
 
         zeros = (output_CHW == 0).all(dim=0).float().mean()
         found.append((below - above, right - left, *candidates[best], int(erased.sum()), float(zeros)))
@@ -233,13 +233,13 @@ def same(a_CHW: Tensor, b_CHW: Tensor) -> Tensor:
 
 
 def leading(is_border: Tensor) -> int:
-    """Return how many values are true before the first that is not."""
+    """Return the number of leading true values."""
     return int(is_border.long().cumprod(0).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A recipe's output for the same images, ours and torchvision's, and what was done to them."""
+    """A recipe's output for the same images, of this project and of torchvision, and the applied operations."""
 
     operations: tuple[Operation, ...]
     our_NCHW: Tensor
@@ -248,7 +248,7 @@ class Compared:
     their: Decoded
 
     def chance(self, op: type[Flip | Grayscale | Erase]) -> float:
-        """Return the probability that the recipe gives an operation."""
+        """Return the probability of an operation in the recipe."""
         return next((operation.p for operation in self.operations if isinstance(operation, op)), 0.0)
 
 
@@ -270,7 +270,7 @@ def test_a_recipes_mean_and_deviation_are_torchvisions(compared: Compared) -> No
         our_NC = statistic(compared.our_NCHW.flatten(start_dim=2), dim=2)
         their_NC = statistic(compared.their_NCHW.flatten(start_dim=2), dim=2)
         difference_NC = (our_NC - their_NC).double()
-        # Of the same images: most of what makes them differ from one another falls out.
+        # On the same images, which removes most of the variance between images.
         standard_error_C = difference_NC.std(dim=0) / len(difference_NC) ** 0.5
         assert (difference_NC.mean(dim=0).abs() <= 4 * standard_error_C + 1e-6).all()
 
@@ -321,7 +321,7 @@ def test_erased_rectangles_have_torchvisions_shapes_and_positions(operation: Era
     for our_N, their_N in zip(our_4N, their_4N, strict=True):
         assert stats.ks_2samp(our_N, their_N).pvalue > SIGNIFICANCE
     for our_N, their_N in zip(our_4N[:2], our_4N[2:], strict=True):
-        # A position is uniform over all that its size leaves: its share of them spreads from 0 to 1.
+        # A position is uniform over the range that the size leaves: scaled to it, it is uniform from 0 to 1.
         erased = our_N > 0
         position = (their_N[erased] + seeded_uniform(erased.sum())) / (SIZE - our_N[erased] + 1)
         assert stats.kstest(position, "uniform").pvalue > SIGNIFICANCE
@@ -350,7 +350,7 @@ def test_erasing_before_the_crop_lets_the_crop_cut_the_rectangle() -> None:
         for lines in (zero, zero.T):
             border = lines.all(dim=1)
             before, after = leading(border), leading(border.flip(0))
-            # Lines of the image without the border at their ends: what is 0 there has been erased.
+            # Lines of the image without the border at their ends: zeros there are erased.
             erased = lines[before : SIZE - after, ~lines.all(dim=0)].any(dim=1)
             if 0 < erased.sum() < side:
                 cut += 1
@@ -358,7 +358,7 @@ def test_erasing_before_the_crop_lets_the_crop_cut_the_rectangle() -> None:
     assert cut > 50
 
 
-# Whose randomness it is.
+# Sources of randomness.
 
 
 def test_equal_images_of_a_batch_come_out_different(images_NHWC: Tensor) -> None:
@@ -386,7 +386,7 @@ def test_a_batch_follows_from_the_generators_seed(few_NHWC: Tensor, recipe: str)
         assert not torch.equal(first, two_batches(1)[0])
 
 
-def test_the_global_generator_and_the_images_stay_as_they_are(few_NHWC: Tensor) -> None:
+def test_the_global_generator_and_the_images_stay_unchanged(few_NHWC: Tensor) -> None:
     state, images_NHWC = torch.get_rng_state(), few_NHWC.clone()
     for operations in RECIPES.values():
         ours(few_NHWC, *operations)
@@ -396,13 +396,13 @@ def test_the_global_generator_and_the_images_stay_as_they_are(few_NHWC: Tensor) 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_a_gpu_sees_the_images_that_a_cpu_sees(few_NHWC: Tensor, recipe: str) -> None:
+def test_a_gpu_gets_the_same_images_as_a_cpu(few_NHWC: Tensor, recipe: str) -> None:
     on_gpu = ours(few_NHWC.cuda(), *RECIPES[recipe])
     assert on_gpu.is_cuda
     torch.testing.assert_close(on_gpu.cpu(), ours(few_NHWC, *RECIPES[recipe]), rtol=1e-5, atol=1e-6)
 
 
-# What the train step relies on.
+# Properties that the train step relies on.
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
@@ -414,7 +414,7 @@ def test_batches_are_float32_and_channels_last(few_NHWC: Tensor, recipe: str) ->
 
 
 def test_evaluation_in_inference_mode_leaves_training_able_to_go_backward(few_NHWC: Tensor) -> None:
-    # 24 wide: constants that no other test has made before.
+    # 24 wide, so that no other test has cached the constants.
     narrow_NHWC = few_NHWC[:, :, :24]
     with torch.inference_mode():
         normalize(narrow_NHWC, normalization="imagenet")

@@ -1,4 +1,4 @@
-"""Lookahead: weights go back to their average every few steps, and end as it."""
+"""Lookahead: every few steps, and at the end, the weights are set to their average."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
 
 
-def test_weights_are_the_average_at_a_look_back_and_untouched_between() -> None:
+def test_weights_are_the_average_after_an_update_and_unchanged_between() -> None:
     layers = network()
     weight = layers[0].weight
     nn.init.zeros_(weight)
@@ -31,7 +31,7 @@ def test_weights_are_the_average_at_a_look_back_and_untouched_between() -> None:
     assert seen == pytest.approx([1, 2, 3, 4, first, first + 1, first + 2, first + 3, first + 4, last])
 
 
-def test_the_last_step_looks_back_whatever_its_number() -> None:
+def test_the_last_step_updates_the_average_whatever_its_number() -> None:
     layers = network()
     nn.init.zeros_(layers[0].weight)
     averaging = Lookahead(layers, steps=3)

@@ -1,4 +1,4 @@
-"""One form of a configuration: which fields a kind uses is said once, and all else follows from it."""
+"""The used fields of a configuration, defined once, and everything that derives from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VALUES: dict[str, Any] = {
     "model.width": 8, "model.plan": (8, "M"), "model.head": (16,), "model.activation": "relu", "model.dropout": 0.2,
     "model.regularize_logits": True, "model.last_layer": "append", "model.weights": "a.pt",
 }  # fmt: skip
-"""A value of each field that is nobody's default."""
+"""A non-default value of each field."""
 
 KINDS = [(block, kind) for block, kinds in FIELDS_OF_KIND.items() for kind in kinds]
 
@@ -29,7 +29,7 @@ def config(**content: Any) -> TrainingConfig:
 
 
 def filled(block: str, kind: str) -> TrainingConfig:
-    """Return a configuration with every field of a block set, whether its kind uses it or not."""
+    """Return a configuration with every field of a block set, used by its kind or not."""
     fields = {path.partition(".")[2]: value for path, value in VALUES.items() if path.startswith(f"{block}.")}
     return config(**{block: {"name": kind, **fields}})
 
@@ -42,7 +42,7 @@ def filled(block: str, kind: str) -> TrainingConfig:
         ("lean", 25, "multiple of 2"),
     ],
 )
-def test_a_size_that_no_image_of_a_network_can_have_is_refused(model: str, start_size: int, reason: str) -> None:
+def test_a_size_that_a_network_does_not_accept_is_rejected(model: str, start_size: int, reason: str) -> None:
     content = {"model": {"name": model}, "data": {"start_size": start_size}}
     with pytest.raises(ValidationError, match=reason):
         TrainingConfig.model_validate(content)
@@ -74,7 +74,7 @@ def test_nesterov_without_momentum_is_left_out() -> None:
     assert config(optimizer={"nesterov": True}).config_id() == TrainingConfig().config_id()
 
 
-def test_a_network_of_ones_own_uses_its_options_alone() -> None:
+def test_a_custom_network_uses_only_its_options() -> None:
     own = config(model={"name": "nets:Tiny", "options": {"name": "mine", "depth": 3}, "width": 8})
 
     assert fields_of_kind("model", "nets:Tiny") == ("options",)
@@ -106,7 +106,7 @@ IDENTITIES = Path(__file__).parents[1] / "fixtures" / "identities.json"
 
 
 def test_a_configuration_keeps_its_keys_for_ever() -> None:
-    # Another key would train again what is recorded.
+    # Another key would train recorded runs again.
     for was in json.loads(IDENTITIES.read_text(encoding="utf-8")):
         config = TrainingConfig.model_validate(was["input"])
 

@@ -29,7 +29,7 @@ def config(views: str) -> TrainingConfig:
 
 
 def shifted(inputs_NCHW: Tensor, pixels: int) -> Tensor:
-    """Return what lies `pixels` further down and right, mirrored at the edge."""
+    """Return the images shifted by `pixels` to the top left, mirrored at the edge."""
     whole = np.pad(inputs_NCHW.numpy(), [(0, 0), (0, 0), (1, 1), (1, 1)], mode="reflect")
     start = 1 + pixels
     return torch.from_numpy(whole[..., start : start + 32, start : start + 32].copy())

@@ -1,4 +1,4 @@
-"""An exported network computes what the classifier does, says what it takes, and is there whole or not at all."""
+"""An exported network computes what the classifier does, describes its input, and is written completely or not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cifar_core.operations.normalize import NORMALIZATIONS
 
 SMALL = ("simple", "deep", "resnet", "lean", "vgg")
 SOME = [*SMALL[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL[1:])]
-"""All of `SMALL`, of which the first alone stands for the others where there is little time."""
+"""All of `SMALL`; all but the first are slow tests."""
 GRAPHS: tuple[FormatName, ...] = ("torch-export", "onnx")
 
 OWN = """
@@ -70,7 +70,7 @@ def config_of(model: str = "simple", **changes: Any) -> TrainingConfig:
 
 def save(config: TrainingConfig, folder: Path) -> Path:
     """Write a checkpoint of a network whose logits are as large as trained ones are."""
-    # Of a run that this machine could not begin: in float16 without a GPU, or from weights that are gone.
+    # Of a run that this machine could not start: in float16 without a GPU, or from missing weights.
     model = config.model.model_copy(update={"weights": None})
     could_begin = config.model_copy(update={"precision": "float32", "model": model})
     state = replace(start(could_begin, train_size=200, device="cpu"), config=config)
@@ -84,7 +84,7 @@ def save(config: TrainingConfig, folder: Path) -> Path:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own that holds a network of the user's own, and in which one stands."""
+    """A working folder with a custom network."""
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "own_nets.py").write_text(OWN, encoding="utf-8")
@@ -99,7 +99,7 @@ def own_config(kind: str) -> TrainingConfig:
 
 
 def used(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what the lines in the JSON make of a file, in the folder that it lies in."""
+    """Return the result of the usage lines in the JSON, run in the folder of the file."""
     monkeypatch.chdir(path.parent)
     names: dict[str, Any] = {}
     exec("\n".join(about(path)["usage"]), names)
@@ -122,7 +122,7 @@ def names_in(folder: Path) -> list[str]:
 
 @torch.no_grad()
 def logits(model: Any, images_NHWC: Tensor) -> Tensor:
-    """Return what a loaded file gives, whichever format it is of."""
+    """Return the logits of a loaded file of any format."""
     if isinstance(model, Classifier):
         return model(images_NHWC)
     pixels_NCHW = pixels_of(images_NHWC)
@@ -134,7 +134,7 @@ def logits(model: Any, images_NHWC: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("model", SOME)
-def test_the_lines_in_the_json_give_what_the_classifier_gives(
+def test_the_usage_in_the_json_computes_the_classifiers_logits(
     model: str, format: FormatName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = save(config_of(model), tmp_path)
@@ -172,7 +172,7 @@ def test_an_export_averages_over_the_views_that_its_accuracy_was_measured_with(
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("model", sorted(set(ARCHITECTURES) - set(SMALL)))
-def test_a_network_is_exported_although_its_first_weights_are_gone(
+def test_a_network_is_exported_although_its_initial_weights_are_gone(
     model: str, format: FormatName, tmp_path: Path
 ) -> None:
     checkpoint = save(config_of(model), tmp_path)
@@ -182,7 +182,7 @@ def test_a_network_is_exported_although_its_first_weights_are_gone(
     assert exported.largest_difference <= exported.tolerance
 
 
-def test_weights_alone_give_the_same_to_the_last_bit(tmp_path: Path) -> None:
+def test_weights_alone_give_bit_identical_logits(tmp_path: Path) -> None:
     exported = export_checkpoint(save(config_of("resnet"), tmp_path), tmp_path / "a.pt", format="state-dict")
 
     assert (exported.largest_difference, exported.tolerance) == (0, 0)
@@ -194,7 +194,7 @@ def test_weights_alone_give_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, list[Any]]:
-    """A classifier, and what both graphs of it compute."""
+    """A classifier, and the functions of both its graphs."""
     folder = tmp_path_factory.mktemp("graphs")
     checkpoint = save(config_of("resnet"), folder)
     classifier = Classifier.load(checkpoint, device="cpu")
@@ -224,7 +224,7 @@ def test_a_graph_takes_any_number_of_any_images(graphs: tuple[Classifier, list[A
     format=st.sampled_from(["state-dict", "torch-export"]),
 )
 @settings(max_examples=12, deadline=None)
-def test_the_json_says_what_goes_in_and_what_was_trained(
+def test_the_json_describes_the_input_and_the_training(
     normalization: str, precision: str, augmentation: Any, seed: int, format: FormatName
 ) -> None:
     data = {"normalization": normalization, "augmentation": augmentation}
@@ -286,7 +286,7 @@ def test_images_of_0_to_255_are_refused_by_both_graphs(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("format", GRAPHS)
-def test_a_graph_is_made_silently_and_holds_no_path_of_this_machine(
+def test_an_export_prints_nothing_and_contains_no_path_of_this_machine(
     format: FormatName, own: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     checkpoint = save(own_config(""), tmp_path)
@@ -296,7 +296,7 @@ def test_a_graph_is_made_silently_and_holds_no_path_of_this_machine(
     export_checkpoint(checkpoint, path, format=format)
 
     printed = capfd.readouterr()
-    # What a network of one's own prints when it is built is its owner's to say.
+    # The output of a custom network while it is built is not suppressed.
     assert (set(printed.out.splitlines()) - {"my own words"}, printed.err, list(recwarn)) == (set(), "", [])
     content = path.read_bytes()
     assert not any(str(folder).encode() in content for folder in (own, Path(__file__).parents[2]))
@@ -318,7 +318,7 @@ def test_a_graph_is_made_silently_and_holds_no_path_of_this_machine(
         ("not finite", "state-dict", "logits that are not finite"),
     ],
 )
-def test_a_network_that_cannot_be_exported_leaves_nothing_and_says_why(
+def test_a_network_that_cannot_be_exported_leaves_no_file(
     kind: str, format: FormatName, message: str, own: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = save(own_config(kind), tmp_path)
@@ -342,14 +342,14 @@ def test_weights_of_a_network_that_cannot_be_traced_can_be_exported(own: Path, t
 
 
 class _Forgets(TorchExport):
-    """A format that leaves the normalisation out."""
+    """A format without normalisation."""
 
     def encode(self, network: nn.Module, config: TrainingConfig) -> bytes:
         bare = config.data.model_copy(update={"normalization": "none"})
         return super().encode(network, config.model_copy(update={"data": bare}))
 
 
-def test_a_file_that_computes_something_else_does_not_replace_the_old_one(
+def test_a_file_that_computes_other_logits_does_not_replace_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = save(config_of(), tmp_path)
@@ -366,7 +366,7 @@ def test_a_file_that_computes_something_else_does_not_replace_the_old_one(
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_without_onnx_the_error_says_how_to_install_it(
+def test_without_onnx_the_error_names_the_install_command(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = save(config_of(), tmp_path)
@@ -429,7 +429,7 @@ def test_a_path_that_cannot_be_written_is_one_clear_error(
     assert (tmp_path / "file").read_text(encoding="utf-8") == "old"
 
 
-def test_what_is_there_is_overwritten_when_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_overwritten_on_request(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     path.write_text("old", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A file that is written is the old one or the new one, whatever happens in between."""
+"""A file is either the old or the new one, whatever happens while it is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_half_and_raise(path: Path, error: BaseException) -> None:
         raise error
 
 
-def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_the_file_contains_the_written_bytes_and_no_other_file_remains(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
 
     for content in (b"a longer first version", b"second"):
@@ -62,7 +62,7 @@ def test_an_exception_leaves_no_file_where_there_was_none(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_rename_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.mkdir()
 
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write(path, b"old")
 
@@ -97,7 +97,7 @@ def test_a_reader_that_has_the_old_file_open_reads_on_in_it(tmp_path: Path) -> N
         assert reader.read() == b"old"
 
 
-def test_a_file_can_be_looked_at_before_it_takes_its_place(tmp_path: Path) -> None:
+def test_a_file_can_be_checked_before_it_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write(path, b"old")
 

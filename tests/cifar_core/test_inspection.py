@@ -1,4 +1,4 @@
-"""Looking into a network: what is counted, what is seen, and that the network stays as it was."""
+"""Inspection of a network: counts, feature maps, and an unchanged network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 
 
 
 class Odd(nn.Module):
-    """Shares weights, computes a layer twice, has one it never does, a parameter of its own, a ReLU in place."""
+    """Shares weights, calls a layer twice and another never, has a direct parameter and an in-place ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class TestEveryArchitecture:
 
         assert kinds - {"Whitening"} == {"Conv2d", "Linear"}  # a whitening is a convolution, too
 
-    def test_each_output_has_the_shape_that_is_said(self, name: str) -> None:
+    def test_each_output_has_the_reported_shape(self, name: str) -> None:
         network = network_of(name)
         maps = {each.name: each.values_CHW.shape for each in feature_maps(network, IMAGES[0].numpy())}
         shapes = {layer.name: layer.output_shape for layer in layer_table(network)}
@@ -91,9 +91,9 @@ class TestEveryArchitecture:
         assert len(maps) >= 4
         assert {layer: shapes[layer] for layer in maps} == maps
 
-    def test_looking_leaves_the_network_as_it_was(self, name: str) -> None:
+    def test_inspection_leaves_the_network_unchanged(self, name: str) -> None:
         network = network_of(name)
-        next(network.children()).eval()  # a part in another mode than the whole
+        next(network.children()).eval()  # a submodule in another mode
         before = state_of(network)
 
         layer_table(network)
@@ -114,7 +114,7 @@ class TestLayers:
         assert [layer.multiply_adds for layer in convolutions] == [3 * 32 * 32 * 9] * 2
         assert [layer.parameters for layer in table if layer.name == "twin"] == [3]
 
-    def test_layers_never_computed_come_last_and_uncounted_ones_say_so(self) -> None:
+    def test_uncalled_layers_come_last_and_uncounted_ones_are_marked(self) -> None:
         table = layer_table(Odd())
 
         assert (table[-1].name, table[-1].output_shape, table[-1].parameters) == ("spare", None, 30)
@@ -130,7 +130,7 @@ class TestLayers:
             "head.2": 4 * 64 * 64 * 10,
         }
 
-    def test_work_within_a_layer_is_counted_once(self) -> None:
+    def test_multiply_adds_within_a_layer_are_counted_once(self) -> None:
         class Outer(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -155,7 +155,7 @@ class TestLayers:
         assert [layer.kind for layer in layer_table(nn.Conv2d(3, 10, 32))] == ["Conv2d"]
         assert [layer.parameters for layer in layer_table(nn.Sequential(nn.Flatten()))] == [0]
 
-    def test_a_network_that_cannot_compute_says_so_and_keeps_no_hook(self) -> None:
+    def test_a_network_that_cannot_compute_is_an_error_and_keeps_no_hook(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(7, 10))
         before = state_of(network)
 
@@ -193,7 +193,7 @@ class TestFeatureMaps:
     def test_a_layer_computed_twice_has_two_names(self) -> None:
         assert [each.name for each in feature_maps(Odd(), IMAGES[0].numpy())][:3] == ["conv", "conv (2)", "twin"]
 
-    def test_what_is_no_image_is_refused(self) -> None:
+    def test_data_that_is_not_an_image_is_rejected(self) -> None:
         with pytest.raises(ImageError):
             feature_maps(Odd(), b"no image")
 
@@ -218,7 +218,7 @@ def test_the_steps_of_an_augmentation_end_where_training_begins_bit_for_bit(
     assert torch.equal(one.get_state(), other.get_state())
 
 
-def test_probabilities_are_those_of_the_answers_that_are_measured() -> None:
+def test_probabilities_belong_to_the_measured_predictions() -> None:
     config = TrainingConfig(model={"name": "simple", "width": 4}, data={"normalization": "cifar10"})
     network = build_model(config.model)
     images = LabelledImages(IMAGES.numpy(), np.arange(8))

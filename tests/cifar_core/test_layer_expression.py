@@ -1,4 +1,4 @@
-"""Layers and transforms written as in Python: what they make of an image, and what is refused."""
+"""Layers and transforms from expressions: their outputs, and rejected expressions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_layer_computes_what_torch_does() -> None:
     np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-5)
 
 
-def test_a_class_of_an_own_file_is_a_layer_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_class_is_a_layer_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "layer_nets.py").write_text(NETS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -77,7 +77,7 @@ def test_a_class_of_an_own_file_is_a_layer_too(tmp_path: Path, monkeypatch: pyte
         ("", "is not a layer"),
     ],
 )
-def test_anything_else_is_refused_and_runs_nothing(
+def test_any_other_text_is_rejected_and_not_executed(
     expression: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,7 @@ def test_anything_else_is_refused_and_runs_nothing(
 
 
 @pytest.mark.parametrize(("expression", "words"), [("Flatten()", "3072"), ("Conv2d(1, 6, 3)", "3×32×32")])
-def test_what_gives_no_maps_of_an_image_says_so(expression: str, words: str) -> None:
+def test_a_layer_without_maps_is_an_error(expression: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         layer_output(layer_of(expression), IMAGE)
 

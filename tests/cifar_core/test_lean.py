@@ -1,4 +1,4 @@
-"""The lean network: what its stem makes of images, what is fixed in it, and any size of image."""
+"""The lean network: its whitening stem, its fixed parameters, and images of any size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def real_inputs() -> Tensor:
     return normalize(torch.from_numpy(np.array(stored_NHWC)), normalization="cifar10")
 
 
-def test_a_stem_that_has_seen_images_makes_their_patches_white(inputs_NCHW: Tensor) -> None:
+def test_the_stem_whitens_patches_of_its_images(inputs_NCHW: Tensor) -> None:
     stem = Whitening()
     stem.see_images(inputs_NCHW)
 
@@ -33,12 +33,12 @@ def test_a_stem_that_has_seen_images_makes_their_patches_white(inputs_NCHW: Tens
     covariance_VV = maps_CP[:12].double().cov()
     off_diagonal = covariance_VV - covariance_VV.diag().diag()
     assert off_diagonal.abs().max() < 1e-3
-    # The constant that is added to each variance shows in the weakest components alone.
+    # The constant added to each variance matters only for the weakest components.
     assert covariance_VV.diag()[:4] == pytest.approx(torch.ones(4), abs=0.05)
     assert (covariance_VV.diag() < 1.001).all()
 
 
-def test_before_it_has_seen_images_white_noise_stays_white() -> None:
+def test_without_images_the_stem_keeps_white_noise_white() -> None:
     maps_CP = Whitening()(torch.randn(64, 3, 32, 32)).detach().transpose(0, 1).flatten(1)
     assert maps_CP[:12].cov() == pytest.approx(torch.eye(12), abs=0.05)
 

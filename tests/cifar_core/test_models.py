@@ -1,4 +1,4 @@
-"""Every architecture keeps one contract; the notebook's are the notebook's; a user's own is checked."""
+"""Conformance tests of all architectures; equality with the notebook's; checks of custom networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCALABLE = sorted(name for name, entry in ARCHITECTURES.items() if "width" in en
 
 
 def config_of(name: str) -> ModelConfig:
-    """Return the architecture's configuration at a small width, where it has one."""
+    """Return the architecture's configuration, at a small width if it has a width."""
     return ModelConfig(name=name, width=SMALL_WIDTH if name in SCALABLE else None)
 
 
@@ -38,7 +38,7 @@ def build(config: ModelConfig, *, seed: int = 0) -> nn.Module:
 
 
 def build_shape(config: ModelConfig) -> nn.Module:
-    """Build a network without values: at once, and without the memory of the wide ones."""
+    """Build a network without values, which takes neither time nor memory."""
     with torch.device("meta"):
         return build_model(config)
 
@@ -51,7 +51,7 @@ def parameters_of(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-# The contract of every architecture.
+# Conformance tests of every architecture.
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
@@ -80,7 +80,7 @@ def test_gradients_reach_every_parameter_that_is_trained(model: nn.Module) -> No
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     for parameter_name, parameter in trained.items():
         assert parameter.grad is not None, parameter_name
-        # A bias in front of a batch norm has the gradient 0; a weight matrix never has.
+        # A bias before a batch norm has the gradient 0; a weight matrix never has.
         assert parameter.ndim == 1 or parameter.grad.count_nonzero() > 0, parameter_name
     model.zero_grad(set_to_none=True)
 
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_weights(name: str, model: nn.Module) -> No
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_the_registry_knows_the_constructors_defaults(name: str) -> None:
+def test_the_registry_contains_the_constructors_defaults(name: str) -> None:
     module_name, class_name = ARCHITECTURES[name].path.split(":")
     parameters = inspect.signature(getattr(importlib.import_module(module_name), class_name)).parameters
     defaults = {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
@@ -281,7 +281,7 @@ def test_a_notebook_network_is_the_one_written_out_layer_by_layer(rung: str) -> 
     assert all(torch.equal(a, b) for a, b in zip(our_state, plain_state, strict=True))
     assert parameters_of(ours) == parameter_count
 
-    # In training mode, so that an activation or a dropout in another place is seen.
+    # In training mode, to detect an activation or a dropout in another position.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(2)
         our_logits_NK = ours.train()(random_images(4))
@@ -343,14 +343,14 @@ def test_a_plain_block_is_its_convolutions_and_a_relu_after_them() -> None:
 # VGG's plan and width.
 
 
-def test_a_plan_of_its_own_is_taken_as_written() -> None:
+def test_another_plan_is_used_unscaled() -> None:
     config = ModelConfig(name="vgg", plan=(32, "M", 64, "M", 48), head=(100,))
     model = build_shape(config)
     assert output_sizes(model) == [32, 64, 48, 100, 10]
     assert model(torch.ones(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
 
-def test_width_scales_a_plan_of_its_own_by_its_first_convolution() -> None:
+def test_width_scales_another_plan_by_its_first_convolution() -> None:
     config = ModelConfig(name="vgg", width=16, plan=(32, "M", 64, "M", 48), head=(100,))
     assert output_sizes(build_shape(config)) == [16, 32, 24, 50, 10]
 
@@ -384,7 +384,7 @@ def test_vgg16s_last_layer_is_swapped_or_appended(last_layer: str, parameter_cou
 
 
 def numbered_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return a state dict of a few kilobytes: the n-th tensor holds n/1000 everywhere."""
+    """Return a state dict of a few kilobytes: every value of the n-th tensor is n/1000."""
     return {
         key: torch.tensor(n / 1000).expand(value.shape) for n, (key, value) in enumerate(model.state_dict().items())
     }
@@ -406,7 +406,7 @@ def test_vgg16_takes_a_file_of_torchvisions_weights(tmp_path: Path, last_layer: 
 
 
 @pytest.mark.usefixtures("without_initialisation")
-def test_vgg16_takes_a_file_of_its_own_weights(tmp_path: Path) -> None:
+def test_vgg16_takes_weights_that_were_saved_from_it(tmp_path: Path) -> None:
     state = numbered_state(build_shape(ModelConfig(name="torchvision_vgg16")))
     torch.save(state, tmp_path / "own.pth")
     loaded = build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "own.pth"))).state_dict()
@@ -414,32 +414,32 @@ def test_vgg16_takes_a_file_of_its_own_weights(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[key], value) for key, value in state.items())
 
 
-def test_vgg16_names_the_weights_there_are_when_a_file_is_missing() -> None:
+def test_vgg16_names_the_known_weights_when_a_file_is_missing() -> None:
     with pytest.raises(ModelError, match=r"'vgg16\.pht' is neither a file .* IMAGENET1K_V1"):
         build_model(ModelConfig(name="torchvision_vgg16", weights="vgg16.pht"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state dict"])
-def test_vgg16_refuses_a_file_that_is_no_state_dict(tmp_path: Path, content: bytes) -> None:
+def test_vgg16_rejects_a_file_that_is_not_a_state_dict(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(ModelError, match="is not a state dict"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "weights.pth")))
 
 
-def test_vgg16_refuses_a_file_that_holds_something_else(tmp_path: Path) -> None:
+def test_vgg16_rejects_a_file_with_other_content(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ModelError, match="contains a list, not a state dict"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "list.pth")))
 
 
 @pytest.mark.usefixtures("without_initialisation")
-def test_vgg16_refuses_the_weights_of_another_network(tmp_path: Path) -> None:
+def test_vgg16_rejects_the_weights_of_another_network(tmp_path: Path) -> None:
     torch.save(build(ModelConfig(name="simple")).state_dict(), tmp_path / "simple.pth")
     with pytest.raises(ModelError, match="do not fit this network"):
         build_model(ModelConfig(name="torchvision_vgg16", weights=str(tmp_path / "simple.pth")))
 
 
-def test_vgg16_says_what_to_do_when_the_weights_cannot_be_downloaded(
+def test_vgg16_names_the_remedy_when_the_weights_cannot_be_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
@@ -451,7 +451,7 @@ def test_vgg16_says_what_to_do_when_the_weights_cannot_be_downloaded(
         build_model(ModelConfig(name="torchvision_vgg16", weights="IMAGENET1K_V1"))
 
 
-# A network of the user's own.
+# Custom networks.
 
 TINY = """
 import torch
@@ -505,7 +505,7 @@ number = 3
 
 @pytest.fixture
 def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Write modules into the current folder, which is not on Python's path; forget them afterwards."""
+    """Write modules into the current folder, which is not on Python's path; unload them afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", str(tmp_path))])
     before = set(sys.modules)
@@ -536,7 +536,7 @@ def test_a_network_that_takes_no_num_classes_is_built_without(
     assert output_sizes(build_model(ModelConfig(name="my_nets:TenLogits"))) == [10]
 
 
-def test_a_network_that_takes_anything_is_given_num_classes(
+def test_a_network_that_takes_any_argument_receives_num_classes(
     write_module: Callable[[str, str], None],
 ) -> None:
     write_module("my_nets.py", TINY)
@@ -577,7 +577,7 @@ def test_the_check_of_a_network_leaves_no_trace(write_module: Callable[[str, str
         ("my_nets:Breaks", {}, r"forward raised RuntimeError: .* shape \(2, 3, 32, 32\): let it accept"),
     ],
 )
-def test_a_network_that_does_not_fit_says_why(
+def test_a_network_that_does_not_fit_is_an_error_with_the_reason(
     write_module: Callable[[str, str], None], name: str, options: dict[str, int], message: str
 ) -> None:
     write_module("my_nets.py", TINY)
@@ -585,7 +585,7 @@ def test_a_network_that_does_not_fit_says_why(
         build_model(ModelConfig(name=name, options=dict(options)))
 
 
-def test_a_module_without_networks_says_so(write_module: Callable[[str, str], None]) -> None:
+def test_a_module_without_networks_is_an_error(write_module: Callable[[str, str], None]) -> None:
     write_module("no_nets.py", "x = 1\n")
     with pytest.raises(ModelError, match=r"no class 'Tiny', nor any other torch\.nn\.Module"):
         build_model(ModelConfig(name="no_nets:Tiny"))
@@ -604,7 +604,7 @@ def test_an_import_that_fails_inside_the_module_is_not_called_missing(
         build_model(ModelConfig(name=name))
 
 
-# The hash of a network of the user's own.
+# The hash of a custom network.
 
 
 def test_a_built_in_network_has_no_source_hash(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Any image file is read as a person sees it, and a network predicts with the normalisation it was trained with."""
+"""Image files are read as displayed, and a network predicts with the normalisation of its training."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def grey_16_bits(value: int) -> bytes:
 
 
 def rgb_png_of_16_bits(value: int) -> bytes:
-    """Return a PNG of 48 bits a pixel, which Pillow reads and does not write."""
+    """Return a PNG with 48 bits per pixel, which Pillow reads but does not write."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -96,7 +96,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_an_image_of_any_kind_is_read_as_a_person_sees_it(kind: str) -> None:
+def test_an_image_of_any_kind_is_read_as_displayed(kind: str) -> None:
     content, colour = FILES[kind]
 
     pixels = read_image(content)
@@ -116,7 +116,7 @@ def test_an_image_of_32_by_32_is_read_unchanged_from_every_source(tmp_path: Path
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 33), (500, 3), (3, 500), (640, 480)])
-def test_of_any_size_the_square_in_the_middle_is_taken(size: tuple[int, int]) -> None:
+def test_an_image_of_any_size_is_cropped_to_its_centre_square(size: tuple[int, int]) -> None:
     assert read_image(as_file(filled("RGB", RED, size=size), "PNG")).shape == (32, 32, 3)
 
     wide = Image.new("RGB", (96, 32), RED)
@@ -124,11 +124,11 @@ def test_of_any_size_the_square_in_the_middle_is_taken(size: tuple[int, int]) ->
     assert is_all(read_image(wide), GREEN)
 
 
-def test_an_image_is_turned_as_its_camera_says() -> None:
+def test_an_image_is_rotated_by_its_exif_orientation() -> None:
     image = Image.new("RGB", (32, 32), RED)
     image.paste(Image.new("RGB", (32, 16), BLUE), (0, 16))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright: turn it by 90 degrees clockwise
+    exif[0x0112] = 6  # the orientation of an upright camera: rotate by 90 degrees clockwise
 
     pixels = read_image(as_file(image, "PNG", exif=exif))
 
@@ -145,12 +145,12 @@ def test_an_image_is_turned_as_its_camera_says() -> None:
         (FILES["JPEG"][0][: len(FILES["JPEG"][0]) // 2], "cannot be read as an image"),
     ],
 )
-def test_what_is_no_image_is_refused(content: bytes, message: str) -> None:
+def test_data_that_is_not_an_image_is_rejected(content: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         read_image(content)
 
 
-def test_a_file_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_image_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="No such file"):
         read_image(tmp_path / "none.png")
     with pytest.raises(ImageError, match="Is a directory"):

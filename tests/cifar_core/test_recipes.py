@@ -1,4 +1,4 @@
-"""An augmentation is written as a name or a list, and comes back from a record as what it was."""
+"""An augmentation is written as a name or a list, and is read from a record unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ordered(least: float, most: float) -> st.SearchStrategy[list[float]]:
 
 @st.composite
 def operation_lists(draw: st.DrawFn) -> list[Any]:
-    """Return a list as a file may hold it: every spelling, exactly one `normalize`, a crop to 32 at the end."""
+    """Return a list as a file may contain it: every spelling, exactly one `normalize`, a crop to 32 at the end."""
     before = draw(st.sampled_from([[], [{"pad": {"pixels": 2}}], [{"pad": None}], ["pad"]]))
     any_order = st.one_of(
         st.just("flip"),
@@ -89,7 +89,7 @@ def test_the_canonical_form_of_an_unnamed_list_is_plain_records() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_every_operation_is_known_by_its_name(name: str) -> None:
+def test_every_operation_is_found_by_its_name(name: str) -> None:
     assert OPERATIONS[name]().op == name  # type: ignore[attr-defined]
 
 
@@ -119,7 +119,7 @@ def test_every_operation_is_known_by_its_name(name: str) -> None:
         (["normalize", {"erase": {"ratio": [0.5, float("inf")]}}], "ratio of erase is"),
     ],
 )  # fmt: skip
-def test_what_no_image_can_go_through_is_refused_with_the_cure(written: Any, message: str) -> None:
+def test_an_impossible_augmentation_is_rejected_with_the_remedy(written: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_augmentation(written)
 

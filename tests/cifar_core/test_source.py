@@ -1,4 +1,4 @@
-"""Which files decide what a network of the user's own computes, and that no others run."""
+"""The files of a custom network: which of them enter its hash, and that no others are executed."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("how", IMPORTS)
-def test_every_file_of_ones_own_that_is_imported_is_part_of_it(write: Write, how: str) -> None:
+def test_every_imported_user_file_is_part_of_the_source(write: Write, how: str) -> None:
     line, expected = IMPORTS[how]
     write(own_net=net(line), own_part="x = 1", own_pack__init="", own_pack__side="x = 1", own_pack__part__deep="")
 
@@ -129,7 +129,7 @@ def test_a_sum_of_thousands_of_terms_has_a_hash(write: Write) -> None:
     assert set(files()) == {"own_net.py"}
 
 
-def test_nothing_of_it_is_run_and_what_is_no_python_is_named(write: Write) -> None:
+def test_no_file_is_executed_and_invalid_python_is_named(write: Write) -> None:
     write(own_pack__init="raise SystemExit", own_pack__net="import own_part", own_part="raise SystemExit")
     assert len(files("own_pack.net:Net")) == 3
 
@@ -152,7 +152,7 @@ def test_a_file_that_an_option_or_weights_name_counts_with_its_content(write: Wr
     assert source_of(model.model_copy(update={"weights": "IMAGENET1K_V1"})) is None
 
 
-def test_a_module_named_as_one_of_pythons_names_the_imported_file(write: Write, tmp_path: Path) -> None:
+def test_a_module_named_like_one_of_the_standard_library_is_reported(write: Write, tmp_path: Path) -> None:
     write(code=net())
     with pytest.raises(ModelError, match=r"imports 'code' from its standard library .*/code\.py.*my_code\.py"):
         files("code:Net")
@@ -162,7 +162,7 @@ def test_a_module_named_as_one_of_pythons_names_the_imported_file(write: Write, 
         build_model(ModelConfig(name="own_net:Net"))
 
 
-def test_an_edit_is_imported_anew_whatever_its_size_and_time(write: Write, tmp_path: Path) -> None:
+def test_an_edit_is_imported_whatever_its_size_and_time(write: Write, tmp_path: Path) -> None:
     write(own_net=net("from own_part import f", call="f"), own_part="def f(x):\n    return x * 0 + 1\n")
     config = ModelConfig(name="own_net:Net")
     images = torch.zeros(1, 3, 32, 32)
@@ -210,7 +210,7 @@ def test_weights_never_go_into_a_network_of_other_code(write: Write, tmp_path: P
         ("self.many = [nn.Parameter(__import__('torch').ones(1))]", "many is a list that contains a Parameter"),
     ],
 )
-def test_layers_that_torch_does_not_know_of_are_refused(write: Write, body: str, said: str) -> None:
+def test_layers_that_torch_does_not_register_are_rejected(write: Write, body: str, said: str) -> None:
     write(own_net=net(body=body))
     with pytest.raises(ModelError, match=f"{said}, which torch does not register"):
         build_model(ModelConfig(name="own_net:Net"))
@@ -234,11 +234,11 @@ def test_layers_with_nothing_to_train_may_be_hidden_from_torch(write: Write, bod
     build_model(ModelConfig(name="own_net:Net"))
 
 
-def test_what_a_builtin_network_began_with_is_needed_only_while_it_trains(
+def test_initial_weights_of_a_builtin_network_are_needed_only_in_training(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "torchvision_vgg16"
-    # The real one fills a gigabyte.
+    # The real one takes a gigabyte.
     write(small_vgg=net().replace('w: str = ""', "weights=None, **rest").replace("pass", "weights and open(weights)"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(ARCHITECTURES, name, replace(ARCHITECTURES[name], path="small_vgg:Net"))

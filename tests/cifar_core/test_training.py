@@ -1,4 +1,4 @@
-"""What training promises around the step itself: random state, schedules, divergence, stopping and going on."""
+"""Training around the step: random state, schedules, divergence, stopping and resuming."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def config(**changes: Any) -> TrainingConfig:
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """For networks as small as these a second thread only gets in the way."""
+    """A second thread slows networks as small as these down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -53,7 +53,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def images() -> tuple[LabelledImages, LabelledImages]:
-    """200 real images to train on and 100 to validate on."""
+    """200 real training images and 100 validation images."""
     train_images, validation = split_train_validation(load_training_images(progress=False)[0], config().data)
     assert validation is not None
     return train_images, validation
@@ -67,7 +67,7 @@ def fresh(images: tuple[LabelledImages, LabelledImages]) -> Callable[[TrainingCo
 def test_training_accuracy_is_the_share_of_images_right_when_trained_on(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
-    # A rate so small that the network stays what it was: each image is judged by the same one. The last batch is small.
+    # The rate is so small that the network stays the same for all images. The last batch is small.
     still = config(epochs=1, optimizer={"lr": 1e-30}, data=DATA | {"batch_size": 64})
     state = fresh(still)
     before = evaluate(state.model, images[0], config=still)
@@ -91,7 +91,7 @@ def test_an_epochs_validation_result_is_of_the_network_after_the_epoch(
     assert [result.epoch for result in state.history] == [1, 2]
 
 
-def test_an_epoch_says_its_duration_and_how_fast_its_steps_were(
+def test_an_epoch_reports_its_duration_and_speed(
     images: tuple[LabelledImages, LabelledImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 104.0, 105.0])
@@ -144,7 +144,7 @@ def test_seeds_of_order_augmentation_and_dropout_stay_those_of_recorded_runs() -
             {"name": "sgd", "lr": 0.1, "momentum": 0.5, "nesterov": True, "weight_decay": 0.01},
             lambda of: SGD(of, lr=0.1, momentum=0.5, nesterov=True, weight_decay=0.01),
         ),
-        # Without momentum there is nothing to look ahead to, and torch refuses it.
+        # torch rejects Nesterov without momentum.
         ({"name": "sgd", "lr": 0.1, "momentum": 0.0, "nesterov": True}, lambda of: SGD(of, lr=0.1)),
         ({"name": "adam", "lr": 0.01, "weight_decay": 0.1}, lambda of: Adam(of, lr=0.01, weight_decay=0.1)),
         ({"name": "adamw", "lr": 0.01, "weight_decay": 0.1}, lambda of: AdamW(of, lr=0.01, weight_decay=0.1)),
@@ -179,7 +179,7 @@ def test_biases_learn_at_their_factor_and_decay_as_the_weights_do() -> None:
     decay = 0.1 * 0.01
     assert layer.weight.item() == pytest.approx(1 - 0.1 * 0.001 - decay, abs=1e-7)
     assert layer.bias.item() == pytest.approx(1 - 6.4 * 0.001 - decay, abs=1e-7)
-    assert optimizer.param_groups[0]["lr"] == 0.1, "the rate that is told is that of the weights"
+    assert optimizer.param_groups[0]["lr"] == 0.1, "the reported rate is that of the weights"
 
 
 @pytest.mark.parametrize("factor", [1, 8])
@@ -262,7 +262,7 @@ def test_a_flip_that_alternates_mirrors_each_image_every_second_epoch(
 
 
 def computed(results: list[EpochResult]) -> list[EpochResult]:
-    """Return the results without what the clock says."""
+    """Return the results without times."""
     return [replace(r, seconds=0.0, images_per_second=0.0, finished_at=0.0) for r in results]
 
 
@@ -299,7 +299,7 @@ LEAN: dict[str, Any] = {
         ("sgd", "cosine", {}),
         ("adamw", "constant", {}),
         ("adamw", "one_cycle", {}),
-        # Seven steps an epoch: it stops between two looks back.
+        # Seven steps per epoch: it stops between two updates of the average.
         ("sgd", "triangular", LEAN),
     ],
 )
@@ -351,8 +351,8 @@ def test_the_callers_random_numbers_neither_change_nor_matter(images: tuple[Labe
     assert first == second
 
 
-def test_dropout_draws_anew_every_epoch(images: tuple[LabelledImages, LabelledImages]) -> None:
-    # Almost no learning and a fixed order: what differs between two epochs is dropout alone.
+def test_dropout_draws_new_masks_every_epoch(images: tuple[LabelledImages, LabelledImages]) -> None:
+    # Almost no learning and a fixed order: two epochs differ only in dropout.
     still = config(model={"width": 4, "dropout": 0.5}, optimizer={"lr": 1e-12}, data=DATA | {"shuffle": False})
 
     first, second, _ = (result.train_loss for result in train(still, *images, device="cpu"))
@@ -361,11 +361,11 @@ def test_dropout_draws_anew_every_epoch(images: tuple[LabelledImages, LabelledIm
 
 
 LR, EPOCHS, STEPS = 0.1, 6, 5
-"""200 images in batches of 40 are 5 steps an epoch."""
+"""200 images in batches of 40 are 5 steps per epoch."""
 
 
 def one_cycle(step: int) -> float:
-    """Torch's cosine one-cycle from lr/25 up to lr in 30 % of the steps and down to lr/250,000."""
+    """torch's cosine one-cycle: from lr/25 up to lr in 30 % of the steps, then down to lr/250,000."""
     last = EPOCHS * STEPS
     top = 0.3 * (last + 1) - 1
     if step <= top:
@@ -497,7 +497,7 @@ def test_training_does_not_depend_on_whether_it_is_validated(images: tuple[Label
     assert with_validation == without
 
 
-def test_images_that_the_configuration_does_not_ask_for_are_refused(
+def test_images_that_do_not_match_the_configuration_are_rejected(
     images: tuple[LabelledImages, LabelledImages],
 ) -> None:
     for wrong in ((images[1], images[1]), (images[0], None), (images[0], images[0])):
@@ -515,7 +515,7 @@ def test_a_state_of_another_configuration_is_refused_at_the_call(
         train(config(), *images, state=fresh(config(**changes)))
 
 
-def test_a_state_goes_on_where_the_configuration_differs_without_effect(
+def test_a_state_resumes_where_the_configuration_differs_without_effect(
     images: tuple[LabelledImages, LabelledImages], fresh: Callable[[TrainingConfig], TrainingState]
 ) -> None:
     state = fresh(config(schedule={"name": "constant", "step_size": 2}))
@@ -537,7 +537,7 @@ def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:
         start(config(precision="float16"), train_size=200, device="cpu")
 
 
-def _sealed(content: io.BytesIO) -> bytes:
+def _with_checksum(content: io.BytesIO) -> bytes:
     return content.getvalue() + seal_of(content.getvalue())
 
 
@@ -568,13 +568,13 @@ class TestCheckpoint:
         assert path.read_bytes() == whole
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_bit_flipped_anywhere_in_a_file_is_noticed(self, state: TrainingState, tmp_path: Path) -> None:
+    def test_a_bit_flipped_anywhere_in_a_file_is_detected(self, state: TrainingState, tmp_path: Path) -> None:
         path = tmp_path / "state.pt"
         save_checkpoint(state, path)
         whole = path.read_bytes()
         assert load_checkpoint(path, device="cpu").history == state.history
 
-        # The seal at the end bit for bit, and a thousand positions before it.
+        # Every bit of the checksum at the end, and a thousand positions before it.
         positions = {*range(len(whole) - 100, len(whole)), *range(0, len(whole) - 100, len(whole) // 1000)}
         for position in positions:
             flipped = bytearray(whole)
@@ -600,7 +600,7 @@ class TestCheckpoint:
         assert load_checkpoint(before, device="cpu").history == first
 
     @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
-    def test_a_torn_file_is_refused_and_says_what_to_do(
+    def test_a_truncated_file_is_rejected_with_a_remedy(
         self, keep: float, state: TrainingState, tmp_path: Path
     ) -> None:
         path = tmp_path / "state.pt"
@@ -620,7 +620,7 @@ class TestCheckpoint:
             with pytest.raises(CheckpointError):
                 load_checkpoint(path)
 
-    def test_each_refusal_says_what_is_wrong_with_the_file(self, state: TrainingState, tmp_path: Path) -> None:
+    def test_each_error_names_the_fault_of_the_file(self, state: TrainingState, tmp_path: Path) -> None:
         path = tmp_path / "state.pt"
         save_checkpoint(state, path)
         sealed = path.read_bytes()
@@ -633,8 +633,8 @@ class TestCheckpoint:
         for damaged, said in (
             (flipped, r"is not a readable checkpoint \(its checksum is wrong: it has changed since it was written\)"),
             (sealed[:-1], r"is not a readable checkpoint \(its end is damaged or missing\)"),
-            (_sealed(wrong_network), r"does not fit its network \(Error\(s\) in loading state_dict"),
-            (_sealed(future), r"has format 99, this version reads 1"),
+            (_with_checksum(wrong_network), r"does not fit its network \(Error\(s\) in loading state_dict"),
+            (_with_checksum(future), r"has format 99, this version reads 1"),
         ):
             path.write_bytes(damaged)
             with pytest.raises(CheckpointError, match=said):
@@ -651,7 +651,7 @@ class TestCheckpoint:
             load_checkpoint(tmp_path / "state.pt", device="cpu")
         assert not (tmp_path / "run").exists()
 
-    def test_it_goes_on_on_the_device_that_is_asked_for(
+    def test_it_resumes_on_the_requested_device(
         self, state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         save_checkpoint(state, tmp_path / "state.pt")

@@ -1,4 +1,4 @@
-"""A data set of a few images, and sources that bring it: small enough to break on purpose."""
+"""A data set of a few images, and sources that return it, for tests that damage it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fingerprints_of(images: FetchedImages) -> Fingerprints:
 
 @dataclass(frozen=True, kw_only=True)
 class TinySource:
-    """Brings a tiny data set, and remembers each time in a file, so that other processes count too."""
+    """Returns a tiny data set, and counts calls in a file, which other processes share."""
 
     log: Path
     name: str = "tiny"
@@ -56,7 +56,7 @@ class TinySource:
 
 @dataclass(frozen=True, kw_only=True)
 class DeadSource:
-    """Never brings anything."""
+    """Always fails."""
 
     name: str = "dead"
     choice: str = "dead"

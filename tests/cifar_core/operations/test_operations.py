@@ -1,4 +1,4 @@
-"""What every operation of an augmentation does: each entry of `OPERATIONS` is asked."""
+"""Conformance tests of every entry of `OPERATIONS`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drawing(seed: int = 0) -> Drawing:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("size", [32, 40])
-def test_the_size_afterwards_is_the_size_that_was_said(name: str, size: int) -> None:
+def test_the_resulting_size_is_the_declared_size(name: str, size: int) -> None:
     operation = OPERATIONS[name].model_validate({})
 
     changed_NHWC = operation.apply(pixels(size), drawing())
@@ -52,7 +52,7 @@ def test_no_operation_draws_from_global_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_file_and_a_record_hold_the_operation_whole(name: str) -> None:
+def test_a_file_and_a_record_contain_the_complete_operation(name: str) -> None:
     entries = [name] if name == "normalize" else ["normalize", name]
     ending = ["crop"] if name == "pad" else []
     config = TrainingConfig.model_validate({"data": {"augmentation": [*entries, *ending]}})

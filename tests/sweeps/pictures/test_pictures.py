@@ -1,4 +1,4 @@
-"""Pictures from arrays: what is drawn where, how large, how long."""
+"""Pictures from arrays: content, size, time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BYTES = 300_000
 RNG = np.random.default_rng(0)
 PATCHES = RNG.integers(0, 216, (100, 8, 8, 3)).repeat(4, 1).repeat(4, 2)
 NOISE = list((PATCHES + RNG.integers(0, 40, (100, 32, 32, 3))).astype(np.uint8))
-"""Patches with grain: they compress a little worse than photographs."""
+"""Noisy patches, which compress slightly worse than photographs."""
 PROBABILITIES = RNG.dirichlet(np.ones(10), 24)
 
 
@@ -33,7 +33,7 @@ def pixels(png: bytes) -> npt.NDArray[np.uint8]:
 
 
 def holds(picture: npt.NDArray[np.uint8], tile: npt.NDArray[np.uint8]) -> bool:
-    """Whether a tile stands somewhere on a picture, pixel by pixel."""
+    """Return whether a picture contains a tile, pixel by pixel."""
     windows = np.lib.stride_tricks.sliding_window_view(picture[..., 0], tile.shape[:2])
     starts = np.argwhere((windows[:, :, 0, 0] == tile[0, 0, 0]) & (windows[:, :, -1, -1] == tile[-1, -1, 0]))
     return any(np.array_equal(picture[y : y + len(tile), x : x + len(tile)], tile) for y, x in starts)
@@ -101,10 +101,10 @@ def test_the_same_arrays_give_the_same_bytes_in_half_a_second(name: str) -> None
     second = MAKERS[name]()
 
     assert second == first
-    assert time.process_time() - begun < 1.5  # a third of it where nothing else runs
+    assert time.process_time() - begun < 1.5  # a third of it on an idle machine
 
 
-def test_images_stand_in_a_grid_pixel_by_pixel() -> None:
+def test_images_are_drawn_in_a_grid_pixel_by_pixel() -> None:
     picture = pixels(grids.image_grid([NOISE[:2], NOISE[2:3]], labels=["a", "b"], title="three", notes=["x", "y"]))
 
     assert all(holds(picture, image.repeat(2, 0).repeat(2, 1)) for image in NOISE[:3])
@@ -147,7 +147,7 @@ def test_a_loss_of_none_or_infinity_is_a_gap_without_scale() -> None:
     assert missing == broken != finite
 
 
-def test_a_name_with_a_dollar_and_braces_is_written_as_it_is() -> None:
+def test_a_name_with_a_dollar_and_braces_is_drawn_unchanged() -> None:
     assert charts.learning_curve(**curve(2), title="$x_{", subtitle="$\\frac{$")
 
 
@@ -212,6 +212,6 @@ def test_a_runs_table_is_drawn_alike_whatever_the_order_of_rows() -> None:
     ],
     ids=["no epochs", "no curve", "several runs", "no row"],
 )
-def test_a_table_that_is_no_curve_is_refused(table: pd.DataFrame, said: str) -> None:
+def test_a_table_without_a_curve_is_rejected(table: pd.DataFrame, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         charts.learning_curve(table)

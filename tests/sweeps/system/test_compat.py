@@ -1,4 +1,4 @@
-"""What `sweeps.system.compat` reaches into is there and is used by its library: a version that changes it fails."""
+"""The private interfaces in `sweeps.system.compat` exist and are used by their libraries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_library_that_is_reached_into_has_an_upper_bound(library: str) -> None
 
 
 class TestOptuna:
-    def test_a_trial_of_a_former_driver_is_reported_on(self) -> None:
+    def test_values_are_reported_to_a_trial_of_an_earlier_driver(self) -> None:
         study = optuna.create_study()
         number = study.ask().number
 
@@ -45,7 +45,7 @@ class TestOptuna:
 
         assert study.trials[number].intermediate_values == {1: 0.5}
 
-    def test_what_writes_a_journal_is_had_from_its_study(self, tmp_path: Path) -> None:
+    def test_the_journal_backend_is_found_from_the_study(self, tmp_path: Path) -> None:
         backend = JournalFileBackend(str(tmp_path / "journal.log"))
 
         assert compat.journal_backend(optuna.create_study(storage=JournalStorage(backend))) is backend
@@ -61,15 +61,17 @@ class TestOptuna:
         assert [trial.number for trial in part.get_trials()] == [0]
         assert "study._get_trials(" in inspect.getsource(optuna.samplers.TPESampler)
 
-    def test_all_that_a_database_is_asked_for_behind_its_cache_is_known(self) -> None:
+    def test_all_private_calls_to_a_database_are_listed(self) -> None:
         asked = set(re.findall(r"self\._backend\.(_\w+)\(", inspect.getsource(_cached_storage)))
 
-        assert asked - {"_get_stale_trial_ids"} == compat.PRIVATE_STORAGE_CALLS  # that one is of heartbeats: none here
+        assert (
+            asked - {"_get_stale_trial_ids"} == compat.PRIVATE_STORAGE_CALLS
+        )  # that one is for heartbeats, which are off
         assert all(hasattr(RDBStorage, name) for name in compat.PRIVATE_STORAGE_CALLS)
 
 
 class TestRay:
-    def test_ray_asks_for_its_address_where_it_is_told_it(self) -> None:
+    def test_ray_listens_on_the_requested_addresses(self) -> None:
         from ray._private import ray_constants, services
 
         before = ray_constants.ENABLE_RAY_CLUSTER
@@ -92,7 +94,7 @@ class TestRay:
             process.wait()
         assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
 
-    def test_a_token_is_taken_without_a_word(self) -> None:
+    def test_a_token_is_loaded_without_output(self) -> None:
         compat.take_token()
 
     def test_ray_asks_a_job_whether_its_workers_have_a_folder(self) -> None:
@@ -103,7 +105,7 @@ class TestRay:
 
 
 class TestMlflow:
-    def test_tables_of_this_version_are_read_directly_and_unknown_ones_told_apart(self, empty_store: Path) -> None:
+    def test_tables_of_this_version_are_read_directly_and_unknown_ones_detected(self, empty_store: Path) -> None:
         with contextlib.closing(sqlite3.connect(empty_store)) as database:
             (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
 
@@ -125,7 +127,7 @@ os._exit(4)
 """
 
 
-def test_an_exit_is_an_error_only_where_it_is_asked_for() -> None:
+def test_an_exit_is_an_error_only_where_requested() -> None:
     ended = subprocess.run([sys.executable, "-c", EXITS], capture_output=True, text=True, check=False)
 
     assert (ended.stdout, ended.returncode) == ("raised 3\n", 4)

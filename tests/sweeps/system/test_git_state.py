@@ -1,4 +1,4 @@
-"""What a run records of the user's code. Real repositories."""
+"""The recorded version of the user's code, with real repositories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_clean_repository_is_its_commit_alone(repository: Path) -> None:
     assert "git_diff" not in environment(state)
 
 
-def test_what_differs_from_the_commit_is_kept_and_told_apart(repository: Path) -> None:
+def test_uncommitted_changes_are_stored_and_distinguished(repository: Path) -> None:
     (repository / "net.py").write_text("width = 16\n", encoding="utf-8")
     edited = git_state(repository)
     (repository / "new.py").write_text("", encoding="utf-8")
@@ -57,9 +57,7 @@ def test_the_text_does_not_depend_on_gits_configuration(repository: Path) -> Non
     assert git_state(repository) == plain
 
 
-def test_a_large_diff_is_cut_and_still_tells_one_from_another(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_diff_is_cut_and_still_distinguished(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DIFF_BYTES", 300)
     states = []
     for end in "ab":
@@ -70,15 +68,13 @@ def test_a_large_diff_is_cut_and_still_tells_one_from_another(
     assert states[0].diff_id != states[1].diff_id
 
 
-def test_without_a_repository_or_without_git_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_repository_or_without_git_nothing_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert git_state(tmp_path) == GitState()
     monkeypatch.setenv("PATH", "")
     assert git_state(Path(__file__).parent) == GitState()
 
 
-def test_what_git_cannot_compare_is_said_and_the_commit_recorded(
-    repository: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_diff_is_logged_and_the_commit_recorded(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     (repository / ".gitattributes").write_text("*.bin filter=lfs diff=lfs\n", encoding="utf-8")
     (repository / "data.bin").write_bytes(b"1")
     git(repository, "add", ".")
@@ -114,7 +110,7 @@ def test_a_diff_that_takes_too_long_is_too_large(
     assert "too large" in caplog.text
 
 
-def test_a_repository_that_git_refuses_is_not_passed_over(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_repository_that_git_rejects_is_reported(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     (repository / ".git" / "HEAD").write_text("nonsense\n", encoding="utf-8")
 
     assert git_state(repository) == GitState()

@@ -1,4 +1,4 @@
-"""Cores: as many as the machine, the affinity and the quota leave, and none held by two trials."""
+"""Cores: limited by the machine, the affinity and the quota, and none leased by two trials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIN = "from sweeps.system.machine import pin_to_leased_cores; print(pin_to_lease
 
 
 def groups(root: Path, memberships: str, quotas: dict[str, str]) -> float | None:
-    """Return the quota found where the kernel says so many memberships and files."""
+    """Return the quota found for given memberships and files of control groups."""
     (root / "memberships").write_text(memberships, encoding="ascii")
     for name, content in quotas.items():
         path = root / "cgroup" / name
@@ -35,7 +35,7 @@ def test_without_a_quota_there_is_none(tmp_path: Path) -> None:
     assert groups(tmp_path, "0::/user\n", {"user/cpu.max": "max 100000\n"}) is None
 
 
-def test_the_smallest_quota_of_a_group_and_those_around_it_holds(tmp_path: Path) -> None:
+def test_the_smallest_quota_of_a_group_and_its_parents_applies(tmp_path: Path) -> None:
     quotas = {"a/cpu.max": "200000 100000\n", "a/b/cpu.max": "max 100000\n", "a/b/c/cpu.max": "300000 100000\n"}
     assert groups(tmp_path, "0::/a/b/c\n", quotas) == 2.0
 
@@ -60,7 +60,7 @@ def test_slots_follow_the_quota(quota: float | None, cores: int, monkeypatch: py
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux pins a process to cores")
-def test_a_leased_core_is_nobody_elses_whatever_their_temporary_folder_is(tmp_path: Path) -> None:
+def test_a_leased_core_is_exclusive_whatever_the_temporary_folder(tmp_path: Path) -> None:
     processes = []
     for number in range(len(machine.allowed_cores()) + 1):
         own = tmp_path / str(number)
@@ -82,7 +82,7 @@ def test_a_leased_core_is_nobody_elses_whatever_their_temporary_folder_is(tmp_pa
 
     held = [core for core in leased if core != "[]"]
     assert len(set(held)) == len(held)
-    assert leased.count("[]") >= 1, "more processes than cores: one is left without"
+    assert leased.count("[]") >= 1, "more processes than cores: one gets no core"
     assert stat.S_IMODE(machine._LEASES.stat().st_mode) == 0o1777
 
 
@@ -95,13 +95,13 @@ def test_a_leased_core_is_nobody_elses_whatever_their_temporary_folder_is(tmp_pa
         ({}, None),
     ],
 )
-def test_no_proxy_stands_before_this_machine(
+def test_no_proxy_is_used_for_this_machine(
     environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.setenv(name, "")  # so that the values set below are restored
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -126,7 +126,7 @@ int cuDeviceGetCount(int *count) {
 
 @pytest.fixture(scope="session")
 def fake_cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library in place of the NVIDIA driver's: no GPU is needed, and none is tested."""
+    """A library that replaces the NVIDIA driver's: no GPU is needed or tested."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
@@ -138,7 +138,7 @@ def fake_cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestGpus:
     @pytest.fixture(autouse=True)
-    def asked_anew(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def fresh_query(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         machine._gpus.cache_clear()
         yield
@@ -168,7 +168,7 @@ class TestGpus:
             (None, None, 12, 0, "torch is installed without CUDA"),
         ],
     )
-    def test_cuda_counts_them_and_the_reason_for_none_is_said(
+    def test_cuda_counts_them_and_the_reason_for_none_is_reported(
         self,
         visible: str | None,
         built: int | None,
@@ -196,7 +196,7 @@ class TestGpus:
 
 class TestHome:
     @pytest.mark.parametrize("home", ["/nonexistent", "", None, "/"])
-    def test_a_user_without_one_has_one_of_their_own(
+    def test_a_user_without_one_gets_a_temporary_one(
         self, home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
@@ -211,7 +211,7 @@ class TestHome:
         assert Path.home() == tmp_path / f"sweeps-home-{os.getuid()}"
         assert stat.S_IMODE(Path.home().stat().st_mode) == 0o700
 
-    def test_one_that_cannot_be_written_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_cannot_be_written_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.access", lambda *_: False)
         monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -219,7 +219,7 @@ class TestHome:
 
         assert Path.home() == tmp_path
 
-    def test_another_users_link_is_not_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_users_link_is_not_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
         (tmp_path / f"sweeps-home-{os.getuid()}").symlink_to("/")
 

@@ -1,4 +1,4 @@
-"""What is said while there is nothing to show yet, and where it goes."""
+"""Progress messages before the first trial, and the redirection of output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_without_a_terminal_a_stage_is_one_line() -> None:
     assert output.getvalue() == "reading [a] file\n"
 
 
-def test_on_a_terminal_a_stage_goes_away_when_it_is_over() -> None:
+def test_on_a_terminal_a_stage_disappears_at_its_end() -> None:
     output, streams = io.StringIO(), (sys.stdout, sys.stderr)
 
     with stage(Console(file=output, force_terminal=True, width=80), "reading a file"):
@@ -38,7 +38,7 @@ def test_on_a_terminal_a_stage_goes_away_when_it_is_over() -> None:
     assert output.getvalue().endswith(erases_the_line_above)
 
 
-def test_a_run_says_what_it_is_doing_before_its_first_trial(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_run_reports_its_progress_before_its_first_trial(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, tiny(run_cap=1))
 
     said = cli("run", path, "--runs", recorded_runs, "--backend", "inline").stdout.splitlines()
@@ -47,7 +47,7 @@ def test_a_run_says_what_it_is_doing_before_its_first_trial(tmp_path: Path, reco
     assert said[3].startswith("tiny: 0 of 1 trials done")
 
 
-def test_a_run_says_something_before_it_imports_what_takes_seconds(tmp_path: Path) -> None:
+def test_a_run_prints_a_line_before_slow_imports(tmp_path: Path) -> None:
     wrong = write_yaml(tmp_path, tiny(run_cap=None))
     code = (
         "import sys; import sweeps.system.output as output; from sweeps.cli.main import sweeps\n"
@@ -62,7 +62,7 @@ def test_a_run_says_something_before_it_imports_what_takes_seconds(tmp_path: Pat
     assert said.stdout.splitlines()[0] == f"reading {wrong} set()", said.stderr
 
 
-def test_what_cannot_be_flushed_on_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_flush_on_a_full_disk_is_not_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def flush(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")

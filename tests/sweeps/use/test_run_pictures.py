@@ -1,4 +1,4 @@
-"""What a complete run looks like in MLflow: its curve, its confusions, its inputs, its mistakes."""
+"""The pictures of a complete run in MLflow: its curve, confusion matrix, inputs and mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweeps.use.run_pictures import log_pictures
 
 @pytest.fixture
 def recorded(tmp_path: Path, recorded_runs: Path, cli: Cli) -> Path:
-    """Two complete trials without pictures: they trained too short for any."""
+    """Two complete trials without pictures, because their training was too short."""
     (recorded_runs / "artifacts").mkdir()
     content = tiny(base=tiny()["base"] | {"epochs": 1})
     result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
@@ -26,7 +26,7 @@ def recorded(tmp_path: Path, recorded_runs: Path, cli: Cli) -> Path:
 
 
 def pictures(runs: Path) -> list[list[str]]:
-    """Return the names of each run's pictures, each of which can be opened."""
+    """Return the names of each run's pictures, after opening each."""
     found = []
     for folder in sorted((runs / "artifacts").glob("*/artifacts")):
         names = sorted(path.name for path in folder.glob("*.png"))
@@ -38,7 +38,7 @@ def pictures(runs: Path) -> list[list[str]]:
 
 
 def test_each_complete_run_gets_its_pictures_once(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pictures(recorded) == [], "short ones cost more than they show"
+    assert pictures(recorded) == [], "short runs get no pictures"
     monkeypatch.setattr(run_pictures, "LEAST_SECONDS", 0.0)
 
     assert log_pictures("tiny", runs=recorded) == 2
@@ -56,7 +56,7 @@ def test_without_weights_there_is_all_but_the_mistakes(recorded: Path, monkeypat
     assert pictures(recorded) == [["confusion.png", "inputs.png", "learning-curve.png"]] * 2
 
 
-def test_a_store_that_takes_none_is_told_and_ends_nothing(
+def test_an_unwritable_store_is_logged_and_not_raised(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run_pictures, "LEAST_SECONDS", 0.0)

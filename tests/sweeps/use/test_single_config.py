@@ -1,4 +1,4 @@
-"""One configuration with a person's changes, out of another one."""
+"""One configuration with overrides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIST = ["normalize", "flip", {"erase": {"p": 0.2}}, {"crop": {"padding": 2}}]
 
 
 @pytest.mark.parametrize("augmentation", [*RECIPES, LIST])
-def test_a_whole_configuration_comes_back_as_it_was(augmentation: str | list[object]) -> None:
+def test_a_complete_configuration_stays_unchanged(augmentation: str | list[object]) -> None:
     fields = {"model": {"name": "resnet", "width": 8}, "data": {"augmentation": augmentation}, "epochs": 3}
     config = TrainingConfig.model_validate(fields)
 
