@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from cifar_core.operations.normalize import NORMALIZATIONS, normalized
-from cifar_core.operations.operation import Drawing, Operation
+from cifar_core.operations.operation import AugmentContext, Operation
 
 
 def augment(
@@ -33,9 +33,9 @@ def augment(
         float32, N×3×H×W on the images' device, `channels_last` in memory.
     """
     pixels_NHWC = _scaled_to_unit(images_NHWC)
-    drawing = Drawing(normalization=normalization, generator=generator, alternation_N=alternation_N)
+    context = AugmentContext(normalization=normalization, generator=generator, alternation_N=alternation_N)
     for operation in operations:
-        pixels_NHWC = operation.apply(pixels_NHWC, drawing)
+        pixels_NHWC = operation.apply(pixels_NHWC, context)
     return pixels_NHWC.permute(0, 3, 1, 2)
 
 
@@ -53,9 +53,9 @@ def augment_in_steps(
     """
     pixels_NHWC = _scaled_to_unit(images_NHWC)
     yield pixels_NHWC.clone().permute(0, 3, 1, 2)
-    drawing = Drawing(normalization=normalization, generator=generator)
+    context = AugmentContext(normalization=normalization, generator=generator)
     for operation in operations:
-        pixels_NHWC = operation.apply(pixels_NHWC, drawing)
+        pixels_NHWC = operation.apply(pixels_NHWC, context)
         yield pixels_NHWC.clone().permute(0, 3, 1, 2)
 
 

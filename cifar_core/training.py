@@ -83,7 +83,7 @@ class StepResult(NamedTuple):
     batch_size: int
 
 
-SEEN_IMAGES = 5_000
+INITIALIZATION_IMAGES = 5_000
 """Number of training images that are passed to a network's `see_images` before the first step."""
 
 OnStep = Callable[[StepResult], None]
@@ -284,7 +284,7 @@ def _initialize_from_images(state: TrainingState, images: DeviceImages) -> None:
     """Pass training images to the network's method `see_images`, if it has one, before the first step."""
     see_images = getattr(state.model, "see_images", None)
     if see_images is not None:
-        stored_NHWC = images.images_NHWC[:SEEN_IMAGES]
+        stored_NHWC = images.images_NHWC[:INITIALIZATION_IMAGES]
         see_images(normalize(stored_NHWC, normalization=state.config.data.normalization))
         if state.averaging is not None:
             state.averaging.reset()

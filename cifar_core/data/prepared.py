@@ -21,11 +21,11 @@ PARTS: tuple[Part, ...] = ("train", "test")
 FILES = tuple(f"{part}_{kind}.npy" for part in PARTS for kind in ("images", "labels"))
 
 
-class AbsentError(Exception):
+class MissingDataError(Exception):
     """A folder contains no prepared data."""
 
 
-class BrokenError(Exception):
+class DamagedDataError(Exception):
     """The prepared data is incomplete or damaged. The message names the file."""
 
 
@@ -54,8 +54,8 @@ def read(directory: Path, part: Part, *, fingerprints: Fingerprints) -> Labelled
     """Return a part, its content verified, images mapped read-only from the file. The other part is not opened.
 
     Raises:
-        AbsentError: the folder contains no prepared data.
-        BrokenError: a file is missing, truncated, changed, or of another format.
+        MissingDataError: the folder contains no prepared data.
+        DamagedDataError: a file is missing, truncated, changed, or of another format.
     """
     meta = read_meta(directory)
     images_md5, labels_md5 = fingerprints.of(part)
@@ -64,29 +64,29 @@ def read(directory: Path, part: Part, *, fingerprints: Fingerprints) -> Labelled
     try:
         return LabelledImages(images_NHWC, labels_N.astype(np.int64))
     except ValueError as error:
-        raise BrokenError(f"the {part} files in {directory} are damaged: {error}") from error
+        raise DamagedDataError(f"the {part} files in {directory} are damaged: {error}") from error
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
     """Return the content of `meta.json`.
 
     Raises:
-        AbsentError: the folder contains no prepared data.
-        BrokenError: `meta.json` cannot be read, or describes another format.
+        MissingDataError: the folder contains no prepared data.
+        DamagedDataError: `meta.json` cannot be read, or describes another format.
     """
     path = directory / META
     try:
         meta = json.loads(path.read_bytes())
     except FileNotFoundError:
         if any((directory / name).exists() for name in FILES):
-            raise BrokenError(f"{path} is missing: the data in its folder was not written completely") from None
-        raise AbsentError(f"no prepared data in {directory}") from None
+            raise DamagedDataError(f"{path} is missing: the data in its folder was not written completely") from None
+        raise MissingDataError(f"no prepared data in {directory}") from None
     except NotADirectoryError:
-        raise AbsentError(f"no prepared data in {directory}") from None
+        raise MissingDataError(f"no prepared data in {directory}") from None
     except (OSError, ValueError) as error:
-        raise BrokenError(f"{path} cannot be read: {error}") from error
+        raise DamagedDataError(f"{path} cannot be read: {error}") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise BrokenError(f"{path} describes another format than {FORMAT}")
+        raise DamagedDataError(f"{path} describes another format than {FORMAT}")
     return meta
 
 
@@ -94,13 +94,13 @@ def _read_array(path: Path, meta: dict[str, Any], expected: str) -> npt.NDArray[
     try:
         size = path.stat().st_size
         if size != meta["bytes"][path.name]:
-            raise BrokenError(f"{path} has {size} bytes, but {meta['bytes'][path.name]} were written")
+            raise DamagedDataError(f"{path} has {size} bytes, but {meta['bytes'][path.name]} were written")
         array = np.load(path, mmap_mode="r")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise BrokenError(f"{path} cannot be read: {error}") from error
+        raise DamagedDataError(f"{path} cannot be read: {error}") from error
     # The complete content, every time: 0.3 s against a fault that no later step could detect.
     if array.dtype != np.uint8 or not array.flags.c_contiguous or fingerprint(array) != expected:
-        raise BrokenError(f"{path} is damaged: its checksum is wrong")
+        raise DamagedDataError(f"{path} is damaged: its checksum is wrong")
     # A plain view: every later slice would otherwise be of the subclass np.memmap.
     view: npt.NDArray[np.uint8] = array.view(np.ndarray)
     return view

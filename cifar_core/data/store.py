@@ -91,16 +91,16 @@ class Store:
         for part in prepared.PARTS:
             try:
                 prepared.read(self.directory, part, fingerprints=self.fingerprints)
-            except (prepared.AbsentError, prepared.BrokenError) as error:
+            except (prepared.MissingDataError, prepared.DamagedDataError) as error:
                 return str(error)
         return None
 
     def _read(self, part: Part, *, warn: bool) -> LabelledImages | None:
         try:
             return prepared.read(self.directory, part, fingerprints=self.fingerprints)
-        except prepared.AbsentError:
+        except prepared.MissingDataError:
             return None
-        except prepared.BrokenError as error:
+        except prepared.DamagedDataError as error:
             if warn:
                 self.reporter.warn(f"{error}. Fetching the data again")
             return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cifar_core.operations.operation import Drawing, Operation
+from cifar_core.operations.operation import AugmentContext, Operation
 from cifar_core.operations.pad import padded
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ class Crop(Operation):
     fill: Literal["zero", "reflect"] = "zero"
     """Content of the border: zeros, or the image mirrored at its edge."""
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         import torch
 
         pixels_NHWC = padded(pixels_NHWC, border=self.padding, fill=self.fill)
         count, height, width, channels = pixels_NHWC.shape
         tops, lefts = height - self.size + 1, width - self.size + 1
-        top_N = torch.randint(tops, (count,), generator=drawing.generator)
-        left_N = torch.randint(lefts, (count,), generator=drawing.generator)
+        top_N = torch.randint(tops, (count,), generator=context.generator)
+        left_N = torch.randint(lefts, (count,), generator=context.generator)
         index_3N = torch.stack([torch.arange(count), top_N, left_N]).to(pixels_NHWC.device, non_blocking=True)
         # A view of all possible windows, without a copy; indexing then copies complete rows of the chosen ones.
         image_stride, row_stride, pixel_stride, _ = pixels_NHWC.stride()

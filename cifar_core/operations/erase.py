@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cifar_core.operations.operation import CHANNELS, Drawing, Operation
+from cifar_core.operations.operation import CHANNELS, AugmentContext, Operation
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +36,11 @@ class Erase(Operation):
             raise ValueError(f"ratio of erase is [minimum, maximum] above 0, not {list(self.ratio)}")
         return self
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         import torch
 
         count, height, width, _ = pixels_NHWC.shape
-        box_4N = _draw_boxes(count, height=height, width=width, operation=self, generator=drawing.generator)
+        box_4N = _draw_boxes(count, height=height, width=width, operation=self, generator=context.generator)
         box_4N11 = box_4N.to(pixels_NHWC.device, non_blocking=True)[..., None, None]
         top_N11, left_N11, bottom_N11, right_N11 = box_4N11
         y_H1 = torch.arange(height, device=pixels_NHWC.device).unsqueeze(1)

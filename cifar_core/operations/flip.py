@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cifar_core.operations.operation import Drawing, Operation, indices
+from cifar_core.operations.operation import AugmentContext, Operation, indices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,11 +21,11 @@ class Flip(Operation):
     alternate: bool = False
     """Draw in the first epoch only. From then on each image is mirrored every second epoch."""
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         import torch
 
-        chosen_N = drawing.alternation_N if self.alternate else None
+        chosen_N = context.alternation_N if self.alternate else None
         if chosen_N is None:
-            chosen_N = torch.rand(len(pixels_NHWC), generator=drawing.generator) < self.p
+            chosen_N = torch.rand(len(pixels_NHWC), generator=context.generator) < self.p
         chosen = indices(chosen_N, pixels_NHWC.device)
         return pixels_NHWC.index_copy_(0, chosen, pixels_NHWC[chosen].flip(2))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cifar_core.operations.operation import CHANNELS, Drawing, Operation, indices
+from cifar_core.operations.operation import CHANNELS, AugmentContext, Operation, indices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +22,10 @@ class Grayscale(Operation):
     p: float = Field(default=0.1, ge=0, le=1)
     """Probability for each image."""
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         import torch
 
-        chosen_N = torch.rand(len(pixels_NHWC), generator=drawing.generator) < self.p
+        chosen_N = torch.rand(len(pixels_NHWC), generator=context.generator) < self.p
         chosen = indices(chosen_N, pixels_NHWC.device)
         red, green, blue = pixels_NHWC[chosen].unbind(-1)
         luma_NHW = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from cifar_core.operations.operation import Drawing, Operation, cached
+from cifar_core.operations.operation import AugmentContext, Operation, cached
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +28,8 @@ class Normalize(Operation):
 
     op: Literal["normalize"] = "normalize"
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
-        return normalized(pixels_NHWC, normalization=drawing.normalization)
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
+        return normalized(pixels_NHWC, normalization=context.normalization)
 
 
 def normalized(pixels_NHWC: Tensor, *, normalization: str) -> Tensor:

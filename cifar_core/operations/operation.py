@@ -20,7 +20,7 @@ CHANNELS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
+class AugmentContext:
     """The inputs of an operation besides the images."""
 
     normalization: str
@@ -39,12 +39,12 @@ class Operation(BaseModel, abc.ABC):
     op: str
 
     @abc.abstractmethod
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         """Return the transformed images; the distribution is that of torchvision's transform of that name.
 
         Args:
             pixels_NHWC: float32, N×H×W×3, contiguous, on any device; may be modified in place.
-            drawing: the other inputs; random numbers are drawn from its generator.
+            context: the other inputs; random numbers are drawn from its generator.
         """
 
     def size_after(self, size: int) -> int:

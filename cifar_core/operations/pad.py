@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cifar_core.operations.operation import Drawing, Operation, cached
+from cifar_core.operations.operation import AugmentContext, Operation, cached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ class Pad(Operation):
     pixels: int = Field(default=4, ge=1, le=16)
     """Width of the border on each side, in pixels."""
 
-    def apply(self, pixels_NHWC: Tensor, drawing: Drawing) -> Tensor:
+    def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:
         return padded(pixels_NHWC, border=self.pixels)
 
     def size_after(self, size: int) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveByHand:
+class LocalArchive:
     """The official archive in the data folder."""
 
     name: str = "archive"

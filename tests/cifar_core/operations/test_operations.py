@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cifar_core.config import TrainingConfig
-from cifar_core.operations.operation import Drawing
+from cifar_core.operations.operation import AugmentContext
 from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import operation_record
 
@@ -18,8 +18,8 @@ def pixels(size: int = 32) -> torch.Tensor:
     return torch.rand(16, size, size, 3, generator=torch.Generator().manual_seed(1))
 
 
-def drawing(seed: int = 0) -> Drawing:
-    return Drawing(normalization="cifar10", generator=torch.Generator().manual_seed(seed))
+def context(seed: int = 0) -> AugmentContext:
+    return AugmentContext(normalization="cifar10", generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -27,7 +27,7 @@ def drawing(seed: int = 0) -> Drawing:
 def test_the_resulting_size_is_the_declared_size(name: str, size: int) -> None:
     operation = OPERATIONS[name].model_validate({})
 
-    changed_NHWC = operation.apply(pixels(size), drawing())
+    changed_NHWC = operation.apply(pixels(size), context())
 
     side = operation.size_after(size)
     assert changed_NHWC.shape == (16, side, side, 3)
@@ -38,7 +38,7 @@ def test_the_resulting_size_is_the_declared_size(name: str, size: int) -> None:
 def test_one_seed_gives_one_result(name: str) -> None:
     operation = OPERATIONS[name].model_validate({})
 
-    first, again = (operation.apply(pixels(), drawing()) for _ in range(2))
+    first, again = (operation.apply(pixels(), context()) for _ in range(2))
 
     assert torch.equal(first, again)
 
@@ -46,7 +46,7 @@ def test_one_seed_gives_one_result(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_operation_draws_from_global_state(name: str) -> None:
     before = torch.random.get_rng_state()
-    OPERATIONS[name].model_validate({}).apply(pixels(), drawing())
+    OPERATIONS[name].model_validate({}).apply(pixels(), context())
 
     assert torch.equal(torch.random.get_rng_state(), before)
 
