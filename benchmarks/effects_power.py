@@ -41,7 +41,7 @@ _CONFIG = TrainingConfig.model_validate({"epochs": EPOCHS, "optimizer": {"lr": 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class GroundTruth:
     """The model of a simulated sweep, in points of accuracy at a curve's end."""
 
     adds: Mapping[str, Mapping[Any, float]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Truth:
         return self.adds.get(path, {}).get(value, 0.0)
 
 
-def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecord], RecordedSearch]:
+def made_sweep(truth: GroundTruth, *, trials: int, seed: int) -> tuple[list[TrialRecord], RecordedSearch]:
     """Return the records of a sweep that follows the model, and its search space."""
     generator = np.random.default_rng(seed)
     values: dict[int, dict[str, Any]] = {}
@@ -114,7 +114,10 @@ def made_sweep(truth: Truth, *, trials: int, seed: int) -> tuple[list[TrialRecor
 
 
 def _drawn(
-    generator: np.random.Generator, truth: Truth, records: list[TrialRecord], values: Mapping[int, Mapping[str, Any]]
+    generator: np.random.Generator,
+    truth: GroundTruth,
+    records: list[TrialRecord],
+    values: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     near: Mapping[str, Any] = {}
     if truth.adaptive and len(records) >= 10 and generator.random() < 0.7:
@@ -179,7 +182,7 @@ class Score:
     intervals_real: int = 0
     importance: dict[str, float] = field(default_factory=dict)
 
-    def add(self, truth: Truth, effects: Effects) -> None:
+    def add(self, truth: GroundTruth, effects: Effects) -> None:
         """Count one sweep."""
         self.sweeps += 1
         wrong = 0
@@ -187,7 +190,7 @@ class Score:
             if parameter.importance is None:
                 continue
             self.importance[parameter.name] = self.importance.get(parameter.name, 0.0) + parameter.importance
-            is_claimed = parameter.is_sure and not parameter.verdict.startswith("less than")
+            is_claimed = parameter.is_sure and not parameter.verdict.startswith("no effect larger than")
             if parameter.name in truth.adds:
                 self.found += is_claimed
             elif parameter.name != "optimizer.lr" or not truth.lr_slope:
@@ -210,7 +213,7 @@ class Score:
         self.wrong_sweeps += wrong > 0
 
 
-def score(truth: Truth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
+def score(truth: GroundTruth, *, trials: int, sweeps: int, seed: int = 0) -> Score:
     """Return the counts over `sweeps` sweeps of `trials` trials."""
     total = Score()
     for index in range(sweeps):
@@ -229,14 +232,16 @@ def main() -> None:
     resnet = {"model.name": {"resnet": 10.0}}
     width = {"model.width": {8: -4.0, 16: 4.0}}
     kinds = {
-        "nothing": Truth(),
-        "nothing, adaptive": Truth(adaptive=True),
-        "nothing, 10 % collapse": Truth(collapse=0.1),
-        "resnet +10": Truth(adds=resnet),
-        "resnet +10, adaptive": Truth(adds=resnet, adaptive=True),
-        "resnet +10, lr, collapse": Truth(adds=resnet, lr_slope=5.0, collapse=0.1, adaptive=True),
-        "width -4, +4": Truth(adds=width),
-        "every value": Truth(adds={path: dict(zip(c, (-4, 0, 4, 2), strict=False)) for path, c in CHOICES.items()}),
+        "nothing": GroundTruth(),
+        "nothing, adaptive": GroundTruth(adaptive=True),
+        "nothing, 10 % collapse": GroundTruth(collapse=0.1),
+        "resnet +10": GroundTruth(adds=resnet),
+        "resnet +10, adaptive": GroundTruth(adds=resnet, adaptive=True),
+        "resnet +10, lr, collapse": GroundTruth(adds=resnet, lr_slope=5.0, collapse=0.1, adaptive=True),
+        "width -4, +4": GroundTruth(adds=width),
+        "every value": GroundTruth(
+            adds={path: dict(zip(c, (-4, 0, 4, 2), strict=False)) for path, c in CHOICES.items()}
+        ),
     }
     print(f"{'model':26} trials  wrong: parameters  sweeps   coverage: all         real   found  importance  seconds")
     for name, truth in kinds.items():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sweeps.driver.finalize import Finalized
     from sweeps.driver.options import RunKeywords, RunSummary
     from sweeps.search.state import SweepState
-    from sweeps.views.names import Named
+    from sweeps.views.names import NamedRuns
 
 Meant = Mapping[tuple[str, str | None], "Recipe"]
 
@@ -109,7 +109,7 @@ class LadderResult(Printed):
 
     def print_to(self, console: Console) -> None:
         """Print a line a rung, and what is recorded under other names."""
-        from sweeps.analysis.rungs import recorded_elsewhere
+        from sweeps.analysis.rungs import recorded_under_other_names
         from sweeps.core.formatting import print_sentence
         from sweeps.views.ladder_table import print_ladder
 
@@ -117,7 +117,7 @@ class LadderResult(Printed):
         known = {rung for rung, _ in self.meant}
         if gone := list(dict.fromkeys(rung.name for rung in self.rungs if self.meant and rung.name not in known)):
             print_sentence(console, f"recorded, and not in the file any more: {', '.join(gone)}")
-        for rung, others in recorded_elsewhere(self.rungs, self.meant).items():
+        for rung, others in recorded_under_other_names(self.rungs, self.meant).items():
             print_sentence(console, f"{rung}: runs of it are recorded as {' and '.join(others)}, and shown there")
         for line in self.looks:
             print_sentence(console, line)
@@ -203,7 +203,7 @@ def read_ladder(
     from sweeps.record.reader import MlflowReader
     from sweeps.store.access_log import describe_accesses
 
-    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, meant=meant))
+    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=meant))
     looks = tuple(describe_accesses(runs, name)) if is_final else ()
     return LadderResult(name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, meant=meant or {}, looks=looks)
 
@@ -359,7 +359,7 @@ def _summed(records: Sequence[TrialRecord]) -> list[list[int]] | None:
 class ShownRun(Printed):
     """One recorded run, or a configuration with its runs."""
 
-    named: Named
+    named: NamedRuns
     runs: Path
 
     @property
@@ -457,8 +457,8 @@ def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
 class Comparison(Printed):
     """Two recorded runs side by side."""
 
-    first: Named
-    second: Named
+    first: NamedRuns
+    second: NamedRuns
     runs: Path
 
     @property

@@ -1,4 +1,4 @@
-"""What records add up to: ranks with their intervals, the rungs of a ladder, and what each step of it brought.
+"""Statistics over recorded runs: ranks with intervals, comparisons of ladder rungs, effects of parameters.
 
-Numbers and words, no tables and no pictures: execution and report both stand on it.
+Returns numbers and sentences. Tables and figures are in `sweeps.views`.
 """

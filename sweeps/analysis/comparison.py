@@ -1,7 +1,7 @@
-"""What each rung of a ladder brought against the one it comes from, and whether chance may have brought it.
+"""Compare each rung of a ladder with its parent, and test whether the difference is significant.
 
-One run each compares two networks, three seeds or more compare two recipes; the words keep the two apart. The
-same record serves `sweeps ablate`, where every rung comes from the full recipe.
+One run each compares two networks. Three seeds or more compare two recipes. The verdicts keep the two apart.
+`sweeps ablate` uses the same records: there the parent of every rung is the full recipe.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sweeps.analysis.pairs import ALPHA, PairComparison, compare_with_parent, with_recipes_tested
+from sweeps.analysis.pairs import ALPHA, PairComparison, add_recipe_tests, compare_with_parent
 from sweeps.analysis.rungs import RungRuns, budgets_of
-from sweeps.analysis.statistics import apart_from_first, holm, holm_levels, student_interval, wilson_interval
+from sweeps.analysis.statistics import holm, holm_levels, p_values_against_first, student_interval, wilson_interval
 from sweeps.core.formatting import points
 from sweeps.core.trial import MeasuredOn
 
 
 class Finding(StrEnum):
-    """What a comparison came to."""
+    """Result of a comparison."""
 
     START = "start"
     HIGHER = "higher"
     LOWER = "lower"
-    NOT_SHOWN = "not shown"
+    NOT_SIGNIFICANT = "not significant"
     NOT_COMPARED = "not compared"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RungComparison:
-    """One rung's result and its difference to the rung it comes from: what every view shows."""
+    """Result of one rung and its difference to its parent; the input of every view."""
 
     rung: str
     index: int
@@ -40,60 +40,61 @@ class RungComparison:
     change: str
     reduced: str | None
     measured_on: MeasuredOn
-    """The images that the accuracies are of."""
+    """Kind of images that the accuracies are measured on."""
     images: int | None
-    """How many these are; None where the record does not say, or nothing is measured."""
+    """Number of these images; None if unknown or not measured."""
     protocol: tuple[Any, ...]
-    """Equal for rungs whose accuracies compare: the same images, as many to train on, one budget."""
+    """Equal for rungs with comparable accuracies: same images, same number of training images, same budget."""
     status: str
     seeds: int
-    """Runs that the numbers rest on, one a seed."""
+    """Number of runs that count, one per seed."""
     accuracies: tuple[float, ...]
-    """Of each of them."""
+    """Accuracy of each of them."""
     accuracy: float | None
-    """Mean over the runs, share from 0 to 1; as the interval's ends, which are those of `ci_kind`."""
+    """Mean over the runs, 0 to 1, with a 95 % interval."""
     ci_low: float | None
     ci_high: float | None
     ci_kind: str
-    """`Wilson, one run` or `t, 3 seeds`: how the 95 % interval was made."""
+    """Method of the interval: `Wilson, one run` or `t, 3 seeds`."""
     standard_error: float | None
-    """Of the accuracy, as a share: over the seeds, or of one run over its images."""
+    """Standard error of the accuracy, 0 to 1: over the seeds, or of one run over its images."""
     before: float | None
     """Accuracy of the parent under this budget."""
     has_learned: bool
-    """Whether any run did: what did not is compared with nothing."""
+    """Whether any run is better than chance. Other rungs are not compared."""
     difference: float | None
-    """To the parent, in points (100 × the difference of two shares); as its interval, which excludes 0 exactly where
-    the difference is shown: it is of the level at which Holm's procedure decided, 95 % for a single comparison."""
+    """Difference to the parent in points (100 × the difference of two accuracies), with its interval. The interval has
+    the level at which Holm's procedure decided, 95 % for a single comparison: it excludes 0 if and only if the
+    difference is significant."""
     difference_low: float | None
     difference_high: float | None
     by_seed: tuple[float, ...]
-    """In points, under each common seed, where these are too few for a test: `difference` is then None."""
+    """Difference in points for each common seed if there are too few seeds for a test. `difference` is then None."""
     p_value: float | None
     p_holm: float | None
-    """Adjusted over the comparisons of the same kind and budget in this ladder."""
+    """p-value adjusted over the comparisons of the same kind and budget in this ladder."""
     test: str | None
-    """`McNemar, one run each`, `paired t over 3 seeds`, `moderated t over 3 seeds`; None where nothing was tested."""
+    """`McNemar, one run each`, `paired t over 3 seeds`, `moderated t over 3 seeds`; None without a test."""
     verdict: str
     finding: Finding
     parameters_millions: float | None
     train_seconds: float | None
-    """Mean over the runs; as `images_per_second`."""
+    """Mean over the runs."""
     images_per_second: float | None
+    """Mean over the runs."""
 
 
 def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
-    """Return one comparison a rung, in the same order.
+    """Return one comparison per rung, in the same order.
 
-    With three common seeds or more, two rungs are compared as recipes: a paired t-test of the accuracies, whose
-    variance is moderated by those of the other comparisons of its budget where these are `MODERATED_FROM` or more. Two
-    rungs of one run each are compared as networks, by McNemar's exact test. Otherwise nothing is tested, and the
-    difference under each common seed is shown. Holm's adjustment goes over the recipe comparisons of one budget, and
-    apart from those over its run comparisons.
+    Rungs with three or more common seeds are compared as recipes, by a paired t-test of the accuracies. Its variance is
+    moderated by those of the other comparisons of the budget if there are at least `MIN_MODERATED_COMPARISONS`. Rungs
+    with one run each are compared as networks, by McNemar's exact test. Other rungs are not tested; `by_seed` has their
+    differences. Holm's adjustment covers the recipe comparisons of one budget, and separately its network comparisons.
     """
-    assert len({(rung.name, rung.reduced) for rung in rungs}) == len(rungs), "a rung is listed once a budget"
+    assert len({(rung.name, rung.reduced) for rung in rungs}) == len(rungs), "a rung is listed once per budget"
     budgets = budgets_of(rungs)
-    comparisons = with_recipes_tested(budgets, [compare_with_parent(rung, rungs) for rung in rungs])
+    comparisons = add_recipe_tests(budgets, [compare_with_parent(rung, rungs) for rung in rungs])
     adjusted: list[tuple[float, float] | None] = [None] * len(rungs)
     families: dict[tuple[bool, int], list[tuple[int, float]]] = {}
     for index, (budget, comparison) in enumerate(zip(budgets, comparisons, strict=True)):
@@ -104,12 +105,12 @@ def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
         decided = zip(holm(p_values), holm_levels(p_values, alpha=ALPHA), strict=True)
         for (index, _), p_and_level in zip(family, decided, strict=True):
             adjusted[index] = p_and_level
-    parents = [rung.parent_among(rungs) for rung in rungs]
+    parents = [rung.find_parent(rungs) for rung in rungs]
     rows = zip(rungs, parents, budgets, comparisons, adjusted, strict=True)
-    return [_finished(rung, parent, budget, of, decided) for rung, parent, budget, of, decided in rows]
+    return [_rung_comparison(*row) for row in rows]
 
 
-def _finished(
+def _rung_comparison(
     rung: RungRuns,
     parent: RungRuns | None,
     budget: int,
@@ -122,11 +123,11 @@ def _finished(
     low, high, kind = _accuracy_interval(accuracies, images=images)
     p_holm, level = decided or (None, None)
     ends = None if level is None else comparison.interval(level)
-    shown = level is not None and comparison.p_value is not None and comparison.p_value <= level
-    finding = Finding.NOT_SHOWN if comparison.test else Finding.NOT_COMPARED
+    is_significant = level is not None and comparison.p_value is not None and comparison.p_value <= level
+    finding = Finding.NOT_SIGNIFICANT if comparison.test else Finding.NOT_COMPARED
     if rung.parent is None:
         finding = Finding.START
-    elif shown and difference is not None:
+    elif is_significant and difference is not None:
         finding = Finding.HIGHER if difference > 0 else Finding.LOWER
     return RungComparison(
         rung=rung.name,
@@ -154,7 +155,7 @@ def _finished(
         p_value=comparison.p_value,
         p_holm=p_holm,
         test=comparison.test,
-        verdict=comparison.words("" if difference is None else f"{points(difference)} points", shown),
+        verdict=comparison.verdict("" if difference is None else f"{points(difference)} points", is_significant),
         finding=finding,
         parameters_millions=_mean(run.parameters_millions for run in runs),
         train_seconds=_mean(run.train_seconds for run in runs),
@@ -165,12 +166,12 @@ def _finished(
 def _accuracy_interval(accuracies: Sequence[float], *, images: int | None) -> tuple[float | None, float | None, str]:
     if len(accuracies) > 1:
         _, low, high = student_interval(accuracies)
-        # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
+        # The t interval of few seeds may exceed the range of an accuracy.
         return max(low, 0.0), min(high, 1.0), f"t, {len(accuracies)} seeds"
     if not accuracies:
         return None, None, ""
     if images is None:
-        return None, None, "none: the answer to each image is not recorded"
+        return None, None, "none: predictions per image are not recorded"
     return *wilson_interval(accuracies[0], images=images), "Wilson, one run"
 
 
@@ -183,18 +184,18 @@ def _standard_error(accuracies: Sequence[float], *, images: int | None) -> float
 
 
 def by_protocol(comparisons: Iterable[RungComparison]) -> list[list[RungComparison]]:
-    """Return the measured rungs of each protocol, the highest mean first; the protocol of most rungs comes first."""
+    """Return the measured rungs of each protocol by descending mean; the protocol with the most rungs comes first."""
     groups: dict[tuple[Any, ...], list[RungComparison]] = {}
     for each in comparisons:
         if each.has_learned:
             groups.setdefault(each.protocol, []).append(each)
-    found = [sorted(group, key=lambda each: each.accuracy or 0.0, reverse=True) for group in groups.values()]
-    return sorted(found, key=len, reverse=True)
+    ranked = [sorted(group, key=lambda each: each.accuracy or 0.0, reverse=True) for group in groups.values()]
+    return sorted(ranked, key=len, reverse=True)
 
 
-def alike_to_first(rungs: Sequence[RungComparison]) -> list[RungComparison]:
-    """Return the rungs of one protocol that cannot be told apart from the first of them, without it."""
-    p_values = apart_from_first([each.accuracies for each in rungs], images=rungs[0].images)
+def indistinguishable_from_first(rungs: Sequence[RungComparison]) -> list[RungComparison]:
+    """Return the rungs of one protocol that do not differ significantly from the first one, without it."""
+    p_values = p_values_against_first([each.accuracies for each in rungs], images=rungs[0].images)
     return [each for each, p_value in zip(rungs[1:], p_values, strict=True) if p_value > ALPHA]
 
 

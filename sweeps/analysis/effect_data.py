@@ -1,12 +1,11 @@
-"""At which epochs the trials of a search can be compared, and what each had there.
+"""Epochs at which the trials of a search are compared, and the metric values there.
 
-A pruner stops a trial for a value that is on record, so what it leaves at a later epoch is chosen by earlier ones.
-Trials are therefore compared at the earliest epoch at which any of them was stopped, which all of them reached. A later
-epoch is looked at in steps, each from the epoch at which trials were stopped to the next: what a trial has there, given
-what it had before, is not changed by that choice.
+A pruner stops trials because of recorded values, so the trials at a later epoch are a selection. Trials are therefore
+compared at the earliest epoch at which any of them was stopped, which all of them reached. Later epochs are modelled in
+steps, from one stopping epoch to the next: given the value before, the value after is not affected by the selection.
 
-Source: Anderson, Journal of the American Statistical Association 52 (1957) 200-203, for values that are missing in
-steps; Rubin, Biometrika 63 (1976) 581-592, for when the reason may be passed over.
+Sources: Anderson, Journal of the American Statistical Association 52 (1957) 200-203, for monotone missing values;
+Rubin, Biometrika 63 (1976) 581-592, for when the missingness can be ignored.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ import numpy as np
 from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.trial import Outcome, TrialRecord
 
-LEAST_TRIALS = 6
-"""That are compared at all."""
-LEAST_TRIALS_LATER = 30
-"""Of those that went on, for a later epoch to be spoken of."""
-MOST_STAGES = 6
-"""Epochs at which trials were stopped that are looked at."""
+MIN_TRIALS = 6
+"""Trials that an analysis needs."""
+MIN_TRIALS_LATER = 30
+"""Trials that a later epoch needs."""
+MAX_STAGES = 6
+"""Compared epochs."""
 _FENCE = 3.0
-"""Interquartile ranges above the upper quartile."""
+"""Outer fence, in interquartile ranges above the upper quartile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,27 +34,27 @@ class Stage:
     """The trials that are compared at one epoch."""
 
     epoch: int | None
-    """None where each is compared at its own last one."""
+    """None if each trial is compared at its last epoch."""
     trials: tuple[int, ...]
-    """Their indices among the records, in order."""
+    """Indices into the records, ascending."""
     values: np.ndarray
-    """Of the metric, one a trial."""
+    """Metric, one value per trial."""
 
 
 def stages_of(
-    records: Sequence[TrialRecord], *, metric: str, maximize: bool, scale: float, each_at_its_end: bool
+    records: Sequence[TrialRecord], *, metric: str, maximize: bool, scale: float, at_last_epoch: bool
 ) -> list[Stage]:
-    """Return the epochs at which trials are compared, the earliest first; empty where no trial can be.
+    """Return the epochs at which trials are compared, the earliest first; empty if no trial can be compared.
 
-    Failed trials have no part. A diverged one has, at the first epoch compared that it did not reach, the worst value
-    of the others there, and none after it. One that is unfinished counts at the epochs that it reached.
+    Failed trials are ignored. A diverged trial counts at the first compared epoch that it did not reach, with the worst
+    value of the others. An unfinished trial counts at the epochs that it reached.
 
     Args:
-        records: the search's trials.
+        records: trials of the search.
         metric: field of `EpochResult`.
-        maximize: whether more of it is better.
-        scale: what it is multiplied by.
-        each_at_its_end: compare complete trials at their own last epochs: their number was searched.
+        maximize: whether larger values are better.
+        scale: factor of the values.
+        at_last_epoch: compare complete trials at their last epochs, because `epochs` was searched.
     """
     curves = {
         index: curve
@@ -64,29 +63,29 @@ def stages_of(
         if record.outcome is not Outcome.FAILED
     }
     diverged = {index for index in curves if records[index].outcome is Outcome.DIVERGED}
-    if each_at_its_end:
+    if at_last_epoch:
         ends = {i: curve[-1] for i, curve in curves.items() if records[i].outcome is Outcome.COMPLETE}
         stage = _stage(None, ends, diverged, maximize=maximize)
         return [] if stage is None else [stage]
     ended = [len(curve) for i, curve in curves.items() if records[i].outcome.is_final and i not in diverged]
     lengths = sorted(set(ended or [len(curve) for i, curve in curves.items() if i not in diverged]))
     stages: list[Stage] = []
-    # Where nothing ended, everything that runs has its first epoch in common.
-    for epoch in (lengths if ended else lengths[:1])[:MOST_STAGES]:
+    # If no trial ended, the shortest curve gives the common epoch.
+    for epoch in (lengths if ended else lengths[:1])[:MAX_STAGES]:
         reached = {i: curve[epoch - 1] for i, curve in curves.items() if len(curve) >= epoch}
         before = stages[-1].epoch if stages else 0
-        lost = {i for i in diverged if (before or 0) <= len(curves[i]) < epoch}
-        stage = _stage(epoch, reached, lost, maximize=maximize)
-        if stage is None or (stages and len(stage.trials) < LEAST_TRIALS_LATER):
+        newly_diverged = {i for i in diverged if (before or 0) <= len(curves[i]) < epoch}
+        stage = _stage(epoch, reached, newly_diverged, maximize=maximize)
+        if stage is None or (stages and len(stage.trials) < MIN_TRIALS_LATER):
             break
         stages.append(stage)
     return stages
 
 
-def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> bool:
-    """Return whether the learning rate of any trial has changed by the last epoch compared.
+def schedule_changed_lr(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> bool:
+    """Return whether the learning rate of any trial changed by the last compared epoch.
 
-    Where it has not, no parameter of the schedule can have made a difference, whatever it seems to go along with.
+    If it did not, no parameter of the schedule can have had an effect.
     """
     if not stages or stages[-1].epoch is None:
         return True
@@ -100,40 +99,40 @@ def schedule_acted(records: Sequence[TrialRecord], stages: Sequence[Stage]) -> b
 
 
 def _curve(record: TrialRecord, metric: str, *, scale: float) -> list[float]:
-    """Return the metric after each epoch from the first, up to where it is no longer a number.
+    """Return the metric after each epoch, up to the first value that is not finite.
 
-    Where a network cannot be told from chance it has the value of a guess: what differs among such ones is noise.
+    Values of a network that is not better than chance are replaced by the chance level: their differences are noise.
     """
     of, _, kind = metric.rpartition("_")
     images = record.protocol.validation_images if of == "val" else record.protocol.train_images
-    guess = 1 / CLASSES if kind == "accuracy" else math.log(CLASSES)
+    chance_level = 1 / CLASSES if kind == "accuracy" else math.log(CLASSES)
     curve: list[float] = []
     for epoch in record.epochs:
         value, accuracy = epoch.value(metric), epoch.value(f"{of}_accuracy")
         if value is None or not math.isfinite(value):
             break
         learned = accuracy is None or not 0 <= accuracy <= 1 or has_learned(accuracy, images=images)
-        curve.append(scale * (float(value) if learned else guess))
+        curve.append(scale * (float(value) if learned else chance_level))
     return curve
 
 
-def is_guess(value: float, *, unit: str) -> bool:
-    """Return whether a value is that of networks that cannot be told from chance."""
+def is_chance_level(value: float, *, unit: str) -> bool:
+    """Return whether a value is the chance level."""
     return value == (100 / CLASSES if unit == "points" else math.log(CLASSES))
 
 
-def _stage(epoch: int | None, reached: dict[int, float], lost: set[int], *, maximize: bool) -> Stage | None:
+def _stage(epoch: int | None, reached: dict[int, float], diverged: set[int], *, maximize: bool) -> Stage | None:
     if not reached:
         return None
     worst = (min if maximize else max)(reached.values())
-    values = reached | dict.fromkeys(lost - reached.keys(), worst)
+    values = reached | dict.fromkeys(diverged - reached.keys(), worst)
     indices = tuple(sorted(values))
     found = np.array([values[index] for index in indices])
-    return Stage(epoch=epoch, trials=indices, values=found if maximize else _without_explosions(found))
+    return Stage(epoch=epoch, trials=indices, values=found if maximize else _clip_outliers(found))
 
 
-def _without_explosions(losses: np.ndarray) -> np.ndarray:
-    """Return losses of which those beyond Tukey's outer fence are taken for it: one has no upper end.
+def _clip_outliers(losses: np.ndarray) -> np.ndarray:
+    """Return losses clipped at Tukey's outer fence.
 
     Source: Tukey, Exploratory Data Analysis (1977).
     """

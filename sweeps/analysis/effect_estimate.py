@@ -1,4 +1,4 @@
-"""What each level adds, with its interval, and how much each parameter matters: from the trials at every stage."""
+"""Estimate the effect of each level and the importance of each parameter, with intervals."""
 
 from __future__ import annotations
 
@@ -19,75 +19,76 @@ _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What is known of one parameter."""
+    """Estimates of one parameter."""
 
     levels: Mapping[int, Interval]
-    """Index of a level that was tried to its effect, against the average over the trials where it is active."""
+    """Index of a tried level → its effect relative to the average of the trials in which the parameter is active."""
     importance: Interval
     draws: np.ndarray
-    """Samples of the effects, one row each, one column a level that was tried."""
+    """Posterior samples of the effects, one row per sample, one column per tried level."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """What is known of every parameter."""
+    """Estimates of all parameters."""
 
-    of: Sequence[Estimate | None]
-    """One a factor; None where fewer than two of its levels were tried, or it has not acted."""
+    factors: Sequence[Estimate | None]
+    """One per factor; None if fewer than two of its levels were tried or it cannot have an effect."""
     noise: float
-    """Standard deviation of what no parameter accounts for, in the unit of the metric."""
+    """Residual standard deviation, in the unit of the metric."""
 
 
 def estimate(stages: Sequence[Stage], factors: Sequence[Factor]) -> Estimates | None:
-    """Return what the trials say of each factor at the last stage; None where they all have one value.
+    """Return the estimates of each factor at the last stage; None if all trials have the same value.
 
-    At the first stage it is what each level adds. At a later one it is what each adds to the step from the stage
-    before, plus what of the effect there is carried on.
+    At a later stage an effect is the effect on the step from the stage before, plus the effect carried over from there.
     """
     columns = [
         (index, level)
         for index, factor in enumerate(factors)
-        if factor.has_acted and len(factor.tried) > 1
+        if factor.can_have_effect and len(factor.tried) > 1
         for level in factor.tried
     ]
     if not columns or stages[0].values.std() == 0:
         return None
     levels_NP = np.column_stack([_contrast(factors[index], level) for index, level in columns])
-    owners = np.array([index for index, _ in columns])
-    _, batches = np.unique(owners, return_inverse=True)
-    effects, noise = _carried(stages, levels_NP, batches)
+    factor_of_column = np.array([index for index, _ in columns])
+    _, batches = np.unique(factor_of_column, return_inverse=True)
+    effects, noise = _effects_at_last_stage(stages, levels_NP, batches)
     found: list[Estimate | None] = [None] * len(factors)
-    spreads = {}
-    for index in np.unique(owners):
-        factor, own = factors[index], effects[:, owners == index]
+    variances = {}
+    for index in np.unique(factor_of_column):
+        factor, draws = factors[index], effects[:, factor_of_column == index]
         weights = factor.counts[factor.tried] / factor.counts.sum()
-        spreads[index] = own.var(axis=1) * (factor.member_N >= 0).mean()
-        own = own - (own @ weights)[:, None]
+        variances[index] = draws.var(axis=1) * (factor.level_N >= 0).mean()
+        draws = draws - (draws @ weights)[:, None]
         found[index] = Estimate(
-            levels={int(level): _interval(own[:, column]) for column, level in enumerate(factor.tried)},
+            levels={int(level): _interval(draws[:, column]) for column, level in enumerate(factor.tried)},
             importance=(0.0, 0.0, 0.0),
-            draws=own,
+            draws=draws,
         )
-    total = sum(spreads.values()) + noise**2
-    for index, spread in spreads.items():
+    total = sum(variances.values()) + noise**2
+    for index, variance in variances.items():
         known = found[index]
         assert known is not None
-        found[index] = Estimate(levels=known.levels, importance=_interval(spread / total), draws=known.draws)
-    return Estimates(of=found, noise=float(noise.mean()))
+        found[index] = Estimate(levels=known.levels, importance=_interval(variance / total), draws=known.draws)
+    return Estimates(factors=found, noise=float(noise.mean()))
 
 
 def _contrast(factor: Factor, level: int) -> np.ndarray:
-    """Return a column for one level: its trials against the average of those where the parameter is active.
+    """Return the design column of one level, centred over the trials in which the parameter is active.
 
-    What all trials have in common where a parameter is active is so left to the parameter that makes it active.
+    So the common effect of these trials is attributed to the parameter that activates this one.
     """
-    active = factor.member_N >= 0
-    column: np.ndarray = (factor.member_N == level) - active * (factor.counts[level] / active.sum())
+    active = factor.level_N >= 0
+    column: np.ndarray = (factor.level_N == level) - active * (factor.counts[level] / active.sum())
     return column
 
 
-def _carried(stages: Sequence[Stage], levels_NP: np.ndarray, batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples of each column's effect at the last stage, and of the noise there."""
+def _effects_at_last_stage(
+    stages: Sequence[Stage], levels_NP: np.ndarray, batches: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return posterior samples of each column's effect and of the noise at the last stage."""
     first, *later = stages
     draws = sample(levels_NP, first.values, batches_P=batches)
     effects, noise = draws.effects, draws.noise
@@ -101,7 +102,7 @@ def _carried(stages: Sequence[Stage], levels_NP: np.ndarray, batches: np.ndarray
             levels_NP[[rows[trial] for trial in stage.trials]],
             stage.values,
             batches_P=batches,
-            before_N=np.array([known[trial] for trial in stage.trials]),
+            earlier_N=np.array([known[trial] for trial in stage.trials]),
         )
         effects = step.effects + step.slope[:, None] * effects
         noise = np.sqrt(step.noise**2 + step.slope**2 * noise**2)

@@ -1,4 +1,4 @@
-"""Of each searched parameter, its values or ranges of values as levels, and which trial has which."""
+"""Levels of each searched parameter, which are values or ranges of values, and the level of each trial."""
 
 from __future__ import annotations
 
@@ -11,86 +11,86 @@ import numpy as np
 from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 from sweeps.tasks.values import value_text
 
-MOST_VALUES = 5
-"""Different values that trials have of a range, above which they are put together."""
-RANGES, RANGES_OF_MANY, MANY = 3, 4, 60
-"""Ranges of about as many trials each, and as many from this number of trials on."""
+MAX_VALUES = 5
+"""Distinct values of a range; more are grouped into ranges."""
+RANGES, RANGES_IF_MANY, MANY_TRIALS = 3, 4, 60
+"""Ranges with about the same number of trials each, and their number from `MANY_TRIALS` trials on."""
 
 _SCHEDULE = "schedule."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """One parameter as levels."""
+    """One parameter as a categorical factor."""
 
     parameter: SearchedParameter
     labels: tuple[str, ...]
-    member_N: np.ndarray
-    """The level that each trial has, counted from 0; -1 where the parameter is not active."""
-    has_acted: bool = True
-    """False where it cannot have changed anything at the epochs that are compared."""
+    level_N: np.ndarray
+    """Level index of each trial; -1 if the parameter is not active."""
+    can_have_effect: bool = True
+    """False if the parameter cannot have had an influence by the compared epochs."""
 
     @property
     def counts(self) -> np.ndarray:
-        """Trials of each level."""
-        return np.bincount(self.member_N[self.member_N >= 0], minlength=len(self.labels))
+        """Number of trials of each level."""
+        return np.bincount(self.level_N[self.level_N >= 0], minlength=len(self.labels))
 
     @property
     def tried(self) -> np.ndarray:
-        """The levels that a trial has, in order."""
+        """Indices of the levels with at least one trial, ascending."""
         return np.flatnonzero(self.counts)
 
 
-def factors_of(searched: RecordedSearch, numbers: Sequence[int], *, schedule_acted: bool) -> list[Factor]:
-    """Return every searched parameter as levels.
+def factors_of(searched: RecordedSearch, numbers: Sequence[int], *, schedule_changed_lr: bool) -> list[Factor]:
+    """Return one factor per searched parameter.
 
     Args:
-        searched: what the sweep searched.
-        numbers: of the trials that are compared, in their study.
-        schedule_acted: whether any of them had another learning rate than the first, by the epoch that is looked at.
+        searched: parameters of the sweep and their values per trial.
+        numbers: study numbers of the compared trials.
+        schedule_changed_lr: whether the schedule changed a learning rate by the last compared epoch.
     """
     values = [searched.values.get(number, {}) for number in numbers]
     factors = [_factor(parameter, values) for parameter in searched.parameters]
-    if schedule_acted:
+    if schedule_changed_lr:
         return factors
-    return [replace(factor, has_acted=not factor.parameter.path.startswith(_SCHEDULE)) for factor in factors]
+    return [replace(factor, can_have_effect=not factor.parameter.path.startswith(_SCHEDULE)) for factor in factors]
 
 
 def _factor(parameter: SearchedParameter, values: Sequence[Mapping[str, Any]]) -> Factor:
     path = parameter.path
-    # Optuna tells true from 1 as the file does: by the type.
+    # With the type, because true and 1 are two values in Optuna and in the file.
     found = [(type(entry[path]).__name__, entry[path]) if path in entry else None for entry in values]
     if parameter.choices is not None:
         known = dict.fromkeys(
             [*((type(choice).__name__, choice) for choice in parameter.choices), *filter(None, found)]
         )
-        return _listed(parameter, list(known), found)
+        return _categorical(parameter, list(known), found)
     different = sorted({entry for entry in found if entry is not None}, key=lambda entry: float(entry[1]))
-    if len(different) <= MOST_VALUES:
-        return _listed(parameter, different, found)
+    if len(different) <= MAX_VALUES:
+        return _categorical(parameter, different, found)
     return _ranges(parameter, np.array([np.nan if entry is None else float(entry[1]) for entry in found]))
 
 
-def _listed(parameter: SearchedParameter, known: list[Any], found: Sequence[Any]) -> Factor:
+def _categorical(parameter: SearchedParameter, known: list[Any], found: Sequence[Any]) -> Factor:
     indices = {entry: index for index, entry in enumerate(known)}
     return Factor(
         parameter=parameter,
         labels=tuple(value_text(value) or "null" for _, value in known),
-        member_N=np.array([-1 if entry is None else indices[entry] for entry in found], dtype=int),
+        level_N=np.array([-1 if entry is None else indices[entry] for entry in found], dtype=int),
     )
 
 
 def _ranges(parameter: SearchedParameter, values: np.ndarray) -> Factor:
     active = np.isfinite(values)
-    count = RANGES if active.sum() < MANY else RANGES_OF_MANY
+    count = RANGES if active.sum() < MANY_TRIALS else RANGES_IF_MANY
     inner = np.quantile(values[active], np.arange(1, count) / count)
-    # Ties stay together, so that a range may hold nothing.
+    # Equal values share a range, so a range may be empty.
     _, member = np.unique(np.searchsorted(inner, values[active]), return_inverse=True)
-    member_N = np.full(len(values), -1)
-    member_N[active] = member
-    ends = [(values[member_N == level].min(), values[member_N == level].max()) for level in range(member.max() + 1)]
+    level_N = np.full(len(values), -1)
+    level_N[active] = member
+    ends = [(values[level_N == level].min(), values[level_N == level].max()) for level in range(member.max() + 1)]
     return Factor(
         parameter=parameter,
         labels=tuple(f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in ends),
-        member_N=member_N,
+        level_N=level_N,
     )

@@ -1,4 +1,4 @@
-"""What the numbers of one parameter come to in a short sentence, and how many trials more it would take to tell."""
+"""The verdict on one parameter as a short sentence, and the number of trials that are missing for one."""
 
 from __future__ import annotations
 
@@ -8,139 +8,140 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.analysis.effect_data import LEAST_TRIALS, Stage
+from sweeps.analysis.effect_data import MIN_TRIALS, Stage
 from sweeps.analysis.effect_estimate import Estimate
 from sweeps.analysis.effect_levels import Factor
 from sweeps.core.formatting import listed
 
-WORTH_KNOWING = {"points": 4.0, "nats": 0.12}
-"""The difference of two values that trials are counted for, unless the values seem to differ by more. Where every
-effect is surely smaller than half of it, no two values differ by as much, and that is said."""
-MOST_MORE = 1000
-_SHRUNK = 1.5
-"""Times as many trials as two means would take, because effects are shrunk and many are estimated at once: in made-up
-sweeps 61 trials found in 53 %, 80 in 70 % and 100 in 88 % what two means of 61 would in 80 %."""
+RELEVANT_DIFFERENCE = {"points": 4.0, "nats": 0.12}
+"""Smallest difference of two values that the missing trials are computed for. If all effects are smaller than half of
+it, no two values differ by that much, which is a verdict too."""
+MAX_MORE_TRIALS = 1000
+_SHRINKAGE_FACTOR = 1.5
+"""Factor on the trials that a comparison of two means needs, because effects are shrunk and many are estimated at once.
+Two means of 61 trials have 80 % power. In simulated sweeps 61 trials had 53 %, 80 trials 70 % and 100 trials 88 %."""
 SURE = 0.99
-"""Posterior probability from which on something is called sure: more than an interval's, because a sweep has several
-parameters with several values, any of which may seem to differ."""
+"""Posterior probability of a verdict. It exceeds that of an interval because a sweep has many values to compare."""
 _Z_SURE, _Z_POWER = 2.326348, 0.841621
 """Quantiles of the normal distribution: of `SURE`, and of 80 % power."""
+_SURE = f"({100 * SURE:.0f} % sure)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """What is said of one parameter."""
+class Verdict:
+    """Conclusion about one parameter."""
 
-    verdict: str
+    text: str
     is_sure: bool = False
     more_trials: int | None = None
 
 
-def judge(
+def assess(
     factor: Factor, estimated: Estimate | None, *, noise: float, unit: str, maximize: bool, problem: str | None
-) -> Ruling:
-    """Return what can be said of a parameter.
+) -> Verdict:
+    """Return the verdict on one parameter.
 
     Args:
         factor: its levels.
-        estimated: what is known of them; None where nothing is.
-        noise: standard deviation of what no parameter accounts for.
-        unit: of both.
-        maximize: whether more is better.
-        problem: why nothing was estimated of any parameter, where that is not the number of trials.
+        estimated: estimates of the levels; None without any.
+        noise: residual standard deviation.
+        unit: unit of the estimates and the noise.
+        maximize: whether larger values are better.
+        problem: reason why no parameter could be estimated, other than too few trials.
     """
     tried = factor.tried
-    trials = len(factor.member_N)
+    trials = len(factor.level_N)
     if trials and not len(tried):
-        return Ruling(verdict="never active in a trial that counts")
-    if len(tried) == 1 and (trials >= LEAST_TRIALS or len(factor.labels) == 1):
-        return Ruling(verdict=f"only {factor.labels[tried[0]]} was tried")
-    if not factor.has_acted:
-        return Ruling(verdict="cannot show yet: no learning rate has changed by then")
+        return Verdict(text="not active in any compared trial")
+    if len(tried) == 1 and (trials >= MIN_TRIALS or len(factor.labels) == 1):
+        return Verdict(text=f"only {factor.labels[tried[0]]} was tried")
+    if not factor.can_have_effect:
+        return Verdict(text="not estimated: no learning rate had changed by the compared epoch")
     if problem is not None:
-        return Ruling(verdict=problem, more_trials=None if trials else LEAST_TRIALS)
+        return Verdict(text=problem, more_trials=None if trials else MIN_TRIALS)
     if estimated is None:
-        more = max(LEAST_TRIALS - trials, 1)
-        return Ruling(verdict=f"too few trials to tell: at least {more} more", more_trials=more)
+        more = max(MIN_TRIALS - trials, 1)
+        return Verdict(text=f"too few trials: at least {more} more needed", more_trials=more)
     labels = [factor.labels[level] for level in tried]
     gains = estimated.draws if maximize else -estimated.draws
     best = int(gains.mean(axis=0).argmax())
     if (gains[:, [best]] > np.delete(gains, best, axis=1)).all(axis=1).mean() >= SURE:
-        return Ruling(verdict=f"{labels[best]} is best, sure", is_sure=True)
+        return Verdict(text=f"{labels[best]} is best {_SURE}", is_sure=True)
     clear = {
-        word: [label for label, share in zip(labels, side.mean(axis=0), strict=True) if share >= SURE]
+        word: [label for label, probability in zip(labels, side.mean(axis=0), strict=True) if probability >= SURE]
         for word, side in (("better", gains > 0), ("worse", gains < 0))
     }
-    said = [f"{listed(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in clear.items() if of]
-    if said:
-        return Ruling(verdict=f"{', '.join(said)} than the average, sure", is_sure=True)
+    clauses = [f"{listed(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in clear.items() if of]
+    if clauses:
+        return Verdict(text=f"{', '.join(clauses)} than the average {_SURE}", is_sure=True)
     worst = int(gains.mean(axis=0).argmin())
     between = gains[:, best] - gains[:, worst]
     if (between > 0).mean() >= SURE:
-        return Ruling(verdict=f"{labels[best]} is better than {labels[worst]}, sure", is_sure=True)
+        return Verdict(text=f"{labels[best]} is better than {labels[worst]} {_SURE}", is_sure=True)
     largest = max(max(-low, high) for _, low, high in estimated.levels.values())
-    if largest < WORTH_KNOWING[unit] / 2:
-        return Ruling(verdict=f"less than {_bound(largest, unit)} either way, sure", is_sure=True)
+    if largest < RELEVANT_DIFFERENCE[unit] / 2:
+        return Verdict(text=f"no effect larger than {_bound(largest, unit)} (95 % intervals)", is_sure=True)
     needed = trials_needed(
-        difference=max(WORTH_KNOWING[unit], float(between.mean())),
+        difference=max(RELEVANT_DIFFERENCE[unit], float(between.mean())),
         deviation=float(between.std()),
         noise=noise,
         levels=len(tried),
-        active=float((factor.member_N >= 0).mean()),
+        active=float((factor.level_N >= 0).mean()),
         trials=trials,
     )
-    # At least a quarter more than there are, as these did not suffice.
-    more = _two_digits(min(max(needed - trials, trials / 4), MOST_MORE))
-    amount = f"about {more:,}" if more < MOST_MORE else f"{MOST_MORE:,} or"
-    return Ruling(verdict=f"too few trials to tell: {amount} more", more_trials=more)
+    # At least a quarter more, because the present ones were not enough.
+    more = _two_digits(min(max(needed - trials, trials / 4), MAX_MORE_TRIALS))
+    amount = f"about {more:,}" if more < MAX_MORE_TRIALS else f"{MAX_MORE_TRIALS:,} or"
+    return Verdict(text=f"too few trials: {amount} more needed", more_trials=more)
 
 
 def trials_needed(
     *, difference: float, deviation: float, noise: float, levels: int, active: float, trials: int
 ) -> float:
-    """Return how many trials in all tell two values apart: surely, with 80 % power.
+    """Return the total number of trials that detects a difference of two values with 80 % power.
 
-    That takes a standard error of `difference` / (2.33 + 0.84). It falls with the root of the trials, from what it is
-    now if the search goes on trying values as it did; and is `noise` √(2 / trials of a value) at the least, where every
-    value is tried equally often. Shrinking costs half as many again.
+    The standard error must be `difference` / (2.33 + 0.84). It decreases with the square root of the trials if the
+    search tries values as before. It is at least `noise` √(2 / trials per value), reached if all values are tried
+    equally often. Shrinkage takes half as many trials again.
 
     Args:
-        difference: of the two.
-        deviation: standard deviation of that difference now.
-        noise: standard deviation, in the same unit.
-        levels: of the parameter.
-        active: share of the trials in which it is active, 0 to 1.
-        trials: that there are.
+        difference: difference of the two values.
+        deviation: present standard deviation of that difference.
+        noise: residual standard deviation, in the same unit.
+        levels: number of tried levels.
+        active: share of the trials in which the parameter is active, 0 to 1.
+        trials: present number of trials.
     """
     z = (_Z_SURE + _Z_POWER) / difference
-    return _SHRUNK * max(trials * (z * deviation) ** 2, 2 * levels * (z * noise) ** 2 / active)
+    return _SHRINKAGE_FACTOR * max(trials * (z * deviation) ** 2, 2 * levels * (z * noise) ** 2 / active)
 
 
-def method_in_words(stages: Sequence[Stage], *, unit: str) -> str:
-    """Return how the effects were computed, in two sentences."""
+def describe_method(stages: Sequence[Stage], *, unit: str) -> str:
+    """Return how the effects were estimated, in a few sentences."""
     if not stages:
-        return "Nothing was compared yet."
-    where = "Each trial is compared at its own last epoch, because epochs was searched."
+        return "No trials have been compared yet."
+    where = "Each trial is compared at its last epoch because epochs was searched."
     if stages[0].epoch is not None:
-        where = f"Trials are compared after epoch {stages[0].epoch}, the earliest at which one of them ended"
+        where = f"Trials are compared after epoch {stages[0].epoch}, the earliest at which one of them ended."
         later = [str(stage.epoch) for stage in stages[1:]]
-        where += f", and from there on in steps, after epoch {listed(later)}." if later else "."
+        where += f" Values after epoch {listed(later)} are modelled given the earlier ones." if later else ""
     return (
-        f"{where} Effects come from a Bayesian analysis of variance (Gelman 2005): they add up, and each parameter has "
-        "a variance of its own; intervals hold 95 % of the posterior, sure is 99 % of it, and trials are counted that "
-        f"tell {_amount(WORTH_KNOWING[unit], unit)} apart, or the difference seen where it is larger, with 80 % power."
+        f"{where} The model is a Bayesian analysis of variance (Gelman 2005) with additive effects and one variance "
+        "per parameter. Intervals cover 95 % of the posterior. A sure verdict has a posterior probability of 99 %. The "
+        f"number of missing trials is for a difference of {_amount(RELEVANT_DIFFERENCE[unit], unit)}, or the observed "
+        "one if it is larger, and 80 % power."
     )
 
 
 def _two_digits(count: float) -> int:
-    """Return a count rounded up to two digits."""
-    whole = math.ceil(count)
-    step = int(10 ** max(len(str(whole)) - 2, 0))
-    return math.ceil(whole / step) * step
+    """Return a count rounded up to two significant digits."""
+    count = math.ceil(count)
+    step = int(10 ** max(len(str(count)) - 2, 0))
+    return math.ceil(count / step) * step
 
 
 def _bound(value: float, unit: str) -> str:
-    """Return the first round amount that is not below the value."""
+    """Return the value rounded up to one step, with its unit."""
     step = 0.1 if unit == "points" else 0.01
     return _amount(max(math.ceil(value / step), 1) * step, unit)
 

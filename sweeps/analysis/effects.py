@@ -1,9 +1,8 @@
-"""What helped: of each parameter that a sweep searched, how much it matters, and what each of its values does.
+"""Importance of each searched parameter, and the effect of each of its values.
 
-Few trials of a search with early stopping reach their last epoch, and those that do are the chosen ones. So trials are
-compared at an epoch that all of them reached, each with its value at that same epoch, and a later one is spoken of
-only where enough trials reached it (`sweeps.analysis.effect_data`). The model behind the numbers is additive, with a
-variance for each parameter (`sweeps.analysis.batch_anova`).
+With early stopping, few trials reach their last epoch, and these are a selection. So trials are compared at an epoch
+that all of them reached, and at a later one only if enough trials reached it (`sweeps.analysis.effect_data`). The model
+is additive, with one variance per parameter (`sweeps.analysis.batch_anova`).
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.analysis.effect_data import LEAST_TRIALS, Stage, is_guess, schedule_acted, stages_of
+from sweeps.analysis.effect_data import MIN_TRIALS, Stage, is_chance_level, schedule_changed_lr, stages_of
 from sweeps.analysis.effect_estimate import Estimate, estimate
 from sweeps.analysis.effect_levels import Factor, factors_of
-from sweeps.analysis.effect_verdict import judge, method_in_words
+from sweeps.analysis.effect_verdict import assess, describe_method
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.trial import TrialRecord
 from sweeps.search.opening import read_study
@@ -29,13 +28,12 @@ class Level:
     """One value of a parameter, or one range of values."""
 
     label: str
-    """`resnet`, or `0.001 to 0.0061` of a range, which holds both ends."""
+    """`resnet`, or `0.001 to 0.0061` for a range with both ends included."""
     trials: int
-    """That were compared, and had it."""
+    """Number of compared trials with it."""
     effect: float | None
-    """What it adds to the metric, in the unit of `Effects.unit`, against the average over the trials where the
-    parameter is active, the other parameters held equal; None where nothing can be said. More is worse where the metric
-    is minimised."""
+    """Effect on the metric in `Effects.unit`, relative to the average of the trials in which the parameter is active,
+    with the other parameters equal; None if not estimated. A positive effect is worse if the metric is minimised."""
     low: float | None
     """End of the effect's 95 % interval."""
     high: float | None
@@ -48,77 +46,79 @@ class ParameterEffect:
     name: str
     """Dotted path into `TrainingConfig`."""
     importance: float | None
-    """Share, 0 to 1, of the differences between trials that it accounts for; what no parameter accounts for is the
-    rest. None where nothing can be said."""
+    """Share of the variance between trials that it explains, 0 to 1; None if not estimated. The remainder to 1 is the
+    share that no parameter explains."""
     importance_low: float | None
     """End of the importance's 95 % interval."""
     importance_high: float | None
     levels: tuple[Level, ...]
-    """In the file's order; those never tried too, with 0 trials."""
+    """In the order of the file; untried ones have 0 trials."""
     verdict: str
-    """One short sentence: `resnet is best, sure`."""
+    """One short sentence: `resnet is best (99 % sure)`."""
     is_sure: bool
-    """Whether the verdict says what is better, what is worse, or that it makes no difference."""
+    """Whether the verdict is conclusive: values are better or worse, or there is no relevant effect."""
     more_trials: int | None
-    """About how many more trials it would take to tell; None where it is told, or no number of them would."""
+    """About how many more trials a conclusive verdict needs; None if there is one or trials would not help."""
     condition: str | None
-    """When it is active (`model.name is deep or resnet`); None for always."""
+    """Condition under which it is active (`model.name is deep or resnet`); None for always."""
     ped_anova: float | None
     """Optuna's importance (PED-ANOVA), 0 to 1; None below 30 complete trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effects:
-    """What each searched parameter of a sweep did."""
+    """Effects of all searched parameters of a sweep."""
 
     sweep: str
     metric: str
     unit: str
-    """`points` of an accuracy (100 × the difference of two shares), `nats` of a loss."""
+    """`points` for an accuracy (100 × the difference of two accuracies), `nats` for a loss."""
     maximize: bool
-    """Whether more of the metric is better."""
+    """Whether larger values of the metric are better."""
     trials: int
-    """That were compared."""
+    """Number of compared trials."""
     epochs_used: tuple[int, ...]
-    """After which the trials were compared; the effects are of the last of them. Empty where each trial was compared at
-    its own last epoch, because `epochs` itself was searched, and where nothing was compared."""
+    """Epochs after which the trials were compared; the effects are those of the last one. Empty if each trial was
+    compared at its last epoch because `epochs` was searched, and if no trials were compared."""
     parameters: tuple[ParameterEffect, ...]
-    """The most important first."""
+    """By descending importance."""
     method: str
-    """How it was computed, in two or three sentences."""
+    """Description of the method, in a few sentences."""
     enough: bool
-    """Whether there is any parameter of which the trials can tell."""
+    """Whether the verdict on any parameter is conclusive."""
     more_trials: int | None
-    """About how many more trials it would take to tell of the next parameter; None where there is none left."""
+    """About how many more trials the next conclusive verdict needs; None if none is missing."""
 
 
 def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> Effects:
-    """Return what each searched parameter did to the metric.
+    """Return the effect of each searched parameter on the metric.
 
     Args:
-        records: the search's trials, without replicates. Failed ones do not count; a diverged one counts with the worst
-            value that another trial had at the epoch that it did not reach.
-        searched: what the sweep searched, see `sweeps.search.recorded_search.recorded_search_of`.
+        records: trials of the search, without replicates. Failed ones are ignored. A diverged one counts with the worst
+            value of the others at the epoch that it did not reach.
+        searched: parameters of the sweep and their values, from `sweeps.search.recorded_search.recorded_search_of`.
     """
     is_share = is_accuracy(searched.metric)
-    at_its_end = any(parameter.path == "epochs" for parameter in searched.parameters)
+    at_last_epoch = any(parameter.path == "epochs" for parameter in searched.parameters)
     stages = stages_of(
         records,
         metric=searched.metric,
         maximize=searched.maximize,
         scale=100.0 if is_share else 1.0,
-        each_at_its_end=at_its_end,
+        at_last_epoch=at_last_epoch,
     )
     compared = stages[0].trials if stages else ()
     factors = factors_of(
-        searched, [records[index].number for index in compared], schedule_acted=schedule_acted(records, stages)
+        searched,
+        [records[index].number for index in compared],
+        schedule_changed_lr=schedule_changed_lr(records, stages),
     )
-    estimates = estimate(stages, factors) if len(compared) >= LEAST_TRIALS else None
+    estimates = estimate(stages, factors) if len(compared) >= MIN_TRIALS else None
     unit = "points" if is_share else "nats"
     parameters = [
         _effect(
             factor,
-            None if estimates is None else estimates.of[index],
+            None if estimates is None else estimates.factors[index],
             noise=0.0 if estimates is None else estimates.noise,
             unit=unit,
             searched=searched,
@@ -136,19 +136,19 @@ def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> E
         trials=len(compared),
         epochs_used=tuple(stage.epoch for stage in stages if stage.epoch is not None),
         parameters=tuple(parameters),
-        method=method_in_words(stages, unit=unit),
+        method=describe_method(stages, unit=unit),
         enough=any(parameter.is_sure for parameter in parameters),
         more_trials=min(more, default=None),
     )
 
 
 def read_effects(runs: Path, sweep: str) -> Effects:
-    """Return what each searched parameter of a recorded sweep did; its file is not needed.
+    """Return the effects of a recorded sweep. Its YAML file is not needed.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
-        SweepError: it searched nothing: a ladder, for instance.
+        NoSuchSweepError: no sweep has this name.
+        DamagedJournalError: its journal cannot be read.
+        SweepError: it searched no parameter, such as a ladder.
     """
     study = read_study(SweepFolder(runs, sweep))
     searched = recorded_search_of(study, sweep=sweep)
@@ -156,12 +156,14 @@ def read_effects(runs: Path, sweep: str) -> Effects:
 
 
 def _problem(records: Sequence[TrialRecord], stages: Sequence[Stage], metric: str) -> str | None:
-    """Return why nothing was estimated although there are trials; None where there are too few."""
+    """Return why no effect could be estimated; None if there are too few trials."""
     if not stages and any(record.outcome.is_final for record in records):
         return f"no trial has a {metric} to compare"
-    if stages and len(stages[0].trials) >= LEAST_TRIALS:
-        guessed = is_guess(float(stages[0].values[0]), unit="points" if is_accuracy(metric) else "nats")
-        return "no trial had learned by then" if guessed else f"all trials have the same {metric}"
+    if stages and len(stages[0].trials) >= MIN_TRIALS:
+        is_at_chance = is_chance_level(float(stages[0].values[0]), unit="points" if is_accuracy(metric) else "nats")
+        if is_at_chance:
+            return "no trial was better than chance at the compared epoch"
+        return f"all trials have the same {metric}"
     return None
 
 
@@ -174,8 +176,7 @@ def _effect(
     searched: RecordedSearch,
     problem: str | None,
 ) -> ParameterEffect:
-    """Return one parameter's effect in words and numbers."""
-    ruling = judge(factor, estimated, noise=noise, unit=unit, maximize=searched.maximize, problem=problem)
+    verdict = assess(factor, estimated, noise=noise, unit=unit, maximize=searched.maximize, problem=problem)
     levels = []
     for index, (label, count) in enumerate(zip(factor.labels, factor.counts, strict=True)):
         effect, low, high = (None, None, None) if estimated is None else estimated.levels.get(index, (None, None, None))
@@ -187,9 +188,9 @@ def _effect(
         importance_low=low,
         importance_high=high,
         levels=tuple(levels),
-        verdict=ruling.verdict,
-        is_sure=ruling.is_sure,
-        more_trials=ruling.more_trials,
+        verdict=verdict.text,
+        is_sure=verdict.is_sure,
+        more_trials=verdict.more_trials,
         condition=factor.parameter.condition,
         ped_anova=searched.ped_anova.get(factor.parameter.path),
     )

@@ -1,4 +1,4 @@
-"""Ranks are of configurations: which may be compared, the mean of each one's seeds, its interval, and their order."""
+"""Rank configurations: group the runs, average over seeds, compute intervals, and order within comparable protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sweeps.analysis.rungs import RungRuns, budget_of, budgets_of
-from sweeps.analysis.statistics import CONFIDENCE, apart_from_first, student_interval, wilson_interval
+from sweeps.analysis.statistics import CONFIDENCE, p_values_against_first, student_interval, wilson_interval
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.identity import Protocol, TestProtocol, replicate_group
 from sweeps.core.trial import Outcome
@@ -26,111 +26,115 @@ _UNRANKED = (
     Outcome.DIVERGED,
     Outcome.FAILED,
 )
-"""Order below the ranks: what may still get a rank comes first."""
+"""Order of the unranked rows: those that may still get a rank come first."""
 
 _AVERAGED = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_averaged)
 
 
 @dataclass(kw_only=True)
 class _Configuration:
-    """The runs of one configuration under one evaluation protocol, by their start; all are in before it is asked."""
+    """The runs of one configuration under one evaluation protocol, by start time.
+
+    Properties are cached: add all runs before using them.
+    """
 
     runs: list[Row]
     rank: int | None = None
     p_holm: float | None = None
-    """Of the test against the first of its protocol; None of that one, and where nothing was tested."""
+    """Adjusted p-value of the test against the first of its protocol; None for the first and without a test."""
 
     @cached_property
     def complete(self) -> list[Row]:
-        """Its runs with a result, one a seed: one that another sweep took over is no second one."""
+        """Runs with a result, without duplicates: a run that another sweep reuses counts once."""
         trained_first = sorted(self.runs, key=lambda row: row["reused_from"] is not None)
-        counted = {row["key"]: row for row in reversed(trained_first) if _counts(row)}
+        counted = {row["key"]: row for row in reversed(trained_first) if _is_counted(row)}
         return [row for row in self.runs if counted.get(row["key"]) is row]
 
     @cached_property
     def confirming(self) -> list[Row]:
-        """Its replicates with a result. The seed that a search looked at says nothing: it made this one look good."""
-        looked_at = {row["seed"] for row in self.runs if row["replicate_of"] is None}
-        return [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in looked_at]
+        """Replicates with a result, without seeds of the search: these are biased by the selection."""
+        search_seeds = {row["seed"] for row in self.runs if row["replicate_of"] is None}
+        return [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in search_seeds]
 
     @cached_property
     def seeds(self) -> list[Row]:
-        """The runs that its mean and its rank come from: of those that count the ones that learned, where any did."""
-        counting = self.confirming or self.complete
-        return [row for row in counting if not row["did_not_learn"]] or counting
+        """The runs that determine mean and rank: those above chance, or all that count if none is."""
+        counted = self.confirming or self.complete
+        return [row for row in counted if not row["did_not_learn"]] or counted
 
     @property
     def did_not_learn(self) -> int:
-        """Its complete runs that cannot be told from chance."""
+        """Number of complete runs that are not above chance."""
         return sum(row["did_not_learn"] or 0 for row in self.complete)
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it has a result to compare: one that teaches nothing under some seed is compared with nothing."""
+        """Whether it has a result and no seed failed to learn."""
         return bool(self.seeds) and not self.did_not_learn
 
     @property
     def search_accuracy(self) -> float | None:
-        """What the search saw of it, where others confirm it; None where they do not, or it saw no whole run.
+        """Accuracy in the search of a confirmed configuration; None if not confirmed or not complete in the search.
 
-        One that the search stopped early is trained to its end with its replicates: the search never saw that.
+        A trial that was pruned in the search is trained to full length with its replicates. That run is not part of
+        the search.
         """
         searched = [row for row in self.complete if row["replicate_of"] is None]
         return _mean_of(searched, "val_accuracy") if self.confirming else None
 
     @cached_property
     def shown(self) -> Row:
-        """The run that stands for all: the search's own where it is complete, else the one nearest to a result."""
-        nearest = min(reversed(self.runs), key=lambda row: _UNRANKED.index(Outcome(row["status"])))
-        own = (row for row in self.complete if row["replicate_of"] is None)
-        return next(own, next(iter(self.seeds), nearest))
+        """The representative run: the one of the search if complete, else the one closest to a result."""
+        closest = min(reversed(self.runs), key=lambda row: _UNRANKED.index(Outcome(row["status"])))
+        searched = (row for row in self.complete if row["replicate_of"] is None)
+        return next(searched, next(iter(self.seeds), closest))
 
     @cached_property
     def mean(self) -> float:
-        return _mean([_measured(row) for row in self.seeds])
+        return _mean([_ranking_value(row) for row in self.seeds])
 
     @property
-    def can_share(self) -> bool:
-        """Whether a test says which others it cannot be told apart from: no search chose it by these runs.
+    def can_share_rank(self) -> bool:
+        """Whether it can be tested against others, because its runs did not lead to its selection.
 
-        A single confirming seed tells nothing apart. A rung's single run does, as one network.
+        That needs two or more confirming seeds, or a rung. A single run of a rung is tested as one network.
         """
         return len(self.confirming) > 1 or self.shown["rung"] is not None
 
     @property
     def compared_with(self) -> tuple[Protocol | TestProtocol | None, str]:
-        """What configurations have in common that rank against each other: images and budget, and a search's metric."""
+        """Equal for configurations that are ranked against each other: evaluation protocol and metric."""
         return self.shown["protocol"], _metric(self.shown)
 
     def rank_key(self) -> tuple[float, int]:
-        """Return the sort key, the best first: the search's order, with the mean over seeds."""
+        """Return the sort key, the best first: the order of the search, applied to the mean over seeds."""
         return by_value(self.mean, maximize=_is_maximized(self.shown), trial=self.shown["trial"])
 
 
 def rank_configurations(table: Table) -> Table:
-    """Return one row a configuration, in the order of the ranks, from the record's table of one row a run.
+    """Return one row per configuration by rank, from a table with one row per run.
 
-    A configuration is ranked by the mean over its seeds of its search's metric (the validation accuracy where none is
-    named) in their last epoch, counted from 1 within one evaluation protocol; the protocol with the largest budget
-    comes first. Of equal ones the earlier trial stands first, as in `sweeps.search.best`. Only complete runs with a
-    finite value count. Configurations without one follow without a rank, and so do those of which a run did not learn
-    (`did_not_learn` runs, see `has_learned`); their means are of the runs that did.
+    The rank is by the mean over the seeds of the search's metric after the last epoch (validation accuracy by default).
+    Ranks start at 1 in each evaluation protocol; the protocol with the largest budget comes first. Ties are resolved by
+    the earlier trial, as in `sweeps.search.best`. Only complete runs with a finite value count. Configurations without
+    such a run follow without a rank, as do those with runs that did not learn (`did_not_learn` counts them, see
+    `has_learned`); the means of the latter are over the runs that learned.
 
-    A configuration without validation images, as a tested ladder's rungs are, is ranked by its test accuracy among its
-    like: all that train on as many images under one budget stand in a protocol of their own, below the others, whatever
-    their epochs, since a rung may change these. That orders them and selects nothing: none of them is a search's best.
+    A configuration without validation images, such as a rung of a ladder that is measured on the test set, is ranked by
+    its test accuracy. Those with the same number of training images and the same budget form one protocol, below the
+    others. Their epochs may differ, because a rung may change them. This is an order, not a selection: none of them is
+    the best of a search.
 
-    Where a configuration was confirmed, by replicates under seeds that its search did not look at, mean and rank come
-    from these alone, and `search_accuracy` is what the search saw. Confirmed configurations stand before all that are
-    not. Those that the data cannot tell apart from the best of them share its rank, and so on with the rest: Welch's
-    t-test against the best, at the 5 % level by Holm's procedure (`p_holm`). So do rungs of a ladder; of single runs
-    the shares of right answers are tested.
+    A configuration is confirmed if it has replicates under seeds that its search did not use. Its mean and rank then
+    come from these alone, and `search_accuracy` is the accuracy in the search. Confirmed configurations come before the
+    others. Those that do not differ significantly from the best share its rank, and so on with the rest: Welch's t-test
+    against the best at the 5 % level with Holm's procedure (`p_holm`). The same holds for rungs; single runs are
+    compared by a test of two proportions.
 
-    `replicates` is the number of seeds that learned, `val_std` their sample standard deviation; `ci_low` to `ci_high`
-    is Student's 95 % interval of the mean, and for a single seed Wilson's 95 % interval of its accuracy on the images
-    that it is ranked by. `val_std` is of validation accuracies alone.
-    `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means too; what belongs to one run
-    (`trial`, `run_id`, `key`, `started`, and `seed` where there is one) is of the first.
+    `replicates` is the number of seeds that learned, `val_std` the sample standard deviation of their validation
+    accuracies. `ci_low` and `ci_high` are Student's 95 % interval of the mean, or Wilson's 95 % interval for a single
+    seed. `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means. Values of a single
+    run (`trial`, `run_id`, `key`, `started`, and `seed` if there is one seed) are those of the representative run.
     """
     rows = []
     for configuration in _ordered(table):
@@ -148,32 +152,32 @@ def rank_configurations(table: Table) -> Table:
 
 
 def confirming_keys(table: Table, *, top: int) -> list[list[str]]:
-    """Return, of each of the best confirmed configurations, the keys of the runs that confirm it, the best first."""
+    """Return the keys of the confirming runs of each of the best confirmed configurations, the best first."""
     confirmed = [configuration for configuration in _ordered(table) if configuration.confirming]
     return [[row["key"] for row in configuration.confirming] for configuration in confirmed[:top]]
 
 
 def rank_runs(table: Table) -> Table:
-    """Return one row a run, each with the rank of its configuration, those of one configuration together.
+    """Return one row per run with the rank of its configuration, grouped by configuration.
 
-    `replicates` is as in `rank_configurations`; the interval is Wilson's, of the run's own accuracy.
+    `replicates` is as in `rank_configurations`; the interval is Wilson's interval of the accuracy of the run.
     """
     rows = []
     for configuration in _ordered(table):
         seeds = configuration.seeds
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
-            own = _interval([row]) | {"rank": configuration.rank, "replicates": _learned(seeds)}
-            rows.append(row | own | {"confirmed": bool(configuration.confirming)})
-        # A result that another sweep lists too is the same result; what did not come to its end has none.
-        rows += [row | ({"rank": configuration.rank} | _interval([row]) if _counts(row) else {}) for row in others]
+            ranked = _interval([row]) | {"rank": configuration.rank, "replicates": _count_learned(seeds)}
+            rows.append(row | ranked | {"confirmed": bool(configuration.confirming)})
+        # A result that another sweep reuses has the same rank; an incomplete run has none.
+        rows += [row | ({"rank": configuration.rank} | _interval([row]) if _is_counted(row) else {}) for row in others]
     return replace(table, rows=sorted(rows, key=lambda row: row["rank"] is None))
 
 
 def _ordered(table: Table) -> list[_Configuration]:
-    """Return the configurations with their ranks, in the order of a board."""
+    """Return the configurations with their ranks, in the order of the leaderboard."""
     groups: dict[tuple[Protocol | TestProtocol | None, str, tuple[str, str]], _Configuration] = {}
-    rows = sorted(_rows(table), key=lambda row: (row["started"], row["trial"], row["run_id"]))
+    rows = sorted(_with_ranking_protocols(table), key=lambda row: (row["started"], row["trial"], row["run_id"]))
     for row in rows:
         group = (row["protocol"], _metric(row), _group_of(row))
         groups.setdefault(group, _Configuration(runs=[])).runs.append(row)
@@ -196,18 +200,20 @@ def _ordered(table: Table) -> list[_Configuration]:
             ranked.append(configuration)
             configuration.rank = len(ranked)
     for ranked in compared.values():
-        _share_ranks([each for each in ranked if each.can_share])
-    # A rank that is shared stands where the first of them stands; what has none stays where it is.
+        _share_ranks([each for each in ranked if each.can_share_rank])
+    # Shared ranks move up to the first configuration with this rank; unranked ones keep their position.
     return sorted(ordered, key=lambda each: (*rank_key(each)[:3], each.rank) if each.is_ranked else rank_key(each)[:1])
 
 
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:
-    """Give those that the data cannot tell apart from the first its rank, and repeat with the others."""
+    """Assign the rank of the first to those that do not differ significantly from it, and repeat with the rest."""
     rest = list(ranked)
     while len(rest) > 1:
         first, *others = rest
-        groups = [[_measured(row) for row in each.seeds] for each in rest]
-        p_values = apart_from_first(groups, images=_images(first.shown) if is_accuracy(_metric(first.shown)) else None)
+        groups = [[_ranking_value(row) for row in each.seeds] for each in rest]
+        p_values = p_values_against_first(
+            groups, images=_images(first.shown) if is_accuracy(_metric(first.shown)) else None
+        )
         rest = []
         for each, p_value in zip(others, p_values, strict=True):
             if first is ranked[0]:
@@ -219,13 +225,13 @@ def _share_ranks(ranked: Sequence[_Configuration]) -> None:
 
 
 def _precedence(protocol: Protocol | TestProtocol | None) -> tuple[float, ...]:
-    """Return what protocols are ordered by; one that the record does not say stands behind those with a budget."""
+    """Return the sort key of a protocol; an unknown one comes after those with a budget."""
     return (0, 0) if protocol is None else protocol.precedence
 
 
-def _rows(table: Table) -> list[Row]:
-    """Return the runs, each under the protocol that it is ranked under."""
-    # A search by another metric is ranked by that, also where it sets no images aside.
+def _with_ranking_protocols(table: Table) -> list[Row]:
+    """Return the runs with the protocol that they are ranked under."""
+    # A search by another metric is ranked by it even without validation images.
     tested = [
         row
         for row in table.rows
@@ -236,7 +242,7 @@ def _rows(table: Table) -> list[Row]:
 
 
 def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
-    """Return the protocol that each run without validation images is ranked under."""
+    """Return the protocols of runs without validation images, in the same order."""
     kinds = {(row["sweep"], row["rung"], row["reduced"], row["protocol"]): row for row in rows}
     runs = [
         RungRuns(
@@ -264,8 +270,8 @@ def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
     return [found[row["sweep"], row["rung"], row["reduced"], row["protocol"]] for row in rows]
 
 
-def _counts(row: Row) -> bool:
-    value = _measured(row)
+def _is_counted(row: Row) -> bool:
+    value = _ranking_value(row)
     if row["status"] != Outcome.COMPLETE or value is None:
         return False
     is_share = is_accuracy(_metric(row)) and row["goal"] is None
@@ -273,19 +279,19 @@ def _counts(row: Row) -> bool:
 
 
 def _is_maximized(row: Row) -> bool:
-    """Return whether more is better: a search over a function says so, of other metrics the name does."""
+    """Return whether larger is better: by the goal of the search, or by the name of the metric without one."""
     return is_accuracy(_metric(row)) if row["goal"] is None else bool(row["goal"] == "maximize")
 
 
 def _metric(row: Row) -> str:
-    """Return what a run is ranked by: its search's metric, and the test accuracy where it has no validation images."""
+    """Return the metric that a run is ranked by: that of its search, or the test accuracy without validation images."""
     if isinstance(row["protocol"], TestProtocol):
         return "test_accuracy"
     return row["metric"] or "val_accuracy"
 
 
-def _measured(row: Row) -> Any:
-    """Return the value of what a run is ranked by."""
+def _ranking_value(row: Row) -> Any:
+    """Return the value that a run is ranked by."""
     metric = _metric(row)
     return row[metric] if metric in ("val_accuracy", "test_accuracy") else row["metric_value"]
 
@@ -299,13 +305,13 @@ def _group_of(row: Row) -> tuple[str, str]:
     return replicate_group(config_id=row["config_id"], source=row["source"])
 
 
-def _learned(seeds: Sequence[Row]) -> int:
-    """Return of how many seeds it is not known that they did not learn."""
+def _count_learned(seeds: Sequence[Row]) -> int:
+    """Return the number of seeds that are not marked as `did_not_learn`."""
     return sum(not row["did_not_learn"] for row in seeds)
 
 
 def _interval(seeds: Sequence[Row]) -> Row:
-    cells: Row = {"replicates": _learned(seeds)}
+    cells: Row = {"replicates": _count_learned(seeds)}
     accuracies = [_accuracy(row) for row in seeds]
     if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
         return cells
@@ -313,7 +319,7 @@ def _interval(seeds: Sequence[Row]) -> Row:
     images = _images(seeds[0])
     if len(seeds) > 1:
         deviation, low, high = student_interval(accuracies)
-        # Two seeds that lie apart give an interval that reaches beyond what an accuracy can be.
+        # The t interval of few seeds may exceed the range of an accuracy.
         return cells | {"val_std": None if is_tested else deviation, "ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
     if images:
         low, high = wilson_interval(accuracies[0], images=images)
@@ -322,7 +328,7 @@ def _interval(seeds: Sequence[Row]) -> Row:
 
 
 def _images(row: Row) -> int:
-    """Return how many images a run is ranked by; 0 where that is not known."""
+    """Return the number of images that a run is ranked by; 0 if unknown."""
     protocol = row["protocol"]
     if row["val_accuracy"] is None:
         return IMAGES.test_examples

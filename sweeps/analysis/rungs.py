@@ -1,4 +1,4 @@
-"""The recorded runs of a ladder's rungs, read from the record, budget by budget."""
+"""Read the recorded runs of a ladder's rungs, grouped by budget."""
 
 from __future__ import annotations
 
@@ -22,127 +22,128 @@ if TYPE_CHECKING:
 
 
 Recipe = tuple[str, str | None]
-"""A configuration's id, and of a network of one's own the hash of its file."""
+"""Config id, and the source hash of a custom network."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RungRun:
-    """One run of one rung. Without a result it carries no numbers."""
+    """One run of one rung. The numbers are None without a result."""
 
     seed: int
     run_id: str
     status: str
     """An `Outcome`, as text."""
     accuracy: float | None = None
-    """Share of right answers on the images that its ladder measures on, 0 to 1."""
+    """Accuracy on the images that the ladder measures on, 0 to 1."""
     correct: np.ndarray | None = None
-    """One truth value a test image, in the file's order; of validation images none is recorded."""
+    """One boolean per test image, in the file's order: whether the prediction is correct. Not recorded for validation
+    images."""
     validation_images: int | None = None
-    """How many there are, where the accuracy is of these."""
+    """Number of validation images if the accuracy is measured on them."""
     epochs: tuple[EpochResult, ...] = ()
     parameters_millions: float | None = None
     train_seconds: float | None = None
     images_per_second: float | None = None
     did_not_learn: bool = False
-    """Whether its accuracy cannot be told from chance: such a run is compared with nothing."""
+    """Whether its accuracy is not above chance. Such a run is not compared."""
 
     @property
     def images(self) -> int | None:
-        """How many images the accuracy is of; None where the record does not say."""
+        """Number of images that the accuracy is measured on; None if not recorded."""
         return self.validation_images if self.correct is None else len(self.correct)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RungRuns:
-    """The runs of one rung under one budget: one configuration, a run a seed."""
+    """The runs of one rung under one budget: one configuration, one run per seed."""
 
     name: str
     index: int
-    """In the ladder's file, counted from 0."""
+    """Position in the ladder's file, from 0."""
     parent: str | None
-    """The rung that gains are taken against; None for one that the ladder starts with."""
+    """Rung that it is compared with; None for a first rung."""
     change: str
-    """What differs from the parent, such as `data.batch_size 64 → 256`."""
+    """Changes to the parent, such as `data.batch_size 64 → 256`."""
     reduced: str | None
-    """How the budget was cut, None for the full one."""
+    """Description of a reduced budget; None for the full one."""
     budget: BudgetRange | None = None
-    """The same in numbers; None where the record does not say."""
+    """The budget in numbers; None if not recorded."""
     measured_on: MeasuredOn = MeasuredOn.TEST
     recipe: Recipe = ("", None)
-    """What is run: equal under all its seeds."""
+    """The configuration, equal for all seeds."""
     split: tuple[int, int] | None = None
-    """Of validation images: how many there are, and the seed that chose them. None for test images."""
+    """Number of validation images and the seed that selected them; None for test images."""
     runs: tuple[RungRun, ...]
     left_out: int = 0
-    """Recorded runs of an earlier configuration of this rung, which are not mixed in."""
+    """Number of recorded runs of an earlier configuration of this rung, which are ignored."""
 
     @property
     def measured(self) -> tuple[RungRun, ...]:
-        """The runs that have numbers and learned, by seed."""
-        return tuple(run for run in self._with_numbers if not run.did_not_learn)
+        """Runs with a result above chance, by seed."""
+        return tuple(run for run in self._with_result if not run.did_not_learn)
 
     @property
     def shown(self) -> tuple[RungRun, ...]:
-        """The runs whose numbers are shown: where none learned, these."""
-        return self.measured or self._with_numbers
+        """Runs whose numbers are shown: the measured ones, or all with a result if none learned."""
+        return self.measured or self._with_result
 
     @property
-    def _with_numbers(self) -> tuple[RungRun, ...]:
+    def _with_result(self) -> tuple[RungRun, ...]:
         return tuple(sorted((run for run in self.runs if run.accuracy is not None), key=lambda run: run.seed))
 
-    def is_alike(self, other: RungRuns) -> bool:
-        """Return whether both can be of one budget: scaled alike, a step that changes epochs ends at other ones."""
+    def may_share_budget(self, other: RungRuns) -> bool:
+        """Return whether both may have run under one budget. Scaled alike, rungs can have different epochs."""
         if self.reduced == other.reduced:
             return True
         return self.budget is not None and other.budget is not None and self.budget.meets(other.budget)
 
-    def parent_among(self, rungs: Iterable[RungRuns]) -> RungRuns | None:
-        """Return the rung that this one comes from, as it ran under this budget; None where it did not."""
-        found = [each for each in rungs if each.name == self.parent and self.is_alike(each)]
+    def find_parent(self, rungs: Iterable[RungRuns]) -> RungRuns | None:
+        """Return the parent under the same budget; None if it did not run under it."""
+        found = [each for each in rungs if each.name == self.parent and self.may_share_budget(each)]
         return min(found, key=lambda each: (each.reduced != self.reduced, abs(each.share - self.share)), default=None)
 
     @property
     def share(self) -> float:
-        """Of the epochs of the full budget, as far as it is known."""
+        """Share of the epochs of the full budget; 1.0 if unknown."""
         return 1.0 if self.budget is None else self.budget.share
 
     @property
     def status(self) -> str:
-        """Return `complete`, or how many runs are in which state."""
+        """`complete`, or the number of runs in each state."""
         states = Counter(_state(run, self.measured_on) for run in self.runs)
-        words = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
+        counts = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
         old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
-        return ("complete" if set(states) == {"complete"} else words or "not run") + old
+        return ("complete" if set(states) == {"complete"} else counts or "not run") + old
 
 
 def read_rungs(
-    reader: RecordReader, *, sweep: str, meant: Mapping[tuple[str, str | None], Recipe] | None = None
+    reader: RecordReader, *, sweep: str, file_recipes: Mapping[tuple[str, str | None], Recipe] | None = None
 ) -> list[RungRuns]:
-    """Return the rungs of a ladder in its order, once for each budget they ran under, the full one first.
+    """Return the rungs of a ladder in its order, once per budget, the full one first.
 
-    Runs of one name and budget that differ in their configuration are not mixed; the others are counted as left out.
+    Runs with another configuration under the same name and budget are ignored and counted in `left_out`.
 
     Args:
-        reader: of the record.
+        reader: reader of the record.
         sweep: name of the ladder.
-        meant: what its file means by a rung's name under a budget (`RungRuns.reduced`). For a rung that is not in it,
-            or was never run so, the newest run says which configuration it is.
+        file_recipes: (rung name, `RungRuns.reduced`) → its recipe in the ladder's file. For a rung without an entry or
+            without a run of this recipe, the newest run determines the configuration.
 
     Raises:
-        RecordError: where the record cannot be read.
+        RecordError: the record cannot be read.
     """
     runs = [row for row in reader.runs(sweep=sweep).rows if row["rung"] is not None]
     recorded: dict[tuple[str, str | None], list[Row]] = {}
     for row in sorted(runs, key=lambda row: (row["started"], row["trial"])):
         recorded.setdefault((row["rung"], row["reduced"]), []).append(row)
     shown = {
-        under: next((row for row in reversed(rows) if _recipe(row) == (meant or {}).get(under)), rows[-1])
+        under: next((row for row in reversed(rows) if _recipe(row) == (file_recipes or {}).get(under)), rows[-1])
         for under, rows in recorded.items()
     }
     rungs = []
     for (name, reduced), rows in recorded.items():
         newest = shown[name, reduced]
-        # A ladder that was measured on other images under this name is another one, however alike its runs are.
+        # A ladder of this name that was measured on other images is another ladder.
         current = [row for row in rows if _group(row) == _group(newest) and _measured_on(row) is _measured_on(newest)]
         rungs.append(
             RungRuns(
@@ -155,22 +156,22 @@ def read_rungs(
                 budget=budget_of(newest),
                 measured_on=_measured_on(newest),
                 split=_split(newest),
-                runs=tuple(_read_run(reader, row) for row in _one_a_seed(current)),
+                runs=tuple(_read_run(reader, row) for row in _one_per_seed(current)),
                 left_out=len(rows) - len(current),
             )
         )
-    rungs = [replace(rung, change=_change(reader, rung.parent_among(rungs), rung)) for rung in rungs]
+    rungs = [replace(rung, change=_change(reader, rung.find_parent(rungs), rung)) for rung in rungs]
     return sorted(rungs, key=_sort_key)
 
 
 def _sort_key(rung: RungRuns) -> tuple[Any, ...]:
-    """Order rungs as their ladder has them, each under the full budget first, then under the largest one."""
+    """Sort key: position in the ladder, then the full budget, then by descending budget."""
     size = 0 if rung.budget is None else rung.budget.train_size
     return rung.index, rung.name, rung.reduced is not None, -rung.share, -size, rung.reduced or ""
 
 
 def budgets_of(rungs: Sequence[RungRuns]) -> list[int]:
-    """Return a number a rung, equal for those that ran under one budget; the full one is 0."""
+    """Return one number per rung, equal for rungs under the same budget; the full budget is 0."""
     groups: list[list[RungRuns]] = [[]]
     numbers = []
     for rung in rungs:
@@ -185,24 +186,24 @@ def budgets_of(rungs: Sequence[RungRuns]) -> list[int]:
 
 
 def _belongs(rung: RungRuns, group: Sequence[RungRuns]) -> bool:
-    # A rung that is there under two budgets tells them apart, however near they are.
-    return all(rung.is_alike(each) and rung.name != each.name for each in group)
+    # Two entries of one rung are two budgets, however close these are.
+    return all(rung.may_share_budget(each) and rung.name != each.name for each in group)
 
 
-def recorded_elsewhere(
-    rungs: Sequence[RungRuns], meant: Mapping[tuple[str, str | None], Recipe]
+def recorded_under_other_names(
+    rungs: Sequence[RungRuns], file_recipes: Mapping[tuple[str, str | None], Recipe]
 ) -> dict[str, list[str]]:
-    """Return the rungs of a file whose runs are recorded under other names, with these.
+    """Return rung name → names under which its runs are recorded, for rungs of a file recorded under other names.
 
-    One recipe is run once, whatever it is called: of a rung that was renamed, or that is the very run of another one.
+    A recipe is run once, so this happens to a renamed rung and to a rung with the recipe of another one.
 
     Args:
-        rungs: as recorded.
-        meant: what the file means by a rung's name under a budget.
+        rungs: recorded rungs.
+        file_recipes: as for `read_rungs`.
     """
-    in_file = {name for name, _ in meant}
+    in_file = {name for name, _ in file_recipes}
     found: dict[str, list[str]] = {}
-    for (name, reduced), recipe in meant.items():
+    for (name, reduced), recipe in file_recipes.items():
         names = [each.name for each in rungs if (each.reduced, each.recipe) == (reduced, recipe)]
         others = [other for other in names if other != name and (name not in names or other not in in_file)]
         if others:
@@ -219,7 +220,7 @@ def _group(row: Row) -> tuple[str, str]:
 
 
 def budget_of(row: Row) -> BudgetRange | None:
-    """Return the budgets that a recorded run can be of; None where its protocol cannot be read."""
+    """Return the budgets that a recorded run may have; None if its protocol cannot be read."""
     protocol: Protocol | None = row["protocol"]
     if protocol is None:
         return None
@@ -237,7 +238,7 @@ def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> st
     try:
         before, after = (reader.configuration(each.runs[0].run_id) for each in (parent, rung))
     except RecordError:
-        return "not readable: recorded by another version"
+        return "unknown: recorded by another version"
     return join_changes(changes_between(before, after))
 
 
@@ -249,8 +250,8 @@ def _state(run: RungRun, measured_on: MeasuredOn) -> str:
     return "complete but not tested" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
 
 
-def _one_a_seed(rows: Sequence[Row]) -> list[Row]:
-    """Return the newest run of each seed, one with a result before any other."""
+def _one_per_seed(rows: Sequence[Row]) -> list[Row]:
+    """Return the newest run of each seed, preferring runs with a result."""
     best: dict[int, Row] = {}
     for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, _accuracy(row) is not None)):
         best[row["seed"]] = row
@@ -267,7 +268,7 @@ def _read_run(reader: RecordReader, row: Row) -> RungRun:
         run_id=run_id,
         status=row["status"],
         accuracy=accuracy,
-        correct=_as_truth(reader.correctness(run_id)) if _measured_on(row) is MeasuredOn.TEST else None,
+        correct=_as_bool(reader.correctness(run_id)) if _measured_on(row) is MeasuredOn.TEST else None,
         validation_images=None if split is None else split[0],
         epochs=tuple(reader.curve(run_id)),
         parameters_millions=row["parameters_millions"],
@@ -294,5 +295,5 @@ def _accuracy(row: Row) -> float | None:
     return value
 
 
-def _as_truth(correct: np.ndarray | None) -> np.ndarray | None:
+def _as_bool(correct: np.ndarray | None) -> np.ndarray | None:
     return None if correct is None else correct.astype(bool)

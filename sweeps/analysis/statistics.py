@@ -1,4 +1,4 @@
-"""The statistics behind the leaderboard and the ladder: intervals, the paired test, the correction for many."""
+"""Intervals, tests and corrections for multiple comparisons, used by the leaderboard and the ladder."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 CONFIDENCE = 0.95
-"""Of every interval that is shown."""
+"""Level of the reported intervals."""
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return sample standard deviation, and low and high end of Student's 95 % interval of the mean."""
+    """Return the sample standard deviation, and the ends of Student's 95 % interval of the mean."""
     from scipy.special import stdtrit
 
     mean, deviation = math.fsum(values) / len(values), statistics.stdev(values)
-    # Not of `scipy.stats`, which takes a second to import.
+    # `scipy.stats` takes a second to import.
     reach = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(len(values))
     return deviation, mean - reach, mean + reach
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Return the mean of accuracies and Student's 95 % interval of it, within 0 and 1; no interval of a single one."""
+    """Return the mean of accuracies and its Student's 95 % interval, clipped to 0 and 1; no interval for one value."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return mean, None, None
@@ -31,47 +31,46 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, flo
 
 
 class Spread(NamedTuple):
-    """How far the values lie apart whose mean is asked for."""
+    """A variance with its degrees of freedom."""
 
     variance: float
     degrees: float
-    """Of freedom: how well the variance is known."""
 
 
 def spread_of(values: Sequence[float]) -> Spread:
-    """Return the sample variance of two values or more."""
+    """Return the sample variance of two or more values."""
     return Spread(statistics.variance(values), len(values) - 1)
 
 
 def moderated(spreads: Sequence[Spread]) -> list[Spread]:
-    """Return each spread drawn towards what is typical of all: few values know their own spread badly.
+    """Return the variances shrunk towards their common prior, because few values estimate a variance badly.
 
-    The variances are taken as drawn from a scaled inverse chi-squared distribution, which is found by the mean and the
-    variance of their logarithms; each becomes the mean of its own and of that distribution's, weighted by degrees of
-    freedom. What is typical counts at most as much as a comparison's own values: estimated from a dozen variances its
-    weight may come out far too large, and too many differences would be shown (`benchmarks/ladder_power.py`).
+    The prior is a scaled inverse chi-squared distribution, fitted to the mean and variance of the log variances. Each
+    result is the mean of the sample variance and the prior variance, weighted by degrees of freedom. The prior gets at
+    most the weight of the sample: estimated from a dozen variances, its weight may be far too large, which makes too
+    many differences significant (`benchmarks/ladder_power.py`).
 
     Args:
-        spreads: with variances above 0; two at the least.
+        spreads: two or more, with variances above 0.
 
-    Source: Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3; but for the limit.
+    Source: Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3, except for the limit.
     """
     from scipy.special import digamma, polygamma
 
     logs = [math.log(each.variance) - digamma(each.degrees / 2) + math.log(each.degrees / 2) for each in spreads]
-    of_chance = math.fsum(float(polygamma(1, each.degrees / 2)) for each in spreads) / len(spreads)
-    prior = _inverse_trigamma(statistics.variance(logs) - of_chance)
-    drawn = []
+    sampling_variance = math.fsum(float(polygamma(1, each.degrees / 2)) for each in spreads) / len(spreads)
+    prior = _inverse_trigamma(statistics.variance(logs) - sampling_variance)
+    shrunk = []
     for each in spreads:
         weight = min(prior, each.degrees)
         typical = math.exp(statistics.fmean(logs) + digamma(weight / 2) - math.log(weight / 2))
         total = weight + each.degrees
-        drawn.append(Spread((weight * typical + each.degrees * each.variance) / total, total))
-    return drawn
+        shrunk.append(Spread((weight * typical + each.degrees * each.variance) / total, total))
+    return shrunk
 
 
 def _inverse_trigamma(value: float) -> float:
-    """Return the degrees of freedom at half of which the trigamma function has a value; infinite where it has none."""
+    """Return the degrees of freedom d with trigamma(d / 2) = value; infinite if the value is too small."""
     from scipy.optimize import brentq
     from scipy.special import polygamma
 
@@ -84,33 +83,32 @@ _MANY = 1e6
 
 
 def paired_t_test(differences: Sequence[float], spread: Spread) -> float:
-    """Return the two-sided p-value of the t-test that the mean of paired differences is nothing."""
+    """Return the two-sided p-value of the t-test that the mean of paired differences is 0."""
     from scipy.special import stdtr
 
-    # Not of `scipy.stats`, which takes a second to import.
-    return float(2 * stdtr(spread.degrees, -abs(statistics.fmean(differences)) / _error(differences, spread)))
+    return float(2 * stdtr(spread.degrees, -abs(statistics.fmean(differences)) / _standard_error(differences, spread)))
 
 
 def paired_t_interval(differences: Sequence[float], spread: Spread, *, alpha: float) -> tuple[float, float]:
-    """Return low and high end of the mean difference's interval of level 1 - alpha.
+    """Return the ends of the interval of level 1 - alpha of the mean difference.
 
-    It excludes 0 exactly where `paired_t_test` gives at most alpha.
+    It excludes 0 if and only if `paired_t_test` returns at most alpha.
     """
     from scipy.special import stdtrit
 
-    reach = float(stdtrit(spread.degrees, 1 - alpha / 2)) * _error(differences, spread)
+    reach = float(stdtrit(spread.degrees, 1 - alpha / 2)) * _standard_error(differences, spread)
     mean = statistics.fmean(differences)
     return mean - reach, mean + reach
 
 
-def _error(differences: Sequence[float], spread: Spread) -> float:
+def _standard_error(differences: Sequence[float], spread: Spread) -> float:
     return math.sqrt(spread.variance / len(differences))
 
 
 def welch_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return the two-sided p-value of Welch's t-test: whether two means differ, each with a spread of its own.
+    """Return the two-sided p-value of Welch's t-test of two means with unequal variances.
 
-    1.0 where it cannot say: fewer than two values on a side, or no spread on either.
+    1.0 if a side has fewer than two values or both variances are 0.
 
     Source: Welch, Biometrika 34 (1947) 28-35.
     """
@@ -118,13 +116,12 @@ def welch_test(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
     if (spread := _welch(ours, theirs)) is None:
         return 1.0
-    # Not of `scipy.stats`, which takes a second to import.
     difference = statistics.fmean(ours) - statistics.fmean(theirs)
     return float(2 * stdtr(spread.degrees, -abs(difference) / math.sqrt(spread.variance)))
 
 
 def welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the first mean's difference to the second; None where `welch_test` cannot say."""
+    """Return the 95 % interval of the first mean minus the second; None in the cases where `welch_test` returns 1.0."""
     from scipy.special import stdtrit
 
     if (spread := _welch(ours, theirs)) is None:
@@ -135,7 +132,7 @@ def welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[floa
 
 
 def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
-    """Return the variance of the difference of two means."""
+    """Return the variance of the difference of two means, with Welch's degrees of freedom."""
     if min(len(ours), len(theirs)) < 2:
         return None
     parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
@@ -147,22 +144,21 @@ def _welch(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
     return Spread(sum(parts), degrees)
 
 
-def shares_test(first: float, second: float, *, images: int) -> float:
-    """Return the two-sided p-value of the z-test that two shares of right answers, each among `images`, are equal."""
+def proportions_test(first: float, second: float, *, images: int) -> float:
+    """Return the two-sided p-value of the z-test that two accuracies, each on `images` images, are equal."""
     pooled = (first + second) / 2
     error = math.sqrt(2 * pooled * (1 - pooled) / images)
     return 1.0 if not error else 2 * statistics.NormalDist().cdf(-abs(first - second) / error)
 
 
-def apart_from_first(groups: Sequence[Sequence[float]], *, images: int | None) -> list[float]:
-    """Return the Holm-adjusted p-value of each further group of accuracies that it is as good as the first.
+def p_values_against_first(groups: Sequence[Sequence[float]], *, images: int | None) -> list[float]:
+    """Return the Holm-adjusted p-values of the tests of all other groups of accuracies against the first.
 
-    Welch's t-test of the means; where a side has a single run, the two shares of right answers are tested, as those of
-    two networks.
+    The test is Welch's t-test of the means. If a side has a single run, it is the test of two proportions.
 
     Args:
-        groups: accuracies, one a seed.
-        images: that each accuracy is of; None where that is not known, so that single runs cannot be told apart.
+        groups: accuracies, one per seed.
+        images: number of images of each accuracy; None if unknown, which makes the p-value of a single run 1.0.
     """
     first, *others = groups
 
@@ -170,13 +166,13 @@ def apart_from_first(groups: Sequence[Sequence[float]], *, images: int | None) -
         if min(len(first), len(other)) > 1:
             return welch_test(first, other)
         means = (statistics.fmean(first), statistics.fmean(other))
-        return shares_test(*means, images=images) if images else 1.0
+        return proportions_test(*means, images=images) if images else 1.0
 
     return holm([p_value(other) for other in others])
 
 
 def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
-    """Return low and high end of Wilson's 95 % interval of a share of right answers among `images`.
+    """Return the ends of Wilson's 95 % interval of an accuracy on `images` images.
 
     Source: Wilson, Journal of the American Statistical Association 22 (1927) 209-212.
     """
@@ -188,7 +184,7 @@ def wilson_interval(accuracy: float, *, images: int) -> tuple[float, float]:
 
 
 def mcnemar(only_first: int, *, only_second: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: the binomial test on the images that one alone got right.
+    """Return the two-sided p-value of McNemar's exact test: the binomial test on the discordant images.
 
     Source: McNemar, Psychometrika 12 (1947) 153-157, in its exact form.
     """
@@ -200,11 +196,11 @@ def mcnemar(only_first: int, *, only_second: int) -> float:
 
 
 def discordant_interval(only_first: int, *, only_second: int, images: int, alpha: float) -> tuple[float, float] | None:
-    """Return the interval of level 1 - alpha of the difference of two paired shares, -1 to 1.
+    """Return the interval of level 1 - alpha of the difference of two paired proportions, -1 to 1.
 
-    It is the exact one given how many images one alone got right: of their share that the first got right, by Clopper
-    and Pearson, as McNemar's exact test looks at them too. It excludes 0 exactly where `mcnemar` gives at most alpha.
-    None where there is no such image.
+    It is exact given the number of discordant images: Clopper and Pearson's interval of the proportion of them that
+    the first classified correctly, like McNemar's exact test. It excludes 0 if and only if `mcnemar` returns at most
+    alpha. None without discordant images.
 
     Source: Clopper and Pearson, Biometrika 26 (1934) 404-413; for matched pairs Liddell, Journal of Epidemiology and
     Community Health 37 (1983) 82-84.
@@ -220,7 +216,7 @@ def discordant_interval(only_first: int, *, only_second: int, images: int, alpha
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number, in the same order.
+    """Return the p-values adjusted by Holm's procedure, in the same order.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
@@ -232,10 +228,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p_values: Sequence[float], *, alpha: float) -> list[float]:
-    """Return the level at which Holm's procedure decided about each p-value: at most it is rejected, above it not.
+    """Return the level at which Holm's procedure decides on each p-value: p-values up to it are rejected.
 
-    The smallest is set against alpha divided by their number, the next against alpha divided by one less, and so on;
-    the first that is above its level, and all after it, are decided at that level.
+    The smallest p-value is compared with alpha divided by their number, the next with alpha divided by one less, and so
+    on. The first that exceeds its level and all after it are decided at that level.
 
     Source: as `holm`.
     """

@@ -114,13 +114,13 @@ def _sql_columns(ctx: click.Context, typed: str) -> Iterator[str]:
 
 def _columns(ctx: click.Context, typed: str) -> Iterator[str]:
     """Give columns by their full names, and by the short ones that screens show."""
-    from sweeps.views.columns import spoken_columns
+    from sweeps.views.columns import column_aliases
 
     before, columns = typed[: typed.rfind(",") + 1], list(_full_names())
     # A short name that a column begins with would only stand in its way.
     spoken = [
         spoken
-        for spoken, meant in spoken_columns(columns).items()
+        for spoken, meant in column_aliases(columns).items()
         if len(set(meant)) == 1 and spoken.isidentifier() and not any(column.startswith(spoken) for column in columns)
     ]
     yield from (before + column for column in (*columns, *spoken))

@@ -67,7 +67,7 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
             from sweeps.views.html.write import write_report
 
             log_pictures(sweep, runs=runs)
-            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, meant=meant)
+            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=meant)
         click.echo(f"report: {path}")
     except Exception as error:  # whatever it is: the run itself is done and saved
         click.echo(

@@ -23,8 +23,8 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
 
     Without a terminal a line is printed for each change of the numbers.
     """
+    from sweeps.views.live.live_state import Watcher
     from sweeps.views.live.screen import Screen
-    from sweeps.views.live.seen import Watcher
     from sweeps.views.status import headline, print_status
 
     states = _states(runs, sweep, seconds=seconds)

@@ -15,9 +15,9 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import Measuring, SweepState
 from sweeps.system.output import is_notebook
 from sweeps.tasks.registry import describe
+from sweeps.views.live.live_state import Watcher
 from sweeps.views.live.notebook import NotebookScreen
 from sweeps.views.live.screen import Screen
-from sweeps.views.live.seen import Watcher
 
 PLAIN_SECONDS = 30
 """Least time between two lines about trials that are under way, where there is no terminal."""

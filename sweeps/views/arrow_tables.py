@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.record.columns import Kind
 from sweeps.record.table import Table
-from sweeps.views.names import NAMED_BY, name_of_run
+from sweeps.views.names import NAME_COLUMNS, name_of_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ def arrow_of(table: Table) -> pa.Table:
     for name, kind in table.columns.items():
         column = _column(table.values(name), kind)
         # Of an answer it may be the name already.
-        if name == "trial" and kind is Kind.WHOLE and all(row.keys() >= NAMED_BY for row in table.rows[:1]):
+        if name == "trial" and kind is Kind.WHOLE and all(row.keys() >= NAME_COLUMNS for row in table.rows[:1]):
             columns |= {"trial": pa.array(map(name_of_run, table.rows), pa.string()), "number": column}
         else:
             columns[name] = column
@@ -80,16 +80,16 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def table_of_answer(answer: pa.Table) -> Table:
+def table_of_result(answer: pa.Table) -> Table:
     """Return an answer: times as the record writes them, structs as dotted columns."""
     answer = flat(answer)
-    names = _unlike(name.replace("count_star()", "count(*)") for name in answer.column_names)
+    names = _unique_names(name.replace("count_star()", "count(*)") for name in answer.column_names)
     kinds, columns = zip(*map(_kind_and_values, answer.columns), strict=True)
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     return Table(columns=dict(zip(names, kinds, strict=True)), rows=rows)
 
 
-def _unlike(names: Iterable[str]) -> list[str]:
+def _unique_names(names: Iterable[str]) -> list[str]:
     """Return names of which none stands twice: `trial`, `trial_1`."""
     found: list[str] = []
     for name in names:

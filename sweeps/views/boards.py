@@ -12,12 +12,12 @@ from sweeps.core.formatting import plural, print_sentence
 from sweeps.core.trial import Outcome
 from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Table
-from sweeps.views.answer_table import answer_cells, answer_remarks, by_value_cells, print_cells
 from sweeps.views.by_value import by_value
 from sweeps.views.columns import column_named
 from sweeps.views.exports import csv_text, html_table, markdown, to_json, to_parquet, to_text
 from sweeps.views.leaderboard_table import LEFT, board_cells, print_leaderboard, remarks
 from sweeps.views.names import name_of_run
+from sweeps.views.result_table import by_value_cells, print_cells, result_cells, result_remarks
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class View:
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         """Return heading to cells as people read them, and the headings of text."""
-        return answer_cells(self.table)
+        return result_cells(self.table)
 
     def remarks(self) -> list[str]:
         """Return what is said below the table."""
-        return answer_remarks(self.table, left_out=[])
+        return result_remarks(self.table, left_out=[])
 
     def show(self, console: Console) -> None:
         """Print it as wide as the screen."""
@@ -135,7 +135,7 @@ class ColumnsView(View):
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         named = [row | {"trial": name_of_run(row)} for row in self.table.rows]
-        return answer_cells(replace(self.table, rows=named), of_board=True)
+        return result_cells(replace(self.table, rows=named), of_board=True)
 
 
 class ByValueView(View):

@@ -13,7 +13,7 @@ from sweeps.record.columns import Kind
 from sweeps.record.table import Table
 from sweeps.tasks.values import short_value
 
-MOST_VALUES = 8
+MAX_VALUES = 8
 """Different numbers of a column, beyond which they are put into `RANGES` of as many rows each."""
 RANGES = 4
 METRIC = "val_accuracy"
@@ -95,7 +95,7 @@ def _how(column: str, share: float | None, *, counted: int, left_out: int) -> li
 def _labels(values: Sequence[Any]) -> list[str]:
     """Return what each value is shown as: itself, or the range of numbers that it lies in."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if not numbers or len(set(values)) <= MOST_VALUES:
+    if not numbers or len(set(values)) <= MAX_VALUES:
         exact = len({short_value(value) for value in set(values)}) == len(set(values))
         return [short_value(value) if exact else str(value) for value in values]
     ordered = sorted(values)

@@ -19,7 +19,7 @@ def status_text(row: Mapping[str, Any]) -> str:
     return "did not learn" if row["seed"] is not None or not runs else f"{plural(count, 'run')} did not learn"
 
 
-CLOSEST = 3
+MAX_SUGGESTIONS = 3
 """Names that an unknown one may stand for, as many as a person reads."""
 
 
@@ -37,8 +37,8 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
     columns = list(columns)
     if name in columns:
         return name
-    known = spoken_columns(columns)
-    found = list(dict.fromkeys(known.get(_plain(name), [])))
+    known = column_aliases(columns)
+    found = list(dict.fromkeys(known.get(_alias(name), [])))
     if len(found) == 1:
         return found[0]
     if found:
@@ -48,28 +48,28 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
 
 def closest_columns(name: str, columns: Sequence[str]) -> str:
     """Return `did you mean 'x'?`, or the few that are nearest, for a name that no column has."""
-    known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in spoken_columns(columns).items()}}
-    near = difflib.get_close_matches(_plain(name), known, n=CLOSEST, cutoff=0.5)
+    known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in column_aliases(columns).items()}}
+    near = difflib.get_close_matches(_alias(name), known, n=MAX_SUGGESTIONS, cutoff=0.5)
     near = list(dict.fromkeys(known[text] for text in near))
     if not near:
         return "`sweeps leaderboard --json` shows every column there is"
     return f"did you mean {near[0]!r}?" + (f" Or {' or '.join(map(repr, near[1:]))}?" if near[1:] else "")
 
 
-def spoken_columns(columns: Sequence[str]) -> dict[str, list[str]]:
+def column_aliases(columns: Sequence[str]) -> dict[str, list[str]]:
     """Return what columns are called beside their own names, to the columns that are called so."""
     configuration = [column for column in columns if column not in RECORD_COLUMNS]
-    spoken: dict[str, list[str]] = {}
+    aliases: dict[str, list[str]] = {}
     for name in filter(RECORD_COLUMNS.__contains__, columns):
-        for word in {_plain(RECORD_COLUMNS[name].heading), *RECORD_COLUMNS[name].words} - {name}:
-            spoken.setdefault(word, []).append(name)
+        for word in {_alias(RECORD_COLUMNS[name].heading), *RECORD_COLUMNS[name].words} - {name}:
+            aliases.setdefault(word, []).append(name)
     for column, heading in zip(configuration, short_names(configuration), strict=True):
         for word in {heading, column.rpartition(".")[2]} - {column}:
-            spoken.setdefault(_plain(word), []).append(column)
-    return spoken
+            aliases.setdefault(_alias(word), []).append(column)
+    return aliases
 
 
-def _plain(heading: str) -> str:
+def _alias(heading: str) -> str:
     """Return a heading without its unit, as a person would type it: `val_acc` for `val acc %`."""
     words = heading.lower().replace("±", "").split()
     return "_".join(word for word in words if word not in ("%", "m"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.analysis.pairs import ALPHA, DID_NOT_LEARN, RECIPE_SEEDS, compare_answers, compare_recipes
+from sweeps.analysis.pairs import ALPHA, DID_NOT_LEARN, MIN_RECIPE_SEEDS, compare_answers, compare_recipes
 from sweeps.analysis.statistics import mean_and_interval
 from sweeps.core.errors import RecordError
 from sweeps.core.formatting import accuracy, loss, p_in_words, percent, plural, points, print_sentence
@@ -20,14 +20,14 @@ from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.tasks.registry import IMAGES
 from sweeps.tasks.values import value_text
 from sweeps.views.columns import status_text
-from sweeps.views.names import Named
+from sweeps.views.names import NamedRuns
 
 if TYPE_CHECKING:
     from sweeps.record.reader import RecordReader
     from sweeps.record.table import Row
 
 
-def print_comparison(ours: Named, theirs: Named, reader: RecordReader, console: Console) -> None:
+def print_comparison(ours: NamedRuns, theirs: NamedRuns, reader: RecordReader, console: Console) -> None:
     """Print what two runs differ in, their results, their curves, and a test where both saw the same test images.
 
     Of configurations the results are means over the seeds, and what is tested is their difference.
@@ -45,9 +45,9 @@ def print_comparison(ours: Named, theirs: Named, reader: RecordReader, console: 
     _print_classes(first, second, reader, console, names=names)
     _print_curves(reader.curve(first["run_id"]), reader.curve(second["run_id"]), console, names=names)
     if len(ours.rows) == len(theirs.rows) == 1:
-        sentences = _verdict(first, second, reader, names=names)
+        sentences = _compare_runs(first, second, reader, names=names)
     else:
-        sentences = _recipes(ours, theirs)
+        sentences = _compare_configurations(ours, theirs)
     for sentence in sentences:
         print_sentence(console, sentence)
 
@@ -70,13 +70,13 @@ def _print_configurations(first: Row, second: Row, reader: RecordReader, console
     console.print(table)
 
 
-_COMPARED = ("val_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions", "protocol")
+_RESULT_COLUMNS = ("val_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions", "protocol")
 
 
 def _print_results(first: Row, second: Row, console: Console, *, names: list[str]) -> None:
     table = _table("result", *names)
     table.add_row("status", *map(status_text, (first, second)))
-    for name in _COMPARED:
+    for name in _RESULT_COLUMNS:
         cells = [RECORD_COLUMNS[name].cell(row[name]) for row in (first, second)]
         if any(cells):
             table.add_row(RECORD_COLUMNS[name].heading, *cells)
@@ -108,9 +108,9 @@ def _print_curves(ours: list[EpochResult], theirs: list[EpochResult], console: C
         console.print(table)
 
 
-def _recipes(ours: Named, theirs: Named) -> list[str]:
+def _compare_configurations(ours: NamedRuns, theirs: NamedRuns) -> list[str]:
     """Return what can be said of two configurations by their seeds: never one seed picked of several."""
-    sides = [_seeds(named) for named in (ours, theirs)]
+    sides = [_counted_runs(named) for named in (ours, theirs)]
     for named, seeds in zip((ours, theirs), sides, strict=True):
         if not seeds:
             return [f"{named.name} has no complete run that learned: it is compared with nothing"]
@@ -130,7 +130,7 @@ def _recipes(ours: Named, theirs: Named) -> list[str]:
     return sentences or ["they were not measured on the same kind of images: nothing can be compared"]
 
 
-def _seeds(named: Named) -> list[Row]:
+def _counted_runs(named: NamedRuns) -> list[Row]:
     """Return the runs that a configuration's mean comes from, as on the leaderboard."""
     complete = {row["seed"]: row for row in reversed(named.rows) if row["status"] == Outcome.COMPLETE}
     counting = named.confirming or list(complete.values())
@@ -149,7 +149,7 @@ def _difference(
     found = compare_recipes(second, first, paired=paired)
     if found.p_value is None or found.low is None or found.high is None:
         each = ", ".join(f"seed {seed} {points(difference)}" for seed, difference in found.by_seed.items())
-        missing = RECIPE_SEEDS - (len(found.by_seed) if paired else min(len(first), len(second)))
+        missing = MIN_RECIPE_SEEDS - (len(found.by_seed) if paired else min(len(first), len(second)))
         why = f"{plural(missing, 'more seed')} of both needed" if missing > 0 else "no seed differs from another"
         return f"{names[1]} to {names[0]}: not tested{': ' + each + ' points' if each else ''}; {why}"
     shown = "shown at the 5 % level" if found.p_value <= ALPHA else "no difference that can be shown"
@@ -159,7 +159,7 @@ def _difference(
     )
 
 
-def _verdict(first: Row, second: Row, reader: RecordReader, *, names: list[str]) -> list[str]:
+def _compare_runs(first: Row, second: Row, reader: RecordReader, *, names: list[str]) -> list[str]:
     """Return what can be said of the difference: of two runs, never of two configurations."""
     sentences = []
     for row, name in zip((first, second), names, strict=True):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _GAP = "  "
-_LONGEST_LABEL = 24
-_STRIP, _LEAST_STRIP = 40, 16
+_MAX_LABEL = 24
+_PLOT_WIDTH, _MIN_PLOT_WIDTH = 40, 16
 """Characters of the drawing of an interval, where there is room for it, and the fewest that are worth it."""
 
 
@@ -97,8 +97,8 @@ def _lines(effects: Effects, *, width: int) -> Iterator[str]:
     is_compared = any(parameter.ped_anova is not None for parameter in effects.parameters)
     head = f"{'parameter':{first}}{_GAP}importance{_GAP}" + (f"Optuna's{_GAP}" if is_compared else "")
     indent = len(head)
-    strip = min(width - indent - effect - len(f"{_GAP}trials{_GAP}"), _STRIP)
-    scale = _Scale(levels, strip) if strip >= _LEAST_STRIP else None
+    strip = min(width - indent - effect - len(f"{_GAP}trials{_GAP}"), _PLOT_WIDTH)
+    scale = _Scale(levels, strip) if strip >= _MIN_PLOT_WIDTH else None
     yield f"{head}{unit_and_epoch(effects):{effect}}{_GAP}trials"
     for parameter in effects.parameters:
         cells = f"{parameter.name:{first}}{_GAP}{_share(parameter.importance):>10}{_GAP}"
@@ -134,7 +134,7 @@ def _remarks(effects: Effects) -> Iterator[str]:
 
 
 def _label(level: Level) -> str:
-    return truncated(level.label, _LONGEST_LABEL)
+    return truncated(level.label, _MAX_LABEL)
 
 
 def _share(value: float | None) -> str:

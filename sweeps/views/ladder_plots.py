@@ -13,7 +13,7 @@ from sweeps.core.formatting import duration, truncated
 from sweeps.core.results import EpochResult
 from sweeps.pictures.style import BLUE, GREY, VERMILLION, styled
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
-from sweeps.views.ladder_words import words_of
+from sweeps.views.ladder_terms import terms_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +26,13 @@ COLOURS = {
     Finding.START: INK,
     Finding.HIGHER: BLUE,
     Finding.LOWER: VERMILLION,
-    Finding.NOT_SHOWN: GREY,
+    Finding.NOT_SIGNIFICANT: GREY,
     Finding.NOT_COMPARED: INK,
 }
-MEANINGS = {
+FINDING_LABELS = {
     Finding.HIGHER: "higher than {compared_with}",
     Finding.LOWER: "lower than {compared_with}",
-    Finding.NOT_SHOWN: "no difference that can be shown",
+    Finding.NOT_SIGNIFICANT: "no difference that can be shown",
 }
 CURVE_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
@@ -47,8 +47,8 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    words = words_of(comparisons)
-    meanings = {finding: text.format(compared_with=words.compared_with) for finding, text in MEANINGS.items()}
+    words = terms_of(comparisons)
+    labels = {finding: text.format(compared_with=words.compared_with) for finding, text in FINDING_LABELS.items()}
     rows = max(len(comparisons), 1)
     height = 1.35 + 0.62 * rows
     figure = Figure(figsize=(13, height))
@@ -68,7 +68,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
     present = {rung.finding for rung in comparisons}
     handles = [
         Line2D([], [], color=COLOURS[finding], marker="o", linestyle="", label=meaning)
-        for finding, meaning in meanings.items()
+        for finding, meaning in labels.items()
         if finding in present
     ]
     if any(rung.before is not None for rung in comparisons):

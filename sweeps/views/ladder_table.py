@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.common.files import atomic_write
 from sweeps.analysis.comparison import Finding, RungComparison
-from sweeps.analysis.pairs import RECIPE_SEEDS
+from sweeps.analysis.pairs import MIN_RECIPE_SEEDS
 from sweeps.core.formatting import PLAIN_WIDTH
 from sweeps.views.ladder_cells import (
     ACCURACY,
@@ -21,7 +21,7 @@ from sweeps.views.ladder_cells import (
     difference_interval,
     difference_text,
 )
-from sweeps.views.ladder_words import INTERVALS_AND_P, SHORT, LadderWords, words_of
+from sweeps.views.ladder_terms import INTERVAL_NOTE, SHORT, LadderTerms, terms_of
 from sweeps.views.tables import GAP, Columns, column_width, columns_that_fit
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ STYLES = {
     Finding.START: "dim",
     Finding.HIGHER: "green",
     Finding.LOWER: "red",
-    Finding.NOT_SHOWN: "yellow",
+    Finding.NOT_SIGNIFICANT: "yellow",
     Finding.NOT_COMPARED: "dim",
 }
 
@@ -47,7 +47,7 @@ def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> Non
     if not comparisons:
         console.print("no rung is recorded here yet", highlight=False)
         return
-    words = words_of(comparisons)
+    words = terms_of(comparisons)
     width = console.width if console.is_terminal else PLAIN_WIDTH
     columns, left_out = columns_that_fit(_columns(comparisons, words), width=width, at_least=3)
     lines = [Text(_joined(list(columns), columns), style="bold")]
@@ -70,14 +70,14 @@ def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
     """Write one row a rung with every cell; a reader sees the old file or the new one, never half of one."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    accuracy = f"{SHORT[words_of(comparisons).images]}_{ACCURACY}"
+    accuracy = f"{SHORT[terms_of(comparisons).images]}_{ACCURACY}"
     writer.writerow(accuracy if name == ACCURACY else name for name in CELLS)
     writer.writerows(cells_of(rung).values() for rung in comparisons)
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
 
 
-def _columns(comparisons: Sequence[RungComparison], words: LadderWords) -> dict[str, list[str]]:
+def _columns(comparisons: Sequence[RungComparison], words: LadderTerms) -> dict[str, list[str]]:
     """Return header to one cell a rung."""
     cells = [cells_of(rung) for rung in comparisons]
     return {
@@ -120,15 +120,15 @@ def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
     return lines
 
 
-def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderWords) -> list[str]:
+def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderTerms) -> list[str]:
     counts = sorted({rung.images for rung in comparisons if rung.images is not None})
     of = f" on {' or '.join(f'{count:,}' for count in counts)} {words.images} images" if counts else ""
     remarks = [f"Accuracy in percent{of}, with its 95 % interval; difference in points, p over all of its kind."]
     if any(rung.difference_low is not None for rung in comparisons):
-        remarks.append(INTERVALS_AND_P)
+        remarks.append(INTERVAL_NOTE)
     if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):
         remarks.append(
-            f"One run each compares two runs, not two recipes: that takes {RECIPE_SEEDS} seeds or more of both "
+            f"One run each compares two runs, not two recipes: that takes {MIN_RECIPE_SEEDS} seeds or more of both "
             f"{words.row}s."
         )
     cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})

@@ -47,22 +47,22 @@ def query_leaderboard(
     board = rank_runs(recorded) if each_run else rank_configurations(recorded)
     rows, why_empty = board.rows, None
     if where is not None:
-        holds, spoken_of = matching(reader, board, where, sweep=sweep, recorded=recorded)
-        rows = [row for row, is_wanted in zip(rows, holds, strict=True) if is_wanted]
+        holds, used_columns = matching(reader, board, where, sweep=sweep, recorded=recorded)
+        rows = [row for row, is_match in zip(rows, holds, strict=True) if is_match]
         if board.rows and not rows:
-            why_empty = _why_nothing(board, where, spoken_of)
+            why_empty = _why_empty(board, where, used_columns)
     if sort is not None:
         rows = _sorted(rows, column_named(sort.removeprefix("-"), board.columns), descending=sort.startswith("-"))
     return replace(board, rows=rows[:limit], rows_in_all=len(rows), why_empty=why_empty)
 
 
-def _why_nothing(board: Table, where: str, columns: Sequence[str]) -> str:
+def _why_empty(board: Table, where: str, columns: Sequence[str]) -> str:
     """Return what the columns of a condition hold that no row fulfils."""
-    said = [_content(board, column) for column in columns]
+    said = [_describe_column(board, column) for column in columns]
     return f"no row matches {where!r}" + "".join(f"; {text}" for text in said)
 
 
-def _content(board: Table, column: str) -> str:
+def _describe_column(board: Table, column: str) -> str:
     values = [value for value in board.values(column) if value is not None]
     if not values:
         return f"{column} has no value in any row"

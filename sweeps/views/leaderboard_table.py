@@ -36,7 +36,9 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
     """
     shown = table.rows[:limit]
     cells = board_cells(table, shown)
-    columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=2, first=_telling(cells))
+    columns, left_out = columns_that_fit(
+        cells, width=screen_width(console), at_least=2, first=_priority_headings(cells)
+    )
     print_columns(columns, console, left=LEFT, dim=[row["rank"] is None for row in shown])
     rows_in_all = max(len(table.rows), table.rows_in_all)
     for line in remarks(table, shown=len(shown), hidden=rows_in_all - len(shown), left_out=left_out):
@@ -45,7 +47,7 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
 
 LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions")
-_BESIDE = ("val_std", "replicates", "search_accuracy", "epochs", *_COSTS)
+_LOW_PRIORITY = ("val_std", "replicates", "search_accuracy", "epochs", *_COSTS)
 """What gives way, on a narrow screen, to the parameters that vary."""
 
 
@@ -57,9 +59,9 @@ def board_cells(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
     return results | _varying(table, shown) | costs
 
 
-def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
+def _priority_headings(cells: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the headings that come first on a narrow screen: of what a row is, how good, and what varies."""
-    beside = {RECORD_COLUMNS[name].heading for name in _BESIDE}
+    beside = {RECORD_COLUMNS[name].heading for name in _LOW_PRIORITY}
     if len(set(cells["status"])) <= 1:
         beside.add("status")
     if all(cells.get(RECORD_COLUMNS["val_accuracy"].heading, [""])):
@@ -70,19 +72,19 @@ def _telling(cells: Mapping[str, Sequence[str]]) -> list[str]:
 def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return header to cells of what a run did; a column without a value in any row is left out."""
     columns: dict[str, Callable[[Row], str]] = {
-        "rank": _plain("rank"),
+        "rank": _formatted("rank"),
         # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
         "trial": _with_sweep if len({row["sweep"] for row in rows}) > 1 else _trial,
         "status": status_text,
         "metric_value": _metric_value,
         "val_accuracy": _accuracy,
-        "val_std": _plain("val_std"),
+        "val_std": _formatted("val_std"),
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",
         "test_accuracy": _test_accuracy,
-        "search_accuracy": _plain("search_accuracy"),
-        "epochs": _plain("epochs"),
-        "train_seconds": _plain("train_seconds"),
-        "parameters_millions": _plain("parameters_millions"),
+        "search_accuracy": _formatted("search_accuracy"),
+        "epochs": _formatted("epochs"),
+        "train_seconds": _formatted("train_seconds"),
+        "parameters_millions": _formatted("parameters_millions"),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
     metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
@@ -206,7 +208,7 @@ def _value(value: Any) -> str:
     return "" if value is None else short_value(value)
 
 
-def _plain(name: str) -> Callable[[Row], str]:
+def _formatted(name: str) -> Callable[[Row], str]:
     """Return what shows a column of a row as the registry says."""
     column = RECORD_COLUMNS[name]
     return lambda row: column.cell(row[name])

@@ -23,16 +23,16 @@ from sweeps.record.table import Row, Table
 if TYPE_CHECKING:
     from sweeps.record.reader import RecordReader
 
-_SHOWN_OF_A_RUN = 8
+_RUN_ID_CHARACTERS = 8
 """Characters of a run id that tables and messages show."""
-_LEAST_OF_A_RUN = 4
+_MIN_RUN_ID_CHARACTERS = 4
 """Characters of a run id, or of a key, from which on it names a run."""
-_MOST_NAMED = 5
+_MAX_LISTED_RUNS = 5
 """Runs that a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class NamedRuns:
     """What a name stands for."""
 
     name: str
@@ -57,10 +57,10 @@ class Named:
         if len(self.rows) == 1:
             return self.name
         of_seed = [each for each in self.rows if each["seed"] == row["seed"]]
-        return f"{self.name}-s{row['seed']}" if of_seed[0] is row else str(row["run_id"][:_SHOWN_OF_A_RUN])
+        return f"{self.name}-s{row['seed']}" if of_seed[0] is row else str(row["run_id"][:_RUN_ID_CHARACTERS])
 
 
-def find_named(reader: RecordReader, name: str) -> Named:
+def find_named(reader: RecordReader, name: str) -> NamedRuns:
     """Return what a name stands for.
 
     Args:
@@ -72,14 +72,16 @@ def find_named(reader: RecordReader, name: str) -> Named:
     """
     if (sweep := named_sweep(reader, name)) is not None:
         return _best_of(reader.runs(sweep=sweep), sweep)
-    found = _parts_of_sweeps(reader, name)
+    found = _find_in_sweeps(reader, name)
     if not found:
         rows = reader.runs().rows
-        found = [*_rungs(rows, name)] or [*_numbered(rows, name)] or [*_by_id(rows, name)]
+        found = [*_rungs(rows, name)] or [*_refuse_number(rows, name)] or [*_by_id(rows, name)]
         if not found:
-            raise SweepError(_unknown(rows, name))
+            raise SweepError(_unknown_name(rows, name))
     if len(found) > 1:
-        each = ", ".join(f"{named.name} (run {named.row['run_id'][:_SHOWN_OF_A_RUN]})" for named in found[:_MOST_NAMED])
+        each = ", ".join(
+            f"{named.name} (run {named.row['run_id'][:_RUN_ID_CHARACTERS]})" for named in found[:_MAX_LISTED_RUNS]
+        )
         raise SweepError(f"{name!r} may be any of {each}: name one of them, or the beginning of its run id")
     return found[0]
 
@@ -98,7 +100,7 @@ def named_sweep(reader: RecordReader, name: str, *, sweeps: Sequence[str] = ()) 
     sweep = name.removesuffix("/")
     if sweep not in sweeps and not reader.runs(sweep=sweep).rows:
         return None
-    for named in _parts_of_sweeps(reader, name):
+    for named in _find_in_sweeps(reader, name):
         own = named.own
         raise SweepError(
             f"{name!r} is a sweep, and also trial {own['trial']} of {own['sweep']}: type {_with_slash(named)} for that "
@@ -107,12 +109,16 @@ def named_sweep(reader: RecordReader, name: str, *, sweeps: Sequence[str] = ()) 
     return sweep
 
 
-def _parts_of_sweeps(reader: RecordReader, name: str) -> list[Named]:
+def _find_in_sweeps(reader: RecordReader, name: str) -> list[NamedRuns]:
     """Return what a name means that begins with its sweep's. What other sweeps hold is not read."""
-    return [named for sweep, part in _parts(name) for named in _in_sweep(reader.runs(sweep=sweep).rows, sweep, part)]
+    return [
+        named
+        for sweep, part in _split_name(name)
+        for named in _find_in_sweep(reader.runs(sweep=sweep).rows, sweep, part)
+    ]
 
 
-def _parts(name: str) -> list[tuple[str, str]]:
+def _split_name(name: str) -> list[tuple[str, str]]:
     """Return the sweeps that a name may begin with, each with what stands behind it: `quick-003`, `quick/3-s1`."""
     numbered = re.fullmatch(r"(.+)-(\d+(?:-s\d+)?)", name)
     sweep, _, part = name.partition("/")
@@ -120,7 +126,7 @@ def _parts(name: str) -> list[tuple[str, str]]:
     return [*found, (numbered[1], numbered[2])] if numbered and "/" not in name else found
 
 
-def _in_sweep(rows: Sequence[Row], sweep: str, part: str) -> Iterator[Named]:
+def _find_in_sweep(rows: Sequence[Row], sweep: str, part: str) -> Iterator[NamedRuns]:
     """Yield what a part of a sweep's name means: a rung, a trial, or one of them under a seed."""
     rungs = [row for row in rows if row["rung"] is not None]
     seeded = re.fullmatch(r"(.+)-s(\d+)", part)
@@ -130,12 +136,12 @@ def _in_sweep(rows: Sequence[Row], sweep: str, part: str) -> Iterator[Named]:
         yield from _run_of(_rung(rungs, sweep, seeded[1]), seed=int(seeded[2]))
     elif number := re.fullmatch(r"0*(\d+)(?:-s(\d+))?", part):
         own = [row for row in rows if row["trial"] == int(number[1])]
-        for row in _one_a_configuration(own):
+        for row in _one_per_configuration(own):
             named = _configuration(rows, row)
             yield from [named] if number[2] is None else _run_of(named, seed=int(number[2]))
 
 
-def _rung(rungs: Sequence[Row], sweep: str, name: str) -> Named:
+def _rung(rungs: Sequence[Row], sweep: str, name: str) -> NamedRuns:
     """Return a rung's configuration: of those with a result that under the full budget, of these the newest."""
     rows = [row for row in rungs if row["rung"] == name]
     complete = [row for row in rows if row["status"] == Outcome.COMPLETE] or rows
@@ -144,7 +150,7 @@ def _rung(rungs: Sequence[Row], sweep: str, name: str) -> Named:
     return _configuration(rows, newest, name=f"{sweep}/{name}")
 
 
-def _configuration(rows: Sequence[Row], own: Row, *, name: str | None = None) -> Named:
+def _configuration(rows: Sequence[Row], own: Row, *, name: str | None = None) -> NamedRuns:
     """Return the configuration of a run, with all its runs in the sweep."""
     same = [row for row in rows if group_of(row) == group_of(own)]
 
@@ -158,7 +164,7 @@ def _configuration(rows: Sequence[Row], own: Row, *, name: str | None = None) ->
     first = next(searched, own)
     if first["rung"] is not None:
         first = min(ordered, key=lambda row: (row["status"] != Outcome.COMPLETE, row["seed"]))
-    return Named(name=name or name_of_run(first | {"replicate_of": None}), rows=ordered, own=first)
+    return NamedRuns(name=name or name_of_run(first | {"replicate_of": None}), rows=ordered, own=first)
 
 
 def confirms(row: Row, rows: Sequence[Row]) -> bool:
@@ -166,17 +172,17 @@ def confirms(row: Row, rows: Sequence[Row]) -> bool:
 
     A seed that the search looked at was chosen for its luck, and confirms nothing, however long it was trained.
     """
-    looked_at = {each["seed"] for each in rows if each["replicate_of"] is None}
-    return row["replicate_of"] is not None and row["seed"] not in looked_at
+    search_seeds = {each["seed"] for each in rows if each["replicate_of"] is None}
+    return row["replicate_of"] is not None and row["seed"] not in search_seeds
 
 
-def _run_of(named: Named, *, seed: int) -> Iterator[Named]:
+def _run_of(named: NamedRuns, *, seed: int) -> Iterator[NamedRuns]:
     """Yield a configuration's run under a seed, the one that came furthest."""
     for row in [row for row in named.rows if row["seed"] == seed][:1]:
-        yield Named(name=f"{named.name}-s{seed}", rows=(row,), own=row)
+        yield NamedRuns(name=f"{named.name}-s{seed}", rows=(row,), own=row)
 
 
-def _best_of(recorded: Table, sweep: str) -> Named:
+def _best_of(recorded: Table, sweep: str) -> NamedRuns:
     """Return the best configuration of a sweep."""
     best = rank_configurations(recorded).rows[0]
     row = next(row for row in recorded.rows if row["run_id"] == best["run_id"])
@@ -194,25 +200,25 @@ def _best_of(recorded: Table, sweep: str) -> Named:
     return named
 
 
-def _with_slash(named: Named) -> str:
+def _with_slash(named: NamedRuns) -> str:
     if named.own["rung"] is not None:
         return named.name
     seed = re.search(r"-s\d+$", named.name)
     return f"{named.own['sweep']}/{named.own['trial']}{seed[0] if seed else ''}"
 
 
-def _rungs(rows: Sequence[Row], name: str) -> Iterator[Named]:
+def _rungs(rows: Sequence[Row], name: str) -> Iterator[NamedRuns]:
     """Yield the rungs of all ladders that are called so."""
     for sweep in dict.fromkeys(row["sweep"] for row in rows if row["rung"] is not None):
         of_sweep = [row for row in rows if row["sweep"] == sweep and row["rung"] is not None]
         seeded = re.fullmatch(r"(.+)-s\d+", name)
         if any(row["rung"] in (name, seeded and seeded[1]) for row in of_sweep):
-            yield from _in_sweep(of_sweep, sweep, name)
+            yield from _find_in_sweep(of_sweep, sweep, name)
 
 
-def _numbered(rows: Sequence[Row], name: str) -> Iterator[Named]:
+def _refuse_number(rows: Sequence[Row], name: str) -> Iterator[NamedRuns]:
     """Refuse a bare number that trials have: it may be the beginning of a run id by chance."""
-    if not name.isdigit() or len(name) >= _SHOWN_OF_A_RUN:
+    if not name.isdigit() or len(name) >= _RUN_ID_CHARACTERS:
         return
     meant = [name_of_run(row) for row in rows if row["trial"] == int(name) and row["replicate_of"] is None]
     meant = list(dict.fromkeys(meant))
@@ -223,7 +229,7 @@ def _numbered(rows: Sequence[Row], name: str) -> Iterator[Named]:
     yield from ()
 
 
-def _by_id(rows: Sequence[Row], name: str) -> Iterator[Named]:
+def _by_id(rows: Sequence[Row], name: str) -> Iterator[NamedRuns]:
     """Yield the runs whose id, or key, begins so.
 
     Raises:
@@ -235,18 +241,20 @@ def _by_id(rows: Sequence[Row], name: str) -> Iterator[Named]:
         same = [row for row in rows if name and row["key"].startswith(name)]
         same.sort(key=lambda row: (row["reused_from"] is not None, row["status"] != Outcome.COMPLETE))
         found = list({row["key"]: row for row in reversed(same)}.values())
-    if found and len(name) < _LEAST_OF_A_RUN:
-        ids = ", ".join(f"{row['run_id'][:_SHOWN_OF_A_RUN]} ({name_of_run(row)})" for row in found[:_MOST_NAMED])
-        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    if found and len(name) < _MIN_RUN_ID_CHARACTERS:
+        ids = ", ".join(
+            f"{row['run_id'][:_RUN_ID_CHARACTERS]} ({name_of_run(row)})" for row in found[:_MAX_LISTED_RUNS]
+        )
+        more = f" and {len(found) - _MAX_LISTED_RUNS} more" if len(found) > _MAX_LISTED_RUNS else ""
         raise SweepError(
-            f"{name!r} is too short for a run id: type at least {_LEAST_OF_A_RUN} characters of one; "
+            f"{name!r} is too short for a run id: type at least {_MIN_RUN_ID_CHARACTERS} characters of one; "
             f"{plural(len(found), 'run')} begin{'s' if len(found) == 1 else ''} so: {ids}{more}"
         )
     for row in found:
-        yield Named(name=name_of_run(row), rows=(row,), own=row)
+        yield NamedRuns(name=name_of_run(row), rows=(row,), own=row)
 
 
-def _unknown(rows: Sequence[Row], name: str) -> str:
+def _unknown_name(rows: Sequence[Row], name: str) -> str:
     names = list(dict.fromkeys(name_of_run(row) for row in rows))
     sweeps = list(dict.fromkeys(row["sweep"] for row in rows))
     numbers = [f"{row['sweep']}/{row['trial']}" for row in rows if row["rung"] is None]
@@ -255,7 +263,7 @@ def _unknown(rows: Sequence[Row], name: str) -> str:
     return f"no run {name!r}: {hint}`sweeps leaderboard` lists them; name one as SWEEP/TRIAL, such as quick/3"
 
 
-def _one_a_configuration(rows: Sequence[Row]) -> list[Row]:
+def _one_per_configuration(rows: Sequence[Row]) -> list[Row]:
     """Return one row of each configuration, the search's own before a replicate of it."""
     own_first = sorted(rows, key=lambda row: row["replicate_of"] is not None)
     return list({group_of(row): row for row in reversed(own_first)}.values())
@@ -272,5 +280,5 @@ def name_of_run(row: Row) -> str:
     return trial_name(row["sweep"], row["trial"], replicate_seed=seed, rung=row["rung"])
 
 
-NAMED_BY = frozenset({"sweep", "rung", "trial", "replicate_of", "seed"})
+NAME_COLUMNS = frozenset({"sweep", "rung", "trial", "replicate_of", "seed"})
 """The columns that `name_of_run` reads."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cifar_core.common.errors import closest
 from sweeps.analysis.ranking import rank_configurations, rank_runs
 from sweeps.core.errors import LeaderboardError
-from sweeps.views.arrow_tables import arrow_of, table_of_answer
+from sweeps.views.arrow_tables import arrow_of, table_of_result
 from sweeps.views.sql import ROW, TABLES, Statement
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
     """
     statement = Statement(sql)
     recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
-    return table_of_answer(statement.execute(_tables(reader, statement, sweep=sweep, recorded=recorded)))
+    return table_of_result(statement.execute(_tables(reader, statement, sweep=sweep, recorded=recorded)))
 
 
 def matching(

@@ -27,19 +27,21 @@ from sweeps.core.task import AnyTask, TaskMetric
 from sweeps.record.columns import RECORD_COLUMNS, column_of
 from sweeps.tasks.registry import IMAGES, task_named
 from sweeps.views.columns import status_text
-from sweeps.views.names import Named, group_of
+from sweeps.views.names import NamedRuns, group_of
 
 if TYPE_CHECKING:
     from sweeps.record.reader import RecordReader
     from sweeps.record.table import Row
 
 
-def print_named(named: Named, reader: RecordReader, console: Console, *, runs: Path) -> None:
+def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, runs: Path) -> None:
     """Print a configuration: its result, its runs by the names that show each in full, its values; or one run."""
     if len(named.rows) == 1:
         print_run(named.row, reader, console, runs=runs)
         return
-    print_sentence(console, f"{named.name}: a configuration with {len(named.rows)} runs; {_result(named, reader)}")
+    print_sentence(
+        console, f"{named.name}: a configuration with {len(named.rows)} runs; {_ranking_text(named, reader)}"
+    )
     table = Table(box=None, header_style="bold", pad_edge=False)
     metric = named.own["metric"] or "val_accuracy"
     values = [] if metric == "val_accuracy" else [metric_heading(metric)]
@@ -59,7 +61,7 @@ def print_named(named: Named, reader: RecordReader, console: Console, *, runs: P
     print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
 
 
-def _result(named: Named, reader: RecordReader) -> str:
+def _ranking_text(named: NamedRuns, reader: RecordReader) -> str:
     """Return the rank and the mean of a configuration, as the leaderboard of its sweep has them."""
     board = rank_configurations(reader.runs(sweep=named.own["sweep"]))
     row = next(row for row in board.rows if group_of(row) == group_of(named.own))

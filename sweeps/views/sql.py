@@ -41,7 +41,7 @@ _SETTINGS = (
 ROW = "number of the row"
 """Column of the table that a condition filters."""
 
-_SHOWN = 200
+_MAX_QUOTED = 200
 """Characters of a statement that a message repeats."""
 
 
@@ -60,7 +60,7 @@ class Statement:
         """
         import duckdb
 
-        self._sql, self._shown = sql, repr((sql if shown is None else shown)[:_SHOWN])
+        self._sql, self._shown = sql, repr((sql if shown is None else shown)[:_MAX_QUOTED])
         try:
             with locked_database({}) as database:
                 ((self._tree,),) = database.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
@@ -89,7 +89,7 @@ class Statement:
             try:
                 found = database.sql(self._sql).to_arrow_table()
             except (duckdb.Error, RecursionError, UnicodeError) as error:
-                raise LeaderboardError(f"in {self._shown}: {self._in_words(error, tables)}") from error
+                raise LeaderboardError(f"in {self._shown}: {self._explain(error, tables)}") from error
             finally:
                 timer.cancel()
                 timer.join()
@@ -102,7 +102,7 @@ class Statement:
             [".".join(parts) if len(parts) > 1 and parts[0] in blocks else name for parts, name in names]
         )
 
-    def _in_words(self, error: Exception, tables: Mapping[str, pa.Table]) -> str:
+    def _explain(self, error: Exception, tables: Mapping[str, pa.Table]) -> str:
         """Return what DuckDB says, in one line and in this program's words where it can be mended."""
         import duckdb
 
@@ -122,7 +122,7 @@ class Statement:
             return f"unknown column {said}: {closest_columns(name, columns)}"
         if "type STRUCT(" in message:
             found = [column for column in columns if column.rpartition(".")[0] in words]
-            return f"a block of columns has no value of its own: name one of {', '.join(found[:_MOST])}"
+            return f"a block of columns has no value of its own: name one of {', '.join(found[:_MAX_NAMED_COLUMNS])}"
         if "Table with name" in message:
             return f"{message.partition('!')[0]}: the tables are {', '.join(TABLES)}"
         if ROW in message:
@@ -136,7 +136,7 @@ _EXAMPLE = 'write it as in "select model.name, max(val_accuracy) from runs group
 _UNKNOWN = re.compile(
     r'Referenced (?:column|table) "(.*?)" not found|does not have a column named "(.*?)"|Could not find key "(.*?)"'
 )
-_MOST = 5
+_MAX_NAMED_COLUMNS = 5
 """Columns of a block that a message names."""
 
 

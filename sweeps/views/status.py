@@ -86,7 +86,7 @@ def _name(record: TrialRecord) -> str:
     return str(record.trial) + ("" if record.replicate_of is None else f"-s{record.config.seed}")
 
 
-def replicates_in_words(state: SweepState) -> str:
+def replicates_text(state: SweepState) -> str:
     """Return how many replicates under new seeds there are of each outcome, and how many only complete the search."""
     new = state.new_seeds()
     counts = Counter(record.outcome for record in new)
@@ -111,7 +111,7 @@ def headline(state: SweepState) -> str:
         what = f"best {state.metric}" if confirmed is None else "best in the search"
         shown += f"; {what} {metric_text(state.metric, state.best_value())} ({best.name})"
     if state.replicates:
-        shown += f"; replicates: {replicates_in_words(state)}"
+        shown += f"; replicates: {replicates_text(state)}"
     changed = state.last_change()
     when = "" if changed is None else f"; last epoch {duration(max(0.0, time.time() - changed))} ago"
     damaged = "" if state.damage is None else "; its journal is damaged (`sweeps status` says where)"

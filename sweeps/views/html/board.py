@@ -9,7 +9,7 @@ from sweeps.core.formatting import metric_cell, metric_heading, p_value, percent
 from sweeps.record.columns import RECORD_COLUMNS, Unit
 from sweeps.tasks.values import value_text
 from sweeps.views.columns import status_text
-from sweeps.views.html.content import Content, mark_of_row, plain
+from sweeps.views.html.content import Content, format_number, mark_of_row
 from sweeps.views.html.text import safe, scroll_box
 
 Cell = tuple[str, float | str]
@@ -25,7 +25,7 @@ SHOWN = (
 def board_section(content: Content) -> str:
     """Return the table, one row a configuration, and above it what filters it."""
     if content.rows is None:
-        return f"<p>The leaderboard cannot be shown: {safe(content.why_no_rows)}</p>"
+        return f"<p>The leaderboard cannot be shown: {safe(content.rows_error)}</p>"
     if not content.rows:
         return "<p>No run is recorded yet.</p>"
     columns = _columns(content)
@@ -86,8 +86,8 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
     if metric == "val_accuracy":
         del headings["metric_value"]
     columns = {heading: _cell(name, own.get(name)) for name, heading in headings.items()}
-    for varied in content.varied:
-        columns[varied.name if varied.name not in columns else varied.path] = _cell(varied.path)
+    for varying in content.varying:
+        columns[varying.name if varying.name not in columns else varying.path] = _cell(varying.path)
     return columns
 
 
@@ -103,7 +103,7 @@ def _cell(name: str, own: Callable[[Mapping[str, Any]], str] | None = None) -> C
         if own is not None:
             shown = own(row)
         elif column is None and is_number:
-            shown = plain(value)
+            shown = format_number(value)
         else:
             shown = safe(value_text(value) if column is None else column.cell(value))
         is_share = column is not None and column.unit is Unit.SHARE

@@ -65,14 +65,14 @@ def clock_of(spans: Sequence[Span]) -> Clock:
     """Return the clock of a sweep: one without trials stands still."""
     if not spans:
         return Clock(start=0.0, pauses=(), end=0.0)
-    busy = _busy(spans)
+    busy = _training_periods(spans)
     trained = sum(end - begin for begin, end in busy)
     gaps = [(before[1], after[0]) for before, after in pairwise(busy)]
     pauses = tuple(gap for gap in gaps if gap[1] - gap[0] > max(PAUSE_SECONDS, 0.1 * trained))
     return Clock(start=busy[0][0], pauses=pauses, end=busy[-1][1])
 
 
-def _busy(spans: Sequence[Span]) -> list[tuple[float, float]]:
+def _training_periods(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """Return when at least one trial trained: one that was interrupted rests between its epochs."""
     pieces = sorted(piece for span in spans for piece in training(span))
     joined: list[tuple[float, float]] = []

@@ -26,14 +26,14 @@ FEW_VALUES = 6
 """Values up to which numbers stand side by side, each with its name, instead of on a line of numbers."""
 LOG_RATIO = 8.0
 """Positive numbers whose largest is so many times their smallest stand on a logarithmic line."""
-LEAST_POINTS, LEAST_NATS = 4.0, 0.1
+MIN_AXIS_POINTS, MIN_AXIS_NATS = 4.0, 0.1
 """Of an accuracy and of a loss that an axis spans: less is hardly a difference."""
 SHARED = 2 / 3
 """Share of the trials that must have reached an epoch for it to be the one at which all are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Varied:
+class VaryingParameter:
     """A parameter that differs between the trials."""
 
     path: str
@@ -48,7 +48,7 @@ class Varied:
     def levels(self) -> tuple[str, ...]:
         """Its values in words, in order."""
         ordered = sorted(set(map(float, self.values.values()))) if self.is_numeric else sorted(self._words())
-        return tuple(dict.fromkeys(plain(value) if isinstance(value, float) else value for value in ordered))
+        return tuple(dict.fromkeys(format_number(value) if isinstance(value, float) else value for value in ordered))
 
     @cached_property
     def is_listed(self) -> bool:
@@ -70,7 +70,7 @@ class Varied:
         """Where what is written along its axis lies, from 0 to 1: all values, or the ends and the middle."""
         if self.is_listed:
             return [(index / max(len(self.levels) - 1, 1), level) for index, level in enumerate(self.levels)]
-        return [(share, plain(self.at(share))) for share in (0.0, 0.5, 1.0)]
+        return [(share, format_number(self.at(share))) for share in (0.0, 0.5, 1.0)]
 
     def position(self, number: int) -> float | None:
         """Return where a trial's value lies between 0, the first or lowest of all, and 1; None where it has none."""
@@ -99,7 +99,7 @@ class Varied:
     def text(self, number: int) -> str:
         """Return a trial's value in words, short."""
         value = self.values[number]
-        return plain(value) if self.is_numeric else value_text(value)
+        return format_number(value) if self.is_numeric else value_text(value)
 
     def _along(self, value: float) -> float:
         return math.log(value) if self.is_log else value
@@ -115,9 +115,9 @@ class Content:
     state: SweepState
     rows: Sequence[Mapping[str, Any]] | None
     """Of the leaderboard, ranked; None where the record cannot be read."""
-    why_no_rows: str = ""
+    rows_error: str = ""
     effects: Effects | None = None
-    why_no_effects: str = ""
+    effects_error: str = ""
     comparisons: Sequence[RungComparison] = ()
     """Of a ladder: what each rung brought."""
     rungs: Sequence[RungRuns] = ()
@@ -144,7 +144,7 @@ class Content:
         return self.state.replicates
 
     @cached_property
-    def everything(self) -> list[TrialRecord]:
+    def all_records(self) -> list[TrialRecord]:
         return self.state.records_and_replicates
 
     @cached_property
@@ -174,13 +174,13 @@ class Content:
         """Return a trial's metric after its last epoch, as `at_epoch`."""
         return self.at_epoch(record, len(record.epochs))
 
-    def in_words(self, value: float) -> str:
+    def format_value(self, value: float) -> str:
         """Return what `value` gave, for a sentence."""
         return metric_text(self.metric, value / 100 if is_accuracy(self.metric) else value)
 
     def domain(self, values: Iterable[float]) -> tuple[float, float]:
         """Return the ends of an axis of what `value` gives: it spans so much that no trifle looks like a difference."""
-        return span(values, least=LEAST_POINTS if is_accuracy(self.metric) else LEAST_NATS)
+        return axis_range(values, least=MIN_AXIS_POINTS if is_accuracy(self.metric) else MIN_AXIS_NATS)
 
     def is_better(self, value: float, other: float) -> bool:
         return value > other if self.maximize else value < other
@@ -198,25 +198,25 @@ class Content:
         return {number: value for number, value in found if value is not None}
 
     @cached_property
-    def from_the_worst(self) -> list[int]:
+    def worst_first(self) -> list[int]:
         """The numbers of these trials, the best last."""
         values = self.shared_values
         return sorted(values, key=lambda number: values[number], reverse=not self.maximize)
 
     @cached_property
-    def varied(self) -> list[Varied]:
+    def varying(self) -> list[VaryingParameter]:
         """The parameters that differ between the trials, those first that are known to matter most."""
-        found = [varied for varied in _varied(self.trials) if varied is not None]
+        found = [varying for varying in _varying_parameters(self.trials) if varying is not None]
         if self.effects is not None:
             order = {effect.name: index for index, effect in enumerate(self.effects.parameters)}
-            found.sort(key=lambda varied: order.get(varied.path, len(order)))
+            found.sort(key=lambda varying: order.get(varying.path, len(order)))
         return found
 
     def tip(self, record: TrialRecord, *, more: str = "") -> str:
         """Return what a trial's mark says."""
         value = self.value(record)
-        said = f"{record.name}: {'no result' if value is None else self.in_words(value)}"
-        if len(self.everything) > MANY:
+        said = f"{record.name}: {'no result' if value is None else self.format_value(value)}"
+        if len(self.all_records) > MANY:
             return said + (f", {more}" if more else "")
         epochs = f"{len(record.epochs)} of {record.config.epochs} epochs"
         return f"{said}, {epochs}, {record.outcome}{f', {more}' if more else ''}; {describe(record.config)}"
@@ -238,7 +238,7 @@ def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _varied(records: Sequence[TrialRecord]) -> list[Varied | None]:
+def _varying_parameters(records: Sequence[TrialRecord]) -> list[VaryingParameter | None]:
     configs = {record.number: record.config.dotted() for record in records}
     differences = Differences()
     for config in configs.values():
@@ -251,9 +251,9 @@ def _varied(records: Sequence[TrialRecord]) -> list[Varied | None]:
     return [_one(path, name, values[path]) for path, name in zip(paths, short_names(paths), strict=True)]
 
 
-def _one(path: str, name: str, values: Mapping[int, Any]) -> Varied:
+def _one(path: str, name: str, values: Mapping[int, Any]) -> VaryingParameter:
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values())
-    return Varied(path=path, name=name, values=values, is_numeric=is_numeric)
+    return VaryingParameter(path=path, name=name, values=values, is_numeric=is_numeric)
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
@@ -262,12 +262,12 @@ def is_logarithmic(values: Iterable[float]) -> bool:
     return min(found, default=0.0) > 0 and max(found) / min(found) >= LOG_RATIO
 
 
-def plain(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a value in four digits, without an exponent where it is of a common size: `0.0129`, `45,000`."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
-def span(values: Iterable[float], *, least: float) -> tuple[float, float]:
+def axis_range(values: Iterable[float], *, least: float) -> tuple[float, float]:
     """Return the ends of an axis that holds all values, with a little room, and spans so much at the least."""
     found = list(values) or [0.0, 1.0]
     low, high = min(found), max(found)
@@ -280,6 +280,6 @@ def span(values: Iterable[float], *, least: float) -> tuple[float, float]:
     return low, high
 
 
-def ended(records: Sequence[TrialRecord], outcome: Outcome) -> list[TrialRecord]:
+def with_outcome(records: Sequence[TrialRecord], outcome: Outcome) -> list[TrialRecord]:
     """Return the records of one outcome."""
     return [record for record in records if record.outcome is outcome]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from sweeps.core.formatting import truncated
 from sweeps.core.trial import Outcome, TrialRecord
-from sweeps.views.html.content import MANY, Content, ended, mark_of
+from sweeps.views.html.content import MANY, Content, mark_of, with_outcome
 from sweeps.views.html.figure import (
     REPLICATE,
     Row,
     brush,
     by_outcome,
-    faint,
+    fade,
     figure,
     layer,
     numeric,
@@ -26,18 +26,18 @@ NAMED_UP_TO, HEIGHT, LETTERS = 14, 300, 15
 COLOURS = [f"var(--c{index})" for index in range(8)]
 DASHES = [[1, 0], [7, 3], [2, 3]]
 """Of a ladder's rungs: where there are more than colours, dashes tell them apart."""
-WHOLE, CUT = "complete", "ended before its last epoch"
+WHOLE, CUT = "complete", "with_outcome before its last epoch"
 OPEN_UP_TO = 30
 """Rows that a table shows without being asked."""
 
 
 def curves_section(content: Content) -> str:
     """Return the curves of the search, those of the confirming runs, and a table of what was stopped."""
-    if not any(record.epochs for record in content.everything):
+    if not any(record.epochs for record in content.all_records):
         return "<p>No trial has finished an epoch yet.</p>"
     figures = _figure(content, content.trials, "the ladder" if content.is_ladder else "the search")
     figures += _figure(content, content.replicates, "the confirming runs")
-    return f'<div class="charts">{figures}</div>{_stopped_table(content, ended(content.trials, Outcome.PRUNED))}'
+    return f'<div class="charts">{figures}</div>{_stopped_table(content, with_outcome(content.trials, Outcome.PRUNED))}'
 
 
 def curves_of(content: Content, records: Sequence[TrialRecord]) -> list[Row]:
@@ -112,11 +112,11 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
         f"{whole} of {len(records)} came to their last epoch; {trained} of {length} epochs were trained.",
         layer(
             "curves", line, brush("x", "y"), zoom("x", "y"), x=x, y=y, color=colour, strokeDash=dash,
-            detail={"field": "run"}, opacity=faint(0.4 if is_many else 1),
+            detail={"field": "run"}, opacity=fade(0.4 if is_many else 1),
         ),
-        layer("ends", end, x=x, y=y, opacity=faint(), **own),
+        layer("ends", end, x=x, y=y, opacity=fade(), **own),
         layer(
-            "names", name, x={"value": "width"}, y=y | {"field": "level"}, text={"field": "name"}, opacity=faint(),
+            "names", name, x={"value": "width"}, y=y | {"field": "level"}, text={"field": "name"}, opacity=fade(),
             **({"color": colour} if content.is_ladder else {}),
         ),
         height=HEIGHT,
@@ -147,7 +147,7 @@ def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:
             (
                 safe(record.name),
                 f"{len(record.epochs)} of {record.config.epochs}",
-                "" if value is None else safe(content.in_words(value)),
+                "" if value is None else safe(content.format_value(value)),
                 f"{rank} of {many}" if value is not None else "no finite value",
                 safe(best),
             )
@@ -178,4 +178,4 @@ def _standing(content: Content, record: TrialRecord) -> tuple[int, int, str]:
     ]
     rank = 1 + sum(content.is_better(value, own) for value, _ in known)
     best, leader = (max if content.maximize else min)(known, key=lambda pair: pair[0])
-    return rank, len(known), "itself" if leader is record else f"{leader.name}, {content.in_words(best)}"
+    return rank, len(known), "itself" if leader is record else f"{leader.name}, {content.format_value(best)}"

@@ -18,7 +18,7 @@ LINES, LINE, TAIL = 15, 300, 8192
 def failures_section(content: Content) -> str:
     """Return one block a trial, failed ones first."""
     wanted = (Outcome.FAILED, Outcome.DIVERGED)
-    found = [record for outcome in wanted for record in content.everything if record.outcome is outcome]
+    found = [record for outcome in wanted for record in content.all_records if record.outcome is outcome]
     if not found:
         return "<p>No trial failed, and none diverged.</p>"
     counts = [(outcome, sum(record.outcome is outcome for record in found)) for outcome in wanted]
@@ -26,7 +26,7 @@ def failures_section(content: Content) -> str:
     hidden = f" The first {SHOWN} are shown." if len(found) > SHOWN else ""
     meaning = " A diverged trial's loss was not finite: the search learns to stay away." if counts[1][1] else ""
     blocks = "".join(_block(content, record) for record in found[:SHOWN])
-    return f"<p>{said} of {len(content.everything)}.{meaning}{hidden}</p>{blocks}"
+    return f"<p>{said} of {len(content.all_records)}.{meaning}{hidden}</p>{blocks}"
 
 
 def _block(content: Content, record: TrialRecord) -> str:

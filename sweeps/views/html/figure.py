@@ -182,7 +182,7 @@ def outcome_of(outcome: Outcome) -> str:
     return "stopped early" if outcome is Outcome.PRUNED else outcome.value
 
 
-def faint(full: float = 1.0) -> Spec:
+def fade(full: float = 1.0) -> Spec:
     """Return the opacity of a mark: `full`, and almost none while others are highlighted."""
     return {"condition": {"test": "!any || picked[datum.t]", "value": full}, "value": 0.08}
 

@@ -10,7 +10,7 @@ from sweeps.views.html.figure import (
     Row,
     brush,
     by_outcome,
-    faint,
+    fade,
     figure,
     layer,
     numeric,
@@ -72,7 +72,7 @@ def _figure(content: Content, rows: list[Row], *, along: str, title: str) -> str
         f"By {title}; the line is the best complete trial so far.",
         layer("best", line, x=x, y=y),
         layer(
-            "results", {"type": "point"}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=faint(), **by_outcome(rows)
+            "results", {"type": "point"}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=fade(), **by_outcome(rows)
         ),
         height=230,
         rows={"results": rows, "best": best_so_far(content, rows, along=along)},
@@ -88,7 +88,7 @@ def _finding(content: Content, rows: list[Row]) -> str:
     per, _ = time_unit(clock_of(spans_of(content.trials, now=None)).seconds)
     ended = next(row["ended"] for row in rows if row["t"] == mark_of(best))
     return (
-        f"The best complete trial of the search, {best.name} with {content.in_words(value)}, ended after "
+        f"The best complete trial of the search, {best.name} with {content.format_value(value)}, ended after "
         f"{duration(ended * per)}. Only complete trials count for the best so far; of a stopped one its last epoch is "
         "shown."
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.views.html.content import Content, Varied, mark_of
-from sweeps.views.html.figure import Row, brush, faint, figure, layer, listed
+from sweeps.views.html.content import Content, VaryingParameter, mark_of
+from sweeps.views.html.figure import Row, brush, fade, figure, layer, listed
 
 QUARTERS = {
     "best quarter": ("var(--green)", [1, 0], 2.4),
@@ -23,7 +23,7 @@ STEP = 64
 
 def parallel_section(content: Content) -> str:
     """Return one chart; the worst trials are drawn first, so that the best lie on top."""
-    values, parameters = content.shared_values, content.varied[:SHOWN]
+    values, parameters = content.shared_values, content.varying[:SHOWN]
     if len(values) < 2 or not parameters:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
     axes = axes_of(content)
@@ -43,7 +43,7 @@ def parallel_section(content: Content) -> str:
         finding(content, parameters),
         layer(
             "lines", {"type": "line"}, brush("x", "y"),
-            x=x, y=y, detail={"field": "t"}, opacity=faint(0.5 if len(values) > 100 else 0.9), **look,
+            x=x, y=y, detail={"field": "t"}, opacity=fade(0.5 if len(values) > 100 else 0.9), **look,
         ),
         layer("ticks", {"type": "text", "dy": 13, "limit": 100}, x=x, y=y, text={"field": "label"}),
         layer("heads", head, x={"value": 0}, y=y, text={"field": "axis"}),
@@ -64,15 +64,15 @@ def parallel_section(content: Content) -> str:
     )  # fmt: skip
 
 
-def axes_of(content: Content) -> list[Varied]:
+def axes_of(content: Content) -> list[VaryingParameter]:
     """Return the parameters, and below them the result."""
     name, values = f"{content.metric_label} after epoch {content.shared_epoch}", content.shared_values
-    return [*content.varied[:SHOWN], Varied(path=name, name=name, values=values, is_numeric=True, few=0)]
+    return [*content.varying[:SHOWN], VaryingParameter(path=name, name=name, values=values, is_numeric=True, few=0)]
 
 
-def lines_of(content: Content, axes: Sequence[Varied]) -> list[Row]:
+def lines_of(content: Content, axes: Sequence[VaryingParameter]) -> list[Row]:
     """Return where each trial's line meets each axis, from 0 to 1, the worst trials first."""
-    order, quarters = content.from_the_worst, list(reversed(QUARTERS))
+    order, quarters = content.worst_first, list(reversed(QUARTERS))
     records = {record.number: record for record in content.trials}
     return [
         {
@@ -85,9 +85,9 @@ def lines_of(content: Content, axes: Sequence[Varied]) -> list[Row]:
     ]  # fmt: skip
 
 
-def finding(content: Content, parameters: list[Varied]) -> str:
+def finding(content: Content, parameters: list[VaryingParameter]) -> str:
     """Return in what the best quarter is of one mind."""
-    order = content.from_the_worst
+    order = content.worst_first
     best = order[-max(1, len(order) // len(QUARTERS)) :]
     same = []
     for parameter in parameters:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweeps.analysis.comparison import Finding, RungComparison
-from sweeps.analysis.pairs import ALPHA, MODERATED_FROM, RECIPE_SEEDS
-from sweeps.views.html.content import Content, span
+from sweeps.analysis.pairs import ALPHA, MIN_MODERATED_COMPARISONS, MIN_RECIPE_SEEDS
+from sweeps.views.html.content import Content, axis_range
 from sweeps.views.html.figure import (
     ZERO,
     Marks,
     Row,
     brush,
     by_kind,
-    faint,
+    fade,
     figure,
     layer,
     listed,
@@ -22,22 +22,22 @@ from sweeps.views.html.figure import (
 )
 from sweeps.views.html.text import safe, table
 from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
-from sweeps.views.ladder_words import INTERVALS_AND_P, words_of
+from sweeps.views.ladder_terms import INTERVAL_NOTE, terms_of
 
-WHAT = {
+FINDING_LABELS = {
     Finding.HIGHER: "gain that is shown",
     Finding.LOWER: "loss that is shown",
-    Finding.NOT_SHOWN: "no difference that can be shown",
+    Finding.NOT_SIGNIFICANT: "no difference that can be shown",
     Finding.NOT_COMPARED: "not tested, one mark a seed",
 }
 _MARKS: Marks = {
-    WHAT[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),
-    WHAT[Finding.LOWER]: ("diamond", "var(--paper)", "var(--purple)"),
-    WHAT[Finding.NOT_SHOWN]: ("circle", "var(--paper)", "var(--orange)"),
-    WHAT[Finding.NOT_COMPARED]: ("M0,-1L0,1", "var(--grey)", "var(--grey)"),
+    FINDING_LABELS[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),
+    FINDING_LABELS[Finding.LOWER]: ("diamond", "var(--paper)", "var(--purple)"),
+    FINDING_LABELS[Finding.NOT_SIGNIFICANT]: ("circle", "var(--paper)", "var(--orange)"),
+    FINDING_LABELS[Finding.NOT_COMPARED]: ("M0,-1L0,1", "var(--grey)", "var(--grey)"),
 }
 
-_READING = {
+_METHODS = {
     "95 % interval of one run (Wilson)": (
         "As many other images of the same kind would give this one network another accuracy; Wilson's interval says "
         "where it may lie. It says nothing of what the same recipe gives under another seed."
@@ -51,28 +51,28 @@ _READING = {
         "asks whether a fair coin would split them so. It compares these two networks, not the two recipes; the "
         "interval of their difference is the exact one of Clopper and Pearson, of the same images."
     ),
-    f"{RECIPE_SEEDS} seeds or more (paired t)": (
+    f"{MIN_RECIPE_SEEDS} seeds or more (paired t)": (
         "The difference is taken seed by seed, and the t-test asks whether its mean could be nothing. "
         "Only this compares two recipes."
     ),
-    f"{MODERATED_FROM} comparisons or more (moderated t)": (
+    f"{MIN_MODERATED_COMPARISONS} comparisons or more (moderated t)": (
         "Three differences know their own spread badly. Where a ladder has many steps, each one's variance is drawn "
         "towards what is typical of all of them (Smyth 2004), which counts at most as much as its own."
     ),
     "p (Holm)": (
         "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "
         f"the number asked, and a difference counts as shown at {ALPHA} or less. "
-        f"{INTERVALS_AND_P} It is of 95 % where one comparison was made, and wider where more were."
+        f"{INTERVAL_NOTE} It is of 95 % where one comparison was made, and wider where more were."
     ),
 }
 """What each method means, in words for who has not met it."""
 
 
 def rungs_section(content: Content) -> str:
-    """Return the chart of the gains, and the table with everything that is known of each rung."""
+    """Return the chart of the gains, and the table with all_records that is known of each rung."""
     if not content.comparisons:
-        return f"<p>{safe(content.why_no_rows or 'No rung is recorded yet.')}</p>"
-    words = words_of(content.comparisons)
+        return f"<p>{safe(content.rows_error or 'No rung is recorded yet.')}</p>"
+    words = terms_of(content.comparisons)
     rows = []
     for rung in content.comparisons:
         cells = {name: safe(value) for name, value in cells_of(rung).items()}
@@ -122,9 +122,9 @@ def rungs_section(content: Content) -> str:
         "gives.</p>"
         for text in cut
     )
-    reading = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _READING.items())
+    reading = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _METHODS.items())
     methods = f'<details><summary>How to read it</summary><dl class="reading">{reading}</dl></details>'
-    remark = f"<p>{safe(INTERVALS_AND_P)}</p>" if any(rung.test for rung in content.comparisons) else ""
+    remark = f"<p>{safe(INTERVAL_NOTE)}</p>" if any(rung.test for rung in content.comparisons) else ""
     return f"{warnings}{_chart(content)}{shown}{remark}{methods}"
 
 
@@ -133,7 +133,7 @@ def gains_of(comparisons: Sequence[RungComparison]) -> list[Row]:
     return [
         {
             "t": f"r{rung.index}", "name": rung.rung + ("" if rung.reduced is None else " (cut)"), "gain": difference,
-            "low": rung.difference_low, "high": rung.difference_high, "what": WHAT[rung.finding],
+            "low": rung.difference_low, "high": rung.difference_high, "what": FINDING_LABELS[rung.finding],
         }
         for rung in comparisons
         for difference in rung.by_seed or (() if rung.difference is None else (rung.difference,))
@@ -150,16 +150,16 @@ def _chart(content: Content) -> str:
     x = numeric(
         "gain",
         title,
-        ends=span([0.0, *(r[e] for r in rows for e in ("gain", "low", "high") if r[e] is not None)], least=0),
+        ends=axis_range([0.0, *(r[e] for r in rows for e in ("gain", "low", "high") if r[e] is not None)], least=0),
     )
     compared = [rung for rung in content.comparisons if rung.by_seed or rung.difference is not None]
     return figure(
         "What each step brought",
         _finding(compared),
         layer("zero", ZERO, x=x),
-        layer("gains", {"type": "rule"}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, opacity=faint()),
+        layer("gains", {"type": "rule"}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, opacity=fade()),
         layer(
-            "gains", {"type": "point", "size": 70}, brush("x", "y"), zoom("x"), x=x, y=y, opacity=faint(),
+            "gains", {"type": "point", "size": 70}, brush("x", "y"), zoom("x"), x=x, y=y, opacity=fade(),
             **by_kind("what", _MARKS, rows, columns=1),
         ),
         height=26 * len(names),

@@ -6,12 +6,12 @@ import statistics
 from typing import Any
 
 from sweeps.core.formatting import plural
-from sweeps.views.html.content import Content, Varied, mark_of, plain
+from sweeps.views.html.content import Content, VaryingParameter, format_number, mark_of
 from sweeps.views.html.figure import (
     Row,
     brush,
     by_outcome,
-    faint,
+    fade,
     figure,
     layer,
     listed,
@@ -31,76 +31,76 @@ CROWDED = 60
 def slices_section(content: Content) -> str:
     """Return a chart a parameter, then what two of them do together."""
     values = content.shared_values
-    if len(values) < 2 or not content.varied:
+    if len(values) < 2 or not content.varying:
         return "<p>There is nothing to compare: it takes two trials with a result, and a parameter that differs.</p>"
     by_importance = content.effects is not None and content.effects.parameters
-    left_out = len(content.varied) - SHOWN
+    left_out = len(content.varying) - SHOWN
     intro = (
         f"All charts show {content.metric} after epoch {content.shared_epoch}, which {len(values)} of "
         f"{len(content.trials)} trials reached: a later epoch would compare those that were stopped with those that "
         f"went on. Parameters are in the order of {'their importance' if by_importance else 'the file'}."
         + (f" {left_out} more are left out." if left_out > 0 else "")
     )
-    charts = "".join(_slice(content, varied) for varied in content.varied[:SHOWN])
+    charts = "".join(_slice(content, varying) for varying in content.varying[:SHOWN])
     return f'<p>{safe(intro)}</p><div class="charts small">{charts}</div>{surfaces(content)}'
 
 
-def slice_of(content: Content, varied: Varied) -> list[Row]:
+def slice_of(content: Content, varying: VaryingParameter) -> list[Row]:
     """Return the value and the result of each trial that has the parameter and reached the shared epoch."""
     values = content.shared_values
     return [
         {
             "t": mark_of(record), "trial": record.trial, "outcome": outcome_of(record.outcome),
-            "at": varied.text(record.number) if varied.is_listed else float(varied.values[record.number]),
+            "at": varying.text(record.number) if varying.is_listed else float(varying.values[record.number]),
             "value": values[record.number], "aside": record.number * 0.618 % 1,
         }
         for record in content.trials
-        if record.number in values and record.number in varied.values
+        if record.number in values and record.number in varying.values
     ]  # fmt: skip
 
 
-def _slice(content: Content, varied: Varied) -> str:
-    rows = slice_of(content, varied)
+def _slice(content: Content, varying: VaryingParameter) -> str:
+    rows = slice_of(content, varying)
     if len({row["at"] for row in rows}) < 2:
         return ""
     y = numeric("value", content.metric_label, ends=content.domain(row["value"] for row in rows))
-    marks: dict[str, Any] = {"y": y, "opacity": faint(), **by_outcome(rows)}
+    marks: dict[str, Any] = {"y": y, "opacity": fade(), **by_outcome(rows)}
     params, layers, notes = [brush("x", "y")], [], []
-    if varied.is_listed:
+    if varying.is_listed:
         tried = {row["at"] for row in rows}
-        x = listed("at", varied.label, names=[level for level in varied.levels if level in tried])
+        x = listed("at", varying.label, names=[level for level in varying.levels if level in tried])
         median = {"field": "value", "type": "quantitative", "aggregate": "median"}
         layers = [layer("slice", {"type": "tick", "size": 24}, x=x, y=median)]
         if len(rows) > CROWDED:
             marks["xOffset"] = {"field": "aside", "type": "quantitative", "scale": {"domain": [-0.5, 1.5]}}
             notes = ["Trials of one value are drawn side by side."]
     else:
-        x, params = numeric("at", varied.label, log=varied.is_log), [*params, zoom("x", "y")]
+        x, params = numeric("at", varying.label, log=varying.is_log), [*params, zoom("x", "y")]
     return figure(
-        f"{content.metric} against {varied.name}",
-        finding(content, varied, rows),
+        f"{content.metric} against {varying.name}",
+        finding(content, varying, rows),
         layer("slice", {"type": "point", "size": 40}, *params, x=x, **marks),
         *layers,
         height=180,
         rows={"slice": rows},
-        columns={"trial": "trial", "at": varied.path, "value": content.metric_label, "outcome": "outcome"},
+        columns={"trial": "trial", "at": varying.path, "value": content.metric_label, "outcome": "outcome"},
         notes=notes,
-        heading=varied.path,
+        heading=varying.path,
     )
 
 
-def finding(content: Content, varied: Varied, rows: list[Row]) -> str:
+def finding(content: Content, varying: VaryingParameter, rows: list[Row]) -> str:
     """Return which value has the best median, or between which numbers the best quarter of the trials lies."""
-    if varied.is_listed:
+    if varying.is_listed:
         groups: dict[str, list[float]] = {}
         for row in rows:
             groups.setdefault(row["at"], []).append(row["value"])
         medians = {level: statistics.median(group) for level, group in groups.items()}
         best = (max if content.maximize else min)(medians, key=lambda level: medians[level])
         return (
-            f"Best median: {best}, {content.in_words(medians[best])} of {plural(len(groups[best]), 'trial')} "
+            f"Best median: {best}, {content.format_value(medians[best])} of {plural(len(groups[best]), 'trial')} "
             "(the bar at each value is its median)."
         )
     order = sorted(rows, key=lambda row: row["value"], reverse=content.maximize)
     values = [row["at"] for row in order[: max(2, len(order) // 4)]]
-    return f"The best {len(values)} trials lie between {plain(min(values))} and {plain(max(values))}."
+    return f"The best {len(values)} trials lie between {format_number(min(values))} and {format_number(max(values))}."

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from sweeps.core.formatting import plural
-from sweeps.views.html.content import Content, Varied, mark_of
-from sweeps.views.html.figure import HEAT, Row, brush, faint, figure, layer, listed, numeric
+from sweeps.views.html.content import Content, VaryingParameter, mark_of
+from sweeps.views.html.figure import HEAT, Row, brush, fade, figure, layer, listed, numeric
 
 COLUMNS, ROWS = 42, 28
 DISTINCT = 4
@@ -23,8 +23,8 @@ BINS = 4
 
 def surfaces(content: Content) -> str:
     """Return a smooth estimate over the first two numeric parameters, and a heat map with the first that is not one."""
-    numbers = [v for v in content.varied if v.is_numeric and len(set(v.values.values())) >= DISTINCT]
-    pairs = combinations(content.varied, 2)
+    numbers = [v for v in content.varying if v.is_numeric and len(set(v.values.values())) >= DISTINCT]
+    pairs = combinations(content.varying, 2)
     first = next((pair for pair in pairs if not (pair[0].is_numeric and pair[1].is_numeric)), None)
     shown = [
         _contour(content, numbers[0], numbers[1]) if len(numbers) > 1 else "",
@@ -48,7 +48,7 @@ class Estimate:
     """As shares of the axes."""
 
 
-def estimate_of(content: Content, across: Varied, up: Varied) -> Estimate | None:
+def estimate_of(content: Content, across: VaryingParameter, up: VaryingParameter) -> Estimate | None:
     """Return the estimate over two numeric parameters; None where too few trials have both and a result."""
     import numpy as np
 
@@ -91,7 +91,7 @@ def estimate_of(content: Content, across: Varied, up: Varied) -> Estimate | None
     return Estimate(trials=trials, cells=cells, bandwidths=(float(widths[0]), float(widths[1])))
 
 
-def _contour(content: Content, across: Varied, up: Varied) -> str:
+def _contour(content: Content, across: VaryingParameter, up: VaryingParameter) -> str:
     found = estimate_of(content, across, up)
     if found is None:
         return ""
@@ -112,9 +112,9 @@ def _contour(content: Content, across: Varied, up: Varied) -> str:
     where = " and ".join(f"{each.name} {each.text(best['number'])}" for each in (across, up))
     return figure(
         f"Estimated {content.metric} over {across.name} and {up.name}",
-        f"Of what was tried the estimate is best at {where}, with {content.in_words(best['estimate'])}.",
+        f"Of what was tried the estimate is best at {where}, with {content.format_value(best['estimate'])}.",
         layer("cells", {"type": "rect"}, x=x, y=y, x2={"field": "x2"}, y2={"field": "y2"}, fill=colour),
-        layer("trials", dot, brush("x", "y"), x=x, y=y, opacity=faint()),
+        layer("trials", dot, brush("x", "y"), x=x, y=y, opacity=fade()),
         height=260,
         rows={"trials": found.trials, "cells": found.cells},
         columns={
@@ -133,7 +133,7 @@ def _contour(content: Content, across: Varied, up: Varied) -> str:
     )
 
 
-def cells_of(content: Content, across: Varied, up: Varied) -> list[Row]:
+def cells_of(content: Content, across: VaryingParameter, up: VaryingParameter) -> list[Row]:
     """Return the mean and the number of trials of each pair of values, or of quarters of many numbers."""
     values = content.shared_values
     (_, columns), (_, rows) = _bins(across, values), _bins(up, values)
@@ -147,7 +147,7 @@ def cells_of(content: Content, across: Varied, up: Varied) -> list[Row]:
     ]
 
 
-def _heat_map(content: Content, first: Varied, second: Varied) -> str:
+def _heat_map(content: Content, first: VaryingParameter, second: VaryingParameter) -> str:
     across, up = (first, second) if not first.is_numeric else (second, first)
     cells = cells_of(content, across, up)
     if len(cells) < 2:
@@ -166,7 +166,7 @@ def _heat_map(content: Content, first: Varied, second: Varied) -> str:
     return figure(
         f"Mean {content.metric} by {across.name} and {up.name}",
         f"The {'highest' if content.maximize else 'lowest'} mean is that of {best['x']} with {best['y']}: "
-        f"{content.in_words(best['mean'])} of {plural(best['n'], 'trial')}.",
+        f"{content.format_value(best['mean'])} of {plural(best['n'], 'trial')}.",
         layer("cells", {"type": "rect"}, x=x, y=y, fill=colour),
         layer("cells", {"type": "text", "dy": -6}, text={"field": "mean", "format": ".3~g"}, **words),
         layer("cells", {"type": "text", "dy": 8, "fontSize": 10}, text={"field": "words"}, **words),
@@ -181,12 +181,12 @@ def _heat_map(content: Content, first: Varied, second: Varied) -> str:
     )
 
 
-def _bins(varied: Varied, values: Mapping[int, float]) -> tuple[list[str], dict[int, str]]:
+def _bins(varying: VaryingParameter, values: Mapping[int, float]) -> tuple[list[str], dict[int, str]]:
     """Return the names of a parameter's values, or of its quarters of many numbers, in order, and each trial's."""
-    found = {number: varied.values[number] for number in values if number in varied.values}
-    if varied.is_listed:
-        names = {number: varied.text(number) for number in found}
-        return [level for level in varied.levels if level in names.values()], names
+    found = {number: varying.values[number] for number in values if number in varying.values}
+    if varying.is_listed:
+        names = {number: varying.text(number) for number in found}
+        return [level for level in varying.levels if level in names.values()], names
     cuts = statistics.quantiles(map(float, found.values()), n=BINS)
     ends = [min(found.values()), *cuts, max(found.values())]
     quarters = [f"{low:.2g}–{high:.2g}" for low, high in pairwise(ends)]

@@ -13,9 +13,9 @@ from importlib.resources import files
 from sweeps.views.html.board import board_section
 from sweeps.views.html.content import Content, mark_of
 from sweeps.views.html.curves import curves_section
+from sweeps.views.html.effects import effects_section
 from sweeps.views.html.failures import failures_section
 from sweeps.views.html.figure import CONFIG, json_script
-from sweeps.views.html.helped import helped_section
 from sweeps.views.html.history import history_section
 from sweeps.views.html.parallel import parallel_section
 from sweeps.views.html.rungs import rungs_section
@@ -34,7 +34,7 @@ _TIMELINE: Section = ("slots", "Slots", timeline_section)
 _TRADEOFF: Section = ("cost", "Accuracy and cost", tradeoff_section)
 _FAILURES: Section = ("failures", "Failures", failures_section)
 SEARCH: tuple[Section, ...] = (
-    ("helped", "What helped", helped_section),
+    ("helped", "What helped", effects_section),
     _BOARD,
     ("history", "Optimisation history", history_section),
     ("parallel", "Parallel coordinates", parallel_section),
@@ -69,7 +69,7 @@ def page_of(content: Content) -> str:
         f"{write(content)}\n</section>"
         for anchor, heading, write in sections
     )
-    tips = {mark_of(record): content.tip(record) for record in reversed(content.everything)}
+    tips = {mark_of(record): content.tip(record) for record in reversed(content.all_records)}
     facts = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in content.environment.items())
     return f"""<!doctype html>
 <html lang="en">

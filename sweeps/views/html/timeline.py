@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sweeps.core.formatting import duration, plural
 from sweeps.views.html.clock import Clock, Span, clock_of, lanes_of, spans_of, time_unit
 from sweeps.views.html.content import Content, mark_of
-from sweeps.views.html.figure import Row, brush, faint, figure, layer, numeric, zoom
+from sweeps.views.html.figure import Row, brush, fade, figure, layer, numeric, zoom
 
 WAIT, EPOCHS, CONFIRM = "start and end: no epoch", "epochs of a trial", "of a confirming run"
 GAP = 0.0025
@@ -17,7 +17,7 @@ LANE = 40
 
 def timeline_section(content: Content) -> str:
     """Return a lane a slot."""
-    spans = spans_of(content.everything, now=content.now if content.is_running else None)
+    spans = spans_of(content.all_records, now=content.now if content.is_running else None)
     if not spans:
         return "<p>Nothing has been trained here.</p>"
     clock, lanes = clock_of(spans), lanes_of(spans)
@@ -49,7 +49,7 @@ def timeline_section(content: Content) -> str:
         f"{plural(len(spans), 'trial')} in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}: "
         f"{100 * busy / whole:.0f} % of the slots' time went into epochs, {100 * max(held - busy, 0) / whole:.0f} % "
         f"into starting and ending trials, {100 * max(whole - held, 0) / whole:.0f} % passed without a trial.",
-        layer("bars", bar, brush("x"), zoom("x"), x=x, x2={"field": "end"}, y=y, fill=kind, opacity=faint()),
+        layer("bars", bar, brush("x"), zoom("x"), x=x, x2={"field": "end"}, y=y, fill=kind, opacity=fade()),
         layer("pauses", pause, x=x),
         height=LANE * len(lanes),
         rows={"bars": bars, "pauses": [{"begin": clock.at(begin) / per} for begin, _ in clock.pauses]},

@@ -9,8 +9,8 @@ from typing import Any
 
 from sweeps.analysis.comparison import by_protocol
 from sweeps.core.formatting import accuracy, duration, number, plural, points
-from sweeps.views.html.content import LEAST_POINTS, Content, is_logarithmic, mark_of_row, span
-from sweeps.views.html.figure import Marks, Row, brush, by_kind, faint, figure, layer, numeric, zoom
+from sweeps.views.html.content import MIN_AXIS_POINTS, Content, axis_range, is_logarithmic, mark_of_row
+from sweeps.views.html.figure import Marks, Row, brush, by_kind, fade, figure, layer, numeric, zoom
 from sweeps.views.html.text import safe
 
 
@@ -154,13 +154,13 @@ def _figure(
     front = [row for row in rows if row["is_front"]]
     stairs = [*front, front[-1] | {"cost": rows[-1]["cost"]}]
     x = numeric("cost", label + (" (logarithmic)" if log else ""), log=log)
-    y = numeric("accuracy", "accuracy %", ends=span((row["accuracy"] for row in rows), least=LEAST_POINTS))
+    y = numeric("accuracy", "accuracy %", ends=axis_range((row["accuracy"] for row in rows), least=MIN_AXIS_POINTS))
     line = {"type": "line", "interpolate": "step-after", "strokeDash": [5, 3], "color": "var(--green)"}
     kinds = by_kind("kind", _MARKS, rows, columns=1)
     names = [f"{row['name']} ({accuracy(row['accuracy'] / 100)}, {size(row['cost'])})" for row in front]
     on_front = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     marks = layer(
-        "costs", {"type": "point", "size": 60}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=faint(), **kinds
+        "costs", {"type": "point", "size": 60}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=fade(), **kinds
     )
     return figure(
         f"Accuracy against {label}",

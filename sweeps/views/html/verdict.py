@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.analysis.comparison import Finding, alike_to_first, by_protocol
+from sweeps.analysis.comparison import Finding, by_protocol, indistinguishable_from_first
 from sweeps.core.formatting import accuracy, duration, listed, metric_text, percent, plural
 from sweeps.core.trial import Outcome
 from sweeps.tasks.registry import describe
@@ -21,7 +21,7 @@ def verdict_of(content: Content) -> list[str]:
     """Return two sentences, as plain text."""
     if not content.trials:
         return ["Nothing has been tried yet.", "The page will say more once a trial has begun."]
-    return [_ladder(content) if content.is_ladder else _search(content), _way(content)]
+    return [_ladder(content) if content.is_ladder else _search(content), _course(content)]
 
 
 def _search(content: Content) -> str:
@@ -33,7 +33,7 @@ def _search(content: Content) -> str:
     if not ranked:
         return _from_the_journal(content)
     first = ranked[0]
-    sure = _how_sure(first, ranked[1:], sweep=content.state.sweep)
+    sure = _confidence(first, ranked[1:], sweep=content.state.sweep)
     tested = first["test_accuracy"]
     sealed = "" if tested is None else f"; on the sealed test images it has {accuracy(tested)}"
     return f"The best is {_named(content, first)} with {_result(first)}, {sure}{sealed}."
@@ -48,7 +48,7 @@ def _result(row: Mapping[str, Any]) -> str:
     return f"{metric} {metric_text(metric, row['metric_value'])}" + (f" ({shown})" if shown else "")
 
 
-def _how_sure(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, sweep: str) -> str:
+def _confidence(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, sweep: str) -> str:
     interval = (
         ""
         if first["ci_low"] is None
@@ -77,7 +77,7 @@ def _value(row: Mapping[str, Any]) -> str:
 
 
 def _named(content: Content, row: Mapping[str, Any]) -> str:
-    configs = {record.trial: record.config for record in content.everything}
+    configs = {record.trial: record.config for record in content.all_records}
     known = configs.get(row["trial"])
     return f"trial {row['trial']}" + ("" if known is None else f" ({describe(known)})")
 
@@ -89,7 +89,7 @@ def _from_the_journal(content: Content) -> str:
         so_far = "so far " if content.is_running else ""
         return f"No trial {so_far}came to its end{left}."
     value = content.value(best)
-    shown = "no finite value" if value is None else content.in_words(value)
+    shown = "no finite value" if value is None else content.format_value(value)
     return f"The best complete trial is {best.name} with {shown} ({content.metric}, one seed, not confirmed)."
 
 
@@ -99,17 +99,17 @@ def _ladder(content: Content) -> str:
         return "No rung is measured yet."
     top, *_ = groups[0]
     counts = Counter(rung.finding for rung in content.comparisons)
-    compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SHOWN))
+    compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SIGNIFICANT))
     interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
     steps = (
         f"of {plural(compared, 'step')} that could be compared {counts[Finding.HIGHER]} brought a gain that is shown, "
-        f"{counts[Finding.LOWER]} a loss, and {counts[Finding.NOT_SHOWN]} neither"
+        f"{counts[Finding.LOWER]} a loss, and {counts[Finding.NOT_SIGNIFICANT]} neither"
         if compared
         else "no step could be tested yet"
     )
     budget = "" if top.reduced is None else " under a reduced budget"
     among = f" of the {len(groups[0])} rungs that compare{budget}" if len(groups) > 1 and len(groups[0]) > 1 else ""
-    alike = [f"{rung.rung} ({accuracy(rung.accuracy)})" for rung in alike_to_first(groups[0])]
+    alike = [f"{rung.rung} ({accuracy(rung.accuracy)})" for rung in indistinguishable_from_first(groups[0])]
     told = f", and cannot be told apart from {listed(alike, most=4)}" if alike else ""
     return (
         f"The highest mean{among} is that of {top.rung} with {accuracy(top.accuracy)} on the {top.measured_on} images, "
@@ -117,10 +117,10 @@ def _ladder(content: Content) -> str:
     )
 
 
-def _way(content: Content) -> str:
+def _course(content: Content) -> str:
     counts = Counter(record.outcome for record in content.trials)
     said = listed(f"{count} {_ENDS.get(outcome, outcome.value)}" for outcome, count in counts.items())
-    spans = spans_of(content.everything, now=content.now if content.is_running else None)
+    spans = spans_of(content.all_records, now=content.now if content.is_running else None)
     clock, lanes = clock_of(spans), lanes_of(spans)
     took = f", in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}" if spans else ""
     is_so_far = "So far it ran" if content.is_running else "It ran" if content.is_ladder else "It was found among"
@@ -132,8 +132,8 @@ def _way(content: Content) -> str:
         )
     what = (
         ""
-        if content.is_ladder or not content.varied
-        else f" over {plural(len(content.varied), 'parameter')} ({', '.join(v.name for v in content.varied)})"
+        if content.is_ladder or not content.varying
+        else f" over {plural(len(content.varying), 'parameter')} ({', '.join(v.name for v in content.varying)})"
     )
     data = sorted({value_text(record.protocol.train_images) for record in content.trials}, key=len)
     images = f"{int(data[0]):,} training images" if len(data) == 1 else "different numbers of training images"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sweeps.record.table import Row, Table
 
 
-Meant = Mapping[tuple[str, str | None], Recipe]
-PAGE_BEGINS = b"<!doctype html>"
+FileRecipes = Mapping[tuple[str, str | None], Recipe]
+PAGE_START = b"<!doctype html>"
 
 
 def report_path(runs: Path, sweep: str) -> Path:
@@ -33,7 +33,7 @@ def report_path(runs: Path, sweep: str) -> Path:
 
 
 def write_report(
-    reader: RecordReader, *, sweep: str, runs: Path, out: Path | None = None, meant: Meant | None = None
+    reader: RecordReader, *, sweep: str, runs: Path, out: Path | None = None, meant: FileRecipes | None = None
 ) -> Path:
     """Write a sweep's or a ladder's page, whole or not at all; return its path.
 
@@ -71,17 +71,17 @@ def _check_writable(path: Path) -> None:
         return
     try:
         with path.open("rb") as file:
-            begins = file.read(len(PAGE_BEGINS))
+            begins = file.read(len(PAGE_START))
     except FileNotFoundError:
         return
     except OSError as error:
         raise SweepError(f"{path} cannot be written ({error.strerror}): name another file with --out") from None
-    if begins and begins.lower() != PAGE_BEGINS:
+    if begins and begins.lower() != PAGE_START:
         raise SweepError(f"{path} is there and is no HTML page: name another file with --out")
 
 
 def read_content(
-    reader: RecordReader, state: SweepState, *, meant: Meant | None = None, now: float | None = None
+    reader: RecordReader, state: SweepState, *, meant: FileRecipes | None = None, now: float | None = None
 ) -> Content:
     """Return what a page says of a sweep: its state, its leaderboard, what helped, or a ladder's steps.
 
@@ -105,13 +105,13 @@ def read_content(
             why = f"no run of it is in the record yet ({error})"
         else:
             why = str(error)
-    effects, why_no_effects = (None, "") if is_ladder else _effects(state)
+    effects, effects_error = (None, "") if is_ladder else _effects(state)
     return Content(
         state=state,
         rows=rows,
-        why_no_rows=why,
+        rows_error=why,
         effects=effects,
-        why_no_effects=why_no_effects,
+        effects_error=effects_error,
         comparisons=tuple(compare_rungs(rungs)),
         rungs=rungs,
         environment=machine_and_versions(),

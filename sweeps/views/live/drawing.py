@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sweeps.core.formatting import OUTCOME_STYLES, duration, metric_text
 from sweeps.core.trial import Outcome
-from sweeps.views.live.seen import Seen, SeenTrial
+from sweeps.views.live.live_state import LiveState, LiveTrial
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -21,14 +21,14 @@ SPARKS, ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=*#"
 SPARK_WIDTH = 10
 """Characters of a curve: longer ones show their last epochs."""
 BAR_WIDTH = 6
-LEAST_WORDS, LEAST_OF_RUNG = 20, 12
+MIN_SETTINGS, MIN_RUNG_SETTINGS = 20, 12
 """Characters below which there is no room for what distinguishes a trial."""
-_VALUE_WIDTH, _FATE_WIDTH = len("100.00 %"), len("10 min 00 s")
-LEAST_ENDED = 3
+_VALUE_WIDTH, _END_WIDTH = len("100.00 %"), len("10 min 00 s")
+MIN_ENDED = 3
 """Trials that ended for which the running ones make room on a low screen."""
 
 
-def draw(seen: Seen, *, width: int, height: int, unicode: bool = True) -> Text:
+def draw(seen: LiveState, *, width: int, height: int, unicode: bool = True) -> Text:
     """Return a sweep's header, its running trials, and those that ended last.
 
     Args:
@@ -42,8 +42,8 @@ def draw(seen: Seen, *, width: int, height: int, unicode: bool = True) -> Text:
     blanks = 0 if height < 12 else 1
     room = height - len(header) - blanks - 1  # the line of headings
     # The newest ended trials keep a few lines, where there are any.
-    kept = min(LEAST_ENDED, len(seen.ended), max(0, room // 3 - blanks))
-    running, hidden = _that_fit(seen.running, room - (kept + blanks if kept else 0))
+    kept = min(MIN_ENDED, len(seen.ended), max(0, room // 3 - blanks))
+    running, hidden = _fitting(seen.running, room - (kept + blanks if kept else 0))
     room -= len(running) + (1 if hidden else 0)
     ended = seen.ended[: max(0, room - (blanks if running else 0))]
     trials = (*running, *ended)
@@ -51,19 +51,19 @@ def draw(seen: Seen, *, width: int, height: int, unicode: bool = True) -> Text:
         return Text("\n", no_wrap=True, overflow="crop").join(shown)
     columns = _columns(trials, seen, _Curves(seen, unicode=unicode), unicode=unicode)
     # A rung's name says what differs.
-    least = LEAST_OF_RUNG if seen.is_ladder else LEAST_WORDS
+    least = MIN_RUNG_SETTINGS if seen.is_ladder else MIN_SETTINGS
     headings, *lines = _aligned(columns, width, least=least, unicode=unicode)
     styled = [Text(line) for line in lines]
     for line, trial in zip(styled, trials, strict=True):
         line.stylize(OUTCOME_STYLES[trial.outcome] if trial.outcome is not Outcome.RUNNING else "")
     shown += [*[Text("")] * blanks, Text(headings, style="dim")]
     shown += styled[: len(running)]
-    shown += [Text(_cut(f"and {hidden} more", width, unicode=unicode))] if hidden else []
+    shown += [Text(_truncated(f"and {hidden} more", width, unicode=unicode))] if hidden else []
     shown += [*[Text("")] * (blanks if running and ended else 0), *styled[len(running) :]]
     return Text("\n", no_wrap=True, overflow="crop").join(shown[: max(1, height)])
 
 
-def _that_fit(trials: Sequence[SeenTrial], room: int) -> tuple[Sequence[SeenTrial], int]:
+def _fitting(trials: Sequence[LiveTrial], room: int) -> tuple[Sequence[LiveTrial], int]:
     """Return the trials for which there is room, and how many a line has to speak for."""
     if len(trials) <= room:
         return trials, 0
@@ -71,7 +71,7 @@ def _that_fit(trials: Sequence[SeenTrial], room: int) -> tuple[Sequence[SeenTria
     return shown, len(trials) - len(shown) if room > 0 else 0
 
 
-def _header(seen: Seen, width: int) -> list[str]:
+def _header(seen: LiveState, width: int) -> list[str]:
     """Return the sweep and its budget; the best trial. Parts that do not fit go on below, uncut as far as can be."""
     of = "" if seen.target is None else f" of {seen.target}"
     parts = [f"{seen.title}: {seen.done}{of} trials done"]
@@ -99,19 +99,19 @@ def _joined(parts: Sequence[str], width: int) -> list[str]:
         if lines and cell_len(lines[-1]) + 1 + cell_len(text) <= width:
             lines[-1] += f" {text}"
         else:
-            lines.append(_cut(text, width))
+            lines.append(_truncated(text, width))
     return lines
 
 
 class _Curves:
     """Small curves on one scale, so that trials can be compared by eye."""
 
-    def __init__(self, seen: Seen, *, unicode: bool) -> None:
+    def __init__(self, seen: LiveState, *, unicode: bool) -> None:
         values = [value for trial in (*seen.running, *seen.ended) for value in trial.curve if _is_real(value)]
         self._low, self._high = min(values, default=0.0), max(values, default=1.0)
         self._glyphs = SPARKS if unicode else ASCII_SPARKS
 
-    def of(self, trial: SeenTrial) -> str:
+    def of(self, trial: LiveTrial) -> str:
         return "".join(self._glyph(value) for value in trial.curve[-SPARK_WIDTH:])
 
     def _glyph(self, value: float | None) -> str:
@@ -126,7 +126,7 @@ def _is_real(value: float | None) -> TypeIs[float]:
     return value is not None and math.isfinite(value)
 
 
-def _columns(trials: Sequence[SeenTrial], seen: Seen, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
+def _columns(trials: Sequence[LiveTrial], seen: LiveState, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
     """Return heading to cells, a row a trial; those that no trial fills are left out. The last one may be cut."""
     longest = max(each.epochs for each in (*seen.running, *seen.ended))
     # As wide as they may become: columns that jump cannot be read.
@@ -134,28 +134,28 @@ def _columns(trials: Sequence[SeenTrial], seen: Seen, curves: _Curves, *, unicod
         "rung" if seen.is_ladder else "trial": [trial.name for trial in trials],
         SEED: ["" if trial.seed is None else str(trial.seed) for trial in trials],
         EPOCHS: [f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1) for trial in trials],
-        WITHIN: [_bar(trial.within, unicode=unicode) for trial in trials],
-        _spoken(seen.metric).rjust(_VALUE_WIDTH): [
+        PROGRESS: [_bar(trial.epoch_progress, unicode=unicode) for trial in trials],
+        _short_metric(seen.metric).rjust(_VALUE_WIDTH): [
             (metric_text(seen.metric, trial.value) if _is_real(trial.value) else "").rjust(_VALUE_WIDTH)
             for trial in trials
         ],
         CURVE: [curves.of(trial).ljust(min(SPARK_WIDTH, longest)) for trial in trials],
-        FATE: [_fate(trial).ljust(_FATE_WIDTH) for trial in trials],
-        WORDS: [trial.words for trial in trials],
+        END: [_time_or_outcome(trial).ljust(_END_WIDTH) for trial in trials],
+        CONFIGURATION: [trial.words for trial in trials],
     }
     # What an epoch will fill is there before it: columns that come and go cannot be read either.
-    left_out = {SEED: not any(columns[SEED]), WITHIN: not seen.running}
+    left_out = {SEED: not any(columns[SEED]), PROGRESS: not seen.running}
     return {heading: cells for heading, cells in columns.items() if not left_out.get(heading)}
 
 
-SEED, EPOCHS, WITHIN, CURVE, FATE, WORDS = "seed", "epochs", "epoch", "curve", "time/end", "configuration"
+SEED, EPOCHS, PROGRESS, CURVE, END, CONFIGURATION = "seed", "epochs", "epoch", "curve", "time/end", "configuration"
 
 
-def _spoken(metric: str) -> str:
+def _short_metric(metric: str) -> str:
     return metric.replace("accuracy", "acc").replace("_", " ")
 
 
-def _fate(trial: SeenTrial) -> str:
+def _time_or_outcome(trial: LiveTrial) -> str:
     return duration(trial.seconds) if trial.outcome is Outcome.RUNNING else trial.outcome.value
 
 
@@ -170,16 +170,16 @@ def _bar(share: float | None, *, unicode: bool) -> str:
 
 def _aligned(columns: dict[str, list[str]], width: int, *, least: int, unicode: bool) -> list[str]:
     """Return the headings and the rows below one another; what there is no room for is left out from the middle."""
-    words = columns[WORDS]
-    fixed = {heading: [heading, *cells] for heading, cells in columns.items() if heading != WORDS}
-    for heading in (CURVE, WITHIN, FATE, EPOCHS):
+    words = columns[CONFIGURATION]
+    fixed = {heading: [heading, *cells] for heading, cells in columns.items() if heading != CONFIGURATION}
+    for heading in (CURVE, PROGRESS, END, EPOCHS):
         if len(fixed) > 2 and _width_of(list(fixed.values())) + GAP + least > width:
             fixed.pop(heading, None)
     widths = [max(map(cell_len, column)) for column in fixed.values()]
     lines = []
-    for index, text in enumerate([WORDS if any(words) else "", *words]):
+    for index, text in enumerate([CONFIGURATION if any(words) else "", *words]):
         cells = [set_cell_size(column[index], size) for column, size in zip(fixed.values(), widths, strict=True)]
-        lines.append(_cut((" " * GAP).join([*cells, text]).rstrip(), width, unicode=unicode))
+        lines.append(_truncated((" " * GAP).join([*cells, text]).rstrip(), width, unicode=unicode))
     return lines
 
 
@@ -187,7 +187,7 @@ def _width_of(columns: Sequence[Sequence[str]]) -> int:
     return sum(max(map(cell_len, column)) + GAP for column in columns) - GAP
 
 
-def _cut(text: str, width: int, *, unicode: bool = True) -> str:
+def _truncated(text: str, width: int, *, unicode: bool = True) -> str:
     text = _printable(text)
     if cell_len(text) <= width:
         return text

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweeps.views.live.drawing import draw
-from sweeps.views.live.seen import Seen
+from sweeps.views.live.live_state import LiveState
 
 SECONDS = 0.5
 """Between two drawings."""
@@ -22,10 +22,10 @@ WIDTH, HEIGHT = 100, 24
 class NotebookScreen:
     """Draws what `look` returns twice a second, on a separate thread: the cell's trains, or waits for Ray."""
 
-    def __init__(self, look: Callable[[], Seen]) -> None:
+    def __init__(self, look: Callable[[], LiveState]) -> None:
         self._look = look
         self._handle: Any = None
-        self._is_left = threading.Event()
+        self._stopped = threading.Event()
         # With the cell's context: IPython finds in it which cell an output belongs to.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=lambda: context.run(self._redraw), daemon=True)
@@ -38,12 +38,12 @@ class NotebookScreen:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._is_left.set()
+        self._stopped.set()
         self._thread.join()
         self._draw()
 
     def _redraw(self) -> None:
-        while not self._is_left.wait(SECONDS):
+        while not self._stopped.wait(SECONDS):
             self._draw()
 
     def _draw(self) -> None:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.views.live.drawing import draw
-from sweeps.views.live.seen import Seen
+from sweeps.views.live.live_state import LiveState
 
 REFRESHES_PER_SECOND = 2
 
@@ -19,11 +19,11 @@ REFRESHES_PER_SECOND = 2
 class Screen:
     """Draws what `look` returns, twice a second, until it is left; then it wipes it away and shows the cursor again."""
 
-    def __init__(self, console: Console, look: Callable[[], Seen], *, prints_through: bool = False) -> None:
+    def __init__(self, console: Console, look: Callable[[], LiveState], *, prints_through: bool = False) -> None:
         """Draw nothing yet. `prints_through`: show what others print above, where no file takes it."""
         self._console, self._look = console, look
         self._drawn = Text()
-        self._live = _Redrawn(
+        self._live = _ResizableLive(
             get_renderable=self.drawn,
             console=console,
             refresh_per_second=REFRESHES_PER_SECOND,
@@ -55,7 +55,7 @@ class Screen:
         return self._drawn
 
 
-class _Redrawn(Live):
+class _ResizableLive(Live):
     """Begins on an empty screen where the window has another width: the terminal has broken the old lines anew."""
 
     _size: ConsoleDimensions | None = None

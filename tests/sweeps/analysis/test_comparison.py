@@ -1,4 +1,4 @@
-"""What each rung brought: the statistics against statsmodels and published values, and the words for every case."""
+"""Comparisons of rungs: the statistics against statsmodels and published values, and the verdict of every case."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from cifar_core.config import TrainingConfig
-from sweeps.analysis.comparison import Finding, RungComparison, alike_to_first, by_protocol, compare_rungs
+from sweeps.analysis.comparison import Finding, RungComparison, by_protocol, compare_rungs, indistinguishable_from_first
 from sweeps.analysis.rungs import RungRun, RungRuns, budgets_of, read_rungs
 from sweeps.analysis.statistics import (
     Spread,
@@ -50,7 +50,7 @@ def _cheap_collection() -> Iterator[None]:
     gc.unfreeze()
 
 
-RECIPE_WORDS = re.compile(r"shown at the|no difference that can be shown")
+RECIPE_VERDICT = re.compile(r"significant at the|no significant difference")
 
 
 def run_of(correct: Sequence[int] | np.ndarray, *, seed: int = 0, status: str = "complete") -> RungRun:
@@ -89,7 +89,7 @@ class TestStatistics:
         expected = reference_mcnemar([[10, first], [second, 10]], exact=True).pvalue if first + second else 1.0
         assert mcnemar(first, only_second=second) == pytest.approx(expected, rel=1e-9)
 
-    def test_mcnemar_by_hand(self) -> None:
+    def test_mcnemar_against_a_value_computed_manually(self) -> None:
         # 5 discordant pairs, all one way: 2 × (1/2)^5
         assert mcnemar(5, only_second=0) == pytest.approx(0.0625)
 
@@ -112,8 +112,8 @@ class TestStatistics:
         adjusted, count = holm(p_values), len(p_values)
         ranked = sorted(p_values)
         for p_value, found in zip(p_values, adjusted, strict=True):
-            wanted = max((count - rank) * other for rank, other in enumerate(ranked) if other <= p_value)
-            assert found == pytest.approx(min(1.0, wanted))
+            expected = max((count - rank) * other for rank, other in enumerate(ranked) if other <= p_value)
+            assert found == pytest.approx(min(1.0, expected))
         assert all(high >= low for high, low in zip(adjusted, p_values, strict=True))
 
     def test_holm_of_nothing_is_nothing(self) -> None:
@@ -130,7 +130,7 @@ class TestStatistics:
         else:
             assert found == pytest.approx(ttest_ind(ours, theirs, equal_var=False).pvalue, rel=1e-9)
 
-    def test_welchs_test_of_a_single_value_says_nothing(self) -> None:
+    def test_welchs_test_of_a_single_value_rejects_nothing(self) -> None:
         assert welch_test([0.9], [0.1, 0.2]) == welch_test([0.1, 0.2], [0.9]) == 1.0
 
     def test_one_run_has_the_wilson_interval_of_its_images(self) -> None:
@@ -146,8 +146,8 @@ class TestStatistics:
         assert gain.ci_kind == "t, 3 seeds"
 
     def test_moderated_variances_are_those_of_smyths_method_with_its_limit(self) -> None:
-        # By hand from the same formulas, the inverse of the trigamma function by Newton's method: what is typical has
-        # 2.65 degrees of freedom, more than the 2 of three seeds, so that 2 count: it is the geometric mean.
+        # Computed manually from the same formulas, with Newton's method for the inverse trigamma function: the prior
+        # has 2.65 degrees of freedom, more than the 2 of three seeds, so that 2 count: it is the geometric mean.
         deviations = [0.77, 0.92, 1.18, 1.21, 1.04, 1.66, 0.34, 0.60, 1.29, 2.35, 0.95, 2.45, 10.72]
         spreads = [Spread(deviation**2, 2) for deviation in deviations]
         typical = statistics.geometric_mean(each.variance for each in spreads)
@@ -158,19 +158,19 @@ class TestStatistics:
             assert each.degrees == 4
             assert each.variance == pytest.approx((own.variance + typical) / 2)
 
-    def test_variances_that_differ_by_chance_alone_all_become_nearly_alike(self) -> None:
+    def test_variances_that_differ_by_chance_become_nearly_equal(self) -> None:
         found = moderated([Spread(variance, 2) for variance in (1.0, 1.1, 0.9, 1.05)])
         assert max(each.variance for each in found) / min(each.variance for each in found) < 1.15
 
     @given(st.lists(st.floats(1e-6, 1e3), min_size=2, max_size=30), st.integers(1, 9))
     @settings(max_examples=60, deadline=None)
-    def test_a_moderated_variance_lies_between_its_own_and_what_is_typical(
+    def test_a_moderated_variance_is_between_its_sample_variance_and_the_prior(
         self, variances: list[float], degrees: int
     ) -> None:
         found = moderated([Spread(variance, degrees) for variance in variances])
 
         assert all(degrees < each.degrees <= 2 * degrees for each in found)
-        # Drawn towards one and the same value, and never past it: the order stays.
+        # All shrink towards one value and never past it, so the order stays.
         order = sorted(range(len(variances)), key=lambda index: variances[index])
         assert all(found[a].variance <= found[b].variance * (1 + 1e-9) for a, b in pairwise(order))
         assert all(math.isfinite(each.variance) and each.variance > 0 for each in found)
@@ -187,7 +187,7 @@ class TestStatistics:
         assert (low, high) == pytest.approx((ends.low, ends.high), rel=1e-9)
         assert (low > 0 or high < 0) == (paired_t_test(values, spread) <= alpha)
 
-    def test_eight_steps_know_what_spread_is_typical_and_seven_do_not(self) -> None:
+    def test_variances_are_moderated_from_eight_steps_on(self) -> None:
         def last(steps: int) -> RungComparison:
             rungs = [rung("0", *seeds(600, 610, 605))]
             for index in range(1, steps + 1):
@@ -205,7 +205,7 @@ class TestStatistics:
         assert gain.ci_high == 1.0
 
     def test_recipes_are_compared_by_the_paired_t(self) -> None:
-        # by hand: differences 40, 42, 47 of 1000: mean 4.3 points, standard error 0.20817, t = 20.66
+        # Computed manually: differences 40, 42, 47 of 1000: mean 4.3 points, standard error 0.20817, t = 20.66.
         gain = step(seeds(600, 610, 605), seeds(640, 652, 652))
         assert gain.difference == pytest.approx(4.3)
         assert gain.p_value == pytest.approx(0.002335, rel=1e-3)
@@ -218,7 +218,7 @@ class TestStatistics:
         st.lists(st.integers(-40, 40), max_size=4),
     )
     @settings(max_examples=40, deadline=None)
-    def test_an_interval_excludes_0_exactly_where_the_difference_is_shown(
+    def test_an_interval_excludes_0_exactly_if_the_difference_is_significant(
         self, recipes: list[tuple[int, list[int]]], networks: list[int]
     ) -> None:
         ladder = [rung("base", *seeds(500, 500, 500, 500))]
@@ -271,7 +271,7 @@ class TestProperties:
         assert there.difference_high <= 100 + 1e-9
         assert back.difference_low == pytest.approx(-there.difference_high, abs=1e-9)
         assert back.p_value == pytest.approx(there.p_value)
-        assert not RECIPE_WORDS.search(there.verdict)
+        assert not RECIPE_VERDICT.search(there.verdict)
         assert there.ci_low is not None
         assert there.ci_high is not None
         assert there.accuracy is not None
@@ -285,20 +285,20 @@ class TestProperties:
         if 1 < len(counts) < 3:
             assert len(gain.by_seed) == len(counts)
             assert (gain.difference, gain.p_value, gain.test, gain.finding) == (None, None, None, Finding.NOT_COMPARED)
-            assert not RECIPE_WORDS.search(gain.verdict)
+            assert not RECIPE_VERDICT.search(gain.verdict)
             return
         assert gain.difference is not None
         if gain.difference_low is not None and gain.difference_high is not None:
             assert gain.difference_low - 1e-9 <= gain.difference <= gain.difference_high + 1e-9
         assert (gain.p_holm or 0) >= (gain.p_value or 0)
         if len(counts) < 3:
-            assert not RECIPE_WORDS.search(gain.verdict)
+            assert not RECIPE_VERDICT.search(gain.verdict)
             assert "two runs" in gain.verdict
         else:
             assert "two runs" not in gain.verdict
 
 
-class TestWords:
+class TestVerdicts:
     def test_two_runs_that_differ(self) -> None:
         gain = step([right(639)], [right(680)])
         assert gain.verdict == "these two runs differ by +4.10 points"
@@ -306,29 +306,29 @@ class TestWords:
 
     def test_two_runs_that_do_not(self) -> None:
         gain = step([right(639)], [right(641)])
-        assert gain.verdict == "these two runs do not differ measurably (+0.20 points)"
-        assert gain.finding is Finding.NOT_SHOWN
+        assert gain.verdict == "these two runs do not differ significantly (+0.20 points)"
+        assert gain.finding is Finding.NOT_SIGNIFICANT
 
-    def test_a_loss_is_said_as_one(self) -> None:
+    def test_a_lower_accuracy_is_reported_as_lower(self) -> None:
         gain = step([right(680)], [right(639)])
         assert (gain.verdict, gain.finding) == ("these two runs differ by -4.10 points", Finding.LOWER)
 
     def test_identical_answers(self) -> None:
         gain = step([right(639)], [right(639)])
-        assert gain.verdict == "these two runs are right on exactly the same images"
+        assert gain.verdict == "these two runs are correct on exactly the same images"
         assert cells_of(gain)["difference_points"] == "+0.00"
 
     def test_a_recipe_that_is_better(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 652, 652))
-        assert (gain.verdict, gain.test) == ("+4.30 points, shown at the 5 % level", "paired t over 3 seeds")
+        assert (gain.verdict, gain.test) == ("+4.30 points, significant at the 5 % level", "paired t over 3 seeds")
 
-    def test_recipes_that_cannot_be_told_apart(self) -> None:
+    def test_recipes_without_a_significant_difference(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 600, 611))
-        assert gain.verdict == "no difference that can be shown (+1.20 points)"
+        assert gain.verdict == "no significant difference (+1.20 points)"
 
     def test_the_same_difference_in_every_seed_is_not_tested(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 650, 645))
-        assert gain.verdict == "not tested: the same difference (+4.00 points) in every seed, no spread to judge by"
+        assert gain.verdict == "not tested: all seeds have the same difference (+4.00 points)"
         assert (gain.p_value, gain.test, gain.difference_low) == (None, None, None)
 
     def test_below_three_common_seeds_each_difference_is_shown_and_nothing_is_tested(self) -> None:
@@ -338,9 +338,9 @@ class TestWords:
         assert (gain.difference, gain.difference_low, gain.p_value, gain.p_holm, gain.test) == (None,) * 5
         assert gain.finding is Finding.NOT_COMPARED
 
-    def test_seeds_in_common_only_partly(self) -> None:
+    def test_only_some_seeds_in_common(self) -> None:
         gain = step(seeds(600, 610, 605, 600), seeds(640, 652, 652))
-        assert gain.verdict == "+4.30 points, shown at the 5 % level (the 3 seeds in common of 4)"
+        assert gain.verdict == "+4.30 points, significant at the 5 % level (3 common seeds of 4)"
 
     def test_no_seed_in_common(self) -> None:
         gain = step([right(600, seed=0)], [right(640, seed=7)])
@@ -355,13 +355,13 @@ class TestWords:
             rung("d", right(600), parent="nowhere"),
         ]
         assert [gain.verdict for gain in compare_rungs(ladder)] == [
-            "the ladder starts here",
+            "first rung of the ladder",
             "no result: failed",
             "not compared: b has no result (failed)",
-            "not compared: nowhere is not recorded here",
+            "not compared: nowhere is not recorded",
         ]
 
-    def test_a_comparison_says_of_which_rung_and_budget_it_is(self) -> None:
+    def test_a_comparison_names_its_rung_and_budget(self) -> None:
         ladder = [rung("a", right(600), reduced="2 of 20 epochs"), rung("b", parent="a", reduced="2 of 20 epochs")]
         assert [(each.rung, each.parent, each.reduced, each.seeds) for each in compare_rungs(ladder)] == [
             ("a", None, "2 of 20 epochs", 1), ("b", "a", "2 of 20 epochs", 0),
@@ -371,10 +371,10 @@ class TestWords:
         (alone,) = compare_rungs([rung("a")])
         assert (alone.verdict, alone.ci_low, alone.ci_high, alone.ci_kind) == ("no result: not run", None, None, "")
 
-    def test_the_whole_configuration_of_an_ablation_leaves_nothing_out(self) -> None:
+    def test_the_full_recipe_of_an_ablation_leaves_nothing_out(self) -> None:
         assert compare_rungs([rung("whole", right(600))])[0].verdict == "nothing is left out"
 
-    def test_a_parent_of_another_budget_is_named_even_beside_its_own(self) -> None:
+    def test_a_parent_under_another_budget_is_reported(self) -> None:
         ladder = [
             rung("a", right(600)),
             rung("b", right(600), parent="a"),
@@ -400,7 +400,7 @@ class TestWords:
         before, after = [right(100, seed=0), right(600, seed=1)], [right(640, seed=2), right(900, seed=3)]
         assert step(before, after).verdict == "not compared: 3 more common seeds needed"
 
-    def test_a_recipe_that_is_right_nowhere_is_compared_too(self) -> None:
+    def test_a_recipe_without_a_correct_image_is_compared_too(self) -> None:
         gain = step(seeds(0, 0, 0), seeds(10, 12, 17))
         assert gain.difference == pytest.approx(1.3)
         assert step(seeds(10, 12, 17), seeds(0, 0, 0)).difference == pytest.approx(-1.3)
@@ -411,17 +411,17 @@ class TestWords:
         gain = compare_rungs([rung("a", right(600), reduced="epochs × 0.1"), rung("b", right(640), parent="a")])[1]
         assert (gain.verdict, gain.difference) == ("not compared: different budgets", None)
 
-    def test_answers_that_are_not_recorded(self) -> None:
+    def test_predictions_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
         assert gain.verdict == "not tested: seed 0 +4.00 points; 2 more common seeds needed"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
-        assert gain.ci_kind == "none: the answer to each image is not recorded"
+        assert gain.ci_kind == "none: predictions per image are not recorded"
 
     def test_other_test_images(self) -> None:
         gain = step([right(600)], [right(640, of=2000)])
         assert (gain.verdict, gain.difference) == ("not compared: measured on different images", None)
 
-    def test_without_answers_two_seeds_are_told_one_by_one(self) -> None:
+    def test_without_predictions_two_seeds_are_reported_one_by_one(self) -> None:
         ours, theirs = ([replace(run, correct=None) for run in seeds(*counts)] for counts in ((640, 650), (600, 630)))
         assert step(theirs, ours).by_seed == pytest.approx((4.0, 2.0))
         assert step(theirs[:1], ours[1:]).verdict == "not compared: 3 more common seeds needed"
@@ -433,7 +433,7 @@ class TestWords:
         alone = step([base], [child])
         among = compare_rungs([rung("a", base), *(rung(name, child, parent="a") for name in "bcde")])[1]
         assert alone.verdict == "these two runs differ by +9.00 points"
-        assert among.verdict == "these two runs do not differ measurably (+9.00 points)"
+        assert among.verdict == "these two runs do not differ significantly (+9.00 points)"
 
     def test_a_small_p_value_is_written_as_below_a_thousandth(self) -> None:
         gain = step([right(1000, of=10_000)], [right(9000, of=10_000)])
@@ -535,8 +535,8 @@ class TestBudgets:
     def test_of_two_budgets_of_a_parent_the_nearest_is_taken(self) -> None:
         near, far = (cut_rung("a", Budget(epochs_scale=scale), epochs=8) for scale in (0.25, 0.4))
         child = cut_rung("b", Budget(epochs_scale=0.25), parent="a", epochs=4)
-        assert child.parent_among([far, near]) is near
-        assert child.parent_among([near, far]) is near
+        assert child.find_parent([far, near]) is near
+        assert child.find_parent([near, far]) is near
 
     def test_budgets_are_numbered_and_one_rung_stands_under_each_once(self) -> None:
         ladder = [
@@ -558,7 +558,7 @@ class TestBudgets:
 
 
 class TestDidNotLearn:
-    def test_a_rung_at_chance_is_marked_and_compared_with_nothing(self) -> None:
+    def test_a_rung_at_chance_is_marked_and_not_compared(self) -> None:
         lost = [replace(run, did_not_learn=True) for run in seeds(100, 104, 101)]
         ladder = [
             rung("a", *seeds(600, 610, 605)),
@@ -604,17 +604,17 @@ class TestHighest:
         ]
         groups = by_protocol(compare_rungs(ladder))
         assert [[each.rung for each in group] for group in groups] == [["cut2", "cut1", "cut0"], ["full"], ["fewer"]]
-        assert alike_to_first(groups[0]) == []
+        assert indistinguishable_from_first(groups[0]) == []
 
-    def test_those_that_cannot_be_told_apart_from_the_highest_are_named(self) -> None:
+    def test_rungs_that_do_not_differ_significantly_from_the_highest_are_named(self) -> None:
         ladder = [rung("a", *seeds(640, 600, 620)), rung("b", *seeds(600, 630, 640)), rung("c", *seeds(500, 505, 510))]
         ((first, *_),) = groups = by_protocol(compare_rungs(ladder))
-        assert (first.rung, [each.rung for each in alike_to_first(groups[0])]) == ("b", ["a"])
+        assert (first.rung, [each.rung for each in indistinguishable_from_first(groups[0])]) == ("b", ["a"])
 
-    def test_single_runs_are_told_apart_by_their_shares_of_right_answers(self) -> None:
+    def test_single_runs_are_compared_by_a_test_of_proportions(self) -> None:
         ladder = [rung("a", right(640)), rung("b", right(630)), rung("c", right(500))]
         (group,) = by_protocol(compare_rungs(ladder))
-        assert [each.rung for each in alike_to_first(group)] == ["b"]
+        assert [each.rung for each in indistinguishable_from_first(group)] == ["b"]
 
     def test_the_standard_error_is_known_over_seeds_and_of_one_run(self) -> None:
         several, one = compare_rungs([rung("a", *seeds(600, 610, 605, 640, 590)), rung("b", right(640))])
@@ -623,7 +623,7 @@ class TestHighest:
 
 
 class TestReading:
-    def test_a_change_of_epochs_is_told_under_a_reduced_budget(self) -> None:
+    def test_a_change_is_listed_under_a_reduced_budget_if_epochs_differ(self) -> None:
         def cut(name: str, done: int, full: int, **values: Any) -> dict[str, Any]:
             protocol = Protocol(train_images=2000, validation_images=0, split_seed=0, epochs=done)
             of = {"full_epochs": full, "full_train_images": 50_000}
@@ -692,9 +692,9 @@ class TestReading:
         rungs = read_rungs(Asked(row("baseline"), row("x", run_id="parent") | {"rung": None}), sweep="ladder")
         assert ([rung.name for rung in rungs], asked) == (["baseline"], ["ladder"])
 
-    def test_a_tested_run_brings_its_numbers(self) -> None:
-        told = row("baseline", parameters_millions=0.5, train_seconds=20.0, images_per_second=900.0)
-        (run,) = read_rungs(FakeReader(told), sweep="ladder")[0].runs
+    def test_a_tested_run_has_its_numbers(self) -> None:
+        recorded = row("baseline", parameters_millions=0.5, train_seconds=20.0, images_per_second=900.0)
+        (run,) = read_rungs(FakeReader(recorded), sweep="ladder")[0].runs
         assert (run.seed, run.run_id, run.status, run.accuracy) == (0, "baseline-0", "complete", 0.5)
         assert (run.parameters_millions, run.train_seconds, run.images_per_second) == (0.5, 20.0, 900.0)
         assert run.correct is not None
@@ -736,20 +736,20 @@ class TestReading:
             None, "10 of 20 epochs", "10 of 20 epochs, 900 training images", "2 of 20 epochs",
         ]  # fmt: skip
 
-    def test_after_an_undone_edit_the_file_says_a_rungs_configuration(self) -> None:
+    def test_after_an_undone_edit_the_file_determines_the_configuration_of_a_rung(self) -> None:
         before = row("a", run_id="before", config_id="c1")
         edited = row("a", run_id="edited", config_id="c2", started="2026-01-02T00:00:00Z")
         other = row("a", run_id="cut", config_id="c1", reduced="2 of 20 epochs")
 
-        def shown(**meant: Any) -> list[tuple[str, int]]:
-            rungs = read_rungs(FakeReader(before, edited, other), sweep="ladder", **meant)
+        def shown(**options: Any) -> list[tuple[str, int]]:
+            rungs = read_rungs(FakeReader(before, edited, other), sweep="ladder", **options)
             return [(rung.runs[0].run_id, rung.left_out) for rung in rungs]
 
         assert shown() == [("edited", 1), ("cut", 0)]
-        assert shown(meant={("a", None): ("c1", None)}) == [("before", 1), ("cut", 0)]
-        assert shown(meant={("a", None): ("c2", None)}) == [("edited", 1), ("cut", 0)]
-        assert shown(meant={("a", None): ("c3", None)}) == [("edited", 1), ("cut", 0)]
-        assert shown(meant={("a", None): ("c1", "another file")}) == [("edited", 1), ("cut", 0)]
+        assert shown(file_recipes={("a", None): ("c1", None)}) == [("before", 1), ("cut", 0)]
+        assert shown(file_recipes={("a", None): ("c2", None)}) == [("edited", 1), ("cut", 0)]
+        assert shown(file_recipes={("a", None): ("c3", None)}) == [("edited", 1), ("cut", 0)]
+        assert shown(file_recipes={("a", None): ("c1", "another file")}) == [("edited", 1), ("cut", 0)]
 
     def test_a_change_is_taken_against_the_parents_shown_configuration(self) -> None:
         rates = {"before": 0.1, "edited": 0.2}
@@ -759,11 +759,11 @@ class TestReading:
         ]
         child = row("b", rung_parent="a", rung_index=1, **{"optimizer.lr": 0.3})
 
-        def change(**meant: Any) -> str:
-            return read_rungs(FakeReader(*parents, child), sweep="ladder", **meant)[1].change
+        def change(**options: Any) -> str:
+            return read_rungs(FakeReader(*parents, child), sweep="ladder", **options)[1].change
 
         assert change() == "optimizer.lr 0.2 → 0.3"
-        assert change(meant={("a", None): ("before", None)}) == "optimizer.lr 0.1 → 0.3"
+        assert change(file_recipes={("a", None): ("before", None)}) == "optimizer.lr 0.1 → 0.3"
 
     def test_an_empty_record(self) -> None:
         assert read_rungs(FakeReader(), sweep="ladder") == []

@@ -1,4 +1,4 @@
-"""What is said of a search's parameters, on sweeps of every shape."""
+"""Effects and verdicts of searched parameters, on simulated sweeps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.effects_power import Truth, made_sweep
-from sweeps.analysis.effect_data import LEAST_TRIALS
+from benchmarks.effects_power import GroundTruth, made_sweep
+from sweeps.analysis.effect_data import MIN_TRIALS
 from sweeps.analysis.effects import Effects, ParameterEffect, effects_of
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.recorded_search import RecordedSearch, SearchedParameter
 
-RESNET = Truth(adds={"model.name": {"resnet": 20.0}})
+RESNET = GroundTruth(adds={"model.name": {"resnet": 20.0}})
 RECORDS, SEARCHED = made_sweep(RESNET, trials=40, seed=3)
 
 
@@ -54,22 +54,22 @@ def test_a_large_effect_is_found_with_its_size_among_trials_stopped_early() -> N
 
     model = effects.parameters[0]
     resnet = next(level for level in model.levels if level.label == "resnet")
-    # After the first epoch 28 % of it are there.
+    # After the first epoch 28 % of the effect is reached.
     assert (model.name, effects.epochs_used, effects.trials) == ("model.name", (1,), 40)
-    assert model.verdict == "resnet is best, sure"
+    assert model.verdict == "resnet is best (99 % sure)"
     assert resnet.low is not None
     assert resnet.high is not None
     share = 1 - sum(level.trials for level in model.levels if level.label == "resnet") / 40
     assert resnet.low < 20 * 0.283 * share < resnet.high
 
 
-def test_what_varies_by_chance_is_not_called_sure() -> None:
+def test_a_difference_by_chance_is_not_called_sure() -> None:
     effects = effects_of(RECORDS, searched=SEARCHED)
 
     assert not of(effects, "data.augmentation").verdict.startswith(("flip", "none", "pad"))
 
 
-def test_effects_are_against_the_average_of_the_trials_that_are_compared() -> None:
+def test_effects_are_relative_to_the_average_of_the_compared_trials() -> None:
     for parameter in effects_of(RECORDS, searched=SEARCHED).parameters:
         known = [(level.effect, level.trials) for level in parameter.levels if level.effect is not None]
         assert sum(effect * trials for effect, trials in known) == pytest.approx(0, abs=1e-9)
@@ -79,17 +79,17 @@ def test_the_same_trials_give_the_same_numbers() -> None:
     assert effects_of(RECORDS, searched=SEARCHED) == effects_of(RECORDS, searched=SEARCHED)
 
 
-@pytest.mark.parametrize("count", range(LEAST_TRIALS))
-def test_very_few_trials_tell_nothing_and_say_how_many_are_missing(count: int) -> None:
+@pytest.mark.parametrize("count", range(MIN_TRIALS))
+def test_too_few_trials_give_no_estimate_and_the_verdict_names_how_many_are_missing(count: int) -> None:
     effects = effects_of(RECORDS[:count], searched=SEARCHED)
 
-    missing = LEAST_TRIALS - count
+    missing = MIN_TRIALS - count
     assert (effects.enough, effects.more_trials) == (False, missing)
     assert all(parameter.importance is None for parameter in effects.parameters)
-    assert of(effects, "model.name").verdict == f"too few trials to tell: at least {missing} more"
+    assert of(effects, "model.name").verdict == f"too few trials: at least {missing} more needed"
 
 
-def test_of_failed_trials_nothing_can_be_said() -> None:
+def test_failed_trials_give_no_estimate() -> None:
     failed = [replace(record, outcome=Outcome.FAILED) for record in RECORDS]
 
     effects = effects_of(failed, searched=SEARCHED)
@@ -112,7 +112,7 @@ def test_a_diverged_trial_counts_as_the_worst_of_the_others() -> None:
     effects = effects_of(good + lost, searched=searched)
 
     assert effects.trials == 14
-    assert effects.parameters[0].verdict == "calm is best, sure"
+    assert effects.parameters[0].verdict == "calm is best (99 % sure)"
 
 
 def test_none_has_a_name_and_an_untried_value_no_effect() -> None:
@@ -120,7 +120,7 @@ def test_none_has_a_name_and_an_untried_value_no_effect() -> None:
 
     levels = effects_of(valued([0.3, 0.5] * 10), searched=searched).parameters[0].levels
 
-    # Nothing else differs: the noise is nought.
+    # Nothing else differs, so the noise is 0.
     assert [(level.label, level.trials) for level in levels] == [("null", 10), ("cifar10", 10), ("imagenet", 0)]
     assert levels[1].effect == pytest.approx(10, abs=0.5)
     assert levels[2].effect is None
@@ -151,7 +151,7 @@ def test_a_range_of_few_values_keeps_them_apart() -> None:
     assert [level.label for level in found.parameters[0].levels] == ["1", "2", "3"]
 
 
-def test_a_conditional_parameter_speaks_of_the_trials_where_it_is_active() -> None:
+def test_the_levels_of_a_conditional_parameter_count_the_trials_where_it_is_active() -> None:
     effects = effects_of(RECORDS, searched=SEARCHED)
 
     width = of(effects, "model.width")
@@ -160,7 +160,7 @@ def test_a_conditional_parameter_speaks_of_the_trials_where_it_is_active() -> No
     assert width.condition == "model.name is not simple"
 
 
-def test_what_all_that_have_a_conditional_parameter_share_is_not_its_doing() -> None:
+def test_the_common_effect_of_trials_with_a_conditional_parameter_is_attributed_to_its_condition() -> None:
     wide = [{"model.name": "deep", "model.width": (8, 16)[number % 2]} for number in range(20)]
     searched = RecordedSearch(
         sweep="made",
@@ -178,24 +178,24 @@ def test_what_all_that_have_a_conditional_parameter_share_is_not_its_doing() -> 
 
     model, width = effects.parameters
     assert model.name == "model.name"
-    assert model.verdict == "deep is best, sure"
+    assert model.verdict == "deep is best (99 % sure)"
     assert [level.effect for level in model.levels] == pytest.approx([-10, 10], abs=0.6)
     assert width.importance is not None
     assert width.importance < 0.02
 
 
-def test_where_epochs_are_searched_trials_are_compared_at_their_own_last() -> None:
+def test_if_epochs_are_searched_trials_are_compared_at_their_last_epoch() -> None:
     records = [replace(r, outcome=Outcome.COMPLETE) for r in RECORDS]
     lengths = [len(record.epochs) for record in records]
 
     effects = effects_of(records, searched=one(lengths, path="epochs"))
 
     assert effects.epochs_used == ()
-    assert effects.parameters[0].verdict == "9 is best, sure"
-    assert "own last epoch" in effects.method
+    assert effects.parameters[0].verdict == "9 is best (99 % sure)"
+    assert "compared at its last epoch" in effects.method
 
 
-def test_the_least_loss_is_best_and_one_explosion_rules_nothing() -> None:
+def test_the_lowest_loss_is_best_and_one_extreme_loss_decides_nothing() -> None:
     losses = [1.0, 0.8] * 15
     losses[1] = 1e30
     searched = replace(one(["sgd", "adam"] * 15, choices=("sgd", "adam")), metric="val_loss", maximize=False)
@@ -203,13 +203,13 @@ def test_the_least_loss_is_best_and_one_explosion_rules_nothing() -> None:
     effects = effects_of(valued(losses, metric="val_loss"), searched=searched)
 
     assert effects.unit == "nats"
-    assert effects.parameters[0].verdict == "adam is best, sure"
+    assert effects.parameters[0].verdict == "adam is best (99 % sure)"
     adam = effects.parameters[0].levels[1].effect
     assert adam is not None
     assert -0.15 < adam < -0.05
 
 
-def test_where_all_trials_are_alike_it_says_so() -> None:
+def test_the_verdict_on_trials_with_equal_values_says_so() -> None:
     effects = effects_of(valued([0.5] * 20), searched=one(["a", "b"] * 10, choices=("a", "b")))
 
     assert effects.parameters[0].verdict == "all trials have the same val_accuracy"
@@ -217,31 +217,32 @@ def test_where_all_trials_are_alike_it_says_so() -> None:
 
 
 def test_differences_among_networks_at_chance_are_no_effect() -> None:
-    # Of 2,000 images 10 and 10.4 % are chance, however surely the two values go with them.
+    # On 2,000 images 10 and 10.4 % are chance, even if each belongs to one value.
     data = RECORDS[0].config.data.model_copy(update={"validation_size": 2000})
     config = RECORDS[0].config.model_copy(update={"data": data})
     records = [replace(record, config=config) for record in valued([0.100, 0.104] * 10)]
 
     effects = effects_of(records, searched=one(["a", "b"] * 10, choices=("a", "b")))
 
-    assert effects.parameters[0].verdict == "no trial had learned by then"
+    assert effects.parameters[0].verdict == "no trial was better than chance at the compared epoch"
     assert not effects.parameters[0].is_sure
 
 
-def test_a_value_that_teaches_nothing_is_worse_than_one_that_does() -> None:
+def test_a_value_at_chance_is_worse_than_one_that_learns() -> None:
     effects = effects_of(valued([0.102, 0.60, 0.098, 0.61] * 6), searched=one(["a", "b"] * 12, choices=("a", "b")))
 
-    assert effects.parameters[0].verdict == "b is best, sure"
+    assert effects.parameters[0].verdict == "b is best (99 % sure)"
 
 
-def test_a_schedule_that_has_not_acted_is_not_judged() -> None:
+def test_a_schedule_that_changed_no_learning_rate_is_not_estimated() -> None:
     effects = effects_of(RECORDS, searched=SEARCHED)
 
-    assert of(effects, "schedule.gamma").verdict == "cannot show yet: no learning rate has changed by then"
+    verdict = of(effects, "schedule.gamma").verdict
+    assert verdict == "not estimated: no learning rate had changed by the compared epoch"
     assert of(effects, "schedule.gamma").importance is None
 
 
-def test_a_later_epoch_is_spoken_of_only_where_enough_trials_reached_it() -> None:
+def test_a_later_epoch_is_used_only_if_enough_trials_reached_it() -> None:
     records, searched = made_sweep(RESNET, trials=200, seed=0)
 
     assert effects_of(records[:60], searched=searched).epochs_used == (1,)

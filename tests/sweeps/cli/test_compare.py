@@ -15,8 +15,8 @@ from sweep_fakes import Cli, Record, tiny, write_yaml
 from sweeps.analysis.pairs import compare_answers
 from sweeps.core.formatting import p_in_words, points
 from sweeps.record.reader import MlflowReader
-from sweeps.views.compare import _recipes
-from sweeps.views.names import Named
+from sweeps.views.compare import _compare_configurations
+from sweeps.views.names import NamedRuns
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 
@@ -93,7 +93,7 @@ def test_the_difference_is_that_of_the_accuracies_and_turns_its_sign(pairs: list
         assert there.low - 1e-9 <= there.difference <= there.high + 1e-9
 
 
-def configuration(name: str, *accuracies: float, rung: str | None = None, **changes: Any) -> Named:
+def configuration(name: str, *accuracies: float, rung: str | None = None, **changes: Any) -> NamedRuns:
     rows = tuple(
         {
             "run_id": f"{name}{seed}", "seed": seed, "status": "complete", "val_accuracy": accuracy, "rung": rung,
@@ -101,14 +101,14 @@ def configuration(name: str, *accuracies: float, rung: str | None = None, **chan
         } | changes
         for seed, accuracy in enumerate(accuracies, start=1)
     )  # fmt: skip
-    return Named(name=name, rows=rows, own=rows[0])
+    return NamedRuns(name=name, rows=rows, own=rows[0])
 
 
 class TestConfigurations:
     def test_means_difference_interval_and_p_are_welchs(self) -> None:
         ours, theirs = (0.60, 0.61, 0.62), (0.65, 0.66, 0.70)
 
-        means, difference = _recipes(configuration("a", *ours), configuration("b", *theirs))
+        means, difference = _compare_configurations(configuration("a", *ours), configuration("b", *theirs))
 
         reference = ttest_ind(theirs, ours, equal_var=False)
         ends = reference.confidence_interval()
@@ -122,7 +122,9 @@ class TestConfigurations:
     def test_rungs_are_compared_seed_by_seed_as_their_ladder_does(self) -> None:
         ours, theirs = (0.60, 0.65, 0.62), (0.64, 0.69, 0.665)
 
-        _, difference = _recipes(configuration("a", *ours, rung="a"), configuration("b", *theirs, rung="b"))
+        _, difference = _compare_configurations(
+            configuration("a", *ours, rung="a"), configuration("b", *theirs, rung="b")
+        )
 
         assert f"paired t over 3 seeds, {p_in_words(ttest_rel(theirs, ours).pvalue)}" in difference
 
@@ -130,16 +132,16 @@ class TestConfigurations:
     def test_below_three_seeds_nothing_is_tested(self, rung: str | None) -> None:
         sides = configuration("a", 0.60, 0.61, rung=rung), configuration("b", 0.607, 0.57, 0.6, rung=rung)
 
-        _, difference = _recipes(*sides)
+        _, difference = _compare_configurations(*sides)
 
         assert difference == "b to a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of both needed"
 
     def test_what_did_not_learn_and_other_protocols_are_not_compared(self) -> None:
         one = configuration("a", 0.6, 0.61, 0.62)
-        assert _recipes(one, configuration("b", 0.1, 0.1, did_not_learn=1)) == [
+        assert _compare_configurations(one, configuration("b", 0.1, 0.1, did_not_learn=1)) == [
             "b has no complete run that learned: it is compared with nothing"
         ]
-        assert "do not compare" in _recipes(one, configuration("b", 0.7, 0.71, 0.72, protocol="q"))[1]
+        assert "do not compare" in _compare_configurations(one, configuration("b", 0.7, 0.71, 0.72, protocol="q"))[1]
 
 
 def test_the_compared_runs_that_did_not_learn_are_marked(trained: Path, cli: Cli) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.effects_power import Truth, made_sweep
+from benchmarks.effects_power import GroundTruth, made_sweep
 from sweeps.analysis.effects import Effects, effects_of
 from sweeps.views.effects_table import effect_text, effects_to_csv, effects_to_json, print_effects
 
-RECORDS, SEARCHED = made_sweep(Truth(adds={"model.name": {"resnet": 20.0}}), trials=40, seed=3)
+RECORDS, SEARCHED = made_sweep(GroundTruth(adds={"model.name": {"resnet": 20.0}}), trials=40, seed=3)
 EFFECTS = effects_of(RECORDS, searched=SEARCHED)
 
 

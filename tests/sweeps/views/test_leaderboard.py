@@ -34,7 +34,7 @@ from sweeps.record.table import Table, row_of, table_of
 from sweeps.record.trial_run import sorted_runs
 from sweeps.record.writer import Tracker
 from sweeps.search.best import learned
-from sweeps.views.arrow_tables import arrow_of, table_of_answer
+from sweeps.views.arrow_tables import arrow_of, table_of_result
 from sweeps.views.boards import ColumnsView, View
 from sweeps.views.columns import column_named
 from sweeps.views.exports import to_csv, to_json
@@ -577,7 +577,7 @@ class TestOutput:
         import pyarrow.parquet
 
         board = query_leaderboard(RowReader(row(0, 0.9)))
-        views = [ColumnsView(board, ["trial", "val_accuracy"]), View(table_of_answer(arrow_of(board)))]
+        views = [ColumnsView(board, ["trial", "val_accuracy"]), View(table_of_result(arrow_of(board)))]
         for number, view in enumerate(views):
             view.write("parquet", tmp_path / f"{number}.parquet")
             (found,) = pyarrow.parquet.read_table(tmp_path / f"{number}.parquet").to_pylist()

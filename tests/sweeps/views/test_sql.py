@@ -17,7 +17,7 @@ from sweeps.record.columns import Kind
 from sweeps.record.reader import MlflowReader
 from sweeps.record.table import Table
 from sweeps.views import sql as sql_module
-from sweeps.views.arrow_tables import arrow_of, table_of_answer
+from sweeps.views.arrow_tables import arrow_of, table_of_result
 from sweeps.views.queries import matching
 from sweeps.views.sql import Statement, locked_database
 
@@ -210,7 +210,7 @@ class TestStatements:
         assert answer(sql) == expected
 
     def test_a_star_gives_the_tables_columns_with_the_same_values(self) -> None:
-        found = table_of_answer(Statement("select * from runs").execute({"runs": arrow_of(TABLE)}))
+        found = table_of_result(Statement("select * from runs").execute({"runs": arrow_of(TABLE)}))
         changed = {"trial", "number", "model.options.my-size"}
         assert [name for name in found.columns if name not in changed] == [
             name for name in CELLS if name not in changed
@@ -223,13 +223,13 @@ class TestStatements:
 
     def test_a_column_of_the_answer_keeps_its_dotted_name(self) -> None:
         sql = "select model.name, runs.model.width, optimizer.lr as lr, count(*) from runs group by all"
-        found = table_of_answer(Statement(sql).execute({"runs": arrow_of(TABLE)}))
+        found = table_of_result(Statement(sql).execute({"runs": arrow_of(TABLE)}))
         assert list(found.columns) == ["model.name", "width", "lr", "count(*)"]
 
     def test_a_block_that_also_is_a_value_stays_beside_its_columns(self) -> None:
         row = {"model.options.a": 1, "model.options": "{}", "model.name": "vgg"}
         table = Table(columns=dict.fromkeys(row, Kind.TEXT) | {"model.options.a": Kind.WHOLE}, rows=[row])
-        found = table_of_answer(Statement("select model from t").execute({"t": arrow_of(table)}))
+        found = table_of_result(Statement("select model from t").execute({"t": arrow_of(table)}))
         assert found.rows == [row]
 
     def test_a_question_without_end_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:

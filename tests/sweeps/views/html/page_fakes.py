@@ -89,7 +89,7 @@ def state_of(records: Sequence[TrialRecord], **options: Any) -> SweepState:
 
 def content_of(records: Sequence[TrialRecord], *, now: float = START + 10_000, **options: Any) -> Content:
     """Return a page's content whose leaderboard is ranked from the records as the record would hold them."""
-    fields = {name: options.pop(name) for name in ("rows", "effects", "comparisons", "why_no_rows") if name in options}
+    fields = {name: options.pop(name) for name in ("rows", "effects", "comparisons", "rows_error") if name in options}
     state = state_of(records, **options)
     rows = board_of(state.records_and_replicates) if state.records else []
     return Content(**({"state": state, "rows": rows, "environment": {"machine": "made"}, "now": now} | fields))

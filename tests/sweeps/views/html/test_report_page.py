@@ -21,12 +21,12 @@ from sweeps.core.results import TestResult
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.search.state import DriverState
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
-from sweeps.views.html.content import Content, span
+from sweeps.views.html.content import Content, axis_range
 from sweeps.views.html.curves import curves_section, last_of, names_of
 from sweeps.views.html.failures import failures_section, log_tail
 from sweeps.views.html.history import best_so_far, results
 from sweeps.views.html.parallel import axes_of, lines_of
-from sweeps.views.html.rungs import WHAT, gains_of, rungs_section
+from sweeps.views.html.rungs import FINDING_LABELS, gains_of, rungs_section
 from sweeps.views.html.slices import finding, slice_of, slices_section
 from sweeps.views.html.surface import cells_of, estimate_of
 from sweeps.views.html.template import page_of, vega
@@ -132,7 +132,7 @@ class TestCases:
              "just-begun", "all-taken-over", "long-names", "many"],
     )  # fmt: skip
     @pytest.mark.parametrize(
-        "options", [{}, {"driver": DriverState(name="process 7 on here")}, {"rows": None, "why_no_rows": "away"}]
+        "options", [{}, {"driver": DriverState(name="process 7 on here")}, {"rows": None, "rows_error": "away"}]
     )
     def test_every_section_is_written_whatever_is_recorded(
         self, records: list[TrialRecord], options: dict[str, Any]
@@ -227,7 +227,7 @@ class TestLadder:
         assert "McNemar" not in section.partition("How to read it")[0]
         rows = gains_of(content.comparisons)
         assert [row["gain"] for row in rows] == pytest.approx([0.7, -4.0])
-        assert {(row["what"], row["low"]) for row in rows} == {(WHAT[Finding.NOT_COMPARED], None)}
+        assert {(row["what"], row["low"]) for row in rows} == {(FINDING_LABELS[Finding.NOT_COMPARED], None)}
 
 
 class TestHostileText:
@@ -376,7 +376,7 @@ class TestComparisons:
             for n, (rate, top) in enumerate(zip(rates, tops, strict=True))
         ]
         content = content_of(records)
-        rate = next(each for each in content.varied if each.path == "optimizer.lr")
+        rate = next(each for each in content.varying if each.path == "optimizer.lr")
 
         lines = lines_of(content, [rate, axes_of(content)[-1]])
 
@@ -387,7 +387,7 @@ class TestComparisons:
 
     def test_medians_are_of_few_values_and_not_of_each_of_many(self) -> None:
         content = content_of(many(200))
-        said = {each.path: finding(content, each, slice_of(content, each)) for each in content.varied}
+        said = {each.path: finding(content, each, slice_of(content, each)) for each in content.varying}
 
         assert said["optimizer.lr"].startswith("The best 41 trials lie between 0.0")
         assert said["model.name"].startswith("Best median: ")
@@ -400,10 +400,10 @@ class TestComparisons:
             for record in many(12)
             if (changed := record.config.optimizer.model_copy(update={"weight_decay": decays[record.number % 3]}))
         ]
-        varied = {each.path: each for each in content_of(records).varied}
-        assert varied["optimizer.weight_decay"].levels == ("0", "0.0005", "0.005")
-        assert [varied["optimizer.weight_decay"].position(number) for number in range(3)] == [0, 0.5, 1]
-        assert not varied["optimizer.momentum"].is_listed
+        varying = {each.path: each for each in content_of(records).varying}
+        assert varying["optimizer.weight_decay"].levels == ("0", "0.0005", "0.005")
+        assert [varying["optimizer.weight_decay"].position(number) for number in range(3)] == [0, 0.5, 1]
+        assert not varying["optimizer.momentum"].is_listed
 
     def test_a_stopped_trial_has_its_rank_among_those_then(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
@@ -481,12 +481,12 @@ class TestTwoParameters:
         (batch, lr) = re.findall(
             r"estimate is best at (?:batch_size|lr) (\S+) and (?:batch_size|lr) (\S+), with", section
         )[0]
-        tried = {value for varied in content.varied for value in map(varied.text, varied.values)}
+        tried = {value for varying in content.varying for value in map(varying.text, varying.values)}
         assert {batch, lr} <= tried
 
     def test_an_estimate_is_drawn_only_near_trials_and_never_beyond_their_results(self) -> None:
         content = content_of(many(60))
-        numeric = [each for each in content.varied if each.is_numeric and not each.is_listed]
+        numeric = [each for each in content.varying if each.is_numeric and not each.is_listed]
         across, up = numeric[:2]
 
         found = estimate_of(content, across, up)
@@ -508,9 +508,9 @@ class TestTwoParameters:
             for n in range(4)
         ]  # fmt: skip
         content = content_of(records)
-        varied = {each.path: each for each in content.varied}
+        varying = {each.path: each for each in content.varying}
 
-        cells = cells_of(content, varied["model.name"], varied["data.batch_size"])
+        cells = cells_of(content, varying["model.name"], varying["data.batch_size"])
 
         assert sorted((cell["x"], cell["y"], round(cell["mean"]), cell["n"]) for cell in cells) == [
             ("simple", "32", 15, 2), ("vgg", "32", 30, 1), ("vgg", "64", 40, 1),
@@ -520,7 +520,7 @@ class TestTwoParameters:
 class TestAxes:
     @pytest.mark.parametrize("values", [[64.0, 64.1], [0.1, 0.2], [99.9, 100.0], [10.0, 90.0]])
     def test_an_axis_holds_its_values_and_spans_its_least(self, values: list[float]) -> None:
-        low, high = span(values, least=4.0)
+        low, high = axis_range(values, least=4.0)
 
         assert high - low >= 4.0 - 1e-9
         assert 0 <= low <= min(values) <= max(values) <= high

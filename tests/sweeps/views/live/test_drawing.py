@@ -12,15 +12,15 @@ from rich.cells import cell_len
 from sweeps.core.trial import Outcome
 from sweeps.search.state import Measuring
 from sweeps.views.live.drawing import draw
-from sweeps.views.live.seen import Seen, SeenTrial
+from sweeps.views.live.live_state import LiveState, LiveTrial
 
 ENDS = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.FAILED]
 
 
 def trial(
     number: int = 0, *, outcome: Outcome = Outcome.RUNNING, curve: tuple[float | None, ...] = (0.25, 0.5)
-) -> SeenTrial:
-    return SeenTrial(
+) -> LiveTrial:
+    return LiveTrial(
         name=f"trial {number}",
         outcome=outcome,
         words="resnet, lr 0.0102, flip-crop",
@@ -31,8 +31,8 @@ def trial(
     )
 
 
-def seen(running: int = 2, ended: int = 3, **changes: object) -> Seen:
-    whole = Seen(
+def seen(running: int = 2, ended: int = 3, **changes: object) -> LiveState:
+    whole = LiveState(
         title="quick",
         metric="val_accuracy",
         maximize=True,
@@ -49,13 +49,15 @@ def seen(running: int = 2, ended: int = 3, **changes: object) -> Seen:
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
-def lines(what: Seen, *, width: int = 80, height: int = 20, unicode: bool = True) -> list[str]:
+def lines(what: LiveState, *, width: int = 80, height: int = 20, unicode: bool = True) -> list[str]:
     return draw(what, width=width, height=height, unicode=unicode).plain.split("\n")
 
 
 def test_80_by_20_shows_budget_slots_best_time_left_and_trials() -> None:
     shown = seen()
-    first, second = (replace(each, within=share) for each, share in zip(shown.running, (0.5, None), strict=True))
+    first, second = (
+        replace(each, epoch_progress=share) for each, share in zip(shown.running, (0.5, None), strict=True)
+    )
 
     assert lines(replace(shown, running=(first, second))) == [
         "quick: 3 of 20 trials done, 2 of 2 slots busy, 3 min 12 s of 10 min,",
@@ -74,7 +76,7 @@ def test_80_by_20_shows_budget_slots_best_time_left_and_trials() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 78, 118])
 def test_a_ladders_seed_and_the_name_of_its_rung_are_never_cut(width: int) -> None:
-    rung = replace(trial(1), name="augment-flip-erase", seed=12345, within=0.9)
+    rung = replace(trial(1), name="augment-flip-erase", seed=12345, epoch_progress=0.9)
 
     ladder = replace(seen(running=0, ended=0), is_ladder=True, running=(rung,))
     heading, line = lines(ladder, width=width)[-2:]
@@ -128,7 +130,7 @@ def test_without_unicode_everything_is_ascii() -> None:
 @pytest.mark.parametrize("ended", [0, 3])
 def test_columns_stay_where_they_are_while_trials_go_on(ended: int) -> None:
     early = lines(replace(seen(ended=ended), running=(trial(1, curve=()),)))
-    late = lines(replace(seen(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), within=0.5),)))
+    late = lines(replace(seen(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), epoch_progress=0.5),)))
 
     def columns(shown: list[str]) -> set[int]:
         return {line.index("resnet") for line in shown if line.startswith("trial ") and "resnet" in line}
@@ -143,9 +145,9 @@ curves = st.lists(st.one_of(st.none(), st.floats()), max_size=12).map(tuple)
 
 
 @st.composite
-def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> SeenTrial:
+def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> LiveTrial:
     curve = draw_(curves)
-    return SeenTrial(
+    return LiveTrial(
         name=draw_(names),
         outcome=draw_(st.sampled_from(outcomes)),
         words=draw_(st.text(st.characters(codec="utf-8"), max_size=60)),
@@ -166,7 +168,7 @@ def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> SeenTrial:
 )
 @settings(deadline=None, max_examples=60)
 def test_the_view_is_never_wider_or_longer_than_its_window(
-    running: list[SeenTrial], ended: list[SeenTrial], title: str, width: int, height: int, unicode: bool
+    running: list[LiveTrial], ended: list[LiveTrial], title: str, width: int, height: int, unicode: bool
 ) -> None:
     found = seen(running=0, ended=0)
     found = replace(found, title=title, running=tuple(running), ended=tuple(ended), best=ended[0] if ended else None)

@@ -16,8 +16,8 @@ from test_drawing import seen
 from sweeps.driver.progress import redraws, show_progress
 from sweeps.search.state import SweepState
 from sweeps.system.output import is_notebook, terminal_copy
+from sweeps.views.live.live_state import LiveState
 from sweeps.views.live.notebook import NotebookScreen
-from sweeps.views.live.seen import Seen
 
 
 class Shown:
@@ -66,7 +66,7 @@ def test_what_cannot_be_drawn_in_a_notebook_harms_no_sweep(shown: Shown, monkeyp
     monkeypatch.setattr("sweeps.views.live.notebook.SECONDS", 0.02)
     looks = 0
 
-    def look() -> Seen:
+    def look() -> LiveState:
         nonlocal looks
         looks += 1
         if looks > 1:

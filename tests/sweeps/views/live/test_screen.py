@@ -7,14 +7,14 @@ import io
 from rich.console import Console
 from test_drawing import seen
 
+from sweeps.views.live.live_state import LiveState
 from sweeps.views.live.screen import Screen
-from sweeps.views.live.seen import Seen
 
 
 def test_what_cannot_be_drawn_leaves_the_last_view_and_the_sweep_alone() -> None:
     broken = False
 
-    def look() -> Seen:
+    def look() -> LiveState:
         if broken:
             raise RuntimeError("dictionary changed size during iteration")
         return seen()

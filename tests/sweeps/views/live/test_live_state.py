@@ -10,7 +10,7 @@ from sweep_fakes import epoch
 from cifar_core.config import TrainingConfig
 from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.search.state import DriverState, SweepState
-from sweeps.views.live.seen import ALMOST, SeenTrial, Watcher
+from sweeps.views.live.live_state import MAX_EPOCH_PROGRESS, LiveTrial, Watcher
 
 
 def trial(number: int, *, seed: int = 0, rung: RungLabel | None = None, **changes: Any) -> TrialRecord:
@@ -22,7 +22,7 @@ def trial(number: int, *, seed: int = 0, rung: RungLabel | None = None, **change
     )  # fmt: skip
 
 
-def looked(*records: TrialRecord, now: float = 1005.0) -> tuple[SeenTrial, ...]:
+def looked(*records: TrialRecord, now: float = 1005.0) -> tuple[LiveTrial, ...]:
     state = SweepState(
         sweep="tiny", metric="val_accuracy", maximize=True, records=records, driver=DriverState(began=980.0)
     )
@@ -56,6 +56,6 @@ def test_a_rung_is_told_by_its_changes_and_seed_alone() -> None:
 def test_the_epoch_under_way_is_estimated_from_the_one_before() -> None:
     begun = replace(trial(1), epochs=(), started=1000.0)
 
-    assert [each.within for each in looked(trial(0), begun)] == [0.5, 0.5]
-    assert [each.within for each in looked(trial(0), now=1100.0)] == [ALMOST]
-    assert [each.within for each in looked(begun)] == [None]
+    assert [each.epoch_progress for each in looked(trial(0), begun)] == [0.5, 0.5]
+    assert [each.epoch_progress for each in looked(trial(0), now=1100.0)] == [MAX_EPOCH_PROGRESS]
+    assert [each.epoch_progress for each in looked(begun)] == [None]

@@ -10,7 +10,7 @@ from sweeps.files.ablation import WHOLE
 
 
 @dataclass(frozen=True, kw_only=True)
-class LadderWords:
+class LadderTerms:
     """The nouns of one kind of comparison."""
 
     row: str
@@ -34,10 +34,10 @@ class LadderWords:
 SHORT = {"test": "test", "validation": "val"}
 """Which images, as the names of columns have it."""
 
-LADDER = LadderWords(
+LADDER = LadderTerms(
     row="rung", whole="ladder", heading="What each step brought", compared_with="the rung it comes from"
 )
-ABLATION = LadderWords(
+ABLATION = LadderTerms(
     row="variant",
     whole="ablation",
     heading="What is lost, or won, without each change",
@@ -45,11 +45,11 @@ ABLATION = LadderWords(
 )
 
 
-INTERVALS_AND_P = "The interval of a difference is adjusted as its p is: it excludes 0 where the difference is shown."
+INTERVAL_NOTE = "The interval of a difference is adjusted as its p is: it excludes 0 where the difference is shown."
 """Why two intervals of one table may be of different levels, in one line."""
 
 
-def words_of(comparisons: Sequence[RungComparison]) -> LadderWords:
+def terms_of(comparisons: Sequence[RungComparison]) -> LadderTerms:
     """Return the nouns for what was compared."""
     is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [WHOLE] and all(
         rung.parent in (None, WHOLE) for rung in comparisons

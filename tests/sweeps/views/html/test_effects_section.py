@@ -13,7 +13,7 @@ from page_fakes import content_of, figures, many, state_of
 
 from sweeps.analysis.effects import Effects, Level, ParameterEffect
 from sweeps.record.reader import MlflowReader
-from sweeps.views.html.helped import effects_of, helped_section, importances_of
+from sweeps.views.html.effects import effects_of, effects_section, importances_of
 from sweeps.views.html.template import page_of
 from sweeps.views.html.write import read_content
 
@@ -50,7 +50,7 @@ def words(page: str) -> str:
 
 
 def test_importance_verdict_and_condition_are_said_in_words() -> None:
-    said = helped_section(content_of(many(20), effects=effects()))
+    said = effects_section(content_of(many(20), effects=effects()))
 
     assert "optimizer.lr accounts for the most of the differences between 20 trials: 60 % (40 to 80 %)" in words(said)
     assert "lr: 60 % (40 to 80 %), 0.01 to 0.3 is best, sure." in words(said)
@@ -72,7 +72,7 @@ def test_charts_show_each_importance_and_effect_with_its_interval() -> None:
 
 
 def test_what_cannot_be_told_is_named_first_with_the_trials_it_takes() -> None:
-    said = helped_section(content_of(many(20), effects=effects(enough=False, more_trials=12, parameters=(MODEL,))))
+    said = effects_section(content_of(many(20), effects=effects(enough=False, more_trials=12, parameters=(MODEL,))))
 
     assert "sure of nothing yet. About 12 more would tell" in said
     assert said.index("sure of nothing") < said.index("<figure")
@@ -81,7 +81,7 @@ def test_what_cannot_be_told_is_named_first_with_the_trials_it_takes() -> None:
 
 def test_where_nothing_is_known_nothing_is_drawn_and_the_verdict_stands() -> None:
     given = effects(parameters=(SILENT,), enough=False)
-    said = helped_section(content_of(many(20), effects=given))
+    said = effects_section(content_of(many(20), effects=given))
 
     assert "Nothing can be said yet of what helped: cannot show yet." in said
     assert "gamma: cannot show yet." in words(said)
@@ -91,13 +91,13 @@ def test_where_nothing_is_known_nothing_is_drawn_and_the_verdict_stands() -> Non
 
 
 def test_optunas_importance_stands_beside_where_there_is_one() -> None:
-    assert "PED-ANOVA:" not in helped_section(content_of(many(20), effects=effects()))
+    assert "PED-ANOVA:" not in effects_section(content_of(many(20), effects=effects()))
     with_it = effects(parameters=(replace(LR, ped_anova=0.25),))
-    assert "Optuna’s PED-ANOVA: 25 %" in helped_section(content_of(many(20), effects=with_it))
+    assert "Optuna’s PED-ANOVA: 25 %" in effects_section(content_of(many(20), effects=with_it))
 
 
 def test_of_a_loss_less_is_better() -> None:
-    said = helped_section(content_of(many(20), effects=effects(unit="nats", maximize=False)))
+    said = effects_section(content_of(many(20), effects=effects(unit="nats", maximize=False)))
 
     title = figures(said)["What each value adds"]["spec"]["layer"][-1]["encoding"]["x"]["title"]
     assert title == "nats after epoch 1 (less is better)"
@@ -106,14 +106,14 @@ def test_of_a_loss_less_is_better() -> None:
 
 @pytest.mark.parametrize("given", [None, effects(parameters=())])
 def test_without_effects_it_says_why(given: Any) -> None:
-    assert "<p>" in helped_section(content_of(many(20), effects=given))
+    assert "<p>" in effects_section(content_of(many(20), effects=given))
 
 
 @pytest.mark.parametrize("enough", [True, False])
 def test_other_sections_follow_the_order_of_importance(enough: bool) -> None:
     content = content_of(many(20), effects=effects(enough=enough))
 
-    assert [varied.path for varied in content.varied][:2] == ["optimizer.lr", "model.name"]
+    assert [varying.path for varying in content.varying][:2] == ["optimizer.lr", "model.name"]
     assert "in the order of their importance" in page_of(content)
 
 
@@ -121,4 +121,4 @@ def test_a_sweep_whose_journal_is_gone_has_a_page_that_says_so(tmp_path: Path) -
     content = read_content(MlflowReader(tmp_path), state_of(many(3), runs=tmp_path))
 
     assert content.effects is None
-    assert "no sweep 'made'" in html.unescape(helped_section(content))
+    assert "no sweep 'made'" in html.unescape(effects_section(content))

@@ -17,7 +17,7 @@ LONGEST = 60
 """Characters of a cell on a screen; files have all of it."""
 
 
-def answer_cells(table: Table, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
+def result_cells(table: Table, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
     """Return heading to cells, and the headings of the columns that hold text.
 
     Args:
@@ -51,11 +51,11 @@ def print_cells(table: Table, cells: dict[str, list[str]], left: set[str], conso
     """Print the cells of a table as wide as the screen, and below it what it leaves out."""
     columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=1)
     print_columns(columns, console, left=left)
-    for line in answer_remarks(table, left_out=left_out):
+    for line in result_remarks(table, left_out=left_out):
         print_sentence(console, line, style="dim")
 
 
-def answer_remarks(table: Table, *, left_out: list[str]) -> list[str]:
+def result_remarks(table: Table, *, left_out: list[str]) -> list[str]:
     """Return what is said below a table."""
     said, rows = list(table.how), len(table.rows)
     hidden = table.rows_in_all - rows
@@ -70,7 +70,7 @@ def answer_remarks(table: Table, *, left_out: list[str]) -> list[str]:
 
 def by_value_cells(table: Table) -> tuple[dict[str, list[str]], set[str]]:
     """Return the table of `by_value` as a screen shows it."""
-    cells, left = answer_cells(table)
+    cells, left = result_cells(table)
     for name in ("best", "median"):
         cells[f"{name} acc %"] = [*map(percent, table.values(name))]
     shown = {next(iter(cells)): cells[next(iter(cells))], "count": cells["count"]}

@@ -18,12 +18,12 @@ SURE, UNSURE = "sure", "not sure yet"
 _MARKS: Marks = {SURE: ("circle", "var(--blue)", "var(--blue)"), UNSURE: ("circle", "var(--paper)", "var(--orange)")}
 
 
-def helped_section(content: Content) -> str:
+def effects_section(content: Content) -> str:
     """Return what is sure in words, the importances with the verdict of each parameter, and what each value adds."""
     effects = content.effects
     if effects is None:
         why = "What each parameter did was not estimated: the slices below show the trials themselves."
-        return f"<p>{safe(content.why_no_effects or why)}</p>"
+        return f"<p>{safe(content.effects_error or why)}</p>"
     if not effects.parameters:
         return "<p>Nothing was searched.</p>"
     warning = "" if effects.enough else f'<p class="note">{safe(_too_few(effects))}</p>'
