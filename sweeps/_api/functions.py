@@ -203,10 +203,10 @@ def retrain(
     reader = MlflowReader(Path(runs))
     named = find_named(reader, run)
     plan = plan_of_retraining(
-        reader.configuration(named.own["run_id"]),
+        reader.configuration(named.defining_row["run_id"]),
         run=named.name,
-        sweep=named.own["sweep"],
-        source=named.own["source"],
+        sweep=named.defining_row["sweep"],
+        source=named.defining_row["source"],
         epochs=epochs,
         train_size=train_size,
     )

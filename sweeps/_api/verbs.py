@@ -476,7 +476,7 @@ class Comparison(Printed):
         from sweeps.record.reader import MlflowReader
 
         reader = MlflowReader(self.runs)
-        before, after = (reader.configuration(named.own["run_id"]) for named in (self.first, self.second))
+        before, after = (reader.configuration(named.defining_row["run_id"]) for named in (self.first, self.second))
         rows = [(each.path, each.before, each.after) for each in changes_between(before, after)]
         return pd.DataFrame(rows, columns=["path", "before", "after"])
 

@@ -176,7 +176,7 @@ def _recorded(run: str, runs: Path) -> TrainingConfig:
     from sweeps.views.names import find_named
 
     reader = MlflowReader(runs)
-    config = reader.configuration(find_named(reader, run).own["run_id"])
+    config = reader.configuration(find_named(reader, run).defining_row["run_id"])
     if not Protocol.of(config).validation_images:
         raise SweepError(f"{run} set no validation images aside, so that no search can compare with it")
     return cast("TrainingConfig", config)

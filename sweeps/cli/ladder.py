@@ -144,7 +144,7 @@ def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> 
 
         reader = MlflowReader(runs)
         named = find_named(reader, run)
-        row = named.own
+        row = named.defining_row
         config = reader.configuration(row["run_id"])
         require_same_code(config, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
     ladder = ablation_of(

@@ -31,7 +31,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     state = next(states)
     if state.driver is not None and console.is_terminal and not console.is_dumb_terminal:
         watcher = Watcher(state.active_part())
-        with Screen(console, lambda: watcher.look(), prints_through=True):
+        with Screen(console, lambda: watcher.live_state(), prints_through=True):
             for state in states:
                 if watcher.state.part != state.part:
                     watcher = Watcher(state.active_part())

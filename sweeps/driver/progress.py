@@ -102,7 +102,7 @@ class LiveProgress:
     def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
         """Draw nothing yet. `prints_through`: show what others print above the view, where no file takes it."""
         self._console, self._state = console, state
-        self._screen = Screen(console, Watcher(state).look, prints_through=prints_through)
+        self._screen = Screen(console, Watcher(state).live_state, prints_through=prints_through)
 
     def __enter__(self) -> LiveProgress:
         self._screen.__enter__()
@@ -121,7 +121,7 @@ class NotebookProgress:
 
     def __init__(self, state: SweepState) -> None:
         self._state = state
-        self._screen = NotebookScreen(Watcher(state).look)
+        self._screen = NotebookScreen(Watcher(state).live_state)
 
     def __enter__(self) -> NotebookProgress:
         self._screen.__enter__()

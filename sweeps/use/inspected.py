@@ -94,7 +94,7 @@ def _recorded(
         named = find_named(reader, name)
     except SweepError as error:
         raise SweepError(f"{name!r} is {what} nor the file of a sweep or ladder. In the record: {error}") from None
-    row = named.own
+    row = named.defining_row
     recorded = reader.configuration(row["run_id"])
     if code_in is not None:
         require_same_code(recorded, row["source"], run=named.name, sweep=code_in / "sweeps" / str(row["sweep"]))

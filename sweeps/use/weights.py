@@ -52,8 +52,9 @@ def find_weights(reader: RecordReader, name: str, *, runs: Path) -> Weights:
             f"{named.name} is not complete ({named.row['status']}) and has no final weights: name a complete run. "
             f"`{board}` lists them"
         )
-    config, sweep = reader.configuration(named.own["run_id"]), runs / "sweeps" / str(named.own["sweep"])
-    require_same_code(config, named.own["source"], run=named.name, sweep=sweep, trains=False)
+    defining_row = named.defining_row
+    config, sweep = reader.configuration(defining_row["run_id"]), runs / "sweeps" / str(defining_row["sweep"])
+    require_same_code(config, defining_row["source"], run=named.name, sweep=sweep, trains=False)
     for row in complete:
         for path in find_checkpoints(runs, row["key"]):
             return Weights(

@@ -1,4 +1,4 @@
-"""Showing what is recorded: leaderboard and SQL, a sweep's status, one run, a ladder's table, pictures and page.
+"""Views of the record: leaderboard, SQL queries, status, runs, comparisons, ladder tables and figures, HTML report.
 
-Everything here reads; nothing here trains or changes a record.
+All of them only read.
 """

@@ -1,4 +1,4 @@
-"""The record's tables as Arrow for DuckDB, and an answer as a table."""
+"""Convert tables of the record to Arrow for DuckDB, and query results back to tables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def arrow_of(table: Table) -> pa.Table:
-    """Return a table of the record's columns for DuckDB: `model.name` is the field `name` of the struct `model`.
+    """Return an Arrow table for DuckDB: `model.name` becomes the field `name` of the struct `model`.
 
-    A missing value is NULL, a text that is a time is one. A column holds one kind of value: one with text and numbers
-    in it becomes text. `trial` is what people call the run, `number` the trial's number.
+    Missing values become NULL, times become timestamps. A column with text and numbers becomes text. `trial` is the
+    name of the run, `number` the number of the trial.
     """
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}
     for name, kind in table.columns.items():
         column = _column(table.values(name), kind)
-        # Of an answer it may be the name already.
+        # In a query result `trial` may already be the name.
         if name == "trial" and kind is Kind.WHOLE and all(row.keys() >= NAME_COLUMNS for row in table.rows[:1]):
             columns |= {"trial": pa.array(map(name_of_run, table.rows), pa.string()), "number": column}
         else:
@@ -34,7 +34,7 @@ def arrow_of(table: Table) -> pa.Table:
 
 
 def _nested(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-    """Return columns with those of a block as one struct. Where the block has a value of its own they stay dotted."""
+    """Return the columns of each block as one struct. They stay dotted if a column has the name of the block."""
     import pyarrow as pa
 
     blocks: dict[str, dict[str, pa.Array]] = {}
@@ -53,7 +53,7 @@ def _nested(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """Return a table with the fields of a struct as columns of their own: `model.name`."""
+    """Return a table with the fields of structs as dotted columns: `model.name`."""
     import pyarrow as pa
 
     while any(pa.types.is_struct(kind) for kind in table.schema.types):
@@ -80,17 +80,17 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def table_of_result(answer: pa.Table) -> Table:
-    """Return an answer: times as the record writes them, structs as dotted columns."""
-    answer = flat(answer)
-    names = _unique_names(name.replace("count_star()", "count(*)") for name in answer.column_names)
-    kinds, columns = zip(*map(_kind_and_values, answer.columns), strict=True)
+def table_of_result(result: pa.Table) -> Table:
+    """Return a query result: times in the format of the record, structs as dotted columns."""
+    result = flat(result)
+    names = _unique_names(name.replace("count_star()", "count(*)") for name in result.column_names)
+    kinds, columns = zip(*map(_kind_and_values, result.columns), strict=True)
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     return Table(columns=dict(zip(names, kinds, strict=True)), rows=rows)
 
 
 def _unique_names(names: Iterable[str]) -> list[str]:
-    """Return names of which none stands twice: `trial`, `trial_1`."""
+    """Return the names with suffixes for duplicates: `trial`, `trial_1`."""
     found: list[str] = []
     for name in names:
         numbered = (f"{name}_{number}" for number in itertools.count(1))
@@ -104,7 +104,7 @@ def _kind_and_values(column: pa.ChunkedArray) -> tuple[Kind, list[Any]]:
     kind, values = column.type, column.to_pylist()
     if pa.types.is_integer(kind):
         return Kind.WHOLE, column.cast(pa.int64(), safe=False).to_pylist()
-    # DuckDB adds whole numbers up as 128 bits; few sums need more than 64.
+    # DuckDB sums integers as 128 bits; most sums fit into 64.
     if pa.types.is_decimal(kind) and kind.scale == 0 and all(abs(value or 0) < 2**63 for value in values):
         return Kind.WHOLE, [None if value is None else int(value) for value in values]
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):

@@ -1,4 +1,4 @@
-"""A table that was asked for, as each format has it: all of it in files, what people read on screens and pages."""
+"""A table in each output format: complete in files, formatted on screens and pages."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ TEXT_FORMATS = ("csv", "json", "md", "html")
 
 
 class View:
-    """One table, and how people see it."""
+    """View of a query result."""
 
     def __init__(self, table: Table) -> None:
-        """Take an answer in SQL, which is shown as it is."""
         self.table = table
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
-        """Return heading to cells as people read them, and the headings of text."""
+        """Return heading → formatted cells, and the headings of text columns."""
         return result_cells(self.table)
 
     def remarks(self) -> list[str]:
-        """Return what is said below the table."""
+        """Return the remarks below the table."""
         return result_remarks(self.table, left_out=[])
 
     def show(self, console: Console) -> None:
-        """Print it as wide as the screen."""
+        """Print the table as wide as the screen."""
         cells, left = self.cells()
         print_cells(self.table, cells, left, console)
 
     def text(self, format: str) -> str:
-        """Return it as one of `TEXT_FORMATS`."""
+        """Return the table in one of `TEXT_FORMATS`."""
         if format == "csv":
             return csv_text(self.table)
         if format == "json":
@@ -58,14 +57,14 @@ class View:
         return "\n".join([markdown(cells, left=sorted(left)), *(f"\n{line}" for line in self.remarks())])
 
     def write(self, format: str, path: Path) -> None:
-        """Write it to a file as one of `TEXT_FORMATS`, or as `parquet`.
+        """Write the table to a file in one of `TEXT_FORMATS`, or as `parquet`.
 
         Raises:
             LeaderboardError: the file cannot be written.
         """
         try:
             if path.is_dir():
-                raise LeaderboardError(f"{path} is a folder: name a file")
+                raise LeaderboardError(f"{path} is a folder. Name a file")
             if format == "parquet":
                 to_parquet(self.table, path)
             else:
@@ -75,7 +74,7 @@ class View:
 
 
 class BoardView(View):
-    """The leaderboard: results, what varies, what it cost."""
+    """The leaderboard: results, varying parameters, costs."""
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         return board_cells(self.table, self.table.rows), set(LEFT)
@@ -90,22 +89,20 @@ class BoardView(View):
 
 
 class CompactBoardView(BoardView):
-    """The leaderboard in few columns: configurations, the mean with its interval, runs, what varies."""
+    """The leaderboard in few columns: configurations, mean with interval, runs, varying parameters."""
 
-    _LEFT_OUT = frozenset(
-        {"val_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"},
-    )
-    _MOST_ROWS = 20
+    _LEFT_OUT = frozenset({"val_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"})
+    _MAX_ROWS = 20
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         cells, left = super().cells()
         hidden = {RECORD_COLUMNS[name].heading for name in self._LEFT_OUT}
         if set(cells["status"]) <= {Outcome.COMPLETE.value}:
             hidden.add("status")
-        return {heading: column[: self._MOST_ROWS] for heading, column in cells.items() if heading not in hidden}, left
+        return {heading: column[: self._MAX_ROWS] for heading, column in cells.items() if heading not in hidden}, left
 
     def remarks(self) -> list[str]:
-        hidden = len(self.table.rows) - self._MOST_ROWS
+        hidden = len(self.table.rows) - self._MAX_ROWS
         return [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
 
     def show(self, console: Console) -> None:
@@ -116,19 +113,19 @@ class CompactBoardView(BoardView):
             print_sentence(console, line)
 
     def html(self, *, below: Sequence[str]) -> str:
-        """Return it as a table of HTML, with sentences below it."""
+        """Return the table as HTML, with further remarks below it."""
         cells, left = self.cells()
         return html_table(cells, left=sorted(left), remarks=[*self.remarks(), *below])
 
 
 class ColumnsView(View):
-    """Columns of the leaderboard that a person chose."""
+    """Selected columns of the leaderboard."""
 
     def __init__(self, board: Table, names: Sequence[str]) -> None:
-        """Choose them.
+        """Select the columns.
 
         Raises:
-            LeaderboardError: one of them is not there; names the closest.
+            LeaderboardError: a column does not exist; names the closest ones.
         """
         chosen = list(dict.fromkeys(column_named(name, board.columns) for name in names))
         super().__init__(replace(board, columns={name: board.columns[name] for name in chosen}))
@@ -139,13 +136,13 @@ class ColumnsView(View):
 
 
 class ByValueView(View):
-    """What a setting brings."""
+    """Results by value of a column."""
 
     def __init__(self, board: Table, column: str) -> None:
-        """Compare its values.
+        """Group the ranked rows by the column.
 
         Raises:
-            LeaderboardError: it is not there, or there is nothing to compare.
+            LeaderboardError: the column does not exist, or no ranked row has a value of it.
         """
         super().__init__(by_value(board, column_named(column, board.columns)))
 

@@ -1,4 +1,4 @@
-"""Columns by the names that screens show: what is read off a table can be typed into a filter, or sorted by."""
+"""Find columns by the headings of tables, so that these can be typed into filters and sort options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeps.record.columns import RECORD_COLUMNS
 
 
 def status_text(row: Mapping[str, Any]) -> str:
-    """Return how a row's run ended, and of a complete one that it, or so many of its runs, did not learn."""
+    """Return the status of a row, or that it or some of its runs did not learn."""
     count, runs = row["did_not_learn"], row["replicates"]
     if not count:
         return str(row["status"])
@@ -20,19 +20,19 @@ def status_text(row: Mapping[str, Any]) -> str:
 
 
 MAX_SUGGESTIONS = 3
-"""Names that an unknown one may stand for, as many as a person reads."""
+"""Suggestions for an unknown column."""
 
 
 def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
-    """Return the column that a person means: by its name, its heading, or the last part of a dotted name.
+    """Return the column with this name, this heading, or this last part of a dotted name.
 
     Args:
-        name: as it was typed.
-        columns: those there are.
-        note: stands behind the name in an error.
+        name: as typed.
+        columns: names of the existing columns.
+        note: text after the name in an error.
 
     Raises:
-        LeaderboardError: there is none, or more than one; names the closest.
+        LeaderboardError: no column matches, or several do; names the closest ones.
     """
     columns = list(columns)
     if name in columns:
@@ -42,22 +42,22 @@ def column_named(name: str, columns: Iterable[str], *, note: str = "") -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise LeaderboardError(f"{name!r} may be any of {', '.join(found)}: name one of them")
+        raise LeaderboardError(f"{name!r} is ambiguous: {', '.join(found)}. Name one of them")
     raise LeaderboardError(f"unknown column {name!r}{note}: {closest_columns(name, columns)}")
 
 
 def closest_columns(name: str, columns: Sequence[str]) -> str:
-    """Return `did you mean 'x'?`, or the few that are nearest, for a name that no column has."""
+    """Return `did you mean 'x'?` with the closest columns."""
     known = {**{column.lower(): column for column in columns}, **{k: v[0] for k, v in column_aliases(columns).items()}}
     near = difflib.get_close_matches(_alias(name), known, n=MAX_SUGGESTIONS, cutoff=0.5)
     near = list(dict.fromkeys(known[text] for text in near))
     if not near:
-        return "`sweeps leaderboard --json` shows every column there is"
+        return "`sweeps leaderboard --json` lists all columns"
     return f"did you mean {near[0]!r}?" + (f" Or {' or '.join(map(repr, near[1:]))}?" if near[1:] else "")
 
 
 def column_aliases(columns: Sequence[str]) -> dict[str, list[str]]:
-    """Return what columns are called beside their own names, to the columns that are called so."""
+    """Return alias → columns with this alias: headings, other words, and last parts of dotted names."""
     configuration = [column for column in columns if column not in RECORD_COLUMNS]
     aliases: dict[str, list[str]] = {}
     for name in filter(RECORD_COLUMNS.__contains__, columns):
@@ -70,6 +70,6 @@ def column_aliases(columns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _alias(heading: str) -> str:
-    """Return a heading without its unit, as a person would type it: `val_acc` for `val acc %`."""
+    """Return a heading as it may be typed, without its unit: `val_acc` for `val acc %`."""
     words = heading.lower().replace("±", "").split()
     return "_".join(word for word in words if word not in ("%", "m"))

@@ -1,4 +1,4 @@
-"""Two configurations or runs side by side: what they differ in, how they learned, and whether one is truly better."""
+"""Compare two configurations or runs: parameters, results, learning curves, and a test of the difference."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def print_comparison(ours: NamedRuns, theirs: NamedRuns, reader: RecordReader, console: Console) -> None:
-    """Print what two runs differ in, their results, their curves, and a test where both saw the same test images.
+    """Print differing parameters, results and curves of two runs, and a test if both have the same test images.
 
-    Of configurations the results are means over the seeds, and what is tested is their difference.
+    For configurations, the means over the seeds are compared and tested.
     """
     first, second = ours.row, theirs.row
     names = [named.run_name(named.row) for named in (ours, theirs)]
@@ -56,13 +56,14 @@ def _print_configurations(first: Row, second: Row, reader: RecordReader, console
     try:
         before, after = (reader.configuration(row["run_id"]) for row in (first, second))
     except RecordError as error:
-        print_sentence(console, f"their configurations cannot be compared: {error}")
+        print_sentence(console, f"the configurations cannot be compared: {error}")
         return
     changes = changes_between(before, after)
     if first["seed"] != second["seed"]:
         print_sentence(console, f"seeds: {first['seed']} and {second['seed']}")
     if not changes:
-        print_sentence(console, "one configuration" + ("" if first["source"] == second["source"] else ", two networks"))
+        same_source = first["source"] == second["source"]
+        print_sentence(console, "same configuration" + ("" if same_source else ", different code"))
         return
     table = _table("differs in", *names)
     for change in changes:
@@ -86,7 +87,7 @@ def _print_results(first: Row, second: Row, console: Console, *, names: list[str
 def _print_classes(first: Row, second: Row, reader: RecordReader, console: Console, *, names: list[str]) -> None:
     tested = first["test_accuracy"] is not None and second["test_accuracy"] is not None
     if not tested and first["protocol"] != second["protocol"]:
-        return  # of other images
+        return  # measured on different images
     of: Literal["test", "validation"] = "test" if tested else "validation"
     ours, theirs = (reader.confusion(row["run_id"], of=of) for row in (first, second))
     if ours is None or theirs is None:
@@ -109,13 +110,13 @@ def _print_curves(ours: list[EpochResult], theirs: list[EpochResult], console: C
 
 
 def _compare_configurations(ours: NamedRuns, theirs: NamedRuns) -> list[str]:
-    """Return what can be said of two configurations by their seeds: never one seed picked of several."""
+    """Return the comparison of two configurations over all their seeds, as sentences."""
     sides = [_counted_runs(named) for named in (ours, theirs)]
     for named, seeds in zip((ours, theirs), sides, strict=True):
         if not seeds:
-            return [f"{named.name} has no complete run that learned: it is compared with nothing"]
-    if ours.own["run_id"] == theirs.own["run_id"]:
-        return ["these are runs of one configuration: there is no difference to test"]
+            return [f"not compared: {named.name} has no complete run that learned"]
+    if ours.defining_row["run_id"] == theirs.defining_row["run_id"]:
+        return ["not tested: both are runs of the same configuration"]
     sentences = []
     for of, column in (("validation", "val_accuracy"), ("test", "test_accuracy")):
         first, second = ({row["seed"]: row[column] for row in seeds if row[column] is not None} for seeds in sides)
@@ -123,18 +124,18 @@ def _compare_configurations(ours: NamedRuns, theirs: NamedRuns) -> list[str]:
             same = of == "test" or sides[0][0]["protocol"] == sides[1][0]["protocol"]
             sentences.append(f"{of}: {_mean(ours.name, first)}; {_mean(theirs.name, second)}")
             sentences.append(
-                _difference(first, second, names=(ours.name, theirs.name), paired=ours.own["rung"] is not None)
+                _difference(first, second, names=(ours.name, theirs.name), paired=ours.defining_row["rung"] is not None)
                 if same
-                else "these are of other images or budgets: they do not compare"
+                else "not compared: different images or budgets"
             )
-    return sentences or ["they were not measured on the same kind of images: nothing can be compared"]
+    return sentences or ["not compared: no accuracies on the same kind of images"]
 
 
 def _counted_runs(named: NamedRuns) -> list[Row]:
-    """Return the runs that a configuration's mean comes from, as on the leaderboard."""
+    """Return the runs that count for the mean of a configuration, as on the leaderboard."""
     complete = {row["seed"]: row for row in reversed(named.rows) if row["status"] == Outcome.COMPLETE}
-    counting = named.confirming or list(complete.values())
-    return [row for row in counting if not row["did_not_learn"]]
+    counted = named.confirming or list(complete.values())
+    return [row for row in counted if not row["did_not_learn"]]
 
 
 def _mean(name: str, accuracies: Mapping[int, float]) -> str:
@@ -150,42 +151,44 @@ def _difference(
     if found.p_value is None or found.low is None or found.high is None:
         each = ", ".join(f"seed {seed} {points(difference)}" for seed, difference in found.by_seed.items())
         missing = MIN_RECIPE_SEEDS - (len(found.by_seed) if paired else min(len(first), len(second)))
-        why = f"{plural(missing, 'more seed')} of both needed" if missing > 0 else "no seed differs from another"
-        return f"{names[1]} to {names[0]}: not tested{': ' + each + ' points' if each else ''}; {why}"
-    shown = "shown at the 5 % level" if found.p_value <= ALPHA else "no difference that can be shown"
+        why = f"{plural(missing, 'more seed')} of each needed" if missing > 0 else "no variance between seeds"
+        return f"{names[1]} minus {names[0]}: not tested{': ' + each + ' points' if each else ''}; {why}"
+    finding = "significant at the 5 % level" if found.p_value <= ALPHA else "no significant difference"
     return (
-        f"{names[1]} to {names[0]}: {points(found.difference)} points (95 % interval {points(found.low)} to "
-        f"{points(found.high)}; {found.test}, {p_in_words(found.p_value)}): {shown}"
+        f"{names[1]} minus {names[0]}: {points(found.difference)} points (95 % interval {points(found.low)} to "
+        f"{points(found.high)}; {found.test}, {p_in_words(found.p_value)}): {finding}"
     )
 
 
 def _compare_runs(first: Row, second: Row, reader: RecordReader, *, names: list[str]) -> list[str]:
-    """Return what can be said of the difference: of two runs, never of two configurations."""
+    """Return the comparison of two runs as sentences."""
     sentences = []
     for row, name in zip((first, second), names, strict=True):
         if row["did_not_learn"]:
-            sentences.append(f"{name} {DID_NOT_LEARN}: it is compared with nothing")
+            sentences.append(f"{name} is not compared. It {DID_NOT_LEARN}")
     if sentences:
         return sentences
     if first["protocol"] != second["protocol"]:
-        sentences.append("their validation accuracies are of other images or budgets: they do not compare")
-    answers = [reader.correctness(row["run_id"]) for row in (first, second)]
-    if answers[0] is None or answers[1] is None or len(answers[0]) != len(answers[1]):
-        sentences.append("they were not both tested on the same test images: no test can tell them apart")
+        sentences.append("validation accuracies are not compared: different images or budgets")
+    correct = [reader.correctness(row["run_id"]) for row in (first, second)]
+    if correct[0] is None or correct[1] is None or len(correct[0]) != len(correct[1]):
+        sentences.append("the difference is not tested: the runs were not measured on the same test images")
         return sentences
-    found = compare_answers(answers[1], answers[0])
+    found = compare_answers(correct[1], correct[0])
     interval = (
         ""
         if found.low is None or found.high is None
         else f", 95 % interval {points(found.low)} to {points(found.high)}"
     )
-    said = "differ" if found.p_value <= ALPHA else "do not differ measurably"
+    finding = "differ significantly" if found.p_value <= ALPHA else "do not differ significantly"
     sentences.append(
-        f"on the same {len(answers[0]):,} test images these two runs {said}: {names[1]} is right on {found.only_first} "
-        f"that {names[0]} misses, and the other way on {found.only_second} "
+        f"on the same {len(correct[0]):,} test images these two runs {finding}: only {names[1]} is correct on "
+        f"{found.only_first}, only {names[0]} on {found.only_second} "
         f"({points(found.difference)} points{interval}; McNemar's exact test, {p_in_words(found.p_value)})"
     )
-    sentences.append("this is of two runs; of two configurations several seeds of each say more (`sweeps replicate`)")
+    sentences.append(
+        "this compares two runs. To compare two configurations, train several seeds of each with `sweeps replicate`"
+    )
     return sentences
 
 

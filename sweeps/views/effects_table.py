@@ -1,4 +1,4 @@
-"""What helped, as people see it in a terminal, and as files."""
+"""Parameter effects in a terminal and as files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _GAP = "  "
 _MAX_LABEL = 24
 _PLOT_WIDTH, _MIN_PLOT_WIDTH = 40, 16
-"""Characters of the drawing of an interval, where there is room for it, and the fewest that are worth it."""
+"""Most and least characters of the drawn intervals."""
 
 
 def print_effects(effects: Effects, console: Console) -> None:
-    """Print one line a parameter with its importance and verdict, below it one a value with its effect and interval.
+    """Print one line per parameter with importance and verdict, then one per value with its effect and interval.
 
-    As wide as the terminal; `PLAIN_WIDTH` where the output is none. Where there is room, each interval is drawn too.
+    As wide as the terminal, or `PLAIN_WIDTH` without one. Intervals are drawn if they fit.
     """
     width = console.width if console.is_terminal else PLAIN_WIDTH
     if not effects.parameters:
-        print_sentence(console, f"{effects.sweep}: nothing was searched")
+        print_sentence(console, f"{effects.sweep} searched no parameter")
     for line in _lines(effects, width=width):
         console.out(line.rstrip(), highlight=False)
     console.out("")
@@ -39,15 +39,12 @@ def print_effects(effects: Effects, console: Console) -> None:
 
 
 def effects_to_json(effects: Effects) -> str:
-    """Return the whole record as JSON."""
+    """Return the effects as JSON."""
     return json.dumps(asdict(effects), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def effects_to_csv(effects: Effects, path: Path) -> int:
-    """Write one row a value, the parameter's own columns repeated; return the number of rows.
-
-    A reader sees the old file or the new one, never half of one.
-    """
+    """Write one row per value atomically, with the columns of its parameter repeated; return the number of rows."""
     text = io.StringIO(newline="")
     rows = [
         {
@@ -78,14 +75,14 @@ def effects_to_csv(effects: Effects, path: Path) -> int:
 
 
 def effect_text(value: float, *, unit: str) -> str:
-    """Return `+2.1` of points, `-0.034` of nats; never a signed nought."""
+    """Return `+2.1` for points, `-0.034` for nats; 0 has no sign."""
     digits = 1 if unit == "points" else 3
     rounded = round(value, digits)
     return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def unit_and_epoch(effects: Effects) -> str:
-    """Return what an effect is counted in, and when it was seen: `points after epoch 1`."""
+    """Return the unit of an effect and its epoch: `points after epoch 1`."""
     return effects.unit + (f" after epoch {effects.epochs_used[-1]}" if effects.epochs_used else "")
 
 
@@ -104,14 +101,14 @@ def _lines(effects: Effects, *, width: int) -> Iterator[str]:
         cells = f"{parameter.name:{first}}{_GAP}{_share(parameter.importance):>10}{_GAP}"
         if is_compared:
             cells += f"{_share(parameter.ped_anova):>8}{_GAP}"
-        # The verdict begins below `effect` and goes on there; where that is too narrow, below the name.
-        said = _wrapped(_verdict(parameter), width=width, indent=indent if width - indent >= 30 else 4)
+        # The verdict is wrapped in the effect column, or below the name if that column is too narrow.
+        verdict = _wrapped(_verdict(parameter), width=width, indent=indent if width - indent >= 30 else 4)
         if width - indent >= 30:
-            yield cells + said[0]
-            yield from (" " * indent + line for line in said[1:])
+            yield cells + verdict[0]
+            yield from (" " * indent + line for line in verdict[1:])
         else:
             yield cells
-            yield from (" " * 4 + line for line in said)
+            yield from (" " * 4 + line for line in verdict)
         for level in parameter.levels:
             drawn = "" if scale is None else scale.draw(level)
             label = f"  {_label(level)}".ljust(indent)
@@ -125,12 +122,12 @@ def _verdict(parameter: ParameterEffect) -> str:
 def _remarks(effects: Effects) -> Iterator[str]:
     yield effects.method
     if effects.unit != "points" or not effects.maximize:
-        better = "more" if effects.maximize else "less"
-        yield f"An effect is what a value adds to {effects.metric}: {better} is better."
+        better = "higher" if effects.maximize else "lower"
+        yield f"An effect is a change of {effects.metric}: {better} is better."
     if any(parameter.ped_anova is not None for parameter in effects.parameters):
-        yield "Optuna's: PED-ANOVA, the share in what sets the best tenth of the complete trials apart."
+        yield "Optuna's: PED-ANOVA importance, for the best tenth of the complete trials."
     if effects.more_trials is not None:
-        yield f"About {plural(effects.more_trials, 'more trial')} would tell of the next parameter."
+        yield f"The next conclusive verdict needs about {plural(effects.more_trials, 'more trial')}."
 
 
 def _label(level: Level) -> str:
@@ -155,7 +152,7 @@ def _wrapped(text: str, *, width: int, indent: int) -> list[str]:
 
 
 class _Scale:
-    """Draws intervals side by side: `|` is no effect, `o` the effect, dashes its interval."""
+    """Draws intervals on a common scale: `|` is no effect, `o` the effect, dashes its interval."""
 
     def __init__(self, levels: list[Level], characters: int) -> None:
         ends = [end for level in levels for end in (level.low, level.high) if end is not None]

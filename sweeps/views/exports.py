@@ -1,4 +1,4 @@
-"""Tables as files and as text: CSV, JSON, Parquet, Markdown, HTML."""
+"""Export tables as CSV, JSON, Parquet, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cifar_core.common.files import atomic_path, atomic_write
 from sweeps.record.table import Table
 
 Cells = Mapping[str, Sequence[str]]
-"""Heading to what stands below it, as people read it."""
+"""Heading → formatted cells."""
 
 
 def csv_text(table: Table) -> str:
@@ -29,12 +29,12 @@ def csv_text(table: Table) -> str:
 
 
 def to_csv(table: Table, path: Path) -> None:
-    """Write a table as `csv_text` has it."""
+    """Write a table as CSV, atomically."""
     to_text(csv_text(table), path)
 
 
 def to_parquet(table: Table, path: Path) -> None:
-    """Write a table with the kinds of its columns, as `to_text` writes."""
+    """Write a table with typed columns as Parquet, atomically."""
     import pyarrow.parquet
 
     from sweeps.views.arrow_tables import arrow_of
@@ -44,19 +44,19 @@ def to_parquet(table: Table, path: Path) -> None:
 
 
 def to_text(text: str, path: Path) -> None:
-    """Write a text; a reader sees the old file or the new one, never half of one."""
+    """Write a text file atomically."""
     with atomic_write(path) as file:
         file.write((text + "\n").encode())
 
 
 def to_json(table: Table) -> str:
-    """Return a list of one object a row; a missing value or one that is not finite is null."""
+    """Return a JSON list with one object per row; missing and non-finite values are null."""
     rows = [{name: plain_value(row[name]) for name in table.columns} for row in table.rows]
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def plain_value(value: Any) -> Any:
-    """Return a cell as JSON has it."""
+    """Return a cell as a JSON value."""
     if isinstance(value, dict):
         return {str(key): plain_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -69,11 +69,11 @@ def plain_value(value: Any) -> Any:
 
 
 def markdown(cells: Cells, *, left: Sequence[str] = ()) -> str:
-    """Return a table in GitHub's Markdown, numbers to the right.
+    """Return a table in GitHub's Markdown, with numbers aligned right.
 
     Args:
-        cells: what it shows.
-        left: headings of the columns that are no numbers.
+        cells: heading → cells.
+        left: headings of the left-aligned columns.
     """
     lines = [_row(list(cells)), _row([":---" if heading in left else "---:" for heading in cells])]
     lines += [_row(list(row)) for row in zip(*cells.values(), strict=True)]
@@ -100,11 +100,11 @@ _STYLE = (
 
 
 def html_table(cells: Cells, *, left: Sequence[str] = (), remarks: Sequence[str] = ()) -> str:
-    """Return a `<table>` with its own style, for any page; it loads nothing.
+    """Return a `<table>` with embedded style that loads no resource.
 
     Args:
-        cells: what it shows.
-        left: headings of the columns that are no numbers.
+        cells: heading → cells.
+        left: headings of the left-aligned columns.
         remarks: sentences below it.
     """
     kind = {heading: ' class="text"' if heading in left else "" for heading in cells}

@@ -1,4 +1,4 @@
-"""A ladder's numbers as text: the one module that rounds, so that terminal, CSV, page and picture agree."""
+"""Format the numbers of a ladder in one place, so that terminal, CSV, report and figure agree."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from sweeps.core.formatting import p_value, percent, points
 
 
 def cells_of(rung: RungComparison) -> dict[str, str]:
-    """Return every value as the text that all views show; empty where there is none."""
+    """Return all values as text; empty without a value."""
     return {name: cell(rung) for name, cell in CELLS.items()}
 
 
 def accuracy_interval(rung: RungComparison) -> str:
-    """Return `65.17–67.02`, in percent; empty where there is none."""
+    """Return `65.17–67.02`, in percent; empty without an interval."""
     return f"{percent(rung.ci_low)}–{percent(rung.ci_high)}" if rung.ci_low is not None else ""
 
 
 def difference_text(rung: RungComparison) -> str:
-    """Return `+2.20`, in points, or `+0.70, -4.02` under each common seed where nothing was tested."""
+    """Return `+2.20`, in points, or `+0.70, -4.02` for each common seed without a test."""
     return ", ".join(map(points, rung.by_seed)) or _format(rung.difference, points)
 
 
 def difference_interval(rung: RungComparison) -> str:
-    """Return `+1.30 to +3.10`, in points; empty where there is none."""
+    """Return `+1.30 to +3.10`, in points; empty without an interval."""
     if rung.difference_low is None or rung.difference_high is None:
         return ""
     return f"{points(rung.difference_low)} to {points(rung.difference_high)}"
@@ -35,7 +35,7 @@ def _format(value: float | None, pattern: Callable[[float], str]) -> str:
 
 
 ACCURACY = "accuracy_percent"
-"""The cell that a CSV calls `test_accuracy_percent` or `val_accuracy_percent`: no column holds both."""
+"""Cell that the CSV file names `test_accuracy_percent` or `val_accuracy_percent`, because no column holds both."""
 
 CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "rung": lambda rung: rung.rung,
@@ -60,4 +60,4 @@ CELLS: Mapping[str, Callable[[RungComparison], str]] = {
     "train_seconds": lambda rung: _format(rung.train_seconds, "{:.0f}".format),
     "images_per_second": lambda rung: _format(rung.images_per_second, "{:.0f}".format),
 }
-"""The columns of `ladder.csv`, in order, each with what it holds of a comparison; see `ACCURACY`."""
+"""Columns of `ladder.csv` in order, each with its formatter; see `ACCURACY`."""

@@ -1,4 +1,4 @@
-"""All files of a ladder in one folder: its table as CSV, and its pictures. Its page is `sweeps report`'s."""
+"""Write the table of a ladder as CSV and its figures into a folder. `sweeps report` writes its HTML report."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CSV, LADDER, CURVES = "ladder.csv", "ladder.png", "curves.png"
 
 
 def write_ladder(comparisons: Sequence[RungComparison], rungs: Sequence[RungRuns], *, folder: Path) -> tuple[Path, ...]:
-    """Write `ladder.csv`, `ladder.png` and `curves.png`, each whole or not at all; return their paths.
+    """Write `ladder.csv`, `ladder.png` and `curves.png`, each atomically; return their paths.
 
     Args:
-        comparisons: what the table and the first picture show.
-        rungs: whose curves the second picture shows.
-        folder: created where it is not there.
+        comparisons: content of the table and the first figure.
+        rungs: content of the second figure.
+        folder: created if missing.
     """
     pictures = ((LADDER, png_bytes(ladder_figure(comparisons))), (CURVES, png_bytes(curves_figure(rungs))))
     to_csv(comparisons, folder / CSV)

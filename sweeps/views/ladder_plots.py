@@ -1,4 +1,4 @@
-"""The ladder as two pictures: what each step brought, and how each rung learned. No pyplot, so no global state."""
+"""Two figures of a ladder: the gain of each step, and the learning curves. Without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLOURS = {
 FINDING_LABELS = {
     Finding.HIGHER: "higher than {compared_with}",
     Finding.LOWER: "lower than {compared_with}",
-    Finding.NOT_SIGNIFICANT: "no difference that can be shown",
+    Finding.NOT_SIGNIFICANT: "no significant difference",
 }
 CURVE_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
@@ -40,15 +40,15 @@ MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
 
 @styled()
 def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
-    """Return one line a rung, top to bottom: accuracy with its 95 % interval, the difference and the verdict.
+    """Return a figure with one row per rung: accuracy with its 95 % interval, difference and verdict.
 
-    A thin line leads from the accuracy of the rung it comes from to its own. A reduced budget is drawn hollow.
+    A thin line connects the accuracy of the parent with that of the rung. Markers of a reduced budget are hollow.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    words = terms_of(comparisons)
-    labels = {finding: text.format(compared_with=words.compared_with) for finding, text in FINDING_LABELS.items()}
+    terms = terms_of(comparisons)
+    labels = {finding: text.format(compared_with=terms.compared_with) for finding, text in FINDING_LABELS.items()}
     rows = max(len(comparisons), 1)
     height = 1.35 + 0.62 * rows
     figure = Figure(figsize=(13, height))
@@ -58,7 +58,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         _write_rung(axes, rung, row=row)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlabel(f"{words.accuracy}, %, with its 95 % interval", color=INK)
+    axes.set_xlabel(f"{terms.accuracy}, %, with 95 % interval", color=INK)
     if not any(rung.accuracy is not None for rung in comparisons):
         axes.set_xlim(0, 100)
     axes.margins(x=0.08)
@@ -67,12 +67,12 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
     present = {rung.finding for rung in comparisons}
     handles = [
-        Line2D([], [], color=COLOURS[finding], marker="o", linestyle="", label=meaning)
-        for finding, meaning in labels.items()
+        Line2D([], [], color=COLOURS[finding], marker="o", linestyle="", label=label)
+        for finding, label in labels.items()
         if finding in present
     ]
     if any(rung.before is not None for rung in comparisons):
-        handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="from there"))
+        handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="accuracy of the parent"))
     if any(rung.reduced is not None for rung in comparisons):
         handles.append(
             Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor="white", label="reduced budget")
@@ -129,7 +129,7 @@ def _text(
     weight: str = "normal",
     up: int = 0,
 ) -> Text:
-    """Write beside the plot: `x` in widths of the plot, `up` in points from the middle of the row."""
+    """Write next to the plot: `x` in widths of the plot, `up` in points from the middle of the row."""
     return axes.annotate(
         text,
         (x, row),
@@ -146,9 +146,9 @@ def _text(
 
 @styled()
 def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
-    """Return loss and accuracy on the training images against epoch, a curve a rung: the mean over its runs.
+    """Return a figure of loss and accuracy on the training images by epoch, one mean curve per rung.
 
-    Validation images, where a ladder sets some aside, are dashed. The test set is not drawn: it is looked at once.
+    Curves of validation images are dashed. There are no curves of the test set, because it is measured once.
     """
     from matplotlib.figure import Figure
 
@@ -161,10 +161,10 @@ def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
         label = rung.name if rung.reduced is None else f"{rung.name} (reduced)"
         for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
             values = mean_curve(rung, field=f"train_{measure}")
-            # Shifted by the rung, so that the markers of curves that lie close do not cover each other.
+            # Shifted by the rung, so that markers of close curves do not overlap.
             step = max(1, len(values) // 6)
-            look = {"marker": marker, "markerfacecolor": face, "markevery": (index % step, step), "label": label}
-            axes.plot(range(1, len(values) + 1), values, color=colour, **look)
+            style = {"marker": marker, "markerfacecolor": face, "markevery": (index % step, step), "label": label}
+            axes.plot(range(1, len(values) + 1), values, color=colour, **style)
             if values := mean_curve(rung, field=f"val_{measure}"):
                 axes.plot(range(1, len(values) + 1), values, color=colour, linestyle="dashed")
     if any(mean_curve(rung, field="val_loss") for rung in drawn):
@@ -174,8 +174,9 @@ def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid()
-    notes = ["Taken while training, with augmentation and dropout on: no measure of what a network can do at the end."]
-    notes += [f"Hollow, reduced: {text}." for text in sorted({rung.reduced for rung in drawn if rung.reduced})]
+    notes = ["Measured during training, with augmentation and dropout. The trained network may score differently."]
+    reduced = sorted({rung.reduced for rung in drawn if rung.reduced})
+    notes += [f"Hollow markers: reduced budget ({text})." for text in reduced]
     figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=8.5, color=GREY)
     if drawn:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
@@ -183,9 +184,9 @@ def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
 
 
 def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
-    """Return the mean over a rung's runs of a field of `EpochResult` for each epoch that all of them have.
+    """Return the mean over the runs of a field of `EpochResult`, for each epoch that all runs have.
 
-    Accuracies are in percent. Empty where no run has the field.
+    Accuracies are in percent. Empty if no run has the field.
     """
     curves = [[_value(epoch, field) for epoch in run.epochs] for run in rung.runs if run.epochs]
     columns = list(zip(*curves, strict=False))
@@ -193,7 +194,7 @@ def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Return the picture as PNG, the same bytes for the same numbers."""
+    """Return the figure as PNG, with the same bytes for the same numbers."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

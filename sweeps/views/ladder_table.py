@@ -1,4 +1,4 @@
-"""The ladder as a table: in a terminal and as CSV. Both show `ladder_cells`, as the page and the picture do."""
+"""Print the table of a ladder, or write it as CSV. The cells come from `ladder_cells`."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ STYLES = {
 
 
 def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> None:
-    """Print a line of numbers a rung, and below it in words what the step brought and what was changed.
+    """Print a row of numbers per rung, with its verdict and its change below.
 
-    Where the output is no terminal it is plain text of `PLAIN_WIDTH`. On a narrow terminal the columns
-    that do not fit are left out, and a remark names them.
+    Without a terminal the output is plain text of `PLAIN_WIDTH`. Columns that do not fit are left out and named in a
+    remark.
     """
     from rich.text import Text
 
     if not comparisons:
-        console.print("no rung is recorded here yet", highlight=False)
+        console.print("no rung is recorded yet", highlight=False)
         return
-    words = terms_of(comparisons)
+    terms = terms_of(comparisons)
     width = console.width if console.is_terminal else PLAIN_WIDTH
-    columns, left_out = columns_that_fit(_columns(comparisons, words), width=width, at_least=3)
+    columns, left_out = columns_that_fit(_columns(comparisons, terms), width=width, at_least=3)
     lines = [Text(_joined(list(columns), columns), style="bold")]
     for index, rung in enumerate(comparisons):
         lines.append(Text(_joined([cells[index] for cells in columns.values()], columns)))
@@ -57,7 +57,7 @@ def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> Non
         for text, style in _lines_below(rung):
             wrapped = textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
             lines += [Text(line, style=style) for line in wrapped]
-    for remark in _remarks(comparisons, left_out, words):
+    for remark in _remarks(comparisons, left_out, terms):
         lines += [Text(line, style="dim") for line in textwrap.wrap(remark, width)]
     for line in lines:
         if console.is_terminal:
@@ -67,7 +67,7 @@ def print_ladder(comparisons: Sequence[RungComparison], console: Console) -> Non
 
 
 def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
-    """Write one row a rung with every cell; a reader sees the old file or the new one, never half of one."""
+    """Write one row per rung with all cells, atomically."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     accuracy = f"{SHORT[terms_of(comparisons).images]}_{ACCURACY}"
@@ -77,12 +77,12 @@ def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
         file.write(text.getvalue().encode())
 
 
-def _columns(comparisons: Sequence[RungComparison], words: LadderTerms) -> dict[str, list[str]]:
-    """Return header to one cell a rung."""
+def _columns(comparisons: Sequence[RungComparison], terms: LadderTerms) -> dict[str, list[str]]:
+    """Return heading → cells, one per rung."""
     cells = [cells_of(rung) for rung in comparisons]
     return {
-        words.row: [rung.rung for rung in comparisons],
-        f"{words.accuracy} %": [
+        terms.row: [rung.rung for rung in comparisons],
+        f"{terms.accuracy} %": [
             _with_interval(of[ACCURACY], accuracy_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
         ],
         "difference": [_with_interval(difference_text(rung), difference_interval(rung)) for rung in comparisons],
@@ -108,7 +108,7 @@ def _joined(cells: Sequence[str], columns: Columns) -> str:
 
 
 def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
-    """Return the lines below a rung's numbers, each with its style on a terminal."""
+    """Return the lines below the numbers of a rung, each with its terminal style."""
     tested = f" ({rung.test})" if rung.test else ""
     lines = [(rung.verdict + tested, STYLES[rung.finding])]
     if rung.parent is not None:
@@ -120,19 +120,21 @@ def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
     return lines
 
 
-def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], words: LadderTerms) -> list[str]:
+def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], terms: LadderTerms) -> list[str]:
     counts = sorted({rung.images for rung in comparisons if rung.images is not None})
-    of = f" on {' or '.join(f'{count:,}' for count in counts)} {words.images} images" if counts else ""
-    remarks = [f"Accuracy in percent{of}, with its 95 % interval; difference in points, p over all of its kind."]
+    on = f" on {' or '.join(f'{count:,}' for count in counts)} {terms.images} images" if counts else ""
+    remarks = [
+        f"Accuracy in percent{on} with 95 % interval, difference in points, p adjusted for the number of comparisons."
+    ]
     if any(rung.difference_low is not None for rung in comparisons):
         remarks.append(INTERVAL_NOTE)
     if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):
         remarks.append(
-            f"One run each compares two runs, not two recipes: that takes {MIN_RECIPE_SEEDS} seeds or more of both "
-            f"{words.row}s."
+            f"One run each compares two runs, not two recipes. To compare recipes, train {MIN_RECIPE_SEEDS} or more "
+            f"seeds of both {terms.row}s."
         )
     cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})
-    remarks += [f"Reduced budget ({text}): not what the full {words.whole} gives." for text in cut]
+    remarks += [f"Reduced budget ({text}): these are not results of the full {terms.kind}." for text in cut]
     if left_out:
-        remarks.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and the page)")
+        remarks.append(f"columns that do not fit: {', '.join(left_out)} (the CSV file and the report have all columns)")
     return remarks

@@ -1,4 +1,4 @@
-"""What the rows of a ladder's views are called: rungs, or, where each leaves one change out of a recipe, variants."""
+"""Terms in the views of a ladder: its rows are rungs, or variants if it is an ablation."""
 
 from __future__ import annotations
 
@@ -11,48 +11,45 @@ from sweeps.files.ablation import WHOLE
 
 @dataclass(frozen=True, kw_only=True)
 class LadderTerms:
-    """The nouns of one kind of comparison."""
+    """Terms of one kind of comparison."""
 
     row: str
-    whole: str
+    kind: str
     heading: str
     compared_with: str
     images: str = "test"
-    """Which images the accuracies are of: `test` or `validation`."""
+    """Kind of images that the accuracies are measured on: `test` or `validation`."""
 
     @property
     def accuracy(self) -> str:
-        """What is measured, such as `test accuracy`."""
+        """Name of the accuracy, such as `test accuracy`."""
         return f"{self.images} accuracy"
 
     @property
     def short_accuracy(self) -> str:
-        """The same for a narrow column, such as `val acc %`."""
+        """Heading of a narrow column, such as `val acc %`."""
         return f"{SHORT[self.images]} acc %"
 
 
 SHORT = {"test": "test", "validation": "val"}
-"""Which images, as the names of columns have it."""
+"""Kind of images → its short form in column names."""
 
-LADDER = LadderTerms(
-    row="rung", whole="ladder", heading="What each step brought", compared_with="the rung it comes from"
-)
+LADDER = LadderTerms(row="rung", kind="ladder", heading="Gain of each step", compared_with="its parent")
 ABLATION = LadderTerms(
-    row="variant",
-    whole="ablation",
-    heading="What is lost, or won, without each change",
-    compared_with="the whole recipe",
+    row="variant", kind="ablation", heading="Effect of leaving out each change", compared_with="the full recipe"
 )
 
 
-INTERVAL_NOTE = "The interval of a difference is adjusted as its p is: it excludes 0 where the difference is shown."
-"""Why two intervals of one table may be of different levels, in one line."""
+INTERVAL_NOTE = (
+    "The interval of a difference is adjusted like its p: it excludes 0 if and only if the difference is significant."
+)
+"""Why intervals in one table may have different levels."""
 
 
 def terms_of(comparisons: Sequence[RungComparison]) -> LadderTerms:
-    """Return the nouns for what was compared."""
+    """Return the terms for a ladder or an ablation."""
     is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [WHOLE] and all(
         rung.parent in (None, WHOLE) for rung in comparisons
     )
-    words = ABLATION if is_ablation else LADDER
-    return replace(words, images=comparisons[0].measured_on.value) if comparisons else words
+    terms = ABLATION if is_ablation else LADDER
+    return replace(terms, images=comparisons[0].measured_on.value) if comparisons else terms

@@ -1,4 +1,4 @@
-"""The leaderboard: reads the record, has it ranked, chooses rows and columns, and sorts it."""
+"""The leaderboard: read the record, rank it, filter and sort its rows."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def query_leaderboard(
     limit: int | None = None,
     each_run: bool = False,
 ) -> Table:
-    """Return one row a configuration, ranked by the mean of its seeds; or one row a run.
+    """Return one row per configuration, ranked by the mean of its seeds, or one row per run.
 
-    `sweeps.analysis.ranking` says who has a rank and what the intervals are of. Ranks and intervals are of the whole
-    board (of `sweep`, where given): a filter leaves them as they are.
+    Ranks and intervals are defined in `sweeps.analysis.ranking`. They are computed over all rows (of `sweep`, if given)
+    before a filter applies.
 
     Args:
-        reader: of the record.
-        sweep: only this sweep's trials.
-        where: a condition in SQL over any column; see `sweeps.views.sql`.
-        sort: a column, `-column` for descending; missing values last. None keeps the order of the ranks.
-        limit: at most so many rows.
-        each_run: one row a run, with the rank of its configuration.
+        reader: reader of the record.
+        sweep: include only trials of this sweep.
+        where: SQL condition over any column; see `sweeps.views.sql`.
+        sort: a column, `-column` for descending; missing values come last. None sorts by rank.
+        limit: maximum number of rows.
+        each_run: return one row per run, with the rank of its configuration.
 
     Raises:
-        LeaderboardError: on a filter, a column or a limit that cannot be used, or a sweep that nobody has heard of.
-        RecordError: where the record cannot be read.
+        LeaderboardError: the filter, a column or the limit is invalid, or the sweep is unknown.
+        RecordError: the record cannot be read.
     """
     if limit is not None and limit < 0:
-        raise LeaderboardError(f"limit is {limit}: use 0 or more")
+        raise LeaderboardError(f"limit is {limit}. Use 0 or more")
     recorded = recorded_runs(reader, sweep=sweep)
     board = rank_runs(recorded) if each_run else rank_configurations(recorded)
     rows, why_empty = board.rows, None
@@ -57,9 +57,8 @@ def query_leaderboard(
 
 
 def _why_empty(board: Table, where: str, columns: Sequence[str]) -> str:
-    """Return what the columns of a condition hold that no row fulfils."""
-    said = [_describe_column(board, column) for column in columns]
-    return f"no row matches {where!r}" + "".join(f"; {text}" for text in said)
+    """Return a message for a condition without matching rows, with the values of its columns."""
+    return f"no row matches {where!r}" + "".join(f"; {_describe_column(board, column)}" for column in columns)
 
 
 def _describe_column(board: Table, column: str) -> str:
@@ -67,19 +66,19 @@ def _describe_column(board: Table, column: str) -> str:
     if not values:
         return f"{column} has no value in any row"
     if all(isinstance(value, float) for value in values):
-        unit = " (a share: 0.6 is 60 %)" if is_accuracy(column) else ""
-        return f"{column} is from {min(values):.6g} to {max(values):.6g}{unit}"
+        unit = " (0.6 means 60 %)" if is_accuracy(column) else ""
+        return f"{column} ranges from {min(values):.6g} to {max(values):.6g}{unit}"
     texts = sorted(set(map(str, values) if column != "trial" else map(name_of_run, board.rows)))
     shown = ", ".join(texts[:MAX_VALUES]) + (", …" if len(texts) > MAX_VALUES else "")
     return f"{column} is one of {shown}"
 
 
 MAX_VALUES = 8
-"""Different texts of a column that are named."""
+"""Values of a column listed in a message."""
 
 
 def _sorted(rows: Sequence[Row], column: str, *, descending: bool) -> list[Row]:
     present = [row for row in rows if row[column] is not None]
-    several = len({type(row[column]) for row in present}) > 1
-    ordered = sorted(present, key=lambda row: str(row[column]) if several else row[column], reverse=descending)
+    is_mixed = len({type(row[column]) for row in present}) > 1
+    ordered = sorted(present, key=lambda row: str(row[column]) if is_mixed else row[column], reverse=descending)
     return ordered + [row for row in rows if row[column] is None]

@@ -1,4 +1,4 @@
-"""The leaderboard as people see it in a terminal: a table that fits, and what it leaves out."""
+"""The leaderboard in a terminal: a table that fits the screen, with remarks."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def print_leaderboard(table: Table, console: Console, *, limit: int | None = None) -> None:
-    """Print the first `limit` rows: results, and those configuration values that vary among all rows.
+    """Print the first `limit` rows: results, and the configuration values that vary over all rows.
 
-    Accuracies are in percent with their 95 % interval, the mean's where there are several seeds. Where the output
-    is no terminal it is plain text of `PLAIN_WIDTH`.
+    Accuracies are in percent with a 95 % interval, over the seeds if there are several. Without a terminal the output
+    is plain text of `PLAIN_WIDTH`.
     """
     shown = table.rows[:limit]
     cells = board_cells(table, shown)
@@ -48,32 +48,32 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
 LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions")
 _LOW_PRIORITY = ("val_std", "replicates", "search_accuracy", "epochs", *_COSTS)
-"""What gives way, on a narrow screen, to the parameters that vary."""
+"""Columns that are left out first on a narrow screen."""
 
 
 def board_cells(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
-    """Return heading to cells of the rows shown: results, what varies among all rows, what it cost."""
+    """Return heading → cells of the rows shown: results, varying parameters, costs."""
     results = _results(shown)
-    # What varies is what a table of results is read for; what little room is left is for what it cost.
+    # Costs come last, because varying parameters matter more if space is short.
     costs = {name: results.pop(name) for name in (RECORD_COLUMNS[cost].heading for cost in _COSTS) if name in results}
     return results | _varying(table, shown) | costs
 
 
 def _priority_headings(cells: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the headings that come first on a narrow screen: of what a row is, how good, and what varies."""
-    beside = {RECORD_COLUMNS[name].heading for name in _LOW_PRIORITY}
+    """Return the headings with priority on a narrow screen: name, result and varying parameters."""
+    low = {RECORD_COLUMNS[name].heading for name in _LOW_PRIORITY}
     if len(set(cells["status"])) <= 1:
-        beside.add("status")
+        low.add("status")
     if all(cells.get(RECORD_COLUMNS["val_accuracy"].heading, [""])):
-        beside.add(RECORD_COLUMNS["test_accuracy"].heading)
-    return [heading for heading in cells if heading not in beside]
+        low.add(RECORD_COLUMNS["test_accuracy"].heading)
+    return [heading for heading in cells if heading not in low]
 
 
 def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Return header to cells of what a run did; a column without a value in any row is left out."""
+    """Return heading → cells of the results; empty columns are left out."""
     columns: dict[str, Callable[[Row], str]] = {
         "rank": _formatted("rank"),
-        # Two ladders may have rungs of one name, a ladder and its last measurement have all of them.
+        # Rungs of different ladders may have the same name; those of a ladder and its `--final` run do.
         "trial": _with_sweep if len({row["sweep"] for row in rows}) > 1 else _trial,
         "status": status_text,
         "metric_value": _metric_value,
@@ -102,43 +102,43 @@ def _varying(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
         differences.add({name: row[name] for name in parameters if row[name] is not None})
     varies = set(differences.paths())
     names = [name for name in parameters if name in varies]
-    # Two states of the file of one network are two networks.
+    # Two versions of a custom network's file are two networks.
     names += [name for name in ("seed", "source") if len({*table.values(name)} - {None}) > 1]
-    # What kind of network it is says most, however few kinds there are.
+    # The architecture comes first.
     names.sort(key=lambda name: (name != "model.name", -len({*map(str, table.values(name))})))
-    # What a network of one's own calls `rank` is not the rank.
+    # An option of a custom network may be named like a column, such as `rank`.
     taken = {*RECORD_COLUMNS, *(column.heading for column in RECORD_COLUMNS.values())}
     headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]
     return {heading: [_value(row[name]) for row in shown] for heading, name in zip(headings, names, strict=True)}
 
 
 def remarks(table: Table, *, shown: int, hidden: int, left_out: list[str]) -> list[str]:
-    """Return what is said below a board: what it hides, and what its numbers mean."""
-    said: list[str] = []
+    """Return the remarks below the leaderboard: hidden parts, and the meaning of its ranks."""
+    remarks: list[str] = []
     if hidden:
-        said.append(f"{hidden} of {hidden + shown} rows hidden")
+        remarks.append(f"{hidden} of {hidden + shown} rows hidden")
     if left_out:
-        said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
+        remarks.append(f"columns that do not fit: {', '.join(left_out)} (CSV and JSON output have all columns)")
     ranked = [row for row in table.rows if row["rank"] is not None]
     protocols = len({(row["protocol"], row["metric"]) for row in ranked})
-    several = len({row["val_accuracy"] is None for row in ranked}) > 1
-    tested = "; those by test accuracy stand last" if several else ""
+    has_both = len({row["val_accuracy"] is None for row in ranked}) > 1
+    order = "the largest budget comes first" + (", test accuracies come last" if has_both else "")
     if protocols > 1:
-        said.append(f"{protocols} evaluation protocols: ranks hold within one, the largest budget first{tested}")
+        remarks.append(f"{protocols} evaluation protocols, each with its own ranks: {order}")
     if metrics := sorted({row["metric"] for row in ranked} - {None, "val_accuracy"}):
-        said.append(f"a search that looks at {' or '.join(metrics)} is ranked by it")
+        remarks.append(f"searches by {' or '.join(metrics)} are ranked by it")
     if any(row["val_accuracy"] is None and row["metric"] is None for row in ranked):
-        said.append("without validation images, ranked by test accuracy: that orders them, and selects nothing")
-    said += _confirmations([row for row in ranked if row["rank"] == 1 and row["replicate_of"] is None])
+        remarks.append("rows without validation images are ordered by test accuracy. Do not select a model by it")
+    remarks += _confirmations([row for row in ranked if row["rank"] == 1 and row["replicate_of"] is None])
     if table.why_empty is not None:
-        said.append(table.why_empty)
+        remarks.append(table.why_empty)
     elif not hidden + shown:
-        said.append("no run is recorded here yet")
-    return said
+        remarks.append("no run is recorded yet")
+    return remarks
 
 
 def _confirmations(best: Sequence[Row]) -> list[str]:
-    """Return what the search saw of each best configuration against what new seeds say, and which of them are alike."""
+    """Return remarks on the best configurations: search result against new seeds, and shared ranks."""
     remarks = [_confirmation(row) for row in best if row["confirmed"]]
     groups: dict[Any, list[Row]] = {}
     for row in best:
@@ -147,10 +147,10 @@ def _confirmations(best: Sequence[Row]) -> list[str]:
         alike = list(dict.fromkeys(_trial(row) for row in rows))
         if len(alike) > 1:
             several = all((row["replicates"] or 1) > 1 for row in rows)
-            test = "Welch's t-test" if several else "a test of the shares of right answers"
+            test = "Welch's t-test" if several else "a test of two proportions"
             remarks.append(
-                f"{listed(alike, most=6)} cannot be told apart: they share the rank ({test} against the best mean, "
-                "Holm's procedure, 5 % level)"
+                f"{listed(alike, most=6)} share the rank because they do not differ significantly ({test} against the "
+                "best mean, Holm's procedure, 5 % level)"
             )
     return remarks
 
@@ -161,10 +161,10 @@ def _confirmation(row: Row) -> str:
     new = f"{shown} under {plural(row['replicates'], 'new seed')}"
     if row["search_accuracy"] is None:
         return f"{_trial(row)}: stopped early in the search, {new}"
-    said = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
-    if _metric_value(row):  # the search did not choose by the accuracy
-        return said
-    return f"{said}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
+    remark = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
+    if _metric_value(row):  # the search did not select by the accuracy
+        return remark
+    return f"{remark}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
 
 
 def _optimism(share: float) -> str:
@@ -187,13 +187,13 @@ def _accuracy(row: Row) -> str:
 
 
 def _metric_value(row: Row) -> str:
-    """Return what a row is ranked by where that is another metric than the validation accuracy."""
+    """Return the value that a row is ranked by; empty if that is the validation accuracy."""
     metric, value = row["metric"], row["metric_value"]
     return "" if metric in (None, "val_accuracy") or value is None else metric_cell(metric, value)
 
 
 def _test_accuracy(row: Row) -> str:
-    """Return the test accuracy, with the interval where the row is ranked by it."""
+    """Return the test accuracy, with its interval if the row is ranked by it."""
     tested = row["test_accuracy"]
     return percent(tested) if row["val_accuracy"] is not None else _with_interval(tested, row)
 
@@ -209,6 +209,6 @@ def _value(value: Any) -> str:
 
 
 def _formatted(name: str) -> Callable[[Row], str]:
-    """Return what shows a column of a row as the registry says."""
+    """Return a function that formats this column of a row."""
     column = RECORD_COLUMNS[name]
     return lambda row: column.cell(row[name])

@@ -1,4 +1,4 @@
-"""Results that print themselves: in a Python shell and a notebook as their verb does on the command line."""
+"""Base class of results whose representation in a shell or notebook is the output of their verb."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _STYLE = "margin:0;line-height:1.35;font-family:ui-monospace,Menlo,Consolas,mono
 
 
 class Printed(ABC):
-    """Has `print_to` alone; the rest follows."""
+    """Subclasses implement `print_to`."""
 
     @abstractmethod
     def print_to(self, console: Console) -> None:
-        """Print it."""
+        """Print the result."""
 
     def __repr__(self) -> str:
         text = io.StringIO()
-        # No terminal, whatever rich guesses: a notebook's kernel says that colours are wanted.
+        # Forced off, because notebook kernels set variables that make rich assume a terminal.
         self.print_to(make_console(text, width=PLAIN_WIDTH, force_terminal=False, force_jupyter=False))
         return "\n".join(line.rstrip() for line in text.getvalue().rstrip().split("\n"))
 
@@ -33,5 +33,5 @@ class Printed(ABC):
 
 
 def preformatted(text: str) -> str:
-    """Return text as HTML that keeps its columns, in whatever page."""
+    """Return text as a `<pre>` element with embedded style."""
     return f'<pre style="{_STYLE}">{html.escape(text)}</pre>'

@@ -1,4 +1,4 @@
-"""Questions in SQL: the tables that they are asked of, and each table built when a question needs it."""
+"""SQL queries over the record. Each table is built only if a query needs it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
-    """Return the record's table of one row a run.
+    """Return a table with one row per recorded run.
 
     Raises:
-        LeaderboardError: nobody has heard of the sweep, where there are others.
+        LeaderboardError: the sweep is not recorded, but others are.
     """
     recorded = reader.runs(sweep=sweep)
     if not recorded.rows and sweep is not None:
@@ -32,28 +32,29 @@ def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
 
 
 def _check_sweep(reader: RecordReader, sweep: str) -> None:
-    """Refuse a name that is not recorded where others are: an empty table would say that nothing came of it."""
+    """Raise if the sweep is not recorded but others are."""
     names = sorted(set(reader.runs().values("sweep")))
     if names:
         part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
-        hint = f"it is a part of one, name the sweep, {part_of[-1]}" if part_of else closest(sweep, names)
+        hint = f"it is a part of a sweep. Type {part_of[-1]}" if part_of else closest(sweep, names)
         raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
-    """Return the answer to one SELECT over `TABLES`.
+    """Return the result of one SELECT over `TABLES`.
 
-    `runs` and `configurations` have the columns of the leaderboard, with and without `--runs`; `confirmed` has those of
-    `configurations`. `trial` is a run's name and `number` the trial's. A missing number is NULL. `started` is a time.
+    `runs` and `configurations` have the columns of the leaderboard with and without `--runs`, `confirmed` those of
+    `configurations`. `trial` is the name of a run, `number` the number of its trial. Missing numbers are NULL.
+    `started` is a timestamp.
 
     Args:
-        reader: of the record.
-        sql: the SELECT.
-        sweep: only this sweep's trials, as for `query_leaderboard`.
+        reader: reader of the record.
+        sql: the SELECT statement.
+        sweep: include only trials of this sweep, as for `query_leaderboard`.
 
     Raises:
-        LeaderboardError: it is no SELECT, or cannot be answered.
-        RecordError: where the record cannot be read.
+        LeaderboardError: the statement is not a SELECT or cannot be executed.
+        RecordError: the record cannot be read.
     """
     statement = Statement(sql)
     recorded = recorded_runs(reader, sweep=sweep) if statement.tables & {*TABLES} - {"epochs"} else None
@@ -63,20 +64,20 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
 def matching(
     reader: RecordReader, board: Table, where: str, *, sweep: str | None, recorded: Table
 ) -> tuple[list[bool], list[str]]:
-    """Return one truth value a row of a board, and the columns that the condition speaks of.
+    """Return one boolean per row of the leaderboard, and the columns that the condition uses.
 
     Raises:
-        LeaderboardError: the condition cannot be understood or computed.
+        LeaderboardError: the condition cannot be parsed or evaluated.
     """
     import pyarrow as pa
 
-    # On lines of its own, so that a comment at its end hides nothing.
+    # On a separate line, so that a comment in the condition ends with it.
     statement = Statement(f'SELECT "{ROW}", (\n{where}\n) FROM board', shown=where)
     table = arrow_of(board).append_column(ROW, pa.array(range(len(board.rows)), pa.int64()))
     others = _tables(reader, statement, sweep=sweep, recorded=recorded)
     rows, holds, *_ = statement.execute({**others, "board": table}).columns
     if not pa.types.is_boolean(holds.type) and not pa.types.is_null(holds.type):
-        raise LeaderboardError(f'{where!r} is no condition: write one in SQL, as in "model.width > 8"')
+        raise LeaderboardError(f'{where!r} is not a condition. Write one in SQL, such as "model.width > 8"')
     found = dict(zip(rows.to_pylist(), holds.to_pylist(), strict=True))
     words = dict.fromkeys(re.findall(r"\w+(?:\.\w+)*", re.sub(r"'[^']*'|\"", "", where)))
     return [bool(found.get(row)) for row in range(len(board.rows))], [word for word in words if word in board.columns]
@@ -85,7 +86,7 @@ def matching(
 def _tables(
     reader: RecordReader, statement: Statement, *, sweep: str | None, recorded: Table | None
 ) -> dict[str, pa.Table]:
-    """Return those of `TABLES` that a statement reads, made from the record's runs; `epochs` is read anew."""
+    """Return those of `TABLES` that a statement reads. `epochs` is read from the record, the others from the runs."""
     found: dict[str, pa.Table] = {}
     for name in statement.tables.intersection(TABLES):
         if name == "epochs":

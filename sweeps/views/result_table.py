@@ -1,4 +1,4 @@
-"""Any table on a screen: an answer in SQL, the columns that a person chose, the values of a setting."""
+"""Print any table: a query result, selected columns, or results by value of a setting."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LONGEST = 60
-"""Characters of a cell on a screen; files have all of it."""
+"""Characters of a printed cell; files are not truncated."""
 
 
 def result_cells(table: Table, *, of_board: bool = False) -> tuple[dict[str, list[str]], set[str]]:
-    """Return heading to cells, and the headings of the columns that hold text.
+    """Return heading → cells, and the headings of text columns.
 
     Args:
-        table: any table; columns of one heading are told apart by their position.
-        of_board: it has columns of the record, which are shown as the leaderboard shows them. An answer in SQL is
-            shown as it is.
+        table: any table; columns with the same heading get their position as a suffix.
+        of_board: whether to format columns of the record as on the leaderboard. A query result is not reformatted.
     """
     cells: dict[str, list[str]] = {}
     left: set[str] = set()
@@ -48,7 +47,7 @@ def _cell(value: Any, column: Column) -> str:
 
 
 def print_cells(table: Table, cells: dict[str, list[str]], left: set[str], console: Console) -> None:
-    """Print the cells of a table as wide as the screen, and below it what it leaves out."""
+    """Print a table as wide as the screen, followed by its remarks."""
     columns, left_out = columns_that_fit(cells, width=screen_width(console), at_least=1)
     print_columns(columns, console, left=left)
     for line in result_remarks(table, left_out=left_out):
@@ -56,20 +55,20 @@ def print_cells(table: Table, cells: dict[str, list[str]], left: set[str], conso
 
 
 def result_remarks(table: Table, *, left_out: list[str]) -> list[str]:
-    """Return what is said below a table."""
-    said, rows = list(table.how), len(table.rows)
+    """Return the remarks below a table."""
+    remarks, rows = list(table.how), len(table.rows)
     hidden = table.rows_in_all - rows
     if hidden > 0:
-        said.append(f"{hidden} of {hidden + rows} rows hidden")
+        remarks.append(f"{hidden} of {hidden + rows} rows hidden")
     if left_out:
-        said.append(f"columns that do not fit: {', '.join(left_out)} (all are in the CSV and JSON output)")
+        remarks.append(f"columns that do not fit: {', '.join(left_out)} (CSV and JSON output have all columns)")
     if not rows:
-        said.append(table.why_empty or plural(0, "row"))
-    return said
+        remarks.append(table.why_empty or plural(0, "row"))
+    return remarks
 
 
 def by_value_cells(table: Table) -> tuple[dict[str, list[str]], set[str]]:
-    """Return the table of `by_value` as a screen shows it."""
+    """Return the cells of a table from `by_value`, and the headings of text columns."""
     cells, left = result_cells(table)
     for name in ("best", "median"):
         cells[f"{name} acc %"] = [*map(percent, table.values(name))]

@@ -1,4 +1,4 @@
-"""A configuration with its runs, or one recorded run in full."""
+"""Print a configuration with its runs, or one recorded run in full."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, runs: Path) -> None:
-    """Print a configuration: its result, its runs by the names that show each in full, its values; or one run."""
+    """Print a configuration: result, runs, values. Print a single run in full."""
     if len(named.rows) == 1:
         print_run(named.row, reader, console, runs=runs)
         return
@@ -43,7 +43,7 @@ def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, run
         console, f"{named.name}: a configuration with {len(named.rows)} runs; {_ranking_text(named, reader)}"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
-    metric = named.own["metric"] or "val_accuracy"
+    metric = named.defining_row["metric"] or "val_accuracy"
     values = [] if metric == "val_accuracy" else [metric_heading(metric)]
     shown = [RECORD_COLUMNS[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")]
     headings = [column.heading for column in shown]
@@ -52,34 +52,34 @@ def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, run
     for row in named.rows:
         cells = [metric_cell(metric, row["metric_value"]) for _ in values]
         cells += [column.cell(row[column.name]) for column in shown]
-        what = "confirms" if row in named.confirming else "of the search" if row["replicate_of"] is None else ""
-        what = what if row["rung"] is None else ""
-        table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, what)
+        kind = "confirming" if row in named.confirming else "search" if row["replicate_of"] is None else ""
+        kind = kind if row["rung"] is None else ""
+        table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, kind)
     console.print(table)
-    print_values({name: value for name, value in named.own.items() if name not in RECORD_COLUMNS}, console)
+    print_values({name: value for name, value in named.defining_row.items() if name not in RECORD_COLUMNS}, console)
     run = named.run_name(named.row)
-    print_sentence(console, f"{run} stands for it: `{command_on('show', run, runs=runs)}` shows its curve and log")
+    print_sentence(console, f"curve and log of its representative run: `{command_on('show', run, runs=runs)}`")
 
 
 def _ranking_text(named: NamedRuns, reader: RecordReader) -> str:
-    """Return the rank and the mean of a configuration, as the leaderboard of its sweep has them."""
-    board = rank_configurations(reader.runs(sweep=named.own["sweep"]))
-    row = next(row for row in board.rows if group_of(row) == group_of(named.own))
+    """Return the rank and the mean of a configuration on the leaderboard of its sweep."""
+    board = rank_configurations(reader.runs(sweep=named.defining_row["sweep"]))
+    row = next(row for row in board.rows if group_of(row) == group_of(named.defining_row))
     if row["rank"] is None:
-        return "it has no rank (yet)"
+        return "no rank yet"
     column = "test_accuracy" if row["val_accuracy"] is None else "val_accuracy"
     value = f"{column} {accuracy(row[column])}" if row[column] is not None else ""
     if row["metric"] not in (None, "val_accuracy"):
         value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], row['metric_value'])}", value)))
     seeds = plural(row["replicates"], "new seed" if row["confirmed"] else "seed")
-    said = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
+    text = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
     if row["ci_low"] is not None:
-        said += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
-    return said + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
+        text += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
+    return text + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
 
 
 def print_values(row: Mapping[str, Any], console: Console) -> None:
-    """Print what has a value, a line each."""
+    """Print the columns with a value, one per line."""
     values = Table(box=None, show_header=False, pad_edge=False)
     values.add_column(no_wrap=True)
     values.add_column(overflow="fold")
@@ -90,13 +90,13 @@ def print_values(row: Mapping[str, Any], console: Console) -> None:
 
 
 def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -> None:
-    """Print a run's values, where it ran and where its log is, then its curve."""
+    """Print the values, machine, log path and learning curve of a run."""
     print_values(row, console)
     trained_on = _machine(reader.environment(row["run_id"]))
     if trained_on:
         console.print(f"trained on: {trained_on}", markup=False, soft_wrap=True)
     if row["log"] is not None:
-        # On one line, however long: a path that is cut cannot be opened.
+        # On one line, because a wrapped path cannot be opened.
         console.print(f"log: {log_path(row['log'], runs)}", markup=False, soft_wrap=True)
     model = reader.logged_model(row["run_id"])
     if model is not None:
@@ -109,8 +109,8 @@ def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -
 
 
 def _curve(epochs: Sequence[EpochResult], task: AnyTask) -> Table:
-    yielded = dict.fromkeys(name for epoch in epochs for name in epoch.metrics)
-    columns = dict(task.metrics) or {name: TaskMetric(heading=name) for name in yielded}
+    recorded = dict.fromkeys(name for epoch in epochs for name in epoch.metrics)
+    columns = dict(task.metrics) or {name: TaskMetric(heading=name) for name in recorded}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("epoch", *(metric.heading for metric in columns.values()), "time"):
         table.add_column(heading, justify="right")
@@ -122,7 +122,7 @@ def _curve(epochs: Sequence[EpochResult], task: AnyTask) -> Table:
 
 
 def _machine(environment: Mapping[str, str]) -> str:
-    """Return where a run was trained, of several machines the last: `node-3, cpu (AMD EPYC), 2 threads`."""
+    """Return the machine of a run, or the last one of several: `node-3, cpu (AMD EPYC), 2 threads`."""
     threads = environment.get("threads", "")
     counted = plural(int(threads), "thread") if threads.isdecimal() else ""
     return ", ".join(fact for fact in (environment.get("host"), environment.get("device"), counted) if fact)
@@ -131,11 +131,11 @@ def _machine(environment: Mapping[str, str]) -> str:
 def print_confusion(
     confusion: Sequence[Sequence[int]], console: Console, *, of: Literal["test", "validation"] = "test"
 ) -> None:
-    """Print, of the images of each class, how many were right, and for what the others were taken most."""
+    """Print the accuracy of each class, and the classes that its other images were predicted as."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class", no_wrap=True)
     table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
-    table.add_column("taken for (images)", overflow="fold")
+    table.add_column("predicted as (images)", overflow="fold")
     for index, (name, counts) in enumerate(zip(IMAGES.class_names, confusion, strict=True)):
         wrong = sorted(((n, IMAGES.class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
         others = ", ".join(f"{other} {count}" for count, other in wrong)

@@ -1,4 +1,4 @@
-"""A whole sweep in a few lines: what it searches, how it stands, what is best."""
+"""Print a sweep in a few lines: search space, status, best trial."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _PARAMETERS, _BASE = "parameters.", "base."
 
 
 def print_sweep(sweep: str, reader: MlflowReader, console: Console, *, runs: Path) -> None:
-    """Print a sweep's file, space and counts, its best configuration, and the verbs that tell more.
+    """Print the status, search space, best configuration and file of a sweep.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
+        NoSuchSweepError: no sweep has this name.
+        DamagedJournalError: its journal cannot be read.
     """
     state = read_state(runs, sweep)
     definition = json.loads(read_studies(SweepFolder(runs, sweep)).search.user_attrs.get("definition", "{}"))
@@ -44,20 +44,20 @@ def print_sweep(sweep: str, reader: MlflowReader, console: Console, *, runs: Pat
         print_sentence(console, f"rungs: {', '.join(rungs)}")
     searched = {path.removeprefix(_PARAMETERS): p for path, p in definition.items() if path.startswith(_PARAMETERS)}
     if searched:
-        print_columns(_space(searched, fixed), console, left=("parameter", "may be", "active when"))
+        print_columns(_space(searched, fixed), console, left=("parameter", "values", "active when"))
         _print_best(state, list(searched), console)
     _print_file(sweep, reader, console)
-    print_sentence(console, f"more: `sweeps leaderboard {sweep}`, `sweeps status {sweep}`, `sweeps report {sweep}`")
+    print_sentence(console, f"see also: `sweeps leaderboard {sweep}`, `sweeps status {sweep}`, `sweeps report {sweep}`")
 
 
 def _print_file(sweep: str, reader: MlflowReader, console: Console) -> None:
     try:
         content = reader.file_of(sweep)
-    except SweepError as error:  # the journal alone says enough
-        print_sentence(console, f"its file cannot be read from the record: {error}")
+    except SweepError as error:  # the rest comes from the journal
+        print_sentence(console, f"the file of the sweep cannot be read from the record: {error}")
         return
     if content is not None:
-        print_sentence(console, "its file, as it was run:")
+        print_sentence(console, "file of the last run:")
         for line in content.splitlines():
             print_sentence(console, f"  {line}")
 
@@ -74,7 +74,7 @@ def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[st
     space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
     rows = space.describe()
     columns = {
-        heading: [row[index] for row in rows] for index, heading in enumerate(("parameter", "may be", "active when"))
+        heading: [row[index] for row in rows] for index, heading in enumerate(("parameter", "values", "active when"))
     }
     return {heading: cells for heading, cells in columns.items() if any(cells)}
 
@@ -83,5 +83,5 @@ def _print_best(state: SweepState, paths: list[str], console: Console) -> None:
     best = state.best()
     if best is not None:
         values = best.config.dotted()
-        said = ", ".join(f"{path} {value_text(values[path])}" for path in paths if values.get(path) is not None)
-        print_sentence(console, f"best in the search: {best.name} ({said})")
+        settings = ", ".join(f"{path} {value_text(values[path])}" for path in paths if values.get(path) is not None)
+        print_sentence(console, f"best in the search: {best.name} ({settings})")

@@ -1,4 +1,4 @@
-"""How a sweep stands, as a person reads it: also from another terminal, also after the end."""
+"""Print the status of a sweep, also from another terminal and after its end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sweeps.tasks.registry import describe
 from sweeps.views.tables import GAP, column_width, columns_that_fit
 
 CONFIGURATION_WIDTH = 14
-"""Least characters of a line of the configuration, which is left out where it has fewer."""
+"""Minimum width of the configuration column, which is left out if less is available."""
 
 
 def print_status(state: SweepState, console: Console) -> None:
-    """Print a line a trial and what they add up to.
+    """Print one line per trial, and a summary.
 
-    The configuration wraps; other columns are left out where the screen has no room for them, trial and status never.
+    The configuration wraps. Other columns are left out if they do not fit, except trial and status.
     """
     columns, left_out = columns_that_fit(_columns(state), width=console.width, at_least=2)
     needed = sum(column_width(heading, cells) + GAP for heading, cells in columns.items())
@@ -41,7 +41,7 @@ def print_status(state: SweepState, console: Console) -> None:
         columns["configuration"] = [describe(record.config) for record in state.records_and_replicates]
     elif state.records_and_replicates:
         left_out.append("configuration")
-    # On a screen too narrow for even these two the terminal wraps them.
+    # If not even these two fit, the terminal wraps them.
     width = needed - GAP if needed - GAP > console.width else None
     table = Table(box=None, header_style="bold", pad_edge=False, width=width)
     for name in columns:
@@ -60,11 +60,11 @@ def print_status(state: SweepState, console: Console) -> None:
             )
     print_sentence(console, headline(state))
     if state.damage is not None:
-        print_sentence(console, f"not all of it: {state.damage}")
+        print_sentence(console, f"incomplete: {state.damage}")
 
 
 def _columns(state: SweepState) -> dict[str, Sequence[str]]:
-    """Return heading to one cell a trial, the most important first; seed and test only where there is one to tell."""
+    """Return heading → cells, one per trial, the most important first; seed and test accuracy only if present."""
     records = state.records_and_replicates
     columns: dict[str, Sequence[str]] = {
         "trial": [_name(record) for record in records],
@@ -87,17 +87,17 @@ def _name(record: TrialRecord) -> str:
 
 
 def replicates_text(state: SweepState) -> str:
-    """Return how many replicates under new seeds there are of each outcome, and how many only complete the search."""
+    """Return the number of replicates under new seeds per outcome, and of stopped trials trained to full length."""
     new = state.new_seeds()
     counts = Counter(record.outcome for record in new)
-    said = [f"{count} {outcome}" for outcome, count in counts.items()]
+    parts = [f"{count} {outcome}" for outcome, count in counts.items()]
     if others := len(state.replicates) - len(new):
-        said.append(f"{plural(others, 'stopped trial')} trained to full length")
-    return ", ".join(said)
+        parts.append(f"{plural(others, 'stopped trial')} trained to full length")
+    return ", ".join(parts)
 
 
 def headline(state: SweepState) -> str:
-    """Return a sweep's state in one line."""
+    """Return the state of a sweep in one line."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in state.counts().items()) or "no trial yet"
     driver = f"{state.doing} by {state.driver}" if state.driver else state.last_heartbeat or "not running"
     if state.driver and state.measuring:
@@ -108,11 +108,11 @@ def headline(state: SweepState) -> str:
         shown += f"; best confirmed {state.metric} {metric_text(state.metric, mean)} (trial {record.trial}, "
         shown += f"{plural(seeds, 'new seed')})"
     if best is not None:
-        what = f"best {state.metric}" if confirmed is None else "best in the search"
-        shown += f"; {what} {metric_text(state.metric, state.best_value())} ({best.name})"
+        label = f"best {state.metric}" if confirmed is None else "best in the search"
+        shown += f"; {label} {metric_text(state.metric, state.best_value())} ({best.name})"
     if state.replicates:
         shown += f"; replicates: {replicates_text(state)}"
     changed = state.last_change()
     when = "" if changed is None else f"; last epoch {duration(max(0.0, time.time() - changed))} ago"
-    damaged = "" if state.damage is None else "; its journal is damaged (`sweeps status` says where)"
+    damaged = "" if state.damage is None else f"; its journal is damaged (see `sweeps status {state.sweep}`)"
     return f"{state.sweep}: {driver}; {counts}{shown}{when}{damaged}"

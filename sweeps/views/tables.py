@@ -1,4 +1,4 @@
-"""Tables as wide as the screen: which columns fit side by side, and which are only named."""
+"""Tables as wide as the screen: select the columns that fit, and print them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sweeps.files.space import SearchSpace
 
 GAP = 2
-"""Blanks between two columns."""
+"""Spaces between two columns."""
 
 Columns = Mapping[str, Sequence[str]]
-"""Heading to one cell a row."""
+"""Heading → cells, one per row."""
 
 
 def columns_that_fit(
@@ -27,10 +27,10 @@ def columns_that_fit(
     """Return the columns that fit side by side, in order, and the headings of the others.
 
     Args:
-        columns: in the order in which they are shown.
-        width: of the screen, in characters.
-        at_least: so many are kept whether they fit or not.
-        first: headings of the most important ones, which get their room before the others.
+        columns: in the order of display.
+        width: width of the screen in characters.
+        at_least: number of columns that are kept even if they do not fit.
+        first: headings that have priority over the others.
     """
     fitting: set[str] = set()
     used = 0
@@ -44,27 +44,27 @@ def columns_that_fit(
 
 
 def column_width(heading: str, cells: Sequence[str]) -> int:
-    """Return the characters of a column's longest cell, its heading included."""
+    """Return the width of a column in characters, including its heading."""
     return max(map(_width, (heading, *cells)))
 
 
 def screen_width(console: Console) -> int:
-    """Return the characters of a line: of the terminal, or `PLAIN_WIDTH` where there is none."""
+    """Return the width of the terminal in characters, or `PLAIN_WIDTH` without one."""
     return console.width if console.is_terminal else PLAIN_WIDTH
 
 
 def print_columns(
     columns: Columns, console: Console, *, left: Collection[str] = (), dim: Sequence[bool] | None = None
 ) -> None:
-    """Print columns side by side, on a terminal with a bold heading; elsewhere plain text.
+    """Print columns side by side: with a bold heading on a terminal, else as plain text.
 
-    Line by line: rich's own table takes seconds for ten thousand rows.
+    rich's table would take seconds for ten thousand rows.
 
     Args:
-        columns: those that fit.
-        console: where to.
-        left: headings of the columns that begin at the left; numbers end at the right.
-        dim: whether a row is of less interest; none is where None.
+        columns: columns that fit the screen.
+        console: where to print.
+        left: headings of the left-aligned columns.
+        dim: whether to dim each row; None dims none.
     """
     widths = {heading: column_width(heading, cells) for heading, cells in columns.items()}
     gap = " " * GAP
@@ -79,12 +79,12 @@ def print_columns(
 
 
 def space_table(space: SearchSpace) -> Table:
-    """Return what each parameter of a search may be; the third column only where one has a condition."""
+    """Return a table of the parameters of a search space; with a third column if any has a condition."""
     from rich.table import Table
     from rich.text import Text
 
     rows = space.describe()
-    headings = ("parameter", "may be", "active when")[: 3 if any(when for _, _, when in rows) else 2]
+    headings = ("parameter", "values", "active when")[: 3 if any(when for _, _, when in rows) else 2]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -111,7 +111,7 @@ def _padded(cell: str, width: int, *, left: bool) -> str:
 
 
 def _printable(cell: str) -> str:
-    """Return a text without what would move the cursor or colour the screen."""
+    """Return a text with control characters replaced by spaces."""
     return cell if cell.isprintable() else "".join(char if char.isprintable() else " " for char in cell)
 
 

@@ -1,1 +1,1 @@
-"""A sweep as one HTML file: the verdict, the leaderboard, charts, and failures."""
+"""The report of a sweep or a ladder as one HTML file."""

@@ -1,4 +1,4 @@
-"""The leaderboard as a table that can be sorted and filtered on the page."""
+"""The leaderboard as a sortable and filterable table of the report."""
 
 from __future__ import annotations
 
@@ -13,46 +13,48 @@ from sweeps.views.html.content import Content, format_number, mark_of_row
 from sweeps.views.html.text import safe, scroll_box
 
 Cell = tuple[str, float | str]
-"""What is shown, as HTML, and what it is sorted by."""
+"""Shown HTML and sort key."""
 NOTHING: Cell = ("", "")
 SHOWN = (
     "rank", "trial", "status", "metric_value", "val_accuracy", "val_std", "replicates", "p_holm", "search_accuracy",
     "test_accuracy", "epochs", "train_seconds", "parameters_millions",
 )  # fmt: skip
-"""Columns of the record, in this order; one without a value in any row is left out."""
+"""Columns of the record in order; empty ones are left out."""
 
 
 def board_section(content: Content) -> str:
-    """Return the table, one row a configuration, and above it what filters it."""
+    """Return the filter form and the table, one row per configuration."""
     if content.rows is None:
         return f"<p>The leaderboard cannot be shown: {safe(content.rows_error)}</p>"
     if not content.rows:
         return "<p>No run is recorded yet.</p>"
     columns = _columns(content)
-    every = {name: [cell(row) for row in content.rows] for name, cell in columns.items()}
-    built = {name: cells for name, cells in every.items() if name == "rank" or any(shown for shown, _ in cells)}
+    cells_by_column = {name: [cell(row) for row in content.rows] for name, cell in columns.items()}
+    built = {
+        name: cells for name, cells in cells_by_column.items() if name == "rank" or any(shown for shown, _ in cells)
+    }
     heads = "".join(
         f'<th scope="col" aria-sort="{"ascending" if name == "rank" else "none"}">'
         f'<button type="button" class="sort">{safe(name)}</button></th>'
         for name in built
     )
     rows = [_row(content, index, built) for index in range(len(content.rows))]
-    caption = f"Leaderboard of {content.state.sweep}: one row a configuration, accuracies in percent"
+    caption = f"Leaderboard of {content.state.sweep}: one row per configuration, accuracies in percent"
     table = (
         f'<table id="board"><caption class="aside">{safe(caption)}</caption><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
-    return f"""<p>One row a configuration, ranked by the mean of its seeds; in brackets the 95 % interval. Those that
-were confirmed under new seeds stand first, each with the p-value of Welch's t-test against the best of them. A trial's
-name highlights it in every chart.</p>
+    return f"""<p>One row per configuration, ranked by the mean of its seeds, with the 95 % interval in parentheses.
+Configurations that were confirmed under new seeds come first. Their p-value is that of Welch's t-test against the best
+of them. Click the name of a trial to highlight it in every chart.</p>
 <form class="controls" id="filter-form" role="search" hidden>
 <label for="filter">Filter</label>
 <input id="filter" type="search" autocomplete="off" spellcheck="false" aria-describedby="filter-help">
 <output id="filter-count" for="filter"></output>
 <button type="button" id="highlight">Highlight these in every chart</button>
 <label><input type="checkbox" id="only"> only highlighted rows</label>
-<p id="filter-help">Words that a row must hold, or a column and a number: <code>resnet</code>, <code>lr&lt;0.02</code>,
-<code>epochs=7</code>. All must hold.</p>
+<p id="filter-help">Type words that a row must contain, or comparisons: <code>resnet</code>, <code>lr&lt;0.02</code>,
+<code>epochs=7</code>. A row is shown if all of them match.</p>
 </form>
 {scroll_box(table, label=caption)}"""
 
@@ -72,9 +74,9 @@ def _row(content: Content, index: int, built: Mapping[str, list[Cell]]) -> str:
 
 
 def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]:
-    """Return heading to what makes a row's cell: of the record's columns, then of the parameters that vary."""
+    """Return heading → function that builds the cell of a row: columns of the record, then varying parameters."""
     metric = content.state.metric
-    own: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    formatters: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "trial": _trial_button,
         "status": lambda row: safe(status_text(row)),
         "val_accuracy": lambda row: percent(row["val_accuracy"]) + _interval(row),
@@ -85,14 +87,16 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
     headings["metric_value"] = metric_heading(metric)
     if metric == "val_accuracy":
         del headings["metric_value"]
-    columns = {heading: _cell(name, own.get(name)) for name, heading in headings.items()}
-    for varying in content.varying:
-        columns[varying.name if varying.name not in columns else varying.path] = _cell(varying.path)
+    columns = {heading: _cell(name, formatters.get(name)) for name, heading in headings.items()}
+    for parameter in content.varying:
+        columns[parameter.name if parameter.name not in columns else parameter.path] = _cell(parameter.path)
     return columns
 
 
-def _cell(name: str, own: Callable[[Mapping[str, Any]], str] | None = None) -> Callable[[Mapping[str, Any]], Cell]:
-    """Return what makes a row's cell of a column: as the registry of columns shows it, or in a way of its own."""
+def _cell(
+    name: str, formatter: Callable[[Mapping[str, Any]], str] | None = None
+) -> Callable[[Mapping[str, Any]], Cell]:
+    """Return a function that builds the cell of a row, with this formatter or that of the column."""
     column = RECORD_COLUMNS.get(name)
 
     def cell(row: Mapping[str, Any]) -> Cell:
@@ -100,8 +104,8 @@ def _cell(name: str, own: Callable[[Mapping[str, Any]], str] | None = None) -> C
         if value is None:
             return NOTHING
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if own is not None:
-            shown = own(row)
+        if formatter is not None:
+            shown = formatter(row)
         elif column is None and is_number:
             shown = format_number(value)
         else:

@@ -1,4 +1,4 @@
-"""Wall time of a sweep without the pauses between its starts: a night between two of them is no training."""
+"""Wall time of a sweep without the pauses between its starts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import pairwise
 from sweeps.core.trial import TrialRecord
 
 PAUSE_SECONDS = 300.0
-"""Time without any trial that is cut out at the least, where it is also a tenth of what remains."""
+"""Shortest pause that is removed, if it is also longer than a tenth of the training time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """When a trial held a slot, in Unix seconds."""
+    """Time in which a trial held a slot, in Unix seconds."""
 
     record: TrialRecord
     begin: float
@@ -24,15 +24,15 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Seconds since the first trial began, pauses left out."""
+    """Seconds since the start of the first trial, without pauses."""
 
     start: float
     pauses: tuple[tuple[float, float], ...]
-    """Begin and end of each, in Unix seconds, in order."""
+    """Start and end of each pause in Unix seconds, in order."""
     end: float
 
     def at(self, moment: float) -> float:
-        """Return the seconds at a Unix time."""
+        """Return the seconds on this clock at a Unix time."""
         passed = moment - self.start
         for begin, end in self.pauses[: bisect_right([begin for begin, _ in self.pauses], moment)]:
             passed -= min(moment, end) - begin
@@ -40,16 +40,16 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """Total seconds."""
         return self.at(self.end)
 
 
 def spans_of(records: Iterable[TrialRecord], *, now: float | None) -> list[Span]:
-    """Return when each trial held a slot, by its begin; what was taken over from elsewhere never did.
+    """Return the time in which each trial held a slot, by start. Reused trials held none.
 
     Args:
         records: trials.
-        now: where what has not ended ends; None takes its last epoch.
+        now: end of the running trials; None uses their last epoch.
     """
     spans = []
     for record in records:
@@ -62,7 +62,7 @@ def spans_of(records: Iterable[TrialRecord], *, now: float | None) -> list[Span]
 
 
 def clock_of(spans: Sequence[Span]) -> Clock:
-    """Return the clock of a sweep: one without trials stands still."""
+    """Return the clock of a sweep. It stays at 0 without trials."""
     if not spans:
         return Clock(start=0.0, pauses=(), end=0.0)
     busy = _training_periods(spans)
@@ -73,8 +73,8 @@ def clock_of(spans: Sequence[Span]) -> Clock:
 
 
 def _training_periods(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """Return when at least one trial trained: one that was interrupted rests between its epochs."""
-    pieces = sorted(piece for span in spans for piece in training(span))
+    """Return the periods in which at least one trial trained. An interrupted trial pauses between its epochs."""
+    pieces = sorted(piece for span in spans for piece in active_periods(span))
     joined: list[tuple[float, float]] = []
     for begin, end in pieces:
         if joined and begin <= joined[-1][1]:
@@ -84,14 +84,14 @@ def _training_periods(spans: Sequence[Span]) -> list[tuple[float, float]]:
     return joined
 
 
-def training(span: Span) -> list[tuple[float, float]]:
-    """Return when a trial did something: around its begin, its end and each epoch."""
+def active_periods(span: Span) -> list[tuple[float, float]]:
+    """Return the periods in which a trial was active: its start, its epochs and its end."""
     epochs = [(epoch.finished_at - epoch.seconds, epoch.finished_at) for epoch in span.record.epochs]
     return [(span.begin, span.begin), *epochs, (span.end, span.end)]
 
 
 def lanes_of(spans: Sequence[Span]) -> list[list[Span]]:
-    """Return lanes in which no two trials overlap, as few as there can be: each trial goes where one has just ended."""
+    """Return the smallest number of lanes without overlapping trials. A trial takes the lane that became free last."""
     lanes: list[list[Span]] = []
     for span in spans:
         free = [lane for lane in lanes if lane[-1].end <= span.begin + 0.05]
@@ -103,7 +103,7 @@ def lanes_of(spans: Sequence[Span]) -> list[list[Span]]:
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the seconds of the unit that an axis of so many seconds is written in, and its name."""
+    """Return the unit for an axis of this length: its seconds and its name."""
     return next(
         ((s, name) for s, name in ((1.0, "seconds"), (60.0, "minutes")) if seconds < 180 * s), (3600.0, "hours")
     )

@@ -1,4 +1,4 @@
-"""What a page is about: the trials of a sweep as every section needs them."""
+"""Data of a report: the trials of a sweep, prepared for all sections."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from sweeps.analysis.effects import Effects
 
 MANY = 300
-"""Trials from which on a tooltip says the name and the result only: a page stays small."""
+"""More trials than this get short tooltips, to limit the size of the page."""
 FEW_VALUES = 6
-"""Values up to which numbers stand side by side, each with its name, instead of on a line of numbers."""
+"""Up to this many distinct numbers, an axis is categorical."""
 LOG_RATIO = 8.0
-"""Positive numbers whose largest is so many times their smallest stand on a logarithmic line."""
+"""From this ratio of the largest to the smallest positive number, an axis is logarithmic."""
 MIN_AXIS_POINTS, MIN_AXIS_NATS = 4.0, 0.1
-"""Of an accuracy and of a loss that an axis spans: less is hardly a difference."""
+"""Minimum range of an axis of an accuracy and of a loss, so that small differences look small."""
 SHARED = 2 / 3
-"""Share of the trials that must have reached an epoch for it to be the one at which all are compared."""
+"""Share of the trials that must have reached the epoch at which all are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,70 +38,70 @@ class VaryingParameter:
 
     path: str
     name: str
-    """As tables call it."""
+    """Short name, as in tables."""
     values: Mapping[int, Any]
-    """By the trial's number; none for a trial that has no such parameter."""
+    """Trial number → value, for trials that have the parameter."""
     is_numeric: bool
-    few: int = FEW_VALUES
+    max_levels: int = FEW_VALUES
 
     @cached_property
     def levels(self) -> tuple[str, ...]:
-        """Its values in words, in order."""
+        """Distinct values as text, in order."""
         ordered = sorted(set(map(float, self.values.values()))) if self.is_numeric else sorted(self._words())
         return tuple(dict.fromkeys(format_number(value) if isinstance(value, float) else value for value in ordered))
 
     @cached_property
-    def is_listed(self) -> bool:
-        """Whether its values are few enough to stand side by side."""
-        return not self.is_numeric or len(self.levels) <= self.few
+    def is_categorical(self) -> bool:
+        """Whether its axis is categorical."""
+        return not self.is_numeric or len(self.levels) <= self.max_levels
 
     @cached_property
     def is_log(self) -> bool:
-        """Whether its values are so far apart that a linear axis would press most of them together."""
+        """Whether its axis is logarithmic."""
         return self.is_numeric and is_logarithmic(map(float, self.values.values()))
 
     @property
     def label(self) -> str:
-        """What its axis is called."""
-        return self.name + (" (logarithmic)" if self.is_log and not self.is_listed else "")
+        """Title of its axis."""
+        return self.name + (" (logarithmic)" if self.is_log and not self.is_categorical else "")
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Where what is written along its axis lies, from 0 to 1: all values, or the ends and the middle."""
-        if self.is_listed:
+        """Positions and labels of the ticks, 0 to 1: all levels, or the ends and the middle."""
+        if self.is_categorical:
             return [(index / max(len(self.levels) - 1, 1), level) for index, level in enumerate(self.levels)]
         return [(share, format_number(self.at(share))) for share in (0.0, 0.5, 1.0)]
 
     def position(self, number: int) -> float | None:
-        """Return where a trial's value lies between 0, the first or lowest of all, and 1; None where it has none."""
+        """Return the position of a trial's value on the axis, 0 to 1; None if the trial does not have the parameter."""
         if number not in self.values:
             return None
-        if self.is_listed:
+        if self.is_categorical:
             return self.levels.index(self.text(number)) / max(len(self.levels) - 1, 1)
         return self.share(float(self.values[number]))
 
     def share(self, value: float) -> float:
-        """Return where a number lies between the lowest, 0, and the highest, 1, as its axis has it."""
-        low, high, at = (self._along(x) for x in (*self.ends, value))
-        return (at - low) / (high - low) if high > low else 0.5
+        """Return the position of a number on the axis, 0 for the lowest value to 1 for the highest."""
+        low, high, scaled = (self._scaled(x) for x in (*self.ends, value))
+        return (scaled - low) / (high - low) if high > low else 0.5
 
     def at(self, share: float) -> float:
-        """Return the number that lies at a share of the way; the inverse of `share`."""
-        low, high = (self._along(x) for x in self.ends)
-        along = low + share * (high - low)
-        return math.exp(along) if self.is_log else along
+        """Return the number at a position of the axis; the inverse of `share`."""
+        low, high = (self._scaled(x) for x in self.ends)
+        scaled = low + share * (high - low)
+        return math.exp(scaled) if self.is_log else scaled
 
     @cached_property
     def ends(self) -> tuple[float, float]:
-        """The lowest and the highest of its numbers."""
+        """Lowest and highest value."""
         return min(map(float, self.values.values())), max(map(float, self.values.values()))
 
     def text(self, number: int) -> str:
-        """Return a trial's value in words, short."""
+        """Return a trial's value as short text."""
         value = self.values[number]
         return format_number(value) if self.is_numeric else value_text(value)
 
-    def _along(self, value: float) -> float:
+    def _scaled(self, value: float) -> float:
         return math.log(value) if self.is_log else value
 
     def _words(self) -> set[str]:
@@ -110,19 +110,19 @@ class VaryingParameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """A sweep at one moment."""
+    """Data of a sweep at one moment."""
 
     state: SweepState
     rows: Sequence[Mapping[str, Any]] | None
-    """Of the leaderboard, ranked; None where the record cannot be read."""
+    """Ranked rows of the leaderboard; None if the record cannot be read."""
     rows_error: str = ""
     effects: Effects | None = None
     effects_error: str = ""
     comparisons: Sequence[RungComparison] = ()
-    """Of a ladder: what each rung brought."""
+    """Comparisons of the rungs of a ladder."""
     rungs: Sequence[RungRuns] = ()
     environment: Mapping[str, str]
-    """Of the machine that writes the page."""
+    """Machine and versions with which the page is written."""
     now: float
     """Unix time in seconds."""
 
@@ -136,7 +136,7 @@ class Content:
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
-        """Those of the search, or of the ladder."""
+        """Trials of the search, or runs of the ladder."""
         return self.state.records
 
     @property
@@ -149,7 +149,7 @@ class Content:
 
     @cached_property
     def metric(self) -> str:
-        """What the search looks at; where no image is set aside for validation, the training accuracy."""
+        """Metric of the search, or the training accuracy if no trial has a value of it."""
         has = any(_finite(epoch.value(self.state.metric)) for r in self.trials for epoch in r.epochs)
         return self.state.metric if has or not any(r.epochs for r in self.trials) else "train_accuracy"
 
@@ -162,7 +162,7 @@ class Content:
         return self.state.maximize if self.metric == self.state.metric else True
 
     def at_epoch(self, record: TrialRecord, epoch: int) -> float | None:
-        """Return a trial's metric after an epoch as charts show it: accuracies in percent. None where it has none."""
+        """Return the metric of a trial after an epoch, accuracies in percent; None without a finite value."""
         if not 0 < epoch <= len(record.epochs):
             return None
         value = record.epochs[epoch - 1].value(self.metric)
@@ -171,15 +171,15 @@ class Content:
         return 100 * float(value) if is_accuracy(self.metric) else float(value)
 
     def value(self, record: TrialRecord) -> float | None:
-        """Return a trial's metric after its last epoch, as `at_epoch`."""
+        """Return the metric of a trial after its last epoch, like `at_epoch`."""
         return self.at_epoch(record, len(record.epochs))
 
     def format_value(self, value: float) -> str:
-        """Return what `value` gave, for a sentence."""
+        """Return a result of `value` as text with its unit."""
         return metric_text(self.metric, value / 100 if is_accuracy(self.metric) else value)
 
     def domain(self, values: Iterable[float]) -> tuple[float, float]:
-        """Return the ends of an axis of what `value` gives: it spans so much that no trifle looks like a difference."""
+        """Return the range of an axis for results of `value`, with a minimum width."""
         return axis_range(values, least=MIN_AXIS_POINTS if is_accuracy(self.metric) else MIN_AXIS_NATS)
 
     def is_better(self, value: float, other: float) -> bool:
@@ -187,48 +187,48 @@ class Content:
 
     @cached_property
     def shared_epoch(self) -> int:
-        """The last epoch that at least two thirds of the trials reached: where all of them can be compared. 0: none."""
+        """Last epoch that at least two thirds of the trials with an epoch reached; 0 without any."""
         lengths = sorted((len(record.epochs) for record in self.trials if record.epochs), reverse=True)
         return lengths[math.ceil(SHARED * len(lengths)) - 1] if lengths else 0
 
     @cached_property
     def shared_values(self) -> dict[int, float]:
-        """The metric of the trials that reached the shared epoch, there, by their number."""
+        """Trial number → metric at the shared epoch, for the trials that reached it."""
         found = ((record.number, self.at_epoch(record, self.shared_epoch)) for record in self.trials)
         return {number: value for number, value in found if value is not None}
 
     @cached_property
     def worst_first(self) -> list[int]:
-        """The numbers of these trials, the best last."""
+        """Numbers of these trials, from the worst to the best."""
         values = self.shared_values
         return sorted(values, key=lambda number: values[number], reverse=not self.maximize)
 
     @cached_property
     def varying(self) -> list[VaryingParameter]:
-        """The parameters that differ between the trials, those first that are known to matter most."""
-        found = [varying for varying in _varying_parameters(self.trials) if varying is not None]
+        """Parameters that differ between the trials, by importance if that is known."""
+        found = _varying_parameters(self.trials)
         if self.effects is not None:
             order = {effect.name: index for index, effect in enumerate(self.effects.parameters)}
-            found.sort(key=lambda varying: order.get(varying.path, len(order)))
+            found.sort(key=lambda parameter: order.get(parameter.path, len(order)))
         return found
 
-    def tip(self, record: TrialRecord, *, more: str = "") -> str:
-        """Return what a trial's mark says."""
+    def tooltip(self, record: TrialRecord) -> str:
+        """Return the tooltip of a trial."""
         value = self.value(record)
-        said = f"{record.name}: {'no result' if value is None else self.format_value(value)}"
+        result = f"{record.name}: {'no result' if value is None else self.format_value(value)}"
         if len(self.all_records) > MANY:
-            return said + (f", {more}" if more else "")
+            return result
         epochs = f"{len(record.epochs)} of {record.config.epochs} epochs"
-        return f"{said}, {epochs}, {record.outcome}{f', {more}' if more else ''}; {describe(record.config)}"
+        return f"{result}, {epochs}, {record.outcome}; {describe(record.config)}"
 
 
 def mark_of(record: TrialRecord) -> str:
-    """Return what a trial is highlighted with: its number, which its replicates share; a rung's index."""
+    """Return the key for highlighting: the trial number, which replicates share, or `r` and the index of the rung."""
     return str(record.trial) if record.rung is None else f"r{record.rung.index}"
 
 
 def mark_of_row(row: Mapping[str, Any]) -> str:
-    """Return the same for a row of the leaderboard."""
+    """Return the key for highlighting of a row of the leaderboard."""
     if row["rung_index"] is not None:
         return f"r{row['rung_index']}"
     return str(row["trial"] if row["replicate_of"] is None else row["replicate_of"])
@@ -238,7 +238,7 @@ def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _varying_parameters(records: Sequence[TrialRecord]) -> list[VaryingParameter | None]:
+def _varying_parameters(records: Sequence[TrialRecord]) -> list[VaryingParameter]:
     configs = {record.number: record.config.dotted() for record in records}
     differences = Differences()
     for config in configs.values():
@@ -248,38 +248,43 @@ def _varying_parameters(records: Sequence[TrialRecord]) -> list[VaryingParameter
         path: {number: config[path] for number, config in configs.items() if config.get(path) is not None}
         for path in paths
     }
-    return [_one(path, name, values[path]) for path, name in zip(paths, short_names(paths), strict=True)]
+    return [_varying_parameter(path, name, values[path]) for path, name in zip(paths, short_names(paths), strict=True)]
 
 
-def _one(path: str, name: str, values: Mapping[int, Any]) -> VaryingParameter:
+def _varying_parameter(path: str, name: str, values: Mapping[int, Any]) -> VaryingParameter:
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values())
     return VaryingParameter(path=path, name=name, values=values, is_numeric=is_numeric)
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
-    """Return whether values are so far apart that a linear axis would press most of them together."""
+    """Return whether an axis of these values is logarithmic."""
     found = list(values)
     return min(found, default=0.0) > 0 and max(found) / min(found) >= LOG_RATIO
 
 
 def format_number(value: float) -> str:
-    """Return a value in four digits, without an exponent where it is of a common size: `0.0129`, `45,000`."""
+    """Return a number with four digits, and without an exponent below a million: `0.0129`, `45,000`."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def axis_range(values: Iterable[float], *, least: float) -> tuple[float, float]:
-    """Return the ends of an axis that holds all values, with a little room, and spans so much at the least."""
+    """Return the range of an axis with all values and a margin.
+
+    Args:
+        values: values on the axis.
+        least: minimum width of the range.
+    """
     found = list(values) or [0.0, 1.0]
     low, high = min(found), max(found)
-    room = 0.04 * (high - low)
-    low, high = low - room, high + room
+    margin = 0.04 * (high - low)
+    low, high = low - margin, high + margin
     if (missing := least - (high - low)) > 0:
-        # Not below 0, where no value is.
+        # Not below 0, because there are no negative values.
         low = min(low, max(low - missing / 2, 0.0))
         high = low + least
     return low, high
 
 
 def with_outcome(records: Sequence[TrialRecord], outcome: Outcome) -> list[TrialRecord]:
-    """Return the records of one outcome."""
+    """Return the records with one outcome."""
     return [record for record in records if record.outcome is outcome]

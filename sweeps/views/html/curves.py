@@ -1,10 +1,10 @@
-"""Learning curves of all trials, and where the stopped ones stood when they were stopped."""
+"""Learning curves of all trials, and the ranks of stopped trials at the time of stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweeps.core.formatting import truncated
+from sweeps.core.formatting import plural, truncated
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.views.html.content import MANY, Content, mark_of, with_outcome
 from sweeps.views.html.figure import (
@@ -21,31 +21,31 @@ from sweeps.views.html.figure import (
 )
 from sweeps.views.html.text import safe, table
 
-NAMED_UP_TO, HEIGHT, LETTERS = 14, 300, 15
-"""Curves with a name at their end, pixels of the chart, and pixels that a name takes of them."""
+MAX_NAMES, HEIGHT, NAME_HEIGHT = 14, 300, 15
+"""Most names at the ends of curves; heights of the chart and of a name in pixels."""
 COLOURS = [f"var(--c{index})" for index in range(8)]
 DASHES = [[1, 0], [7, 3], [2, 3]]
-"""Of a ladder's rungs: where there are more than colours, dashes tell them apart."""
-WHOLE, CUT = "complete", "with_outcome before its last epoch"
-OPEN_UP_TO = 30
-"""Rows that a table shows without being asked."""
+"""Dashes of a ladder's rungs, used if there are more rungs than colours."""
+COMPLETE, INCOMPLETE = "complete", "ended before its last epoch"
+MAX_OPEN_ROWS = 30
+"""Most rows of a table that is open by default."""
 
 
 def curves_section(content: Content) -> str:
-    """Return the curves of the search, those of the confirming runs, and a table of what was stopped."""
+    """Return the curves of the search and of the confirming runs, and a table of the stopped trials."""
     if not any(record.epochs for record in content.all_records):
         return "<p>No trial has finished an epoch yet.</p>"
-    figures = _figure(content, content.trials, "the ladder" if content.is_ladder else "the search")
-    figures += _figure(content, content.replicates, "the confirming runs")
+    figures = _figure(content, content.trials, "ladder" if content.is_ladder else "search")
+    figures += _figure(content, content.replicates, "confirming runs")
     return f'<div class="charts">{figures}</div>{_stopped_table(content, with_outcome(content.trials, Outcome.PRUNED))}'
 
 
 def curves_of(content: Content, records: Sequence[TrialRecord]) -> list[Row]:
-    """Return each trial's metric after each epoch, whole trials last, so that they are drawn on top."""
+    """Return the metric of each trial after each epoch, complete trials last, so that they are drawn on top."""
     return [
         {
             "t": mark_of(record), "run": record.number, "name": _short_name(record), "epoch": epoch, "value": value,
-            "group": _rung_of(record) if content.is_ladder else WHOLE if record.outcome is Outcome.COMPLETE else CUT,
+            "group": _group_of(content, record),
             "outcome": REPLICATE if record.replicate_of is not None else outcome_of(record.outcome),
         }
         for record in sorted(records, key=lambda record: (record.outcome is Outcome.COMPLETE, record.number))
@@ -55,17 +55,17 @@ def curves_of(content: Content, records: Sequence[TrialRecord]) -> list[Row]:
 
 
 def last_of(rows: Sequence[Row]) -> list[Row]:
-    """Return where each curve ends."""
+    """Return the last row of each curve."""
     return list({row["run"]: row for row in rows}.values())
 
 
 def names_of(ends: Sequence[Row], *, of: str, height: float) -> list[Row]:
-    """Return the names of curves at the height of their ends, moved apart as far as they would lie on one another.
+    """Return the names of curves at the levels of their ends, moved apart so that they do not overlap.
 
     Args:
-        ends: of the curves.
-        of: the field that holds the name; of several curves of one name the last is named.
-        height: what one name takes up of the axis.
+        ends: last rows of the curves.
+        of: field with the name; only the last of several curves with the same name is named.
+        height: height of a name in units of the axis.
     """
     named = sorted({row[of]: row for row in ends}.values(), key=lambda row: row["value"])
     levels: list[float] = []
@@ -85,36 +85,36 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     ends = last_of(rows)
     low, high = content.domain(row["value"] for row in rows)
     named = [row for row in ends if content.is_ladder or row["outcome"] in (Outcome.COMPLETE, REPLICATE)]
-    of = "name" if len({row["name"] for row in named}) <= NAMED_UP_TO else "group" if content.is_ladder else ""
-    names = names_of(named, of=of, height=LETTERS * (high - low) / HEIGHT) if of else []
+    of = "name" if len({row["name"] for row in named}) <= MAX_NAMES else "group" if content.is_ladder else ""
+    names = names_of(named, of=of, height=NAME_HEIGHT * (high - low) / HEIGHT) if of else []
     x = numeric("epoch", "epoch", tickMinStep=1)
     y = numeric("value", content.metric_label, ends=(low, high))
-    groups, colours, dashes = [WHOLE, CUT], ["var(--blue)", "var(--orange)"], [[1, 0], [4, 3]]
+    groups, colours, dashes = [COMPLETE, INCOMPLETE], ["var(--blue)", "var(--orange)"], [[1, 0], [4, 3]]
     if content.is_ladder:
         groups = list(dict.fromkeys(map(_rung_of, records)))
         colours = [COLOURS[index % len(COLOURS)] for index in range(len(groups))]
         dashes = [DASHES[index // len(COLOURS) % len(DASHES)] for index in range(len(groups))]
-    # Of a ladder the names at the curves' ends say which is which.
+    # The curves of a ladder are named at their ends.
     legend = None if content.is_ladder and names else {"symbolType": "stroke", "symbolStrokeWidth": 2}
     colour, dash = (
         {"field": "group", "type": "nominal", "legend": legend, "scale": {"domain": groups, "range": values}}
         for values in (colours, dashes)
     )
-    own = {"color": colour} if content.is_ladder else by_outcome(ends)  # a rung's marks are coloured as its curves
+    marks = {"color": colour} if content.is_ladder else by_outcome(ends)
     is_many = len(records) > MANY
     line = {"type": "line", "strokeWidth": 0.8 if is_many else 1.6}
     end = {"type": "point", "size": 20 if is_many else 45, "filled": content.is_ladder}
     name = {"type": "text", "align": "left", "dx": 8, "clip": False}
-    whole = sum(record.outcome is Outcome.COMPLETE for record in records)
+    complete = sum(record.outcome is Outcome.COMPLETE for record in records)
     trained, length = sum(len(r.epochs) for r in records), sum(r.config.epochs for r in records)
     return figure(
-        f"{content.metric} after each epoch of {what}",
-        f"{whole} of {len(records)} came to their last epoch; {trained} of {length} epochs were trained.",
+        f"{content.metric} after each epoch of the {what}",
+        f"{complete} of {plural(len(records), 'trial')} complete; {trained} of {length} epochs trained.",
         layer(
             "curves", line, brush("x", "y"), zoom("x", "y"), x=x, y=y, color=colour, strokeDash=dash,
             detail={"field": "run"}, opacity=fade(0.4 if is_many else 1),
         ),
-        layer("ends", end, x=x, y=y, opacity=fade(), **own),
+        layer("ends", end, x=x, y=y, opacity=fade(), **marks),
         layer(
             "names", name, x={"value": "width"}, y=y | {"field": "level"}, text={"field": "name"}, opacity=fade(),
             **({"color": colour} if content.is_ladder else {}),
@@ -123,13 +123,19 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
         rows={"curves": rows, "ends": ends, "names": names},
         columns={"name": "run", "epoch": "epoch", "value": content.metric_label, "outcome": "outcome"},
         heading=what.capitalize(),
-        room=92 if names else 8,
+        margin=92 if names else 8,
     )  # fmt: skip
 
 
 def _short_name(record: TrialRecord) -> str:
     name = record.name.replace(", seed ", " s")
     return f"{name} s{record.config.seed}" if record.rung is not None and record.config.seed else name
+
+
+def _group_of(content: Content, record: TrialRecord) -> str:
+    if content.is_ladder:
+        return _rung_of(record)
+    return COMPLETE if record.outcome is Outcome.COMPLETE else INCOMPLETE
 
 
 def _rung_of(record: TrialRecord) -> str:
@@ -141,32 +147,33 @@ def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:
         return ""
     rows, marks = [], []
     for record in stopped:
-        rank, many, best = _standing(content, record)
+        rank, compared, best = _standing(content, record)
         value = content.value(record)
         rows.append(
             (
                 safe(record.name),
                 f"{len(record.epochs)} of {record.config.epochs}",
                 "" if value is None else safe(content.format_value(value)),
-                f"{rank} of {many}" if value is not None else "no finite value",
+                f"{rank} of {compared}" if value is not None else "no finite value",
                 safe(best),
             )
         )
         marks.append(mark_of(record))
-    heads = ("trial", "stopped after epoch", content.metric, "rank then", "best then")
-    caption = "Stopped trials and where they stood"
+    heads = ("trial", "stopped after epoch", content.metric, "rank at that time", "best at that time")
+    caption = "Stopped trials with their ranks at the time of stopping"
     shown = table(heads, rows, caption=caption, numbers=(1, 2, 3), trials=marks)
-    return f"""<details{" open" if len(rows) <= OPEN_UP_TO else ""}><summary>Why {len(rows)} were stopped</summary>
-<p>A pruner compares a trial with those that had reached the same epoch before it, and lets only the best share of them
-go on. The rank is among the trials whose result of that epoch was there when this one's came: an early one is judged
-with few others to compare with.</p>{shown}</details>"""
+    summary = f"Why {plural(len(rows), 'trial')} {'was' if len(rows) == 1 else 'were'} stopped"
+    return f"""<details{" open" if len(rows) <= MAX_OPEN_ROWS else ""}><summary>{summary}</summary>
+<p>Early stopping compares a trial with those that reached the same epoch before it, and continues only the best share.
+The rank is among the trials that already had a result for that epoch. Early trials are compared with few others.</p>
+{shown}</details>"""
 
 
 def _standing(content: Content, record: TrialRecord) -> tuple[int, int, str]:
-    """Return a stopped trial's rank at its last epoch, among how many, and the best of them at that moment."""
+    """Return a stopped trial's rank at its last epoch, the number of trials compared, and the best of them."""
     epoch = len(record.epochs)
-    own = content.at_epoch(record, epoch)
-    if own is None:
+    result = content.at_epoch(record, epoch)
+    if result is None:
         return 0, 0, ""
     moment = record.epochs[-1].finished_at
     known = [
@@ -176,6 +183,6 @@ def _standing(content: Content, record: TrialRecord) -> tuple[int, int, str]:
         and other.epochs[epoch - 1].finished_at <= moment
         and (value := content.at_epoch(other, epoch)) is not None
     ]
-    rank = 1 + sum(content.is_better(value, own) for value, _ in known)
+    rank = 1 + sum(content.is_better(value, result) for value, _ in known)
     best, leader = (max if content.maximize else min)(known, key=lambda pair: pair[0])
-    return rank, len(known), "itself" if leader is record else f"{leader.name}, {content.format_value(best)}"
+    return rank, len(known), "this trial" if leader is record else f"{leader.name}, {content.format_value(best)}"

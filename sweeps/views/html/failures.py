@@ -1,32 +1,32 @@
-"""What failed or diverged, with the last lines of its log."""
+"""Failed and diverged trials, with the last lines of their logs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.core.formatting import log_path, truncated
+from sweeps.core.formatting import log_path, plural, truncated
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.tasks.registry import describe
 from sweeps.views.html.content import Content, mark_of
 from sweeps.views.html.text import safe
 
-SHOWN = 40
+MAX_TRIALS = 40
 LINES, LINE, TAIL = 15, 300, 8192
-"""Lines of a log, characters of a line, bytes that are read."""
+"""Shown lines of a log, shown characters of a line, read bytes."""
 
 
 def failures_section(content: Content) -> str:
-    """Return one block a trial, failed ones first."""
-    wanted = (Outcome.FAILED, Outcome.DIVERGED)
-    found = [record for outcome in wanted for record in content.all_records if record.outcome is outcome]
+    """Return one block per trial, failed ones first."""
+    outcomes = (Outcome.FAILED, Outcome.DIVERGED)
+    found = [record for outcome in outcomes for record in content.all_records if record.outcome is outcome]
     if not found:
         return "<p>No trial failed, and none diverged.</p>"
-    counts = [(outcome, sum(record.outcome is outcome for record in found)) for outcome in wanted]
-    said = " and ".join(f"{count} {outcome}" for outcome, count in counts if count)
-    hidden = f" The first {SHOWN} are shown." if len(found) > SHOWN else ""
-    meaning = " A diverged trial's loss was not finite: the search learns to stay away." if counts[1][1] else ""
-    blocks = "".join(_block(content, record) for record in found[:SHOWN])
-    return f"<p>{said} of {len(content.all_records)}.{meaning}{hidden}</p>{blocks}"
+    counts = [(outcome, sum(record.outcome is outcome for record in found)) for outcome in outcomes]
+    summary = " and ".join(f"{count} {outcome}" for outcome, count in counts if count)
+    hidden = f" The first {MAX_TRIALS} are shown." if len(found) > MAX_TRIALS else ""
+    meaning = " The loss of a diverged trial was not finite. The sampler treats it as pruned." if counts[1][1] else ""
+    blocks = "".join(_block(content, record) for record in found[:MAX_TRIALS])
+    return f"<p>{summary} of {plural(len(content.all_records), 'trial')}.{meaning}{hidden}</p>{blocks}"
 
 
 def _block(content: Content, record: TrialRecord) -> str:
@@ -38,7 +38,7 @@ def _block(content: Content, record: TrialRecord) -> str:
         f"epochs; log: <code>{safe(log_path(record.log, content.state.runs))}</code></p>",
     ]
     if record.traceback:
-        parts.append(_lines("Traceback, the lines of one's own", record.traceback.splitlines()[-LINES:]))
+        parts.append(_lines("Traceback, your own code only", record.traceback.splitlines()[-LINES:]))
     if tail := log_tail(content.state.runs, record.log):
         parts.append(_lines(f"The last {len(tail)} lines of its log", tail))
     return f'<article data-t="{safe(mark_of(record))}">{"".join(parts)}</article>'
@@ -54,7 +54,7 @@ def _lines(title: str, lines: list[str]) -> str:
 
 
 def log_tail(runs: Path, log: str | None) -> list[str]:
-    """Return the last lines of a trial's log; none where it is gone, or leads out of the runs folder."""
+    """Return the last lines of a trial's log; none if it is missing or outside the runs folder."""
     if log is None:
         return []
     try:

@@ -1,4 +1,4 @@
-"""A chart with its words and its numbers: Vega-Lite, drawn by the page's script; one look for all of them."""
+"""Charts of the report: Vega-Lite specifications with a caption and a table of their data, in a common style."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 Spec = Mapping[str, Any]
 """A part of a Vega-Lite specification: https://vega.github.io/vega-lite/docs."""
 Marks = Mapping[str, tuple[str, str, str]]
-"""Shape, fill and edge of a mark by the value of a field, in the legend's order: told apart without colour."""
+"""Value of a field → shape, fill and edge of its mark, in the order of the legend. Distinguishable without colour."""
 
 REPLICATE = "confirming run, new seed"
 OUTCOMES: Marks = {
@@ -53,53 +53,53 @@ CONFIG: Spec = {
     "tick": {"color": INK, "thickness": 2},
     "text": {"color": QUIET, "fontSize": 12},
 }  # fmt: skip
-"""The one look: colours are the style sheet's variables, so that a theme and a printer need no second drawing."""
+"""Common style. Colours are variables of the style sheet, so that a theme or a printer needs no redrawing."""
 
 
 def figure(
     title: str,
-    says: str,
+    summary: str,
     *layers: Spec,
     height: int,
     rows: Mapping[str, Sequence[Row]],
     columns: Mapping[str, str],
     notes: Sequence[str] = (),
     heading: str = "",
-    room: int = 4,
+    margin: int = 4,
 ) -> str:
-    """Return a chart that the page's script draws, with its words beneath it and a table of its numbers on demand.
+    """Return a chart that the script of the page draws, with a caption and a table of its data on demand.
 
     Args:
-        title: what it shows: with `says` all that a screen reader tells before the table.
-        says: its finding in words.
+        title: content of the chart. A screen reader reads it with `summary` before the table.
+        summary: the finding, as a sentence.
         layers: from `layer`.
-        height: in pixels; it is as wide as there is room.
-        rows: by the names that the layers ask for. Rows with a field `t` belong to the trial, or the rung, that is
-            highlighted by this name in all charts.
-        columns: headings of the fields of the first rows that the table shows.
-        notes: how it was made.
-        heading: above it, where several figures follow one another.
-        room: at the right, in pixels, for names of curves.
+        height: in pixels; the width is that of the container.
+        rows: name of a data set, as used by the layers → its rows. The field `t` is the key of a trial or rung for
+            highlighting in all charts.
+        columns: field → heading in the table, which shows the first data set.
+        notes: notes on the method.
+        heading: heading above the chart.
+        margin: right margin in pixels, for the names of curves.
     """
     spec = {
         "width": "container", "height": height, "layer": layers,
-        "padding": {"left": 4, "top": 4, "bottom": 4, "right": room},
-        # It is the script that sets the highlighted trials of all charts.
+        "padding": {"left": 4, "top": 4, "bottom": 4, "right": margin},
+        # The script sets the highlighted trials of all charts.
         "params": [{"name": "picked", "value": {}}, {"name": "any", "value": False}],
     }  # fmt: skip
     drawn = {"spec": spec, "rows": {name: columnar(each) for name, each in rows.items()}, "columns": columns}
     above = f"<h3>{safe(heading)}</h3>" if heading else ""
-    words = "".join(f"<p>{safe(text)}</p>" for text in (says, *notes))
+    caption = "".join(f"<p>{safe(text)}</p>" for text in (summary, *notes))
     return (
         f'<figure>{above}<div class="plot" tabindex="0" role="group" aria-roledescription="chart" '
-        f'aria-label="{safe(title)}. {safe(says)}" aria-describedby="keys"></div>{json_script(drawn)}'
-        f'<figcaption>{words}<details class="data"><summary>Numbers of this chart<span class="aside">: '
+        f'aria-label="{safe(title)}. {safe(summary)}" aria-describedby="keys"></div>{json_script(drawn)}'
+        f'<figcaption>{caption}<details class="data"><summary>Data of this chart<span class="aside">: '
         f"{safe(title)}</span></summary></details></figcaption></figure>"
     )
 
 
 def json_script(content: object, *, name: str = "") -> str:
-    """Return data for the page's script, which no text in it can end."""
+    """Return data as a JSON script element, escaped so that no text can end the element."""
     text = json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
@@ -108,12 +108,12 @@ def json_script(content: object, *, name: str = "") -> str:
 
 
 def columnar(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """Return rows as columns, which say each name once."""
+    """Return rows as columns, to write each name only once."""
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
 def _plain(value: object) -> object:
-    """Return what JSON can hold: numbers with five digits, None for one that is not finite, text that can be shown."""
+    """Return a value for JSON: numbers with five digits, None if not finite, text without control characters."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     if isinstance(value, str):
@@ -124,13 +124,13 @@ def _plain(value: object) -> object:
 
 
 def layer(rows: str, mark: Spec, *params: Spec, **encoding: Any) -> Spec:
-    """Return the marks of the rows of this name.
+    """Return a layer of marks.
 
     Args:
-        rows: their name in the figure.
-        mark: its `type` and what is the same for all.
-        params: what dragging over it does.
-        encoding: by channel.
+        rows: name of the data set in the figure.
+        mark: type and constant properties of the marks.
+        params: interactions, from `brush` and `zoom`.
+        encoding: channel → encoding.
     """
     return {"data": {"name": rows}, "mark": mark, "params": params, "encoding": encoding}
 
@@ -138,14 +138,14 @@ def layer(rows: str, mark: Spec, *params: Spec, **encoding: Any) -> Spec:
 def numeric(
     name: str, title: str | None = None, *, ends: Sequence[float] = (), log: bool = False, **axis: Any
 ) -> dict[str, Any]:
-    """Return an axis of numbers, with a little room at both ends.
+    """Return a numeric axis with padding.
 
     Args:
-        name: the field.
-        title: of the axis.
-        ends: between them; none take those of the values.
-        log: logarithmic.
-        axis: further settings of the axis.
+        name: field.
+        title: title of the axis.
+        ends: range of the axis; empty for that of the values.
+        log: whether it is logarithmic.
+        axis: further properties of the axis.
     """
     scale: dict[str, Any] = {"nice": False, "padding": 8} | ({"type": "log"} if log else {"zero": False})
     if ends:
@@ -154,13 +154,13 @@ def numeric(
 
 
 def listed(name: str, title: str | None = None, *, names: Iterable[str], **axis: Any) -> dict[str, Any]:
-    """Return an axis of names, in this order."""
+    """Return a categorical axis with the names in this order."""
     domain = list(dict.fromkeys(names))
     return {"field": name, "type": "nominal", "title": title, "sort": domain, "scale": {"domain": domain}, "axis": axis}
 
 
 def by_kind(name: str, marks: Marks, rows: Iterable[Row], *, columns: int = 3) -> dict[str, Spec]:
-    """Return shape, fill and edge by a field, with a legend of the kinds that are there, in so many columns."""
+    """Return encodings of shape, fill and edge by a field, with a legend of the values in the rows."""
     found = {row[name] for row in rows}
     domain = [kind for kind in marks if kind in found]
     return {
@@ -173,29 +173,29 @@ def by_kind(name: str, marks: Marks, rows: Iterable[Row], *, columns: int = 3) -
 
 
 def by_outcome(rows: Iterable[Row]) -> dict[str, Spec]:
-    """Return shape, fill and edge of marks by how their trials ended, for rows with an `outcome`."""
+    """Return encodings of shape, fill and edge by the field `outcome`."""
     return by_kind("outcome", OUTCOMES, rows)
 
 
 def outcome_of(outcome: Outcome) -> str:
-    """Return how a trial ended, as legends have it."""
+    """Return an outcome as in the legends."""
     return "stopped early" if outcome is Outcome.PRUNED else outcome.value
 
 
 def fade(full: float = 1.0) -> Spec:
-    """Return the opacity of a mark: `full`, and almost none while others are highlighted."""
+    """Return the opacity of a mark: `full`, or almost transparent while other trials are highlighted."""
     return {"condition": {"test": "!any || picked[datum.t]", "value": full}, "value": 0.08}
 
 
 def brush(*channels: str) -> Spec:
-    """Return what selects trials by dragging over a chart: those with a mark in the rectangle."""
+    """Return the selection of trials by dragging a rectangle over their marks."""
     drag = "[pointerdown[!event.shiftKey], window:pointerup] > window:pointermove!"
-    look = {"fill": "var(--grey)", "fillOpacity": 0.15, "stroke": "var(--grey)"}
-    return {"name": "brush", "select": {"type": "interval", "encodings": channels, "on": drag, "mark": look}}
+    style = {"fill": "var(--grey)", "fillOpacity": 0.15, "stroke": "var(--grey)"}
+    return {"name": "brush", "select": {"type": "interval", "encodings": channels, "on": drag, "mark": style}}
 
 
 def zoom(*channels: str) -> Spec:
-    """Return what moves and zooms axes of numbers: dragging with Shift, the wheel with Ctrl, or keys."""
+    """Return the panning and zooming of numeric axes: Shift-drag, Ctrl with the wheel, or keys."""
     drag = "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!"
     select = {"type": "interval", "encodings": channels, "zoom": "wheel![event.ctrlKey]", "translate": drag}
     return {"name": "zoom", "select": select, "bind": "scales"}

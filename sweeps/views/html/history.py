@@ -1,4 +1,4 @@
-"""The search over its trials, and over wall time: what each brought, and the best so far."""
+"""Optimisation history: the result of each trial and the best so far, by trial and by wall time."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def history_section(content: Content) -> str:
         return "<p>No trial has a result yet.</p>"
     finding = _finding(content, rows)
     clock = clock_of(spans_of(content.trials, now=None))
-    pauses = " Pauses in which nothing was trained are cut out of the time." if clock.pauses else ""
+    pauses = " Pauses without training are removed from the time axis." if clock.pauses else ""
     _, unit = time_unit(clock.seconds)
     by_trial = _figure(content, rows, along="trial", title="trial, in the order of proposal")
-    by_time = _figure(content, rows, along="ended", title=f"wall time at which each ended, {unit}")
+    by_time = _figure(content, rows, along="ended", title=f"wall time at the end of the trial, {unit}")
     return f'<p>{safe(finding)}{pauses}</p><div class="charts">{by_trial}{by_time}</div>'
 
 
 def results(content: Content) -> list[Row]:
-    """Return each trial's last result and when it ended, in the unit of the clock's whole time."""
+    """Return the last result of each trial and the time of its end, in the unit of the clock's total time."""
     clock = clock_of(spans_of(content.trials, now=None))
     per, _ = time_unit(clock.seconds)
     rows: list[Row] = []
@@ -43,7 +43,7 @@ def results(content: Content) -> list[Row]:
         value = content.value(record)
         if value is None:
             continue
-        # Of one that was taken over the moment at which the search heard of it may lie before its first trial.
+        # A reused trial may have ended before the first trial of this search.
         ended = record.finished if record.finished is not None else record.epochs[-1].finished_at
         rows.append(
             {
@@ -55,7 +55,7 @@ def results(content: Content) -> list[Row]:
 
 
 def best_so_far(content: Content, rows: list[Row], *, along: str) -> list[Row]:
-    """Return the complete trials that were better than all before, and where the last of all rows lies."""
+    """Return the complete trials that were better than all before, and a last point at the end of the axis."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: row[along]):
         if row["outcome"] == Outcome.COMPLETE and (not best or content.is_better(row["value"], best[-1]["value"])):
@@ -69,7 +69,7 @@ def _figure(content: Content, rows: list[Row], *, along: str, title: str) -> str
     line = {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": "var(--green)"}
     return figure(
         f"{content.metric} of each trial by {title}",
-        f"By {title}; the line is the best complete trial so far.",
+        f"By {title}. The line is the best complete trial so far.",
         layer("best", line, x=x, y=y),
         layer(
             "results", {"type": "point"}, brush("x", "y"), zoom("x", "y"), x=x, y=y, opacity=fade(), **by_outcome(rows)
@@ -84,11 +84,11 @@ def _finding(content: Content, rows: list[Row]) -> str:
     best = content.state.best()
     value = None if best is None else content.value(best)
     if best is None or value is None:
-        return "No trial is complete, so that there is no best one; stopped trials are shown as far as they came."
+        return "No trial is complete, so there is no best one. Each trial is shown with its last epoch."
     per, _ = time_unit(clock_of(spans_of(content.trials, now=None)).seconds)
     ended = next(row["ended"] for row in rows if row["t"] == mark_of(best))
     return (
         f"The best complete trial of the search, {best.name} with {content.format_value(value)}, ended after "
-        f"{duration(ended * per)}. Only complete trials count for the best so far; of a stopped one its last epoch is "
-        "shown."
+        f"{duration(ended * per)}. Only complete trials count for the best so far. A stopped trial is shown with its "
+        "last epoch."
     )

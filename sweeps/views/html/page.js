@@ -1,18 +1,18 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const said = document.getElementById("said");
+  const message = document.getElementById("message");
   const picked = document.getElementById("picked");
   const tip = document.getElementById("tip");
   const read = (script) => JSON.parse(script.textContent);
   const { tips, config } = read(document.getElementById("shared"));
   document.querySelectorAll(".controls").forEach((box) => { box.hidden = false; });
 
-  // The highlighted trials of the whole page: of a brush in any chart, a mark, a row, the filter, or the list at the top.
+  // Keys of the highlighted trials, set by a brush, a mark, a row, the filter, or the list at the top.
   let marks = new Set();
   let active = null;
   const charts = [];
-  const pick = (trials, words = "") => {
+  const pick = (trials) => {
     marks = new Set(trials);
     document.querySelectorAll("[data-t]").forEach((part) => part.classList.toggle("on", marks.has(part.dataset.t)));
     document.querySelectorAll("[data-pick]").forEach((button) => {
@@ -21,8 +21,8 @@
     const all = Object.fromEntries([...marks].map((mark) => [mark, true]));
     charts.forEach(({ view }) => view.signal("picked", all).signal("any", marks.size > 0).runAsync());
     picked.value = marks.size === 1 ? [...marks][0] : "";
-    const what = marks.size === 1 ? words || tips[[...marks][0]] : `${marks.size} trials`;
-    said.textContent = marks.size ? `${what}: highlighted in every chart; Escape ends it` : "";
+    const subject = marks.size === 1 ? tips[[...marks][0]] : `${marks.size} trials`;
+    message.textContent = marks.size ? `${subject}: highlighted in every chart. Press Escape to clear.` : "";
     document.dispatchEvent(new Event("picked"));
   };
   const toggle = (mark, { adds = false } = {}) => {
@@ -36,12 +36,12 @@
     if (button) toggle(button.dataset.pick, { adds: event.shiftKey || event.ctrlKey });
   });
 
-  // Charts. A screen reader gets what is drawn from the label of its frame, and by the table of its numbers.
+  // Charts. Screen readers use the label of the frame and the table of the data instead of the drawing.
   const rowsOf = (columns) => {
     const fields = Object.keys(columns);
     return fields.length ? columns[fields[0]].map((_, at) => Object.fromEntries(fields.map((field) => [field, columns[field][at]]))) : [];
   };
-  const lies = (range) => (row) => Object.entries(range).every(([field, ends]) => (
+  const isWithin = (range) => (row) => Object.entries(range).every(([field, ends]) => (
     typeof ends[0] === "string" ? ends.includes(row[field]) : row[field] >= Math.min(...ends) && row[field] <= Math.max(...ends)
   ));
   const unbrush = ({ view, brushed }) => brushed.forEach((axis) => view.signal(`brush_${axis}`, []));
@@ -93,10 +93,10 @@
       clearTimeout(timer);
       timer = setTimeout(() => {
         charts.filter((each) => each !== chart).forEach(unbrush);
-        pick(is ? rows.filter(lies(range)).map((row) => row.t) : []);
+        pick(is ? rows.filter(isWithin(range)).map((row) => row.t) : []);
       }, 60);
     });
-    // By keys: from trial to trial, and nearer or further away.
+    // Keyboard: select the next or previous trial, zoom.
     const order = [...new Set(rows.map((row) => row.t).filter((mark) => mark !== undefined))];
     const reset = () => Object.keys(view.getState({ signals: (name) => /^zoom_(?!translate|zoom|tuple|x$|y$)/.test(name), data: () => false }).signals)
       .forEach((name) => view.signal(name, null));
@@ -144,13 +144,13 @@
   const drawAll = async () => {
     for (const script of document.querySelectorAll("figure > script")) {
       await draw(script.parentElement);
-      await new Promise((done) => { setTimeout(done); });  // the page can be read and scrolled meanwhile
+      await new Promise((done) => { setTimeout(done); });  // keeps the page responsive
     }
     root.dataset.drawn = charts.length;
   };
   addEventListener("load", drawAll);
 
-  // The theme: the system's until the button says otherwise.
+  // The theme of the system, until the button is used.
   const theme = document.getElementById("theme");
   const dark = () => root.classList.contains("dark")
     || (!root.classList.contains("light") && matchMedia("(prefers-color-scheme: dark)").matches);
@@ -174,7 +174,7 @@
     return cell.dataset.v === undefined ? cell.textContent.trim() : Number(cell.dataset.v);
   };
 
-  // Sorting: what has no value stays below, numbers stand before words.
+  // Sorting: empty cells last, numbers before text.
   const sort = (column, sign) => {
     const compare = (one, other) => {
       const a = valueOf(one, column);
@@ -194,7 +194,7 @@
     });
   });
 
-  // Filtering: words that a row must hold, or a column, a sign and a number.
+  // Filtering: words that a row must contain, or comparisons of a column with a value.
   const filter = document.getElementById("filter");
   const count = document.getElementById("filter-count");
   const plain = (text) => text.toLowerCase().replace(/[%±_ .]/g, "");
@@ -202,20 +202,20 @@
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const columnOf = (name) => names.findIndex((each) => each === plain(name));
   const holds = (text) => (row) => texts.get(row).includes(text.toLowerCase());
-  const compares = (column, sign, wanted) => (row) => {
+  const compares = (column, sign, value) => (row) => {
     const found = valueOf(row, column);
     if (found === "") return false;
-    const order = typeof found === "number" && !Number.isNaN(Number(wanted))
-      ? found - Number(wanted) : String(found).localeCompare(wanted);
+    const order = typeof found === "number" && !Number.isNaN(Number(value))
+      ? found - Number(value) : String(found).localeCompare(value);
     return { "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
   };
-  // `val acc > 60` is one condition: a column's name, typed with or without its spaces, a sign, and a value.
+  // `val acc > 60` is one condition: a column name with or without its spaces, an operator, and a value.
   const loose = (name) => [...name].map((letter) => letter.replace(/[^a-z0-9]/, "\\$&")).join("[%±_ .]*");
   const condition = new RegExp(`(?<!\\S)(${names.map(loose).join("|")})[%±_ .]*\\s*(<=|>=|!=|=|<|>)\\s*(\\S+)`, "gi");
   const testsOf = (typed) => {
     const tests = [];
-    const words = typed.replace(condition, (_, name, sign, wanted) => {
-      tests.push(compares(columnOf(name), sign, wanted));
+    const words = typed.replace(condition, (_, name, sign, value) => {
+      tests.push(compares(columnOf(name), sign, value));
       return " ";
     });
     return [...tests, ...words.split(/\s+/).filter(Boolean).map(holds)];

@@ -1,4 +1,4 @@
-"""A ladder's steps on the page: the same cells as its table and its CSV, and a chart of the gains."""
+"""Section of a ladder's steps: the cells of its table and CSV file, and a chart of the gains."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, dif
 from sweeps.views.ladder_terms import INTERVAL_NOTE, terms_of
 
 FINDING_LABELS = {
-    Finding.HIGHER: "gain that is shown",
-    Finding.LOWER: "loss that is shown",
-    Finding.NOT_SIGNIFICANT: "no difference that can be shown",
-    Finding.NOT_COMPARED: "not tested, one mark a seed",
+    Finding.HIGHER: "significant gain",
+    Finding.LOWER: "significant loss",
+    Finding.NOT_SIGNIFICANT: "no significant difference",
+    Finding.NOT_COMPARED: "not tested, one mark per seed",
 }
 _MARKS: Marks = {
     FINDING_LABELS[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),
@@ -39,40 +39,40 @@ _MARKS: Marks = {
 
 _METHODS = {
     "95 % interval of one run (Wilson)": (
-        "As many other images of the same kind would give this one network another accuracy; Wilson's interval says "
-        "where it may lie. It says nothing of what the same recipe gives under another seed."
+        "On another sample of as many images this network would have another accuracy. Wilson's interval covers that "
+        "variation. It does not cover the variation between seeds."
     ),
     "95 % interval over seeds (t)": (
-        "The mean over the seeds, with Student's t interval: where the recipe's mean may lie, trained under any seed. "
-        "It is wide with few seeds."
+        "Student's t interval of the mean over the seeds covers the mean accuracy of the recipe over all seeds. It is "
+        "wide if there are few seeds."
     ),
     "One run each (McNemar)": (
-        "Two networks answer the same images, and only those count that one alone gets right: McNemar's exact test "
-        "asks whether a fair coin would split them so. It compares these two networks, not the two recipes; the "
-        "interval of their difference is the exact one of Clopper and Pearson, of the same images."
+        "Two networks classify the same images. McNemar's exact test uses the images that only one of them classifies "
+        "correctly, and tests whether both are correct on equally many. It compares these two networks, not the two "
+        "recipes. The interval of the difference is the exact one of Clopper and Pearson on the same images."
     ),
     f"{MIN_RECIPE_SEEDS} seeds or more (paired t)": (
-        "The difference is taken seed by seed, and the t-test asks whether its mean could be nothing. "
-        "Only this compares two recipes."
+        "The paired t-test tests whether the mean of the differences for each seed is 0. Only this test compares two "
+        "recipes."
     ),
     f"{MIN_MODERATED_COMPARISONS} comparisons or more (moderated t)": (
-        "Three differences know their own spread badly. Where a ladder has many steps, each one's variance is drawn "
-        "towards what is typical of all of them (Smyth 2004), which counts at most as much as its own."
+        "Three differences estimate their variance badly. With many steps, the variance of each is shrunk towards the "
+        "typical variance of all (Smyth 2004), which gets at most the same weight."
     ),
     "p (Holm)": (
-        "A ladder asks many questions, and some would be answered yes by chance; Holm's adjustment raises each p for "
-        f"the number asked, and a difference counts as shown at {ALPHA} or less. "
-        f"{INTERVAL_NOTE} It is of 95 % where one comparison was made, and wider where more were."
+        "With many comparisons some differences would seem significant by chance. Holm's procedure adjusts each p for "
+        f"the number of comparisons. A difference is significant if the adjusted p is at most {ALPHA}. "
+        f"{INTERVAL_NOTE} It is a 95 % interval for one comparison and wider for several."
     ),
 }
-"""What each method means, in words for who has not met it."""
+"""Explanations of the statistical methods."""
 
 
 def rungs_section(content: Content) -> str:
-    """Return the chart of the gains, and the table with all_records that is known of each rung."""
+    """Return the chart of the gains and the table of all rungs."""
     if not content.comparisons:
         return f"<p>{safe(content.rows_error or 'No rung is recorded yet.')}</p>"
-    words = terms_of(content.comparisons)
+    terms = terms_of(content.comparisons)
     rows = []
     for rung in content.comparisons:
         cells = {name: safe(value) for name, value in cells_of(rung).items()}
@@ -98,11 +98,11 @@ def rungs_section(content: Content) -> str:
             )
         )
     heads = (
-        words.row,
-        words.short_accuracy,
+        terms.row,
+        terms.short_accuracy,
         "difference, points",
         "p (Holm)",
-        "what it brought",
+        "verdict",
         "runs",
         "status",
         "params M",
@@ -112,28 +112,28 @@ def rungs_section(content: Content) -> str:
     shown = table(
         heads,
         rows,
-        caption=f"{words.heading}: each {words.row} against {words.compared_with}",
+        caption=f"{terms.heading}: each {terms.row} against {terms.compared_with}",
         numbers=(1, 2, 3, 5, 7, 8, 9),
         trials=[f"r{rung.index}" for rung in content.comparisons],
     )
-    cut = sorted({rung.reduced for rung in content.comparisons if rung.reduced is not None})
+    reduced = sorted({rung.reduced for rung in content.comparisons if rung.reduced is not None})
     warnings = "".join(
-        f'<p class="note">Reduced budget: {safe(text)}. These {words.row}s are not what the full {words.whole} '
-        "gives.</p>"
-        for text in cut
+        f'<p class="note">Reduced budget: {safe(text)}. These are not results of the full {terms.kind}.</p>'
+        for text in reduced
     )
     reading = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _METHODS.items())
-    methods = f'<details><summary>How to read it</summary><dl class="reading">{reading}</dl></details>'
+    methods = f'<details><summary>How to read this table</summary><dl class="reading">{reading}</dl></details>'
     remark = f"<p>{safe(INTERVAL_NOTE)}</p>" if any(rung.test for rung in content.comparisons) else ""
     return f"{warnings}{_chart(content)}{shown}{remark}{methods}"
 
 
 def gains_of(comparisons: Sequence[RungComparison]) -> list[Row]:
-    """Return the difference of each rung to the one it comes from, in points: each seed's of too few for a test."""
+    """Return the difference of each rung to its parent in points, or that for each seed without a test."""
     return [
         {
-            "t": f"r{rung.index}", "name": rung.rung + ("" if rung.reduced is None else " (cut)"), "gain": difference,
-            "low": rung.difference_low, "high": rung.difference_high, "what": FINDING_LABELS[rung.finding],
+            "t": f"r{rung.index}", "name": rung.rung if rung.reduced is None else f"{rung.rung} (reduced)",
+            "gain": difference, "low": rung.difference_low, "high": rung.difference_high,
+            "finding": FINDING_LABELS[rung.finding],
         }
         for rung in comparisons
         for difference in rung.by_seed or (() if rung.difference is None else (rung.difference,))
@@ -143,10 +143,10 @@ def gains_of(comparisons: Sequence[RungComparison]) -> list[Row]:
 def _chart(content: Content) -> str:
     rows = gains_of(content.comparisons)
     if not rows:
-        return "<p>No step can be compared yet: it takes a rung, and the one it comes from, on the same images.</p>"
+        return "<p>No step can be compared yet. A rung and its parent must be measured on the same images.</p>"
     names = list(dict.fromkeys(row["name"] for row in rows))
     y = listed("name", names=names, grid=True, ticks=False, domain=False)
-    title = "difference to the one it comes from, points"
+    title = "difference to the parent, points"
     x = numeric(
         "gain",
         title,
@@ -154,23 +154,23 @@ def _chart(content: Content) -> str:
     )
     compared = [rung for rung in content.comparisons if rung.by_seed or rung.difference is not None]
     return figure(
-        "What each step brought",
+        terms_of(content.comparisons).heading,
         _finding(compared),
         layer("zero", ZERO, x=x),
         layer("gains", {"type": "rule"}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, opacity=fade()),
         layer(
             "gains", {"type": "point", "size": 70}, brush("x", "y"), zoom("x"), x=x, y=y, opacity=fade(),
-            **by_kind("what", _MARKS, rows, columns=1),
+            **by_kind("finding", _MARKS, rows, columns=1),
         ),
         height=26 * len(names),
         rows={"gains": rows, "zero": [{"gain": 0.0}]},
-        columns={"name": "step", "gain": title, "low": "from", "high": "to", "what": "what"},
+        columns={"name": "step", "gain": title, "low": "from", "high": "to", "finding": "finding"},
     )  # fmt: skip
 
 
 def _finding(compared: Sequence[RungComparison]) -> str:
     tested = [rung for rung in compared if rung.test is not None]
     if not tested:
-        return "No step is tested yet: the marks are the differences under each seed."
+        return "No step is tested yet. The marks are the differences for each seed."
     top = max(tested, key=lambda rung: rung.difference or 0.0)
-    return f"The largest step is {top.rung}, {difference_text(top)} points: {top.verdict}."
+    return f"The largest gain is that of {top.rung}: {top.verdict}."

@@ -1,4 +1,4 @@
-"""Two parameters together: a smooth estimate over two numeric ones, or the mean in each cell of a heat map."""
+"""Charts of two parameters: a smooth estimate over two numeric ones, or a heat map of means."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sweeps.views.html.content import Content, VaryingParameter, mark_of
 from sweeps.views.html.figure import HEAT, Row, brush, fade, figure, layer, listed, numeric
 
 COLUMNS, ROWS = 42, 28
-DISTINCT = 4
-"""Values of a numeric parameter that an estimate between them takes at the least."""
-LEAST = 8
-"""Trials that an estimate of two numeric parameters takes at the least."""
+MIN_VALUES = 4
+"""Distinct values that a numeric parameter needs for a smooth estimate."""
+MIN_TRIALS = 8
+"""Trials that a smooth estimate needs."""
 REACH = 1.5
-"""Bandwidths within which a trial must lie for the estimate to be drawn there."""
+"""The estimate is drawn within this many bandwidths of a trial."""
 BINS = 4
 
 
 def surfaces(content: Content) -> str:
-    """Return a smooth estimate over the first two numeric parameters, and a heat map with the first that is not one."""
-    numbers = [v for v in content.varying if v.is_numeric and len(set(v.values.values())) >= DISTINCT]
+    """Return a smooth estimate over the first two numeric parameters, and a heat map of the first other pair."""
+    numbers = [v for v in content.varying if v.is_numeric and len(set(v.values.values())) >= MIN_VALUES]
     pairs = combinations(content.varying, 2)
     first = next((pair for pair in pairs if not (pair[0].is_numeric and pair[1].is_numeric)), None)
     shown = [
@@ -37,24 +37,24 @@ def surfaces(content: Content) -> str:
 class Estimate:
     """The weighted mean of the trials around each point.
 
-    Sources: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142; of the bandwidths Scott,
+    Sources: Nadaraya, Theory of Probability and its Applications 9 (1964) 141-142; for the bandwidths Scott,
     Multivariate Density Estimation (1992).
     """
 
     trials: list[Row]
     cells: list[Row]
-    """Those near which a trial lies."""
+    """Cells near a trial."""
     bandwidths: tuple[float, float]
     """As shares of the axes."""
 
 
 def estimate_of(content: Content, across: VaryingParameter, up: VaryingParameter) -> Estimate | None:
-    """Return the estimate over two numeric parameters; None where too few trials have both and a result."""
+    """Return the estimate over two numeric parameters; None if too few trials have both and a result."""
     import numpy as np
 
     values = content.shared_values
     both = [r for r in content.trials if r.number in values and r.number in across.values and r.number in up.values]
-    if len(both) < LEAST:
+    if len(both) < MIN_TRIALS:
         return None
     given = [(float(across.values[record.number]), float(up.values[record.number])) for record in both]
     points = np.array([(across.share(x), up.share(y)) for x, y in given])
@@ -98,7 +98,7 @@ def _contour(content: Content, across: VaryingParameter, up: VaryingParameter) -
     x, y = (
         numeric(
             name, each.label, ends=each.ends, log=each.is_log,
-            **({"values": sorted(set(map(float, each.values.values())))} if each.is_listed else {}),
+            **({"values": sorted(set(map(float, each.values.values())))} if each.is_categorical else {}),
         )
         for name, each in (("x", across), ("y", up))
     )  # fmt: skip
@@ -112,7 +112,7 @@ def _contour(content: Content, across: VaryingParameter, up: VaryingParameter) -
     where = " and ".join(f"{each.name} {each.text(best['number'])}" for each in (across, up))
     return figure(
         f"Estimated {content.metric} over {across.name} and {up.name}",
-        f"Of what was tried the estimate is best at {where}, with {content.format_value(best['estimate'])}.",
+        f"Among the tried values, the estimate is best at {where}, with {content.format_value(best['estimate'])}.",
         layer("cells", {"type": "rect"}, x=x, y=y, x2={"field": "x2"}, y2={"field": "y2"}, fill=colour),
         layer("trials", dot, brush("x", "y"), x=x, y=y, opacity=fade()),
         height=260,
@@ -125,16 +125,16 @@ def _contour(content: Content, across: VaryingParameter, up: VaryingParameter) -
             "estimate": "estimate",
         },
         notes=[
-            f"A Gaussian-weighted mean of the {len(found.trials)} trials around each point (Nadaraya and Watson; "
-            f"bandwidth {found.bandwidths[0]:.2f} and {found.bandwidths[1]:.2f} of the axes, Scott's rule), drawn only "
-            f"where a trial lies within {REACH} bandwidths. It says nothing of the other parameters, which vary too."
+            f"Gaussian-weighted mean of the {len(found.trials)} trials around each point (Nadaraya and Watson; "
+            f"bandwidths {found.bandwidths[0]:.2f} and {found.bandwidths[1]:.2f} of the axes by Scott's rule), drawn "
+            f"within {REACH} bandwidths of a trial. Other parameters vary too."
         ],
         heading=f"{across.path} × {up.path}",
     )
 
 
 def cells_of(content: Content, across: VaryingParameter, up: VaryingParameter) -> list[Row]:
-    """Return the mean and the number of trials of each pair of values, or of quarters of many numbers."""
+    """Return the mean and the number of trials of each pair of values or ranges."""
     values = content.shared_values
     (_, columns), (_, rows) = _bins(across, values), _bins(up, values)
     cells: dict[tuple[str, str], list[float]] = {}
@@ -142,7 +142,7 @@ def cells_of(content: Content, across: VaryingParameter, up: VaryingParameter) -
         if number in columns and number in rows:
             cells.setdefault((columns[number], rows[number]), []).append(value)
     return [
-        {"x": x, "y": y, "mean": statistics.fmean(group), "n": len(group), "words": f"n {len(group)}"}
+        {"x": x, "y": y, "mean": statistics.fmean(group), "n": len(group), "label": f"n {len(group)}"}
         for (x, y), group in cells.items()
     ]
 
@@ -159,32 +159,32 @@ def _heat_map(content: Content, first: VaryingParameter, second: VaryingParamete
     )
     scale = {"type": "quantize", "domain": [low, high], "range": HEAT}
     colour = {"field": "mean", "type": "quantitative", "scale": scale, "legend": None}
-    # Of seven shades the upper three take light letters by day, and dark ones by night.
+    # The upper three of seven shades need the other text colour.
     dark = {"test": f"datum.mean > {low + 4 / 7 * (high - low)}", "value": "var(--over)"}
-    words = {"x": x, "y": y, "color": {"condition": dark, "value": "var(--under)"}}
+    labels = {"x": x, "y": y, "color": {"condition": dark, "value": "var(--under)"}}
     best = (max if content.maximize else min)(cells, key=lambda cell: cell["mean"])
     return figure(
         f"Mean {content.metric} by {across.name} and {up.name}",
         f"The {'highest' if content.maximize else 'lowest'} mean is that of {best['x']} with {best['y']}: "
-        f"{content.format_value(best['mean'])} of {plural(best['n'], 'trial')}.",
+        f"{content.format_value(best['mean'])} over {plural(best['n'], 'trial')}.",
         layer("cells", {"type": "rect"}, x=x, y=y, fill=colour),
-        layer("cells", {"type": "text", "dy": -6}, text={"field": "mean", "format": ".3~g"}, **words),
-        layer("cells", {"type": "text", "dy": 8, "fontSize": 10}, text={"field": "words"}, **words),
+        layer("cells", {"type": "text", "dy": -6}, text={"field": "mean", "format": ".3~g"}, **labels),
+        layer("cells", {"type": "text", "dy": 8, "fontSize": 10}, text={"field": "label"}, **labels),
         height=40 * len(y["sort"]),
         rows={"cells": cells},
         columns={"x": across.path, "y": up.path, "mean": f"mean {content.metric_label}", "n": "trials"},
         notes=[
-            "The mean of each cell, with the number of trials beneath it; a cell without a trial is empty. The other "
-            "parameters vary too, and a sampler tries the good cells more often."
+            "Each cell shows the mean and the number of trials. Cells without a trial are empty. Other parameters vary "
+            "too, and a sampler tries good cells more often."
         ],
         heading=f"{across.path} × {up.path}",
     )
 
 
 def _bins(varying: VaryingParameter, values: Mapping[int, float]) -> tuple[list[str], dict[int, str]]:
-    """Return the names of a parameter's values, or of its quarters of many numbers, in order, and each trial's."""
+    """Return the labels of a parameter's values or ranges in order, and trial number → label."""
     found = {number: varying.values[number] for number in values if number in varying.values}
-    if varying.is_listed:
+    if varying.is_categorical:
         names = {number: varying.text(number) for number in found}
         return [level for level in varying.levels if level in names.values()], names
     cuts = statistics.quantiles(map(float, found.values()), n=BINS)

@@ -1,4 +1,4 @@
-"""The page itself: one file with its style and its script inside, which asks nothing of any network."""
+"""The page: one HTML file with embedded style and scripts, which needs no network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sweeps.views.html.tradeoff import tradeoff_section
 from sweeps.views.html.verdict import verdict_of
 
 Section = tuple[str, str, Callable[[Content], str]]
-"""Its anchor, its heading, and what writes it."""
+"""Anchor, heading and the function that writes the section."""
 
 _BOARD: Section = ("leaderboard", "Leaderboard", board_section)
 _CURVES: Section = ("curves", "Learning curves", curves_section)
@@ -34,7 +34,7 @@ _TIMELINE: Section = ("slots", "Slots", timeline_section)
 _TRADEOFF: Section = ("cost", "Accuracy and cost", tradeoff_section)
 _FAILURES: Section = ("failures", "Failures", failures_section)
 SEARCH: tuple[Section, ...] = (
-    ("helped", "What helped", effects_section),
+    ("helped", "Parameter effects", effects_section),
     _BOARD,
     ("history", "Optimisation history", history_section),
     ("parallel", "Parallel coordinates", parallel_section),
@@ -47,14 +47,14 @@ SEARCH: tuple[Section, ...] = (
 LADDER: tuple[Section, ...] = (("steps", "Steps and gains", rungs_section), _CURVES, _TIMELINE, _TRADEOFF, _FAILURES)
 
 
-KEYS = """Drag over a chart to highlight its trials in every other one, or click a mark. Shift and drag moves a chart,
-Ctrl and the wheel zooms it, a double click shows all of it. By keys, within a chart: ← and → go from trial to trial,
-+ and − zoom, 0 shows all; Escape ends the highlighting."""
-NO_SCRIPT = "The charts and the tables of their numbers need JavaScript; the rest of the page does not."
+KEYS = """Drag over a chart or click a mark to highlight trials in every chart. Drag with Shift to move a chart, use the
+wheel with Ctrl to zoom, double-click to reset. Keys within a chart: ← and → select the previous or next trial, + and −
+zoom, 0 resets the zoom, Escape clears the highlighting."""
+NO_SCRIPT = "The charts and the tables of their data need JavaScript. The rest of the page does not."
 
 
 def page_of(content: Content) -> str:
-    """Return a sweep's page as HTML."""
+    """Return the report as HTML."""
     style, scripts = _asset("page.css"), [vega(), _asset("page.js")]
     allowed = " ".join(f"'{_digest(script)}'" for script in scripts)
     policy = (
@@ -69,7 +69,7 @@ def page_of(content: Content) -> str:
         f"{write(content)}\n</section>"
         for anchor, heading, write in sections
     )
-    tips = {mark_of(record): content.tip(record) for record in reversed(content.all_records)}
+    tips = {mark_of(record): content.tooltip(record) for record in reversed(content.all_records)}
     facts = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in content.environment.items())
     return f"""<!doctype html>
 <html lang="en">
@@ -102,10 +102,10 @@ def page_of(content: Content) -> str:
 {body}
 </main>
 <footer>
-<h2>Written with</h2>
+<h2>Environment</h2>
 <dl>{facts}</dl>
 </footer>
-<p id="said" role="status"></p>
+<p id="message" role="status"></p>
 <p id="tip" aria-hidden="true"></p>
 {json_script({"tips": tips, "config": CONFIG}, name="shared")}
 {"".join(f"<script>{script}</script>" for script in scripts)}
@@ -115,18 +115,18 @@ def page_of(content: Content) -> str:
 
 
 def _standing(content: Content) -> str:
-    """Return in one line how the sweep stands, and when that was."""
+    """Return the counts of the trials and the time of writing in one line."""
     counts = Counter(record.outcome for record in content.trials)
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no trial yet"
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no trial yet"
     moment = datetime.fromtimestamp(content.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     written = f'page written <time datetime="{datetime.fromtimestamp(content.now, UTC).isoformat()}">{moment}</time>'
     state = (
-        f'<strong class="note">Running now, by {safe(content.state.driver)}: what follows is as of then.</strong> '
+        f'<strong class="note">Running now, by {safe(content.state.driver)}. This page is a snapshot.</strong> '
         if content.is_running
         else ""
     )
     damage = "" if content.state.damage is None else f'<strong class="note">{safe(content.state.damage)}</strong> '
-    return f"{state}{damage}{said}; {written}"
+    return f"{state}{damage}{summary}; {written}"
 
 
 def _options(content: Content) -> str:
@@ -136,7 +136,7 @@ def _options(content: Content) -> str:
 
 @cache
 def vega() -> str:
-    """Return the script that draws Vega-Lite: Vega, its compiler and its embedding. Bundling it takes two seconds."""
+    """Return the script that draws Vega-Lite charts. Bundling it takes two seconds."""
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

@@ -1,4 +1,4 @@
-"""Text of others on a page: a name, an error or a log line is shown as it is and can be nothing but text."""
+"""Escape text for the page: names, errors and log lines are shown unchanged and never become markup."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterable, Sequence
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-"""What colours a terminal."""
+"""Terminal escape sequences."""
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""What HTML forbids, half characters, and what turns the direction of the text that follows."""
+"""Characters that HTML forbids, surrogates, and direction overrides."""
 
 
 def safe(text: object) -> str:
-    """Return a text for HTML, within elements and quoted attributes alike; what cannot be shown becomes `�`."""
+    """Return a text escaped for elements and quoted attributes. Characters that cannot be shown become `�`."""
     return html.escape(clean(str(text)))
 
 
 def clean(text: str) -> str:
-    """Return a text without what cannot be shown."""
+    """Return a text without escape sequences, and with `�` for characters that cannot be shown."""
     return _CONTROLS.sub("\ufffd", _ESCAPES.sub("", text))
 
 
@@ -30,14 +30,14 @@ def table(
     numbers: Sequence[int] = (),
     trials: Sequence[str] = (),
 ) -> str:
-    """Return a table whose rows fold on a narrow screen; the first cell of each row heads it.
+    """Return a table whose rows fold on a narrow screen. The first cell of each row is its header.
 
     Args:
-        heads: plain text.
+        heads: headings, as plain text.
         rows: cells, as HTML.
-        caption: plain text; read aloud, not shown.
-        numbers: columns that hold numbers, from 0.
-        trials: what each row is highlighted with.
+        caption: plain text for screen readers; not visible.
+        numbers: indices of the columns with numbers, from 0.
+        trials: key for highlighting of each row.
     """
     head = "".join(f'<th scope="col"{_aligned(index, numbers)}>{safe(name)}</th>' for index, name in enumerate(heads))
     body = []
@@ -56,7 +56,7 @@ def table(
 
 
 def scroll_box(content: str, *, label: str) -> str:
-    """Return content that may be wider than the page, in a box that the keyboard can scroll."""
+    """Return content in a box that scrolls, also with the keyboard, if it is wider than the page."""
     return f'<div class="wide" role="region" tabindex="0" aria-label="{safe(label)}">{content}</div>'
 
 

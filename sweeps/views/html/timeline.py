@@ -1,4 +1,4 @@
-"""What each slot did over the time: which trial it trained, and where it waited."""
+"""Use of the slots over time: trials and idle times."""
 
 from __future__ import annotations
 
@@ -9,30 +9,26 @@ from sweeps.views.html.clock import Clock, Span, clock_of, lanes_of, spans_of, t
 from sweeps.views.html.content import Content, mark_of
 from sweeps.views.html.figure import Row, brush, fade, figure, layer, numeric, zoom
 
-WAIT, EPOCHS, CONFIRM = "start and end: no epoch", "epochs of a trial", "of a confirming run"
+WAIT, EPOCHS, CONFIRM = "starting or ending", "epochs of a trial", "epochs of a confirming run"
 GAP = 0.0025
-"""Of the whole time: epochs that are nearer to one another are drawn as one."""
+"""Epochs with a smaller gap, as a share of the total time, are drawn as one bar."""
 LANE = 40
 
 
 def timeline_section(content: Content) -> str:
-    """Return a lane a slot."""
+    """Return a chart with one lane per slot."""
     spans = spans_of(content.all_records, now=content.now if content.is_running else None)
     if not spans:
         return "<p>Nothing has been trained here.</p>"
     clock, lanes = clock_of(spans), lanes_of(spans)
     busy = sum(end - begin for span in spans for begin, end in _epochs(span, clock))
     held = sum(clock.at(span.end) - clock.at(span.begin) for span in spans)
-    whole = max(clock.seconds * len(lanes), 1e-9)
+    total = max(clock.seconds * len(lanes), 1e-9)
+    pauses = len(clock.pauses)
     notes = [
-        "Which slot a trial had is not recorded: the lanes are put together from the times at which trials began and "
-        "ended, so that no two overlap."
-        + (
-            f" Cut out at the dashed lines: {plural(len(clock.pauses), 'pause')} without any trial."
-            if clock.pauses
-            else ""
-        )
-        + (" Trials that are still running are drawn up to now." if content.is_running else "")
+        "The slot of a trial is not recorded. The lanes are reconstructed from start and end times without overlaps."
+        + (f" Removed at the dashed lines: {plural(pauses, 'pause')} without a trial." if pauses else "")
+        + (" Running trials are drawn up to now." if content.is_running else "")
     ]
     per, unit = time_unit(clock.seconds)
     bars = bars_of(lanes, clock)
@@ -45,21 +41,21 @@ def timeline_section(content: Content) -> str:
     bar = {"type": "bar", "stroke": "var(--paper)", "strokeWidth": 0.6}
     pause = {"type": "rule", "stroke": "var(--orange)", "strokeDash": [4, 3], "strokeWidth": 1}
     return figure(
-        "What each slot did",
+        "Use of the slots",
         f"{plural(len(spans), 'trial')} in {duration(clock.seconds)} on {plural(len(lanes), 'slot')}: "
-        f"{100 * busy / whole:.0f} % of the slots' time went into epochs, {100 * max(held - busy, 0) / whole:.0f} % "
-        f"into starting and ending trials, {100 * max(whole - held, 0) / whole:.0f} % passed without a trial.",
+        f"{100 * busy / total:.0f} % of the slot time was spent on epochs, {100 * max(held - busy, 0) / total:.0f} % "
+        f"on starting and ending trials, {100 * max(total - held, 0) / total:.0f} % was idle.",
         layer("bars", bar, brush("x"), zoom("x"), x=x, x2={"field": "end"}, y=y, fill=kind, opacity=fade()),
         layer("pauses", pause, x=x),
         height=LANE * len(lanes),
         rows={"bars": bars, "pauses": [{"begin": clock.at(begin) / per} for begin, _ in clock.pauses]},
-        columns={"name": "trial", "slot": "slot", "kind": "what", "begin": f"from, {unit}", "end": f"to, {unit}"},
+        columns={"name": "trial", "slot": "slot", "kind": "phase", "begin": f"from, {unit}", "end": f"to, {unit}"},
         notes=notes,
     )
 
 
 def bars_of(lanes: Iterable[Iterable[Span]], clock: Clock) -> list[Row]:
-    """Return for each trial the time that it held its slot, and over it that of its epochs, in the clock's unit."""
+    """Return bars for the time in which each trial held its slot, and for its epochs, in the unit of the clock."""
     per, _ = time_unit(clock.seconds)
     rows: list[Row] = []
     for slot, lane in enumerate(lanes, start=1):
@@ -76,7 +72,7 @@ def bars_of(lanes: Iterable[Iterable[Span]], clock: Clock) -> list[Row]:
 
 
 def _epochs(span: Span, clock: Clock) -> list[tuple[float, float]]:
-    """Return when a trial's epochs began and ended, in the clock's seconds; never before the trial itself."""
+    """Return start and end of a trial's epochs in seconds of the clock, not before the start of the trial."""
     return [
         (clock.at(max(epoch.finished_at - epoch.seconds, span.begin)), clock.at(epoch.finished_at))
         for epoch in span.record.epochs

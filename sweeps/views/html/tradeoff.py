@@ -1,4 +1,4 @@
-"""Accuracy against what it costs: parameters and seconds, what nothing beats in both, and the simplest good one."""
+"""Accuracy against parameters and training time: the Pareto front, and the simplest configuration near the best."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Configuration:
     accuracy: float
     """Share, 0 to 1."""
     error: float | None
-    """Standard error of the accuracy; None where it cannot be said."""
+    """Standard error of the accuracy; None if unknown."""
     parameters: float | None
     """Millions."""
     seconds: float | None
@@ -43,20 +43,20 @@ _MARKS: Marks = {
 
 
 def tradeoff_section(content: Content) -> str:
-    """Return two charts, and which configuration is the simplest of the good ones."""
+    """Return two charts, and the simplest configuration within one standard error of the best."""
     found = of_rungs(content) if content.is_ladder else of_rows(content)
     if not found:
-        return "<p>No configuration came to its end with an accuracy.</p>"
+        return "<p>No complete configuration has an accuracy.</p>"
     simplest = simplest_of(found)
     by_size = _figure(found, lambda c: c.parameters, label="parameters, millions", simplest=simplest, size=_millions)
     by_time = _figure(found, lambda c: c.seconds, label="training time, seconds", simplest=simplest, size=duration)
     complete = sum(rung.has_learned for rung in content.comparisons) or len(_ranked(content))
-    words = _words(found, simplest, others=complete - len(found))
-    return f'<p>{safe(words)}</p><div class="charts">{by_size}{by_time}</div>'
+    summary = _summary(found, simplest, others=complete - len(found))
+    return f'<p>{safe(summary)}</p><div class="charts">{by_size}{by_time}</div>'
 
 
 def of_rows(content: Content) -> list[Configuration]:
-    """Return the ranked configurations of the leaderboard that share the protocol of the first."""
+    """Return the ranked configurations of the leaderboard with the protocol of the first one."""
     ranked = _ranked(content)
     found = []
     for row in ranked:
@@ -86,7 +86,7 @@ def _ranked(content: Content) -> list[Mapping[str, Any]]:
 
 
 def of_rungs(content: Content) -> list[Configuration]:
-    """Return the measured rungs of a ladder under the protocol that most of them have: no others compare."""
+    """Return the measured rungs of a ladder under the most frequent protocol; others are not comparable."""
     return [
         Configuration(
             name=rung.rung,
@@ -101,10 +101,10 @@ def of_rungs(content: Content) -> list[Configuration]:
 
 
 def simplest_of(found: Sequence[Configuration]) -> Configuration | None:
-    """Return the one with the fewest parameters among those within one standard error of the best; None where unknown.
+    """Return the configuration with the fewest parameters within one standard error of the best; None if unknown.
 
-    Of equally many parameters the quicker one. Source: Breiman, Friedman, Olshen and Stone, Classification and
-    Regression Trees (1984), for the rule.
+    Ties are resolved by the training time. Source of the rule: Breiman, Friedman, Olshen and Stone, Classification and
+    Regression Trees (1984).
     """
     best = max(found, key=lambda each: each.accuracy)
     if best.error is None:
@@ -114,7 +114,7 @@ def simplest_of(found: Sequence[Configuration]) -> Configuration | None:
 
 
 def pareto(found: Sequence[tuple[float, float]]) -> list[int]:
-    """Return which pairs of a cost and an accuracy no other beats in one without being worse in the other, by cost."""
+    """Return the indices of the Pareto front of pairs of cost and accuracy, by cost."""
     order = sorted(range(len(found)), key=lambda index: (found[index][0], -found[index][1]))
     front: list[int] = []
     for index in order:
@@ -126,7 +126,7 @@ def pareto(found: Sequence[tuple[float, float]]) -> list[int]:
 def costs_of(
     found: Sequence[Configuration], cost_of: Callable[[Configuration], float | None], *, simplest: Configuration | None
 ) -> list[Row]:
-    """Return the configurations whose cost is known, by cost: those on the front, and the simplest good one, say so."""
+    """Return the configurations with a known cost, by cost, marked if on the Pareto front or the simplest."""
     known = [(each, cost) for each in found if (cost := cost_of(each)) is not None and cost > 0]
     front = set(pareto([(cost, each.accuracy) for each, cost in known]))
     rows = [
@@ -164,12 +164,12 @@ def _figure(
     )
     return figure(
         f"Accuracy against {label}",
-        f"On the front: {on_front}.",
+        f"On the Pareto front: {on_front}.",
         layer("front", line, x=x, y=y),
         marks,
         height=250,
         rows={"costs": rows, "front": stairs},
-        columns={"name": "configuration", "cost": label, "accuracy": "accuracy %", "kind": "what"},
+        columns={"name": "configuration", "cost": label, "accuracy": "accuracy %", "kind": "kind"},
     )
 
 
@@ -177,28 +177,28 @@ def _millions(parameters: float) -> str:
     return f"{number(parameters)} M"
 
 
-def _words(found: Sequence[Configuration], simplest: Configuration | None, *, others: int) -> str:
-    left = f" Not weighed: {plural(others, 'configuration')} of other images or budgets." if others else ""
-    return _weighed(found, simplest) + left
+def _summary(found: Sequence[Configuration], simplest: Configuration | None, *, others: int) -> str:
+    left_out = f" Not included: {plural(others, 'configuration')} with other images or budgets." if others else ""
+    return _simplest_text(found, simplest) + left_out
 
 
-def _weighed(found: Sequence[Configuration], simplest: Configuration | None) -> str:
+def _simplest_text(found: Sequence[Configuration], simplest: Configuration | None) -> str:
     best = max(found, key=lambda each: each.accuracy)
     if len(found) == 1:
-        return f"There is nothing to weigh {best.name} against: no other is complete on the same images and budget."
+        return f"{best.name} cannot be compared: no other configuration is complete on the same images and budget."
     if simplest is None or best.error is None:
-        return f"The highest is {best.name} with {accuracy(best.accuracy)}; its standard error is not known."
-    error = f"one standard error, {points(100 * best.error).lstrip('+')} points"
+        return f"The best is {best.name} with {accuracy(best.accuracy)}. Its standard error is unknown."
+    error = f"one standard error ({points(100 * best.error).lstrip('+')} points)"
     if simplest is best:
-        return f"No simpler configuration lies within {error}, of the best, {best.name} with {accuracy(best.accuracy)}."
+        return f"No simpler configuration is within {error} of the best, {best.name} with {accuracy(best.accuracy)}."
     lost = points(100 * (best.accuracy - simplest.accuracy)).lstrip("+")
     if best.parameters and simplest.parameters == best.parameters:
-        size = "as many parameters"
+        size = "the same number of parameters"
         if best.seconds and simplest.seconds:
             size += f", trained in {duration(simplest.seconds)} instead of {duration(best.seconds)}"
     else:
         size = f"{number(simplest.parameters or 0)} instead of {number(best.parameters or 0)} million parameters"
     return (
-        f"The simplest configuration within {error}, of the best ({best.name}, {accuracy(best.accuracy)}) is "
+        f"The simplest configuration within {error} of the best, {best.name} with {accuracy(best.accuracy)}, is "
         f"{simplest.name} with {accuracy(simplest.accuracy)}: {size}, {lost} points lower."
     )

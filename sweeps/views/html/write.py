@@ -1,4 +1,4 @@
-"""A sweep's page from its journal and its record."""
+"""Write the report of a sweep from its journal and its record."""
 
 from __future__ import annotations
 
@@ -28,46 +28,46 @@ PAGE_START = b"<!doctype html>"
 
 
 def report_path(runs: Path, sweep: str) -> Path:
-    """Return where a sweep's page lies unless another file is named."""
+    """Return the default path of a sweep's report."""
     return runs / "reports" / f"{sweep}.html"
 
 
 def write_report(
-    reader: RecordReader, *, sweep: str, runs: Path, out: Path | None = None, meant: FileRecipes | None = None
+    reader: RecordReader, *, sweep: str, runs: Path, out: Path | None = None, file_recipes: FileRecipes | None = None
 ) -> Path:
-    """Write a sweep's or a ladder's page, whole or not at all; return its path.
+    """Write the report of a sweep or ladder atomically; return its path.
 
-    The page is one file that needs nothing beside it and asks nothing of any network. Where the record cannot be read,
-    it shows what the journal holds, and says so.
+    The report is a single file that needs no network. If the record cannot be read, it shows the content of the journal
+    and a note.
 
     Args:
-        reader: of the record.
-        sweep: its name.
+        reader: reader of the record.
+        sweep: name of the sweep or ladder.
         runs: the runs folder.
-        out: the file; None takes `report_path`.
-        meant: of a ladder: what its file means by each rung; see `read_rungs`.
+        out: path of the file; None for `report_path`.
+        file_recipes: recipes of a ladder's file, as for `read_rungs`.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
+        NoSuchSweepError: no sweep has this name.
+        DamagedJournalError: its journal cannot be read.
         SweepError: the file cannot be written.
     """
-    from sweeps.views.html.template import page_of  # which imports what draws charts: half a second
+    from sweeps.views.html.template import page_of  # takes half a second
 
     path = report_path(runs, sweep) if out is None else out
     _check_writable(path)
-    page = page_of(read_content(reader, read_state(runs, sweep), meant=meant))
+    page = page_of(read_content(reader, read_state(runs, sweep), file_recipes=file_recipes))
     try:
         with atomic_write(path) as file:
             file.write(page.encode("utf-8", errors="replace"))
     except OSError as error:
-        raise SweepError(f"{path} cannot be written ({error.strerror}): name another file with --out") from None
+        raise SweepError(f"{path} cannot be written ({error.strerror}). Name another file with --out") from None
     return path
 
 
 def _check_writable(path: Path) -> None:
-    """Refuse to replace what is no page: a name may have been mistyped."""
-    if not path.is_file():  # nothing, or a pipe, which may be waited for in vain
+    """Raise if the file exists and is not an HTML page."""
+    if not path.is_file():  # missing, or a pipe, which must not be read
         return
     try:
         with path.open("rb") as file:
@@ -75,41 +75,41 @@ def _check_writable(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SweepError(f"{path} cannot be written ({error.strerror}): name another file with --out") from None
+        raise SweepError(f"{path} cannot be written ({error.strerror}). Name another file with --out") from None
     if begins and begins.lower() != PAGE_START:
-        raise SweepError(f"{path} is there and is no HTML page: name another file with --out")
+        raise SweepError(f"{path} exists and is not an HTML page. Name another file with --out")
 
 
 def read_content(
-    reader: RecordReader, state: SweepState, *, meant: FileRecipes | None = None, now: float | None = None
+    reader: RecordReader, state: SweepState, *, file_recipes: FileRecipes | None = None, now: float | None = None
 ) -> Content:
-    """Return what a page says of a sweep: its state, its leaderboard, what helped, or a ladder's steps.
+    """Return the content of a report.
 
     Args:
-        reader: of the record.
+        reader: reader of the record.
         state: from `read_state`.
-        meant: as for `write_report`.
-        now: Unix time in seconds; None takes the clock's.
+        file_recipes: as for `write_report`.
+        now: Unix time in seconds; None for the present.
     """
     rows: Sequence[Row] | None = None
     rungs: tuple[RungRuns, ...] = ()
-    why = ""
+    rows_error = ""
     is_ladder = any(record.rung is not None for record in state.records)
     try:
         if is_ladder:
-            rungs = tuple(read_rungs(reader, sweep=state.sweep, meant=meant))
+            rungs = tuple(read_rungs(reader, sweep=state.sweep, file_recipes=file_recipes))
         else:
             rows = query_leaderboard(reader, sweep=state.sweep).rows
     except SweepError as error:
         if not isinstance(error, RecordError) and state.records:
-            why = f"no run of it is in the record yet ({error})"
+            rows_error = f"none of its runs is recorded yet ({error})"
         else:
-            why = str(error)
+            rows_error = str(error)
     effects, effects_error = (None, "") if is_ladder else _effects(state)
     return Content(
         state=state,
         rows=rows,
-        rows_error=why,
+        rows_error=rows_error,
         effects=effects,
         effects_error=effects_error,
         comparisons=tuple(compare_rungs(rungs)),
@@ -120,11 +120,11 @@ def read_content(
 
 
 def verdict(sweep: str, board: Table, *, runs: Path) -> list[str]:
-    """Return what won a search and how sure that is, and how it was found: two sentences.
+    """Return the verdict on a search as two paragraphs.
 
     Args:
-        sweep: its name.
-        board: its leaderboard, a row a configuration.
+        sweep: name of the sweep.
+        board: its leaderboard, one row per configuration.
         runs: the runs folder.
     """
     state = read_state(runs, sweep)
@@ -132,7 +132,7 @@ def verdict(sweep: str, board: Table, *, runs: Path) -> list[str]:
 
 
 def _effects(state: SweepState) -> tuple[Effects | None, str]:
-    """Return what helped, or why it is not known."""
+    """Return the parameter effects, or the reason why there are none."""
     try:
         return read_effects(state.runs, state.sweep), ""
     except SweepError as error:

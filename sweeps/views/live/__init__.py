@@ -1,1 +1,1 @@
-"""A running sweep on a screen: what is seen of it, and how that is drawn. Its driver and who watches show the same."""
+"""The live view of a running sweep, used by its driver and by `sweeps status --watch`."""

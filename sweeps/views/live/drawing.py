@@ -1,4 +1,4 @@
-"""A sweep as lines of text: never wider than the screen, never more of them than it has."""
+"""Draw the live state of a sweep as lines of text that fit the screen."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 GAP = 2
 SPARKS, ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=*#"
 SPARK_WIDTH = 10
-"""Characters of a curve: longer ones show their last epochs."""
+"""Characters of a curve, which shows the last epochs."""
 BAR_WIDTH = 6
 MIN_SETTINGS, MIN_RUNG_SETTINGS = 20, 12
-"""Characters below which there is no room for what distinguishes a trial."""
+"""Minimum width of the settings of a trial and of a rung."""
 _VALUE_WIDTH, _END_WIDTH = len("100.00 %"), len("10 min 00 s")
 MIN_ENDED = 3
-"""Trials that ended for which the running ones make room on a low screen."""
+"""Ended trials that are shown on a low screen even if there are many running ones."""
 
 
-def draw(seen: LiveState, *, width: int, height: int, unicode: bool = True) -> Text:
-    """Return a sweep's header, its running trials, and those that ended last.
+def draw(state: LiveState, *, width: int, height: int, unicode: bool = True) -> Text:
+    """Return the header of a sweep, its running trials, and those that ended last.
 
     Args:
-        seen: what is seen of it.
-        width: most characters of a line, as a terminal counts them.
-        height: most lines.
-        unicode: whether the terminal shows more than ASCII.
+        state: state to draw.
+        width: maximum number of terminal cells per line.
+        height: maximum number of lines.
+        unicode: whether the terminal supports more than ASCII.
     """
-    header = _header(seen, width)[: max(1, height)]
+    header = _header(state, width)[: max(1, height)]
     shown = [Text(line, style="bold" if index == 0 else "") for index, line in enumerate(header)]
     blanks = 0 if height < 12 else 1
-    room = height - len(header) - blanks - 1  # the line of headings
-    # The newest ended trials keep a few lines, where there are any.
-    kept = min(MIN_ENDED, len(seen.ended), max(0, room // 3 - blanks))
-    running, hidden = _fitting(seen.running, room - (kept + blanks if kept else 0))
-    room -= len(running) + (1 if hidden else 0)
-    ended = seen.ended[: max(0, room - (blanks if running else 0))]
+    free = height - len(header) - blanks - 1  # the line of headings
+    # A few lines are reserved for the newest ended trials.
+    reserved = min(MIN_ENDED, len(state.ended), max(0, free // 3 - blanks))
+    running, hidden = _fitting(state.running, free - (reserved + blanks if reserved else 0))
+    free -= len(running) + (1 if hidden else 0)
+    ended = state.ended[: max(0, free - (blanks if running else 0))]
     trials = (*running, *ended)
     if not trials:
         return Text("\n", no_wrap=True, overflow="crop").join(shown)
-    columns = _columns(trials, seen, _Curves(seen, unicode=unicode), unicode=unicode)
-    # A rung's name says what differs.
-    least = MIN_RUNG_SETTINGS if seen.is_ladder else MIN_SETTINGS
+    columns = _columns(trials, state, _Curves(state, unicode=unicode), unicode=unicode)
+    # The name of a rung describes its settings.
+    least = MIN_RUNG_SETTINGS if state.is_ladder else MIN_SETTINGS
     headings, *lines = _aligned(columns, width, least=least, unicode=unicode)
     styled = [Text(line) for line in lines]
     for line, trial in zip(styled, trials, strict=True):
@@ -63,36 +63,37 @@ def draw(seen: LiveState, *, width: int, height: int, unicode: bool = True) -> T
     return Text("\n", no_wrap=True, overflow="crop").join(shown[: max(1, height)])
 
 
-def _fitting(trials: Sequence[LiveTrial], room: int) -> tuple[Sequence[LiveTrial], int]:
-    """Return the trials for which there is room, and how many a line has to speak for."""
-    if len(trials) <= room:
+def _fitting(trials: Sequence[LiveTrial], lines: int) -> tuple[Sequence[LiveTrial], int]:
+    """Return the trials that fit into the lines, and the number of hidden ones, whose count takes a line."""
+    if len(trials) <= lines:
         return trials, 0
-    shown = trials[: max(0, room - 1)]
-    return shown, len(trials) - len(shown) if room > 0 else 0
+    shown = trials[: max(0, lines - 1)]
+    return shown, len(trials) - len(shown) if lines > 0 else 0
 
 
-def _header(seen: LiveState, width: int) -> list[str]:
-    """Return the sweep and its budget; the best trial. Parts that do not fit go on below, uncut as far as can be."""
-    of = "" if seen.target is None else f" of {seen.target}"
-    parts = [f"{seen.title}: {seen.done}{of} trials done"]
-    if seen.measuring is not None:
-        parts.append(str(seen.measuring))
-    elif not seen.running and seen.done != seen.target:
+def _header(state: LiveState, width: int) -> list[str]:
+    """Return the lines on the progress of the sweep and on its best trial."""
+    of = "" if state.target is None else f" of {state.target}"
+    parts = [f"{state.title}: {state.done}{of} trials done"]
+    if state.measuring is not None:
+        parts.append(str(state.measuring))
+    elif not state.running and state.done != state.target:
         parts.append("starting trials")
-    elif seen.slots is not None:
-        parts.append(f"{min(len(seen.running), seen.slots)} of {seen.slots} slots busy")
-    parts.append(duration(seen.elapsed) + ("" if seen.limit is None else f" of {duration(seen.limit)}"))
-    if seen.left is not None:
-        parts.append(f"about {duration(seen.left)} left")
+    elif state.slots is not None:
+        parts.append(f"{min(len(state.running), state.slots)} of {state.slots} slots busy")
+    parts.append(duration(state.elapsed) + ("" if state.limit is None else f" of {duration(state.limit)}"))
+    if state.seconds_left is not None:
+        parts.append(f"about {duration(state.seconds_left)} left")
     lines = _joined(parts, width)
-    if seen.best is not None:
-        value = metric_text(seen.metric, seen.best.value)
-        lines += _joined([f"best {seen.metric} {value}: {seen.best.name}", *seen.best.words.split(", ")], width)[:2]
+    if state.best is not None:
+        value = metric_text(state.metric, state.best.value)
+        best = f"best {state.metric} {value}: {state.best.name}"
+        lines += _joined([best, *state.best.settings.split(", ")], width)[:2]
     return lines
 
 
 def _joined(parts: Sequence[str], width: int) -> list[str]:
-    """Return parts with commas between them, in lines of at most `width` characters."""
+    """Return the parts joined with commas, in lines of at most `width` characters."""
     lines: list[str] = []
     for index, part in enumerate(parts):
         text = _printable(part) + ("," if index < len(parts) - 1 else "")
@@ -104,10 +105,10 @@ def _joined(parts: Sequence[str], width: int) -> list[str]:
 
 
 class _Curves:
-    """Small curves on one scale, so that trials can be compared by eye."""
+    """Small curves on a common scale."""
 
-    def __init__(self, seen: LiveState, *, unicode: bool) -> None:
-        values = [value for trial in (*seen.running, *seen.ended) for value in trial.curve if _is_real(value)]
+    def __init__(self, state: LiveState, *, unicode: bool) -> None:
+        values = [value for trial in (*state.running, *state.ended) for value in trial.curve if _is_real(value)]
         self._low, self._high = min(values, default=0.0), max(values, default=1.0)
         self._glyphs = SPARKS if unicode else ASCII_SPARKS
 
@@ -117,7 +118,7 @@ class _Curves:
     def _glyph(self, value: float | None) -> str:
         if not _is_real(value):
             return " "
-        span = self._high / 2 - self._low / 2  # halves: the difference of two huge losses is infinite
+        span = self._high / 2 - self._low / 2  # halved, because the difference of two huge losses may be infinite
         share = 0.5 if span == 0 else (value / 2 - self._low / 2) / span
         return self._glyphs[min(int(share * len(self._glyphs)), len(self._glyphs) - 1)]
 
@@ -126,25 +127,25 @@ def _is_real(value: float | None) -> TypeIs[float]:
     return value is not None and math.isfinite(value)
 
 
-def _columns(trials: Sequence[LiveTrial], seen: LiveState, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
-    """Return heading to cells, a row a trial; those that no trial fills are left out. The last one may be cut."""
-    longest = max(each.epochs for each in (*seen.running, *seen.ended))
-    # As wide as they may become: columns that jump cannot be read.
+def _columns(trials: Sequence[LiveTrial], state: LiveState, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
+    """Return heading → cells, one per trial. The last column may be truncated."""
+    longest = max(each.epochs for each in (*state.running, *state.ended))
+    # Padded to their final widths, so that columns do not move.
     columns = {
-        "rung" if seen.is_ladder else "trial": [trial.name for trial in trials],
+        "rung" if state.is_ladder else "trial": [trial.name for trial in trials],
         SEED: ["" if trial.seed is None else str(trial.seed) for trial in trials],
         EPOCHS: [f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1) for trial in trials],
         PROGRESS: [_bar(trial.epoch_progress, unicode=unicode) for trial in trials],
-        _short_metric(seen.metric).rjust(_VALUE_WIDTH): [
-            (metric_text(seen.metric, trial.value) if _is_real(trial.value) else "").rjust(_VALUE_WIDTH)
+        _short_metric(state.metric).rjust(_VALUE_WIDTH): [
+            (metric_text(state.metric, trial.value) if _is_real(trial.value) else "").rjust(_VALUE_WIDTH)
             for trial in trials
         ],
         CURVE: [curves.of(trial).ljust(min(SPARK_WIDTH, longest)) for trial in trials],
         END: [_time_or_outcome(trial).ljust(_END_WIDTH) for trial in trials],
-        CONFIGURATION: [trial.words for trial in trials],
+        CONFIGURATION: [trial.settings for trial in trials],
     }
-    # What an epoch will fill is there before it: columns that come and go cannot be read either.
-    left_out = {SEED: not any(columns[SEED]), PROGRESS: not seen.running}
+    # Columns that are still empty stay, so that columns do not move.
+    left_out = {SEED: not any(columns[SEED]), PROGRESS: not state.running}
     return {heading: cells for heading, cells in columns.items() if not left_out.get(heading)}
 
 
@@ -160,24 +161,24 @@ def _time_or_outcome(trial: LiveTrial) -> str:
 
 
 def _bar(share: float | None, *, unicode: bool) -> str:
-    """Return how much of an epoch has passed; blanks where that is not known."""
+    """Return a bar for the progress of an epoch; blanks if unknown."""
     if share is None:
         return " " * BAR_WIDTH
-    done, left = ("━", "┄") if unicode else ("#", "-")
+    done, todo = ("━", "┄") if unicode else ("#", "-")
     filled = int(share * BAR_WIDTH)
-    return done * filled + left * (BAR_WIDTH - filled)
+    return done * filled + todo * (BAR_WIDTH - filled)
 
 
 def _aligned(columns: dict[str, list[str]], width: int, *, least: int, unicode: bool) -> list[str]:
-    """Return the headings and the rows below one another; what there is no room for is left out from the middle."""
-    words = columns[CONFIGURATION]
+    """Return the lines of headings and rows. Columns in the middle are left out if they do not fit."""
+    settings = columns[CONFIGURATION]
     fixed = {heading: [heading, *cells] for heading, cells in columns.items() if heading != CONFIGURATION}
     for heading in (CURVE, PROGRESS, END, EPOCHS):
         if len(fixed) > 2 and _width_of(list(fixed.values())) + GAP + least > width:
             fixed.pop(heading, None)
     widths = [max(map(cell_len, column)) for column in fixed.values()]
     lines = []
-    for index, text in enumerate([CONFIGURATION if any(words) else "", *words]):
+    for index, text in enumerate([CONFIGURATION if any(settings) else "", *settings]):
         cells = [set_cell_size(column[index], size) for column, size in zip(fixed.values(), widths, strict=True)]
         lines.append(_truncated((" " * GAP).join([*cells, text]).rstrip(), width, unicode=unicode))
     return lines

@@ -1,4 +1,4 @@
-"""What is seen of a sweep at a moment: plain facts, made of its state, whoever holds it."""
+"""The state of a sweep at one moment, reduced to the data that the live view shows."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sweeps.tasks.registry import task_of
 from sweeps.tasks.values import short_value
 
 NETWORK = "model.name"
-FIRST = (NETWORK, "model.width", "optimizer.lr", "data.batch_size", "data.augmentation", "data.normalization")
-"""What distinguishes trials most, first: a line may have room for a few words only."""
+ORDER = (NETWORK, "model.width", "optimizer.lr", "data.batch_size", "data.augmentation", "data.normalization")
+"""Parameters that come first, because a line may be too short for all."""
 
 MAX_CURVE = 20
 
 WITHOUT_NAME = frozenset({NETWORK, "data.augmentation", "optimizer.name", "schedule.name"})
-"""Parameters whose values say by themselves what they are of; a number never does."""
+"""Parameters whose values are clear without the name."""
 
 SEED = "seed"
 ALWAYS = (NETWORK, "model.width", "data.batch_size", "optimizer.lr")
-"""Shown of every trial, after what distinguishes it."""
+"""Parameters that are shown for every trial, after the differing ones."""
 MAX_EPOCH_PROGRESS = 0.95
-"""Of an epoch: what is shown of one that takes longer than expected."""
+"""Shown progress of an epoch that takes longer than expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +36,18 @@ class LiveTrial:
 
     name: str
     outcome: Outcome
-    words: str
-    """What distinguishes it from the others, in a few words; after it what they share."""
+    settings: str
+    """Differing parameters, then common ones, separated by commas."""
     seed: int | None = None
-    """Distinguishes a trial from the others."""
+    """None if the seeds do not differ, or if the name includes the seed."""
     epochs_done: int
     epochs: int
     epoch_progress: float | None = None
-    """Share of the epoch under way, as far as the epochs before it let expect; None where there is none to go by."""
+    """Estimated share of the present epoch, 0 to 1, from the duration of an earlier one; None without one."""
     curve: tuple[float | None, ...]
-    """The metric after each of its last epochs, at most `MAX_CURVE` of them."""
+    """Metric after each of the last `MAX_CURVE` epochs."""
     seconds: float
-    """Since it began; of one that ended, how long it took."""
+    """Seconds since its start, or its duration after its end."""
 
     @property
     def value(self) -> float | None:
@@ -56,7 +56,7 @@ class LiveTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveState:
-    """A sweep at a moment."""
+    """A sweep at one moment."""
 
     title: str
     is_ladder: bool = False
@@ -65,24 +65,24 @@ class LiveState:
     done: int
     target: int | None
     measuring: Measuring | None = None
-    """What is left to do, once all trials have ended."""
+    """Progress of the measurement on the test images, after the trials."""
     slots: int | None
-    """Trials that can train at once; None where nobody says."""
+    """Number of trials that can train at once; None if unknown."""
     elapsed: float
     """Seconds since this start."""
-    left: float | None
-    """Estimated seconds to the end; None where it cannot be told yet."""
+    seconds_left: float | None
+    """Estimated seconds to the end; None if unknown."""
     limit: float | None
-    """Seconds that this start may take in all; None for any."""
+    """Time limit of this start in seconds; None without one."""
     best: LiveTrial | None
     running: tuple[LiveTrial, ...]
-    """In the order of their beginning."""
+    """By start time."""
     ended: tuple[LiveTrial, ...]
-    """The newest first; at most as many as a high screen shows."""
+    """The newest first, at most `Watcher.MAX_ENDED`."""
 
 
 class Watcher:
-    """Looks at a sweep's state again and again; what is the same at every look is found once."""
+    """Computes the live state of a sweep repeatedly, and caches the parts that do not change."""
 
     MAX_ENDED = 50
 
@@ -91,15 +91,15 @@ class Watcher:
         self._differences = Differences()
         self._known_trials: set[int] = set()
         self._differing: tuple[str, ...] = ()
-        self._words: dict[int, str] = {}
+        self._settings: dict[int, str] = {}
         self._epoch_seconds: dict[str, float] = {}
-        """Of the last epoch that ended of each network."""
+        """Network → seconds of its last complete epoch."""
 
-    def look(self, *, now: float | None = None) -> LiveState:
-        """Return what is seen now.
+    def live_state(self, *, now: float | None = None) -> LiveState:
+        """Return the present state.
 
         Args:
-            now: Unix time in seconds; the clock's where None.
+            now: Unix time in seconds; None for the present.
         """
         now = time.time() if now is None else now
         state, records = self.state, self.state.records
@@ -121,21 +121,22 @@ class Watcher:
             measuring=measuring,
             slots=state.slots,
             elapsed=max(0.0, now - state.began),
-            left=None if measuring is None and state.done == state.target else state.seconds_left(now),
+            seconds_left=None if measuring is None and state.done == state.target else state.seconds_left(now),
             limit=state.limit,
-            best=None if best is None else self._seen(best, now),
+            best=None if best is None else self._live_trial(best, now),
             running=tuple(
-                self._seen(record, now) for record in sorted(running, key=lambda each: (each.started, each.number))
+                self._live_trial(record, now)
+                for record in sorted(running, key=lambda each: (each.started, each.number))
             ),
-            ended=tuple(self._seen(record, now) for record in newest),
+            ended=tuple(self._live_trial(record, now) for record in newest),
         )
 
-    def _seen(self, record: TrialRecord, now: float) -> LiveTrial:
-        words = self._words.get(record.number)
-        if words is None:
-            words, is_final = self._words_of(record)
+    def _live_trial(self, record: TrialRecord, now: float) -> LiveTrial:
+        settings = self._settings.get(record.number)
+        if settings is None:
+            settings, is_final = self._settings_of(record)
             if is_final:
-                self._words[record.number] = words
+                self._settings[record.number] = settings
         if record.epochs:
             self._epoch_seconds[task_of(record.config).label(record.config)] = record.epochs[-1].seconds
         last = record.epochs[-1].finished_at if record.epochs else record.started
@@ -143,40 +144,40 @@ class Watcher:
         return LiveTrial(
             name=record.name,
             outcome=record.outcome,
-            words=words,
+            settings=settings,
             epochs_done=len(record.epochs),
             seed=record.config.seed if self._shows_seed(record) else None,
             epochs=record.config.epochs,
-            epoch_progress=self._within(record, since=max(last, self.state.began), now=now),
+            epoch_progress=self._epoch_progress(record, since=max(last, self.state.began), now=now),
             curve=tuple(epoch.value(self.state.metric) for epoch in record.epochs[-MAX_CURVE:]),
             seconds=max(0.0, end - record.started),
         )
 
     def _update_differences(self, records: list[TrialRecord]) -> None:
-        """Find the parameters in which trials differ, again where there is a new one."""
-        fresh = [record for record in records if record.number not in self._known_trials]
-        if not fresh:
+        """Update the differing parameters if there is a new trial."""
+        new = [record for record in records if record.number not in self._known_trials]
+        if not new:
             return
-        for record in fresh:
+        for record in new:
             self._known_trials.add(record.number)
             self._differences.add(record.config.dotted())
-        order = {path: index for index, path in enumerate(FIRST)}
+        order = {path: index for index, path in enumerate(ORDER)}
         differing = tuple(sorted(self._differences.paths(), key=lambda path: (order.get(path, len(order)), path)))
         if differing != self._differing:
-            self._differing, self._words = differing, {}
+            self._differing, self._settings = differing, {}
 
     def _shows_seed(self, record: TrialRecord) -> bool:
-        return SEED in self._differing and record.replicate_of is None  # whose name has it
+        return SEED in self._differing and record.replicate_of is None  # the name of a replicate includes it
 
-    def _within(self, record: TrialRecord, *, since: float, now: float) -> float | None:
-        """Return how much of the epoch under way has passed, by the time that the one before took."""
+    def _epoch_progress(self, record: TrialRecord, *, since: float, now: float) -> float | None:
+        """Return the estimated share of the present epoch, from the duration of the last one of this network."""
         expected = self._epoch_seconds.get(task_of(record.config).label(record.config))
         if record.outcome is not Outcome.RUNNING or not expected:
             return None
         return min(max(0.0, now - since) / expected, MAX_EPOCH_PROGRESS)
 
-    def _words_of(self, record: TrialRecord) -> tuple[str, bool]:
-        """Return what is shown of a trial, and whether that stays so: a rung may begin before the one it changes."""
+    def _settings_of(self, record: TrialRecord) -> tuple[str, bool]:
+        """Return the settings of a trial, and whether they are final: a rung may start before its parent."""
         differing = tuple(path for path in self._differing if path != SEED)
         before = self._parent_of(record)
         if before is not None:
@@ -184,15 +185,15 @@ class Watcher:
             differing = tuple(path for path in differing if path in changed)
         paths = tuple(dict.fromkeys((*differing, *ALWAYS)))
         values = record.config.dotted()
-        words = ", ".join(
+        settings = ", ".join(
             _setting_text(path, name, values[path])
             for name, path in zip(short_names(paths), paths, strict=True)
             if values.get(path) is not None
         )
-        return words, before is not None or record.rung is None or record.rung.parent is None
+        return settings, before is not None or record.rung is None or record.rung.parent is None
 
     def _parent_of(self, record: TrialRecord) -> TrialRecord | None:
-        """Return a run of the rung that a ladder's run is a change of; None where there is none yet."""
+        """Return a run of the parent rung; None if there is none yet."""
         if record.rung is None or record.rung.parent is None:
             return None
         named = (each for each in self.state.records if each.rung and each.rung.name == record.rung.parent)

@@ -1,4 +1,4 @@
-"""A running sweep below a notebook's cell, redrawn in place twice a second."""
+"""The live view below a notebook's cell, redrawn in place twice a second."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sweeps.views.live.drawing import draw
 from sweeps.views.live.live_state import LiveState
 
 SECONDS = 0.5
-"""Between two drawings."""
+"""Interval between redraws."""
 
 WIDTH, HEIGHT = 100, 24
-"""Of the picture, in characters."""
+"""Size of the view in characters."""
 
 
 class NotebookScreen:
-    """Draws what `look` returns twice a second, on a separate thread: the cell's trains, or waits for Ray."""
+    """Draws the result of `live_state` twice a second on a separate thread, because the cell's thread is busy."""
 
-    def __init__(self, look: Callable[[], LiveState]) -> None:
-        self._look = look
+    def __init__(self, live_state: Callable[[], LiveState]) -> None:
+        self._live_state = live_state
         self._handle: Any = None
         self._stopped = threading.Event()
-        # With the cell's context: IPython finds in it which cell an output belongs to.
+        # In the context of the cell, from which IPython knows the cell of an output.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=lambda: context.run(self._redraw), daemon=True)
 
@@ -47,13 +47,13 @@ class NotebookScreen:
             self._draw()
 
     def _draw(self) -> None:
-        # The state may change while it is looked at, and a page that was closed takes no picture.
+        # The state may change during the reading, and a closed page accepts no output.
         with contextlib.suppress(Exception):
             self._handle.update(self._picture())
 
     def _picture(self) -> Any:
         from IPython.display import HTML
 
-        text = draw(self._look(), width=WIDTH, height=HEIGHT).plain
+        text = draw(self._live_state(), width=WIDTH, height=HEIGHT).plain
         style = "margin:0;line-height:1.35;font-family:ui-monospace,Menlo,Consolas,monospace;white-space:pre"
         return HTML(f'<pre style="{style}">{html.escape(text)}</pre>')

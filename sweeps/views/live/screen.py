@@ -1,4 +1,4 @@
-"""A terminal on which a running sweep redraws itself in place."""
+"""The live view on a terminal, redrawn in place."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ REFRESHES_PER_SECOND = 2
 
 
 class Screen:
-    """Draws what `look` returns, twice a second, until it is left; then it wipes it away and shows the cursor again."""
+    """Draws the result of `live_state` twice a second. On exit it clears the view and restores the cursor."""
 
-    def __init__(self, console: Console, look: Callable[[], LiveState], *, prints_through: bool = False) -> None:
-        """Draw nothing yet. `prints_through`: show what others print above, where no file takes it."""
-        self._console, self._look = console, look
+    def __init__(self, console: Console, live_state: Callable[[], LiveState], *, prints_through: bool = False) -> None:
+        """Create the view.
+
+        Args:
+            console: the terminal.
+            live_state: returns the state to draw.
+            prints_through: print the output of other code above the view.
+        """
+        self._console, self._live_state = console, live_state
         self._drawn = Text()
         self._live = _ResizableLive(
             get_renderable=self.drawn,
             console=console,
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
-            # Under Ray others print into a file (`redirect_output`); caught here it would come to the terminal.
+            # Under Ray, output of other code goes to a file (`redirect_output`) and must not be printed here.
             redirect_stdout=prints_through,
             redirect_stderr=prints_through,
         )
@@ -41,22 +47,22 @@ class Screen:
         self._live.stop()
 
     def drawn(self) -> Text:
-        """Return the screen as it would be drawn now.
+        """Return the present view.
 
-        A line stays free, so that nothing scrolls, and two columns for the `^C` that a terminal writes at the end of
-        the last line: were it to begin another one, the next drawing would be a line too low.
+        One line stays free to avoid scrolling. Two columns stay free for the `^C` of the terminal, which would
+        otherwise start a new line and shift the next drawing.
         """
         size = self._console.size
         unicode = self._console.encoding.lower().startswith("utf")
-        # The state may change while it is looked at, and no view is worth a sweep: the last one stays meanwhile.
+        # The state may change during the reading. Keep the last view then, because the view must not stop the sweep.
         with contextlib.suppress(Exception):
             width, height = max(1, size.width - 2), max(1, size.height - 1)
-            self._drawn = draw(self._look(), width=width, height=height, unicode=unicode)
+            self._drawn = draw(self._live_state(), width=width, height=height, unicode=unicode)
         return self._drawn
 
 
 class _ResizableLive(Live):
-    """Begins on an empty screen where the window has another width: the terminal has broken the old lines anew."""
+    """Clears the screen after a change of the width, because the terminal rewraps the old lines."""
 
     _size: ConsoleDimensions | None = None
 

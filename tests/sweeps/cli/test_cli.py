@@ -325,7 +325,7 @@ class TestShow:
         text = cli("show", "tiny", "--runs", trained).stdout
 
         assert "2 complete" in text
-        assert "  run_cap: 2" in text.partition("its file, as it was run:")[2]
+        assert "  run_cap: 2" in text.partition("file of the last run:")[2]
         assert re.search(r"^optimizer\.lr +0\.01 \| 0\.02 \| 0\.03 \| 0\.05$", text, re.MULTILINE)
         assert "data.train_size 300" in text
         assert re.search(r"best in the search: trial \d \(optimizer\.lr 0\.0", text)
@@ -351,7 +351,7 @@ class TestShow:
     def test_a_number_alone_names_no_run_whatever_run_ids_begin_with(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "0", "--runs", trained)
         assert result.exit_code == 2
-        assert "name it with its sweep: tiny-000 or " in result.stderr
+        assert "Name the trial with its sweep: tiny-000 or " in result.stderr
 
     def test_a_run_is_found_by_sweep_and_number_with_its_curve(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny/1", "--runs", trained)

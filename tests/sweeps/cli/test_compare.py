@@ -1,4 +1,4 @@
-"""`sweeps compare`: two runs side by side, and what can be said of the difference."""
+"""`sweeps compare`: two runs side by side, and the test of their difference."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ pytestmark = pytest.mark.usefixtures("instant_training")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
-    """The runs folder of a search of two, both confirmed by one seed, and tested."""
+    """The runs folder of a search of two trials, both confirmed by one seed and measured on the test set."""
     folder = tmp_path_factory.mktemp("compare")
     content = tiny(
         method="grid", run_cap=None, parameters={"optimizer.lr": {"values": [0.005, 0.01]}},
         replicates={"top": 2, "seeds": 1},
     )  # fmt: skip
-    # Enough for networks that learn: what does not is compared with nothing.
+    # Enough for networks to learn; others are not compared.
     data = content["base"]["data"] | {"train_size": 1000}
     content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4, "data": data}
     run = ["run", write_yaml(folder, content), "--backend", "inline"]
     return record(folder, run, ["finalize", "tiny", "--top", 2])
 
 
-def test_two_runs_are_told_by_what_they_differ_in(trained: Path, cli: Cli) -> None:
+def test_two_runs_are_shown_with_their_differing_parameters(trained: Path, cli: Cli) -> None:
     result = cli("compare", "tiny-000-s0", "tiny/1-s0", "--runs", trained)
 
     assert result.exit_code == 0, result.output
@@ -44,7 +44,7 @@ def test_two_runs_are_told_by_what_they_differ_in(trained: Path, cli: Cli) -> No
     assert lines[:2] == [["differs", "in", "tiny-000-s0", "tiny-001-s0"], ["optimizer.lr", "0.005", "0.01"]]
     assert ["status", "complete", "complete"] in lines
     assert [line[0] for line in lines if line[:1] in (["1"], ["2"])] == ["1", "2"]
-    assert "they were not both tested on the same test images" in result.stdout
+    assert "the runs were not measured on the same test images" in " ".join(result.stdout.split())
 
 
 def test_two_tested_runs_are_compared_image_by_image(trained: Path, cli: Cli) -> None:
@@ -57,17 +57,17 @@ def test_two_tested_runs_are_compared_image_by_image(trained: Path, cli: Cli) ->
     assert second is not None
     text = " ".join(result.stdout.split())
     only_second, only_first = int((second & ~first).sum()), int((first & ~second).sum())
-    assert f"is right on {only_second} that tiny-000-s1 misses, and the other way on {only_first}" in text
+    assert f"only tiny-001-s1 is correct on {only_second}, only tiny-000-s1 on {only_first}" in text
     assert "on the same 10,000 test images these two runs" in text
     assert "airplane" in text
-    assert "several seeds of each say more" in text
+    assert "train several seeds of each with `sweeps replicate`" in text
 
 
 def test_seeds_of_one_configuration_differ_in_nothing_else(trained: Path, cli: Cli) -> None:
     result = cli("compare", "tiny-000-s0", "tiny-000-s1", "--runs", trained)
 
     assert "seeds: 0 and 1" in result.stdout
-    assert "one configuration" in result.stdout
+    assert "same configuration" in result.stdout
     assert "differs in" not in result.stdout
 
 
@@ -101,7 +101,7 @@ def configuration(name: str, *accuracies: float, rung: str | None = None, **chan
         } | changes
         for seed, accuracy in enumerate(accuracies, start=1)
     )  # fmt: skip
-    return NamedRuns(name=name, rows=rows, own=rows[0])
+    return NamedRuns(name=name, rows=rows, defining_row=rows[0])
 
 
 class TestConfigurations:
@@ -114,12 +114,13 @@ class TestConfigurations:
         ends = reference.confidence_interval()
         assert "a 61.00 % (3 seeds, 95 % interval 58.52 to 63.48 %); b 67.00 % (3 seeds" in means
         assert (
-            f"b to a: +6.00 points (95 % interval {points(100 * ends.low)} to {points(100 * ends.high)}" in difference
+            f"b minus a: +6.00 points (95 % interval {points(100 * ends.low)} to {points(100 * ends.high)}"
+            in difference
         )
         assert f"Welch's t-test over 3 and 3 seeds, {p_in_words(reference.pvalue)}" in difference
-        assert difference.endswith("shown at the 5 % level")
+        assert difference.endswith("significant at the 5 % level")
 
-    def test_rungs_are_compared_seed_by_seed_as_their_ladder_does(self) -> None:
+    def test_rungs_are_compared_by_a_paired_test_like_in_their_ladder(self) -> None:
         ours, theirs = (0.60, 0.65, 0.62), (0.64, 0.69, 0.665)
 
         _, difference = _compare_configurations(
@@ -134,14 +135,17 @@ class TestConfigurations:
 
         _, difference = _compare_configurations(*sides)
 
-        assert difference == "b to a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of both needed"
+        assert difference == "b minus a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of each needed"
 
     def test_what_did_not_learn_and_other_protocols_are_not_compared(self) -> None:
         one = configuration("a", 0.6, 0.61, 0.62)
         assert _compare_configurations(one, configuration("b", 0.1, 0.1, did_not_learn=1)) == [
-            "b has no complete run that learned: it is compared with nothing"
+            "not compared: b has no complete run that learned"
         ]
-        assert "do not compare" in _compare_configurations(one, configuration("b", 0.7, 0.71, 0.72, protocol="q"))[1]
+        assert (
+            "not compared: different images or budgets"
+            in _compare_configurations(one, configuration("b", 0.7, 0.71, 0.72, protocol="q"))[1]
+        )
 
 
 def test_the_compared_runs_that_did_not_learn_are_marked(trained: Path, cli: Cli) -> None:
@@ -149,4 +153,4 @@ def test_the_compared_runs_that_did_not_learn_are_marked(trained: Path, cli: Cli
 
     rows = MlflowReader(trained).runs(sweep="tiny").rows
     did_not_learn = {row["did_not_learn"] for row in rows if row["replicate_of"] is not None} == {1}
-    assert did_not_learn == ("compared with nothing" in result.stdout)
+    assert did_not_learn == ("is not compared. It did not learn" in " ".join(result.stdout.split()))

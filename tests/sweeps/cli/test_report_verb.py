@@ -59,7 +59,7 @@ def test_what_is_no_page_is_not_replaced(recorded_runs: Path, tmp_path: Path, cl
     result = cli("report", "tiny", "--runs", recorded_runs, "--out", precious)
 
     assert result.exit_code == 2
-    assert "is there and is no HTML page" in result.output
+    assert "exists and is not an HTML page" in result.output
     assert precious.read_text(encoding="utf-8") == "years of work"
 
 

@@ -366,7 +366,7 @@ class TestTheSealedTestSet:
         refused = cli("export", "steps", "--format", "state-dict", "--runs", runs, "--out", tmp_path / "model.pt")
 
         assert refused.exit_code == 2
-        assert "nothing is chosen by that: name one of its runs" in refused.stderr
+        assert "must not select a run. Name one of its runs" in refused.stderr
 
     def test_another_terminal_sees_how_far_the_measuring_is(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""What helped, as a terminal shows it and as files hold it."""
+"""Parameter effects in a terminal and as files."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ def test_no_line_is_wider_than_the_screen(width: int) -> None:
     assert any(line.startswith("  pad-flip-gray-crop ") for line in lines)
 
 
-def test_each_value_stands_below_its_parameter_with_effect_interval_and_trials() -> None:
+def test_each_value_is_below_its_parameter_with_effect_interval_and_trials() -> None:
     lines = shown(EFFECTS, width=80)
 
     assert "points after epoch 1" in lines[0]
     model = next(index for index, line in enumerate(lines) if line.startswith("model.name"))
-    assert lines[model].split() == ["model.name", lines[model].split()[1], "%", "resnet", "is", "best,", "sure"]
+    share = lines[model].split()[1]
+    assert lines[model].split() == ["model.name", share, "%", "resnet", "is", "best", "(99", "%", "sure)"]
     resnet = next(line for line in lines[model:] if line.startswith("  resnet")).split()
     level = next(level for level in EFFECTS.parameters[0].levels if level.label == "resnet")
     assert level.effect is not None
@@ -46,25 +47,25 @@ def test_each_value_stands_below_its_parameter_with_effect_interval_and_trials()
     assert resnet[-1] == str(level.trials)
 
 
-def test_where_there_is_room_the_intervals_are_drawn() -> None:
+def test_intervals_are_drawn_if_they_fit() -> None:
     narrow, wide = ("\n".join(shown(EFFECTS, width=width)) for width in (80, 120))
 
     assert "--o--" not in narrow
     assert "--o--" in wide
 
 
-def test_below_the_table_stand_the_method_and_what_is_missing() -> None:
+def test_the_method_and_the_missing_trials_are_below_the_table() -> None:
     text = " ".join(" ".join(shown(replace(EFFECTS, more_trials=1), width=80)).split())
 
     assert " ".join(EFFECTS.method.split()) in text
-    assert "About 1 more trial would tell of the next parameter" in text
+    assert "The next conclusive verdict needs about 1 more trial." in text
 
 
-def test_of_a_loss_it_says_that_less_is_better() -> None:
-    assert any("less is better" in line for line in shown(replace(EFFECTS, maximize=False, unit="nats"), width=100))
+def test_for_a_loss_lower_is_better() -> None:
+    assert any("lower is better" in line for line in shown(replace(EFFECTS, maximize=False, unit="nats"), width=100))
 
 
-def test_what_could_not_be_computed_is_left_out_and_not_called_none() -> None:
+def test_missing_numbers_are_left_out() -> None:
     text = "\n".join(shown(effects_of([], searched=SEARCHED), width=80))
 
     assert "None" not in text
@@ -72,30 +73,30 @@ def test_what_could_not_be_computed_is_left_out_and_not_called_none() -> None:
     assert "not tried" in text
 
 
-def test_optunas_importance_has_a_column_only_where_there_is_one() -> None:
+def test_optunas_importance_has_a_column_only_if_there_is_one() -> None:
     assert "Optuna" not in "\n".join(shown(EFFECTS, width=100))
-    beside = replace(EFFECTS, parameters=(replace(EFFECTS.parameters[0], ped_anova=0.25),))
-    lines = shown(beside, width=100)
+    with_optuna = replace(EFFECTS, parameters=(replace(EFFECTS.parameters[0], ped_anova=0.25),))
+    lines = shown(with_optuna, width=100)
     assert "Optuna's" in lines[0]
     assert "25 %" in lines[1]
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "said"),
+    ("value", "unit", "expected"),
     [(2.14, "points", "+2.1"), (-0.04, "points", "0.0"), (-0.0344, "nats", "-0.034"), (0.0001, "nats", "0.000")],
 )
-def test_an_effect_has_its_sign_and_nought_has_none(value: float, unit: str, said: str) -> None:
-    assert effect_text(value, unit=unit) == said
+def test_an_effect_has_its_sign_and_0_has_none(value: float, unit: str, expected: str) -> None:
+    assert effect_text(value, unit=unit) == expected
 
 
-def test_the_json_holds_everything() -> None:
+def test_the_json_is_complete() -> None:
     read = json.loads(effects_to_json(EFFECTS))
 
     assert read["parameters"][0]["levels"][2]["effect"] == EFFECTS.parameters[0].levels[2].effect
     assert read["epochs_used"] == [1]
 
 
-def test_the_csv_has_a_row_a_value(tmp_path: Path) -> None:
+def test_the_csv_has_a_row_per_value(tmp_path: Path) -> None:
     rows = effects_to_csv(EFFECTS, tmp_path / "effects.csv")
 
     with (tmp_path / "effects.csv").open(encoding="utf-8", newline="") as file:
@@ -105,5 +106,5 @@ def test_the_csv_has_a_row_a_value(tmp_path: Path) -> None:
     assert (read[2]["parameter"], read[2]["value"], read[2]["verdict"]) == (
         "model.name",
         "resnet",
-        "resnet is best, sure",
+        "resnet is best (99 % sure)",
     )

@@ -1,4 +1,4 @@
-"""The ladder's four views: the same numbers in each, a reduced budget marked in each, and nothing unescaped."""
+"""The four views of a ladder: the same numbers in each, a reduced budget marked in each, and all text escaped."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def in_terminal(shown: list[RungComparison]) -> str:
 
 
 def in_page(rungs: list[RungRuns]) -> str:
-    """Return the part of a ladder's page that tells its steps."""
+    """Return the section of the steps of a ladder's report."""
     state = SweepState(sweep="steps", metric="val_accuracy", maximize=True)
     return rungs_section(Content(state=state, rows=None, environment={}, now=0.0, comparisons=compare_rungs(rungs)))
 
@@ -100,7 +100,7 @@ def numbers_in(text: str) -> list[str]:
 
 
 def blocks(text: str, shown: list[RungComparison]) -> list[str]:
-    """Cut the terminal's text at the lines that begin a rung."""
+    """Split the terminal's text at the lines that start a rung."""
     return re.split(r"\n(?=\S)", text)[1 : 1 + len(shown)]
 
 
@@ -126,7 +126,7 @@ def test_terminal_csv_page_and_picture_show_the_same_numbers(tmp_path: Path) -> 
         lines = " ".join(lines.replace("–", " ").split())
         for name in (*NUMBERS, *COSTS):
             expected = set(numbers_in(row[name]))
-            # The verdict repeats the difference: what stands beside it is looked at alone.
+            # Without the verdict, which repeats the difference.
             assert expected <= set(numbers_in(page_text if name == "verdict" else page_text.replace(verdict, ""))), name
             assert expected <= set(numbers_in(lines if name == "verdict" else lines.replace(verdict, ""))), name
             if name in NUMBERS:
@@ -136,7 +136,7 @@ def test_terminal_csv_page_and_picture_show_the_same_numbers(tmp_path: Path) -> 
         assert row["verdict"] in " ".join(" ".join(drawn).split())
 
 
-def test_an_ablation_speaks_of_variants_of_a_recipe_and_not_of_rungs() -> None:
+def test_the_views_of_an_ablation_name_variants_instead_of_rungs() -> None:
     first, second, *_ = ladder()
     rungs = [replace(first, name="whole", parent=None), replace(second, name="without-data.batch-size", parent="whole")]
     page = re.sub(r"<style>.*?</style>|data:image\S+", "", in_page(rungs))
@@ -166,7 +166,7 @@ def test_a_reduced_budget_is_marked_everywhere(tmp_path: Path) -> None:
     assert any(REDUCED in text for text in curves)
 
 
-def test_nothing_is_said_to_be_reduced_that_is_not() -> None:
+def test_a_full_budget_is_not_marked_as_reduced() -> None:
     rungs = ladder()[:3]
     assert "reduced" not in in_terminal(compare_rungs(rungs)).lower()
     assert "reduced" not in in_page(rungs).lower()
@@ -185,7 +185,7 @@ def test_everything_is_escaped() -> None:
     print_ladder(compare_rungs(rungs), Console(file=io.StringIO(), force_terminal=True))
 
 
-def test_plain_text_fits_and_a_narrow_terminal_says_what_it_leaves_out() -> None:
+def test_plain_text_fits_and_a_narrow_terminal_names_left_out_columns() -> None:
     shown = compare_rungs(ladder())
     assert max(map(len, in_terminal(shown).splitlines())) <= PLAIN_WIDTH
     narrow = Console(file=io.StringIO(), width=84, force_terminal=True, color_system=None)
@@ -201,7 +201,7 @@ def test_a_rung_without_a_result_has_no_numbers() -> None:
     assert not any(cells_of(broken)[name] for name in (*NUMBERS[:-1], *COSTS))
 
 
-def test_a_folder_holds_all_three_files_whole(tmp_path: Path) -> None:
+def test_a_folder_has_all_three_files(tmp_path: Path) -> None:
     rungs = ladder()
     paths = write_ladder(compare_rungs(rungs), rungs, folder=tmp_path / "new")
     assert [path.name for path in paths] == ["ladder.csv", "ladder.png", "curves.png"]
@@ -210,7 +210,7 @@ def test_a_folder_holds_all_three_files_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rungs", [[], ladder()[3:4]], ids=["empty", "no result"])
-def test_nothing_to_show_is_shown(rungs: list[RungRuns], tmp_path: Path) -> None:
+def test_a_ladder_without_results_can_be_shown(rungs: list[RungRuns], tmp_path: Path) -> None:
     paths = write_ladder(compare_rungs(rungs), rungs, folder=tmp_path)
     assert all(path.stat().st_size for path in paths)
     assert paths[0].read_text(encoding="utf-8").startswith("rung,from,")

@@ -1,4 +1,4 @@
-"""The leaderboard ranks what may be compared and nothing else, with intervals that a statistician would get."""
+"""The leaderboard ranks comparable configurations only, with correct intervals."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def row(trial: int, accuracy: float | None, **changes: Any) -> dict[str, Any]:
 
 
 def replicates(of: int, *accuracies: float) -> list[dict[str, Any]]:
-    """Return what confirms a trial's configuration, under the seeds 1 and on."""
+    """Return confirming runs of a trial, under the seeds 1, 2, and so on."""
     return [
         row(of, accuracy, seed=seed, config_id=f"config-{of}", key=f"key-{of}-{seed}", run_id=f"run-{of}-s{seed}",
             replicate_of=of)
@@ -104,7 +104,7 @@ def ranks(board: Table) -> list[tuple[int, int | None]]:
 
 
 class TestRanks:
-    def test_only_complete_runs_with_a_finite_accuracy_rank_and_the_others_follow(self) -> None:
+    def test_only_complete_runs_with_a_finite_accuracy_are_ranked_and_the_others_follow(self) -> None:
         rows = [
             row(0, 0.9, status="pruned"),
             row(1, 0.5),
@@ -122,7 +122,7 @@ class TestRanks:
         assert {rank for _, rank in found[2:]} == {None}
         assert [trial for trial, _ in found[5:]] == [5, 8, 0, 9, 6]
 
-    def test_ranks_start_anew_in_each_protocol_and_the_largest_budget_comes_first(self) -> None:
+    def test_ranks_start_at_1_in_each_protocol_and_the_largest_budget_comes_first(self) -> None:
         rows = [
             row(0, 0.9, protocol=protocol(epochs=2)),
             row(1, 0.5, protocol=protocol(epochs=20)),
@@ -158,7 +158,7 @@ class TestRanks:
         assert ranks(board)[:3] == [(1, 1), (2, 2), (0, 3)]
         assert set(board.values("rank")[3:]) == {None}
         assert (board.rows[0]["metric_value"], board.rows[0]["val_accuracy"]) == (1.25, 0.5)
-        assert "is ranked by it" in " ".join(printed(board).split())
+        assert "searches by val_loss are ranked by it" in " ".join(printed(board).split())
         (line,) = [line for line in printed(board).splitlines() if "quick-001" in line]
         assert "1.250" in line
 
@@ -182,12 +182,12 @@ class TestRanks:
         assert (unconfirmed["val_accuracy"], unconfirmed["replicates"]) == (0.69, 1)
         assert unconfirmed["search_accuracy"] is None
 
-    def test_what_was_confirmed_stands_before_what_only_a_search_has_seen(self) -> None:
+    def test_confirmed_configurations_come_before_unconfirmed_ones(self) -> None:
         rows = (row(0, 0.70), *replicates(0, 0.60, 0.61), row(1, 0.90), row(2, 0.65), *replicates(2, 0.70, 0.71))
 
         assert [trial for trial, _ in ranks(query_leaderboard(RowReader(*rows)))] == [2, 0, 1]
 
-    def test_those_that_cannot_be_told_apart_from_the_best_share_its_rank(self) -> None:
+    def test_configurations_without_a_significant_difference_to_the_best_share_its_rank(self) -> None:
         rows = (
             row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
             row(1, 0.9), *replicates(1, 0.690, 0.702, 0.708),
@@ -198,14 +198,14 @@ class TestRanks:
 
         assert ranks(board) == [(0, 1), (1, 1), (2, 3), (3, 4)]
         text = " ".join(printed(board).split())
-        assert "quick-000 and quick-001 cannot be told apart: they share the rank (Welch's t-test" in text
+        assert "quick-000 and quick-001 share the rank because they do not differ significantly (Welch's" in text
         assert (
             "quick-000: 90.00 % in the search, 70.20 % under 3 new seeds: the search's value was 19.80 points too high"
             in text
         )
 
-    def test_the_second_confirmed_one_is_told_apart_at_holms_next_level(self) -> None:
-        # Of two tests the smaller p is set against 0.025, the larger against 0.05: it is between them, and rejected.
+    def test_the_second_confirmed_one_is_tested_at_holms_next_level(self) -> None:
+        # The smaller of two p-values is compared with 0.025, the larger with 0.05: it is between them, and rejected.
         best, middle, worst = (0.700, 0.702, 0.704), (0.690, 0.694, 0.697), (0.500, 0.502, 0.504)
         rows = [
             each
@@ -221,7 +221,7 @@ class TestRanks:
         assert board.rows[2]["p_holm"] == pytest.approx(2 * ttest_ind(best, worst, equal_var=False).pvalue)
         assert board.rows[0]["p_holm"] is None
 
-    def test_what_did_not_learn_has_no_rank_and_is_marked(self) -> None:
+    def test_configurations_that_did_not_learn_have_no_rank_and_are_marked(self) -> None:
         rows = [row(0, 0.11, did_not_learn=1), row(1, 0.5, did_not_learn=0), row(2, 0.10, did_not_learn=1)]
 
         board = query_leaderboard(RowReader(*rows))
@@ -241,19 +241,19 @@ class TestRanks:
         assert board.values("replicates") == [1, 2]
         assert [row["replicates"] for row in each.rows if row["trial"] == 0 and row["seed"] in (1, 2)] == [2, 2]
 
-    def test_of_runs_none_of_which_learned_no_seed_is_counted(self) -> None:
+    def test_no_seed_is_counted_if_no_run_learned(self) -> None:
         reader = RowReader(row(0, 0.1, did_not_learn=1), row(0, 0.1, did_not_learn=1, seed=1, key="k", run_id="r"))
 
         for each_run in (False, True):
             assert set(query_leaderboard(reader, each_run=each_run).values("replicates")) == {0}
 
-    @pytest.mark.parametrize(("lost", "said"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
-    def test_of_two_runs_it_is_said_whether_both_did_not_learn(self, lost: tuple[int, int], said: str) -> None:
+    @pytest.mark.parametrize(("lost", "status"), [((1, 0), "1 run did not learn"), ((1, 1), "did not learn")])
+    def test_the_status_of_two_runs_shows_whether_both_did_not_learn(self, lost: tuple[int, int], status: str) -> None:
         rows = [rung("a", 0.113, trial=seed, seed=seed, did_not_learn=each) for seed, each in enumerate(lost)]
         (_, line, *_) = printed(query_leaderboard(RowReader(*rows))).splitlines()
-        assert line.split("a ", 1)[1].strip().startswith(said)
+        assert line.split("a ", 1)[1].strip().startswith(status)
 
-    def test_one_as_good_behind_a_worse_one_is_with_the_best(self) -> None:
+    def test_a_configuration_with_the_best_rank_moves_before_a_worse_one(self) -> None:
         rows = (
             row(0, 0.9), *replicates(0, 0.700, 0.702, 0.704),
             row(1, 0.9), *replicates(1, 0.690, 0.692, 0.694),
@@ -262,14 +262,14 @@ class TestRanks:
 
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (2, 1), (1, 2)]
 
-    def test_one_that_the_search_had_stopped_is_confirmed_by_its_new_seeds(self) -> None:
-        whole = row(0, 0.5, run_id="whole", replicate_of=0, study="r")
-        stopped = row(0, 0.4, status="pruned", key=whole["key"])
-        board = query_leaderboard(RowReader(stopped, whole, *replicates(0, 0.44, 0.46)))
+    def test_a_stopped_trial_is_confirmed_by_its_new_seeds(self) -> None:
+        full = row(0, 0.5, run_id="full", replicate_of=0, study="r")
+        stopped = row(0, 0.4, status="pruned", key=full["key"])
+        board = query_leaderboard(RowReader(stopped, full, *replicates(0, 0.44, 0.46)))
 
         assert (board.rows[0]["rank"], board.rows[0]["status"], board.rows[0]["replicates"]) == (1, "complete", 2)
         assert board.rows[0]["val_accuracy"] == pytest.approx(0.45)
-        # 0.5 is of its full length, which the search never saw.
+        # 0.5 is the value after full length, which is not part of the search.
         assert board.rows[0]["search_accuracy"] is None
         assert board.rows[0]["confirmed"]
 
@@ -280,13 +280,13 @@ class TestRanks:
         with_a_third = (row(2, 0.9), *replicates(2, 0.71, 0.69))
         board = query_leaderboard(RowReader(*alone, *with_a_third))
         assert ranks(board) == [(0, 1), (2, 2), (1, 3)]
-        assert "cannot be told apart" not in printed(board)
+        assert "share the rank" not in printed(board)
 
-    def test_a_search_that_was_right_is_said_to_have_been(self) -> None:
+    def test_a_search_value_that_is_confirmed_exactly_is_reported(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
         assert "the search's value was the same" in " ".join(printed(board).split())
 
-    def test_an_option_that_is_called_rank_hides_no_rank(self) -> None:
+    def test_an_option_named_rank_does_not_hide_the_rank(self) -> None:
         own = {"model.name": "nets:Net"}
         rows = [row(i, 0.5 + i / 10, **own, **{"model.options.rank": 8 - i}) for i in range(2)]
         heading, first, _ = printed(query_leaderboard(RowReader(*rows))).splitlines()
@@ -295,7 +295,7 @@ class TestRanks:
         assert "model.options.rank" in heading
 
     @pytest.mark.parametrize("width", [80, 200])
-    def test_a_long_name_of_a_sweep_keeps_its_trials_apart(self, width: int) -> None:
+    def test_trials_of_a_sweep_with_a_long_name_have_different_names(self, width: int) -> None:
         name = "architecture-and-learning-rate-2024"
         text = printed(query_leaderboard(RowReader(*(row(i, 0.5, sweep=name) for i in range(2)))), width=width)
         assert f"{name}-000" in text
@@ -308,7 +308,7 @@ class TestRanks:
         assert all(name in text for name in ("quick-000-s1", "quick-000-s2", "quick-000 "))
         assert board.values("rank") == [1, 1, 1]
 
-    def test_single_runs_stand_with_their_configuration_each_with_an_interval(self) -> None:
+    def test_single_runs_are_grouped_by_configuration_each_with_an_interval(self) -> None:
         rows = [row(seed, accuracy, seed=seed, config_id="c") for seed, accuracy in enumerate((0.422, 0.38, 0.37))]
         unfinished = row(4, 0.2, seed=3, config_id="c", status="pruned")
         board = query_leaderboard(RowReader(*rows, row(3, 0.40), unfinished), each_run=True)
@@ -324,12 +324,12 @@ class TestRanks:
         assert ranks(board) == [(1, 1), (0, 2)]
         assert "aaaa" in printed(board)
 
-    def test_a_sweep_that_nobody_recorded_is_refused_with_the_closest_name(self) -> None:
+    def test_an_unrecorded_sweep_is_refused_with_the_closest_name(self) -> None:
         with pytest.raises(LeaderboardError, match="did you mean 'quick'"):
             query_leaderboard(RowReader(row(0, 0.9)), sweep="qick")
         assert not query_leaderboard(RowReader(), sweep="quick").rows
 
-    def test_a_filter_leaves_the_ranks_as_they_are(self) -> None:
+    def test_a_filter_does_not_change_the_ranks(self) -> None:
         rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]
         assert ranks(query_leaderboard(RowReader(*rows), where="model.name = 'vgg'")) == [(1, 2)]
 
@@ -383,9 +383,7 @@ def rung(name: str, tested: float | None, **changes: Any) -> dict[str, Any]:
 
 
 class TestLadders:
-    def test_rungs_rank_by_test_accuracy_below_all_that_is_validated(
-        self,
-    ) -> None:
+    def test_rungs_are_ranked_by_test_accuracy_below_rows_with_validation(self) -> None:
         rows = [
             rung("short", 0.55, epochs=10, trial=5),
             rung("long", 0.65, epochs=40, trial=6),
@@ -445,7 +443,7 @@ class TestLadders:
         assert ranks(board) == [(30, 1), (20, 2), (4, 3)]
         assert len(set(board.values("protocol"))) == 1
 
-    def test_rungs_told_apart_by_nothing_share_a_rank_everywhere(self) -> None:
+    def test_rungs_without_a_significant_difference_share_a_rank(self) -> None:
         accuracies = {"bn": (0.640, 0.600, 0.625), "deep": (0.610, 0.640, 0.600), "low": (0.400, 0.405, 0.410)}
         accuracies |= {"lower": (0.408, 0.401, 0.399)}
         rows = [
@@ -458,23 +456,23 @@ class TestLadders:
             ("bn", 1), ("deep", 1), ("low", 3), ("lower", 3),
         ]  # fmt: skip
         text = " ".join(printed(board).split())
-        assert "bn and deep cannot be told apart: they share the rank (Welch's t-test" in text
+        assert "bn and deep share the rank because they do not differ significantly (Welch's t-test" in text
 
-    def test_rungs_of_one_run_share_a_rank_unless_images_differ(self) -> None:
+    def test_rungs_of_one_run_share_a_rank_unless_proportions_differ(self) -> None:
         rows = [rung(name, share, trial=n) for n, (name, share) in enumerate([("a", 0.65), ("b", 0.645), ("c", 0.55)])]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 1), (2, 3)]
 
-    def test_a_test_accuracy_beside_a_validation_accuracy_ranks_nobody(self) -> None:
+    def test_a_test_accuracy_in_addition_to_a_validation_accuracy_does_not_affect_ranks(self) -> None:
         rows = [row(0, 0.6, test_accuracy=0.5), row(1, 0.55, test_accuracy=0.7)]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 2)]
 
-    def test_the_table_says_what_it_is_ordered_by(self) -> None:
+    def test_the_table_names_the_order_by_test_accuracy(self) -> None:
         text = io.StringIO()
         rows = RowReader(rung("baseline", 0.6388), rung("deep", 0.7, trial=1))
         print_leaderboard(query_leaderboard(rows), Console(file=text, width=100))
         assert "63.88 (62.93–64.82)" in text.getvalue()
         assert "val acc" not in text.getvalue()
-        assert "ranked by test accuracy: that orders them, and selects nothing" in text.getvalue()
+        assert "are ordered by test accuracy. Do not select a model by it" in text.getvalue()
 
 
 class TestIntervals:
@@ -530,25 +528,26 @@ class TestOrder:
             ("train_size", "data.train_size"), ("data.train_size", "data.train_size"),
         ],
     )  # fmt: skip
-    def test_what_stands_above_a_column_can_be_typed_for_it(self, typed: str, column: str) -> None:
+    def test_headings_and_short_names_refer_to_their_columns(self, typed: str, column: str) -> None:
         reader = RowReader(row(0, 0.9, **{"optimizer.lr": 0.1}), row(1, 0.8, **{"optimizer.lr": 0.2}))
         columns = query_leaderboard(reader).columns
         assert column_named(typed, columns) == column
 
-    def test_a_word_that_several_columns_end_in_names_them(self) -> None:
-        with pytest.raises(LeaderboardError, match=r"may be any of data\.size, model\.size"):
+    def test_an_ambiguous_column_name_is_refused_with_the_columns(self) -> None:
+        with pytest.raises(LeaderboardError, match=r"is ambiguous: data\.size, model\.size"):
             column_named("size", [*COLUMNS, "data.size", "model.size"])
 
-    def test_an_unknown_column_is_told_the_three_closest_at_most(self) -> None:
+    def test_an_unknown_column_is_refused_with_at_most_three_suggestions(self) -> None:
         with pytest.raises(LeaderboardError) as refused:
             column_named("val_acuracy", [*COLUMNS, *LAST_COLUMNS])
         assert str(refused.value).count("'") // 2 <= 1 + 3
         assert "did you mean 'val_accuracy'?" in str(refused.value)
 
-    def test_a_filter_that_nothing_matches_says_what_its_columns_hold(self) -> None:
+    def test_a_filter_without_a_match_reports_the_values_of_its_columns(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8)), where="val_accuracy > 60 and status == 'done'")
         assert not board.rows
-        assert "val_accuracy is from 0.8 to 0.9 (a share: 0.6 is 60 %); status is one of complete" in printed(board)
+        remark = "val_accuracy ranges from 0.8 to 0.9 (0.6 means 60 %); status is one of complete"
+        assert remark in " ".join(printed(board).split())
         assert query_leaderboard(RowReader(row(0, 0.9))).why_empty is None
 
     def test_a_column_of_text_and_numbers_sorts(self) -> None:
@@ -557,7 +556,7 @@ class TestOrder:
 
 
 class TestOutput:
-    def test_csv_is_complete_or_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_csv_is_written_atomically(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         board, path = query_leaderboard(RowReader(row(0, 0.9), row(1, None))), tmp_path / "deep" / "board.csv"
         to_csv(board, path)
         written = pd.read_csv(path)
@@ -573,7 +572,7 @@ class TestOutput:
         assert len(pd.read_csv(path)) == 2
         assert [file.name for file in path.parent.iterdir()] == ["board.csv"]
 
-    def test_chosen_columns_and_an_answer_are_parquet_with_the_names_of_trials(self, tmp_path: Path) -> None:
+    def test_selected_columns_and_query_results_are_parquet_with_the_names_of_trials(self, tmp_path: Path) -> None:
         import pyarrow.parquet
 
         board = query_leaderboard(RowReader(row(0, 0.9)))
@@ -583,12 +582,12 @@ class TestOutput:
             (found,) = pyarrow.parquet.read_table(tmp_path / f"{number}.parquet").to_pylist()
             assert (found["trial"], found["number"], found["val_accuracy"]) == ("quick-000", 0, 0.9)
 
-    def test_json_has_numbers_as_numbers_and_null_for_what_is_missing(self) -> None:
+    def test_json_has_numbers_as_numbers_and_null_for_missing_values(self) -> None:
         first, second = json.loads(to_json(query_leaderboard(RowReader(row(0, 0.9), row(1, math.inf)))))
         assert (first["rank"], first["val_accuracy"], first["data.validation_size"]) == (1, 0.9, 2000)
         assert (second["rank"], second["val_accuracy"], second["test_accuracy"]) == (None, None, None)
 
-    def test_the_table_fits_100_columns_and_says_what_it_hides(self) -> None:
+    def test_the_table_fits_100_columns_and_names_hidden_parts(self) -> None:
         rows = [
             row(i, 0.9 - i / 100, **{f"model.field_{n}": i * 1000 + n for n in range(12)}, **{"optimizer.lr": 0.1})
             for i in range(5)
@@ -602,7 +601,7 @@ class TestOutput:
         assert "90.00 (88.61–91.24)" in text
         assert "lr" not in text.splitlines()[0].split()
 
-    def test_what_varies_comes_before_what_is_empty_or_alike(self) -> None:
+    def test_varying_parameters_come_before_empty_or_equal_columns(self) -> None:
         rows = [row(i, 0.5, **{"optimizer.lr": 0.1 * i, "data.batch_size": 32 * i, "model.width": i}) for i in (1, 2)]
         board = query_leaderboard(RowReader(*rows, *replicates(1, 0.5, 0.51, 0.52)))
         text = printed(board, force_terminal=True, width=80, color_system=None)
@@ -610,12 +609,12 @@ class TestOutput:
         assert {"lr", "batch_size", "width"} <= set(shown), text
         assert "search acc %" in text.partition("columns that do not fit: ")[2]
 
-    def test_rungs_without_validation_have_numbers_beside_a_search(self) -> None:
+    def test_rungs_without_validation_have_numbers_next_to_a_search(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.9), row(1, 0.8), rung("deep", 0.7123)))
         text = printed(board, force_terminal=True, width=80)
         assert "71.23" in next(line for line in text.splitlines() if "deep" in line)
 
-    def test_a_screen_of_one_column_is_no_error(self) -> None:
+    def test_a_screen_of_one_column_does_not_fail(self) -> None:
         text = printed(query_leaderboard(RowReader(row(0, 0.9))), force_terminal=True, width=1, color_system=None)
         assert text.split()[:2] == ["rank", "trial"]
 
@@ -626,7 +625,7 @@ class TestOutput:
         assert "\x1b[2m" in line
 
     @pytest.mark.parametrize("width", [80, 100, 120])
-    def test_a_terminal_cuts_no_name_and_no_outcome(self, width: int) -> None:
+    def test_a_terminal_truncates_no_name_and_no_outcome(self, width: int) -> None:
         values = {"model.name": "resnet", "data.normalization": "imagenet", "data.augmentation": "pad-flip-gray-crop"}
         rows = [row(i, 0.5 + i / 100, **values, **{"optimizer.lr": 0.1 * i}) for i in range(3)]
         text = printed(
@@ -636,10 +635,10 @@ class TestOutput:
         assert max(map(len, Text.from_ansi(text).plain.splitlines()[:5])) <= width
         assert all(word in text for word in ("quick-000", "complete", "diverged", "52.00 (49.81–54.18)"))
 
-    def test_an_empty_board_says_so(self) -> None:
-        assert "no run is recorded here yet" in printed(query_leaderboard(RowReader()))
+    def test_an_empty_leaderboard_has_a_remark(self) -> None:
+        assert "no run is recorded yet" in printed(query_leaderboard(RowReader()))
 
-    def test_what_follows_from_the_model_takes_no_room(self) -> None:
+    def test_parameters_that_follow_from_the_model_have_no_column(self) -> None:
         rows = [
             row(0, 0.9, **{"model.name": "vgg", "model.width": 64, "optimizer.lr": 0.1}),
             row(1, 0.8, **{"model.name": "simple", "model.width": 32, "optimizer.lr": 0.2}),
@@ -681,8 +680,8 @@ def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
     )
     (trial,), _ = sorted_runs([run])
     assert row_of(trial)["did_not_learn"] == did_not_learn
-    assert learned(record) is not bool(did_not_learn), "what a search goes by says the same"
-    # Opened after the search, the test images move no rank.
+    assert learned(record) is not bool(did_not_learn), "the search uses the same criterion"
+    # A test accuracy that is measured after the search does not change it.
     (finalized,), _ = sorted_runs(
         [replace(run, metrics=run.metrics | {"test_accuracy": 0.1 if accuracy > 0.5 else 0.9})]
     )
@@ -762,5 +761,5 @@ def _record(number: int, *, width: int, accuracy: float) -> TrialRecord:
     )
 
 
-def test_a_heading_that_is_also_another_name_of_its_column_names_it() -> None:
+def test_a_heading_that_is_also_an_alias_refers_to_its_column() -> None:
     assert column_named("sd", ["val_accuracy", "val_std"]) == "val_std"

@@ -1,4 +1,4 @@
-"""What a name means, the same in every verb; and one order of best through everything that has one."""
+"""Names refer to the same runs in all verbs, and all views agree on the best configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LADDER_BASE = {**tiny()["base"], "data": {**tiny()["base"]["data"], "validation_
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
-    """A runs folder with a sweep whose stopped trials are confirmed, a ladder of two seeds, and a sweep `tiny-001`."""
+    """A runs folder with a sweep with confirmed stopped trials, a ladder of two seeds, and a sweep `tiny-001`."""
     folder = tmp_path_factory.mktemp("names")
     search = tiny(
         method="grid", run_cap=None, parameters=RATES, early_terminate={"type": "asha", "reduction_factor": 3},
@@ -76,7 +76,7 @@ class TestEveryVerb:
             assert (len(named.rows), named.row["seed"], named.row["status"]) == (1, seed, "complete")
             assert find_named(reader, named.row["run_id"][:12]).row["run_id"] == named.row["run_id"]
 
-    def test_of_a_sweep_takes_the_weights_that_the_best_configurations_name_has(self, recorded: Path) -> None:
+    def test_a_sweep_has_the_weights_of_its_best_configuration(self, recorded: Path) -> None:
         best = sweeps.leaderboard("tiny", runs=recorded).iloc[0]
         reader = MlflowReader(recorded)
 
@@ -84,23 +84,23 @@ class TestEveryVerb:
             reader, f"tiny-{best['trial']:03d}", runs=recorded
         )
 
-    def test_names_of_a_sweep_and_a_trial_say_what_to_type(self, recorded: Path, cli: Cli) -> None:
+    def test_a_name_of_a_sweep_and_a_trial_is_refused_with_what_to_type(self, recorded: Path, cli: Cli) -> None:
         for arguments in (["show"], ["predict", recorded.parent / "image.png"], ["rerun"], ["retrain", "--epochs", 4]):
             verb, *more = arguments
             result = cli(verb, "tiny-001", *more, "--runs", recorded)
             assert result.exit_code == 2
-            typed = re.findall(r"type (\S+) for that trial, or (\S+) for", " ".join(result.stderr.split()))
-            assert typed == [("tiny/1", "tiny-001/")]
-            found = [find_named(MlflowReader(recorded), name).own["sweep"] for name in typed[0]]
-            assert found == ["tiny", "tiny-001"]
-        assert cli("status", "tiny-001", "--runs", recorded).exit_code == 0  # which takes sweeps alone
+            typed = re.findall(r"Type (\S+) for the sweep or (\S+) for the trial", " ".join(result.stderr.split()))
+            assert typed == [("tiny-001/", "tiny/1")]
+            found = [find_named(MlflowReader(recorded), name).defining_row["sweep"] for name in typed[0]]
+            assert found == ["tiny-001", "tiny"]
+        assert cli("status", "tiny-001", "--runs", recorded).exit_code == 0  # accepts only sweeps
 
     @pytest.mark.parametrize("verb", ["status", "report", "effects", "replicate", "leaderboard", "finalize"])
-    def test_of_a_sweep_says_which_sweep_a_part_of_it_belongs_to(self, recorded: Path, verb: str, cli: Cli) -> None:
+    def test_a_part_of_a_sweep_is_refused_with_the_name_of_the_sweep(self, recorded: Path, verb: str, cli: Cli) -> None:
         for name in ("tiny-002", "tiny/2"):
             result = cli(verb, name, "--runs", recorded)
             assert result.exit_code == 2
-            assert "name the sweep, tiny" in result.stderr
+            assert re.search("name the sweep, tiny|part of a sweep. Type tiny", " ".join(result.stderr.split()))
 
     def test_counts_of_a_confirmed_search_agree(self, recorded: Path, cli: Cli) -> None:
         state = read_state(recorded, "tiny")
@@ -118,16 +118,16 @@ class TestEveryVerb:
 
 
 class TestLookUp:
-    def test_a_configuration_has_all_its_runs_and_those_that_confirm_it_first(self) -> None:
+    def test_a_configuration_has_all_its_runs_with_confirming_ones_first(self) -> None:
         stopped = row(0, 0.4, status="pruned", run_id="stopped")
-        whole = row(0, 0.5, run_id="whole", replicate_of=0)
-        named = find_named(RowReader(stopped, whole, *replicates(0, 0.44, 0.46), row(1, 0.9)), "quick-000")
+        full = row(0, 0.5, run_id="full", replicate_of=0)
+        named = find_named(RowReader(stopped, full, *replicates(0, 0.44, 0.46), row(1, 0.9)), "quick-000")
 
-        assert [each["run_id"] for each in named.rows] == ["run-0-s1", "run-0-s2", "whole", "stopped"]
+        assert [each["run_id"] for each in named.rows] == ["run-0-s1", "run-0-s2", "full", "stopped"]
         assert [*map(named.run_name, named.rows)] == ["quick-000-s1", "quick-000-s2", "quick-000-s0", "stopped"]
-        assert named.own["run_id"] == "stopped"
+        assert named.defining_row["run_id"] == "stopped"
 
-    def test_a_rung_is_the_newest_complete_one_of_full_budget(self) -> None:
+    def test_a_rung_refers_to_its_newest_complete_run_of_full_budget(self) -> None:
         def rung(trial: int, config_id: str, **changes: Any) -> dict[str, Any]:
             return row(trial, 0.5, rung="deep", config_id=config_id, **changes)
 
@@ -137,14 +137,14 @@ class TestLookUp:
         assert [each["trial"] for each in find_named(RowReader(*rows), "quick/deep").rows] == [1, 2]
         assert find_named(RowReader(*rows), "deep-s1").row["trial"] == 2
 
-    def test_a_rungs_name_that_looks_like_anothers_run_is_the_rungs(self) -> None:
+    def test_a_name_of_a_rung_that_is_also_a_run_of_another_refers_to_the_rung(self) -> None:
         rows = (row(0, 0.5, rung="x"), row(1, 0.6, rung="x-s1"), row(2, 0.6, rung="x", seed=1, config_id="config-0"))
 
         assert find_named(RowReader(*rows), "quick/x-s1").row["trial"] == 1
         assert len(find_named(RowReader(*rows), "quick/x").rows) == 2
 
     @pytest.mark.parametrize("name", ["ab", "abc"])
-    def test_a_run_id_typed_too_short_lists_those_that_begin_so(self, name: str) -> None:
+    def test_a_run_id_that_is_too_short_lists_matching_runs(self, name: str) -> None:
         reader = RowReader(row(0, 0.5, run_id="abcd0000"), row(1, 0.5, run_id="abcd1111"))
 
         with pytest.raises(SweepError, match=r"too short for a run id.*abcd0000 \(quick-000\), abcd1111 \(quick-001\)"):
@@ -153,11 +153,11 @@ class TestLookUp:
             find_named(reader, "abcd")
         assert find_named(reader, "abcd1").name == "quick-001"
 
-    def test_a_number_names_a_trial_of_no_sweep_and_says_which(self) -> None:
-        with pytest.raises(SweepError, match="name it with its sweep: quick-003"):
+    def test_a_number_is_refused_with_the_names_of_trials(self) -> None:
+        with pytest.raises(SweepError, match="Name the trial with its sweep: quick-003"):
             find_named(RowReader(row(3, 0.5, run_id="3abc")), "3")
 
-    def test_a_key_that_two_sweeps_list_names_the_run_that_was_trained(self) -> None:
+    def test_a_key_in_two_sweeps_refers_to_the_trained_run(self) -> None:
         taken = row(0, 0.8, run_id="taken", key="cafe0000", config_id="c", reused_from="run-1")
         trained = row(1, 0.8, sweep="second", key="cafe0000", config_id="c")
 
@@ -166,7 +166,7 @@ class TestLookUp:
 
 @pytest.mark.trains
 def test_every_view_has_the_same_best_by_a_loss_with_ties(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
-    # A network without a head that learns: all losses are equal at a rate of next to nothing, accuracies are too.
+    # At rates close to 0 all losses and accuracies are equal.
     rates = {"optimizer.lr": {"values": [1e-30, 0.05, 1e-31, 1e-32]}, "seed": {"values": [0, 1]}}
     loss = {"name": "val_loss", "goal": "minimize"}
     content = tiny(method="grid", run_cap=None, parameters=rates, metric=loss, keep={"best": 2})
@@ -179,7 +179,7 @@ def test_every_view_has_the_same_best_by_a_loss_with_ties(tmp_path: Path, record
         for rate in rates["optimizer.lr"]["values"]
     }
     assert len(set(means.values())) == 2
-    order = sorted(means, key=lambda rate: means[rate])  # stable: of equal ones the earlier
+    order = sorted(means, key=lambda rate: means[rate])  # stable: ties keep their order
     first = {rate: next(r.trial for r in state.records if r.config.optimizer.lr == rate) for rate in order}
 
     board = sweeps.leaderboard("tiny", runs=recorded_runs)

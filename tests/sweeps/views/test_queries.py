@@ -1,4 +1,4 @@
-"""The page of the leaderboard asks questions that the record answers."""
+"""The example queries of the docs page on the leaderboard have results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.writer import Tracker
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "leaderboard.md"
-QUESTIONS = re.findall(r"\| `(select [^`]*)` \|", PAGE.read_text(encoding="utf-8"))
+EXAMPLES = re.findall(r"\| `(select [^`]*)` \|", PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -28,25 +28,25 @@ def record(recorded_runs: Path) -> Path:
     return recorded_runs
 
 
-def test_the_page_has_ten_questions() -> None:
-    assert len(QUESTIONS) == 10
+def test_the_page_has_ten_examples() -> None:
+    assert len(EXAMPLES) == 10
 
 
-def test_every_question_is_answered(record: Path) -> None:
-    answers = {question: sweeps.query(question, runs=record) for question in QUESTIONS}
+def test_every_example_has_a_result(record: Path) -> None:
+    results = {example: sweeps.query(example, runs=record) for example in EXAMPLES}
 
-    empty = {question for question, answer in answers.items() if answer.empty}
-    # The one trial has another name, nobody has confirmed it.
-    assert all("quick-017" in question or "confirmed" in question for question in empty)
+    empty = {example for example, result in results.items() if result.empty}
+    # The only trial has another name and is not confirmed.
+    assert all("quick-017" in example or "confirmed" in example for example in empty)
 
 
-def test_an_epoch_is_a_row_and_a_run_is_one(record: Path) -> None:
+def test_epochs_and_runs_have_one_row_each(record: Path) -> None:
     rows = sweeps.query("select epoch, val_accuracy from epochs where trial = 'tiny-000' order by epoch", runs=record)
 
     assert rows.to_dict(orient="list") == {"epoch": [1, 2, 3], "val_accuracy": [0.25, 0.6, 0.5]}
     assert sweeps.query("select count(*) as n from runs", runs=record)["n"].tolist() == [1]
 
 
-def test_a_sum_that_64_bits_do_not_hold_is_answered(record: Path) -> None:
+def test_a_sum_that_exceeds_64_bits_has_a_result(record: Path) -> None:
     (found,) = sweeps.query("select sum(9e18::bigint) as total from range(3)", runs=record)["total"]
     assert found == pytest.approx(2.7e19)

@@ -1,4 +1,4 @@
-"""SQL over the record: what people write is understood, and nothing outside the record can be reached."""
+"""SQL over the record: conditions and statements work, and nothing outside the record can be reached."""
 
 from __future__ import annotations
 
@@ -140,32 +140,32 @@ class TestConditions:
             ("optimizer.lr > 0 and lr > 0", "column 'lr'.* did you mean 'optimizer.lr'"),
             ("board.val_acuracy > 0.5", "did you mean 'val_accuracy'"),
             ("\"model.name\" = 'vgg'", '"model"."name"'),
-            ("model = 'vgg'", "name one of model.name, model.width"),
-            ("model.name = resnet", "a text is written in single quotes: 'resnet'"),
-            ('model.name = "resnet"', "a text is written in single quotes: 'resnet'"),
-            ("trial = 1", "`number` its number"),
+            ("model = 'vgg'", "Name one of model.name, model.width"),
+            ("model.name = resnet", "write text in single quotes: 'resnet'"),
+            ('model.name = "resnet"', "write text in single quotes: 'resnet'"),
+            ("trial = 1", "`number` is the number of the trial"),
             ("model.name > 8", "Cannot compare"),
             ("model.width = 'wide'", "Could not convert string 'wide'"),
-            ("model.width >", "cannot understand"),
-            ("model.width", "is no condition"),
-            ("", "is no condition"),
+            ("model.width >", "cannot parse"),
+            ("model.width", "is not a condition"),
+            ("", "is not a condition"),
             ("0 < rank <= 2", "use AND"),
             ("val_accuracy > avg(val_accuracy)", r"\(select avg\(val_accuracy\) from configurations\)"),
-            ("rank > (select 1 from read_csv('/etc/passwd'))", "only what is recorded is read"),
+            ("rank > (select 1 from read_csv('/etc/passwd'))", "a query can only read the record"),
             ("rank > (select rank from rusn)", "the tables are runs, "),
-            ("true) union all (select 1", "cannot understand"),
-            ("true) from runs where (true", "cannot understand"),
-            ("rank = 1; drop table runs", "cannot understand"),
-            ("rank = 1 /*", "cannot understand"),
+            ("true) union all (select 1", "cannot parse"),
+            ("true) from runs where (true", "cannot parse"),
+            ("rank = 1; drop table runs", "cannot parse"),
+            ("rank = 1 /*", "cannot parse"),
             ("@pd.io", None),
             ("__import__('os').system('true')", None),
-            ("rank if rank > 1 else rank", "cannot understand"),
-            ("(" * 2000 + "rank" + ")" * 2000 + " > 1", "cannot understand"),
-            ("not " * 3000 + "rank > 1", "cannot understand"),
+            ("rank if rank > 1 else rank", "cannot parse"),
+            ("(" * 2000 + "rank" + ")" * 2000 + " > 1", "cannot parse"),
+            ("not " * 3000 + "rank > 1", "cannot parse"),
             ("rank > " + "1" * 30_000, None),
         ],
     )
-    def test_a_mistake_is_told_in_one_line_with_what_to_write(self, condition: str, message: str | None) -> None:
+    def test_an_error_is_reported_in_one_line_with_what_to_write(self, condition: str, message: str | None) -> None:
         with pytest.raises(LeaderboardError, match=message) as refused:
             rows(condition)
         assert "\n" not in str(refused.value)
@@ -173,15 +173,15 @@ class TestConditions:
 
     @given(st.text(alphabet="rank_.01 ()[]<>=!&|~'\"`\\@:,+-*/notinadselct;\n", max_size=40))
     @settings(deadline=None, max_examples=40)
-    def test_any_input_is_understood_or_refused_and_never_breaks(self, condition: str) -> None:
-        said = ""
+    def test_any_input_is_accepted_or_refused_in_one_line(self, condition: str) -> None:
+        message = ""
         try:
             rows(condition)
         except LeaderboardError as refused:
-            said = str(refused)
-        assert "\n" not in said
+            message = str(refused)
+        assert "\n" not in message
 
-    def test_the_columns_that_it_speaks_of_are_told(self) -> None:
+    def test_the_used_columns_are_returned(self) -> None:
         condition = "optimizer.lr > 0 and model.name = 'seed' and optimizer.lr < 1"
         _, used = matching(MlflowReader(Path("nowhere")), TABLE, condition, sweep=None, recorded=TABLE)
         assert used == ["optimizer.lr", "model.name"]
@@ -206,10 +206,10 @@ class TestStatements:
             ("select count(*) from (describe runs) where column_name = 'model'", [(1,)]),
         ],
     )
-    def test_a_select_is_answered(self, sql: str, expected: list[tuple[object, ...]]) -> None:
+    def test_a_select_has_its_result(self, sql: str, expected: list[tuple[object, ...]]) -> None:
         assert answer(sql) == expected
 
-    def test_a_star_gives_the_tables_columns_with_the_same_values(self) -> None:
+    def test_a_star_returns_the_columns_of_the_table_with_the_same_values(self) -> None:
         found = table_of_result(Statement("select * from runs").execute({"runs": arrow_of(TABLE)}))
         changed = {"trial", "number", "model.options.my-size"}
         assert [name for name in found.columns if name not in changed] == [
@@ -221,33 +221,33 @@ class TestStatements:
         assert found.values("trial") == ["quick-000", "quick-001", "quick-012-s7", "ladder/deep"]
         assert found.values("number") == TABLE.values("trial")
 
-    def test_a_column_of_the_answer_keeps_its_dotted_name(self) -> None:
+    def test_a_column_of_the_result_keeps_its_dotted_name(self) -> None:
         sql = "select model.name, runs.model.width, optimizer.lr as lr, count(*) from runs group by all"
         found = table_of_result(Statement(sql).execute({"runs": arrow_of(TABLE)}))
         assert list(found.columns) == ["model.name", "width", "lr", "count(*)"]
 
-    def test_a_block_that_also_is_a_value_stays_beside_its_columns(self) -> None:
+    def test_a_block_that_is_also_a_column_keeps_dotted_columns(self) -> None:
         row = {"model.options.a": 1, "model.options": "{}", "model.name": "vgg"}
         table = Table(columns=dict.fromkeys(row, Kind.TEXT) | {"model.options.a": Kind.WHOLE}, rows=[row])
         found = table_of_result(Statement("select model from t").execute({"t": arrow_of(table)}))
         assert found.rows == [row]
 
-    def test_a_question_without_end_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_query_without_end_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql_module, "TIME_LIMIT", 0.2)
-        with pytest.raises(LeaderboardError, match=r"no answer within 0\.2 seconds"):
+        with pytest.raises(LeaderboardError, match=r"no result within 0\.2 seconds"):
             answer("select count(*) from range(1000000) a, range(1000000) b where a.range * b.range < 0")
 
     @pytest.mark.parametrize(
         ("sql", "message"),
         [
             ("select modle.name from runs", "did you mean 'model.name'"),
-            ("select 1; select 2", "not one SELECT"),
-            ("", "not one SELECT"),
+            ("select 1; select 2", "not a single SELECT"),
+            ("", "not a single SELECT"),
             ("select * from run", "the tables are runs, configurations"),
             ("select $1", "parameters"),
-            ("selec 1", "cannot understand"),
+            ("selec 1", "cannot parse"),
             *(
-                (statement, "not one SELECT")
+                (statement, "not a single SELECT")
                 for statement in (
                     "delete from runs", "create table x as select 1", "copy runs to '/tmp/x.csv'", "attach '/tmp/x.db'",
                     "install sqlite", "load sqlite", "set threads = 1", "reset threads", "pragma version",
@@ -257,7 +257,7 @@ class TestStatements:
             ),
         ],
     )  # fmt: skip
-    def test_anything_but_one_select_is_refused_in_one_line(self, sql: str, message: str) -> None:
+    def test_anything_but_a_single_select_is_refused_in_one_line(self, sql: str, message: str) -> None:
         with pytest.raises(LeaderboardError, match=message) as refused:
             answer(sql)
         assert "\n" not in str(refused.value)
@@ -284,7 +284,7 @@ secret_of_the_module = pd.DataFrame({"a": [1]})
 
 
 class TestLock:
-    """Of the database itself, were a statement to come past the parser."""
+    """The database itself is locked, in case a statement passes the parser."""
 
     @pytest.mark.parametrize(
         "sql",
@@ -300,7 +300,7 @@ class TestLock:
             "CREATE SECRET s (TYPE s3)",
         ],
     )  # fmt: skip
-    def test_nothing_outside_is_reached_and_no_setting_comes_back(self, sql: str, tmp_path: Path) -> None:
+    def test_nothing_outside_is_reached_and_no_setting_can_be_changed(self, sql: str, tmp_path: Path) -> None:
         secret_here = pd.DataFrame({"a": [1]})
         with locked_database({"runs": arrow_of(TABLE)}) as database:
             with pytest.raises(duckdb.Error):
@@ -311,7 +311,7 @@ class TestLock:
         assert list(tmp_path.iterdir()) == []
         assert len(secret_here) == len(secret_of_the_module)
 
-    def test_a_large_answer_leaves_nothing_on_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_large_result_leaves_nothing_on_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         with locked_database({}) as database:
             assert database.sql("SELECT count(DISTINCT range) FROM range(300000)").fetchall() == [(300_000,)]

@@ -1,4 +1,4 @@
-"""How a sweep stands, on screens of every width."""
+"""The status of a sweep on screens of all widths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def trial(runs: Path) -> TrialRecord:
 
 @pytest.fixture
 def rung(trial: TrialRecord) -> TrialRecord:
-    """A ladder's run, 3 of 8 test images right."""
+    """A run of a ladder with 3 of 8 test images correct."""
     test = TestResult(loss=1.0, correct=np.packbits([1, 0, 1, 0, 1, 0, 0, 0]).tobytes(), count=8)
     config = trial.config.model_copy(update={"seed": 7})
     label = RungLabel(name=NAME, index=0, parent=None)
@@ -52,7 +52,7 @@ def test_a_ladders_run_is_shown_with_its_seed_and_its_test_accuracy(rung: TrialR
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120])
-def test_trial_and_status_are_never_cut(rung: TrialRecord, width: int) -> None:
+def test_trial_and_status_are_never_truncated(rung: TrialRecord, width: int) -> None:
     lines = printed(rung, width=width)
 
     assert lines[1].startswith(f"{NAME}  complete")
@@ -66,7 +66,7 @@ def test_a_failed_run_is_named_as_in_its_line(rung: TrialRecord) -> None:
     assert f"{NAME} failed: it broke; its log: a.log" in printed(failed, width=120)
 
 
-def test_columns_that_a_screen_has_no_room_for_are_named(rung: TrialRecord) -> None:
+def test_columns_that_do_not_fit_are_named(rung: TrialRecord) -> None:
     assert "columns that do not fit: time, configuration" in printed(rung, width=79)
     assert "do not fit" not in "".join(printed(rung, width=120))
 
@@ -78,10 +78,10 @@ def test_a_long_configuration_wraps(trial: TrialRecord) -> None:
     assert lines[2].strip().startswith("batch 32, lr")
 
 
-def test_the_sum_wraps_on_a_terminal_and_not_in_a_file(trial: TrialRecord) -> None:
-    sum_of_all = "tiny: not running; 1 complete; best val_accuracy 50.00 % (trial 0); last epoch"
+def test_the_summary_wraps_on_a_terminal_and_not_in_a_file(trial: TrialRecord) -> None:
+    summary = "tiny: not running; 1 complete; best val_accuracy 50.00 % (trial 0); last epoch"
 
-    assert printed(trial, width=50)[-1].startswith(sum_of_all)
+    assert printed(trial, width=50)[-1].startswith(summary)
     assert printed(trial, width=50, force_terminal=True, color_system=None)[-2].endswith(" best val_accuracy")
 
 

@@ -1,4 +1,4 @@
-"""Sweeps made by hand for the report page: records as the ledger holds them, rows as the record does."""
+"""Sweeps constructed for the tests of the report: trial records and rows of the leaderboard."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def state_of(records: Sequence[TrialRecord], **options: Any) -> SweepState:
 
 
 def content_of(records: Sequence[TrialRecord], *, now: float = START + 10_000, **options: Any) -> Content:
-    """Return a page's content whose leaderboard is ranked from the records as the record would hold them."""
+    """Return the content of a page, with a leaderboard that is ranked from the records."""
     fields = {name: options.pop(name) for name in ("rows", "effects", "comparisons", "rows_error") if name in options}
     state = state_of(records, **options)
     rows = board_of(state.records_and_replicates) if state.records else []
@@ -100,7 +100,7 @@ def board_of(records: Sequence[TrialRecord]) -> Sequence[Row]:
 
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
-    """Return a run that confirms a trial under another seed."""
+    """Return a confirming run of a trial under another seed."""
     epochs = tuple(replace(epoch, metrics={**epoch.metrics, "val_accuracy": accuracy}) for epoch in record.epochs)
     config = record.config.model_copy(update={"seed": seed})
     return replace(
@@ -110,7 +110,7 @@ def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord
 
 
 def many(count: int) -> list[TrialRecord]:
-    """Return so many trials, of which a pruner has stopped two thirds."""
+    """Return trials of which two thirds are pruned."""
     records = []
     for number in range(count):
         lr = 10 ** (-3 + 2.4 * ((number * 0.618) % 1))
@@ -135,7 +135,7 @@ def many(count: int) -> list[TrialRecord]:
 
 
 def figures(html: str) -> dict[str, dict[str, Any]]:
-    """Return what each figure is drawn from, by the title that its data table has."""
+    """Return title of the data table → data of the figure."""
     found = re.findall(
         r'<script type="application/json">(.*?)</script>.*?class="aside">: (.*?)</span>', html, re.DOTALL
     )

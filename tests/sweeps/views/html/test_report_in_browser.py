@@ -1,4 +1,4 @@
-"""The report page in a real browser: it asks for nothing, its charts are linked, it fits a phone, prints."""
+"""The report in a real browser: it makes no requests, its charts are linked, it fits a phone, it prints."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ playwright_api = pytest.importorskip(
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is found on the path: apt-get install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
 ]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BEYOND = """() => [...document.querySelectorAll('.plot text')].filter(text => {
   const box = text.getBoundingClientRect(), frame = text.closest('svg').getBoundingClientRect();
   return box.width && (box.left < frame.left - 2 || box.right > frame.right + 2);
 }).map(text => text.textContent)"""
-"""Text of charts that reaches out of its picture."""
+"""Text that exceeds its chart."""
 
 LOW_CONTRAST = """() => {
   const rgb = text => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -48,7 +48,7 @@ LOW_CONTRAST = """() => {
     return (a + .05) / (b + .05) < 4.5 ? [`${element.tagName} ${element.textContent.slice(0, 20)}`] : [];
   });
 }"""
-"""Elements whose text has less contrast than WCAG AA asks for, 4.5 to 1."""
+"""Elements with less contrast than WCAG AA requires, 4.5 to 1."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a sweep with whatever a page can show."""
+    """The page of a sweep with all kinds of content."""
     records = [
         *many(24),
         trial(24, accuracies=(0.1,), outcome=Outcome.DIVERGED, error="the loss was nan"),
@@ -78,15 +78,15 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def show(browser: Any, file: Path) -> Iterator[Open]:
-    """Open the page; at the end nothing may have been complained of, or asked for beyond the file."""
-    pages, complaints = [], []
+    """Open the page; at the end there must be no console message, error or request for another file."""
+    pages, problems = [], []
 
     def show(*, path: Path = file, **options: Any) -> Any:
         page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
-        page.set_default_timeout(120_000)  # on a machine that does much else
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if request.url != path.as_uri() else None)
+        page.set_default_timeout(120_000)  # for a busy machine
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-drawn]", state="attached")
         pages.append(page)
@@ -95,11 +95,11 @@ def show(browser: Any, file: Path) -> Iterator[Open]:
     yield show
     for page in pages:
         page.close()
-    assert complaints == []
+    assert problems == []
 
 
 def column(page: Any, name: str) -> list[str]:
-    """Return the shown cells of a column of the leaderboard."""
+    """Return the visible cells of a column of the leaderboard."""
     return page.evaluate(
         """name => { const heads = [...document.querySelectorAll('#board thead th')].map(h => h.textContent);
         const at = heads.indexOf(name); return [...document.querySelectorAll('#board tbody tr:not([hidden])')]
@@ -108,20 +108,20 @@ def column(page: Any, name: str) -> list[str]:
     )
 
 
-def wait_until_others_stand_back(page: Any, section: str) -> None:
-    """Return once the section's charts show some marks as not highlighted."""
+def wait_until_others_fade(page: Any, section: str) -> None:
+    """Return once the charts of the section show some marks as not highlighted."""
     page.wait_for_selector(f"#{section} .role-mark [opacity='0.08']", state="attached")
 
 
 def wait_for_labels(page: Any, *, other_than: list[str]) -> list[str]:
-    """Return what is written at the axes of the first chart once that has changed."""
+    """Return the axis labels of the first chart once they have changed."""
     labels = "[...document.querySelectorAll('.axes .role-axis-label text')].map(text => text.textContent)"
     labels = labels.replace(".axes", "#history figure:first-child")
     page.wait_for_function(f"old => JSON.stringify({labels}) !== JSON.stringify(old)", arg=other_than)
     return list(page.evaluate(labels))
 
 
-def test_the_board_sorts_both_ways_and_takes_words_and_comparisons(show: Open) -> None:
+def test_the_leaderboard_sorts_both_ways_and_filters_by_words_and_comparisons(show: Open) -> None:
     page = show()
     button = page.get_by_role("button", name="lr", exact=True)
     for order, reverse in (("ascending", False), ("descending", True)):
@@ -129,7 +129,7 @@ def test_the_board_sorts_both_ways_and_takes_words_and_comparisons(show: Open) -
         rates = [float(cell) for cell in column(page, "lr")]
         assert rates == sorted(rates, reverse=reverse)
         assert page.locator(f"#board th[aria-sort={order}]").all_inner_texts()[0].startswith("lr")
-    for _ in range(2):  # what has no value stays below
+    for _ in range(2):  # empty cells stay last
         page.get_by_role("button", name="rank", exact=True).click()
         ranks = column(page, "rank")
         assert ranks[0] != ""
@@ -155,8 +155,8 @@ def test_the_keyboard_alone_sorts_filters_highlights_and_zooms(show: Open) -> No
     assert all(float(rate) < 0.05 for rate in rates)
     assert page.locator("#filter-count").inner_text() == f"{len(models)} of 26 rows"
     page.get_by_role("button", name="Highlight these").press("Enter")
-    assert f"{len(models)} trials: highlighted in every chart" in page.locator("#said").inner_text()
-    wait_until_others_stand_back(page, "history")
+    assert f"{len(models)} trials: highlighted in every chart" in page.locator("#message").inner_text()
+    wait_until_others_fade(page, "history")
     page.keyboard.press("Escape")
     assert page.evaluate("document.querySelectorAll('.on').length") == 0
 
@@ -167,7 +167,7 @@ def test_the_keyboard_alone_sorts_filters_highlights_and_zooms(show: Open) -> No
     page.keyboard.press("0")
     assert set(wait_for_labels(page, other_than=nearer)) == set(whole)
     page.keyboard.press("ArrowRight")
-    assert "trial 0: " in page.locator("#said").inner_text()
+    assert "trial 0: " in page.locator("#message").inner_text()
     page.keyboard.press("ArrowRight")
     assert page.locator("#picked").input_value() == "1"
     assert page.locator("#board tr.on").count() == 1
@@ -187,7 +187,7 @@ def test_a_brush_or_a_click_highlights_trials_in_all_charts(show: Open) -> None:
     page.mouse.up()
 
     for section in ("history", "parallel", "slices", "curves", "slots", "cost"):
-        wait_until_others_stand_back(page, section)
+        wait_until_others_fade(page, section)
     rows = page.locator("#board tr.on").count()
     assert 5 < rows < 20
     page.get_by_label("only highlighted rows").check()
@@ -195,7 +195,7 @@ def test_a_brush_or_a_click_highlights_trials_in_all_charts(show: Open) -> None:
 
     page.locator("#curves .plot").first.locator(".mark-symbol path").first.click(force=True)
     name = page.locator("#picked").input_value()
-    assert page.locator("#said").inner_text().startswith(f"trial {name}: ")
+    assert page.locator("#message").inner_text().startswith(f"trial {name}: ")
     assert page.locator("#board tr.on").count() == 1
 
 

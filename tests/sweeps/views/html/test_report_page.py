@@ -1,4 +1,4 @@
-"""What the report page says, and that nothing of anybody's text becomes markup."""
+"""The content of the report, and that no text of users becomes markup."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ VOID = {"meta", "input", "br"}
 
 
 class Outline(HTMLParser):
-    """What stands in a page: its elements, headings, attributes; and that each element that begins ends."""
+    """The elements and attributes of a page. Checks that all elements are closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def sweep(count: int = 20) -> list[TrialRecord]:
 
 
 class TestVerdict:
-    def test_it_names_the_winner_its_interval_and_its_equals(self) -> None:
+    def test_it_names_the_best_its_interval_and_those_without_a_significant_difference(self) -> None:
         first, second = trial(0, accuracies=(0.3, 0.4, 0.62)), trial(1, accuracies=(0.3, 0.4, 0.64))
         replicates = [
             replicate(record, seed=seed, accuracy=value)
@@ -84,31 +84,30 @@ class TestVerdict:
             for seed, value in enumerate(values, start=1)
         ]
 
-        winner, way = verdict_of(content_of([first, second], replicates=replicates))
+        winner, course = verdict_of(content_of([first, second], replicates=replicates))
 
         assert "The best is trial 0" in winner
         assert "61.00 % validation accuracy, the mean of 2 new seeds (95 % interval 48.29 to 73.71 %)" in winner
-        assert "cannot be told apart from trial 1 (60.50 %)" in winner
-        assert "2 trials" in way
-        assert "4 confirming runs" in way
+        assert "does not differ significantly from trial 1 (60.50 %)" in winner
+        assert "The search ran 2 trials" in course
+        assert "4 confirming runs" in course
 
-    def test_one_seed_is_not_called_sure(self) -> None:
+    def test_a_result_of_one_seed_is_not_confirmed(self) -> None:
         winner, _ = verdict_of(content_of([trial(0), trial(1, accuracies=(0.1, 0.2, 0.3))]))
 
-        assert "of one seed, the one that the search chose by" in winner
-        assert "not confirmed" in winner
-        assert "`sweeps replicate made`" in winner
+        assert "the value of one seed, selected by the search" in winner
+        assert "It is not confirmed: run `sweeps replicate made`." in winner
 
-    def test_without_a_complete_trial_there_is_no_winner(self) -> None:
-        winner, way = verdict_of(content_of([trial(0, accuracies=(0.3,), outcome=Outcome.PRUNED)]))
+    def test_without_a_complete_trial_there_is_no_ranking(self) -> None:
+        winner, course = verdict_of(content_of([trial(0, accuracies=(0.3,), outcome=Outcome.PRUNED)]))
 
-        assert winner == "No trial came to its end: there is no result to rank."
-        assert "1 stopped early" in way
+        assert winner == "No trial is complete, so there is no ranking."
+        assert "1 stopped early" in course
 
-    def test_a_test_accuracy_is_named_apart(self) -> None:
+    def test_a_test_accuracy_has_its_own_sentence(self) -> None:
         tested = replace(trial(0), test=TestResult(loss=1.0, correct=b"\xff\x00", count=16))
 
-        assert "on the sealed test images it has 50.00 %" in verdict_of(content_of([tested]))[0]
+        assert verdict_of(content_of([tested]))[0].endswith(" Its test accuracy is 50.00 %.")
 
 
 class TestCases:
@@ -128,13 +127,13 @@ class TestCases:
             [trial(0, config={"model": {"name": f"nets:{'x' * 80}"}}), trial(1)],
             many(40),
         ],
-        ids=["nothing", "one", "one-failed", "all-failed", "all-stopped", "no-validation", "not-finite", "all-alike",
-             "just-begun", "all-taken-over", "long-names", "many"],
+        ids=["empty", "one", "one-failed", "all-failed", "all-stopped", "no-validation", "not-finite", "all-equal",
+             "just-started", "all-reused", "long-names", "many"],
     )  # fmt: skip
     @pytest.mark.parametrize(
-        "options", [{}, {"driver": DriverState(name="process 7 on here")}, {"rows": None, "rows_error": "away"}]
+        "options", [{}, {"driver": DriverState(name="process 7 on here")}, {"rows": None, "rows_error": "unreachable"}]
     )
-    def test_every_section_is_written_whatever_is_recorded(
+    def test_every_section_is_written_for_all_kinds_of_records(
         self, records: list[TrialRecord], options: dict[str, Any]
     ) -> None:
         page = page_of(content_of(records, **options))
@@ -144,7 +143,7 @@ class TestCases:
         assert len(outline.tags("section")) == 10
         assert all("spec" in figure for figure in figures(page).values())
 
-    def test_a_running_sweep_says_so_and_when_the_page_was_written(self) -> None:
+    def test_the_page_of_a_running_sweep_shows_the_driver_and_the_time(self) -> None:
         content = content_of(
             [trial(0, outcome=Outcome.RUNNING)], driver=DriverState(name="process 7 on here"), now=START
         )
@@ -153,9 +152,9 @@ class TestCases:
 
         assert "Running now, by process 7 on here" in page
         assert "2027-01-15 08:00:00 UTC" in page
-        assert "No trial so far came to its end" in page
+        assert "No trial is complete yet." in page
 
-    def test_a_damaged_journal_is_said(self) -> None:
+    def test_a_damaged_journal_is_reported(self) -> None:
         assert "journal.log is damaged" in page_of(content_of([trial(0)], damage="journal.log is damaged in line 3"))
 
     def test_a_ladder_has_its_steps_and_no_leaderboard(self) -> None:
@@ -202,36 +201,36 @@ class TestLadder:
             rung("deep", 3, 0.62, 0.63, 0.60, parent="bn", reduced="1 of 4 epochs"),
         )
         verdict, _ = verdict_of(content)
-        assert "The highest mean of the 3 rungs that compare under a reduced budget is that of bn" in verdict
-        assert "cannot be told apart from deep (61.67 %)" in verdict
+        assert "The highest mean of the 3 comparable rungs under a reduced budget is that of bn" in verdict
+        assert "not significantly different from deep (61.67 %)" in verdict
         assert "base" not in verdict
         assert "whole" not in verdict
 
-    def test_accuracy_and_cost_weigh_rungs_of_one_budget_with_errors(self) -> None:
+    def test_accuracy_and_cost_include_rungs_of_one_budget_with_errors(self) -> None:
         seeds = (0.60, 0.61, 0.62, 0.60, 0.62)
         content = ladder_content(
             rung("whole", 0, 0.9), *(rung(f"r{n}", n, *seeds, reduced="1 of 4 epochs") for n in range(1, 5))
         )
         text = tradeoff_section(content)
-        assert "one standard error, 0.45 points" in text
-        assert "Not weighed: 1 configuration of other images or budgets." in text
-        assert "is not known" not in text
+        assert "one standard error (0.45 points)" in text
+        assert "Not included: 1 configuration with other images or budgets." in text
+        assert "is unknown" not in text
         assert "whole" not in text
 
-    def test_below_three_seeds_no_step_is_called_a_gain_or_the_largest(self) -> None:
+    def test_below_three_seeds_no_step_is_called_a_gain(self) -> None:
         content = ladder_content(rung("base", 0, 0.50, 0.51), rung("bn", 1, 0.507, 0.47, parent="base"))
-        assert "no step could be tested yet" in verdict_of(content)[0]
+        assert "No step could be tested yet." in verdict_of(content)[0]
         section = rungs_section(content)
         assert "+0.70, -4.00" in section
-        assert "largest step" not in section
-        assert "McNemar" not in section.partition("How to read it")[0]
+        assert "largest gain" not in section
+        assert "McNemar" not in section.partition("How to read this table")[0]
         rows = gains_of(content.comparisons)
         assert [row["gain"] for row in rows] == pytest.approx([0.7, -4.0])
-        assert {(row["what"], row["low"]) for row in rows} == {(FINDING_LABELS[Finding.NOT_COMPARED], None)}
+        assert {(row["finding"], row["low"]) for row in rows} == {(FINDING_LABELS[Finding.NOT_COMPARED], None)}
 
 
 class TestHostileText:
-    def test_what_people_write_is_shown_and_is_no_markup(self, tmp_path: Path) -> None:
+    def test_text_of_users_is_shown_and_is_not_markup(self, tmp_path: Path) -> None:
         (tmp_path / "a.log").write_text(f"{HOSTILE}\n" * 3, encoding="utf-8")
         failed = trial(
             0, accuracies=(), outcome=Outcome.FAILED, error=HOSTILE, error_class=HOSTILE, traceback=HOSTILE, log="a.log"
@@ -254,7 +253,7 @@ class TestHostileText:
             assert "&lt;/script&gt;" in page
 
     @given(st.text())
-    def test_escaped_text_reads_back_as_itself_and_holds_no_markup(self, text: str) -> None:
+    def test_escaped_text_has_no_markup(self, text: str) -> None:
         shown = safe(text)
 
         assert not set(shown) & set("<>\"'\x00\x1b")
@@ -276,7 +275,7 @@ class TestHostileText:
 
 
 class TestOffline:
-    def test_nothing_is_fetched_and_the_policy_allows_only_what_is_inside(self) -> None:
+    def test_nothing_is_fetched_and_the_policy_allows_only_embedded_content(self) -> None:
         page = page_of(content_of(sweep())).replace(vega(), "")
 
         outline = Outline(page)
@@ -291,7 +290,7 @@ class TestOffline:
         assert "url(" not in page
         assert "@import" not in page
 
-    def test_headings_are_in_order_and_each_chart_says_its_finding(self) -> None:
+    def test_headings_are_in_order_and_each_chart_has_a_label(self) -> None:
         outline = Outline(page_of(content_of(sweep())))
 
         levels = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch(r"h[1-6]", tag)]
@@ -313,7 +312,7 @@ class TestTime:
         for lane in lanes:
             assert all(b.begin >= a.end - 0.05 for a, b in pairwise(lane))
 
-    def test_a_night_between_two_starts_is_cut_out(self) -> None:
+    def test_a_pause_between_two_starts_is_removed(self) -> None:
         records = [trial(0, begin=START), trial(1, begin=START + 40_000)]
 
         clock = clock_of(spans_of(records, now=None))
@@ -322,18 +321,18 @@ class TestTime:
         assert clock.seconds == pytest.approx(62)
         assert clock.at(START + 40_010) == pytest.approx(31 + 10)
 
-    def test_an_interrupted_trial_rests_between_its_epochs(self) -> None:
+    def test_an_interrupted_trial_pauses_between_its_epochs(self) -> None:
         record = trial(0)
         late = replace(record.epochs[2], finished_at=START + 50_030)
         record = replace(record, epochs=(*record.epochs[:2], late), finished=START + 50_031)
 
         assert clock_of(spans_of([record], now=None)).seconds == pytest.approx(31)
 
-    def test_what_the_slots_did_is_said_in_words(self) -> None:
-        said = timeline_section(content_of([trial(0, begin=START), trial(1, begin=START)]))
+    def test_the_use_of_the_slots_is_in_the_text(self) -> None:
+        section = timeline_section(content_of([trial(0, begin=START), trial(1, begin=START)]))
 
-        assert "2 trials in 31 s on 2 slots: 97 % of the slots" in said
-        assert "is not recorded" in said
+        assert "2 trials in 31 s on 2 slots: 97 % of the slot time" in section
+        assert "is not recorded" in section
 
     def test_bars_are_where_trials_held_a_slot_and_over_them_their_epochs(self) -> None:
         record = trial(0, begin=START + 60)
@@ -387,13 +386,13 @@ class TestComparisons:
 
     def test_medians_are_of_few_values_and_not_of_each_of_many(self) -> None:
         content = content_of(many(200))
-        said = {each.path: finding(content, each, slice_of(content, each)) for each in content.varying}
+        findings = {each.path: finding(content, each, slice_of(content, each)) for each in content.varying}
 
-        assert said["optimizer.lr"].startswith("The best 41 trials lie between 0.0")
-        assert said["model.name"].startswith("Best median: ")
-        assert said["model.name"].endswith("(the bar at each value is its median).")
+        assert findings["optimizer.lr"].startswith("The best 41 trials have values from 0.0")
+        assert findings["model.name"].startswith("Best median: ")
+        assert findings["model.name"].endswith("(bars are medians).")
 
-    def test_few_numbers_that_would_overlap_stand_side_by_side(self) -> None:
+    def test_few_numbers_that_would_overlap_have_a_categorical_axis(self) -> None:
         decays = (0, 0.0005, 0.005)
         records = [
             replace(record, config=record.config.model_copy(update={"optimizer": changed}))
@@ -403,22 +402,22 @@ class TestComparisons:
         varying = {each.path: each for each in content_of(records).varying}
         assert varying["optimizer.weight_decay"].levels == ("0", "0.0005", "0.005")
         assert [varying["optimizer.weight_decay"].position(number) for number in range(3)] == [0, 0.5, 1]
-        assert not varying["optimizer.momentum"].is_listed
+        assert not varying["optimizer.momentum"].is_categorical
 
-    def test_a_stopped_trial_has_its_rank_among_those_then(self) -> None:
+    def test_a_stopped_trial_has_its_rank_at_that_time(self) -> None:
         early = trial(0, accuracies=(0.2,), outcome=Outcome.PRUNED, begin=START)
         better_but_later = trial(1, accuracies=(0.9, 0.9, 0.9), begin=START + 100)
         better = trial(2, accuracies=(0.3, 0.4, 0.5), begin=START - 50)
 
-        said = curves_section(content_of([early, better_but_later, better]))
+        section = curves_section(content_of([early, better_but_later, better]))
 
-        assert "2 of 2" in said
-        assert "trial 2, 30.00 %" in said
+        assert "2 of 2" in section
+        assert "trial 2, 30.00 %" in section
 
-    def test_the_front_holds_what_nothing_beats_in_both(self) -> None:
+    def test_the_pareto_front(self) -> None:
         assert pareto([(1.0, 0.5), (2.0, 0.4), (2.0, 0.6), (3.0, 0.6), (0.5, 0.1), (1.0, 0.5)]) == [4, 0, 2]
 
-    def test_names_of_curves_lie_on_one_another_nowhere(self) -> None:
+    def test_names_of_curves_do_not_overlap(self) -> None:
         ends = last_of([{"run": n, "name": f"trial {n}", "value": value} for n, value in enumerate((50.0, 50.1, 90.0))])
 
         names = names_of(ends, of="name", height=5.0)
@@ -455,16 +454,16 @@ class TestComparisons:
     def test_failures_come_with_their_class_and_error(self) -> None:
         failed = trial(4, accuracies=(), outcome=Outcome.FAILED, error="no room", error_class="out_of_memory")
 
-        said = failures_section(content_of([trial(0), failed]))
+        section = failures_section(content_of([trial(0), failed]))
 
-        assert "trial 4: failed (out_of_memory)" in said
-        assert "no room" in said
+        assert "trial 4: failed (out_of_memory)" in section
+        assert "no room" in section
 
 
 class TestTwoParameters:
     @pytest.mark.parametrize("maximize", [True, False])
-    def test_the_best_that_it_names_was_tried(self, maximize: bool) -> None:
-        # The highest estimate lies between 64 and 128, where there is no batch size.
+    def test_the_named_best_values_were_tried(self, maximize: bool) -> None:
+        # The highest estimate is between 64 and 128, where there is no batch size.
         sizes = (32, 64, 128, 256)
         records = [
             trial(
@@ -486,7 +485,7 @@ class TestTwoParameters:
 
     def test_an_estimate_is_drawn_only_near_trials_and_never_beyond_their_results(self) -> None:
         content = content_of(many(60))
-        numeric = [each for each in content.varying if each.is_numeric and not each.is_listed]
+        numeric = [each for each in content.varying if each.is_numeric and not each.is_categorical]
         across, up = numeric[:2]
 
         found = estimate_of(content, across, up)
@@ -519,7 +518,7 @@ class TestTwoParameters:
 
 class TestAxes:
     @pytest.mark.parametrize("values", [[64.0, 64.1], [0.1, 0.2], [99.9, 100.0], [10.0, 90.0]])
-    def test_an_axis_holds_its_values_and_spans_its_least(self, values: list[float]) -> None:
+    def test_an_axis_contains_its_values_and_has_a_minimum_range(self, values: list[float]) -> None:
         low, high = axis_range(values, least=4.0)
 
         assert high - low >= 4.0 - 1e-9

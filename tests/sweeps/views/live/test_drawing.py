@@ -1,4 +1,4 @@
-"""A sweep on a screen of any size: nothing is wider or higher than it, and what matters most is there."""
+"""The live view fits screens of any size and shows the most important parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trial(
     return LiveTrial(
         name=f"trial {number}",
         outcome=outcome,
-        words="resnet, lr 0.0102, flip-crop",
+        settings="resnet, lr 0.0102, flip-crop",
         epochs_done=len(curve),
         epochs=7,
         curve=curve,
@@ -31,8 +31,8 @@ def trial(
     )
 
 
-def seen(running: int = 2, ended: int = 3, **changes: object) -> LiveState:
-    whole = LiveState(
+def live_state(running: int = 2, ended: int = 3, **changes: object) -> LiveState:
+    state = LiveState(
         title="quick",
         metric="val_accuracy",
         maximize=True,
@@ -40,21 +40,21 @@ def seen(running: int = 2, ended: int = 3, **changes: object) -> LiveState:
         target=20,
         slots=2,
         elapsed=192.0,
-        left=240.0,
+        seconds_left=240.0,
         limit=600.0,
         best=trial(1, outcome=Outcome.COMPLETE) if ended else None,
         running=tuple(trial(100 + number) for number in range(running)),
         ended=tuple(trial(50 - number, outcome=ENDS[number % 4]) for number in range(ended)),
     )
-    return replace(whole, **changes)  # type: ignore[arg-type]
+    return replace(state, **changes)  # type: ignore[arg-type]
 
 
-def lines(what: LiveState, *, width: int = 80, height: int = 20, unicode: bool = True) -> list[str]:
-    return draw(what, width=width, height=height, unicode=unicode).plain.split("\n")
+def lines(state: LiveState, *, width: int = 80, height: int = 20, unicode: bool = True) -> list[str]:
+    return draw(state, width=width, height=height, unicode=unicode).plain.split("\n")
 
 
 def test_80_by_20_shows_budget_slots_best_time_left_and_trials() -> None:
-    shown = seen()
+    shown = live_state()
     first, second = (
         replace(each, epoch_progress=share) for each, share in zip(shown.running, (0.5, None), strict=True)
     )
@@ -75,10 +75,10 @@ def test_80_by_20_shows_budget_slots_best_time_left_and_trials() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 78, 118])
-def test_a_ladders_seed_and_the_name_of_its_rung_are_never_cut(width: int) -> None:
+def test_the_seed_and_the_name_of_a_rung_are_never_truncated(width: int) -> None:
     rung = replace(trial(1), name="augment-flip-erase", seed=12345, epoch_progress=0.9)
 
-    ladder = replace(seen(running=0, ended=0), is_ladder=True, running=(rung,))
+    ladder = replace(live_state(running=0, ended=0), is_ladder=True, running=(rung,))
     heading, line = lines(ladder, width=width)[-2:]
 
     assert heading.split()[:2] == ["rung", "seed"]
@@ -86,20 +86,22 @@ def test_a_ladders_seed_and_the_name_of_its_rung_are_never_cut(width: int) -> No
 
 
 def test_measuring_on_the_test_images_fills_idle_slots() -> None:
-    header = " ".join(lines(seen(running=0, measuring=Measuring(done=12, of=28), left=20.0))[:2])
+    header = " ".join(lines(live_state(running=0, measuring=Measuring(done=12, of=28), seconds_left=20.0))[:2])
 
     assert "measuring on the test images: 12 of 28, 3 min 12 s of 10 min, about 20 s left" in header
     assert "slots" not in header
 
 
-def test_before_the_first_trial_it_says_that_trials_are_starting() -> None:
-    assert lines(seen(running=0, ended=0))[0] == "quick: 0 of 20 trials done, starting trials, 3 min 12 s of 10 min,"
-    assert "20 of 20 trials done, 0 of 2 slots busy" in lines(seen(running=0, done=20))[0]
+def test_before_the_first_trial_trials_are_reported_as_starting() -> None:
+    assert (
+        lines(live_state(running=0, ended=0))[0] == "quick: 0 of 20 trials done, starting trials, 3 min 12 s of 10 min,"
+    )
+    assert "20 of 20 trials done, 0 of 2 slots busy" in lines(live_state(running=0, done=20))[0]
 
 
 @pytest.mark.parametrize("slots", [16, 64])
-def test_slots_beyond_the_lines_are_counted_and_last_ends_stay_visible(slots: int) -> None:
-    shown = lines(seen(running=slots, ended=30))
+def test_hidden_slots_are_counted_and_the_last_ended_trials_stay_visible(slots: int) -> None:
+    shown = lines(live_state(running=slots, ended=30))
 
     assert len(shown) <= 20
     hidden = [line for line in shown if line.startswith("and ")]
@@ -110,7 +112,8 @@ def test_slots_beyond_the_lines_are_counted_and_last_ends_stay_visible(slots: in
 
 def test_curves_share_one_scale_and_values_not_finite_are_gaps() -> None:
     found = replace(
-        seen(running=0, ended=0), running=(trial(1, curve=(0.0, 0.5, 1.0)), trial(2, curve=(0.5, float("nan"), None)))
+        live_state(running=0, ended=0),
+        running=(trial(1, curve=(0.0, 0.5, 1.0)), trial(2, curve=(0.5, float("nan"), None))),
     )
 
     first, second = lines(found)[-2:]
@@ -121,16 +124,16 @@ def test_curves_share_one_scale_and_values_not_finite_are_gaps() -> None:
 
 
 def test_without_unicode_everything_is_ascii() -> None:
-    found = seen(best=None)
-    found = replace(found, running=(replace(found.running[0], words="a" * 100),))
+    found = live_state(best=None)
+    found = replace(found, running=(replace(found.running[0], settings="a" * 100),))
 
     assert "\n".join(lines(found, unicode=False)).isascii()
 
 
 @pytest.mark.parametrize("ended", [0, 3])
-def test_columns_stay_where_they_are_while_trials_go_on(ended: int) -> None:
-    early = lines(replace(seen(ended=ended), running=(trial(1, curve=()),)))
-    late = lines(replace(seen(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), epoch_progress=0.5),)))
+def test_columns_do_not_move_while_trials_continue(ended: int) -> None:
+    early = lines(replace(live_state(ended=ended), running=(trial(1, curve=()),)))
+    late = lines(replace(live_state(ended=ended), running=(replace(trial(1, curve=(0.1,) * 7), epoch_progress=0.5),)))
 
     def columns(shown: list[str]) -> set[int]:
         return {line.index("resnet") for line in shown if line.startswith("trial ") and "resnet" in line}
@@ -150,7 +153,7 @@ def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> LiveTrial:
     return LiveTrial(
         name=draw_(names),
         outcome=draw_(st.sampled_from(outcomes)),
-        words=draw_(st.text(st.characters(codec="utf-8"), max_size=60)),
+        settings=draw_(st.text(st.characters(codec="utf-8"), max_size=60)),
         epochs_done=len(curve),
         epochs=draw_(st.integers(12, 10_000)),
         curve=curve,
@@ -170,7 +173,7 @@ def trials(draw_: st.DrawFn, outcomes: list[Outcome]) -> LiveTrial:
 def test_the_view_is_never_wider_or_longer_than_its_window(
     running: list[LiveTrial], ended: list[LiveTrial], title: str, width: int, height: int, unicode: bool
 ) -> None:
-    found = seen(running=0, ended=0)
+    found = live_state(running=0, ended=0)
     found = replace(found, title=title, running=tuple(running), ended=tuple(ended), best=ended[0] if ended else None)
 
     shown = lines(found, width=width, height=height, unicode=unicode)

@@ -1,4 +1,4 @@
-"""The live view in a real terminal: 80 by 20, another width meanwhile, a second one that watches, Ctrl-C."""
+"""The live view in a real terminal: 80 by 20, a change of width, `status --watch` in a second one, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SECONDS = 120
 
 @dataclass(frozen=True)
 class Terminal:
-    """A tmux of its own, of 80 columns and 20 lines."""
+    """A separate tmux server with 80 columns and 20 lines."""
 
     socket: str
     folder: Path
 
     def tmux(self, *arguments: str) -> str:
         command = ["tmux", "-f", "/dev/null", "-L", self.socket, *arguments]
-        # The environment by name: a library of this process may have set COLUMNS below Python, for its children too.
+        # An explicit environment, because a C library of this process may have set COLUMNS for child processes.
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=dict(os.environ))
         return done.stdout
 
     def start(self, window: str, *arguments: object) -> None:
-        """Run a verb in a window, which stays open after it and says how it ended."""
+        """Run a verb in a window, which stays open after it and shows its exit status."""
         program = "from sweeps.cli.main import main; main()"
         verb = shlex.join([sys.executable, "-c", program, *map(str, arguments)])
-        # The server has the environment of whoever started it, not of this test.
+        # The tmux server has the environment of the process that started it, not of this test.
         python_path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
         shell_setup = f"cd {shlex.quote(str(self.folder))}; export PYTHONPATH={shlex.quote(python_path)}"
         shell = f"{shell_setup}; {verb}; echo ended with $?; cat"
@@ -63,14 +63,14 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("MLFLOW_TRACKING_URI", "NO_COLOR", "COLUMNS", "LINES"):  # pytest itself sets the last two
         monkeypatch.delenv(name, raising=False)
-    # A name of its own for each test: the server of the one before may still be about to end.
+    # A separate name for each test, because the server of the test before may still be running.
     found = Terminal(socket=f"sweeps-{os.getpid()}-{tmp_path.name}", folder=tmp_path)
     yield found
     subprocess.run(["tmux", "-L", found.socket, "kill-server"], check=False, capture_output=True)
 
 
 def is_live(lines: list[str]) -> bool:
-    """Whether a trial is under way on the screen, with an epoch behind it."""
+    """Whether a running trial with a complete epoch is on the screen."""
     return any("slots busy" in line for line in lines) and any(
         line.startswith("trial ") and "%" in line and "complete" not in line for line in lines
     )
@@ -93,9 +93,9 @@ def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
     shown = next(line for line in lines if line.startswith("trial 0"))
     assert any(line.split()[:3] == ["trial", "epochs", "epoch"] for line in lines), "headings"
     assert {*shown} & {*"━┄"}, "a bar within the epoch"
-    assert trial.rpartition("  ")[2] == shown.rpartition("  ")[2], "the same words of the same trial"
+    assert trial.rpartition("  ")[2] == shown.rpartition("  ")[2], "the same settings of the same trial"
 
-    terminal.tmux("select-window", "-t", "live:run")  # the others are told of their size when they are looked at
+    terminal.tmux("select-window", "-t", "live:run")  # only a selected window is resized
     terminal.tmux("resize-window", "-t", "live:run", "-x", "60", "-y", "20")
     narrow = terminal.wait("run", lambda lines: is_live(lines) and all(len(line) <= 60 for line in lines))
     time.sleep(1.5)
@@ -105,14 +105,14 @@ def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
     terminal.tmux("send-keys", "-t", "live:run", "C-c")
     ended = terminal.wait("run", lambda lines: "ended with 130" in lines)
     assert "the same command goes on from here" in "".join(line.ljust(60) for line in ended)
-    assert not any("slots busy" in line for line in ended), "the view is wiped away"
+    assert not any("slots busy" in line for line in ended), "the view is cleared"
     assert terminal.tmux("display-message", "-p", "-t", "live:run", "#{cursor_flag}").strip() == "1"
     last = terminal.wait("watch", lambda lines: "ended with 0" in lines)
     assert any("interrupted" in line for line in last)
 
 
 @pytest.mark.slow
-def test_who_watches_is_told_that_the_driver_was_killed(
+def test_status_watch_reports_that_the_driver_was_killed(
     terminal: Terminal, recorded_runs: Path, tmp_path: Path
 ) -> None:
     file = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": 100_000}))

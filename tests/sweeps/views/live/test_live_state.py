@@ -1,4 +1,4 @@
-"""What distinguishes the trials of a sweep, however they come to be known."""
+"""The settings, seeds and progress of trials in the live state."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ def trial(number: int, *, seed: int = 0, rung: RungLabel | None = None, **change
     )  # fmt: skip
 
 
-def looked(*records: TrialRecord, now: float = 1005.0) -> tuple[LiveTrial, ...]:
+def running(*records: TrialRecord, now: float = 1005.0) -> tuple[LiveTrial, ...]:
     state = SweepState(
         sweep="tiny", metric="val_accuracy", maximize=True, records=records, driver=DriverState(began=980.0)
     )
-    return Watcher(state).look(now=now).running
+    return Watcher(state).live_state(now=now).running
 
 
-def test_what_differs_comes_first_and_no_number_stands_without_its_name() -> None:
-    first, second = looked(
+def test_differing_parameters_come_first_and_numbers_have_their_names() -> None:
+    first, second = running(
         trial(0, data={"augmentation": "none", "batch_size": 32}), trial(1, data={"augmentation": "flip-crop"})
     )
 
-    assert first.words.split(", ")[:2] == ["batch_size 32", "augmentation none"]
-    assert second.words.split(", ")[:2] == ["batch_size 64", "flip-crop"]
-    assert second.words.split(", ")[2:] == ["resnet", "width 64", "lr 0.01"]
+    assert first.settings.split(", ")[:2] == ["batch_size 32", "augmentation none"]
+    assert second.settings.split(", ")[:2] == ["batch_size 64", "flip-crop"]
+    assert second.settings.split(", ")[2:] == ["resnet", "width 64", "lr 0.01"]
 
 
-def test_a_rung_is_told_by_its_changes_and_seed_alone() -> None:
+def test_a_rung_shows_its_changes_and_seed_only() -> None:
     def rung(number: int, name: str, parent: str | None, **changes: Any) -> TrialRecord:
         return trial(number, seed=number % 2, rung=RungLabel(name=name, index=0, parent=parent), **changes)
 
     small = {"data": {"batch_size": 32}}
-    *_, last = looked(
+    *_, last = running(
         rung(0, "a", None), rung(1, "a", None), rung(2, "b", "a", **small),
         rung(3, "c", "b", **small, optimizer={"lr": 0.5}),
     )  # fmt: skip
 
-    assert (last.seed, last.words.partition(", ")[0]) == (1, "lr 0.5")
-    assert "seed" not in last.words
+    assert (last.seed, last.settings.partition(", ")[0]) == (1, "lr 0.5")
+    assert "seed" not in last.settings
 
 
-def test_the_epoch_under_way_is_estimated_from_the_one_before() -> None:
+def test_the_progress_of_an_epoch_is_estimated_from_the_one_before() -> None:
     begun = replace(trial(1), epochs=(), started=1000.0)
 
-    assert [each.epoch_progress for each in looked(trial(0), begun)] == [0.5, 0.5]
-    assert [each.epoch_progress for each in looked(trial(0), now=1100.0)] == [MAX_EPOCH_PROGRESS]
-    assert [each.epoch_progress for each in looked(begun)] == [None]
+    assert [each.epoch_progress for each in running(trial(0), begun)] == [0.5, 0.5]
+    assert [each.epoch_progress for each in running(trial(0), now=1100.0)] == [MAX_EPOCH_PROGRESS]
+    assert [each.epoch_progress for each in running(begun)] == [None]

@@ -1,4 +1,4 @@
-"""A running sweep below a notebook's cell. IPython is no dependency: a stand-in takes what would be displayed."""
+"""The live view below a notebook's cell. IPython is not a dependency: a fake takes the output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_drawing import seen
+from test_drawing import live_state
 
 from sweeps.driver.progress import redraws, show_progress
 from sweeps.search.state import SweepState
@@ -50,9 +50,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 def test_a_notebook_redraws_the_view_in_place_twice_a_second(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.views.live.notebook.SECONDS", 0.02)
-    looks = itertools.count(1)
+    reads = itertools.count(1)
 
-    with NotebookScreen(lambda: seen(title="<quick>", elapsed=float(next(looks)))) as screen:
+    with NotebookScreen(lambda: live_state(title="<quick>", elapsed=float(next(reads)))) as screen:
         deadline = time.monotonic() + 10
         while len(shown.contents) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -62,27 +62,29 @@ def test_a_notebook_redraws_the_view_in_place_twice_a_second(shown: Shown, monke
     assert not screen._thread.is_alive()
 
 
-def test_what_cannot_be_drawn_in_a_notebook_harms_no_sweep(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_drawing_in_a_notebook_does_not_stop_the_sweep(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sweeps.views.live.notebook.SECONDS", 0.02)
-    looks = 0
+    reads = 0
 
-    def look() -> LiveState:
-        nonlocal looks
-        looks += 1
-        if looks > 1:
+    def read() -> LiveState:
+        nonlocal reads
+        reads += 1
+        if reads > 1:
             raise RuntimeError("dictionary changed size during iteration")
-        return seen()
+        return live_state()
 
-    with NotebookScreen(look):
+    with NotebookScreen(read):
         deadline = time.monotonic() + 10
-        while looks < 4 and time.monotonic() < deadline:
+        while reads < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    assert looks >= 4, "one that fails is not the last one"
+    assert reads >= 4, "drawing continues after an error"
     assert len(shown.contents) == 1
 
 
-def test_a_sweep_in_a_notebook_is_shown_so_and_elsewhere_in_lines(shown: Shown) -> None:
+def test_a_sweep_in_a_notebook_has_a_live_view_instead_of_lines(shown: Shown) -> None:
     assert is_notebook()
     output = io.StringIO()
 
@@ -95,12 +97,12 @@ def test_a_sweep_in_a_notebook_is_shown_so_and_elsewhere_in_lines(shown: Shown) 
     assert output.getvalue() == ""
 
 
-def test_a_terminal_is_no_notebook() -> None:
+def test_a_terminal_is_not_a_notebook() -> None:
     assert not is_notebook()
 
 
 @pytest.mark.parametrize("output", ["a notebook", "a pipe"])
-def test_where_colours_are_wanted_there_is_not_yet_a_terminal(
+def test_forced_colours_do_not_make_a_terminal(
     output: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if output == "a notebook":
