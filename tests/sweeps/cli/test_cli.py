@@ -313,7 +313,7 @@ class TestLeaderboard:
     def test_a_filter_that_nothing_matches_says_why_beside_the_empty_json(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "--runs", trained, "--where", "val_accuracy > 60", "--json")
         assert (result.exit_code, json.loads(result.stdout)) == (0, [])
-        assert "val_accuracy is from" in result.stderr
+        assert "val_accuracy ranges from" in result.stderr
 
     def test_before_any_run_it_is_empty_and_creates_nothing(self, runs: Path, cli: Cli) -> None:
         assert cli("leaderboard", "--runs", runs).exit_code == 0
@@ -377,7 +377,7 @@ class TestShow:
         result = cli("show", name, "--runs", trained)
 
         assert result.exit_code == 2
-        assert "name one as SWEEP/TRIAL" in result.stderr
+        assert "Name a run as SWEEP/TRIAL" in result.stderr
 
 
 class TestStatusAndList:
