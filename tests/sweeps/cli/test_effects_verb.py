@@ -40,8 +40,8 @@ def test_effects_are_the_same_as_table_json_csv_python_and_page(searched: Path, 
     assert "optimizer.lr" in table.stdout
     assert json.loads(as_json.stdout) == json.loads(json.dumps(asdict(effects)))
     assert as_csv.stdout == f"5 rows written to {tmp_path / 'effects.csv'}\n"
-    # Networks at chance: the page says so in words, and draws nothing.
-    assert "sure of nothing" in (searched / "reports" / "tiny.html").read_text(encoding="utf-8")
+    # Networks at chance: the page has no conclusive verdict and no chart.
+    assert "No verdict is conclusive yet" in (searched / "reports" / "tiny.html").read_text(encoding="utf-8")
 
 
 def test_two_trials_are_too_few_and_it_says_how_many_are_missing(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
@@ -50,7 +50,7 @@ def test_two_trials_are_too_few_and_it_says_how_many_are_missing(recorded_runs: 
     result = cli("effects", "tiny", "--runs", recorded_runs)
 
     assert result.exit_code == 0
-    assert "too few trials to tell: at least 4 more" in result.stdout
+    assert "too few trials: at least 4 more needed" in result.stdout
 
 
 def test_a_sweep_that_is_not_there_is_refused(runs: Path, cli: Cli) -> None:
