@@ -128,8 +128,8 @@ def describe_method(stages: Sequence[Stage], *, unit: str) -> str:
     return (
         f"{where} The model is a Bayesian analysis of variance (Gelman 2005) with additive effects and one variance "
         "per parameter. Intervals cover 95 % of the posterior. A sure verdict has a posterior probability of 99 %. The "
-        f"number of missing trials is for a difference of {_amount(RELEVANT_DIFFERENCE[unit], unit)}, or the observed "
-        "one if it is larger, and 80 % power."
+        f"number of missing trials gives 80 % power for a difference of {_amount(RELEVANT_DIFFERENCE[unit], unit)}, or "
+        "the observed difference if it is larger."
     )
 
 

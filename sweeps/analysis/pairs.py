@@ -257,9 +257,7 @@ def _compare_runs(run: RungRun, other: RungRun) -> PairComparison | None:
     def verdict(points: str, significant: bool) -> str:
         if only_ours == only_theirs == 0:
             return f"these two runs{seeds} are correct on exactly the same images"
-        return f"these two runs{seeds} " + (
-            f"differ by {points}" if significant else f"do not differ significantly ({points})"
-        )
+        return f"these two runs{seeds} {'differ' if significant else 'do not differ'} significantly ({points})"
 
     return PairComparison(
         verdict=verdict,

@@ -30,8 +30,8 @@ COLOURS = {
     Finding.NOT_COMPARED: INK,
 }
 FINDING_LABELS = {
-    Finding.HIGHER: "higher than {compared_with}",
-    Finding.LOWER: "lower than {compared_with}",
+    Finding.HIGHER: "significantly higher than {compared_with}",
+    Finding.LOWER: "significantly lower than {compared_with}",
     Finding.NOT_SIGNIFICANT: "no significant difference",
 }
 CURVE_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
@@ -105,7 +105,7 @@ def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     _text(axes, -0.635, row, rung.rung, weight="bold", up=5 if len(origin + budget) == 1 else 11 if below else 0)
     _text(axes, -0.635, row, below, colour=GREY, size=8.5, up=-8 if len(origin + budget) == 1 else -6)
     accuracy = f"{cells[ACCURACY]}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
-    cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} a run"
+    cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} per run"
     _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
     _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)
     difference = difference_text(rung)

@@ -109,7 +109,7 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     trained, length = sum(len(r.epochs) for r in records), sum(r.config.epochs for r in records)
     return figure(
         f"{content.metric} after each epoch of the {what}",
-        f"{complete} of {plural(len(records), 'trial')} complete; {trained} of {length} epochs trained.",
+        f"{complete} of {plural(len(records), 'run')} complete; {trained} of {length} epochs trained.",
         layer(
             "curves", line, brush("x", "y"), zoom("x", "y"), x=x, y=y, color=colour, strokeDash=dash,
             detail={"field": "run"}, opacity=fade(0.4 if is_many else 1),

@@ -30,7 +30,7 @@ def surfaces(content: Content) -> str:
         _contour(content, numbers[0], numbers[1]) if len(numbers) > 1 else "",
         _heat_map(content, *first) if first is not None else "",
     ]
-    return f'<h3>Two parameters together</h3><div class="charts">{"".join(shown)}</div>' if any(shown) else ""
+    return f'<h3>Pairs of parameters</h3><div class="charts">{"".join(shown)}</div>' if any(shown) else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,8 @@ def _search(content: Content) -> str:
         return _from_journal(content)
     first = ranked[0]
     confidence = _confidence(first, ranked[1:], sweep=content.state.sweep)
-    tested = "" if first["test_accuracy"] is None else f" Its test accuracy is {accuracy(first['test_accuracy'])}."
+    share = first["test_accuracy"]
+    tested = "" if share is None else f" Its accuracy on the sealed test set is {accuracy(share)}."
     return f"The best is {_named(content, first)} with {_result(first)}, {confidence}.{tested}"
 
 
@@ -102,8 +103,8 @@ def _ladder(content: Content) -> str:
     compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SIGNIFICANT))
     interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
     steps = (
-        f"Of {plural(compared, 'tested step')}, {counts[Finding.HIGHER]} gained and {counts[Finding.LOWER]} lost "
-        f"significantly, {counts[Finding.NOT_SIGNIFICANT]} did neither."
+        f"Of {plural(compared, 'tested step')}, {counts[Finding.HIGHER]} gained significantly, {counts[Finding.LOWER]} "
+        f"lost significantly, and {counts[Finding.NOT_SIGNIFICANT]} made no significant difference."
         if compared
         else "No step could be tested yet."
     )

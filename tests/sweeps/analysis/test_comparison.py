@@ -301,7 +301,7 @@ class TestProperties:
 class TestVerdicts:
     def test_two_runs_that_differ(self) -> None:
         gain = step([right(639)], [right(680)])
-        assert gain.verdict == "these two runs differ by +4.10 points"
+        assert gain.verdict == "these two runs differ significantly (+4.10 points)"
         assert (gain.finding, gain.test) == (Finding.HIGHER, "McNemar, one run each")
 
     def test_two_runs_that_do_not(self) -> None:
@@ -311,7 +311,7 @@ class TestVerdicts:
 
     def test_a_lower_accuracy_is_reported_as_lower(self) -> None:
         gain = step([right(680)], [right(639)])
-        assert (gain.verdict, gain.finding) == ("these two runs differ by -4.10 points", Finding.LOWER)
+        assert (gain.verdict, gain.finding) == ("these two runs differ significantly (-4.10 points)", Finding.LOWER)
 
     def test_identical_answers(self) -> None:
         gain = step([right(639)], [right(639)])
@@ -344,7 +344,7 @@ class TestVerdicts:
 
     def test_no_seed_in_common(self) -> None:
         gain = step([right(600, seed=0)], [right(640, seed=7)])
-        assert gain.verdict == "these two runs (seeds 7 and 0) differ by +4.00 points"
+        assert gain.verdict == "these two runs (seeds 7 and 0) differ significantly (+4.00 points)"
 
     def test_start_missing_parent_and_no_result(self) -> None:
         failed = RungRun(seed=0, run_id="x", status="failed")
@@ -432,7 +432,7 @@ class TestVerdicts:
         child = run_of([0] * 2 + [1] * 11 + [0] * 87)
         alone = step([base], [child])
         among = compare_rungs([rung("a", base), *(rung(name, child, parent="a") for name in "bcde")])[1]
-        assert alone.verdict == "these two runs differ by +9.00 points"
+        assert alone.verdict == "these two runs differ significantly (+9.00 points)"
         assert among.verdict == "these two runs do not differ significantly (+9.00 points)"
 
     def test_a_small_p_value_is_written_as_below_a_thousandth(self) -> None:

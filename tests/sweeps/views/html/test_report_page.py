@@ -107,7 +107,7 @@ class TestVerdict:
     def test_a_test_accuracy_has_its_own_sentence(self) -> None:
         tested = replace(trial(0), test=TestResult(loss=1.0, correct=b"\xff\x00", count=16))
 
-        assert verdict_of(content_of([tested]))[0].endswith(" Its test accuracy is 50.00 %.")
+        assert verdict_of(content_of([tested]))[0].endswith(" Its accuracy on the sealed test set is 50.00 %.")
 
 
 class TestCases:
