@@ -293,13 +293,13 @@ class TrainingConfig(StrictModel):
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
         }
 
-    def dotted(self, *, only_said: bool = False) -> dict[str, Any]:
+    def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
         """Return every value that the run uses, under the dotted path that sets it in a file: `model.options.act`.
 
         Args:
-            only_said: leave out defaults and the seed.
+            only_non_default: leave out defaults and the seed.
         """
-        values = self.canonical() if only_said else self.resolved()
+        values = self.canonical() if only_non_default else self.resolved()
         if is_import_path(self.model.name):
             options = {f"options.{option}": value for option, value in self.model.options.items()}
             values["model"] = {"name": self.model.name} | options

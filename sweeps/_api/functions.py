@@ -92,7 +92,7 @@ def run(
         return summary  # the same command confirms once the record answers
     if not any(map(can_be_confirmed, summary.records)):
         return summary
-    limits = what.limits.less(summary.seconds)
+    limits = what.limits.minus(summary.seconds)
     try:
         confirmed = replicate(
             what.name,

@@ -12,7 +12,7 @@ from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder_file import is_ladder
-from sweeps.files.ladder_part import LadderPart, PartOptions, read_part, words_of
+from sweeps.files.ladder_part import LadderPart, PartOptions, arguments_of, read_part
 from sweeps.files.settings import Resources
 from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.files.yaml_file import flatten, read_yaml
@@ -189,11 +189,11 @@ class LadderPlan(Plan):
 
     @property
     def seconds(self) -> float | None:
-        from sweeps.driver.estimate import whole_seconds
+        from sweeps.driver.estimate import total_seconds
 
         if self.seconds_of is None:
             return None
-        return whole_seconds([self.seconds_of[name] for name, _ in self._runs], slots=self.slots.count)
+        return total_seconds([self.seconds_of[name] for name, _ in self._runs], slots=self.slots.count)
 
     def print_to(self, console: Console) -> None:
         """Print the rungs, what each changes, runs, slots, time."""
@@ -285,28 +285,28 @@ def plan_of_file(
         return _ladder_plan(read_part(file, overrides, **options), probe=probe)
     if options["final"]:
         raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
-    if words := words_of(**options):
+    if words := arguments_of(**options):
         raise SweepError(f"{file} is a sweep, and {words[0]} is of ladders: --set changes what a sweep's file says")
     return _sweep_plan(file, overrides, probe=probe)
 
 
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
     from sweeps.backends.slots import local_slots
+    from sweeps.driver.dry_runs import dry_run_all
     from sweeps.driver.estimate import estimate_cost, is_listed, preview, some_combinations, trial_count
-    from sweeps.driver.rehearsals import rehearse_all
 
     about = load_spec(file, overrides=overrides)
     first = preview(about)
     if not first:
         raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
-    rehearsed = rehearse_all([*first, *some_combinations(about)], apart=False, is_whole=is_listed(about))
-    remarks = rehearsed.remarks()
+    dry_run = dry_run_all([*first, *some_combinations(about)], apart=False, covers_all=is_listed(about))
+    remarks = dry_run.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
     cost = None
     able: list[TaskConfig] = []
     if probe:
-        able = [config for config in first if rehearsed.can_train(config)] or [
-            config for config, rehearsal in rehearsed.found if rehearsal.fault is None
+        able = [config for config in first if dry_run.can_train(config)] or [
+            config for config, result in dry_run.found if result.fault is None
         ]
     if able:
         timed = about.task.probe(threads=slots.cpus)
@@ -317,14 +317,14 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
 
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     from sweeps.backends.slots import local_slots
-    from sweeps.driver.rehearsals import rehearse_all
+    from sweeps.driver.dry_runs import dry_run_all
     from sweeps.tasks.registry import task_of
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
     configs = unprobed.configs
-    rehearsed = rehearse_all(list(configs.values()), apart=False)
-    remarks = rehearsed.remarks()
+    dry_run = dry_run_all(list(configs.values()), apart=False)
+    remarks = dry_run.remarks()
     if not probe:
         return replace(unprobed, remarks=remarks)
     timed: Probe | None = task_of(next(iter(configs.values()))).probe(threads=slots.cpus)
@@ -337,7 +337,7 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
         remarks=remarks,
         seconds_of={
             name: timed.seconds(config) + (timed.test_seconds(config) if is_tested else 0.0)
-            if rehearsed.can_train(config)
+            if dry_run.can_train(config)
             else 0.0
             for name, config in configs.items()
         },

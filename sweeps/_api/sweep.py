@@ -164,16 +164,16 @@ class SweepResult(Printed):
         from sweeps.core.formatting import print_sentence
 
         self._view.show(console)
-        for line in self._said:
+        for line in self._sentences:
             print_sentence(console, line)
 
     def _repr_html_(self) -> str:
-        return self._view.html(below=self._said)
+        return self._view.html(below=self._sentences)
 
     @property
     def _view(self) -> CompactBoardView:
         return CompactBoardView(self.board)
 
     @property
-    def _said(self) -> list[str]:
+    def _sentences(self) -> list[str]:
         return [self.ending, *self.verdict]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sweeps.search.state import SweepState
     from sweeps.views.names import NamedRuns
 
-Meant = Mapping[tuple[str, str | None], "Recipe"]
+RungRecipes = Mapping[tuple[str, str | None], "Recipe"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -93,7 +93,7 @@ class LadderResult(Printed):
     """One a rung and budget, in the ladder's order."""
     rungs: tuple[RungRuns, ...]
     """The runs behind them."""
-    meant: Meant
+    recipes: RungRecipes
     """What the ladder's file means by each rung; empty where no file was read."""
     looks: tuple[str, ...] = ()
     """Who opened the test images for its last measurement, and when."""
@@ -114,10 +114,10 @@ class LadderResult(Printed):
         from sweeps.views.ladder_table import print_ladder
 
         print_ladder(self.comparisons, console)
-        known = {rung for rung, _ in self.meant}
-        if gone := list(dict.fromkeys(rung.name for rung in self.rungs if self.meant and rung.name not in known)):
+        known = {rung for rung, _ in self.recipes}
+        if gone := list(dict.fromkeys(rung.name for rung in self.rungs if self.recipes and rung.name not in known)):
             print_sentence(console, f"recorded, and not in the file any more: {', '.join(gone)}")
-        for rung, others in recorded_under_other_names(self.rungs, self.meant).items():
+        for rung, others in recorded_under_other_names(self.rungs, self.recipes).items():
             print_sentence(console, f"{rung}: runs of it are recorded as {' and '.join(others)}, and shown there")
         for line in self.looks:
             print_sentence(console, line)
@@ -179,20 +179,20 @@ def ladder(
         **how,
     )
     found = read_ladder(
-        part.ladder.name, runs=Path(runs), meant=recipes_of(part.ladder, part.budget), is_final=part.ladder.is_final
+        part.ladder.name, runs=Path(runs), recipes=recipes_of(part.ladder, part.budget), is_final=part.ladder.is_final
     )
     return replace(found, summary=summary)
 
 
 def read_ladder(
-    name: str, *, runs: Path = DEFAULT_RUNS, meant: Meant | None = None, is_final: bool = False
+    name: str, *, runs: Path = DEFAULT_RUNS, recipes: RungRecipes | None = None, is_final: bool = False
 ) -> LadderResult:
     """Return what each step of a recorded ladder brought; trains nothing.
 
     Args:
         name: of the ladder.
         runs: the runs folder.
-        meant: what its file means by each rung; see `recipes_of`.
+        recipes: what its file means by each rung; see `recipes_of`.
         is_final: whether it is the last measurement of one, whose looks at the test images are told.
 
     Raises:
@@ -203,9 +203,11 @@ def read_ladder(
     from sweeps.record.reader import MlflowReader
     from sweeps.store.access_log import describe_accesses
 
-    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=meant))
+    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=recipes))
     looks = tuple(describe_accesses(runs, name)) if is_final else ()
-    return LadderResult(name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, meant=meant or {}, looks=looks)
+    return LadderResult(
+        name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, recipes=recipes or {}, looks=looks
+    )
 
 
 def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
@@ -216,15 +218,15 @@ def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], R
     from sweeps.tasks.registry import task_of
     from sweeps.tasks.sources import TaskSources
 
-    meant: dict[tuple[str, str | None], Recipe] = {}
+    recipes: dict[tuple[str, str | None], Recipe] = {}
     for rung in ladder.rungs:
         for each in (FULL_BUDGET, budget):
             config = each.apply(rung.config)
-            meant[rung.name, each.reduced(rung.config)] = (
+            recipes[rung.name, each.reduced(rung.config)] = (
                 config.config_id(),
                 TaskSources(task_of(config)).hash_of(config),
             )
-    return meant
+    return recipes
 
 
 def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFAULT_RUNS) -> Path:

@@ -26,7 +26,7 @@ from sweeps.analysis.statistics import (
     welch_test,
 )
 from sweeps.core.formatting import plural, points
-from sweeps.files.ablation import WHOLE
+from sweeps.files.ablation import FULL_RUNG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +147,7 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
     if not rung.measured:
         return without_result(DID_NOT_LEARN if rung.shown else f"no result: {rung.status}")
     if rung.parent is None:
-        return without_result("nothing is left out" if rung.name == WHOLE else "first rung of the ladder")
+        return without_result("nothing is left out" if rung.name == FULL_RUNG else "first rung of the ladder")
     parent = rung.find_parent(recorded)
     if parent is None:
         if any(each.name == rung.parent for each in recorded):

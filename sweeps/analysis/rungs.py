@@ -95,7 +95,7 @@ class RungRuns:
         """Return whether both may have run under one budget. Scaled alike, rungs can have different epochs."""
         if self.reduced == other.reduced:
             return True
-        return self.budget is not None and other.budget is not None and self.budget.meets(other.budget)
+        return self.budget is not None and other.budget is not None and self.budget.overlaps(other.budget)
 
     def find_parent(self, rungs: Iterable[RungRuns]) -> RungRuns | None:
         """Return the parent under the same budget; None if it did not run under it."""

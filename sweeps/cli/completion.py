@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem, ShellComplete, split_arg_stri
 
 Shell = Literal["bash", "zsh", "fish"]
 
-ASKED = "_SWEEPS_COMPLETE"
+COMPLETE_VARIABLE = "_SWEEPS_COMPLETE"
 """Environment variable by which a shell asks. Beside it stand COMP_LINE, what is typed; COMP_POINT, the bytes of it
 before the cursor; and in bash COMP_WORD, the part of the last word that it replaces."""
 
@@ -105,8 +105,8 @@ def answer_shell(cli: click.Command) -> int:
     """
     with contextlib.suppress(Exception), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
         words, incomplete = _typed(os.environ)
-        kept = _kept_by_bash(incomplete, os.environ.get("COMP_WORD"))
-        lines = [f"{item.type},{item.value[kept:]}" for item in _Answer(cli).get_completions(words, incomplete)]
+        kept = _prefix_length(incomplete, os.environ.get("COMP_WORD"))
+        lines = [f"{item.type},{item.value[kept:]}" for item in _Completer(cli).get_completions(words, incomplete)]
         click.echo("\n".join(lines))
     return 0
 
@@ -125,21 +125,21 @@ def _typed(environ: Mapping[str, str]) -> tuple[list[str], str]:
     return words, incomplete
 
 
-def _kept_by_bash(incomplete: str, replaced: str | None) -> int:
+def _prefix_length(incomplete: str, replaced: str | None) -> int:
     """Return how many characters of a word bash leaves as they are: it splits words at `=` and `:` too."""
     if replaced is None or replaced[:1] in ("'", '"'):
         return 0
     return len(incomplete) - len(replaced) if incomplete.endswith(replaced) else 0
 
 
-class _Answer(ShellComplete):
+class _Completer(ShellComplete):
     """click's own completion, and what only this program knows."""
 
     name = "sweeps"
     source_template = ""
 
     def __init__(self, cli: click.Command) -> None:
-        super().__init__(cli, {}, "sweeps", ASKED)
+        super().__init__(cli, {}, "sweeps", COMPLETE_VARIABLE)
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
         if args and args[-1] == "--sort" and incomplete.startswith("-"):

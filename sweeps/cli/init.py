@@ -162,7 +162,7 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 
     from cifar_core.common.validation import explain
     from cifar_core.config import TrainingConfig
-    from sweeps.driver.rehearsals import check_networks
+    from sweeps.driver.dry_runs import check_networks
 
     try:
         check_networks([TrainingConfig.model_validate({"model": {"name": network}}) for network in networks])

@@ -210,7 +210,7 @@ def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int],
     show_default=True,
     help="Maximum number of channels per layer.",
 )
-@click.option("--layer", "wanted", multiple=True, help="Only layers whose name starts with this text; repeatable.")
+@click.option("--layer", "layers", multiple=True, help="Only layers whose name starts with this text; repeatable.")
 @picture_options
 def activations(
     names: tuple[str, ...],
@@ -218,7 +218,7 @@ def activations(
     overrides: tuple[str, ...],
     seed: int,
     channels: int,
-    wanted: tuple[str, ...],
+    layers: tuple[str, ...],
     out: Path | None,
     opens: bool,
     runs: Path,
@@ -247,11 +247,11 @@ def activations(
             f"{named} has no maps to show: none of its modules is a convolution, a pooling or an activation that gives "
             "channels × height × width"
         )
-    kept = [each for each in maps if not wanted or each.name.startswith(wanted)]
+    kept = [each for each in maps if not layers or each.name.startswith(layers)]
     if not kept:
         known = ", ".join(each.name for each in maps)
         raise SweepError(f"no layer of {named} that has maps is called so; those that have are {known}")
-    said = _said(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
+    said = _top_classes(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
     picture = _picture(
         [((each.name, each.kind), each.values_CHW) for each in kept],
         ("layer", "kind"),
@@ -386,6 +386,6 @@ def _picture(
     )
 
 
-def _said(prediction: Any) -> str:
+def _top_classes(prediction: Any) -> str:
     likeliest = list(prediction.probabilities.items())[:3]
     return "taken for " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in likeliest)

@@ -106,11 +106,13 @@ def leaderboard(
     view: View
     if sql is not None:
         options = {"--where": where, "--by": by, "--columns": columns, "--sort": sort, "--limit": limit}
-        _refuse_beside("--sql", options | {"--runs": each_run or None}, "the SELECT says it all")
+        _reject_combination("--sql", options | {"--runs": each_run or None}, "the SELECT says it all")
         view = View(query(reader, sql, sweep=sweep))
     else:
         if by is not None:
-            _refuse_beside("--by", {"--columns": columns, "--sort": sort, "--limit": limit}, "--where chooses its rows")
+            _reject_combination(
+                "--by", {"--columns": columns, "--sort": sort, "--limit": limit}, "--where chooses its rows"
+            )
         board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
         if by is not None:
             view = ByValueView(board, by)
@@ -153,7 +155,7 @@ def _outputs(sweep: str | None, given: Mapping[str, str | None]) -> tuple[str | 
     return sweep, found
 
 
-def _refuse_beside(option: str, others: Mapping[str, object], reason: str) -> None:
+def _reject_combination(option: str, others: Mapping[str, object], reason: str) -> None:
     named = [name for name, value in others.items() if value is not None]
     if named:
         raise click.UsageError(f"{option} stands without {', '.join(named)}: {reason}")

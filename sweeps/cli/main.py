@@ -12,7 +12,7 @@ import click
 from cifar_core.common.errors import UserError
 from cifar_core.common.files import READ_ONLY
 from sweeps.cli.compare import compare
-from sweeps.cli.completion import ASKED, answer_shell, completion
+from sweeps.cli.completion import COMPLETE_VARIABLE, answer_shell, completion
 from sweeps.cli.data import data
 from sweeps.cli.doctor import doctor
 from sweeps.cli.effects import effects
@@ -39,7 +39,7 @@ from sweeps.core.errors import SweepError, is_disk_full
 from sweeps.core.exit_codes import ExitCode
 from sweeps.system.machine import bypass_proxy_here, ensure_home
 
-_OF_THE_MACHINE = (
+_ENVIRONMENT_ERRORS = (
     *READ_ONLY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.ESTALE
 )  # fmt: skip
 """What a disk or a folder refuses, and no fault of this program."""
@@ -61,7 +61,7 @@ class Verbs(OrderedGroup):
         except OSError as error:
             if is_disk_full(error):
                 said = f"the disk that is written to is full ({error.strerror}): make room"
-            elif error.errno in _OF_THE_MACHINE and error.filename is not None:
+            elif error.errno in _ENVIRONMENT_ERRORS and error.filename is not None:
                 said = f"{error.filename} cannot be used ({error.strerror}): see whose it is, or name another place"
             else:
                 raise
@@ -96,7 +96,7 @@ sweeps.add_section("Maintain", import_record, doctor, repair, gc, rm, schema, co
 
 def main() -> None:
     """Run the command line, or answer a shell that completes one."""
-    if ASKED in os.environ:
+    if COMPLETE_VARIABLE in os.environ:
         sys.exit(answer_shell(sweeps))
     prepare_streams()
     bypass_proxy_here()

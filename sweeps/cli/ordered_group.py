@@ -8,7 +8,7 @@ import click
 
 from cifar_core.common.errors import closest
 
-_WHOLE = 1000
+_NO_LIMIT = 1000
 """Characters of a command's first sentence: none is cut."""
 
 
@@ -36,7 +36,7 @@ class OrderedGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longest = max(map(len, self.commands))
         for title, names in self.sections.items():
-            rows = [(name, self.commands[name].get_short_help_str(limit=_WHOLE)) for name in names]
+            rows = [(name, self.commands[name].get_short_help_str(limit=_NO_LIMIT)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows, col_spacing=2 + longest - max(map(len, names)))
 

@@ -47,10 +47,10 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     planned.print_to(output)
     verb, words = "run", list[str]()
     if isinstance(planned, LadderPlan):
-        verb, words = "ladder", planned.part.words
+        verb, words = "ladder", planned.part.arguments
         if planned.part.ladder.measured_on is MeasuredOn.VALIDATION:
             print_sentence(output, "the measurement on the test images at the end is this")
-            _print_command(output, command_line("ladder", file, overrides, planned.part.final_words))
+            _print_command(output, command_line("ladder", file, overrides, planned.part.final_arguments))
     print_sentence(output, "nothing was started: this does")
     _print_command(output, command_line(verb, file, overrides, words))
 

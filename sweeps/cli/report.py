@@ -45,7 +45,7 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
             click.echo("no browser can be opened here: open the file in one", err=True)
 
 
-def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
+def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
     """Write a sweep's page at the end of a run, and its runs' pictures; say where the page is.
 
     What hinders them must not hide how the run went.
@@ -53,7 +53,7 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
     Args:
         runs: the runs folder.
         sweep: its name.
-        meant: of a ladder: what its file means by each rung; see `sweeps.analysis.rungs.read_rungs`.
+        recipes: of a ladder: what its file means by each rung; see `sweeps.analysis.rungs.read_rungs`.
     """
     from sweeps.record.answering import is_given_up
     from sweeps.system.output import stage, terminal_copy
@@ -67,7 +67,7 @@ def write_page(runs: Path, sweep: str, *, meant: Mapping[tuple[str, str | None],
             from sweeps.views.html.write import write_report
 
             log_pictures(sweep, runs=runs)
-            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=meant)
+            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=recipes)
         click.echo(f"report: {path}")
     except Exception as error:  # whatever it is: the run itself is done and saved
         click.echo(

@@ -57,7 +57,7 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     _print_environment(found)
     agreement = found.agreement(tolerance=tolerance / 100)
     click.echo(f"{name}: {agreement}{_explained(found, agreement, tolerance)}")
-    if found.brought_weights:
+    if found.restored_weights:
         click.echo(f"its weights, which were gone or damaged, are back: `sweeps predict {name} IMAGE` uses them")
     if check and agreement is Agreement.DIFFERENT:
         sys.exit(ExitCode.FAILED)

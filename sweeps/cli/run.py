@@ -123,14 +123,14 @@ def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
 
 def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
     """Say in words how a start went, and exit with the code that says the same."""
-    code = _say(summary, sweep, runs=runs)
+    code = _print_summary(summary, sweep, runs=runs)
     if summary.confirmed is not None:
-        code = max(code, _say(summary.confirmed, f"{sweep} replicates", runs=runs))
+        code = max(code, _print_summary(summary.confirmed, f"{sweep} replicates", runs=runs))
     if code:
         sys.exit(code)
 
 
-def _say(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
+def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     """Say in words how a search, or its replicates, went; return the exit code for it."""
     from sweeps.core.formatting import duration, log_path, plural
     from sweeps.core.trial import Outcome

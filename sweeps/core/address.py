@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _SECRET = ("secret", "password", "passwd", "token", "access_key", "credential", "session", "account_key", "sig")
-_HALF_A_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/*")
+_MALFORMED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/*")
 """What begins a storage that is no folder of anybody's, but a URL with a slash too few or too many."""
 _DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
 
@@ -26,7 +26,7 @@ def check_storage(storage: str) -> str:
     if not storage.strip():
         raise ValueError("an empty storage: name a folder, or a URL such as s3://bucket/prefix")
     if not is_bucket(storage):
-        if half := _HALF_A_URL.match(storage):
+        if half := _MALFORMED_URL.match(storage):
             scheme = half[0].rstrip("/")
             raise ValueError(
                 f"{storage!r} is no storage: is {scheme.lower()}//{storage[half.end() :]} meant? A folder of such a "
@@ -54,10 +54,10 @@ def check_study_storage(url: str) -> str:
         url, "a password comes from the environment alone (PGPASSWORD, or ~/.pgpass), or with SWEEPS_STUDY_STORAGE"
     )
     check_database(url)
-    return _whole_sqlite(url) if url.startswith("sqlite") else url
+    return _absolute_sqlite_url(url) if url.startswith("sqlite") else url
 
 
-def _whole_sqlite(url: str) -> str:
+def _absolute_sqlite_url(url: str) -> str:
     """Return the URL of a SQLite file so that it means the same from every folder.
 
     Raises:

@@ -67,7 +67,7 @@ class SupersededError(SweepError):
     """Another worker goes on with a trial: this one was given up, and must not write what is older."""
 
 
-class StorageAwayError(StoreError):
+class StorageUnreachableError(StoreError):
     """A storage does not answer, or refuses, for longer than it is waited for."""
 
 
@@ -75,7 +75,7 @@ class DamagedJournalError(StoreError):
     """A journal holds something that was never written to it. Names the line and what can be done."""
 
 
-class OtherFormatError(StoreError):
+class UnsupportedFormatError(StoreError):
     """A sweep was begun by a version that stores in a format which this one does not read."""
 
 

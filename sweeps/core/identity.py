@@ -163,12 +163,12 @@ def name_of_generation(base: str, generation: int) -> str:
 _REPLICATES = ".replicates"
 
 
-def name_of_replicates(search: str) -> str:
+def replicate_study_name(search: str) -> str:
     """Return the name of the study that holds the replicates of a search's best configurations."""
     return search + _REPLICATES
 
 
-def is_of_replicates(name: str) -> bool:
+def is_replicate_study(name: str) -> bool:
     """Return whether a study holds replicates, of which a sampler must never hear."""
     return name.endswith(_REPLICATES)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 Confusion = tuple[tuple[int, ...], ...]
 """Examples of each class (row) that were taken for each class (column)."""
 
-_OF_EVERY_TASK = ("epoch", "seconds", "finished_at", "val_confusion")
+_COMMON_FIELDS = ("epoch", "seconds", "finished_at", "val_confusion")
 
 
 def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
@@ -38,7 +38,7 @@ class EpochResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the epoch as it is stored, its metrics beside the other fields."""
-        about = {name: getattr(self, name) for name in _OF_EVERY_TASK}
+        about = {name: getattr(self, name) for name in _COMMON_FIELDS}
         return {"epoch": self.epoch, **self.metrics, **about}
 
     @classmethod
@@ -47,7 +47,7 @@ class EpochResult:
         metrics = {
             name: float(value)
             for name, value in values.items()
-            if name not in _OF_EVERY_TASK and isinstance(value, int | float) and not isinstance(value, bool)
+            if name not in _COMMON_FIELDS and isinstance(value, int | float) and not isinstance(value, bool)
         }
         return cls(
             epoch=values["epoch"],

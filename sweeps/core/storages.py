@@ -26,7 +26,7 @@ LOCAL = Storages()
 """Everything in the sweep's folder."""
 
 
-def asked_storages(*, flag: Storages = LOCAL, file: Storages = LOCAL, environment: bool = True) -> Storages:
+def resolve_storages(*, flag: Storages = LOCAL, file: Storages = LOCAL, environment: bool = True) -> Storages:
     """Return what was asked for: on the command line, else in the environment, else in the sweep's file.
 
     Args:

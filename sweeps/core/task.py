@@ -59,11 +59,11 @@ class TaskConfig(Protocol):
         """Return every value that the run uses, nested, with defaults, without unused fields."""
         ...
 
-    def dotted(self, *, only_said: bool = False) -> dict[str, Any]:
+    def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
         """Return every value that the run uses, under the dotted path that sets it in a file.
 
         Args:
-            only_said: leave out what is at its default, and the seed.
+            only_non_default: leave out what is at its default, and the seed.
         """
         ...
 
@@ -207,7 +207,7 @@ class TaskMetric:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class DryRunResult:
     """What is to be expected of a run."""
 
     fault: str | None = None
@@ -237,7 +237,7 @@ class Probe(Protocol):
         """How many kinds of run were timed so far."""
         ...
 
-    def knows(self, config: Any) -> bool:
+    def is_timed(self, config: Any) -> bool:
         """Return whether `seconds` of a configuration needs no timing."""
         ...
 
@@ -345,7 +345,7 @@ class Task(ABC, Generic[ConfigT]):
 
     def describe(self, config: ConfigT) -> str:
         """Return a configuration's most telling values in a few words."""
-        values = list(config.dotted(only_said=True).items())[:_DESCRIBED]
+        values = list(config.dotted(only_non_default=True).items())[:_DESCRIBED]
         return ", ".join(f"{name} {value}" for name, value in values) or self.name
 
     def label(self, config: ConfigT) -> str:
@@ -412,7 +412,7 @@ class Task(ABC, Generic[ConfigT]):
         return ()
 
     @property
-    def examples_there_are(self) -> int:
+    def total_examples(self) -> int:
         """The number of examples to train on; 0 for a task without examples."""
         return 0
 
@@ -496,17 +496,17 @@ class Task(ABC, Generic[ConfigT]):
         """Return what decides whether a configuration trains at all: of two of one kind both do, or neither."""
         return self.label(config)
 
-    def plain_fault(self, config: ConfigT) -> str | None:
+    def static_fault(self, config: ConfigT) -> str | None:
         """Return why a configuration cannot train, as far as this is known without training; None for nothing."""
         return None
 
-    def needs_rehearsal(self, config: ConfigT) -> bool:
-        """Return whether `rehearse` is needed to know whether a configuration trains; it may be slow."""
+    def needs_dry_run(self, config: ConfigT) -> bool:
+        """Return whether only `dry_run`, which may be slow, can find out whether a configuration trains."""
         return False
 
-    def rehearse(self, config: ConfigT) -> Rehearsal:
+    def dry_run(self, config: ConfigT) -> DryRunResult:
         """Return what the first steps of a configuration's training show, on synthetic data."""
-        return Rehearsal()
+        return DryRunResult()
 
     def probe(self, *, threads: int) -> Probe | None:
         """Return an estimator of the cost of runs of so many threads; None where there is none."""

@@ -14,7 +14,7 @@ FORMAT = 1
 earlier version would misread what this one writes; every later version reads each format from 1 on."""
 
 
-def other_format(what: str, found: object) -> str:
+def unsupported_format(what: str, found: object) -> str:
     """Return why something stored is not read, and what to do.
 
     Args:
@@ -54,7 +54,7 @@ class ErrorClass(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """It needs more memory than there is, beside others or alone."""
     DISK_FULL = "disk_full"
-    STORAGE_AWAY = "storage_away"
+    STORAGE_UNREACHABLE = "storage_away"
     """What keeps its checkpoints does not answer, or refuses."""
     PROCESS_DIED = "process_died"
     """Its process or its node went away."""

@@ -23,8 +23,8 @@ PROBE_SECONDS = 20.0
 
 START_SECONDS = 15.0
 """Until the first trial trains: Ray and torch start, the images are read, the record is opened."""
-BESIDE = 1.15
-"""How many times slower a slot is where others work beside it: they share memory and caches."""
+CONTENTION = 1.15
+"""Slowdown factor of a slot while other slots work: they share memory and caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def estimate_cost(
 ) -> Estimate:
     """Return what `trials` like these cost, from steps that the probe times, or has timed."""
     deadline = time.monotonic() + PROBE_SECONDS
-    seconds = [probe.seconds(config) for config in configs if probe.knows(config) or time.monotonic() < deadline]
+    seconds = [probe.seconds(config) for config in configs if probe.is_timed(config) or time.monotonic() < deadline]
     full = [config.epochs for config in configs]
     kept = [early.expected_epochs(config.epochs) for config in configs]
     share = sum(kept) / sum(full)
@@ -107,8 +107,8 @@ def estimate_cost(
         trials=trials,
         trial_epochs=sum(kept) / len(kept) * trials,
         max_trial_epochs=round(sum(full) / len(full) * trials),
-        seconds=START_SECONDS + together * beside(slots),
-        full_run_seconds=each * beside(slots),
+        seconds=START_SECONDS + together * contention(slots),
+        full_run_seconds=each * contention(slots),
         probed=probe.timed,
     )
 
@@ -121,11 +121,11 @@ def makespan(seconds: Sequence[float], *, slots: int) -> float:
     return max(ends)
 
 
-def beside(slots: int) -> float:
+def contention(slots: int) -> float:
     """Return how many times longer work takes on each of so many slots than on one alone."""
-    return BESIDE if slots > 1 else 1.0
+    return CONTENTION if slots > 1 else 1.0
 
 
-def whole_seconds(runs: Sequence[float], *, slots: int) -> float:
+def total_seconds(runs: Sequence[float], *, slots: int) -> float:
     """Return how long runs take together from the start to the end, each given as what it takes on a slot alone."""
-    return START_SECONDS + makespan(runs, slots=slots) * beside(slots)
+    return START_SECONDS + makespan(runs, slots=slots) * contention(slots)

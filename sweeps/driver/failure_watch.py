@@ -43,25 +43,25 @@ class FailureWatch:
         self._untried = set(models)
         self._is_explained = is_explained
         self._failures: dict[int, TrialRecord] = {}
-        self._hope = any(_gives_hope(r) and r.source == source_of(r.config) for r in earlier)
+        self._can_succeed = any(_may_succeed(r) and r.source == source_of(r.config) for r in earlier)
 
     def on_change(self, record: TrialRecord) -> None:
         """Take note of a trial's change."""
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.DISK_FULL:
             words = f"{record.name}: {record.error}; make room, and the same command goes on"
-            self._stopping.because("disk full", words)
-        if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.STORAGE_AWAY:
+            self._stopping.request("disk full", words)
+        if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.STORAGE_UNREACHABLE:
             words = f"{record.name}: {record.error}; everything that is kept stays: the same command goes on from there"
-            self._stopping.because("storage away", words)
+            self._stopping.request("storage away", words)
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.CODE_CHANGED:
             words = f"{record.name}: {record.error}. What was trained is saved, and no trial begins with other code"
-            self._stopping.because("code changed", words)
+            self._stopping.request("code changed", words)
         if not record.outcome.is_final:
             return
         self._untried.discard(task_of(record.config).label(record.config))
-        if _gives_hope(record):
-            self._hope = True
-        elif not self._hope and not self._is_explained(record):
+        if _may_succeed(record):
+            self._can_succeed = True
+        elif not self._can_succeed and not self._is_explained(record):
             self._failures[record.number] = record
             self._judge(record)
 
@@ -70,7 +70,7 @@ class FailureWatch:
         if len(self._failures) < SAME_FAILURES or len(alike) > 1 or self._untried:
             return
         told = "\n".join(f"  {line}" for line in (last.traceback or last.error or "").splitlines())
-        self._stopping.because(
+        self._stopping.request(
             "failing",
             f"{plural(len(self._failures), 'trial')} failed, all in the same way, and none did not:\n{told}\n"
             f"the whole of it is in {log_path(last.log, self._runs)}; "
@@ -78,7 +78,7 @@ class FailureWatch:
         )
 
 
-def _gives_hope(record: TrialRecord) -> bool:
+def _may_succeed(record: TrialRecord) -> bool:
     """Return whether another trial may succeed after this one: of one too large for the machine a smaller one may."""
     return record.outcome.is_final and (
         record.outcome is not Outcome.FAILED or record.error_class == ErrorClass.OUT_OF_MEMORY

@@ -15,7 +15,7 @@ from sweeps.worker.measure import Measurement
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """Between two looks at measurements that are under way."""
 
 
@@ -59,7 +59,7 @@ class TestStep:
                 self.on_change(record)
             while self._begun and not self._stopping():
                 self._collect()
-                time.sleep(LOOK_SECONDS if self._begun else 0.0)
+                time.sleep(POLL_SECONDS if self._begun else 0.0)
 
     def on_change(self, record: TrialRecord) -> None:
         self._collect()

@@ -10,7 +10,7 @@ from sweeps.search.best import ConfigurationRanking, Group, configuration_of
 from sweeps.store.checkpoints import SweepCheckpoints
 
 
-class CleanUp:
+class CheckpointCleanup:
     """Hears of every trial and deletes what nothing will go on from: all of it together would fill a disk."""
 
     def __init__(self, earlier: Iterable[TrialRecord], *, plan: RunPlan, checkpoints: SweepCheckpoints) -> None:

@@ -81,7 +81,7 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     first: Callable[[], Sequence[TaskConfig]] = tuple
     """Some of its configurations, the first ones among them; none where all of them were trained before."""
-    first_are_all: bool = True
+    first_is_complete: bool = True
     """Whether there are no others."""
     command: str
     """What begins it, or goes on with it."""
@@ -93,7 +93,7 @@ class RunPlan:
     """Whether its trials are the rungs of a ladder: compared, not searched."""
     tested: bool = False
     """Whether each complete run is measured on the test images: a ladder's may be, a search's never are."""
-    looks_at: Sequence[TaskConfig] = ()
+    final_configs: Sequence[TaskConfig] = ()
     """Of the last measurement of a ladder that was chosen: what the test images are opened for, which is noted."""
     replicates: bool = False
     """Whether it confirms the best of a search, in a study beside the search's."""
@@ -140,7 +140,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         models=[spec.train] if spec.train else list(map(str, dict.fromkeys(spec.space.listed_values("model.name")))),
         files=_named_files(spec),
         first=lambda: [*preview(spec), *some_combinations(spec)],
-        first_are_all=is_listed(spec),
+        first_is_complete=is_listed(spec),
         proposer=lambda key_of: proposer_of(spec),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
@@ -231,7 +231,7 @@ def plan_of_ladder(
         file=ladder.text,
         is_ladder=True,
         tested=tested,
-        looks_at=[candidate.config for candidate in candidates] if ladder.is_final else (),
+        final_configs=[candidate.config for candidate in candidates] if ladder.is_final else (),
         tensorboard=ladder.tensorboard,
         notify=ladder.notify,
         storages=ladder.storages,

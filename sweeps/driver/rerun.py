@@ -35,7 +35,7 @@ from sweeps.tasks.sources import TaskSources
 SCRATCH = "reruns"
 """Folder under the runs folder: where a rerun that was interrupted goes on from."""
 
-OF_THE_MACHINE = "images_per_second"
+MACHINE_METRIC = "images_per_second"
 """The metric that the machine decides; all others follow from the configuration."""
 
 
@@ -58,7 +58,7 @@ class Rerun:
     """What differs around them: fact to its recorded and its present value, None for unknown."""
     error: str | None = None
     """Why it did not come as far as the recorded run."""
-    brought_weights: bool = False
+    restored_weights: bool = False
     """Whether its weights now stand for those of the recorded run, which were gone or damaged."""
 
     @property
@@ -88,7 +88,7 @@ class Rerun:
 
 
 def _values(epoch: EpochResult) -> dict[str, float]:
-    return {name: value for name, value in epoch.metrics.items() if name != OF_THE_MACHINE}
+    return {name: value for name, value in epoch.metrics.items() if name != MACHINE_METRIC}
 
 
 def rerun(
@@ -137,7 +137,7 @@ def rerun(
             if error.errno in READ_ONLY:
                 return found
             raise store_error(home, error) from None
-        return Rerun(**{**vars(found), "brought_weights": True})
+        return Rerun(**{**vars(found), "restored_weights": True})
 
 
 def _check_identity(config: TaskConfig, row: Mapping[str, object], *, runs: Path) -> None:

@@ -20,14 +20,14 @@ from sweeps.core.errors import SweepError
 from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
-from sweeps.core.storages import Storages, asked_storages
+from sweeps.core.storages import Storages, resolve_storages
 from sweeps.driver.description import describe_run
+from sweeps.driver.dry_runs import DryRuns, dry_run_all
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RESOURCES, RunPlan
-from sweeps.driver.rehearsals import Rehearsals, rehearse_all
 from sweeps.driver.stopping import Stopping
-from sweeps.driver.storage_checks import check_same_storage, check_storage, require_folder, tell_of_the_cluster
+from sweeps.driver.storage_checks import check_same_storage, check_storage, note_cluster_change, require_folder
 from sweeps.driver.sweep_start import SweepStart
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
@@ -63,8 +63,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         RecordError: the record cannot be opened.
     """
     flag = Storages(storage=options.storage, study_storage=options.study_storage)
-    folder = SweepFolder(options.runs.resolve(), plan.name, requested=asked_storages(flag=flag, file=plan.storages))
-    folder.check_storages(asked_storages(flag=flag, file=plan.storages, environment=False))
+    folder = SweepFolder(options.runs.resolve(), plan.name, requested=resolve_storages(flag=flag, file=plan.storages))
+    folder.check_storages(resolve_storages(flag=flag, file=plan.storages, environment=False))
     targets = parse_targets([*plan.notify, *options.notify])
     address = None if options.backend == "inline" else options.ray_address
     require_custom(plan.resources, address=address)
@@ -73,7 +73,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         require_tensorboard()
         require_folder(folder, "TensorBoard's curves")
     sources = TaskSources(plan.task)
-    begun_with = _begun_with(plan, sources)
+    begun_with = _own_sources(plan, sources)
     for trained in plan.trained_with:
         sweep = folder.path.with_name(trained.sweep)
         require_same_code(trained.config, trained.source, run=trained.run, sweep=sweep)
@@ -113,8 +113,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             guard_exit()
         else:
             prepare_environment(address=options.ray_address)
-            tell_of_the_cluster(study, sweep=plan.name, address=options.ray_address, console=console)
-        rehearsals = _rehearse(plan, apart=options.backend != "inline", console=console)
+            note_cluster_change(study, sweep=plan.name, address=options.ray_address, console=console)
+        dry_runs = _dry_run(plan, apart=options.backend != "inline", console=console)
         with stage(console, "opening the record"):
             recorded.list_now()
             git = git_state()
@@ -131,7 +131,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
-        summary = start.carry_out(tracker, notifier, rehearsals=rehearsals)
+        summary = start.carry_out(tracker, notifier, dry_runs=dry_runs)
         notifier.ends(summary.stopped_by, summary.details)
         return summary
 
@@ -199,16 +199,16 @@ def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:
     return str(study.user_attrs[OWNER])
 
 
-def _rehearse(plan: RunPlan, *, apart: bool, console: Console) -> Rehearsals:
+def _dry_run(plan: RunPlan, *, apart: bool, console: Console) -> DryRuns:
     """Say which of a plan's first configurations cannot train, before any of them is begun.
 
     Raises:
         SweepError: none of them can.
     """
     first = plan.first()
-    own = any(map(plan.task.needs_rehearsal, first))
+    own = any(map(plan.task.needs_dry_run, first))
     with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
-        found = rehearse_all(first, apart=apart, is_whole=plan.first_are_all)
+        found = dry_run_all(first, apart=apart, covers_all=plan.first_is_complete)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")
     return found
@@ -230,7 +230,7 @@ def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
     return {name: text for name, text in files.items() if text}
 
 
-def _begun_with(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, str]]:
+def _own_sources(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, str]]:
     """Return the files of a user's own that a plan names, its networks' code among them, with their hashes.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.core.task import Probe
-from sweeps.driver.estimate import START_SECONDS, estimate_cost, preview, whole_seconds
+from sweeps.driver.estimate import START_SECONDS, estimate_cost, preview, total_seconds
 from sweeps.files.ladder_file import load_ladder
 from sweeps.files.sweep import load_spec
 from sweeps.use.starter import Size, Starter
@@ -24,17 +24,17 @@ SIZES = (
 )
 """What a trial may be, the smallest first."""
 
-WANTED_TRIALS = 16
+TARGET_TRIALS = 16
 """A search of fewer has not seen enough to choose from: a smaller trial is better then."""
 
-MOST_TRIALS = 100
-FEWEST_TRIALS = 2
+MAX_TRIALS = 100
+MIN_TRIALS = 2
 USED_SHARE = 0.8
 """Of the time, what the estimate may take: it comes from a few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sized:
+class SizedFile:
     """A file that fits, and what it will take."""
 
     text: str
@@ -45,8 +45,8 @@ class Sized:
     """As `sweeps plan` estimates it, the start and the replicates counted."""
 
 
-def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Probe) -> Sized:
-    """Return the largest size at which `WANTED_TRIALS`, or every rung, end in the time; the smallest where none does.
+def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Probe) -> SizedFile:
+    """Return the largest size at which `TARGET_TRIALS`, or every rung, end in the time; the smallest where none does.
 
     Args:
         starter: what was asked for.
@@ -54,34 +54,36 @@ def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Pr
         slots: runs at a time.
         probe: times the networks, each once.
     """
-    best: Sized | None = None
+    best: SizedFile | None = None
     # A recorded configuration has its own size.
     for size in SIZES[:1] if starter.around is not None else SIZES:
         sized = (_ladder if starter.is_ladder else _sweep)(starter, size, available * USED_SHARE, slots, probe)
-        if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < WANTED_TRIALS):
+        if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < TARGET_TRIALS):
             break
         best = sized
     assert best is not None, "there is at least one size"
     return best
 
 
-def _sweep(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+def _sweep(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> SizedFile:
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.yaml"
-        draft.write_text(starter.text(size, run_cap=WANTED_TRIALS), encoding="utf-8")
+        draft.write_text(starter.text(size, run_cap=TARGET_TRIALS), encoding="utf-8")
         spec = load_spec(draft)
-    cost = estimate_cost(preview(spec), trials=WANTED_TRIALS, early=spec.early_terminate, slots=slots, probe=probe)
+    cost = estimate_cost(preview(spec), trials=TARGET_TRIALS, early=spec.early_terminate, slots=slots, probe=probe)
     fixed = START_SECONDS + cost.full_run_seconds * starter.replicates**2 / slots
-    each = (cost.seconds - START_SECONDS) / WANTED_TRIALS
-    run_cap = min(max(int((available - fixed) / each), FEWEST_TRIALS), MOST_TRIALS)
-    return Sized(text=starter.text(size, run_cap=run_cap), size=size, run_cap=run_cap, seconds=fixed + run_cap * each)
+    each = (cost.seconds - START_SECONDS) / TARGET_TRIALS
+    run_cap = min(max(int((available - fixed) / each), MIN_TRIALS), MAX_TRIALS)
+    return SizedFile(
+        text=starter.text(size, run_cap=run_cap), size=size, run_cap=run_cap, seconds=fixed + run_cap * each
+    )
 
 
-def _ladder(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> Sized:
+def _ladder(starter: Starter, size: Size, available: float, slots: int, probe: Probe) -> SizedFile:
     text = starter.text(size, run_cap=0)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.yaml"
         draft.write_text(text, encoding="utf-8")
         configs = [rung.config for rung in load_ladder(draft).rungs]
     runs = [probe.seconds(config) + probe.test_seconds(config) for config in configs]
-    return Sized(text=text, size=size, run_cap=0, seconds=whole_seconds(runs, slots=slots))
+    return SizedFile(text=text, size=size, run_cap=0, seconds=total_seconds(runs, slots=slots))

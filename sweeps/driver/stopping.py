@@ -39,7 +39,7 @@ class Stopping:
         self.details = ""
         """For a person, where the reason alone does not say what to do."""
 
-    def because(self, reason: StopReason, details: str) -> None:
+    def request(self, reason: StopReason, details: str) -> None:
         """Ask for an orderly end; the first reason stands."""
         if self.reason is None:
             self.reason, self.details = reason, details
@@ -87,7 +87,7 @@ class Stopping:
         if self._signals > 1:
             raise KeyboardInterrupt
         # Not here: the line that was being written when the signal came holds the terminal, which may be paused.
-        threading.Thread(target=self._say, daemon=True).start()
+        threading.Thread(target=self._print_notice, daemon=True).start()
 
-    def _say(self) -> None:
+    def _print_notice(self) -> None:
         self._console.print("stopping: every epoch so far is saved (once more to stop at once)")

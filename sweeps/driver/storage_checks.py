@@ -55,7 +55,7 @@ def check_same_storage(study: optuna.Study, folder: SweepFolder) -> None:
         )
 
 
-def tell_of_the_cluster(study: optuna.Study, *, sweep: str, address: str | None, console: Console) -> None:
+def note_cluster_change(study: optuna.Study, *, sweep: str, address: str | None, console: Console) -> None:
     """Say where a sweep that ran on a Ray cluster goes on without it: an address is asked for anew at each start.
 
     Args:

@@ -23,14 +23,14 @@ from sweeps.core.formatting import duration, print_sentence, relative_to
 from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.description import describe_run
+from sweeps.driver.dry_runs import DryRuns
 from sweeps.driver.failure_watch import FailureWatch
 from sweeps.driver.final_evaluation import TestStep
-from sweeps.driver.kept_checkpoints import CleanUp
+from sweeps.driver.kept_checkpoints import CheckpointCleanup
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RunPlan
 from sweeps.driver.progress import FirstWarning, headline, redraws, show_progress
-from sweeps.driver.rehearsals import Rehearsals
 from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
 from sweeps.record.writer import Tracker
@@ -98,14 +98,14 @@ class SweepStart:
             ),
         )
 
-    def carry_out(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> RunSummary:
+    def carry_out(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> RunSummary:
         tracker.reconcile(self.records)
         if not self.is_done and self._stopping.reason is None:
             try:
                 with self._stopping.at_once():
-                    self._train(tracker, notifier, rehearsals=rehearsals)
+                    self._train(tracker, notifier, dry_runs=dry_runs)
             except DiskFullError as error:
-                self._stopping.because("disk full", str(error))
+                self._stopping.request("disk full", str(error))
             finally:
                 self._ledger.interrupt()
         status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
@@ -127,7 +127,7 @@ class SweepStart:
             gave_up_at=len(self.records) if self._ledger.gave_up else None,
         )
 
-    def _train(self, tracker: Tracker, notifier: Notifier, *, rehearsals: Rehearsals) -> None:
+    def _train(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> None:
         plan, folder, ledger = self._plan, self._folder, self._ledger
         parts = plan.task.load_parts(plan.data)
         with self._backend(
@@ -150,9 +150,9 @@ class SweepStart:
                     source_of=self._sources.hash_of,
                     runs=folder.runs,
                     earlier=ledger.records,
-                    is_explained=rehearsals.explains,
+                    is_explained=dry_runs.explains,
                 )
-                cleaning = CleanUp(ledger.records, plan=plan, checkpoints=self._checkpoints)
+                cleaning = CheckpointCleanup(ledger.records, plan=plan, checkpoints=self._checkpoints)
                 ledger.observe(tracker.write, progress.on_change)
                 if plan.tested:
                     step = TestStep(
@@ -176,7 +176,7 @@ class SweepStart:
     def _record_access(self) -> None:
         """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
         tested = {record.key for record in self.records if record.test is not None}
-        keys = [self._ledger.key_of(config) for config in self._plan.looks_at]
+        keys = [self._ledger.key_of(config) for config in self._plan.final_configs]
         if wanted := [key for key in keys if key not in tested]:
             record_access(self._folder.runs, sweep=self._plan.name, keys=wanted)
 

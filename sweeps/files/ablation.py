@@ -11,15 +11,15 @@ from sweeps.files.settings import Limits, Resources
 from sweeps.files.yaml_file import set_path
 from sweeps.tasks.registry import task_of
 
-WHOLE = "whole"
+FULL_RUNG = "whole"
 """The rung that leaves nothing out."""
 
-_KEPT = ("epochs", "seed")
+_UNCHANGED = ("epochs", "seed")
 """The budget, and the data (`Task.part_fields`), are no change: without them nothing could be compared."""
 
 
 def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
-    """Return a ladder of a run's whole configuration, and of it without each of its changes.
+    """Return a ladder of a run's full configuration, and of it without each of its changes.
 
     A change is what differs from the plainest configuration there is. A network or schedule of another name is left
     out as a whole, since its fields mean nothing under the plain one's name.
@@ -39,14 +39,16 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
     paths = _changed_paths(config, plain)
     if not paths:
         raise SweepError(f"run {run} is the plain configuration: there is no change to leave out")
-    whole = Rung(name=WHOLE, index=0, parent=None, note="", config=config, changes=tuple(changes_between(None, config)))
+    full = Rung(
+        name=FULL_RUNG, index=0, parent=None, note="", config=config, changes=tuple(changes_between(None, config))
+    )
     variants = [_variant(config, path, plain, index=index) for index, path in enumerate(paths, start=1)]
     return Ladder(
         name=f"ablate-{key[:8]}",
         description=f"{run} without each of its changes",
         limits=Limits(),
         resources=Resources(),
-        rungs=(whole, *variants),
+        rungs=(full, *variants),
         measured_on=measured_on,
     )
 
@@ -56,27 +58,27 @@ def _variant(config: TaskConfig, path: str, plain: TaskConfig, *, index: int) ->
     return Rung(
         name=f"without-{path.removesuffix('.name').replace('_', '-')}",
         index=index,
-        parent=WHOLE,
+        parent=FULL_RUNG,
         note="",
         config=without,
         changes=tuple(changes_between(config, without)),
     )
 
 
-def _changed_paths(whole: TaskConfig, plain: TaskConfig) -> list[str]:
-    reference, kept = plain.dotted(), (*_KEPT, *task_of(whole).part_fields)
-    values = whole.dotted().items()
+def _changed_paths(full: TaskConfig, plain: TaskConfig) -> list[str]:
+    reference, kept = plain.dotted(), (*_UNCHANGED, *task_of(full).part_fields)
+    values = full.dotted().items()
     changed = [path for path, value in values if reference.get(path) != value and path not in kept]
-    renamed = {block for block in task_of(whole).reset_by_name if f"{block}.name" in changed}
+    renamed = {block for block in task_of(full).reset_by_name if f"{block}.name" in changed}
     return [path for path in changed if path.endswith(".name") or path.split(".")[0] not in renamed]
 
 
-def _without(whole: TaskConfig, path: str, plain: TaskConfig) -> TaskConfig:
-    tree = whole.model_dump(mode="json")
+def _without(full: TaskConfig, path: str, plain: TaskConfig) -> TaskConfig:
+    tree = full.model_dump(mode="json")
     block = path.split(".")[0]
-    if path == f"{block}.name" and block in task_of(whole).reset_by_name:
+    if path == f"{block}.name" and block in task_of(full).reset_by_name:
         tree[block] = plain.model_dump(mode="json")[block]
     else:
         set_path(tree, path, plain.dotted()[path])
-    config: TaskConfig = task_of(whole).config_type.model_validate(tree)
+    config: TaskConfig = task_of(full).config_type.model_validate(tree)
     return config

@@ -89,7 +89,7 @@ class BudgetRange:
         lowest = self.epochs - 0.5 if self.epochs > 1 else 0.0
         return lowest / self.full_epochs - _ROUNDING, (self.epochs + 0.5) / self.full_epochs + _ROUNDING
 
-    def meets(self, other: BudgetRange) -> bool:
+    def overlaps(self, other: BudgetRange) -> bool:
         """Return whether both can be runs of one budget."""
         (low, high), (other_low, other_high) = self._shares, other._shares
         smallest, largest = sorted((self, other), key=lambda each: each.train_size)

@@ -105,7 +105,7 @@ def _below(definition: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in definition.items() if key.startswith(prefix)}
 
 
-def holds(space: SearchSpace, config: TaskConfig) -> bool:
+def contains_point(space: SearchSpace, config: TaskConfig) -> bool:
     """Return whether a configuration is a point of a space."""
     assignment = space.point_of(config)
     return assignment is not None and space.allows(assignment) and space.config(assignment).is_same_run(config)

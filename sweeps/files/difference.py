@@ -39,7 +39,7 @@ def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change
         before: what it is compared with; None lists all that is not a default.
         after: the configuration.
     """
-    new, said = after.dotted(), _said(after)
+    new, said = after.dotted(), _non_default_values(after)
     if before is None:
         return [Change(path=path, after=value, is_new=True) for path, value in said.items()]
     old = before.dotted()
@@ -56,7 +56,7 @@ def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change
     return changes
 
 
-def _said(config: TaskConfig) -> dict[str, Any]:
+def _non_default_values(config: TaskConfig) -> dict[str, Any]:
     """Return the values that are no defaults."""
     said = flatten(config.canonical())
     return {path: value for path, value in config.dotted().items() if path in said or ".options." in path}

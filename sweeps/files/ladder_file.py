@@ -136,7 +136,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
     )
 
 
-def _aside(rung: Rung) -> tuple[int, int]:
+def _validation_split(rung: Rung) -> tuple[int, int]:
     protocol = Protocol.of(rung.config)
     return protocol.validation_images, protocol.split_seed
 
@@ -144,14 +144,14 @@ def _aside(rung: Rung) -> tuple[int, int]:
 def _check_validation(file: LadderFile, rungs: Sequence[Rung], content: Document) -> None:
     """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
     errors = []
-    without = [rung.name for rung in rungs if not _aside(rung)[0]]
+    without = [rung.name for rung in rungs if not _validation_split(rung)[0]]
     if without:
         which = f"rung {without[0]} sets" if len(without) == 1 else f"{len(without)} of its rungs set"
         errors.append(
             f"evaluate: validation, but {which} no images aside: give base.data.validation_size, such as 5000"
         )
     first, *others = rungs
-    other = next((rung for rung in others if _aside(rung) != _aside(first)), None)
+    other = next((rung for rung in others if _validation_split(rung) != _validation_split(first)), None)
     if not without and other is not None:
         errors.append(
             f"evaluate: validation, but rungs {first.name} and {other.name} set different images aside: "

@@ -32,9 +32,9 @@ class LadderPart:
     budget: Budget
     chosen: list[str]
     """Names of the rungs that are run; all where empty."""
-    words: list[str]
+    arguments: list[str]
     """Of the command line that says the same."""
-    final_words: list[str]
+    final_arguments: list[str]
     """Of the one that measures the same rungs last: always the whole budget."""
 
     @property
@@ -62,14 +62,14 @@ def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOption
         ladder=ladder,
         budget=budget,
         chosen=chosen,
-        words=words_of(**options),
-        final_words=words_of(
+        arguments=arguments_of(**options),
+        final_arguments=arguments_of(
             only=options["only"], seeds=options["seeds"], final=True, epochs_scale=1.0, train_size=None
         ),
     )
 
 
-def words_of(**options: Unpack[PartOptions]) -> list[str]:
+def arguments_of(**options: Unpack[PartOptions]) -> list[str]:
     """Return the options as they are typed: those alone that say anything."""
     given = {
         "--rungs": options["only"] or None,

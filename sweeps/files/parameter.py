@@ -101,7 +101,7 @@ class Parameter(StrictModel):
         if self.min is None or self.max is None:
             return [] if self.q is None else ["q is the step of a range from min to max: leave it out"]
         errors = []
-        if self.distribution == "int_uniform" and not (is_whole(self.min) and is_whole(self.max)):
+        if self.distribution == "int_uniform" and not (is_integral(self.min) and is_integral(self.max)):
             errors.append(f"int_uniform is of whole numbers, and this range is from {self.min} to {self.max}")
         if self.q is not None and self.distribution in ("uniform", "log_uniform_values"):
             errors.append(
@@ -132,7 +132,7 @@ class Parameter(StrictModel):
         return () if self.is_range else (self.value,)
 
 
-def is_whole(number: float) -> bool:
+def is_integral(number: float) -> bool:
     """Return whether a number has no fraction, as 1000 and 1e3."""
     return isinstance(number, int) or number.is_integer()
 

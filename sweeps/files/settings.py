@@ -41,7 +41,7 @@ BUILT_IN_RESOURCES = {
     "object_store_memory": None,
 }
 """Ray's own resources, in lower case, to the key of a trial's share; None: a trial holds none of it."""
-LEAST_AMOUNT = 0.0001
+MIN_AMOUNT = 0.0001
 """Ray counts in these."""
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
 
@@ -214,7 +214,7 @@ class Limits(StrictModel):
     """Time after which the sweep stops: `2h`, `1h30m`, `90s` or a number of seconds. Unfinished trials resume at the
     next start."""
 
-    def less(self, seconds: float) -> Limits:
+    def minus(self, seconds: float) -> Limits:
         """Return what is left of these after so many seconds."""
         left = None if self.timeout is None else max(self.timeout - seconds, 0.001)
         return self.model_copy(update={"timeout": left})
@@ -270,8 +270,8 @@ def _check_amount(amount: float, name: str) -> None:
     """Check that Ray can count so much of a resource: it takes whole numbers, and parts of one to four digits."""
     if amount > 1 and amount != int(amount):
         raise ValueError(f"{amount:g} {name}: a fraction below 1 or a whole number")
-    if amount < LEAST_AMOUNT:
-        raise ValueError(f"{amount:g} {name}: {LEAST_AMOUNT:g} is the least")
+    if amount < MIN_AMOUNT:
+        raise ValueError(f"{amount:g} {name}: {MIN_AMOUNT:g} is the least")
 
 
 class Replicates(StrictModel):
@@ -328,7 +328,7 @@ def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None
 
 
 _ATTEMPTS = 6
-_STANDING_IN = {"name": "unnamed", "parameters": {}, "run_cap": 1}
+_PLACEHOLDERS = {"name": "unnamed", "parameters": {}, "run_cap": 1}
 """What stands for a required key while the rest of its file is looked at."""
 
 
@@ -364,8 +364,8 @@ def _take_out(content: Any, key: str) -> str:
     """Take what a dotted key leads to out of a file's content, or the least that holds it; return the key of that."""
     above, inner, rest = _deepest(content, key)
     if above is None:
-        if key in _STANDING_IN:
-            content[key] = _STANDING_IN[key]
+        if key in _PLACEHOLDERS:
+            content[key] = _PLACEHOLDERS[key]
             return key
         return ""
     del above[inner]

@@ -28,7 +28,7 @@ MAX_COMBINATIONS = 100_000
 _DIGITS = 12
 """Significant digits of a value that is counted in steps: 0.1 + 2 × 0.1 is 0.3, as a person would write it."""
 
-_DESCRIBED = 20
+_MAX_LISTED = 20
 """Listed values that are shown."""
 
 
@@ -92,13 +92,13 @@ class SearchSpace:
                     [field] if parameter.min <= field <= parameter.max and self.nearest(path, field) == field else []
                 )
             else:
-                values = [choice for choice in parameter.choices if self._means(path, choice, field, assignment)]
+                values = [choice for choice in parameter.choices if self._matches(path, choice, field, assignment)]
             if not values:
                 return None
             assignment[path] = values[0]
         return assignment
 
-    def _means(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
+    def _matches(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
         """Return whether a listed value is what a field of a configuration holds."""
         if isinstance(choice, Scalar):
             return identity_of(choice) == identity_of(field) if isinstance(field, Scalar) else False
@@ -253,8 +253,8 @@ class SearchSpace:
                 step = f", step {parameter.q}" if parameter.q else ""
                 text = f"{parameter.min} to {parameter.max} ({kind}{scale}{step})"
             else:
-                text = " | ".join(map(str, parameter.choices[:_DESCRIBED]))
-                if len(parameter.choices) > _DESCRIBED:
+                text = " | ".join(map(str, parameter.choices[:_MAX_LISTED]))
+                if len(parameter.choices) > _MAX_LISTED:
                     text += f" | … ({len(parameter.choices):,} values)"
             when = " and ".join(
                 f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
 from sweeps.core.task import AnyTask, TaskConfig
-from sweeps.files.parameter import Parameter, Scalar, identity_of, is_whole
+from sweeps.files.parameter import Parameter, Scalar, identity_of, is_integral
 from sweeps.files.settings import paths_of
 from sweeps.files.yaml_file import flow_text
 
@@ -111,7 +111,7 @@ def _checked_range(space: SearchSpace, path: str, errors: list[str]) -> tuple[Pa
     parameter = space.parameters[path]
     if errors or not space.is_integer(path):
         return parameter, errors
-    if parameter.q is not None and not is_whole(parameter.q):
+    if parameter.q is not None and not is_integral(parameter.q):
         return parameter, [
             f"parameters.{path}.q: {parameter.q} leads past whole numbers: write a whole step, such as 2"
         ]

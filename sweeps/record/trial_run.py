@@ -20,7 +20,7 @@ from typing import Any
 from sweeps.core.errors import RecordError
 from sweeps.core.formatting import plural
 from sweeps.core.results import Confusion, as_confusion
-from sweeps.core.trial import FORMAT, MeasuredOn, Outcome, other_format
+from sweeps.core.trial import FORMAT, MeasuredOn, Outcome, unsupported_format
 from sweeps.record.mapping import (
     CONFIG,
     CONFUSION,
@@ -244,7 +244,7 @@ def require_format(trials: Sequence[TrialRun], unreadable: Sequence[UnreadableRu
     """
     others = [each for each in unreadable if each.is_of_other_format]
     if others and not trials:
-        raise RecordError(other_format(f"the record of {plural(len(others), 'trial')}", others[0].value))
+        raise RecordError(unsupported_format(f"the record of {plural(len(others), 'trial')}", others[0].value))
 
 
 def own_trials(runs: Path, store: RunStore, *, sweep: str | None = None, wanted: Wanted = ALL) -> list[TrialRun]:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from cifar_core.common.source import changed_files
-from sweeps.core.errors import DamagedJournalError, NoSuchSweepError, OtherFormatError, StudyChangedError
+from sweeps.core.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError, UnsupportedFormatError
 from sweeps.core.formatting import plural
 from sweeps.core.identity import (
     RecordedTrial,
     generation,
-    is_of_replicates,
+    is_replicate_study,
     is_study_of,
     name_of_generation,
-    name_of_replicates,
+    replicate_study_name,
     study_name,
 )
-from sweeps.core.trial import FORMAT, Outcome, other_format
-from sweeps.files.definition import definition_changes, holds, space_of
+from sweeps.core.trial import FORMAT, Outcome, unsupported_format
+from sweeps.files.definition import contains_point, definition_changes, space_of
 from sweeps.files.settings import Metric
 from sweeps.search.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, OUTCOME, epoch_attribute
 from sweeps.store.folder import SweepFolder
@@ -65,7 +65,7 @@ def open_study(
 
     Raises:
         StudyChangedError: The study has another definition or other code, and `new` is False.
-        OtherFormatError: A study has a format that this version cannot read.
+        UnsupportedFormatError: A study has a format that this version cannot read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
@@ -136,7 +136,7 @@ def _kept_trials(
     ]
     if space is None or not configs:
         return []
-    inside = sum(holds(space, config) for config in configs)
+    inside = sum(contains_point(space, config) for config in configs)
     reused = f"{inside} of them in the new space; complete ones there are reused, not trained again"
     return [f"its {plural(len(configs), 'trial')} stay in the record: {reused if inside else 'none in the new space'}"]
 
@@ -182,7 +182,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     search = read_study(folder)
     study = optuna.create_study(
         storage=folder.open_study_storage(),
-        study_name=name_of_replicates(search.study_name),
+        study_name=replicate_study_name(search.study_name),
         direction=search.direction,
         pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
@@ -194,7 +194,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
 
 
 def _searches(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
-    return [study for study in _readable(storage, folder) if not is_of_replicates(study.study_name)]
+    return [study for study in _readable(storage, folder) if not is_replicate_study(study.study_name)]
 
 
 def _names(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[str]:
@@ -205,14 +205,16 @@ def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list
     """Return the studies of a sweep.
 
     Raises:
-        OtherFormatError: One of them has a format that this version cannot read.
+        UnsupportedFormatError: One of them has a format that this version cannot read.
     """
     studies = _stored_studies(storage, folder)
     for study in studies:
         found = study.user_attrs.get(FORMAT_OF)
         # A driver may have failed before it set any attribute.
         if found != FORMAT and (found is not None or "metric" in study.user_attrs):
-            raise OtherFormatError(other_format(f"the journal of {folder.sweep} under {folder.runs}", found))
+            raise UnsupportedFormatError(
+                unsupported_format(f"the journal of {folder.sweep} under {folder.runs}", found)
+            )
     return studies
 
 
@@ -336,7 +338,7 @@ def read_studies(folder: SweepFolder) -> Studies:
     Raises:
         NoSuchSweepError: There is no study.
         DamagedJournalError: The journal is damaged and no study can be read.
-        OtherFormatError: They have a format that this version cannot read.
+        UnsupportedFormatError: They have a format that this version cannot read.
     """
     storage, damage = _stored(folder)
     stored = _searches(storage, folder)
@@ -345,7 +347,7 @@ def read_studies(folder: SweepFolder) -> Studies:
     if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has no trials yet")
     search = _last_opened(stored).study_name
-    replicates = name_of_replicates(search)
+    replicates = replicate_study_name(search)
     return Studies(
         search=optuna.load_study(study_name=search, storage=storage),
         replicates=optuna.load_study(study_name=replicates, storage=storage)

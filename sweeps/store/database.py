@@ -20,7 +20,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
-from sweeps.core.errors import StorageAwayError, StoreError
+from sweeps.core.errors import StorageUnreachableError, StoreError
 from sweeps.core.storages import with_password
 from sweeps.store.bucket import redact_secrets
 from sweeps.store.lease import Lease, holder_of, make_table
@@ -226,7 +226,7 @@ class _RetryingStorage(RDBStorage):
                         raise
                     ends = ends or time.monotonic() + self._retry_seconds
                     if time.monotonic() > ends:
-                        raise StorageAwayError(
+                        raise StorageUnreachableError(
                             f"the study storage has not answered for {self._retry_seconds / 60:.0f} minutes "
                             f"({_error_text(error)}). All results up to here are saved. Check the database, then run "
                             "the same command again to resume."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError, SweepError
-from sweeps.core.storages import LOCAL, Storages, asked_storages
+from sweeps.core.storages import LOCAL, Storages, resolve_storages
 from sweeps.store.bucket import Bucket
 from sweeps.store.files import read_file, read_object, write_file
 
@@ -55,7 +55,7 @@ class StorageNote:
             return Storages(storage=names[0], study_storage=names[1])
         if has_journal:
             return LOCAL
-        return asked_storages() if self._requested is None else self._requested
+        return resolve_storages() if self._requested is None else self._requested
 
     def _damaged(self, problem: str) -> StoreError:
         return StoreError(

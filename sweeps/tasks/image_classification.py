@@ -25,12 +25,12 @@ from cifar_core.config import (
 from cifar_core.data import load as cifar10
 from cifar_core.data.images import CLASS_NAMES, LabelledImages
 from cifar_core.data.split import split_train_validation
+from cifar_core.dry_run import dry_run, last_batch, static_fault
 from cifar_core.models.source import named_files
-from cifar_core.rehearsal import last_batch, plain_fault, rehearse
 from cifar_core.results import EpochResult as ImageEpoch
 from sweeps.core.formatting import loss, number, percent
 from sweeps.core.results import EpochResult, TestResult
-from sweeps.core.task import DatasetPart, OnStep, Rehearsal, Task, TaskMetric, Training, product
+from sweeps.core.task import DatasetPart, DryRunResult, OnStep, Task, TaskMetric, Training, product
 from sweeps.tasks.image_probe import ImageProbe
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ImageClassification(Task[TrainingConfig]):
         "learning_rate": TaskMetric(heading="lr", shown=number),
         "images_per_second": TaskMetric(heading="images/s", shown=lambda value: f"{value:,.0f}"),
     }
-    examples_there_are = TRAIN_IMAGES
+    total_examples = TRAIN_IMAGES
     test_examples = TEST_IMAGES
     class_names = CLASS_NAMES
     sized = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
@@ -228,18 +228,18 @@ class ImageClassification(Task[TrainingConfig]):
 
     def kind_of(self, config: TrainingConfig) -> str:
         is_alone = last_batch(config) == 1 or config.data.batch_size == 1
-        return json.dumps([config.model.model_dump_json(), is_alone, config.data.start_size, plain_fault(config)])
+        return json.dumps([config.model.model_dump_json(), is_alone, config.data.start_size, static_fault(config)])
 
-    def needs_rehearsal(self, config: TrainingConfig) -> bool:
+    def needs_dry_run(self, config: TrainingConfig) -> bool:
         # This project's networks train; of a plan of layers it is not known what is left of a single image.
         return self.code_of(config) is not None or (last_batch(config) == 1 and config.model.plan is not None)
 
-    def plain_fault(self, config: TrainingConfig) -> str | None:
-        return plain_fault(config)
+    def static_fault(self, config: TrainingConfig) -> str | None:
+        return static_fault(config)
 
-    def rehearse(self, config: TrainingConfig) -> Rehearsal:
-        found = rehearse(config)
-        return Rehearsal(fault=found.fault, warnings=found.warnings)
+    def dry_run(self, config: TrainingConfig) -> DryRunResult:
+        found = dry_run(config)
+        return DryRunResult(fault=found.fault, warnings=found.warnings)
 
     def probe(self, *, threads: int) -> ImageProbe:
         return ImageProbe(threads=threads)

@@ -46,7 +46,7 @@ class ImageProbe:
         """Networks timed so far."""
         return len({kind.partition("\n")[0] for kind in self._timed})
 
-    def knows(self, config: TrainingConfig) -> bool:
+    def is_timed(self, config: TrainingConfig) -> bool:
         """Return whether a configuration's steps were timed already."""
         return self._kind(config) in self._timed
 

@@ -31,8 +31,8 @@ class PlainConfig(BaseModel):
     def resolved(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
-    def dotted(self, *, only_said: bool = False) -> dict[str, Any]:
-        return self.canonical() if only_said else self.resolved()
+    def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
+        return self.canonical() if only_non_default else self.resolved()
 
     def protocol(self) -> dict[str, int]:
         return {"train_images": 0, "validation_images": 0, "split_seed": 0, "epochs": self.epochs}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.core.errors import DamagedJournalError, OtherFormatError, RecordError, StoreError, SweepError
+from sweeps.core.errors import DamagedJournalError, RecordError, StoreError, SweepError, UnsupportedFormatError
 from sweeps.core.identity import is_study_of
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.answering import record_fault
@@ -153,7 +153,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
                 owners[study.study_name] = str(study.user_attrs[OWNER])
             if not is_study_of(study.study_name, sweep=folder.sweep):
                 strangers.append(study.study_name)
-    except (DamagedJournalError, OtherFormatError) as error:
+    except (DamagedJournalError, UnsupportedFormatError) as error:
         damage = error
     except (SweepError, OSError) as error:
         damage = DamagedJournalError(f"{folder.journal} cannot be read ({error})")

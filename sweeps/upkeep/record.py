@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sweeps.core.errors import SweepBusyError, SweepError
 from sweeps.core.formatting import plural
-from sweeps.core.identity import is_of_replicates
+from sweeps.core.identity import is_replicate_study
 from sweeps.core.trial import TrialRecord
 from sweeps.record.answering import is_lost, is_record_damaged, record_in_words
 from sweeps.record.child_run import record_of
@@ -131,7 +131,7 @@ def _bring_level(folder: SweepFolder, runs: Path) -> str:
         keys, open_studies = {record.key for record in lacking}, {run.tags.get("study") for run in open_runs}
         for study, records in found.own_studies.items():
             if study in open_studies or misread or any(record.key in keys for record in records):
-                title = f"{folder.sweep} replicates" if is_of_replicates(study) else folder.sweep
+                title = f"{folder.sweep} replicates" if is_replicate_study(study) else folder.sweep
                 bring_level(
                     runs,
                     records,

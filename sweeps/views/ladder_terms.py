@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sweeps.analysis.comparison import RungComparison
-from sweeps.files.ablation import WHOLE
+from sweeps.files.ablation import FULL_RUNG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ INTERVAL_NOTE = (
 
 def terms_of(comparisons: Sequence[RungComparison]) -> LadderTerms:
     """Return the terms for a ladder or an ablation."""
-    is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [WHOLE] and all(
-        rung.parent in (None, WHOLE) for rung in comparisons
+    is_ablation = [rung.rung for rung in comparisons if rung.parent is None] == [FULL_RUNG] and all(
+        rung.parent in (None, FULL_RUNG) for rung in comparisons
     )
     terms = ABLATION if is_ablation else LADDER
     return replace(terms, images=comparisons[0].measured_on.value) if comparisons else terms

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_core.common.errors import DivergedError, SourceChangedError
-from sweeps.core.errors import StorageAwayError, SupersededError, is_disk_full
+from sweeps.core.errors import StorageUnreachableError, SupersededError, is_disk_full
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.system.compat import ProcessExit
 
@@ -44,8 +44,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(outcome=Outcome.INTERRUPTED, error=f"the disk is full ({words})", error_class=ErrorClass.DISK_FULL)
     if isinstance(error, SupersededError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
-    if isinstance(error, StorageAwayError):
-        return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_AWAY)
+    if isinstance(error, StorageUnreachableError):
+        return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_UNREACHABLE)
     if isinstance(error, SourceChangedError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.CODE_CHANGED)
     if _is_out_of_memory(error):

@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 from cifar_core.common.files import previous_file
 from sweeps.core.address import is_bucket
-from sweeps.core.errors import StorageAwayError, StoreError, SupersededError
+from sweeps.core.errors import StorageUnreachableError, StoreError, SupersededError
 from sweeps.core.job import Job
 from sweeps.store.bucket import Bucket, open_bucket
 from sweeps.store.folder import CHECKPOINT_FILE
@@ -139,7 +139,7 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
     """Return an answer of a storage that may be away for a while.
 
     Raises:
-        StorageAwayError: it is away for too long.
+        StorageUnreachableError: it is away for too long.
     """
     ends = time.monotonic() + RETRY_SECONDS
     while True:
@@ -147,7 +147,7 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
             return ask()
         except StoreError as error:
             if time.monotonic() > ends:
-                raise StorageAwayError(str(error)) from None
+                raise StorageUnreachableError(str(error)) from None
             time.sleep(_RETRY_INTERVAL_SECONDS)
 
 

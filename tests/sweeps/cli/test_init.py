@@ -12,7 +12,7 @@ import yaml
 from sweep_fakes import Cli, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.driver.sizing import MOST_TRIALS, SIZES, WANTED_TRIALS, Sized, size_of_starter
+from sweeps.driver.sizing import MAX_TRIALS, SIZES, TARGET_TRIALS, SizedFile, size_of_starter
 from sweeps.files.ladder_file import load_ladder
 from sweeps.files.schema import file_schema, schema_file
 from sweeps.files.sweep import load_spec
@@ -34,7 +34,7 @@ class Timetable(ImageProbe):
         return Timed(train=self._seconds, evaluate=0.0)
 
 
-def sized(minutes: float, *, image_seconds: float = 0.002, slots: int = 2, **changes: Any) -> Sized:
+def sized(minutes: float, *, image_seconds: float = 0.002, slots: int = 2, **changes: Any) -> SizedFile:
     """Return what fits into the time."""
     asked = {"name": "mine", "path": Path("mine.yaml"), "time": "10m", "networks": ("simple", "deep")} | changes
     return size_of_starter(Starter(**asked), available=60 * minutes, slots=slots, probe=Timetable(image_seconds))
@@ -177,7 +177,7 @@ def test_a_search_around_a_recorded_run_begins_with_it(cli: Cli, tmp_path: Path,
 
 
 class TestTheSizeOfATrial:
-    """`WANTED_TRIALS` at the largest size that the time allows; then as many as fit."""
+    """`TARGET_TRIALS` at the largest size that the time allows; then as many as fit."""
 
     def test_more_time_never_makes_trials_smaller(self) -> None:
         ranks = [SIZES.index(sized(minutes).size) for minutes in (1, 10, 120, 6000)]
@@ -188,7 +188,7 @@ class TestTheSizeOfATrial:
     def test_the_time_is_used_and_kept_and_searches_enough(self, minutes: int) -> None:
         found = sized(minutes)
         assert 0.5 * minutes * 60 < found.seconds <= minutes * 60
-        assert WANTED_TRIALS <= found.run_cap <= MOST_TRIALS
+        assert TARGET_TRIALS <= found.run_cap <= MAX_TRIALS
 
     def test_replicates_take_their_part(self) -> None:
         alone, confirmed = sized(10, replicates=0), sized(10, replicates=3)

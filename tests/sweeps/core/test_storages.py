@@ -16,7 +16,7 @@ from sweeps.core.storages import (
     STORAGE,
     STUDY_STORAGE,
     Storages,
-    asked_storages,
+    resolve_storages,
     with_password,
     without_password,
 )
@@ -114,24 +114,24 @@ class TestWhoSaysIt:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file, flag = Storages(storage="s3://file"), Storages(storage="s3://flag")
-        assert asked_storages() == LOCAL
-        assert asked_storages(file=file).storage == "s3://file"
+        assert resolve_storages() == LOCAL
+        assert resolve_storages(file=file).storage == "s3://file"
         monkeypatch.setenv(STORAGE, "s3://environment")
 
-        assert asked_storages(file=file).storage == "s3://environment"
-        assert asked_storages(file=file, environment=False).storage == "s3://file"
-        assert asked_storages(flag=flag, file=file).storage == "s3://flag"
+        assert resolve_storages(file=file).storage == "s3://environment"
+        assert resolve_storages(file=file, environment=False).storage == "s3://file"
+        assert resolve_storages(flag=flag, file=file).storage == "s3://flag"
 
     def test_who_said_what_is_wrong_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STORAGE, "https://somewhere/x")
 
         with pytest.raises(SweepError, match=f"^{STORAGE}: "):
-            asked_storages()
+            resolve_storages()
 
     def test_only_the_environment_may_hold_a_databases_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@host/x")
 
-        storages = asked_storages()
+        storages = resolve_storages()
 
         assert storages.study_storage == "postgresql://me@host/x"
         assert with_password(storages.study_storage) == "postgresql://me:hush@host/x"
@@ -142,6 +142,6 @@ def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatc
     monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
 
     with pytest.raises(SweepError, match="write %40 for it") as refused:
-        with_password(str(asked_storages().study_storage))
+        with_password(str(resolve_storages().study_storage))
 
     assert "again" not in str(refused.value)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SweepError
 from sweeps.driver import estimate
-from sweeps.driver.estimate import estimate_cost, makespan, whole_seconds
-from sweeps.driver.rehearsals import check_networks
+from sweeps.driver.dry_runs import check_networks
+from sweeps.driver.estimate import estimate_cost, makespan, total_seconds
 from sweeps.stopping.asha import Asha
 from sweeps.stopping.never import Never
 from sweeps.tasks import image_probe
@@ -27,7 +27,7 @@ def _a_millisecond_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "START_SECONDS", 0.0)
     for constant in ("RUN_SECONDS", "EPOCH_SECONDS", "TEST_SECONDS"):
         monkeypatch.setattr(image_probe, constant, 0.0)
-    monkeypatch.setattr(estimate, "BESIDE", 1.0)
+    monkeypatch.setattr(estimate, "CONTENTION", 1.0)
 
 
 def config(epochs: int, *, train_size: int = 1000, width: int = 16) -> TrainingConfig:
@@ -56,11 +56,11 @@ class TestCost:
 
     def test_each_network_is_timed_once(self) -> None:
         probe = ImageProbe()
-        assert not probe.knows(config(1))
+        assert not probe.is_timed(config(1))
         assert probe.seconds(config(3)) == pytest.approx(3.0)
         assert probe.seconds(config(2, train_size=500)) == pytest.approx(1.0)
         probe.seconds(config(1, width=8))
-        assert probe.knows(config(1))
+        assert probe.is_timed(config(1))
         assert probe.timed == 2
 
     def test_a_run_evaluates_each_epoch_and_grows_its_images(self) -> None:
@@ -80,8 +80,8 @@ def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
 
     assert probe.seconds(run) > image_probe.RUN_SECONDS + image_probe.EPOCH_SECONDS
     assert probe.test_seconds(run) > image_probe.TEST_SECONDS
-    assert whole_seconds([4.0, 2.0, 2.0], slots=1) == pytest.approx(estimate.START_SECONDS + 8.0)
-    assert whole_seconds([4.0, 2.0, 2.0], slots=2) == pytest.approx(estimate.START_SECONDS + 4.0 * estimate.BESIDE)
+    assert total_seconds([4.0, 2.0, 2.0], slots=1) == pytest.approx(estimate.START_SECONDS + 8.0)
+    assert total_seconds([4.0, 2.0, 2.0], slots=2) == pytest.approx(estimate.START_SECONDS + 4.0 * estimate.CONTENTION)
 
 
 def test_a_real_step_takes_a_time() -> None:

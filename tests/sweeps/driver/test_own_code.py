@@ -37,7 +37,7 @@ class Net(nn.Module):
 
     def forward(self, images):
         self.batches += self.training
-        if self.batches == 5:  # of 10 an epoch: later than a rehearsal ends
+        if self.batches == 5:  # of 10 an epoch: later than a dry run ends
             {hook}
         return self.layer({part}.act(images.flatten(1)))
 """

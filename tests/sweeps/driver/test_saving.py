@@ -31,7 +31,7 @@ from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images, training_fingerprint
 from sweeps.cli.main import sweeps as command
 from sweeps.core.trial import Outcome
-from sweeps.driver.kept_checkpoints import CleanUp
+from sweeps.driver.kept_checkpoints import CheckpointCleanup
 from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import load_spec
 from sweeps.record.store import store_uri
@@ -124,7 +124,7 @@ class TestKeep:
         folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in records:
             (folder.checkpoints / record.key).mkdir(parents=True)
-        cleaning = CleanUp(records[:-1], plan=plan, checkpoints=SweepCheckpoints(folder))
+        cleaning = CheckpointCleanup(records[:-1], plan=plan, checkpoints=SweepCheckpoints(folder))
 
         cleaning.on_change(records[-1])
 
@@ -144,7 +144,7 @@ class TestKeep:
         folder = SweepFolder(tmp_path / "runs", "tiny")
         for record in ends:
             (folder.checkpoints / record.key).mkdir(parents=True)
-        cleaning = CleanUp(ends[:3], plan=plan, checkpoints=SweepCheckpoints(folder))
+        cleaning = CheckpointCleanup(ends[:3], plan=plan, checkpoints=SweepCheckpoints(folder))
 
         kept = []
         for record in ends[3:]:

@@ -49,6 +49,6 @@ def test_a_time_limit_stops_once_it_is_over() -> None:
     assert Stopping(limit=0.0, console=Console(file=io.StringIO()))()
     stopping = Stopping(limit=60.0, console=Console(file=io.StringIO()))
     assert not stopping()
-    stopping.because("disk full", "no room")
-    stopping.because("failing", "later")
+    stopping.request("disk full", "no room")
+    stopping.request("failing", "later")
     assert (stopping(), stopping.reason, stopping.details) == (True, "disk full", "no room")

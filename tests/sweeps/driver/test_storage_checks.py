@@ -7,7 +7,7 @@ import io
 import optuna
 from rich.console import Console
 
-from sweeps.driver.storage_checks import tell_of_the_cluster
+from sweeps.driver.storage_checks import note_cluster_change
 
 
 def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
@@ -15,7 +15,7 @@ def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
 
     def said(address: str | None) -> str:
         console = Console(file=io.StringIO(), width=200)
-        tell_of_the_cluster(study, sweep="tiny", address=address, console=console)
+        note_cluster_change(study, sweep="tiny", address=address, console=console)
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 

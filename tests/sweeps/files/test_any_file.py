@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cifar_core.config import TrainingConfig
 from sweeps.core.errors import SpecError
 from sweeps.driver.estimate import preview, trial_count
-from sweeps.files.definition import canonical_definition, holds
+from sweeps.files.definition import canonical_definition, contains_point
 from sweeps.files.sweep import load_spec
 
 ODD = [
@@ -110,7 +110,7 @@ def test_a_file_can_be_planned_or_each_mistake_has_its_line(text: str, path: Pat
     assert len(spec.space.describe()) == len(spec.parameters)
     for config in preview(spec, 4):
         assert TrainingConfig.model_validate(config.model_dump(mode="json")) == config
-        assert holds(spec.space, config)
+        assert contains_point(spec.space, config)
     assert trial_count(spec) >= 0
     path.write_text(spec.to_yaml(), encoding="utf-8")
     assert load_spec(path) == spec

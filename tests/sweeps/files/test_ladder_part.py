@@ -13,7 +13,7 @@ from sweeps.core.trial import MeasuredOn
 from sweeps.files.budget import Budget
 from sweeps.files.ladder import Ladder
 from sweeps.files.ladder_file import load_ladder
-from sweeps.files.ladder_part import LadderPart, read_part, words_of
+from sweeps.files.ladder_part import LadderPart, arguments_of, read_part
 
 ALL = {"only": None, "seeds": None, "final": False, "epochs_scale": 1.0, "train_size": None}
 CHOSEN = {
@@ -35,9 +35,9 @@ def part(folder: Path, content: dict[str, Any] = CHOSEN, **options: Any) -> Ladd
 def test_without_options_the_whole_ladder_is_meant(tmp_path: Path) -> None:
     whole = part(tmp_path)
 
-    assert (whole.ladder.name, whole.budget, whole.chosen, whole.words) == ("choosing", Budget(), [], [])
+    assert (whole.ladder.name, whole.budget, whole.chosen, whole.arguments) == ("choosing", Budget(), [], [])
     assert [rung.name for rung in whole.rungs] == ["one", "few", "two"]
-    assert whole.final_words == ["--final"]
+    assert whole.final_arguments == ["--final"]
 
 
 def test_options_choose_rungs_and_cut_the_budget(tmp_path: Path) -> None:
@@ -47,13 +47,13 @@ def test_options_choose_rungs_and_cut_the_budget(tmp_path: Path) -> None:
     assert [rung.name for rung in some.rungs] == ["one", "two"]
     assert some.budget == Budget(epochs_scale=0.5, train_size=300, seeds=2)
     typed = ["--rungs", " two, one,", "--seeds", "2"]
-    assert some.words == [*typed, "--epochs-scale", "0.5", "--train-size", "300"]
-    assert some.final_words == ["--final", *typed]
+    assert some.arguments == [*typed, "--epochs-scale", "0.5", "--train-size", "300"]
+    assert some.final_arguments == ["--final", *typed]
 
 
 def test_what_is_said_is_typed_and_nothing_else() -> None:
-    assert words_of(only="", seeds=None, final=False, epochs_scale=1.0, train_size=None) == []
-    assert words_of(only=None, seeds=None, final=True, epochs_scale=1.0, train_size=7) == [
+    assert arguments_of(only="", seeds=None, final=False, epochs_scale=1.0, train_size=None) == []
+    assert arguments_of(only=None, seeds=None, final=True, epochs_scale=1.0, train_size=7) == [
         "--final",
         "--train-size",
         "7",

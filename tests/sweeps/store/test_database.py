@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy
 from sweep_fakes import Book, book, epoch, next_trial
 
-from sweeps.core.errors import LeaseLostError, NoSuchSweepError, StorageAwayError, StoreError, SweepBusyError
+from sweeps.core.errors import LeaseLostError, NoSuchSweepError, StorageUnreachableError, StoreError, SweepBusyError
 from sweeps.core.storages import Storages
 from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.search.ledger import Ledger
@@ -185,7 +185,7 @@ def test_a_long_outage_of_the_database_ends_the_driver(
         away = sqlite3.connect(tmp_path / "studies.db", timeout=10, isolation_level=None)
         away.execute("begin exclusive")
 
-        with pytest.raises(StorageAwayError, match="All results up to here are saved"):
+        with pytest.raises(StorageUnreachableError, match="All results up to here are saved"):
             ledger.receive(trial.number, TrialMessage(epoch=epoch(1, 0.3)))
         away.close()
 

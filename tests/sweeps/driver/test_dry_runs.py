@@ -9,7 +9,7 @@ import pytest
 from sweep_fakes import Cli, outcomes, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
-from sweeps.driver.rehearsals import rehearse_all
+from sweeps.driver.dry_runs import dry_run_all
 
 NETS = """
 import ctypes, os, signal
@@ -40,8 +40,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A network of the user's own in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "net_rehearsed.py").write_text(NETS, encoding="utf-8")
-    return "net_rehearsed:Net"
+    (tmp_path / "dry_run_net.py").write_text(NETS, encoding="utf-8")
+    return "dry_run_net:Net"
 
 
 def grid(network: str, **options: list[Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_where_nothing_can_train_nothing_is_begun(network: str, tmp_path: Path, 
     for verb in (("plan", path), ("run", path, "--runs", recorded_runs, "--backend", "inline")):
         result = cli(*verb)
         assert result.exit_code == 2
-        assert "nothing can be trained: model 'net_rehearsed:Net'" in result.stderr
+        assert "nothing can be trained: model 'dry_run_net:Net'" in result.stderr
     assert outcomes(recorded_runs) == []
 
 
@@ -80,9 +80,9 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
     def config(end: str) -> TrainingConfig:
         return TrainingConfig.model_validate({"model": {"name": network, "options": {"end": end}}})
 
-    found = rehearse_all([config(end) for end in ("", "softmax", "exit", "crash")], apart=True)
+    found = dry_run_all([config(end) for end in ("", "softmax", "exit", "crash")], apart=True)
 
-    faults = [rehearsal.fault for _, rehearsal in found.found]
+    faults = [result.fault for _, result in found.found]
     assert faults[:2] == [None, None]
     assert "it called os._exit(4)" in (faults[2] or "")
     assert "ended the process by signal 11" in (faults[3] or "")
@@ -93,9 +93,9 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
 def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -> None:
     model = {"name": network, "options": {"end": "stopped"}}
 
-    found = rehearse_all([TrainingConfig.model_validate({"model": model})], apart=True)
+    found = dry_run_all([TrainingConfig.model_validate({"model": model})], apart=True)
 
-    assert [rehearsal.fault for _, rehearsal in found.found] == [None]
+    assert [result.fault for _, result in found.found] == [None]
 
 
 @pytest.mark.parametrize("listed", [True, False])

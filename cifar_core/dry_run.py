@@ -20,7 +20,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class DryRunResult:
     """The result of a dry run."""
 
     fault: str | None = None
@@ -34,7 +34,7 @@ def last_batch(config: TrainingConfig) -> int:
     return config.train_images() % config.data.batch_size or config.data.batch_size
 
 
-def plain_fault(config: TrainingConfig) -> str | None:
+def static_fault(config: TrainingConfig) -> str | None:
     """Return why a configuration cannot train, as far as this is known without torch; None if no fault was found."""
     steps = config.epochs * -(-config.train_images() // config.data.batch_size)
     # torch divides by the steps before the peak.
@@ -53,21 +53,21 @@ def plain_fault(config: TrainingConfig) -> str | None:
     return None
 
 
-def rehearse(config: TrainingConfig) -> Rehearsal:
+def dry_run(config: TrainingConfig) -> DryRunResult:
     """Build a configuration's network, train it on a few random images on the CPU, and return faults and warnings."""
-    if (fault := plain_fault(config)) is not None:
-        return Rehearsal(fault=fault)
+    if (fault := static_fault(config)) is not None:
+        return DryRunResult(fault=fault)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _train_steps(config)
     except UserError as error:
-        return Rehearsal(fault=str(error))
+        return DryRunResult(fault=str(error))
     except (Exception, SystemExit) as error:
-        return Rehearsal(fault=f"model {config.model.name!r}: its first train step raised {_described(error)}")
+        return DryRunResult(fault=f"model {config.model.name!r}: its first train step raised {_described(error)}")
 
 
-def _train_steps(config: TrainingConfig) -> Rehearsal:
+def _train_steps(config: TrainingConfig) -> DryRunResult:
     from cifar_core.training import start, train_step
 
     # A CPU cannot train in float16; faults of a network do not depend on the precision.
@@ -81,17 +81,17 @@ def _train_steps(config: TrainingConfig) -> Rehearsal:
         is_last = count == 1 and config.data.batch_size > 1
         try:
             if not is_last and (fault := _fault_of_output(state, inputs_NCHW)) is not None:
-                return Rehearsal(fault=f"model {name!r}: {fault}")
+                return DryRunResult(fault=f"model {name!r}: {fault}")
             train_step(state, inputs_NCHW, labels_N)
         except (Exception, SystemExit) as error:
             if not is_last:
                 raise
-            return Rehearsal(
+            return DryRunResult(
                 fault=f"model {name!r}: the last batch of an epoch, 1 image ({config.train_images():,} images in "
                 f"batches of {config.data.batch_size}), raised {_described(error)}. Change data.batch_size or "
                 "data.train_size"
             )
-    return Rehearsal(warnings=(*found, *_warnings_of_gradients(state.model, name)))
+    return DryRunResult(warnings=(*found, *_warnings_of_gradients(state.model, name)))
 
 
 def _batches(config: TrainingConfig) -> list[tuple[int, Tensor, Tensor]]:

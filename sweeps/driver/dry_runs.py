@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.core.errors import SweepError
-from sweeps.core.task import Rehearsal, TaskConfig
+from sweeps.core.task import DryRunResult, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.stopping import STOP_SIGNALS
 from sweeps.system.compat import ProcessExit, exits_are_errors, guard_exit
@@ -20,27 +20,27 @@ from sweeps.tasks.registry import read_config, task_of
 from sweeps.tasks.values import short_value
 
 MOST_SECONDS = 60.0
-"""What is not rehearsed by then is not judged."""
+"""Time limit in seconds. Configurations that were not reached by then are not judged."""
 _SHOWN = 3
-_PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from sweeps.driver.rehearsals import main; main()"
+_PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from sweeps.driver.dry_runs import main; main()"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsals:
+class DryRuns:
     """What is known of a plan's configurations before any of them is trained."""
 
-    found: Sequence[tuple[TaskConfig, Rehearsal]] = ()
+    found: Sequence[tuple[TaskConfig, DryRunResult]] = ()
     """One configuration of each kind, and what came of it."""
-    is_whole: bool = True
+    covers_all: bool = True
     """Whether there are no others, of which nothing is known."""
 
     def can_train(self, config: TaskConfig) -> bool:
         """Return whether nothing is known that keeps a configuration from training."""
-        return _kind(config) not in {_kind(other) for other, rehearsal in self.found if rehearsal.fault is not None}
+        return _kind(config) not in {_kind(other) for other, result in self.found if result.fault is not None}
 
     def explains(self, record: TrialRecord) -> bool:
         """Return whether a failure says nothing of other trials: its network was impossible, and others are not."""
-        faults = [rehearsal.fault is not None for _, rehearsal in self.found]
+        faults = [result.fault is not None for _, result in self.found]
         is_build = record.error_class == "ModelError" and any(faults) and not all(faults)
         return is_build or not self.can_train(record.config)
 
@@ -50,8 +50,8 @@ class Rehearsals:
         Raises:
             SweepError: nothing can train, for sure.
         """
-        faults = [(config, rehearsal.fault) for config, rehearsal in self.found if rehearsal.fault is not None]
-        if faults and len(faults) == len(self.found) and self.is_whole:
+        faults = [(config, result.fault) for config, result in self.found if result.fault is not None]
+        if faults and len(faults) == len(self.found) and self.covers_all:
             raise SweepError(f"nothing can be trained: {faults[0][1]}")
         by_fault: dict[str | None, list[TaskConfig]] = {}
         for config, fault in faults:
@@ -63,7 +63,7 @@ class Rehearsals:
         ]
         if unsaid := sum(map(len, list(by_fault.values())[_SHOWN:])):
             said.append(f"{unsaid} more configurations cannot be trained either")
-        return said + list(dict.fromkeys(warning for _, rehearsal in self.found for warning in rehearsal.warnings))
+        return said + list(dict.fromkeys(warning for _, result in self.found for warning in result.warnings))
 
     def _labels(self, configs: Sequence[TaskConfig]) -> str:
         more = f" and {len(configs) - _SHOWN} more" if len(configs) > _SHOWN else ""
@@ -81,22 +81,22 @@ def _kind(config: TaskConfig) -> str:
     return task_of(config).kind_of(config)
 
 
-def rehearse_all(configs: Sequence[TaskConfig], *, apart: bool, is_whole: bool = True) -> Rehearsals:
+def dry_run_all(configs: Sequence[TaskConfig], *, apart: bool, covers_all: bool = True) -> DryRuns:
     """Return what would come of the configurations that a plan begins with.
 
     Args:
         configs: some or all of them.
-        apart: rehearse in a separate process, which the user's code may end.
-        is_whole: whether the plan has no others.
+        apart: dry_run in a separate process, which the user's code may end.
+        covers_all: whether the plan has no others.
     """
     each = list({_kind(config): config for config in reversed(configs)}.values())[::-1]
-    known = {_kind(config): Rehearsal(fault=task_of(config).plain_fault(config)) for config in each}
+    known = {_kind(config): DryRunResult(fault=task_of(config).static_fault(config)) for config in each}
     unknown = [
-        config for config in each if known[_kind(config)].fault is None and task_of(config).needs_rehearsal(config)
+        config for config in each if known[_kind(config)].fault is None and task_of(config).needs_dry_run(config)
     ]
-    for config, rehearsal in (_apart if apart else _here)(unknown) if unknown else []:
-        known[_kind(config)] = rehearsal
-    return Rehearsals(found=[(config, known[_kind(config)]) for config in each], is_whole=is_whole)
+    for config, result in (_apart if apart else _here)(unknown) if unknown else []:
+        known[_kind(config)] = result
+    return DryRuns(found=[(config, known[_kind(config)]) for config in each], covers_all=covers_all)
 
 
 def check_networks(configs: Sequence[TaskConfig]) -> None:
@@ -105,29 +105,29 @@ def check_networks(configs: Sequence[TaskConfig]) -> None:
     Raises:
         SweepError: names the first, and why.
     """
-    for _, rehearsal in rehearse_all(configs, apart=False).found:
-        if rehearsal.fault is not None:
-            raise SweepError(f"model.name: {rehearsal.fault}")
+    for _, result in dry_run_all(configs, apart=False).found:
+        if result.fault is not None:
+            raise SweepError(f"model.name: {result.fault}")
 
 
-def _here(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
+def _here(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, DryRunResult]]:
     guard_exit()
     ends = time.monotonic() + MOST_SECONDS
     return [(config, _guarded(config)) for config in configs if time.monotonic() < ends]
 
 
-def _guarded(config: TaskConfig) -> Rehearsal:
+def _guarded(config: TaskConfig) -> DryRunResult:
     try:
         with exits_are_errors():
-            return task_of(config).rehearse(config)
+            return task_of(config).dry_run(config)
     except ProcessExit as error:
-        return Rehearsal(
+        return DryRunResult(
             fault=f"model {task_of(config).label(config)!r}: it called os._exit({error.args[0] if error.args else ''})"
         )
 
 
-def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
-    with tempfile.TemporaryDirectory(prefix="sweeps-rehearsal-") as folder:
+def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, DryRunResult]]:
+    with tempfile.TemporaryDirectory(prefix="sweeps-dry-run-") as folder:
         answers = Path(folder) / "answers"
         answers.touch()
         command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(answers)]
@@ -140,7 +140,7 @@ def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
             ended = None
         said = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
     found = [
-        (config, Rehearsal(fault=fault, warnings=tuple(warnings)))
+        (config, DryRunResult(fault=fault, warnings=tuple(warnings)))
         for config, (fault, warnings) in zip(configs, said, strict=False)
     ]
     by_signal = 0 if ended is None else -ended.returncode
@@ -148,14 +148,14 @@ def _apart(configs: Sequence[TaskConfig]) -> list[tuple[TaskConfig, Rehearsal]]:
     if by_signal > 0 and by_signal not in STOP_SIGNALS and len(found) < len(configs):
         guilty = configs[len(found)]
         words = f"model {task_of(guilty).label(guilty)!r}: its first train step ended the process by signal {by_signal}"
-        found.append((guilty, Rehearsal(fault=words)))
+        found.append((guilty, DryRunResult(fault=words)))
     return found
 
 
 def main() -> None:
-    """Rehearse the configurations that standard input lists, and write an answer a line, as soon as it is known."""
+    """Dry-run the configurations that standard input lists. Write one JSON line for each, as soon as it is known."""
     configs = [read_config(text) for text in json.load(sys.stdin)]
     with Path(sys.argv[2]).open("a", encoding="utf-8") as answers:
-        for rehearsal in (found for config in configs for _, found in _here([config])):
-            answers.write(json.dumps([rehearsal.fault, rehearsal.warnings]) + "\n")
+        for result in (found for config in configs for _, found in _here([config])):
+            answers.write(json.dumps([result.fault, result.warnings]) + "\n")
             answers.flush()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cifar_core.config import TrainingConfig
-from cifar_core.rehearsal import Rehearsal, rehearse
+from cifar_core.dry_run import DryRunResult, dry_run
 
 NETS = """
 import sys
@@ -68,16 +68,16 @@ class Exits(Good):
 
 
 @pytest.fixture
-def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def dry_run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "rehearsed_nets", raising=False)
-    (tmp_path / "rehearsed_nets.py").write_text(NETS, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "dry_run_nets", raising=False)
+    (tmp_path / "dry_run_nets.py").write_text(NETS, encoding="utf-8")
 
-    def of(network: str, *, train_size: int = 64, batch_size: int = 32, **more: Any) -> Rehearsal:
-        name = network if network in ("simple", "torchvision_vgg16") else f"rehearsed_nets:{network}"
+    def of(network: str, *, train_size: int = 64, batch_size: int = 32, **more: Any) -> DryRunResult:
+        name = network if network in ("simple", "torchvision_vgg16") else f"dry_run_nets:{network}"
         data = {"train_size": train_size, "batch_size": batch_size}
         content = {"model": {"name": name} | more.pop("model", {}), "data": data, "epochs": 1, **more}
-        return rehearse(TrainingConfig.model_validate(content))
+        return dry_run(TrainingConfig.model_validate(content))
 
     return of
 
@@ -92,11 +92,11 @@ def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("Missing", "no class 'Missing'"),
     ],
 )
-def test_a_network_that_cannot_train_is_found_before(rehearsed: Any, network: str, words: str) -> None:
-    found = rehearsed(network)
+def test_a_network_that_cannot_train_is_found_before(dry_run_of: Any, network: str, words: str) -> None:
+    found = dry_run_of(network)
 
     assert words in found.fault
-    assert f"rehearsed_nets:{network}" in found.fault
+    assert f"dry_run_nets:{network}" in found.fault
 
 
 @pytest.mark.parametrize(
@@ -106,39 +106,39 @@ def test_a_network_that_cannot_train_is_found_before(rehearsed: Any, network: st
         ("Unreached", "no gradient reaches first.weight"),
     ],
 )
-def test_what_looks_wrong_and_trains_is_warned_of(rehearsed: Any, network: str, words: str) -> None:
-    found = rehearsed(network)
+def test_what_looks_wrong_and_trains_is_warned_of(dry_run_of: Any, network: str, words: str) -> None:
+    found = dry_run_of(network)
 
     assert found.fault is None
     assert words in found.warnings[0]
 
 
 @pytest.mark.parametrize("network", ["Good", "LogSoftmax", "Normed"])
-def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(rehearsed: Any, network: str) -> None:
+def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(dry_run_of: Any, network: str) -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
 
-    assert rehearsed(network) == Rehearsal()
+    assert dry_run_of(network) == DryRunResult()
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_a_last_batch_of_one_image_is_named_where_training_fails(rehearsed: Any) -> None:
+def test_a_last_batch_of_one_image_is_named_where_training_fails(dry_run_of: Any) -> None:
     assert (
         "the last batch of an epoch, 1 image (65 images in batches of 32), raised"
-        in rehearsed("Normed", train_size=65).fault
+        in dry_run_of("Normed", train_size=65).fault
     )
-    assert rehearsed("Good", train_size=65) == Rehearsal()
+    assert dry_run_of("Good", train_size=65) == DryRunResult()
 
 
-def test_too_few_steps_of_one_cycle_are_named(rehearsed: Any) -> None:
+def test_too_few_steps_of_one_cycle_are_named(dry_run_of: Any) -> None:
     schedule = {"name": "one_cycle", "warmup": 0.5}
 
-    assert "one_cycle has too few steps" in rehearsed("simple", train_size=32, schedule=schedule).fault
-    assert rehearsed("simple", train_size=64, schedule=schedule).fault is None
+    assert "one_cycle has too few steps" in dry_run_of("simple", train_size=32, schedule=schedule).fault
+    assert dry_run_of("simple", train_size=64, schedule=schedule).fault is None
 
 
-def test_weights_that_are_no_file_are_named(rehearsed: Any) -> None:
-    found = rehearsed("torchvision_vgg16", model={"weights": "nowhere.pt"})
+def test_weights_that_are_no_file_are_named(dry_run_of: Any) -> None:
+    found = dry_run_of("torchvision_vgg16", model={"weights": "nowhere.pt"})
 
     assert "'nowhere.pt' is neither a file on this machine" in found.fault
