@@ -1,4 +1,4 @@
-"""Many training runs: searched, scheduled, recorded and compared.
+"""Search, schedule, record and compare training runs.
 
     import sweeps
 
@@ -6,7 +6,7 @@
     sweeps.leaderboard("quick")
     sweeps.load_model("quick").predict("cat.jpg")
 
-The names below are loaded when they are first used: importing this package costs nothing.
+The names below are imported on first use, so that importing this package is cheap.
 """
 
 from __future__ import annotations

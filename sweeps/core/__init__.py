@@ -1,1 +1,1 @@
-"""Records and contracts of the whole project, without I/O: trial, outcome, identity, errors, how values are written."""
+"""Records and contracts that all packages share, without I/O: trial, task, identity, errors, formatting."""

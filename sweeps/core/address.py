@@ -1,4 +1,4 @@
-"""How a storage is named: a folder or a URL, and never with a password in it, for names are written down."""
+"""Check the address of a storage: a folder or a URL, without a password, because addresses are recorded."""
 
 from __future__ import annotations
 
@@ -8,83 +8,84 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _SECRET = ("secret", "password", "passwd", "token", "access_key", "credential", "session", "account_key", "sig")
 _MALFORMED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/*")
-"""What begins a storage that is no folder of anybody's, but a URL with a slash too few or too many."""
+"""The beginning of a URL with one slash too few or too many."""
 _DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
 def is_bucket(storage: str) -> bool:
-    """Return whether a storage is named by a URL: files are put there whole, and nothing is written to in place."""
+    """Return whether a storage is a URL. Files there are only written as a whole, never appended to."""
     return "://" in storage
 
 
 def check_storage(storage: str) -> str:
-    """Return the name of a storage for checkpoints and logs as it is kept: a URL as it is, a folder as a whole path.
+    """Return the address of a storage for checkpoints and logs as it is recorded: a URL unchanged, a folder as an
+    absolute path.
 
     Raises:
-        ValueError: it is none, or holds a secret.
+        ValueError: it is not a valid address, or contains a secret.
     """
     if not storage.strip():
-        raise ValueError("an empty storage: name a folder, or a URL such as s3://bucket/prefix")
+        raise ValueError("the storage is empty. Give a folder, or a URL such as s3://bucket/prefix")
     if not is_bucket(storage):
         if half := _MALFORMED_URL.match(storage):
             scheme = half[0].rstrip("/")
             raise ValueError(
-                f"{storage!r} is no storage: is {scheme.lower()}//{storage[half.end() :]} meant? A folder of such a "
-                f"name is ./{storage}"
+                f"{storage!r} is not a valid storage. Did you mean {scheme.lower()}//{storage[half.end() :]}? For a "
+                f"folder of that name write ./{storage}"
             )
         return str(Path(storage).expanduser().resolve())
     parts = _without_secrets(
-        storage, "credentials come from the environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) alone"
+        storage, "Set credentials in the environment instead, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     )
     if parts.scheme == "file":
         return str(Path(parts.path).resolve())
     if not parts.netloc or parts.scheme in ("http", "https"):
-        raise ValueError(f"{storage!r} is no storage: use a folder, or a URL such as s3://bucket/prefix")
-    # A scheme is the same in capitals; the names after it need not be.
+        raise ValueError(f"{storage!r} is not a valid storage. Give a folder, or a URL such as s3://bucket/prefix")
+    # A scheme is case-insensitive; the names after it may be case-sensitive.
     return parts.scheme + storage[len(parts.scheme) :].rstrip("/")
 
 
 def check_study_storage(url: str) -> str:
-    """Return the URL of a database for studies as it is kept: a SQLite file by its whole path.
+    """Return the URL of a study database as it is recorded, a SQLite file with its absolute path.
 
     Raises:
-        ValueError: it is none, or holds a password.
+        ValueError: it is not a database URL, or contains a password.
     """
     _without_secrets(
-        url, "a password comes from the environment alone (PGPASSWORD, or ~/.pgpass), or with SWEEPS_STUDY_STORAGE"
+        url, "Set the password with PGPASSWORD or ~/.pgpass, or put the URL with it in SWEEPS_STUDY_STORAGE"
     )
     check_database(url)
     return _absolute_sqlite_url(url) if url.startswith("sqlite") else url
 
 
 def _absolute_sqlite_url(url: str) -> str:
-    """Return the URL of a SQLite file so that it means the same from every folder.
+    """Return the URL of a SQLite file with an absolute path.
 
     Raises:
-        ValueError: it is of no file.
+        ValueError: it names no file.
     """
     scheme, _, rest = url.partition("://")
     path, mark, options = rest.removeprefix("/").partition("?")
     if path in ("", ":memory:") or "mode=memory" in options:
-        raise ValueError("a SQLite database in memory ends with its driver: name a file, sqlite:////folder/studies.db")
+        raise ValueError("a SQLite database in memory ends with the driver. Name a file: sqlite:////folder/studies.db")
     if path.startswith("file:"):
         return url
     return f"{scheme}:///{Path(path).expanduser().resolve()}{mark}{options}"
 
 
 def check_database(url: str) -> str:
-    """Return a database's URL, perhaps with a password in it, which only the environment may hold.
+    """Return a database URL unchanged. It may contain a password, which is allowed in the environment only.
 
     Raises:
-        ValueError: it is no database that studies can be kept in.
+        ValueError: it is not a database that can store studies.
     """
     kind = url.partition("://")[0].partition("+")[0] if "://" in url else ""
     if kind not in _DATABASES:
-        # Without the URL: what is wrong about it may be its password.
-        raise ValueError("study_storage is no database's URL: use one such as postgresql://user@host/database")
+        # The message omits the URL, which may contain a password.
+        raise ValueError("study_storage is not a database URL. Use one such as postgresql://user@host/database")
     if url.partition("://")[2].partition("/")[0].count("@") > 1:
         raise ValueError(
-            "there is more than one @ before the host in study_storage's URL: in a password write %40 for it"
+            "the URL in study_storage has more than one @ before the host. Write %40 for an @ in the password"
         )
     return url
 
@@ -94,12 +95,12 @@ def _without_secrets(url: str, advice: str) -> SplitResult:
         parts = urlsplit(url)
         password = parts.password
     except ValueError:
-        raise ValueError("it is no URL that can be read") from None
+        raise ValueError("the URL cannot be parsed") from None
     if password is not None:
-        raise ValueError(f"there is a password in its URL, which would be written down with every run: {advice}")
+        raise ValueError(f"the URL contains a password, which would be recorded with every run. {advice}")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if any(word in name.lower() for word in _SECRET):
-            raise ValueError(f"there is {name!r} in its URL, which would be written down with every run: {advice}")
+            raise ValueError(f"the URL contains {name!r}, which would be recorded with every run. {advice}")
     if parts.username is not None and parts.scheme == "s3":
-        raise ValueError(f"there is a user in its URL: {advice}")
+        raise ValueError(f"the URL contains a user. {advice}")
     return parts

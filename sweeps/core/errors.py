@@ -1,4 +1,4 @@
-"""Every exception of `sweeps` that speaks to a user. Each message says what to do next."""
+"""Every exception of `sweeps` for users. Each message says what to do next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class SweepError(Exception):
-    """Base of the errors that a user can act on; the command line prints it and exits with code 2."""
+    """Base class of errors that a user can act on. The command line prints the message and exits with code 2."""
 
 
 class SpecError(SweepError):
-    """A file that says what to run is wrong. Lists every error with its key, value and what is allowed."""
+    """A sweep or ladder file is invalid. Lists every error with its key, value and the allowed values."""
 
     def __init__(self, path: Path | str, errors: Sequence[str]) -> None:
         self.path = str(path)
@@ -22,77 +22,77 @@ class SpecError(SweepError):
 
 
 class StudyChangedError(SweepError):
-    """A sweep of this name was begun with another space, base or metric."""
+    """A sweep of this name exists with another space, base or metric."""
 
 
 class CodeChangedError(SweepError):
-    """A recorded run was trained with other code of the user's own network than there is now."""
+    """The custom network's code differs from the code that a recorded run was trained with."""
 
 
 class SweepBusyError(SweepError):
-    """Another driver runs this sweep."""
+    """Another driver is running this sweep."""
 
 
 class NoSuchSweepError(SweepError):
-    """There is no sweep of this name under the runs folder."""
+    """The runs folder has no sweep of this name."""
 
     @classmethod
     def under(cls, runs: Path, name: str) -> NoSuchSweepError:
-        """Return the error for a name; where it is that of a trial it says which sweep to name."""
+        """Return the error for a name. If it is the name of a trial, the message names its sweep."""
         part_of = re.fullmatch(r"(.+)-\d+(-s\d+)?", name)
         if part_of and (runs / "sweeps" / part_of[1]).is_dir():
-            return cls(f"{name!r} is no sweep, but a part of one: name the sweep, {part_of[1]}")
-        return cls(f"no sweep {name!r} under {runs}: `sweeps list` shows what there is")
+            return cls(f"{name!r} is a trial, not a sweep. Name its sweep: {part_of[1]}")
+        return cls(f"no sweep {name!r} under {runs}. Run `sweeps list` to see the sweeps there.")
 
 
 class StoreError(SweepError):
-    """A folder or a file of the sweep cannot be written, or holds something that was never written."""
+    """A folder or a file of the sweep cannot be written, or has unexpected content."""
 
 
 class DiskFullError(StoreError):
-    """There is no room left for what has to be written. What was written before is whole."""
+    """The disk is full. Everything that was written before is intact."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(
-            f"the disk that holds {path} is full: everything up to here is saved; "
-            "make room, and the same command goes on"
+            f"the disk of {path} is full. Everything before this was saved. "
+            "Free disk space, then run the same command again to resume."
         )
 
 
 class LeaseLostError(StoreError):
-    """Another driver has taken a sweep over: this one must not write it any more."""
+    """Another driver has taken over the sweep. This one must not write to it any more."""
 
 
 class SupersededError(SweepError):
-    """Another worker goes on with a trial: this one was given up, and must not write what is older."""
+    """Another worker has resumed the trial. This one was given up and must not overwrite newer results."""
 
 
 class StorageUnreachableError(StoreError):
-    """A storage does not answer, or refuses, for longer than it is waited for."""
+    """A storage did not answer, or refused access, until the waiting time ended."""
 
 
 class DamagedJournalError(StoreError):
-    """A journal holds something that was never written to it. Names the line and what can be done."""
+    """A journal is damaged. The message names the line and how to repair it."""
 
 
 class UnsupportedFormatError(StoreError):
-    """A sweep was begun by a version that stores in a format which this one does not read."""
+    """A sweep is stored in a format that this version does not read."""
 
 
 class RecordError(SweepError):
-    """The record cannot be opened, written or read. The message names the store and what to do."""
+    """The record cannot be opened, written or read. The message names the storage and what to do."""
 
 
 class DamagedRecordError(RecordError):
-    """The record's file is none any more: it is moved aside and written anew from the journals."""
+    """The record's file is damaged. It is moved aside and rebuilt from the journals."""
 
 
 class LeaderboardError(SweepError):
-    """A filter, a sort order or a limit of the leaderboard that cannot be used. Names the closest known columns."""
+    """A filter, a sort order or a limit of the leaderboard is invalid. Names the closest known columns."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether an exception comes from a disk, or a user's share of it, without room."""
+    """Return whether an exception, or its cause, reports a full disk or an exhausted disk quota."""
     while error is not None:
         if isinstance(error, DiskFullError):
             return True

@@ -1,6 +1,6 @@
-"""Words and numbers as people read them: every screen, page and log writes an accuracy or a duration in one way.
+"""Format numbers and words for screens, pages and logs, each kind of value in one way.
 
-An accuracy is a share from 0 to 1 in every file and in every record, and percent with two decimals on every screen.
+An accuracy is a share from 0 to 1 in files and records, and percent with two decimals on screens.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def plain_width(environment: Mapping[str, str]) -> int:
-    """Return the characters of a line where there is no terminal: a user's `COLUMNS`, else 100."""
+    """Return the line width in characters without a terminal: `COLUMNS`, else 100."""
     columns = environment.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and int(columns) else 100
 
 
 PLAIN_WIDTH = plain_width(os.environ)
-"""Characters of a line where nobody sees a terminal: a file, a pipe."""
+"""Line width in characters of a file or a pipe."""
 
 OUTCOME_STYLES = {
     Outcome.COMPLETE: "green",
@@ -35,19 +35,19 @@ OUTCOME_STYLES = {
     Outcome.INTERRUPTED: "dim",
     Outcome.RUNNING: "cyan",
 }
-"""Styles of rich."""
+"""Rich styles."""
 
 
 def make_console(
     file: IO[str] | None = None, *, width: int | None = None, force_terminal: bool | None = None, **settings: Any
 ) -> Console:
-    """Return a console of rich that prints every text as it is: `[red]` or `:dog:` in a value or a file name is text.
+    """Return a Rich console without markup: `[red]` or `:dog:` in a value or a file name is printed literally.
 
     Args:
-        file: where to; standard output where None.
-        width: characters of a line; those of the terminal where None.
-        force_terminal: whether `file` is a terminal; rich's own guess where None.
-        settings: others of rich's.
+        file: the output; None for standard output.
+        width: characters per line; None for the width of the terminal.
+        force_terminal: whether `file` is a terminal; None lets Rich detect it.
+        settings: other arguments of Rich's `Console`.
     """
     from rich.console import Console
 
@@ -57,20 +57,20 @@ def make_console(
 
 
 def print_sentence(console: Console, text: str, *, style: str | None = None) -> None:
-    """Print text as it is: broken between words on a terminal, which itself breaks within them; elsewhere one line."""
+    """Print text without markup: wrapped between words on a terminal, on one line elsewhere."""
     console.print(text, style=style, highlight=style is None, markup=False, soft_wrap=not console.is_terminal)
 
 
 def relative_to(path: Path, folder: Path) -> str:
-    """Return a path as it is named from a folder, or the whole of it where it lies elsewhere."""
+    """Return a path relative to a folder, or unchanged if it is not inside the folder."""
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def log_path(log: str | None, runs: Path) -> str:
-    """Return a trial's log as one would type it: from the folder one is in, where it lies below it.
+    """Return the path of a trial's log, relative to the current folder if it is inside it.
 
     Args:
-        log: the path in the record, from the runs folder, or a URL; None where the trial never had one.
+        log: the recorded path, relative to the runs folder, or a URL; None if the trial has no log.
         runs: the runs folder.
     """
     if log is None:
@@ -82,7 +82,7 @@ def log_path(log: str | None, runs: Path) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return `64.65` for a share of 0.6465, for a column whose heading says percent; empty for None."""
+    """Return `64.65` for a share of 0.6465, for a column headed in percent; empty for None."""
     return "" if share is None else f"{100 * share:.2f}"
 
 
@@ -92,12 +92,12 @@ def accuracy(share: float | None) -> str:
 
 
 def points(difference: float) -> str:
-    """Return a difference of two accuracies in points: `+4.12`, `-0.30`, and `+0.00` for what rounds to nothing."""
+    """Return a difference of two accuracies in points: `+4.12`, `-0.30`, and `+0.00` for what rounds to zero."""
     return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def p_value(value: float) -> str:
-    """Return a p-value of two digits: `0.012`, and `< 0.001` for a smaller one than that."""
+    """Return a p-value with two significant digits, `0.012`, or `< 0.001`."""
     return "< 0.001" if value < 0.001 else f"{value:.2g}"
 
 
@@ -113,17 +113,17 @@ def loss(value: float | None) -> str:
 
 
 def is_accuracy(metric: str) -> bool:
-    """Return whether a metric or a column holds shares of right answers."""
+    """Return whether a metric or a column is an accuracy, a share from 0 to 1."""
     return metric.endswith("accuracy")
 
 
 def metric_heading(metric: str) -> str:
-    """Return a metric's name for a column, with its unit."""
+    """Return the column heading of a metric, with its unit."""
     return f"{metric} %" if is_accuracy(metric) else metric
 
 
 def metric_cell(metric: str, value: float | None) -> str:
-    """Return a metric's value for a column under `metric_heading`."""
+    """Return a metric's value for a table cell under `metric_heading`."""
     return percent(value) if is_accuracy(metric) else loss(value)
 
 
@@ -133,7 +133,7 @@ def metric_text(metric: str, value: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Return a hyper-parameter's value, three digits of it."""
+    """Return a hyperparameter's value with three significant digits."""
     return f"{value:.3g}"
 
 
@@ -152,7 +152,7 @@ def duration(seconds: float) -> str:
 
 
 def bytes_in_words(count: int) -> str:
-    """Return `512 bytes`, `1.5 kB`, `20.1 MB` or `3.2 GB`: powers of 1,000, as disks are sold."""
+    """Return `512 bytes`, `1.5 kB`, `20.1 MB` or `3.2 GB`, in powers of 1,000."""
     if count < 1000:
         return plural(count, "byte")
     power = next((power for power in (1, 2, 3) if count < 999.95 * 1000**power), 4)
@@ -160,7 +160,7 @@ def bytes_in_words(count: int) -> str:
 
 
 def truncated(text: str, length: int) -> str:
-    """Return a text of at most `length` characters, with `…` at its end where something was cut off."""
+    """Return a text cut to `length` characters, with `…` at the end if it was longer."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
@@ -170,13 +170,13 @@ def plural(count: int, noun: str) -> str:
 
 
 def escaped(name: str) -> str:
-    """Return a file's name to print and to store: what is not UTF-8, or moves a cursor, as `\\xff` or `\\x1b`."""
+    """Return a file name for printing and storing: invalid UTF-8 and control characters as `\\xff` or `\\x1b`."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def listed(words: Iterable[str], *, most: int | None = None) -> str:
-    """Return words with commas and an `and` between them; of more than `most` the first ones and how many more."""
+    """Return words joined with commas and a final `and`. If there are more than `most`, the rest becomes `N more`."""
     words = list(words)
     if most is not None and len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
@@ -184,7 +184,7 @@ def listed(words: Iterable[str], *, most: int | None = None) -> str:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """Return a heading for each dotted path: `model` for `model.name`, else its last part where that is unique."""
+    """Return a heading for each dotted path: `model` for `model.name`, else its last part, if that is unique."""
     parts = [path.rpartition(".") for path in paths]
     short = [block if block and field == "name" else field for block, _, field in parts]
     return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]

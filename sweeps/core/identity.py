@@ -1,8 +1,8 @@
-"""What makes two runs the same, replicates of each other, or comparable: the only module that decides it.
+"""Decide whether two runs are the same, replicates of each other, or comparable.
 
-A run is known by its **key** (configuration, seed, training images, the source of a user's own network), its recipe
-by **config_id** and **source**, and it may be ranked against others of one **protocol**. A search is known by the
-name of its **study**. The hashes of a configuration are made where its canonical form is, in `cifar_core.config`.
+A run is identified by its **key** (configuration, seed, training images, source of a custom network), its recipe by
+**config_id** and **source**. Runs of one **protocol** may be ranked against each other. A search is identified by
+the name of its **study**. `cifar_core.config` computes the hashes of a configuration.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from sweeps.core.task import TaskConfig
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Protocol:
-    """Equal for runs that may be ranked against each other: the same images, the same budget."""
+    """Images and budget of a run. Runs of equal protocols may be ranked against each other."""
 
     train_images: int
-    """Images of an epoch, resolved: what validation leaves where a file names no number."""
+    """Images per epoch: all that validation leaves if the file gives no number."""
     validation_images: int
     split_seed: int
-    """0 where all images are trained on, since then nothing is split."""
+    """0 if there are no validation images."""
     epochs: int
 
     @classmethod
     def of(cls, config: TaskConfig) -> Protocol:
-        """Return the protocol that a configuration is evaluated under."""
+        """Return the protocol of a configuration."""
         return cls(**config.protocol())
 
     @property
     def budget(self) -> int:
-        """Training images that a run sees, each counted once an epoch."""
+        """Training images times epochs."""
         return self.train_images * self.epochs
 
     def reduced_from(self, *, full_epochs: int | None, full_train_images: int | None) -> str | None:
-        """Return in words how a full budget was cut to this one; None where it was not.
+        """Return a text that describes how a full budget was reduced to this one; None if it was not.
 
         Args:
-            full_epochs: of the full budget; None where they are these.
-            full_train_images: of the full budget; None where they are as many.
+            full_epochs: of the full budget; None if equal.
+            full_train_images: of the full budget; None if equal.
         """
         parts = [] if full_epochs is None else [f"{self.epochs} of {full_epochs} epochs"]
         parts += [] if full_train_images is None else [f"{self.train_images:,} training images"]
@@ -50,7 +50,7 @@ class Protocol:
 
     @property
     def precedence(self) -> tuple[float, ...]:
-        """What protocols are ordered by: those with validation images first, then the largest budget."""
+        """Sort key of protocols: those with validation images first, then the largest budget."""
         return 0, -self.budget
 
     def __str__(self) -> str:
@@ -62,20 +62,20 @@ class Protocol:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class TestProtocol:
-    """As `Protocol`, of runs that are ranked by their test accuracy: as many training images, under one budget."""
+    """As `Protocol`, for runs that are ranked by their test accuracy."""
 
     __test__ = False  # no class of tests
 
     train_images: int
     test_images: int
     is_reduced: bool = False
-    """Whether the budget was cut."""
+    """Whether the budget was reduced."""
     epochs: tuple[int, int] = (1, 1)
-    """How it was cut, by the epochs of one of the runs: `(2, 20)` for 2 of 20."""
+    """Epochs of one of the runs, reduced and full: `(2, 20)` for 2 of 20."""
 
     @property
     def precedence(self) -> tuple[float, ...]:
-        """As `Protocol.precedence`: after those with validation images."""
+        """As `Protocol.precedence`, after all protocols with validation images."""
         done, full = self.epochs
         return 1, -self.train_images, -done / full
 
@@ -89,26 +89,25 @@ class TestProtocol:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """By what one run is known."""
+    """The identity of one run."""
 
     key: str
-    """Of configuration, seed, training images and source; 16 hexadecimal digits."""
+    """Hash of configuration, seed, training images and source; 16 hexadecimal digits."""
     config_id: str
-    """Of the configuration without its seed; 16 hexadecimal digits."""
+    """Hash of the configuration without its seed; 16 hexadecimal digits."""
     source: str | None
-    """Hash of the files of a user's own that take part: its network's code, weights to begin with; else None."""
+    """Hash of the custom files that it uses, such as the network's code and initial weights; None if there are none."""
 
 
 class Identifier:
-    """Gives configurations their identity, for the data and the user's own code as they are now."""
+    """Computes identities of configurations for the current data and custom code.
+
+    Args:
+        data_fingerprint: of the training images.
+        source_of: returns the hash of the custom files of a run (`Source.hash`); None if no run has any.
+    """
 
     def __init__(self, *, data_fingerprint: str, source_of: Callable[[TaskConfig], str | None] | None = None) -> None:
-        """Take note of what a configuration does not say.
-
-        Args:
-            data_fingerprint: of the training images.
-            source_of: gives the hash of the files that a run is made of (`Source.hash`); None for no source.
-        """
         self._data_fingerprint = data_fingerprint
         self._source_of = source_of
 
@@ -122,20 +121,20 @@ class Identifier:
 
 
 def trial_name(sweep: str, trial: int, *, replicate_seed: int | None = None, rung: str | None = None) -> str:
-    """Return what people call a trial: `quick-003`, `quick-003-s1` of a replicate, `ladder/deep` of a rung."""
+    """Return the name of a trial: `quick-003`, `quick-003-s1` for a replicate, `ladder/deep` for a rung."""
     if rung is not None:
         return f"{sweep}/{rung}"
     return f"{sweep}-{trial:03d}" + ("" if replicate_seed is None else f"-s{replicate_seed}")
 
 
 def replicate_group(*, config_id: str, source: str | None) -> tuple[str, str]:
-    """Return what replicates have in common: their configuration and, of a user's own network, its source."""
+    """Return the group of a run, equal for its replicates: configuration and custom code."""
     return config_id, source or ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedTrial:
-    """A trial that the record holds of a sweep."""
+    """A recorded trial of a sweep."""
 
     study: str
     trial: int
@@ -143,11 +142,11 @@ class RecordedTrial:
 
 
 def generation(name: str, *, of: str) -> int | None:
-    """Return how many studies of one definition were begun before this one; None for one of another definition.
+    """Return how many earlier studies have this definition; None if the study has another definition.
 
     Args:
-        name: a study's.
-        of: what `study_name` returns for the definition.
+        name: name of the study.
+        of: the result of `study_name` for the definition.
     """
     if name == of:
         return 0
@@ -156,7 +155,7 @@ def generation(name: str, *, of: str) -> int | None:
 
 
 def name_of_generation(base: str, generation: int) -> str:
-    """Return the name of a study: the first of a definition is called as `study_name` says, the second `NAME.2`."""
+    """Return the name of a study: that of `study_name` for the first of a definition, `NAME.2` for the second."""
     return base if generation == 0 else f"{base}.{generation + 1}"
 
 
@@ -164,21 +163,21 @@ _REPLICATES = ".replicates"
 
 
 def replicate_study_name(search: str) -> str:
-    """Return the name of the study that holds the replicates of a search's best configurations."""
+    """Return the name of the study with the replicates of a search's best configurations."""
     return search + _REPLICATES
 
 
 def is_replicate_study(name: str) -> bool:
-    """Return whether a study holds replicates, of which a sampler must never hear."""
+    """Return whether a study contains replicates, which no sampler may receive."""
     return name.endswith(_REPLICATES)
 
 
 def is_study_of(name: str, *, sweep: str) -> bool:
-    """Return whether a study is called as a sweep's studies are: its search, its later ones, their replicates."""
+    """Return whether a study has the name of one of a sweep's studies: searches or replicates."""
     return name.rpartition("-")[0] == sweep
 
 
 def study_name(sweep: str, definition: Mapping[str, Any]) -> str:
-    """Return the name of a sweep's study: the sweep's own, and a hash of what may not change under it."""
+    """Return the name of a sweep's study: the name of the sweep and a hash of the definition."""
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]
     return f"{sweep}-{digest}"

@@ -1,4 +1,4 @@
-"""What a trial is told: plain values, so that they go through Ray, and a driver knows them without torch."""
+"""The description of a trial that a worker receives."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a trial is told; goes through Ray as plain values."""
+    """One trial for a worker, in plain values: Ray can pickle them, and the driver needs no torch."""
 
     number: int
     task: str
-    """Name of its task."""
+    """Name of the task."""
     config: str
     """A configuration of the task, as JSON."""
     checkpoint: str
     """Folder of the trial's checkpoint."""
     log: str
-    """File for everything the trial says."""
+    """File for the output of the trial."""
     cpus: int
     device: str
     gpu_share: float = 0.0
-    """Of one GPU's memory; below 1 where several trials share it."""
+    """Share of one GPU's memory; below 1 if several trials share the GPU."""
     attempt: int = 0
-    """Grows with each time that the trial is handed out: of two workers that both believe it theirs, the later one."""
+    """Grows with each assignment of the trial. Of two workers with the same trial, the higher attempt is valid."""
     source: str | None = None
-    """As JSON: the files of a user's own that it is trained with, with their hashes (`models.source.Source`)."""
+    """Hashes of the custom files that it is trained with, as JSON (`Source.files`)."""
     curves: str | None = None
-    """Folder of the trial's curves for TensorBoard; None for none."""
+    """Folder of the TensorBoard curves; None for none."""
 
     @property
     def source_files(self) -> dict[str, str] | None:
-        """Return what `source` says."""
+        """The hash of each custom file; None if there are none."""
         return None if self.source is None else json.loads(self.source)

@@ -1,4 +1,4 @@
-"""What a training says of each epoch, and what its complete run does on the sealed part of the data."""
+"""Results of a training: of each epoch, and of the complete run on the test set."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 Confusion = tuple[tuple[int, ...], ...]
-"""Examples of each class (row) that were taken for each class (column)."""
+"""Number of examples of each true class (row) and predicted class (column)."""
 
 _COMMON_FIELDS = ("epoch", "seconds", "finished_at", "val_confusion")
 
 
 def as_confusion(stored: Sequence[Sequence[int]] | None) -> Confusion | None:
-    """Return what was stored as lists, as JSON does."""
+    """Return a confusion matrix that was stored as JSON lists."""
     return None if stored is None else tuple(map(tuple, stored))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """One epoch of one trial: named numbers, and when it ended."""
+    """The result of one epoch of one trial."""
 
     epoch: int
-    """Counted from 1: the epochs trained so far."""
+    """Counted from 1."""
     seconds: float
-    """Wall-clock seconds of the epoch, its validation included."""
+    """Wall-clock seconds of the epoch, including validation."""
     finished_at: float
-    """Unix time in seconds. The record keeps it, so that writing an epoch twice changes nothing."""
+    """Unix time in seconds. It is recorded, so that writing an epoch twice changes nothing."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """What was measured, by name; nothing that was not measured is among it."""
+    """Name to value of each measured metric."""
     val_confusion: Confusion | None = None
-    """Of the last epoch of a classification, where there is validation; None of the others."""
+    """Set for the last epoch of a classification with validation images; None otherwise."""
 
     def value(self, name: str) -> float | None:
-        """Return a metric; None where it was not measured."""
+        """Return a metric; None if it was not measured."""
         return self.metrics.get(name)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the epoch as it is stored, its metrics beside the other fields."""
+        """Return the epoch as it is stored: metrics and fields in one flat mapping."""
         about = {name: getattr(self, name) for name in _COMMON_FIELDS}
         return {"epoch": self.epoch, **self.metrics, **about}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return an epoch as it was stored, by an older version or a newer one."""
+        """Return a stored epoch. It may come from an older or a newer version."""
         metrics = {
             name: float(value)
             for name, value in values.items()
@@ -60,20 +60,20 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TestResult:
-    """What a finished run did on the test images, taken once."""
+    """The result of a complete run on the test images."""
 
     __test__ = False  # a record, not a class of tests
 
     loss: float
     """Mean cross-entropy in nats."""
     correct: bytes
-    """One bit an image in the file's order, 1 for a right answer (`numpy.packbits`)."""
+    """One bit per image in the order of the file, 1 for a correct prediction (`numpy.packbits`)."""
     count: int
-    """Images that were tested."""
+    """Number of test images."""
     confusion: Confusion | None = None
-    """None where the record has lost it."""
+    """None if it is missing in the record."""
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
+        """Share of correct predictions, 0 to 1."""
         return int.from_bytes(self.correct, "big").bit_count() / self.count

@@ -1,4 +1,4 @@
-"""Which storages a sweep has: who says it, and in which order they are heard."""
+"""Resolve the storages of a sweep from the command line, the environment and the file."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ STORAGE, STUDY_STORAGE = "SWEEPS_STORAGE", "SWEEPS_STUDY_STORAGE"
 
 @dataclass(frozen=True, kw_only=True)
 class Storages:
-    """Where a sweep keeps what it goes on from. Each is None where it lies in the sweep's folder under `runs`."""
+    """Where a sweep is stored. None stands for the sweep's folder under `runs`."""
 
     storage: str | None = None
-    """Of checkpoints and logs: a folder's path, or a URL."""
+    """Folder or URL for checkpoints and logs."""
     study_storage: str | None = None
-    """Of the study: a database's URL, without a password."""
+    """Database URL for the study, without a password."""
 
 
 LOCAL = Storages()
-"""Everything in the sweep's folder."""
+"""Everything is stored in the sweep's folder."""
 
 
 def resolve_storages(*, flag: Storages = LOCAL, file: Storages = LOCAL, environment: bool = True) -> Storages:
-    """Return what was asked for: on the command line, else in the environment, else in the sweep's file.
+    """Return the requested storages: of the command line, else of the environment, else of the sweep's file.
 
     Args:
-        flag: what the command line says.
-        file: what the file says.
-        environment: False for what was asked of this very sweep alone.
+        flag: storages of the command line.
+        file: storages of the file.
+        environment: False ignores the environment, which applies to all sweeps.
 
     Raises:
-        SweepError: one is no storage, or holds a secret.
+        SweepError: one is not a valid storage, or contains a secret.
     """
-    said = dict(os.environ) if environment else {}
+    variables = dict(os.environ) if environment else {}
     return Storages(
-        storage=_first({"--storage": flag.storage, STORAGE: said.get(STORAGE), "storage": file.storage}, check_storage),
+        storage=_first(
+            {"--storage": flag.storage, STORAGE: variables.get(STORAGE), "storage": file.storage}, check_storage
+        ),
         study_storage=_first(
             {
                 "--study-storage": flag.study_storage,
-                STUDY_STORAGE: without_password(said.get(STUDY_STORAGE)),
+                STUDY_STORAGE: without_password(variables.get(STUDY_STORAGE)),
                 "study_storage": file.study_storage,
             },
             check_study_storage,
@@ -51,18 +53,18 @@ def resolve_storages(*, flag: Storages = LOCAL, file: Storages = LOCAL, environm
     )
 
 
-def _first(said: Mapping[str, str | None], check: Callable[[str], str]) -> str | None:
-    for who, value in said.items():
+def _first(values: Mapping[str, str | None], check: Callable[[str], str]) -> str | None:
+    for name, value in values.items():
         if value:
             try:
                 return check(value)
             except ValueError as error:
-                raise SweepError(f"{who}: {error}") from None
+                raise SweepError(f"{name}: {error}") from None
     return None
 
 
 def without_password(url: str | None) -> str | None:
-    """Return a database's URL as it may be written down."""
+    """Return a database URL without its password, as it may be recorded."""
     if not url or "://" not in url:
         return url
     scheme, _, rest = url.partition("://")
@@ -71,16 +73,16 @@ def without_password(url: str | None) -> str | None:
 
 
 def with_password(url: str) -> str:
-    """Return a database's URL with the password that the environment has for it, where it has one.
+    """Return a database URL with its password from the environment, if there is one.
 
     Raises:
-        SweepError: what the environment says is no database's URL.
+        SweepError: the environment variable is not a database URL.
     """
-    said = os.environ.get(STUDY_STORAGE)
-    if not said:
+    full_url = os.environ.get(STUDY_STORAGE)
+    if not full_url:
         return url
     try:
-        check_database(said)
+        check_database(full_url)
     except ValueError as error:
         raise SweepError(f"{STUDY_STORAGE}: {error}") from None
-    return said if without_password(said) == url else url
+    return full_url if without_password(full_url) == url else url

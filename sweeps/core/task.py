@@ -1,27 +1,25 @@
-"""What a trial is: the contract between the sweep runner and whatever it trains.
+"""The contract between the sweep runner and the training code.
 
 A task has a type of configuration, data to train on, and a training that can be saved after each epoch and resumed. The
-runner knows nothing else of it: not what an example is, nor that there is a network. Five members of `Task` and three
-of `Training` are required:
+runner is independent of networks and examples. Five members of `Task` and three of `Training` are required:
 
     class Task:
-        name            what a sweep file and the record call it
-        config_type     the configuration of one trial: validated, with an identity: see `PlainConfig`
+        name            its name in sweep files and in the record
+        config_type     the validated configuration of one trial; see `PlainConfig`
         start           return a training before its first epoch
-        load            return a training as its checkpoint holds it
-        is_complete     return whether a checkpoint holds a finished training
+        load            return a training from its checkpoint
+        is_complete     return whether a checkpoint is of a finished training
 
     class Training:
         history         the results of the epochs so far
         epochs          train, and yield a result after each epoch
         save            write a checkpoint
 
-All other members are optional: each has a default for a task that has no such thing. They are grouped below: what the
-results are, the fields of a configuration, the data, a sealed test part, changes of the budget, what can be known
-before a training.
+All other members are optional and have defaults. They are grouped below: results, configuration, data, test part,
+budget, checks before a training.
 
-A trial under Ray runs in another process: what `load_parts` and `load_test` return is pickled, numpy arrays without a
-copy for each process.
+Under Ray a trial runs in another process, so the results of `load_parts` and `load_test` are pickled. Numpy arrays are
+shared between processes without a copy.
 """
 
 from __future__ import annotations
@@ -39,44 +37,44 @@ if TYPE_CHECKING:
 
 
 class TaskConfig(Protocol):
-    """The configuration of one trial: an immutable record that pydantic validates, dumps and copies."""
+    """The configuration of one trial, an immutable pydantic model."""
 
     @property
     def epochs(self) -> int:
-        """How many results its training yields."""
+        """Number of results that its training yields."""
         ...
 
     @property
     def seed(self) -> int:
-        """What every random number of the training follows from; no part of `config_id`."""
+        """Seed of all random numbers of the training. Not part of `config_id`."""
         ...
 
     def canonical(self) -> dict[str, Any]:
-        """Return what identifies the configuration: no seed, no default, no field that is not used."""
+        """Return the identifying values: without the seed, defaults and unused fields."""
         ...
 
     def resolved(self) -> dict[str, Any]:
-        """Return every value that the run uses, nested, with defaults, without unused fields."""
+        """Return every value that the run uses, nested, with defaults."""
         ...
 
     def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
-        """Return every value that the run uses, under the dotted path that sets it in a file.
+        """Return every value that the run uses, by the dotted path that sets it in a file.
 
         Args:
-            only_non_default: leave out what is at its default, and the seed.
+            only_non_default: leave out defaults and the seed.
         """
         ...
 
     def protocol(self) -> dict[str, int]:
-        """Return the fields of `sweeps.core.identity.Protocol`: under what the run is evaluated."""
+        """Return the fields of `sweeps.core.identity.Protocol`."""
         ...
 
     def shortened(self, scale: float) -> Self:
-        """Return the same run over a share of its epochs, at least one; what is counted in epochs shrinks alike."""
+        """Return the configuration with a share of its epochs, at least one. Fields counted in epochs shrink alike."""
         ...
 
     def is_same_run(self, other: Any) -> bool:
-        """Return whether both compute the same: they differ at most in fields that have no effect."""
+        """Return whether both compute the same: they may differ only in fields without effect."""
         ...
 
     def config_id(self) -> str:
@@ -84,7 +82,7 @@ class TaskConfig(Protocol):
         ...
 
     def key(self, *, data_fingerprint: str, source_hash: str | None = None) -> str:
-        """Return the run's identity: configuration, seed, data and the user's own code; 16 hexadecimal digits."""
+        """Return the hash of configuration, seed, data and custom code; 16 hexadecimal digits."""
         ...
 
     def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
@@ -96,48 +94,48 @@ class TaskConfig(Protocol):
         ...
 
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
-        """Return a copy with other values of some fields; nothing is validated."""
+        """Return a copy with updated fields, without validation."""
         ...
 
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
-        """Return the configuration that a mapping describes.
+        """Return the configuration of a mapping.
 
         Raises:
-            pydantic.ValidationError: it describes none.
+            pydantic.ValidationError: the mapping is not a valid configuration.
         """
         ...
 
     @classmethod
     def model_validate_json(cls, json_data: str) -> Self:
-        """Return the configuration that `model_dump_json` gave."""
+        """Return the configuration of a text from `model_dump_json`."""
         ...
 
 
 LAST_SEED = 2**32 - 1
-"""The largest seed there is."""
+"""The largest valid seed."""
 
 Part = Any
-"""The data that one trial is trained and validated on. Never test data."""
+"""Training and validation data of one trial, never test data."""
 Parts = Mapping[Hashable, Part]
-"""The parts that the trials of a sweep use, by `Task.part_name`."""
+"""The parts of all trials of a sweep, by `Task.part_name`."""
 OnStep = Callable[[Any], None]
-"""Is called with the loss of each step, a tensor where the task uses torch; it may raise to end the training."""
+"""Called with the loss of each step, a tensor if the task uses torch. It may raise to end the training."""
 
 
 _DIGITS = 12
-"""Significant digits of a product: 3 × 0.1 is 0.3, as a person would write it into a file."""
+"""Significant digits of a product: 3 × 0.1 is 0.3, as one writes it into a file."""
 
 
 def product(first: float, second: float) -> float:
-    """Return a product without the noise of binary fractions: it is part of what identifies a run."""
+    """Return a product without rounding noise, since it becomes part of a run's identity."""
     if 1 in (first, second):
-        return first if second == 1 else second  # to the last digit: it is part of what identifies a run
+        return first if second == 1 else second  # exact
     return float(f"{first * second:.{_DIGITS}g}")
 
 
 class Training(ABC):
-    """The training of one trial, between two epochs."""
+    """The training of one trial, in the state after an epoch."""
 
     @property
     @abstractmethod
@@ -146,10 +144,10 @@ class Training(ABC):
 
     @abstractmethod
     def epochs(self, *, on_step: OnStep) -> Iterator[EpochResult]:
-        """Train the missing epochs and yield the result of each, once `history` holds it.
+        """Train the remaining epochs. Yield the result of each after adding it to `history`.
 
         Args:
-            on_step: called with the loss of each step, if the training has steps.
+            on_step: called with the loss of each step.
 
         Raises:
             DivergedError: the loss is not a finite number.
@@ -157,30 +155,30 @@ class Training(ABC):
 
     @abstractmethod
     def save(self, path: Path) -> None:
-        """Write a checkpoint atomically, and keep the previous one beside it (`cifar_core.common.seal.write_sealed`).
+        """Write a checkpoint atomically, and keep the previous one (`cifar_core.common.seal.write_sealed`).
 
         Raises:
-            OSError: it cannot be written; the previous one is unchanged.
+            OSError: it cannot be written. The previous one is unchanged.
         """
 
     @property
     def source(self) -> Mapping[str, str] | None:
-        """The user's own files that it runs, with their hashes (`Source.files`); None for none."""
+        """Hashes of the custom files that it runs (`Source.files`); None if there are none."""
         return None
 
     @property
     def parameters(self) -> int | None:
-        """Trainable parameters; None where there is no such number."""
+        """Number of trainable parameters; None if it has none."""
         return None
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What of the machine and its libraries decides a result: `device`, `threads`, versions."""
+        """Properties of the machine that affect results: `device`, `threads`, versions."""
         return {}
 
     @property
     def steps_per_epoch(self) -> int:
-        """How often an epoch calls `on_step`; 0 for never."""
+        """Number of calls of `on_step` per epoch."""
         return 0
 
     def draw(self, writer: Any) -> None:  # noqa: B027  # optional
@@ -191,72 +189,72 @@ ConfigT = TypeVar("ConfigT", bound=TaskConfig)
 
 
 _DESCRIBED = 3
-"""Values of a configuration that its description shows."""
+"""Number of values in the description of a configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskMetric:
-    """A number that a task yields each epoch, as screens know it."""
+    """Display and direction of a metric that a task yields each epoch."""
 
     heading: str
-    """Of a column, with its unit: `val acc %`."""
+    """Column heading with its unit: `val acc %`."""
     goal: Literal["maximize", "minimize"] | None = None
-    """Which way is better; None for what no search can look at, such as a rate or a speed."""
+    """The better direction; None for a metric that no search can optimize, such as a learning rate."""
     shown: Callable[[float], str] = lambda value: f"{value:.6g}"
-    """Writes a value."""
+    """Formats a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunResult:
-    """What is to be expected of a run."""
+    """The result of a dry run."""
 
     fault: str | None = None
-    """Why it cannot train; None where nothing was found."""
+    """Why the configuration cannot train; None if no fault was found."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong and yet trains."""
+    """Suspicious findings in a configuration that trains."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetPart:
-    """A part of a task's data, as the record names it."""
+    """A recorded part of a task's data."""
 
     name: str
     rows: int
     context: str
     """`training` or `validation`."""
     url: str
-    """The page of those who made it."""
+    """Home page of the data set."""
     schema: Mapping[str, str]
 
 
 class Probe(Protocol):
-    """Estimates what runs take on one slot with nothing beside it, from steps that it times once a kind."""
+    """Estimates the duration of runs on one slot alone. It times the steps of each kind of configuration once."""
 
     @property
     def timed(self) -> int:
-        """How many kinds of run were timed so far."""
+        """Number of kinds of runs timed so far."""
         ...
 
     def is_timed(self, config: Any) -> bool:
-        """Return whether `seconds` of a configuration needs no timing."""
+        """Return whether the kind of a configuration was timed already."""
         ...
 
     def seconds(self, config: Any) -> float:
-        """Return the seconds of a whole run."""
+        """Return the estimated seconds of a full run."""
         ...
 
     def test_seconds(self, config: Any) -> float:
-        """Return the seconds that measuring a run on the sealed part takes."""
+        """Return the estimated seconds of measuring a run on the test part."""
         ...
 
 
 class Task(ABC, Generic[ConfigT]):
-    """What a sweep trains."""
+    """A kind of training that a sweep runs."""
 
     # Required
 
     name: str
-    """What a sweep file and the record call it."""
+    """Its name in sweep files and in the record."""
 
     @property
     @abstractmethod
@@ -268,17 +266,17 @@ class Task(ABC, Generic[ConfigT]):
         """Return a training before its first epoch.
 
         Args:
-            config: of the trial.
-            part: of the data, from `load_parts`.
+            config: the configuration of the trial.
+            part: its data, from `load_parts`.
             device: `cpu` or `cuda`.
 
         Raises:
-            ModelError: it cannot be built.
+            ModelError: the model cannot be built.
         """
 
     @abstractmethod
     def load(self, path: Path, config: ConfigT, part: Part, *, device: str) -> Training:
-        """Return a training as a checkpoint holds it.
+        """Return a training from a checkpoint.
 
         Raises:
             CheckpointError: it cannot be read, or is of another configuration.
@@ -286,43 +284,43 @@ class Task(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def is_complete(self, checkpoint: Path) -> bool:
-        """Return whether a checkpoint holds a training whose last epoch is done, by the code as it is now.
+        """Return whether a checkpoint is of a finished training, for the current code.
 
         Raises:
             CheckpointError: it cannot be read.
-            SourceChangedError: the user's own code has changed.
+            SourceChangedError: the custom code has changed.
         """
 
-    # What the results are
+    # Results
 
     @property
     def metrics(self) -> Mapping[str, TaskMetric]:
-        """The numbers of an epoch, in the order of their columns; empty where only a training shows them."""
+        """The metrics of an epoch in the order of their columns; empty if they are unknown before a training."""
         return {}
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The classes of a classification, in the order of a confusion's rows; empty for another task."""
+        """Class names of a classification, in the order of the confusion matrix; empty for other tasks."""
         return ()
 
-    # The fields of a configuration
+    # Configuration
 
     def missing(self, given: Collection[str]) -> Sequence[str]:
-        """Return the fields without a default that are not among those that a file sets."""
+        """Return the required fields that are not in `given`."""
         return ()
 
     @property
     def fields_of_kind(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        """For each block of a configuration, for each value of its `name`, the fields that it uses."""
+        """Block of a configuration, to each value of its `name`, to the fields that it uses."""
         return {}
 
     def used_fields(self, block: str, kind: str) -> tuple[str, ...]:
-        """Return the fields that a block uses under a `name`, without the name itself."""
+        """Return the fields that a block uses under a `name`, without `name`."""
         return ()
 
     @property
     def reset_by_name(self) -> tuple[str, ...]:
-        """Blocks whose other fields are reset where a file changes their `name`."""
+        """Blocks whose other fields are reset if a file changes their `name`."""
         return ()
 
     @property
@@ -332,46 +330,46 @@ class Task(ABC, Generic[ConfigT]):
 
     @property
     def untyped_fields(self) -> Sequence[str]:
-        """Dotted paths of fields that take integers and floats: the ends of a range in a file decide which."""
+        """Dotted paths of fields that take integers or floats, depending on the ends of a range in a file."""
         return ()
 
     def config_warnings(self, config: ConfigT) -> list[str]:
-        """Return warnings about a valid configuration that is probably a mistake, each `key: warning`."""
+        """Return warnings about probable mistakes in a valid configuration, each `key: warning`."""
         return []
 
     def space_warnings(self, space: Any) -> list[str]:
-        """Return warnings about a valid search space (`sweeps.files.space.SearchSpace`) that is probably a mistake."""
+        """Return warnings about probable mistakes in a valid `sweeps.files.space.SearchSpace`."""
         return []
 
     def describe(self, config: ConfigT) -> str:
-        """Return a configuration's most telling values in a few words."""
+        """Return a short description of a configuration by its most important values."""
         values = list(config.dotted(only_non_default=True).items())[:_DESCRIBED]
         return ", ".join(f"{name} {value}" for name, value in values) or self.name
 
     def label(self, config: ConfigT) -> str:
-        """Return what decides whether a configuration trains at all, as people call it, such as a network's name."""
+        """Return the name of the trained code, such as the network's name."""
         return self.name
 
     def code_of(self, config: ConfigT) -> str | None:
-        """Return the import path, `module:Name`, of the user's own code that a trial runs; None for none."""
+        """Return the import path, `module:Name`, of the custom code that a trial runs; None if there is none."""
         return None
 
     def named_files(self, config: ConfigT) -> Sequence[str]:
-        """Return the values of a configuration that may be paths of files that it reads, such as initial weights."""
+        """Return the values that may be paths of files to read, such as initial weights."""
         return ()
 
-    # The data
+    # Data
 
     def data_location(self) -> str:
-        """Return what the data are and where they are stored, in words."""
+        """Return the name and the location of the data."""
         return f"the data of {self.name}"
 
     def data_fault(self) -> str | None:
-        """Return what is wrong with the stored data, and what repairs it; None for nothing."""
+        """Return the fault of the stored data and how to repair it; None if there is none."""
         return None
 
     def fetch_data(self) -> str:
-        """Fetch the data, and return in words where they are stored and where they came from.
+        """Fetch the data. Return a sentence about where they are stored and where they came from.
 
         Raises:
             DataUnavailableError: they cannot be fetched.
@@ -379,7 +377,7 @@ class Task(ABC, Generic[ConfigT]):
         return f"{self.name} has no data to fetch"
 
     def data_fingerprint(self) -> str:
-        """Return a hash of the data that trials are trained on.
+        """Return a hash of the training data.
 
         Raises:
             DataUnavailableError: they cannot be fetched.
@@ -392,11 +390,11 @@ class Task(ABC, Generic[ConfigT]):
         return ()
 
     def part_name(self, config: ConfigT) -> Hashable:
-        """Return which part of the data a configuration is trained and validated on."""
+        """Return the name of the data part that a configuration is trained and validated on."""
         return None
 
     def load_parts(self, configs: Sequence[ConfigT]) -> Parts:
-        """Return the part of each configuration, each part once. The runner calls it once for all trials.
+        """Return the data parts of all configurations. The runner calls it once for all trials.
 
         Raises:
             DataUnavailableError: they cannot be fetched.
@@ -404,34 +402,34 @@ class Task(ABC, Generic[ConfigT]):
         return {self.part_name(config): None for config in configs}
 
     def size_of(self, parts: Parts) -> int:
-        """Return the memory of all parts together, in bytes."""
+        """Return the total memory of all parts in bytes."""
         return 0
 
     def dataset_inputs(self, config: ConfigT | None) -> Sequence[DatasetPart]:
-        """Return the parts of the data that a configuration is trained and validated on; of all where it is None."""
+        """Return the data parts that a configuration, or any for None, is trained and validated on."""
         return ()
 
     @property
     def total_examples(self) -> int:
-        """The number of examples to train on; 0 for a task without examples."""
+        """Number of available training examples; 0 for a task without examples."""
         return 0
 
     def examples(self, config: ConfigT) -> int:
-        """Return the number of examples of an epoch; 0 for a task without examples."""
+        """Return the number of examples per epoch; 0 for a task without examples."""
         return 0
 
-    # The sealed test part, which no trial receives
+    # Test part, which no trial receives
 
     @property
     def test_examples(self) -> int:
-        """The number of examples of the test part; 0 for a task without one."""
+        """Number of test examples; 0 for a task without a test part."""
         return 0
 
     def load_test(self) -> Any:
-        """Return the test part. The runner calls it to measure a complete run, and only then.
+        """Return the test part. The runner calls it only to measure a complete run.
 
         Raises:
-            DataUnavailableError: it cannot be fetched.
+            DataUnavailableError: the test part cannot be fetched.
         """
         return None
 
@@ -439,87 +437,87 @@ class Task(ABC, Generic[ConfigT]):
         """Return the result of a complete run on the test part.
 
         Args:
-            checkpoint: its file; the previous one is beside it.
+            checkpoint: its checkpoint file; the previous one is in the same folder.
             test: from `load_test`.
-            device: where to compute.
-            part_of: returns the data of a configuration; called only where the checkpoint is damaged.
+            device: `cpu` or `cuda`.
+            part_of: returns the data of a configuration; called only if the checkpoint is damaged.
 
         Raises:
-            CheckpointError: neither file can be used, or the task has no test part.
+            CheckpointError: neither file is usable, or the task has no test part.
         """
-        raise CheckpointError(f"{self.name} has no test part: its runs cannot be measured on one")
+        raise CheckpointError(f"the task {self.name} has no test part")
 
-    # Changes of the budget
+    # Budget
 
     def retrained(self, config: ConfigT, *, epochs: int | None, examples: int | Literal["all"] | None) -> ConfigT:
-        """Return a configuration at another budget; None keeps its own.
+        """Return a configuration with another budget; None keeps the value.
 
         Raises:
-            pydantic.ValidationError: no run can have it.
+            pydantic.ValidationError: the budget is invalid.
         """
         return self.config_type.model_validate(config.model_dump() | ({} if epochs is None else {"epochs": epochs}))
 
     def resized(self, config: ConfigT, examples: int) -> ConfigT:
-        """Return a configuration that trains on at most so many examples."""
+        """Return a configuration that trains on at most `examples` examples."""
         return config
 
     @property
     def sized(self) -> Sequence[str]:
-        """The kinds of `label` whose width a ladder's `scale` may change."""
+        """The values of `label` whose width a ladder's `scale` may change."""
         return ()
 
     def scaled(self, config: ConfigT, *, lr: float, width: Mapping[str, int]) -> ConfigT:
-        """Return a configuration whose learning rates are multiplied, and whose network has another width.
+        """Return a configuration with scaled learning rates and network width.
 
         Args:
-            config: before.
-            lr: the factor.
-            width: the width of each network that has another, by its name.
+            config: the configuration before.
+            lr: factor of the learning rates.
+            width: name to new width of each network whose width changes.
         """
         return config
 
     def final_config(self, config: ConfigT) -> ConfigT:
-        """Return a configuration without validation, for the final measurement on the test part."""
+        """Return a configuration without validation images, for the final measurement on the test part."""
         return config
 
     def final_file(self, content: dict[str, Any], config: ConfigT) -> None:
-        """Change a ladder's file, as YAML is read, so that its configurations are those of `final_config`.
+        """Change the content of a ladder's file in place, so that its configurations are those of `final_config`.
 
         Args:
-            content: the file.
-            config: of its first rung, before.
+            content: the parsed YAML file.
+            config: the configuration of its first rung before the change.
         """
 
-    # What can be known before a training
+    # Checks before a training
 
     def kind_of(self, config: ConfigT) -> str:
-        """Return what decides whether a configuration trains at all: of two of one kind both do, or neither."""
+        """Return the kind of a configuration. Either all configurations of a kind can train, or none."""
         return self.label(config)
 
     def static_fault(self, config: ConfigT) -> str | None:
-        """Return why a configuration cannot train, as far as this is known without training; None for nothing."""
+        """Return why a configuration cannot train, without a dry run; None if no fault is found."""
         return None
 
     def needs_dry_run(self, config: ConfigT) -> bool:
-        """Return whether only `dry_run`, which may be slow, can find out whether a configuration trains."""
+        """Return whether only `dry_run`, which may be slow, can decide whether a configuration trains."""
         return False
 
     def dry_run(self, config: ConfigT) -> DryRunResult:
-        """Return what the first steps of a configuration's training show, on synthetic data."""
+        """Train a configuration for its first steps on synthetic data, and return the result."""
         return DryRunResult()
 
     def probe(self, *, threads: int) -> Probe | None:
-        """Return an estimator of the cost of runs of so many threads; None where there is none."""
+        """Return an estimator of the duration of runs with `threads` threads; None if there is none."""
         return None
 
-    # The process of a trial
+    # Process of a trial
 
     def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
-        """Prepare this process for a trial: its number of threads, its share of a GPU's memory."""
+        """Prepare this process for a trial: number of threads, share of a GPU's memory."""
 
     def free_memory(self) -> None:
         """Release the memory that the last trial of this process used."""
 
 
 AnyTask = Task[Any]
-"""A task whose type of configuration is not known where it is used."""
+"""A task with any type of configuration."""

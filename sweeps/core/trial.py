@@ -1,4 +1,4 @@
-"""The one record of a trial that the ledger holds, the tracker writes and people read."""
+"""The record of a trial that the ledger holds, the tracker writes and the views show."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import TaskConfig
 
 FORMAT = 1
-"""Of what is stored: the attributes of a study, and the tags, params and metrics of a run. It is raised where an
-earlier version would misread what this one writes; every later version reads each format from 1 on."""
+"""Version of the storage format: study attributes, and tags, params and metrics of MLflow runs. Increase it if an
+earlier version would misread what this one writes. Every version reads all earlier formats."""
 
 
 def unsupported_format(what: str, found: object) -> str:
-    """Return why something stored is not read, and what to do.
+    """Return the error message for stored data of another format.
 
     Args:
-        what: is not read; a singular.
-        found: the format that it says; None for none.
+        what: the stored data, a singular noun.
+        found: its format version; None if it has none.
     """
-    said = "has no format version" if found is None else f"is of format {found}"
+    version = "has no format version" if found is None else f"has format {found}"
     return (
-        f"{what} {said}, and this version of sweeps reads format {FORMAT}: use the version that wrote it, or begin "
-        "anew in another runs folder (--runs)"
+        f"{what} {version}. This version of sweeps reads format {FORMAT}. Use the version that wrote it, or start "
+        "in another runs folder (--runs)."
     )
 
 
 class Outcome(StrEnum):
-    """How a trial ended, or that it has not."""
+    """The state of a trial."""
 
     RUNNING = "running"
     COMPLETE = "complete"
     """Its last epoch is the configuration's `epochs`."""
     PRUNED = "pruned"
-    """The pruner stopped it."""
+    """Early stopping ended it."""
     DIVERGED = "diverged"
     """Its loss was not finite."""
     FAILED = "failed"
-    """An error."""
+    """It raised an error."""
     INTERRUPTED = "interrupted"
-    """Everything else: it goes on at the next start."""
+    """Stopped from outside. The next start resumes it."""
 
     @property
     def is_final(self) -> bool:
@@ -49,65 +49,65 @@ class Outcome(StrEnum):
 
 
 class ErrorClass(StrEnum):
-    """What kept a trial from going on, apart from an exception of its own, whose class is that exception's name."""
+    """The cause of a trial's end, other than an exception of the training, which is recorded by its class name."""
 
     OUT_OF_MEMORY = "out_of_memory"
-    """It needs more memory than there is, beside others or alone."""
+    """It needs more memory than available."""
     DISK_FULL = "disk_full"
     STORAGE_UNREACHABLE = "storage_away"
-    """What keeps its checkpoints does not answer, or refuses."""
+    """The storage of its checkpoints does not answer, or refuses access."""
     PROCESS_DIED = "process_died"
-    """Its process or its node went away."""
+    """Its process or its node ended."""
     CODE_CHANGED = "code_changed"
-    """The user's own code is not what the sweep was started with."""
+    """The custom code has changed since the sweep was started."""
     UNFIT_NODE = "unfit_node"
-    """The node that it came to has other software than the driver, or does not reach the storage."""
+    """Its node has other software than the driver, or cannot reach the storage."""
     EXITED = "exited"
     """The training called `sys.exit` or `os._exit`."""
 
 
 class MeasuredOn(StrEnum):
-    """The images that a ladder compares its rungs by."""
+    """The images that a ladder compares its rungs on."""
 
     TEST = "test"
     VALIDATION = "validation"
-    """Those that each rung sets aside from its training images: for choosing, while the test set stays sealed."""
+    """Images held out of the training images, for choosing while the test set stays sealed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RungLabel:
-    """Which rung of a ladder a trial is of."""
+    """The rung of a ladder that a trial belongs to."""
 
     name: str
     index: int
-    """In the ladder's file, counted from 0."""
+    """Position in the ladder's file, counted from 0."""
     parent: str | None
-    """The rung that its gain is taken against; None for one that the ladder starts with."""
+    """The rung that its gain is measured against; None for a first rung."""
     full_epochs: int | None = None
-    """Of the full budget, where its epochs were cut; None where they were not."""
+    """Epochs of the full budget; None if they were not reduced."""
     full_train_images: int | None = None
-    """Of the full budget, where its training images were cut; None where they were not."""
+    """Training images of the full budget; None if they were not reduced."""
     measured_on: MeasuredOn = MeasuredOn.TEST
-    """Which images its ladder compares rungs by."""
+    """The images that its ladder compares rungs on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial of one sweep, as the ledger knows it now."""
+    """The current state of one trial of one sweep."""
 
     sweep: str
     study: str
-    """Name of its study (`sweeps.core.identity.study_name`)."""
+    """Name of the study (`sweeps.core.identity.study_name`)."""
     number: int
-    """In its study, counted from 0 in the order of proposal."""
+    """Number in its study, counted from 0 in the order of proposal."""
     first_number: int = 0
-    """Trials of the sweep's earlier studies: what its own first one is called, so that no name means two."""
+    """Number of trials of the sweep's earlier studies, added to `number` so that names are unique in the sweep."""
     key: str
-    """Identity of configuration, seed and data; as the two below, see `sweeps.core.identity`."""
+    """Identity of configuration, seed and data, like the next two fields: see `sweeps.core.identity`."""
     config_id: str
     """Identity of the configuration without its seed."""
     source: str | None = None
-    """As `sweeps.core.identity.Identity`."""
+    """See `sweeps.core.identity.Identity`."""
     config: TaskConfig
     outcome: Outcome
     epochs: tuple[EpochResult, ...] = ()
@@ -116,39 +116,39 @@ class TrialRecord:
     finished: float | None = None
     """Unix time in seconds; None while running or interrupted."""
     error: str | None = None
-    """One line that says why it failed or diverged."""
+    """Why it failed or diverged, in one line."""
     error_class: str | None = None
-    """An `ErrorClass`, or the name of the exception that the training raised."""
+    """An `ErrorClass`, or the class name of the exception that the training raised."""
     traceback: str | None = None
-    """Of an exception: the lines of the user's own."""
+    """Traceback of an exception, in custom code only."""
     log: str | None = None
-    """Path of the trial's own log file, relative to the runs folder."""
+    """Path of the trial's log file, relative to the runs folder."""
     parameters: int | None = None
     """Trainable parameters of the network."""
     reused_from: str | None = None
-    """MLflow run whose result was taken over: nothing was trained for this one."""
+    """MLflow run whose result was reused instead of training."""
     rung: RungLabel | None = None
-    """Of a ladder's trial; None for a search's."""
+    """None for a trial of a search."""
     metric: str = "val_accuracy"
-    """What its search looks at, and orders its configurations by; a ladder's rungs are ordered by their accuracy."""
+    """The metric that its search optimizes and ranks by. The rungs of a ladder are ranked by accuracy."""
     goal: str | None = None
-    """`maximize` or `minimize`, where the metric is one that only a function of the user's own yields."""
+    """`maximize` or `minimize` for a metric of a custom training function."""
     replicate_of: int | None = None
-    """Of a replicate: the number, in the sweep, of the search's trial whose configuration it trains again."""
+    """For a replicate: the number in the sweep of the trial whose configuration it repeats."""
     test: TestResult | None = None
     warning: str | None = None
-    """What a person should know of its training in this start, and what changes no result; it is stored nowhere."""
+    """A warning about its training in this start that changes no result. It is not stored."""
     environment: dict[str, str] = field(default_factory=dict)
-    """Where it ran: host, device, versions."""
+    """Host, device and versions."""
 
     @property
     def trial(self) -> int:
-        """Its number in its sweep, as people see it; a replicate's is that of the search's trial."""
+        """Its number in its sweep, as shown to users; for a replicate that of the search's trial."""
         return self.first_number + self.number if self.replicate_of is None else self.replicate_of
 
     @property
     def name(self) -> str:
-        """What people call it within its sweep: the rung's name, `trial 3`, or `trial 3, seed 1` of a replicate."""
+        """Its name within the sweep: the rung's name, `trial 3`, or `trial 3, seed 1` for a replicate."""
         if self.rung is not None:
             return self.rung.name
         return f"trial {self.trial}" + ("" if self.replicate_of is None else f", seed {self.config.seed}")
@@ -159,33 +159,33 @@ class TrialRecord:
 
     @property
     def train_seconds(self) -> float:
-        """Wall-clock seconds of all its epochs."""
+        """Wall-clock seconds of all epochs."""
         return sum(epoch.seconds for epoch in self.epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialMessage:
-    """What a trial says after one epoch, or at its end."""
+    """A report of a trial after an epoch, or at its end."""
 
     epoch: EpochResult | None = None
     outcome: Outcome | None = None
-    """None while there is more to come; `interrupted` where the machine is to blame."""
+    """None while it continues; `interrupted` if the machine caused its end."""
     error: str | None = None
     error_class: str | None = None
     traceback: str | None = None
     parameters: int | None = None
     environment: dict[str, str] | None = None
     warning: str | None = None
-    """What a person should know, once, of something that changes no result."""
+    """A warning about something that changes no result, sent once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompleteResult:
-    """A full-length result that a sweep may take over instead of training again."""
+    """A complete result that a sweep may reuse instead of training again."""
 
     run_id: str
     study: str | None
-    """Where it was trained: of the very study that asks it is the same run, not one taken over."""
+    """The study it was trained in. For that study it is the same run, not a reused one."""
     epochs: tuple[EpochResult, ...]
     parameters: int | None
     test: TestResult | None

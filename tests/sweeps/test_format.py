@@ -126,7 +126,7 @@ def test_every_verb_refuses_another_format_in_a_line(command: str, runs: Path, c
     if command.startswith("gc"):
         assert "the journal of search, steps cannot be read (`sweeps doctor` says more)" in said
     else:
-        assert "is of format 2, and this version of sweeps reads format 1" in said
+        assert "has format 2. This version of sweeps reads format 1." in said
     assert result.exit_code != 0 or command in ("list", "gc --dry-run")
 
 

@@ -1,4 +1,4 @@
-"""What a person is told to type."""
+"""The command lines that messages suggest."""
 
 from __future__ import annotations
 

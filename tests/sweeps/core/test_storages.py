@@ -65,7 +65,7 @@ class TestNames:
     def test_a_url_with_a_slash_too_few_is_no_folder(self, storage: str) -> None:
         name = storage.partition(":")[2].lstrip("/")
 
-        with pytest.raises(ValueError, match=f"is {storage.partition(':')[0].lower()}://{name} meant"):
+        with pytest.raises(ValueError, match=f"Did you mean {storage.partition(':')[0].lower()}://{name}"):
             check_storage(storage)
 
     def test_a_scheme_means_the_same_in_capitals_and_a_name_does_not(self) -> None:
@@ -141,7 +141,7 @@ class TestWhoSaysIt:
 def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
 
-    with pytest.raises(SweepError, match="write %40 for it") as refused:
+    with pytest.raises(SweepError, match="Write %40") as refused:
         with_password(str(resolve_storages().study_storage))
 
     assert "again" not in str(refused.value)
