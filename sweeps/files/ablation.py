@@ -1,4 +1,4 @@
-"""Leave one change out at a time of a recorded configuration: what was each worth?"""
+"""Ablations: ladders that remove the changes of a recorded configuration one at a time."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from sweeps.files.yaml_file import set_path
 from sweeps.tasks.registry import task_of
 
 FULL_RUNG = "whole"
-"""The rung that leaves nothing out."""
+"""Name of the rung with the full configuration."""
 
 _UNCHANGED = ("epochs", "seed")
-"""The budget, and the data (`Task.part_fields`), are no change: without them nothing could be compared."""
+"""Fields that are not ablated, in addition to `Task.part_fields`: the rungs must stay comparable."""
 
 
 def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
-    """Return a ladder of a run's full configuration, and of it without each of its changes.
+    """Return a ladder with a run's full configuration and with it without each of its changes.
 
-    A change is what differs from the plainest configuration there is. A network or schedule of another name is left
-    out as a whole, since its fields mean nothing under the plain one's name.
+    A change is a difference from the default configuration. If the network or the schedule has another name, its whole
+    block is one change, because its fields have no meaning under the default name.
 
     Args:
-        config: the run's, as it was recorded.
-        run: what people call it, `quick/3`.
-        key: of the run; names the ladder.
-        measured_on: the images to compare by: for a run of a ladder that is still being chosen, the validation images.
+        config: the recorded configuration of the run.
+        run: name of the run, `quick/3`.
+        key: of the run, part of the ladder's name.
+        measured_on: the images to compare on.
 
     Raises:
-        SweepError: the run has no change that could be left out.
+        SweepError: the run has no changes.
     """
     if not task_of(config).class_names:
-        raise SweepError(f"run {run} is of {task_of(config).name}: `sweeps ablate` is for networks")
+        raise SweepError(
+            f"run {run} is of the task {task_of(config).name}. `sweeps ablate` only takes runs of networks."
+        )
     plain = task_of(config).config_type.model_validate({})
     paths = _changed_paths(config, plain)
     if not paths:
-        raise SweepError(f"run {run} is the plain configuration: there is no change to leave out")
+        raise SweepError(f"run {run} has the default configuration. There is no change to remove.")
     full = Rung(
         name=FULL_RUNG, index=0, parent=None, note="", config=config, changes=tuple(changes_between(None, config))
     )

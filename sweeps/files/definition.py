@@ -1,4 +1,4 @@
-"""What makes a search this one and no other, as its study keeps it: flat JSON values of space, base and metric."""
+"""The definition of a search that its study stores: space, base and metric as flat JSON values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BASE, _PARAMETERS = "base.", "parameters."
 
 
 def space_of(definition: Mapping[str, Any]) -> SearchSpace | None:
-    """Return the space that a stored definition describes; None where it describes none, as that of a ladder."""
+    """Return the search space of a stored definition; None if it has none, as the definition of a ladder."""
     base: dict[str, Any] = {}
     try:
         for path, value in _below(definition, _BASE).items():
@@ -32,9 +32,9 @@ def space_of(definition: Mapping[str, Any]) -> SearchSpace | None:
 
 
 def canonical_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition with typed values and every default: equal for files that search the same.
+    """Return a definition with typed values and all defaults, equal for files that search the same.
 
-    0 and 0.0 of a weight decay are one value, and so are a default that is written out and one that is not.
+    For example, 0 and 0.0 of a weight decay are equal, and so are an explicit default and a missing key.
     """
     space = space_of(definition)
     if space is None:
@@ -44,7 +44,7 @@ def canonical_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     config = space.config({})
     base = config.resolved()
     whole = config.model_dump(mode="json")
-    # Where the kind itself is searched, a field of any of them may count.
+    # If the block's name is searched, fields of every kind may matter.
     base |= {block: whole[block] for block in space.task.fields_of_kind if f"{block}.name" in space.parameters}
     flat = {f"{_BASE}{path}": value for path, value in flatten(base).items() if value is not None and value != {}}
     result: dict[str, Any] = json.loads(json.dumps({**parameters, **flat, **others}))
@@ -52,10 +52,10 @@ def canonical_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def definition_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return in words what differs between two definitions, a line each; empty where both search the same."""
+    """Return the differences between two definitions, one line each; empty if both search the same."""
     was, now = canonical_definition(before), canonical_definition(after)
     changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
-    # What follows from another network, such as its defaults, is written in no file.
+    # Values that follow from others, such as the defaults of another network, are in no file.
     written = [key for key in changed if key in before or key in after]
     return [_change(key, was.get(key), now.get(key), before.get(key), after.get(key)) for key in written or changed]
 
@@ -75,10 +75,10 @@ def _list_change(was: list[Any], now: list[Any]) -> str:
     before, after = set(map(identity_of, was)), set(map(identity_of, now))
     parts = [
         f"{json.dumps([value for value in values if identity_of(value) not in known])[1:-1]} {what}"
-        for values, known, what in ((now, before, "added"), (was, after, "taken away"))
+        for values, known, what in ((now, before, "added"), (was, after, "removed"))
         if any(identity_of(value) not in known for value in values)
     ]
-    return " and ".join(parts) or f"the values are in another order: was {json.dumps(was)}, is {json.dumps(now)}"
+    return " and ".join(parts) or f"the order has changed: was {json.dumps(was)}, is {json.dumps(now)}"
 
 
 def _canonical(parameter: Parameter, space: SearchSpace, path: str) -> dict[str, Any]:
@@ -106,6 +106,6 @@ def _below(definition: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def contains_point(space: SearchSpace, config: TaskConfig) -> bool:
-    """Return whether a configuration is a point of a space."""
+    """Return whether a space contains a configuration."""
     assignment = space.point_of(config)
     return assignment is not None and space.allows(assignment) and space.config(assignment).is_same_run(config)

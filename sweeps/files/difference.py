@@ -1,4 +1,4 @@
-"""What differs between two configurations, or among many: the only module that says so."""
+"""Differences between two or more configurations."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Change:
     """One field that differs."""
 
     path: str
-    """Dotted, into the configuration."""
+    """Dotted path of the field."""
     before: Any = None
     after: Any = None
     is_new: bool = False
-    """Whether the field means something else than under the former network or schedule, or did not exist there."""
+    """Whether the field had another meaning, or did not exist, under the former network or schedule."""
 
     def __str__(self) -> str:
         if self.is_new:
@@ -30,18 +30,18 @@ class Change:
 
 
 def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change]:
-    """Return what a configuration changes, a field each, the seed not counted.
+    """Return the changed fields of a configuration, without the seed.
 
-    Of a network or schedule of another name those fields are listed that are not its defaults; the former one's
-    are not its predecessors.
+    If the network or the schedule has another name, its non-default fields are listed as new: the former one's fields
+    are not their predecessors.
 
     Args:
-        before: what it is compared with; None lists all that is not a default.
-        after: the configuration.
+        before: the configuration to compare with; None lists all non-default values.
+        after: the changed configuration.
     """
-    new, said = after.dotted(), _non_default_values(after)
+    new, non_defaults = after.dotted(), _non_default_values(after)
     if before is None:
-        return [Change(path=path, after=value, is_new=True) for path, value in said.items()]
+        return [Change(path=path, after=value, is_new=True) for path, value in non_defaults.items()]
     old = before.dotted()
     renamed = {block for block in task_of(after).reset_by_name if old[f"{block}.name"] != new[f"{block}.name"]}
     changes = []
@@ -51,15 +51,14 @@ def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change
             continue
         if field == "name" or (path in old and path in new and block not in renamed):
             changes.append(Change(path=path, before=old[path], after=new[path]))
-        elif path in said:
+        elif path in non_defaults:
             changes.append(Change(path=path, after=new[path], is_new=True))
     return changes
 
 
 def _non_default_values(config: TaskConfig) -> dict[str, Any]:
-    """Return the values that are no defaults."""
-    said = flatten(config.canonical())
-    return {path: value for path, value in config.dotted().items() if path in said or ".options." in path}
+    canonical = flatten(config.canonical())
+    return {path: value for path, value in config.dotted().items() if path in canonical or ".options." in path}
 
 
 def join_changes(changes: Sequence[Change]) -> str:
@@ -68,15 +67,15 @@ def join_changes(changes: Sequence[Change]) -> str:
 
 
 class Differences:
-    """In which parameters configurations differ. Each is looked at once, however many there will be."""
+    """Collects the fields in which configurations differ, reading each configuration once."""
 
     def __init__(self) -> None:
         self._texts: dict[str, set[str]] = {}
         self._by_name: dict[str, dict[str, set[str]]] = {}
-        """Dotted path to the values under each name of its block: a network's, a schedule's."""
+        """Dotted path, to the name of its block (a network or a schedule), to the values under that name."""
 
     def add(self, configuration: Mapping[str, Any]) -> None:
-        """Look at a configuration under its dotted paths. One that lacks a path does not make it vary."""
+        """Add a configuration by its dotted paths. A missing path does not count as a difference."""
         for path, value in configuration.items():
             text = str(value)
             self._texts.setdefault(path, set()).add(text)
@@ -85,9 +84,9 @@ class Differences:
                 self._by_name.setdefault(path, {}).setdefault(str(configuration[chosen]), set()).add(text)
 
     def paths(self) -> list[str]:
-        """Return the dotted paths in which they differ, in the order in which they came.
+        """Return the dotted paths that differ, in the order of their first appearance.
 
-        Without those that follow from their block's name, such as the layers of a network's head.
+        Paths that follow from the name of their block, such as the head of a network, are left out.
         """
         return [path for path, texts in self._texts.items() if len(texts) > 1 and not self._follows(path)]
 

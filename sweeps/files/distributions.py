@@ -1,4 +1,4 @@
-"""From a parameter to Optuna's distribution of it, and a value drawn from one. Public calls of Optuna only."""
+"""Convert parameters to Optuna distributions, and draw values from them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def distribution_of(parameter: Parameter, *, is_integer: bool) -> BaseDistribution:
-    """Return Optuna's distribution of a parameter.
+    """Return the Optuna distribution of a parameter.
 
     Args:
-        parameter: as the file has it.
-        is_integer: whether the field under its path takes whole numbers only.
+        parameter: from the file.
+        is_integer: whether its field only takes integers.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -30,7 +30,7 @@ def distribution_of(parameter: Parameter, *, is_integer: bool) -> BaseDistributi
 
 
 def suggest(trial: optuna.Trial, path: str, distribution: BaseDistribution) -> Any:
-    """Return what Optuna suggests for a parameter, as Optuna stores it."""
+    """Return Optuna's suggestion for a parameter, in Optuna's representation."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     match distribution:
@@ -40,4 +40,4 @@ def suggest(trial: optuna.Trial, path: str, distribution: BaseDistribution) -> A
             return trial.suggest_int(path, low, high, step=step, log=log)
         case FloatDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_float(path, low, high, step=step, log=log)
-    raise TypeError(f"no way to suggest from a {type(distribution).__name__}")
+    raise TypeError(f"unknown distribution {type(distribution).__name__}")

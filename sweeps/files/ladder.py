@@ -1,4 +1,4 @@
-"""A ladder: an ordered list of rungs, each a change to the one before or to the rung it names with `from`."""
+"""A ladder: an ordered list of rungs, each a change to the previous rung or to the one named with `from`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sweeps.files.yaml_file import dump_yaml, load_yaml
 from sweeps.tasks.registry import task_of
 
 FINAL = "-final"
-"""What the name of a ladder ends with that is measured on the test images after everything was chosen."""
+"""Suffix of the name of a ladder's final measurement on the test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One step of a ladder with its whole configuration."""
+    """One step of a ladder with its full configuration."""
 
     name: str
     index: int
-    """In the file, counted from 0."""
+    """Position in the file, counted from 0."""
     parent: str | None
-    """The rung that its gain is taken against, None for one that the ladder starts with."""
+    """The rung that its gain is measured against; None for a first rung."""
     note: str
     config: TaskConfig
     changes: tuple[Change, ...]
-    """What differs from its parent."""
+    """Differences from its parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """A ladder, resolved."""
+    """A resolved ladder."""
 
     name: str
     description: str
@@ -44,15 +44,15 @@ class Ladder:
     resources: Resources
     rungs: tuple[Rung, ...]
     seeds: int = 1
-    """Runs of each rung, unless a budget says otherwise."""
+    """Runs of each rung, unless a budget overrides it."""
     measured_on: MeasuredOn = MeasuredOn.TEST
-    """The images that its rungs are compared by."""
+    """The images that its rungs are compared on."""
     is_final: bool = False
-    """Whether it is the last measurement of a ladder that was chosen on validation images."""
+    """Whether it is the final measurement of a ladder that was chosen on validation images."""
     text: str = ""
-    """The file, with every override in it and with what it extends: it needs no other one."""
+    """The file as YAML, with all overrides and with the content of the files that it extends."""
     files: tuple[Path, ...] = field(default=(), compare=False)
-    """The file, and those that it extends."""
+    """The file and the files that it extends."""
     tensorboard: bool = False
     notify: tuple[str, ...] = ()
     storages: Storages = LOCAL
@@ -69,28 +69,28 @@ class Ladder:
         raise SweepError(f"{self.name} has no rung {name!r}: {closest(name, [rung.name for rung in self.rungs])}")
 
     def warnings(self) -> list[str]:
-        """Return what is allowed and hardly meant: a rung that is the very run that another one is has no result."""
-        said = []
+        """Return warnings about probable mistakes, such as two rungs with the same run."""
+        found = []
         for index, rung in enumerate(self.rungs):
             same = next((other.name for other in self.rungs[:index] if other.config.is_same_run(rung.config)), None)
             if same is not None:
-                said.append(f"rung {rung.name} is the very run that {same} is, and is not run: nothing of it differs")
-            said += [f"rung {rung.name}: {warning}" for warning in task_of(rung.config).config_warnings(rung.config)]
-        return said
+                found.append(f"rung {rung.name} is not run: its configuration equals that of rung {same}")
+            found += [f"rung {rung.name}: {warning}" for warning in task_of(rung.config).config_warnings(rung.config)]
+        return found
 
     def final(self) -> Ladder:
-        """Return the ladder that is measured once everything is chosen: on the test images, under a name of its own.
+        """Return the final measurement of a ladder: its rungs on the test images, under the name `NAME-final`.
 
-        No rung sets images aside, so that one that trains on all that validation leaves trains on all there are; a
-        rung of a `train_size` of its own trains on as many as before.
+        No rung holds out validation images. A rung without a `train_size` trains on all images, a rung with one on
+        as many as before.
 
         Raises:
-            SweepError: this one is measured on the test images already.
+            SweepError: the ladder is measured on the test images already.
         """
         if self.measured_on is MeasuredOn.TEST:
             raise SweepError(
-                f"{self.name} is measured on the test images as it is: --final is for a ladder that is chosen on "
-                "validation images (`evaluate: validation`)"
+                f"{self.name} is already measured on the test images. Leave out --final: it is for ladders with "
+                "`evaluate: validation`."
             )
         configs = {rung.name: task_of(rung.config).final_config(rung.config) for rung in self.rungs}
         rungs = tuple(
@@ -104,7 +104,7 @@ class Ladder:
         return replace(
             self,
             name=f"{self.name}{FINAL}",
-            description=f"{self.description or self.name}: the last measurement, on the test images",
+            description=f"{self.description or self.name}: final measurement on the test images",
             rungs=rungs,
             measured_on=MeasuredOn.TEST,
             is_final=True,
@@ -113,7 +113,7 @@ class Ladder:
 
 
 def _final_text(ladder: Ladder) -> str:
-    """Return the file of a ladder's last measurement: it runs the same where the file that was chosen is not."""
+    """Return the YAML file of a ladder's final measurement. It does not depend on the ladder's own file."""
     content = load_yaml(ladder.text)
     config = ladder.rungs[0].config
     task_of(config).final_file(content, config)

@@ -1,4 +1,4 @@
-"""A ladder's file: its keys, what it takes over from a file that it extends, and its rungs, resolved and scaled."""
+"""A ladder's YAML file: its keys, the file that it extends, and its resolved and scaled rungs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from sweeps.tasks.registry import IMAGES
 OWN_KEYS = ("name", "from", "note")
 """Keys of a rung that are not fields of its configuration."""
 
-_NOT_TAKEN_OVER = {"name", "description", "extends"}
-"""Keys that a ladder has for itself alone; every other one is taken over by a ladder that extends it."""
+_NOT_INHERITED = {"name", "description", "extends"}
+"""Keys that an extending ladder does not inherit."""
 
 _MERGED = ("base", "limits", "resources")
-"""Blocks of which an extending file may say a part."""
+"""Blocks that an extending file may override in part."""
 
 
 class LadderFile(FileOfConfigurations):
@@ -70,7 +70,7 @@ class LadderFile(FileOfConfigurations):
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:
-        # A part of a base alone may be wrong where the base that it is a part of is right.
+        # A partial base may be invalid although the merged one is valid.
         if self.extends is None:
             try:
                 IMAGES.config_type.model_validate(merge({}, self.base))
@@ -82,28 +82,29 @@ class LadderFile(FileOfConfigurations):
     def _check_rungs(self) -> Self:
         if not self.rungs and ("rungs" in self.model_fields_set or self.extends is None):
             raise ValueError(
-                "rungs: is empty: list at least one, such as `- name: baseline`, or name a ladder's file by `extends`"
+                "rungs: the list is empty. Add at least one rung, such as `- name: baseline`, or extend another ladder "
+                "with `extends: FILE`"
             )
         return self
 
     def over(self, other: LadderFile) -> LadderFile:
-        """Return this file with what it takes over from the one it extends, as a file that needs no other one."""
+        """Return this file merged with the file that it extends, without `extends`."""
         own = self.model_dump(mode="json", exclude_unset=True, exclude={"extends"})
-        whole = other.model_dump(mode="json", exclude_unset=True, exclude=_NOT_TAKEN_OVER)
-        shared = [key for key in _MERGED if key in own and key in whole]
-        blocks = {key: merge(whole[key], own[key]) for key in shared}
+        inherited = other.model_dump(mode="json", exclude_unset=True, exclude=_NOT_INHERITED)
+        shared = [key for key in _MERGED if key in own and key in inherited]
+        blocks = {key: merge(inherited[key], own[key]) for key in shared}
         scale = other.scale.then(self.scale).model_dump(mode="json", exclude_defaults=True)
         rungs = [*other.rungs, *self.rungs]
-        return LadderFile.model_validate({**whole, **own, **blocks, "scale": scale, "rungs": rungs})
+        return LadderFile.model_validate({**inherited, **own, **blocks, "scale": scale, "rungs": rungs})
 
 
 def is_ladder(content: Mapping[str, Any]) -> bool:
-    """Return whether a file's content is meant as a ladder's."""
+    """Return whether a file's content is a ladder."""
     return "rungs" in content or "extends" in content
 
 
 def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
-    """Return the ladder that a YAML file describes, every rung resolved.
+    """Return the resolved ladder of a YAML file.
 
     Raises:
         SpecError: with every error found, each naming its rung, key and value.
@@ -142,32 +143,33 @@ def _validation_split(rung: Rung) -> tuple[int, int]:
 
 
 def _check_validation(file: LadderFile, rungs: Sequence[Rung], content: Document) -> None:
-    """Refuse a ladder that is compared by validation images and has none, or not the same ones on each rung."""
+    """Raise SpecError unless all rungs hold out the same validation images."""
     errors = []
     without = [rung.name for rung in rungs if not _validation_split(rung)[0]]
     if without:
-        which = f"rung {without[0]} sets" if len(without) == 1 else f"{len(without)} of its rungs set"
+        which = f"rung {without[0]} has" if len(without) == 1 else f"{len(without)} of the rungs have"
         errors.append(
-            f"evaluate: validation, but {which} no images aside: give base.data.validation_size, such as 5000"
+            f"evaluate: validation needs validation images, and {which} none. Set base.data.validation_size, such as "
+            "5000"
         )
     first, *others = rungs
     other = next((rung for rung in others if _validation_split(rung) != _validation_split(first)), None)
     if not without and other is not None:
         errors.append(
-            f"evaluate: validation, but rungs {first.name} and {other.name} set different images aside: "
-            "data.validation_size and data.split_seed belong into base"
+            f"evaluate: validation needs the same validation images on all rungs, and {first.name} and {other.name} "
+            "differ. Set data.validation_size and data.split_seed in base only"
         )
     if len(file.name) + len(FINAL) > MAX_NAME:
-        errors.append(f"name: with {FINAL} behind it, of the last measurement, it has more than {MAX_NAME} characters")
+        errors.append(f"name: with the suffix {FINAL} of the final measurement it has more than {MAX_NAME} characters")
     if errors:
         raise SpecError(content.path, content.located(errors))
 
 
 def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Document, LadderFile]]:
-    """Return a ladder's file and those that it extends, each as it is written too, the one that extends none first.
+    """Return a ladder's file and the files that it extends, raw and validated, the root of the chain first.
 
     Raises:
-        SpecError: one of them is missing, is no ladder, has wrong keys, or extends one that extends it.
+        SpecError: one of them is missing, is not a ladder, has invalid keys, or the chain is circular.
     """
     found: list[tuple[Document, LadderFile]] = []
     content = read_yaml(path, overrides=overrides)
@@ -175,8 +177,8 @@ def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Document, LadderF
         if "parameters" in content:
             if not found:
                 location = content.location_of("parameters")
-                raise SpecError(path, [f"{location}: is a sweep, not a ladder: run it with `sweeps run`"])
-            raise _wrong_extension(found[0][0], f"{path} is a sweep; only a ladder can be extended")
+                raise SpecError(path, [f"{location}: the file is a sweep, not a ladder. Run it with `sweeps run`"])
+            raise _wrong_extension(found[0][0], f"{path} is a sweep. Only a ladder can be extended")
         found.insert(0, (content, _validated(content)))
         extends = found[0][1].extends
         if extends is None:
@@ -184,11 +186,11 @@ def _files(path: Path, overrides: Sequence[str]) -> list[tuple[Document, LadderF
         other = path.parent / extends
         if not other.is_file():
             near = ", ".join(sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name))
-            hint = f"; beside it there are {near}" if near else ""
-            raise _wrong_extension(content, f"{extends!r} is no file, looked for as {other}{hint}")
+            hint = f". The folder contains {near}" if near else ""
+            raise _wrong_extension(content, f"{extends!r} not found at {other}{hint}")
         if any(other.samefile(before.path) for before, _ in found):
-            way = " → ".join(str(before.path) for before, _ in reversed(found))
-            raise _wrong_extension(content, f"{extends!r} leads back to where it came from: {way} → {other}")
+            chain = " → ".join(str(before.path) for before, _ in reversed(found))
+            raise _wrong_extension(content, f"{extends!r} is circular: {chain} → {other}")
         path, content = other, read_yaml(other)
 
 
@@ -200,7 +202,7 @@ def _validated(content: Document) -> LadderFile:
     errors, file = checked(LadderFile, content)
     if errors or file is None:
         if file is not None and file.extends is None:
-            # Of what is left the rungs can be looked at too: every mistake at once.
+            # Also check the rungs, to report all errors at once.
             errors += _resolved(file)[1]
         raise SpecError(content.path, content.located(errors))
     return file
@@ -210,9 +212,9 @@ def _rungs(file: LadderFile, content: Document, *, taken: int = 0) -> tuple[Rung
     """Return a ladder's rungs, resolved and scaled.
 
     Args:
-        file: with what it takes over from others.
-        content: the file as it is written, for errors.
-        taken: how many of its rungs, the first ones, are another file's.
+        file: merged with the files that it extends.
+        content: the raw file, for errors.
+        taken: number of its first rungs that come from other files.
 
     Raises:
         SpecError: with every error found.
@@ -224,7 +226,7 @@ def _rungs(file: LadderFile, content: Document, *, taken: int = 0) -> tuple[Rung
 
 
 def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str]]:
-    """Return a ladder's rungs, resolved and scaled, and what is wrong with them."""
+    """Return a ladder's rungs, resolved and scaled, and their errors."""
     errors: list[str] = []
     trees: dict[str, dict[str, Any]] = {}
     full: dict[str, TaskConfig] = {}
@@ -260,7 +262,7 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
 
 
 def _scaled(rungs: Sequence[Rung], scale: Scale) -> tuple[list[Rung], list[str]]:
-    """Return the rungs, scaled, and what is wrong with that: each must still be the change that it was."""
+    """Return the scaled rungs, and errors. Each rung must still make the same changes."""
     scaled: dict[str, Rung] = {}
     errors = scale.unused([rung.config for rung in rungs])
     for rung in rungs:
@@ -274,21 +276,21 @@ def _scaled(rungs: Sequence[Rung], scale: Scale) -> tuple[list[Rung], list[str]]
         scaled[rung.name] = replace(rung, config=config, changes=changes)
         lost = [change for change in rung.changes if change.path not in {each.path for each in changes}]
         if before is not None and not errors:
-            errors += [f"scale: undoes what rung {rung.name} changes: {change}" for change in lost]
+            errors += [f"scale: cancels a change of rung {rung.name}: {change}" for change in lost]
     return list(scaled.values()), errors
 
 
 def _name_and_parent(entry: dict[str, Any], where: str, known: list[str]) -> tuple[str, str | None]:
-    """Return a rung's name and that of the rung it comes from.
+    """Return the names of a rung and of its parent.
 
     Raises:
-        ValueError: one of them is impossible; says where and what is allowed.
+        ValueError: one of them is invalid.
     """
     name = entry.get("name")
     if not isinstance(name, str):
-        raise ValueError(f"{where}.name: every rung needs a name of its own, not {name!r}")
+        raise ValueError(f"{where}.name: every rung needs a unique name, not {name!r}")
     if name in known:
-        raise ValueError(f"{where}.name: {name!r} stands twice")
+        raise ValueError(f"{where}.name: {name!r} is used twice")
     try:
         check_name(name)
     except ValueError as error:
@@ -296,5 +298,5 @@ def _name_and_parent(entry: dict[str, Any], where: str, known: list[str]) -> tup
     parent = entry.get("from", known[-1] if known else None)
     if parent is not None and parent not in known:
         hint = closest(str(parent), known)
-        raise ValueError(f"{where}.from: no rung {parent!r} stands before {name!r}. {hint}")
+        raise ValueError(f"{where}.from: there is no rung {parent!r} before {name!r}: {hint}")
     return name, parent

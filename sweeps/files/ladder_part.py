@@ -1,4 +1,4 @@
-"""How much of a ladder is meant: what `sweeps ladder` runs and `sweeps plan` counts."""
+"""The part of a ladder that command-line options select, for `sweeps ladder` and `sweeps plan`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweeps.files.ladder_file import load_ladder
 
 
 class PartOptions(TypedDict):
-    """What the options say."""
+    """Values of the options."""
 
     only: str | None
     seeds: int | None
@@ -25,17 +25,17 @@ class PartOptions(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class LadderPart:
-    """A ladder, and how much of it is run."""
+    """A ladder, and the part of it to run."""
 
     ladder: Ladder
-    """With --final the one that is measured last."""
+    """With --final, the ladder of the final measurement."""
     budget: Budget
     chosen: list[str]
-    """Names of the rungs that are run; all where empty."""
+    """Names of the rungs to run; empty for all."""
     arguments: list[str]
-    """Of the command line that says the same."""
+    """Command-line arguments that select this part."""
     final_arguments: list[str]
-    """Of the one that measures the same rungs last: always the whole budget."""
+    """Command-line arguments of the final measurement of the same rungs, at the full budget."""
 
     @property
     def rungs(self) -> list[Rung]:
@@ -43,19 +43,19 @@ class LadderPart:
 
 
 def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOptions]) -> LadderPart:
-    """Return what a ladder's file and the options mean.
+    """Return the part of a ladder that the options select.
 
     Raises:
-        SweepError: the file is none of a ladder, it has no such rung, or the options contradict each other.
+        SweepError: the file is not a ladder, a rung does not exist, or the options contradict each other.
     """
     loaded = load_ladder(file, overrides=overrides)
     ladder = loaded.final() if options["final"] else loaded
     budget = Budget(epochs_scale=options["epochs_scale"], train_size=options["train_size"], seeds=options["seeds"])
     if ladder.is_final and (budget.epochs_scale, budget.train_size) != (1.0, None):
-        raise SweepError("--final is the whole budget: leave out --epochs-scale and --train-size")
+        raise SweepError("--final needs the full budget. Leave out --epochs-scale and --train-size.")
     chosen = [name.strip() for name in (options["only"] or "").split(",") if name.strip()]
     if options["only"] is not None and not chosen:
-        raise SweepError(f"--rungs {options['only']!r} names none: leave it out for the whole ladder")
+        raise SweepError(f"--rungs {options['only']!r} names no rung. Leave it out to run all rungs.")
     for name in chosen:
         ladder.rung(name)
     return LadderPart(
@@ -70,12 +70,12 @@ def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOption
 
 
 def arguments_of(**options: Unpack[PartOptions]) -> list[str]:
-    """Return the options as they are typed: those alone that say anything."""
+    """Return the command-line arguments of all options with a value."""
     given = {
         "--rungs": options["only"] or None,
         "--seeds": options["seeds"],
         "--epochs-scale": None if options["epochs_scale"] == 1.0 else options["epochs_scale"],
         "--train-size": options["train_size"],
     }
-    said = [word for option, value in given.items() if value is not None for word in (option, str(value))]
-    return [*(["--final"] if options["final"] else []), *said]
+    typed = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return [*(["--final"] if options["final"] else []), *typed]

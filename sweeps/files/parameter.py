@@ -1,4 +1,4 @@
-"""One parameter of a search: the values or the range that it may take, and when it is active."""
+"""One parameter of a search: its values or its range, and when it is active."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cifar_core.common.validation import StrictModel
 
 Scalar = bool | int | float | str | None
 Assignment = dict[str, Any]
-"""Dotted paths into `TrainingConfig` with the values that a trial takes, active parameters only."""
+"""Dotted path to value of the active parameters of a trial."""
 
 
 Distribution = Literal["categorical", "constant", "uniform", "int_uniform", "q_uniform", "log_uniform_values"]
@@ -45,7 +45,7 @@ _WAYS_TO_VARY: dict[str, Any] = {
         {"if": _drawn("log_uniform_values"), "then": {"properties": {"min": {"exclusiveMinimum": 0}}}},
     ],
 }
-"""JSON Schema of what a parameter keeps to: one way of saying its values, and a distribution that goes with it."""
+"""JSON Schema of the rules for a parameter: one way to give its values, and a matching distribution."""
 
 
 class Parameter(StrictModel):
@@ -79,42 +79,39 @@ class Parameter(StrictModel):
             raise ValueError("give one of `values: [...]`, `value: ...`, or `min: ...` with `max: ...`")
         if self.values is not None:
             if not self.values:
-                raise ValueError("values is empty: list at least one")
+                raise ValueError("values is empty. List at least one")
             if twice := repeated(self.values):
                 raise ValueError(f"values lists {', '.join(twice)} twice")
         if ways[2]:
             if self.min is None or self.max is None:
                 raise ValueError("a range needs both min and max")
             if self.min > self.max:
-                raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
+                raise ValueError(f"min {self.min} is above max {self.max}")
             if self.distribution == "log_uniform_values" and self.min <= 0:
                 raise ValueError(f"a logarithmic range needs min above 0, not {self.min}")
             if self.distribution == "q_uniform" and self.q is None:
-                raise ValueError("q_uniform needs its step q")
+                raise ValueError("q_uniform needs a step q")
         ranged = self.distribution not in (None, "categorical", "constant")
         if self.distribution is not None and ranged != ways[2]:
-            raise ValueError(f"distribution {self.distribution!r} does not go with the other keys given")
+            raise ValueError(f"distribution {self.distribution!r} does not fit the other keys")
         return self
 
     def step_errors(self) -> list[str]:
-        """Return what is wrong with the step q."""
+        """Return the errors of the step q."""
         if self.min is None or self.max is None:
-            return [] if self.q is None else ["q is the step of a range from min to max: leave it out"]
+            return [] if self.q is None else ["q needs a range from min to max. Leave q out"]
         errors = []
         if self.distribution == "int_uniform" and not (is_integral(self.min) and is_integral(self.max)):
-            errors.append(f"int_uniform is of whole numbers, and this range is from {self.min} to {self.max}")
+            errors.append(f"int_uniform needs integers for min and max, not {self.min} and {self.max}")
         if self.q is not None and self.distribution in ("uniform", "log_uniform_values"):
-            errors.append(
-                f"q is the step of q_uniform, and {self.distribution} has none: leave q out, or write "
-                "distribution: q_uniform"
-            )
+            errors.append(f"{self.distribution} has no step q. Leave q out, or write distribution: q_uniform")
         elif self.q is not None and self.min < self.max < self.min + self.q:
-            errors.append(f"the step q {self.q} leads past max {self.max}: only min {self.min} would ever be drawn")
+            errors.append(f"the step q {self.q} exceeds the range: only min {self.min} would be drawn")
         return errors
 
     @property
     def conditions(self) -> dict[str, tuple[Any, ...]]:
-        """Allowed values of each other parameter; a single value may be written without brackets."""
+        """Dotted path to allowed values of each condition. A file may give a single value without brackets."""
         return {
             path: tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
             for path, allowed in self.when.items()
@@ -133,22 +130,22 @@ class Parameter(StrictModel):
 
 
 def is_integral(number: float) -> bool:
-    """Return whether a number has no fraction, as 1000 and 1e3."""
+    """Return whether a number has no fraction, such as 1000 and 1e3."""
     return isinstance(number, int) or number.is_integer()
 
 
 def label(value: Any) -> Scalar:
-    """Return a value as Optuna stores it: its categories are scalars, a list of widths is stored as its JSON."""
+    """Return a value as Optuna stores it. Categories must be scalars, so lists and mappings are stored as JSON."""
     return value if isinstance(value, Scalar) else json.dumps(value, sort_keys=True)
 
 
 def identity_of(value: Any) -> tuple[bool, Scalar]:
-    """Return the identity of a value: 1 and 1.0 are the same, true is another."""
+    """Return a key for comparing values: 1 and 1.0 are equal, 1 and true are not."""
     return isinstance(value, bool), label(value)
 
 
 def repeated(values: Iterable[Any]) -> list[str]:
-    """Return the values that stand twice, as JSON."""
+    """Return the values that occur more than once, as JSON."""
     seen: set[tuple[bool, Scalar]] = set()
     twice: dict[str, None] = {}
     for value in values:

@@ -1,4 +1,4 @@
-"""What is done to every rung of a ladder alike, so that the same changes can be measured on a smaller machine."""
+"""Changes to every rung of a ladder, for measuring its steps on a smaller machine."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Scale(StrictModel):
     def _check_width(cls, value: dict[str, int]) -> dict[str, int]:
         for name in value:
             if name not in SIZED:
-                raise ValueError(f"{name!r} is no architecture with a width: {closest(name, SIZED)}")
+                raise ValueError(f"{name!r} is not an architecture with a width: {closest(name, SIZED)}")
         return value
 
     def then(self, other: Scale) -> Scale:
-        """Return what has the effect of this one and the other one after it."""
+        """Return the combination of this scale and another one after it."""
         sizes = [size for size in (self.train_size, other.train_size) if size is not None]
         return Scale(
             train_size=min(sizes, default=None),
@@ -50,10 +50,10 @@ class Scale(StrictModel):
         )
 
     def apply(self, config: TaskConfig) -> TaskConfig:
-        """Return the configuration, scaled.
+        """Return the scaled configuration.
 
         Raises:
-            ValueError: a number of epochs does not come out whole; names key and value.
+            ValueError: a scaled number of epochs is not an integer. The message names key and value.
         """
         self._check_epochs(config)
         cut = Budget(epochs_scale=self.epochs, train_size=self.train_size).apply(config)
@@ -61,21 +61,21 @@ class Scale(StrictModel):
         return scaled
 
     def unused(self, configs: Sequence[TaskConfig]) -> list[str]:
-        """Return what it says of networks that none of the configurations has, a sentence each."""
+        """Return an error for each width of a network that no configuration uses."""
         names = list(dict.fromkeys(task_of(config).label(config) for config in configs))
         return [
-            f"scale.width.{name}: no rung's network is {name!r}; theirs are {', '.join(names)}"
+            f"scale.width.{name}: no rung uses the network {name!r}. The rungs use {', '.join(names)}"
             for name in self.width
             if name not in names
         ]
 
     def _check_epochs(self, config: TaskConfig) -> None:
         values = config.dotted()
-        # A schedule that does not use the field has it in no file, and nobody who could make it whole.
+        # Fields that the schedule does not use are not checked: no file could correct them.
         for path in ("epochs", *(path for path in task_of(config).epoch_fields if path in values)):
             scaled = product(values[path], self.epochs)
             if scaled != int(scaled) or scaled < 1:
                 raise ValueError(
-                    f"scale.epochs: {self.epochs:g} of {path} {values[path]} is {scaled:g}, not a whole number of "
-                    "epochs: choose a factor that leaves every rung whole ones"
+                    f"scale.epochs: {self.epochs:g} times {path} {values[path]} is {scaled:g}, not a positive integer. "
+                    "Choose another factor"
                 )

@@ -1,8 +1,8 @@
-"""The JSON Schemas of sweep and ladder files, for editors: completion, hover and a red line under what is wrong.
+"""JSON Schemas of sweep and ladder files, for completion and validation in editors.
 
-pydantic makes them of the records that read the files; what a record says about its schema stands there. Here stands
-what lies between them: `base`, `rungs` and `parameters` speak of a training configuration. What a schema cannot say (a
-minimum above its maximum, a rung that stands twice) the loader alone refuses; what it says, the loader says too.
+pydantic generates them from the models that read the files. This module adds the references to a training
+configuration in `base`, `rungs` and `parameters`. The loader checks everything in the schema and also what a schema
+cannot express, such as a minimum above its maximum.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ FileKind = Literal["sweep", "ladder"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 
 _OPTION = r"model\.options\.[^.]+"
-"""Path of an option of a network of one's own."""
+"""Path of an option of a custom network."""
 
 _CONFIG = "#/$defs/TrainingConfig"
 
 _WIDTH = 200
-"""Characters of a line of a schema's file."""
+"""Line width of a schema file."""
 
 
 def file_schema(kind: FileKind) -> Schema:
-    """Return the JSON Schema (draft 7) of a kind of files."""
+    """Return the JSON Schema (draft 7) of a kind of file."""
     definitions = config_definitions()
     whole = record_schema(SweepSpec if kind == "sweep" else LadderFile)
     schema: Schema = {"$schema": DRAFT, **whole, "$defs": whole["$defs"] | definitions}
@@ -50,17 +50,17 @@ def file_schema(kind: FileKind) -> Schema:
 
 
 def schema_text(kind: FileKind) -> str:
-    """Return the schema as the file of it that is beside this module, and is installed with it."""
+    """Return the content of the installed schema file."""
     return _text(file_schema(kind)) + "\n"
 
 
 def schema_file(kind: FileKind) -> Path:
-    """Return where the schema lies, for the first line of a YAML file."""
+    """Return the path of the installed schema file, for the first line of a YAML file."""
     return Path(__file__).with_name(f"{kind}.schema.json")
 
 
 def configuration_fields() -> dict[str, Schema]:
-    """Return dotted path to schema for each field of a training configuration."""
+    """Return the dotted path and the schema of each field of a training configuration."""
     definitions = config_definitions()
     return {
         path: referred({"$defs": definitions}, reference) for path, reference in field_references(definitions).items()
@@ -103,7 +103,7 @@ _OF_A_FUNCTION: Schema = {"required": ["train"], "properties": {"train": {"type"
 
 
 def _of_networks(fields: Mapping[str, Schema], others: str) -> Schema:
-    """Return what a sweep over networks keeps to, and one over a function of the user's own need not."""
+    """Return the additional rules for sweeps over networks, which custom training functions need not follow."""
     known = {"anyOf": [{"enum": list(fields)}, {"pattern": others}]}
     tested = {"anyOf": [{"enum": list(fields)}, {"pattern": f"^{_OPTION}$"}]}
     return {
@@ -120,7 +120,7 @@ def _of_networks(fields: Mapping[str, Schema], others: str) -> Schema:
 
 
 def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
-    # Without rungs of its own it takes those of the ladder that it extends.
+    # A ladder without rungs has the rungs of the ladder that it extends.
     schema["anyOf"] = [{"required": ["rungs"]}, {"required": ["extends"]}]
     own = {
         "name": {**schema["properties"]["name"], "description": "Name of the rung, unique in the file."},
@@ -140,7 +140,7 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
             "description": "A name, and the changes against the rung before: any field of a training configuration.",
             "required": ["name"],
             "properties": own | blocks,
-            # Dotted paths are read too; nested ones are what is proposed.
+            # Dotted paths are valid too. Editors only propose nested ones.
             "patternProperties": {f"^{_OPTION}$": {}}
             | {f"^{path.replace('.', chr(92) + '.')}$": field for path, field in fields.items() if "." in path},
             "additionalProperties": False,
@@ -157,7 +157,7 @@ def _list_of(value: Schema) -> Schema:
 
 
 def _parameter(schema: Schema, field: Schema) -> Schema:
-    """Return the schema of a parameter that takes the values of a field, and a range where they are numbers."""
+    """Return the schema of a parameter for a field, with a range if its values are numbers."""
     kinds = referred(schema, field)
     is_number = any(each.get("type") in ("integer", "number") for each in (kinds, *kinds.get("anyOf", ())))
     bound: Any = field if is_number else False
@@ -169,7 +169,7 @@ def _parameter(schema: Schema, field: Schema) -> Schema:
 
 
 def _text(part: Any, indent: str = "") -> str:
-    """Return JSON of which each object or list stands on one line where it fits."""
+    """Return JSON with each object or list on one line if it fits."""
     line = json.dumps(part, ensure_ascii=False)
     if len(indent + line) <= _WIDTH or not isinstance(part, dict | list):
         return line

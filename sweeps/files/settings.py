@@ -1,4 +1,4 @@
-"""What the files of sweeps and ladders share: names, metric, limits, resources, early stopping."""
+"""Keys that sweep and ladder files share: names, metric, limits, resources, storages."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ MAX_NAME = 64
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 _LISTED = ("val_accuracy", "val_loss", "train_loss", "train_accuracy")
 METRICS = {name: goal for name in _LISTED if (goal := IMAGES.metrics[name].goal) is not None}
-"""What a search over networks may look at, to its goal."""
+"""Metrics that a search over networks can optimize, to their goals."""
 BUILT_IN_RESOURCES = {
     "cpu": "cpus_per_trial",
     "gpu": "gpus_per_trial",
     "memory": None,
     "object_store_memory": None,
 }
-"""Ray's own resources, in lower case, to the key of a trial's share; None: a trial holds none of it."""
+"""Ray's built-in resources in lower case, to the key of a trial's share; None if trials reserve none."""
 MIN_AMOUNT = 0.0001
-"""Ray counts in these."""
+"""Ray's smallest unit of a resource."""
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?")
 
 
 def parse_duration(value: Any) -> Any:
-    """Return seconds from `2h`, `1h30m`, `90s` or a number of seconds."""
+    """Return the seconds of `2h`, `1h30m`, `90s` or a number of seconds."""
     if isinstance(value, str):
         match = DURATION.fullmatch(value.strip())
         if match is None or not any(match.groups()):
@@ -58,15 +58,15 @@ def parse_duration(value: Any) -> Any:
 
 
 def check_name(name: str) -> str:
-    """Return a sweep's name if a folder can be called so and stays under the runs folder.
+    """Return a sweep's name if it is valid as the name of a folder in the runs folder.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it is not.
     """
     if not NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is not a name for a sweep: use letters, digits, '-', '_' and '.', at most {MAX_NAME}, "
-            "beginning with a letter or digit"
+            f"{name!r} is not a valid name for a sweep. Use at most {MAX_NAME} letters, digits, '-', '_' and '.', "
+            "and begin with a letter or digit"
         )
     return name
 
@@ -93,7 +93,7 @@ class FileOfConfigurations(StrictModel):
     @field_validator("storage")
     @classmethod
     def _check_storage(cls, value: str | None) -> str | None:
-        # A folder's name is kept as it is written: a relative one is seen from where the sweep is run.
+        # A relative folder stays relative: it refers to the folder in which the sweep is run.
         if value is not None:
             check_storage(value)
         return value
@@ -105,7 +105,7 @@ class FileOfConfigurations(StrictModel):
 
     @property
     def storages(self) -> Storages:
-        """Where it says that it is kept."""
+        """The storages in the file."""
         return Storages(storage=self.storage, study_storage=self.study_storage)
 
     @field_validator("notify", mode="before")
@@ -113,14 +113,14 @@ class FileOfConfigurations(StrictModel):
     def _check_notify(cls, value: Any) -> Any:
         listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
-            # Without the value: an address may hold a password.
-            raise ValueError("a list of web addresses (https://...) and commands, each a text")
+            # The message omits the value: a URL may contain a password.
+            raise ValueError("must be a list of URLs (https://...) and commands, each a string")
         return listed
 
     def to_yaml(self) -> str:
-        """Return what the file says, with every override in it, as a file that trains the same.
+        """Return the file with all overrides as YAML.
 
-        Without `notify`: it goes into the record, and the addresses may be secret.
+        `notify` is left out, because the text is recorded and the URLs may be secret.
         """
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"notify"})
         return dump_yaml(content)
@@ -136,7 +136,7 @@ class FileOfConfigurations(StrictModel):
 
 
 def paths_of(name: str, *, task: AnyTask = IMAGES) -> list[str]:
-    """Return the paths of a training configuration that a key may stand for: `lr` for `optimizer.lr`."""
+    """Return the paths of a training configuration that end with a key: `optimizer.lr` for `lr`."""
     found = []
     for block, field in task.config_type.model_fields.items():
         if block == name:
@@ -147,19 +147,19 @@ def paths_of(name: str, *, task: AnyTask = IMAGES) -> list[str]:
 
 
 def _goal_of(metric: str, goal: str) -> dict[str, Any]:
-    """Return the JSON Schema of this: a metric has its goal, which may be left out."""
+    """Return the JSON Schema of the rule that a metric has a fixed goal, which may be left out."""
     chosen = {"properties": {"name": {"const": metric}}, "required": ["name"] if metric != "val_accuracy" else []}
     return {"if": chosen, "then": {"properties": {"goal": {"const": goal}}}}
 
 
 def checked_function(train: str | None) -> str | None:
-    """Return the name of a task, or the import path of a training function that can be imported.
+    """Return the name of a task, or the import path of a training function, after importing it.
 
     Raises:
-        ValueError: there is no such task; the function cannot be imported, or called by a search.
+        ValueError: there is no such task, or the function cannot be imported or called by a search.
     """
     if train is not None and not is_import_path(train) and train not in TASKS:
-        raise ValueError(f"{train!r} is no training function: write 'module:function', such as 'mine:train'")
+        raise ValueError(f"{train!r} is not a training function. Write 'module:function', such as 'mine:train'")
     try:
         task_named(train).config_type  # noqa: B018  # imports it
     except ModelError as error:
@@ -181,7 +181,7 @@ class Metric(StrictModel):
     @classmethod
     def _goal_of_name(cls, values: Any) -> Any:
         if isinstance(values, str) and values in METRICS:
-            raise ValueError(f"takes keys with values: write metric: {{name: {values}}}")
+            raise ValueError(f"needs keys with values. Write metric: {{name: {values}}}")
         if isinstance(values, Mapping) and "goal" not in values and values.get("name") in METRICS:
             return {**values, "goal": METRICS[values["name"]]}
         return values
@@ -189,13 +189,13 @@ class Metric(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.goal != METRICS.get(self.name, self.goal):
-            raise ValueError(f"goal {self.goal!r} makes {self.name} worse: use {METRICS[self.name]!r}")
+            raise ValueError(f"goal {self.goal!r} is wrong for {self.name}. Use {METRICS[self.name]!r}")
         return self
 
 
 _DURATION_SCHEMA = {
     "anyOf": [
-        # The lookahead: a duration of nothing is none.
+        # The lookahead rejects a duration of zero.
         {"type": "string", "pattern": rf"^(?=.*[1-9])\s*{DURATION.pattern}\s*$"},
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "null"},
@@ -215,13 +215,13 @@ class Limits(StrictModel):
     next start."""
 
     def minus(self, seconds: float) -> Limits:
-        """Return what is left of these after so many seconds."""
+        """Return the limits that remain after so many seconds."""
         left = None if self.timeout is None else max(self.timeout - seconds, 0.001)
         return self.model_copy(update={"timeout": left})
 
 
 _CUSTOM_SCHEMA: dict[str, Any] = {
-    # Ray's own names in large letters or small: an editor's patterns know no flag for that.
+    # Ray's built-in names in any case: patterns in a JSON Schema have no flag for this.
     "propertyNames": {
         "not": {"pattern": rf"^({'|'.join(''.join(f'[{c.upper()}{c}]' for c in n) for n in BUILT_IN_RESOURCES)})?\s*$"}
     },
@@ -248,7 +248,7 @@ class Resources(StrictModel):
     @classmethod
     def _check_gpus(cls, value: float | str) -> float | str:
         if isinstance(value, float) and value > 1:
-            raise ValueError(f"a trial trains on one GPU, not on {value:g}: write 1, a fraction to share one, or auto")
+            raise ValueError(f"a trial trains on one GPU, not on {value:g}. Write 1, a fraction to share one, or auto")
         if isinstance(value, float) and value:
             _check_amount(value, "GPUs")
         return value
@@ -258,20 +258,20 @@ class Resources(StrictModel):
     def _check_custom(cls, value: dict[str, float]) -> dict[str, float]:
         for name, amount in value.items():
             if not name.strip():
-                raise ValueError("a custom resource without a name")
+                raise ValueError("a custom resource has no name")
             if name.strip().lower() in BUILT_IN_RESOURCES:
                 key = BUILT_IN_RESOURCES[name.strip().lower()]
-                raise ValueError(f"{name!r} is no custom resource" + (f": use resources.{key}" if key else ""))
+                raise ValueError(f"{name!r} is not a custom resource" + (f". Use resources.{key}" if key else ""))
             _check_amount(amount, name)
         return value
 
 
 def _check_amount(amount: float, name: str) -> None:
-    """Check that Ray can count so much of a resource: it takes whole numbers, and parts of one to four digits."""
+    """Raise ValueError unless Ray accepts the amount: an integer, or a fraction below 1 with up to four digits."""
     if amount > 1 and amount != int(amount):
-        raise ValueError(f"{amount:g} {name}: a fraction below 1 or a whole number")
+        raise ValueError(f"{amount:g} {name}: the amount must be an integer or a fraction below 1")
     if amount < MIN_AMOUNT:
-        raise ValueError(f"{amount:g} {name}: {MIN_AMOUNT:g} is the least")
+        raise ValueError(f"{amount:g} {name}: the amount must be at least {MIN_AMOUNT:g}")
 
 
 class Replicates(StrictModel):
@@ -291,10 +291,10 @@ class Keep(StrictModel):
 
 
 def validated(kind: type[Spec], content: Document) -> Spec:
-    """Return a file's content as a record.
+    """Return the validated content of a file.
 
     Raises:
-        SpecError: with every mistake found, each behind its line.
+        SpecError: with every error, each with its line.
     """
     errors, spec = checked(kind, content)
     if errors or spec is None:
@@ -303,10 +303,10 @@ def validated(kind: type[Spec], content: Document) -> Spec:
 
 
 def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None]:
-    """Return every mistake of a file, `key: what is wrong`, and the record of what is left without them.
+    """Return all errors of a file, each `key: error`, and the validated content without the invalid keys.
 
-    What depends on a value is looked at only where the value itself is right: what is wrong is taken out and the rest
-    is looked at again. The record is None where nothing can be made of the rest.
+    Invalid keys are removed and the rest is validated again, so that an error does not hide others. The content is None
+    if the rest is invalid too.
     """
     errors = [f"{key}: {mistake}" if key else mistake for key, mistake in content.mistakes.items()]
     wrong = list(content.mistakes)
@@ -319,7 +319,7 @@ def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None
             errors += found
             keys = [key_of(line) for line in _lines(error)]
             wrong += keys
-            # The last one first: an entry that is taken out of a list moves those behind it.
+            # In reverse order: removing an entry of a list shifts the following ones.
             taken_out = [_take_out(rest, key) for key in reversed(keys)]
             if not any(taken_out):
                 break
@@ -329,11 +329,11 @@ def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None
 
 _ATTEMPTS = 6
 _PLACEHOLDERS = {"name": "unnamed", "parameters": {}, "run_cap": 1}
-"""What stands for a required key while the rest of its file is looked at."""
+"""Values of missing required keys while the rest of a file is validated."""
 
 
 def _lines(error: ValidationError) -> list[str]:
-    """Return what is wrong with a file, a line each; what a key's own check lists is below that key."""
+    """Return the errors of a file, one line each, with the errors of a validator below its key."""
     lines = []
     for text in explain(error):
         first, *others = text.split("\n")
@@ -350,18 +350,18 @@ def _names_a_key(line: str) -> bool:
 
 
 def _is_known(line: str, wrong: Sequence[str], *, follows: bool) -> bool:
-    """Return whether an error says again, or only follows from, what is known to be wrong."""
+    """Return whether an error repeats, or only follows from, a known error."""
     key = key_of(line)
     if any(key == each or key.startswith(f"{each}.") for each in wrong if each):
         return True
-    telling = [each for each in wrong if "." in each or each in ("method", "extends")]
-    names = [re.sub(r"\.values\.\d+$|\.(min|max|value)$", "", each) for each in telling]
+    specific = [each for each in wrong if "." in each or each in ("method", "extends")]
+    names = [re.sub(r"\.values\.\d+$|\.(min|max|value)$", "", each) for each in specific]
     names += [name.removeprefix("parameters.") for name in names]
     return follows and any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line) for name in names)
 
 
 def _take_out(content: Any, key: str) -> str:
-    """Take what a dotted key leads to out of a file's content, or the least that holds it; return the key of that."""
+    """Remove a dotted key, or the closest existing parent, from a file's content. Return the removed key."""
     above, inner, rest = _deepest(content, key)
     if above is None:
         if key in _PLACEHOLDERS:
@@ -373,7 +373,7 @@ def _take_out(content: Any, key: str) -> str:
 
 
 def _deepest(content: Any, key: str) -> tuple[Any, Any, str]:
-    """Return what holds the last part of a dotted key that there is, that part, and the parts behind it."""
+    """Return the container of the deepest existing part of a dotted key, that part, and the missing rest."""
     above, inner, below = None, None, content
     while key:
         if isinstance(below, list):
@@ -384,9 +384,9 @@ def _deepest(content: Any, key: str) -> tuple[Any, Any, str]:
             name = max((name for name in names if key == name or key.startswith(f"{name}.")), key=len, default=None)
         if name is None:
             break
-        is_whole = inner == "parameters"
+        is_parameter = inner == "parameters"
         above, inner = below, int(name) if isinstance(below, list) else name
         below, key = above[inner], key.removeprefix(name).removeprefix(".")
-        if is_whole:  # what is left of a parameter would be wrong in another way
+        if is_parameter:  # the rest of a parameter would cause other errors
             break
     return above, inner, key

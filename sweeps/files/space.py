@@ -1,4 +1,4 @@
-"""The search space: parameters with conditions -> Optuna's distributions -> a configuration of the task."""
+"""The search space: parameters with conditions, their Optuna distributions, and the resulting configurations."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MAX_COMBINATIONS = 100_000
-"""A grid larger than this is surely a mistake, and listing it would take the memory."""
+"""A larger grid is considered a mistake, and would not fit into memory."""
 
 
 _DIGITS = 12
-"""Significant digits of a value that is counted in steps: 0.1 + 2 × 0.1 is 0.3, as a person would write it."""
+"""Significant digits of a value on a step of a range: 0.1 + 2 × 0.1 is 0.3."""
 
 _MAX_LISTED = 20
-"""Listed values that are shown."""
+"""Largest number of listed values in a description."""
 
 
 class SearchSpace:
-    """Parameters in the order in which they can be suggested: conditions before what depends on them."""
+    """The parameters of a search, in an order in which conditions come before the parameters that depend on them."""
 
     def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any], task: AnyTask = IMAGES) -> None:
-        """Take what a file says, each value as its field has it: `'1000'` for a number of images is 1000.
+        """Validate the parameters and convert each value to the type of its field: `'1000'` images becomes 1000.
 
         Raises:
-            SpaceError: it makes no sense; lists every error.
+            SpaceError: with every error.
         """
         self.task = task
         self.base = dict(base)
@@ -53,7 +53,7 @@ class SearchSpace:
             raise SpaceError(errors)
 
     def suggest(self, trial: optuna.Trial) -> Assignment:
-        """Ask Optuna for every parameter that is active in this trial."""
+        """Return Optuna's suggestions for all parameters that are active in the trial."""
         assignment: Assignment = {}
         for path, parameter in self.parameters.items():
             if self._is_active(parameter, assignment):
@@ -61,16 +61,16 @@ class SearchSpace:
         return assignment
 
     def config(self, assignment: Assignment) -> TaskConfig:
-        """Return the configuration that an assignment stands for.
+        """Return the configuration of an assignment.
 
         Raises:
-            ValidationError: the combination is not a possible configuration.
+            ValidationError: the combination is invalid.
         """
         config: TaskConfig = self.task.config_type.model_validate(self._merged(assignment))
         return config
 
     def allows(self, assignment: Assignment) -> bool:
-        """Return whether the values, each possible, are possible together."""
+        """Return whether a combination of valid values is valid."""
         try:
             self.config(assignment)
         except ValidationError:
@@ -78,7 +78,7 @@ class SearchSpace:
         return True
 
     def point_of(self, config: TaskConfig) -> Assignment | None:
-        """Return the active values by which a configuration would be a point of this space; None where one is not."""
+        """Return the assignment of the active parameters for a configuration; None if a value is not in the space."""
         assignment: Assignment = {}
         for path, parameter in self.parameters.items():
             if not self._is_active(parameter, assignment):
@@ -99,7 +99,7 @@ class SearchSpace:
         return assignment
 
     def _matches(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
-        """Return whether a listed value is what a field of a configuration holds."""
+        """Return whether a listed value equals the value of a field."""
         if isinstance(choice, Scalar):
             return identity_of(choice) == identity_of(field) if isinstance(field, Scalar) else False
         try:
@@ -108,7 +108,7 @@ class SearchSpace:
             return False
 
     def _merged(self, assignment: Assignment) -> dict[str, Any]:
-        # A searched model or schedule does not reset its block: base holds what all of them share.
+        # A searched model or schedule does not reset its block: base contains the fields that all of them share.
         tree, own = {**self._tree, **self._blocks}, set[str]()
         for path, value in assignment.items():
             block, written, prefix = tree, self._tree, ""
@@ -116,7 +116,7 @@ class SearchSpace:
             for parent in parents:
                 prefix, written = f"{prefix}{parent}.", written.get(parent) or {}
                 if prefix not in own:
-                    # A copy of what is changed alone: a space of many values makes as many trees.
+                    # Only the changed blocks are copied: a large space builds many trees.
                     block[parent] = dict(written)
                     own.add(prefix)
                 block = block[parent]
@@ -125,13 +125,13 @@ class SearchSpace:
 
     @cached_property
     def _blocks(self) -> dict[str, Any]:
-        """The base's blocks as records: what is validated once is not validated with each assignment."""
+        """The blocks of the base as models, so that they are not validated again for each assignment."""
         config = self.task.config_type.model_validate(self._tree)
         return {name: getattr(config, name) for name, block in self._tree.items() if isinstance(block, dict)}
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Optuna's distribution of each parameter."""
+        """The Optuna distribution of each parameter."""
         return {
             path: distribution_of(parameter, is_integer=path in self._integers)
             for path, parameter in self.parameters.items()
@@ -142,7 +142,7 @@ class SearchSpace:
         return {path: value if self.parameters[path].is_range else label(value) for path, value in assignment.items()}
 
     def decode(self, path: str, stored: Any) -> Any:
-        """Return a value as the configuration takes it from how Optuna stores it."""
+        """Return the value for a configuration from Optuna's representation."""
         parameter = self.parameters[path]
         if not parameter.is_range:
             return self._choices[path].get(identity_of(stored), stored)
@@ -152,17 +152,17 @@ class SearchSpace:
 
     @cached_property
     def _choices(self) -> dict[str, dict[tuple[bool, Scalar], Any]]:
-        """Each parameter's listed values by how Optuna stores them."""
+        """Parameter to stored value to listed value."""
         return {
             path: {identity_of(value): value for value in parameter.choices}
             for path, parameter in self.parameters.items()
         }
 
     def assignments(self) -> Iterator[Assignment]:
-        """Enumerate the active combinations in the file's order, the last parameter fastest; each once.
+        """Yield each active combination once, in the order of the file, the last parameter fastest.
 
         Raises:
-            SpaceError: a parameter has no finite list of values.
+            SpaceError: a parameter has infinitely many values.
         """
         errors = grid_errors(self)
         if errors:
@@ -182,14 +182,14 @@ class SearchSpace:
 
     @cached_property
     def cardinality(self) -> int | None:
-        """Number of combinations, None where it is infinite or too large to list. Counted once: it takes a while."""
+        """Number of combinations; None if it is infinite or larger than `MAX_COMBINATIONS`."""
         if grid_errors(self):
             return None
         count = sum(1 for _ in itertools.islice(self.assignments(), MAX_COMBINATIONS + 1))
         return None if count > MAX_COMBINATIONS else count
 
     def finite_values(self, path: str) -> Sequence[Any] | None:
-        """Return every value that a parameter may take, None for a continuous range."""
+        """Return all values of a parameter; None for a continuous range."""
         parameter = self.parameters[path]
         if parameter.min is None or parameter.max is None:
             return parameter.choices
@@ -199,13 +199,13 @@ class SearchSpace:
             return range(int(parameter.min), int(parameter.max) + 1, int(parameter.q or 1))
         if parameter.q:
             count = math.floor((parameter.max - parameter.min) / parameter.q + 1e-9) + 1
-            # Beyond the limit only the count matters, not the values.
+            # Above the limit only the count matters.
             listed = min(count, MAX_COMBINATIONS + 1)
             return [_rounded(parameter.min + step * parameter.q) for step in range(listed)]
         return None
 
     def nearest(self, path: str, value: float) -> float:
-        """Return the value of a range that is nearest to a number within it: itself where it is not off its steps."""
+        """Return the value of a range that is nearest to a number: the number itself if it is on a step."""
         parameter = self.parameters[path]
         step = parameter.q or (1 if path in self._integers else None)
         if parameter.min is None or parameter.max is None or step is None:
@@ -215,28 +215,28 @@ class SearchSpace:
         return value if math.isclose(near, value, rel_tol=1e-9) else near if isinstance(near, int) else _rounded(near)
 
     def is_constant(self, path: str) -> bool:
-        """Return whether a field has the same value in every trial."""
+        """Return whether a field has the same value in all trials."""
         if path not in self.parameters:
             return True
         values = self.finite_values(path)
         return values is not None and len(values) == 1 and not self.parameters[path].when
 
     def min_value(self, path: str) -> Any:
-        """Return the smallest value that a field takes anywhere in the space."""
+        """Return the smallest value of a field in the space."""
         if path in self.parameters:
             parameter = self.parameters[path]
             return parameter.min if parameter.is_range else min(parameter.choices)
         return value_at(self.task.config_type.model_validate(self.base), path)
 
     def max_value(self, path: str) -> Any:
-        """Return the largest value that a field takes anywhere in the space."""
+        """Return the largest value of a field in the space."""
         if path in self.parameters:
             parameter = self.parameters[path]
             return parameter.max if parameter.is_range else max(parameter.choices)
         return value_at(self.task.config_type.model_validate(self.base), path)
 
     def listed_values(self, path: str) -> list[Any]:
-        """Return every value that a field can take; only for fields that are no continuous range."""
+        """Return all values of a field, which must not be a continuous range."""
         if path not in self.parameters:
             return [value_at(self.task.config_type.model_validate(self.base), path)]
         values = self.finite_values(path)
@@ -244,7 +244,7 @@ class SearchSpace:
         return list(values)
 
     def describe(self) -> list[tuple[str, str, str]]:
-        """Return (path, what it may be, when it is active) for each parameter, in the order of suggestion."""
+        """Return (path, values, conditions) as texts for each parameter, in the order of suggestion."""
         rows = []
         for path, parameter in self.parameters.items():
             if parameter.is_range:
@@ -267,18 +267,18 @@ class SearchSpace:
 
     @cached_property
     def _integers(self) -> set[str]:
-        """Ranges that hold whole numbers only."""
+        """Paths of the integer ranges."""
         return {path for path, parameter in self.parameters.items() if parameter.is_range and self.is_integer(path)}
 
     def is_integer(self, path: str) -> bool:
-        """Return whether a range holds whole numbers only."""
+        """Return whether a range only contains integers."""
         parameter = self.parameters[path]
         if parameter.distribution == "int_uniform":
             return True
         if path.startswith("model.options.") or path in self.task.untyped_fields:
-            # No field says what it is: what is written does.
+            # The field has no type: the written numbers decide.
             return all(isinstance(number, int) for number in (parameter.min, parameter.max, parameter.q or 1))
-        # The field decides: 0 to 1 is a range of numbers for dropout, 1 to 4 one of integers for step_size.
+        # The field decides: 0 to 1 is a range of floats for dropout, 1 to 4 one of integers for step_size.
         probe = self._merged({path: (parameter.min or 0) + 0.5})
         try:
             self.task.config_type.model_validate(probe)
@@ -304,6 +304,6 @@ def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Param
             None,
         )
         if ready is None:
-            raise SpaceError([f"parameters: the conditions of {', '.join(waiting)} depend on each other"])
+            raise SpaceError([f"parameters: the conditions of {', '.join(waiting)} are circular"])
         ordered[ready] = waiting.pop(ready)
     return ordered

@@ -1,4 +1,4 @@
-"""What is wrong with a search space, or with a point of it written by hand, in lines that name key, value and cure."""
+"""Errors and warnings of a search space and of assignments in `start_with`, each with key, value and remedy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 MAX_SPLITS = 20
 
 _LISTED = 20
-"""Wrong values of one parameter that are named."""
+"""Largest number of reported errors of one parameter, and of listed values in an error."""
 
 
 class SpaceError(ValueError):
-    """A space that makes no sense; lists every error."""
+    """An invalid search space; lists every error."""
 
     def __init__(self, errors: list[str]) -> None:
         self.errors = errors
@@ -33,15 +33,15 @@ class SpaceError(ValueError):
 
 
 def shape_error(path: str, content: Any, *, task: AnyTask) -> str | None:
-    """Return how a parameter should be written that is no mapping of a parameter's keys; None where it is one."""
+    """Return an error with the correct notation for a parameter that is not a mapping with the keys of `Parameter`."""
     if isinstance(content, list | tuple):
-        return f"is a list alone: write {path}: {flow_text({'values': list(content)})}"
+        return f"must be a mapping, not a list. Write {path}: {flow_text({'values': list(content)})}"
     if content is None:
-        return f"is empty: write {path}: {{values: [...]}} or {path}: {{min: ..., max: ...}}"
+        return f"is empty. Write {path}: {{values: [...]}} or {path}: {{min: ..., max: ...}}"
     if isinstance(content, Parameter):
         return None
     if not isinstance(content, Mapping):
-        return f"is one value alone: write {path}: {flow_text({'value': content})}"
+        return f"must be a mapping, not a single value. Write {path}: {flow_text({'value': content})}"
     if not content or content.keys() & Parameter.model_fields.keys():
         return None
     block = {"options": "model.options"}.get(path, path)
@@ -50,7 +50,7 @@ def shape_error(path: str, content: Any, *, task: AnyTask) -> str | None:
     if block != "model.options" and not content.keys() & set(known):
         return None
     parts = (f"{block}.{name}: {flow_text(_as_parameter(each))}" for name, each in content.items())
-    return f"parameters are dotted paths: write {'; '.join(parts)}"
+    return f"parameters must be dotted paths. Write {'; '.join(parts)}"
 
 
 def _as_parameter(content: Any) -> Any:
@@ -60,10 +60,10 @@ def _as_parameter(content: Any) -> Any:
 
 
 def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
-    """Return a parameter with each value as its field has it, and what is wrong with it.
+    """Return a parameter with its values converted to the type of its field, and its errors.
 
     Args:
-        space: whose parameters that this one depends on are checked already.
+        space: the space; parameters that this one depends on were checked before.
         path: of the parameter.
     """
     parameter = space.parameters[path]
@@ -80,16 +80,16 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
         except ValidationError as error:
             errors += [f"parameters.{path}.{key}: {_without_key(line, path)}" for line in explain(error)]
         except (TypeError, AttributeError, KeyError, ValueError):
-            return parameter, [f"parameters.{path}: no such field of a training configuration"]
+            return parameter, [f"parameters.{path}: a training configuration has no such field"]
         else:
             cast[key] = field if isinstance(field, Scalar) and isinstance(value, Scalar) else value
             configs.append(config)
         if any("unknown key" in error for error in errors):
             if near := paths_of(path, task=space.task):
-                return parameter, [f"parameters.{path}: no such field: did you mean {' or '.join(map(repr, near))}?"]
+                return parameter, [f"parameters.{path}: unknown field, did you mean {' or '.join(map(repr, near))}?"]
             return parameter, errors[:1]
         if len(errors) >= _LISTED:
-            return parameter, [*errors, f"parameters.{path}: and more like these"]
+            return parameter, [*errors, f"parameters.{path}: further errors are not listed"]
     errors += [f"parameters.{path}: {error}" for error in parameter.step_errors()]
     if parameter.is_range:
         return _checked_range(space, path, errors)
@@ -99,7 +99,7 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
 
 
 def _written(parameter: Parameter) -> dict[str, Any]:
-    """Return the values that stand in a file, under their keys."""
+    """Return the values in the file by their keys."""
     if parameter.is_range:
         return {"min": parameter.min, "max": parameter.max}
     if parameter.values is None:
@@ -113,21 +113,21 @@ def _checked_range(space: SearchSpace, path: str, errors: list[str]) -> tuple[Pa
         return parameter, errors
     if parameter.q is not None and not is_integral(parameter.q):
         return parameter, [
-            f"parameters.{path}.q: {parameter.q} leads past whole numbers: write a whole step, such as 2"
+            f"parameters.{path}.q: {parameter.q} is not an integer, as the range needs. Write an integer, such as 2"
         ]
     numbers = {"min": parameter.min, "max": parameter.max, "q": parameter.q}
     return parameter.model_copy(update={key: int(n) for key, n in numbers.items() if n is not None}), []
 
 
 def _repeated(space: SearchSpace, path: str, values: Sequence[Any], configs: Sequence[TaskConfig]) -> list[str]:
-    """Return which values are one for their field, as `'1000'` and 1000 of a number of images."""
+    """Return an error for each group of values that are equal for their field, such as `'1000'` and 1000 images."""
     if len(values) != len(configs):
         return []
     same: dict[Hashable, list[Any]] = {}
     for value, config in zip(values, configs, strict=True):
         same.setdefault(_meaning(value_at(config, path)), []).append(value)
     return [
-        f"parameters.{path}.values: {' and '.join(map(repr, group))} are one value for this field: leave one of them"
+        f"parameters.{path}.values: {' and '.join(map(repr, group))} are equal for this field. Keep one of them"
         for group in same.values()
         if len(group) > 1
     ]
@@ -142,19 +142,19 @@ def _meaning(field: Any) -> Hashable:
 
 
 def _conditions(space: SearchSpace, path: str) -> tuple[dict[str, tuple[Any, ...]], list[str]]:
-    """Return the conditions of a parameter, each value as its field has it, and what is wrong with them."""
+    """Return the conditions of a parameter with converted values, and their errors."""
     errors: list[str] = []
     when: dict[str, tuple[Any, ...]] = {}
     for other, allowed in space.parameters[path].conditions.items():
         if other not in space.parameters:
             hint = closest(other, space.parameters)
-            errors.append(f"parameters.{path}.when: {other!r} is not a parameter of this sweep. {hint}")
+            errors.append(f"parameters.{path}.when: {other!r} is not a parameter of this sweep: {hint}")
             continue
         known = space.parameters[other].choices
         if not allowed:
-            errors.append(f"parameters.{path}.when.{other}: lists no value, of {_shown(known)} give at least one")
+            errors.append(f"parameters.{path}.when.{other}: the list is empty. Give at least one of {_shown(known)}")
         if not known:
-            errors.append(f"parameters.{path}.when: {other!r} is a range, a condition needs `values`")
+            errors.append(f"parameters.{path}.when: {other!r} is a range. A condition needs a parameter with `values`")
         when[other] = tuple(cast_value(space, other, value) for value in allowed)
         errors += [
             f"parameters.{path}.when.{other}: {value!r} is not among its values {_shown(known)}"
@@ -165,7 +165,7 @@ def _conditions(space: SearchSpace, path: str) -> tuple[dict[str, tuple[Any, ...
 
 
 def cast_value(space: SearchSpace, path: str, value: Any) -> Any:
-    """Return a value as the field under a path has it; as it is where the field does not take it."""
+    """Return a value converted to the type of the field under a path; unchanged if it is invalid for the field."""
     surroundings = {other: allowed[0] for other, allowed in space.parameters[path].conditions.items()}
     try:
         field = value_at(space.config({**surroundings, path: value}), path)
@@ -183,13 +183,13 @@ def value_at(config: TaskConfig, path: str) -> Any:
 
 
 def _without_key(line: str, path: str) -> str:
-    """Return an error of a configuration without its key, where the parameter's own key says the same."""
+    """Return an error of a configuration without its key if that is the key of the parameter."""
     key, _, rest = line.partition(": ")
     return rest if rest and (key == path or path.startswith(f"{key}.")) else line
 
 
 def grid_errors(space: SearchSpace) -> list[str]:
-    """Return an error for each parameter that a grid cannot walk through."""
+    """Return an error for each parameter with infinitely many values."""
     return [
         f"parameters.{path}: a grid needs `values`, a range of integers, or q_uniform with a step q"
         for path in space.parameters
@@ -198,20 +198,20 @@ def grid_errors(space: SearchSpace) -> list[str]:
 
 
 def split_errors(space: SearchSpace) -> list[str]:
-    """Return an error for each parameter by which the images would be split in more ways than memory holds."""
+    """Return an error for each data parameter with more values than copies of the images fit into memory."""
     return [
-        f"parameters.{path}: list at most {MAX_SPLITS} `values`, because each is another copy of the images"
+        f"parameters.{path}: list at most {MAX_SPLITS} `values`, because each needs a copy of the images"
         for path in space.task.part_fields
         if path in space.parameters and ((values := space.finite_values(path)) is None or len(values) > MAX_SPLITS)
     ]
 
 
 def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list[str]:
-    """Return what keeps an assignment written by hand from being a point of a space."""
+    """Return the errors of an assignment in `start_with`."""
     errors = []
     for path, value in assignment.items():
         if path not in space.parameters:
-            errors.append(f"{path}: is not a parameter of this sweep. {closest(path, space.parameters)}")
+            errors.append(f"{path}: is not a parameter of this sweep: {closest(path, space.parameters)}")
             continue
         parameter = space.parameters[path]
         number = cast_value(space, path, value)
@@ -219,7 +219,7 @@ def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list
             if not isinstance(number, int | float) or not parameter.min <= number <= parameter.max:
                 errors.append(f"{path}: {value!r} is not between {parameter.min} and {parameter.max}")
             elif (near := space.nearest(path, number)) != number:
-                errors.append(f"{path}: {value!r} is between two steps of its range: the nearest is {near}")
+                errors.append(f"{path}: {value!r} is not on a step of its range. The nearest value is {near}")
         elif identity_of(number) not in map(identity_of, parameter.choices):
             errors.append(f"{path}: {value!r} is not one of {_shown(parameter.choices)}")
         errors += _inactive(space, path, assignment)
@@ -227,15 +227,15 @@ def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list
 
 
 def _inactive(space: SearchSpace, path: str, assignment: Mapping[str, Any]) -> list[str]:
-    """Return why a parameter of an assignment may not be active in it."""
+    """Return an error for each condition under which a parameter of an assignment is inactive."""
     errors = []
     for other, allowed in space.parameters[path].conditions.items():
         possible = (assignment[other],) if other in assignment else space.parameters[other].choices
         if any(identity_of(cast_value(space, other, value)) not in map(identity_of, allowed) for value in possible):
-            wanted = " or ".join(map(str, allowed))
-            has = f"and here it is {assignment[other]}" if other in assignment else "which is not said here"
+            required = " or ".join(map(str, allowed))
+            actual = f"and here it is {assignment[other]}" if other in assignment else "which is not given here"
             errors.append(
-                f"{path}: is active only where {other} is {wanted}, {has}: write {other}: {allowed[0]}, or leave "
+                f"{path}: is active only if {other} is {required}, {actual}. Write {other}: {allowed[0]}, or leave "
                 f"{path} out"
             )
     return errors
@@ -247,7 +247,7 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def combination_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list[str]:
-    """Return why the values of an assignment, each possible, are not possible together."""
+    """Return the errors of a combination of valid values."""
     try:
         space.config(dict(assignment))
     except ValidationError as error:
@@ -256,7 +256,7 @@ def combination_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> lis
 
 
 def warnings(space: SearchSpace) -> list[str]:
-    """Return what is allowed and yet probably not meant: fields that no kind uses, steps longer than a run."""
+    """Return warnings about probable mistakes: fields that no kind uses, steps longer than a run."""
     found = []
     for path in space.parameters:
         block, _, field = path.partition(".")
@@ -266,7 +266,7 @@ def warnings(space: SearchSpace) -> list[str]:
         if not any(field.partition(".")[0] in space.task.used_fields(block, kind) for kind in kinds):
             users = [f"`{kind}`" for kind, fields in space.task.fields_of_kind[block].items() if field in fields]
             found.append(
-                f"parameters.{path}: changes nothing, because {block}.name is never {' or '.join(users)} "
+                f"parameters.{path}: has no effect, because {block}.name is never {' or '.join(users)} "
                 f"(it is {', '.join(kinds)})"
             )
     epochs = space.max_value("epochs")
@@ -276,5 +276,5 @@ def warnings(space: SearchSpace) -> list[str]:
         largest = space.max_value(path)
         if kinds and largest >= epochs:
             where = "parameters" if path in space.parameters else "base"
-            found.append(f"{where}.{path}: {largest} with epochs {epochs}: the {kinds[0]} {block} never fires")
+            found.append(f"{where}.{path}: {largest} with epochs {epochs}: the {kinds[0]} {block} never takes effect")
     return found + space.task.space_warnings(space)

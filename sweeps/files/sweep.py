@@ -1,4 +1,4 @@
-"""`SweepSpec`: a sweep's YAML file, parsed and validated before anything starts."""
+"""`SweepSpec`: the parsed and validated YAML file of a sweep."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _check_base(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "train" not in info.data:
-            return value  # what is wrong with it is said, and nothing is known of its keywords
+            return value  # `train` is invalid, so its keyword arguments are unknown
         try:
             task_named(info.data["train"]).config_type.model_validate(value)
         except ValidationError as error:
@@ -135,24 +135,23 @@ class SweepSpec(FileOfConfigurations):
         if self.method == "grid":
             errors += grid_errors(space) or self._too_large(space)
         elif self.run_cap is None:
-            errors.append(f"run_cap: method {self.method} needs a number of trials, such as run_cap: 24")
+            errors.append(f"run_cap: method {self.method} needs the number of trials, such as run_cap: 24")
         missing = [name for name in self.task.missing([*self.base, *self.parameters]) if name]
         errors += [
-            f"parameters.{name}: {self.train} needs it and has no default for it: write {name}: {{values: [...]}}, or "
-            f"base.{name}"
+            f"parameters.{name}: missing, {self.train} has no default. Write {name}: {{values: [...]}} or base.{name}"
             for name in missing
         ]
         if self.train is not None and (self.metric.name not in METRICS and "goal" not in self.metric.model_fields_set):
-            errors.append(f"metric.goal: say which way {self.metric.name} is better: maximize or minimize")
+            errors.append(f"metric.goal: missing for {self.metric.name}. Set maximize or minimize")
         if self.train is not None and "metric" not in self.model_fields_set:
-            errors.append(f"metric: {self.train} is searched by a number that it yields: write its name and the goal")
+            errors.append(f"metric: missing for {self.train}. Set the name of a number that it yields, and the goal")
         if self.train is None and self.metric.name not in METRICS:
             errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
         elif self.train is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:
             where = "parameters" if VALIDATION in self.parameters else "base"
             errors.append(
-                f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs images that are set "
-                "aside: write base.data.validation_size above 0, such as 2000"
+                f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs validation images. "
+                "Set base.data.validation_size above 0, such as 2000"
             )
         if self.early_terminate.stops:
             errors += self._stopping_errors(space)
@@ -165,28 +164,28 @@ class SweepSpec(FileOfConfigurations):
         return self
 
     def _stopping_errors(self, space: SearchSpace) -> list[str]:
-        """Return what cannot be searched where trials are stopped early."""
+        """Return an error for each parameter that cannot be searched with early stopping."""
         errors = []
         if not space.is_constant("epochs"):
             errors.append(
-                "parameters.epochs: cannot be searched together with early_terminate, which compares trials epoch "
-                "by epoch: set early_terminate.type to none or epochs in base"
+                "parameters.epochs: cannot be searched with early_terminate, which compares trials at equal epochs. "
+                "Set early_terminate.type to none, or set epochs in base"
             )
         if not space.is_constant("seed"):
             errors.append(
-                "parameters.seed: cannot be searched together with early_terminate, which would stop unlucky seeds: "
-                "`replicates: {top: 3, seeds: 3}` is for that, or set early_terminate.type to none"
+                "parameters.seed: cannot be searched with early_terminate, which would stop unlucky seeds. Write "
+                "`replicates: {top: 3, seeds: 3}` instead, or set early_terminate.type to none"
             )
         return errors
 
     def _too_large(self, space: SearchSpace) -> list[str]:
         if space.cardinality is not None:
             return []
-        return [f"parameters: a grid of more than {MAX_COMBINATIONS:,} combinations: use method bayes or random"]
+        return [f"parameters: the grid has more than {MAX_COMBINATIONS:,} combinations. Use method bayes or random"]
 
     @property
     def task(self) -> AnyTask:
-        """What it trains."""
+        """The trained task."""
         return task_named(self.train)
 
     @cached_property
@@ -194,28 +193,28 @@ class SweepSpec(FileOfConfigurations):
         return SearchSpace(parameters=self.parameters, base=self.base, task=self.task)
 
     def warnings(self) -> list[str]:
-        """Return what is allowed and yet probably not meant."""
+        """Return warnings about probable mistakes."""
         return [*warnings(self.space), *self._without_effect()]
 
     def _without_effect(self) -> list[str]:
-        """Return which keys never act."""
+        """Return warnings about keys without effect."""
         found = []
         idle = self.early_terminate.never_acts(epochs=int(self.space.max_value("epochs")), run_cap=self.run_cap)
         if idle is not None:
             found.append(f"early_terminate.{idle}")
         if self.start_with and self.method == "grid":
-            found.append("start_with: has no effect in a grid, which tries every combination in order")
+            found.append("start_with: has no effect in a grid, which runs all combinations in order")
         elif self.run_cap is not None and len(self.start_with) > self.run_cap:
-            found.append(f"start_with: lists {len(self.start_with)}, of which run_cap {self.run_cap} leaves the first")
+            found.append(f"start_with: lists {len(self.start_with)} trials, and run_cap only allows {self.run_cap}")
         if self.method != "grid" and not self.space.is_constant("seed"):
             found.append(
-                f"parameters.seed: a {self.method} search takes the luckiest seed for the best configuration: "
-                "`replicates: {top: 3, seeds: 3}` is for that; in a grid, seeds are averaged"
+                f"parameters.seed: a {self.method} search selects the luckiest seed. Write "
+                "`replicates: {top: 3, seeds: 3}` instead, or use a grid, which averages seeds"
             )
         return found
 
     def definition(self) -> dict[str, Any]:
-        """Return what makes its study this one and no other: space, base and metric, as flat JSON values."""
+        """Return the definition that identifies its study: space, base and metric as flat JSON values."""
         parameters = {
             f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True)
             for path, parameter in self.parameters.items()
@@ -223,32 +222,33 @@ class SweepSpec(FileOfConfigurations):
         base = {f"base.{path}": value for path, value in flatten(self.base).items()}
         metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
         task = {} if self.train is None else {"base.train": self.train}
-        # Through JSON, so that what was stored and what is compared with it are the same types.
+        # Converted through JSON, so that the types equal those of a stored definition.
         definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric}))
         return definition
 
 
 def _with_search(error: str) -> str:
-    """Return an error of `base`, with where a list of values belongs."""
+    """Return an error of `base`, with a hint to `parameters` if the value is a list."""
     key, _, rest = error.partition(": ")
     listed = re.search(r"\(got (\[.*\])\)", rest)
     if listed is None or "one value, not a list" not in rest:
         return error
-    return f"{error}; to search over them write `{key}: {{values: {listed[1]}}}` under parameters"
+    return f"{error}. To search over them, write `{key}: {{values: {listed[1]}}}` under parameters"
 
 
 def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Return the sweep that a YAML file describes.
+    """Return the sweep of a YAML file.
 
     Args:
         path: the file.
-        overrides: `path=value` for any key of the file, value in YAML.
+        overrides: `path=value` for any key of the file, the value in YAML.
 
     Raises:
-        SpecError: with every error found, each naming key, value and what is allowed.
+        SpecError: with every error, each with key, value and allowed values.
     """
     content = read_yaml(path, overrides=overrides)
     if is_ladder(content):
         key = "rungs" if "rungs" in content else "extends"
-        raise SpecError(path, [f"{content.location_of(key)}: is a ladder, not a sweep: run it with `sweeps ladder`"])
+        location = content.location_of(key)
+        raise SpecError(path, [f"{location}: the file is a ladder, not a sweep. Run it with `sweeps ladder`"])
     return validated(SweepSpec, content)

@@ -1,4 +1,4 @@
-"""Read a YAML file of experiments and apply `--set path=value` to it. Numbers are those of YAML 1.2: `1e-3` is one."""
+"""Read YAML files and apply `--set path=value`. Numbers follow YAML 1.2, in which `1e-3` is a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeps.tasks.registry import IMAGES
 _RESETTING_KEYS = tuple(f"{block}.name" for block in IMAGES.reset_by_name)
 
 _SHOWN = 60
-"""Characters of a value that an error shows."""
+"""Largest number of characters of a value in an error."""
 
 _TAG = "tag:yaml.org,2002:"
 _PADDED, _SEXAGESIMAL = "!padded", "!sexagesimal"
@@ -32,7 +32,7 @@ _RESOLVERS = {
     _PADDED: (re.compile(r"[-+]?0[\d_]+"), "-+0123456789"),
     _SEXAGESIMAL: (re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?"), "-+0123456789"),
 }
-"""What plain text is a number; YAML 1.1, which PyYAML reads, takes `1e-3` for a text, `010` for 8 and `1:30` for 90."""
+"""Plain scalars that are numbers. YAML 1.1, which PyYAML reads, has the string `1e-3`, `010` as 8 and `1:30` as 90."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,29 +58,29 @@ _resolve_as_yaml_1_2(_Dumper)
 
 
 def dump_yaml(content: Mapping[str, Any]) -> str:
-    """Return content as the text of a file that reads the same."""
+    """Return content as YAML that `load_yaml` parses to the same content."""
     return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a text that `dump_yaml` wrote says."""
+    """Return the content of a text from `dump_yaml`."""
     return _parse(text, Path("configuration"))[0]
 
 
 def flow_text(value: Any) -> str:
-    """Return a value in one line of YAML, as it is written into a file."""
+    """Return a value as one line of YAML."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
     return text.removesuffix("\n...\n").strip()
 
 
 class Document(dict[str, Any]):
-    """A file's keys and values, with the line of each and what was wrong with a value already as YAML."""
+    """Keys and values of a YAML file, with the line of each key and errors of values."""
 
     def __init__(self, path: Path, content: Mapping[str, Any], reading: _Reading) -> None:
         super().__init__(content)
         self.path = path
         self.mistakes = reading.mistakes
-        """Dotted key to what is wrong with its value."""
+        """Dotted key to the error of its value."""
         self._locations = {key: f"line {line}" for key, line in reading.lines.items()}
 
     def override(self, override: str) -> None:
@@ -95,20 +95,20 @@ class Document(dict[str, Any]):
         self.mistakes |= {f"{key}.{inner}" if inner else key: text for inner, text in reading.mistakes.items()}
 
     def located(self, errors: Iterable[str]) -> list[str]:
-        """Return errors `key: what is wrong`, each behind the line of its key, in the order of the lines."""
+        """Return errors of the form `key: error` with the line of each key in front, in the order of the lines."""
         found = [(self.location_of(key_of(error)), error) for error in dict.fromkeys(errors)]
         found.sort(key=lambda pair: int(pair[0].removeprefix("line ")) if pair[0].startswith("line ") else 0)
         return [f"{location}: {_without(location.removeprefix('--set '), error)}" for location, error in found]
 
     def location_of(self, key: str) -> str:
-        """Return where a dotted key stands, or what it would stand in."""
+        """Return the line of a dotted key, or of its closest existing parent."""
         while key and key not in self._locations:
             key = key.rpartition(".")[0]
         return self._locations.get(key, "line 1")
 
 
 def _without(key: str, error: str) -> str:
-    """Return an error without its key, where that is what `--set` was given."""
+    """Return an error without its key, for a key from `--set`."""
     return error.removeprefix(f"{key}: ")
 
 
@@ -116,13 +116,13 @@ _KEY = re.compile(r"[\w.:/\[\] -]*?(?=\s\(|: |$)")
 
 
 def key_of(error: str) -> str:
-    """Return the dotted key that an error begins with: `rungs.2` of `rungs[2] (deep): model.name: …`."""
+    """Return the dotted key at the start of an error: `rungs.2` of `rungs[2] (deep): model.name: …`."""
     match = _KEY.match(error)
     return re.sub(r"\[(\d+)\]", r".\1", match[0]) if match and match.end() < len(error) else ""
 
 
 class _Reading:
-    """Makes values of YAML's nodes, and notes the line of each and what is wrong with it."""
+    """Converts YAML nodes to values, and collects the lines and the errors of keys."""
 
     def __init__(self, loader: _Loader) -> None:
         self._loader = loader
@@ -130,17 +130,17 @@ class _Reading:
         self.mistakes: dict[str, str] = {}
 
     def value(self, node: yaml.Node, key: str) -> Any:
-        """Return what a node stands for.
+        """Return the value of a node.
 
         Raises:
-            yaml.MarkedYAMLError: it is no YAML of keys and values.
-            RecursionError: its blocks are nested too deeply, or an anchor holds itself.
+            yaml.MarkedYAMLError: the node has an invalid key or value.
+            RecursionError: blocks are nested too deeply, or an anchor contains itself.
         """
         self.lines.setdefault(key, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
         if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-            self.mistakes[key] = f"the tag {_short(node.tag)} has no meaning here: leave it out"
+            self.mistakes[key] = f"the tag {_short(node.tag)} is not supported. Leave it out"
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key)
         return [self.value(child, _below(key, index)) for index, child in enumerate(node.value)]
@@ -155,11 +155,11 @@ class _Reading:
             if name.tag == _MERGE:
                 continue
             if not isinstance(name, yaml.ScalarNode):
-                raise _error("a key is a text, not a list or a mapping", name)
+                raise _error("a key must be a string, not a list or a mapping", name)
             if name.value in own:
-                raise _error(f"the key {name.value!r} stands twice", name)
+                raise _error(f"the key {name.value!r} is used twice", name)
             inner = _below(key, name.value)
-            # The line of the key: its value may stand below it.
+            # The line of the key: its value may be on a later line.
             self.lines[inner] = name.start_mark.line + 1
             own[name.value] = self.value(child, inner)
         return merged | own
@@ -169,7 +169,7 @@ class _Reading:
         merged: dict[str, Any] = {}
         for part in reversed(parts):
             if not isinstance(part, yaml.MappingNode):
-                raise _error("`<<` takes a mapping, such as *range, or a list of them", part)
+                raise _error("`<<` needs a mapping, such as *range, or a list of mappings", part)
             merged |= self.value(part, key)
         return merged
 
@@ -177,13 +177,13 @@ class _Reading:
         if node.tag == f"{_TAG}str":
             return node.value
         text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}…"
-        quoted = f"'{text}' (in quotes)"
+        quoted = f"'{text}' with quotes"
         if node.tag == _PADDED:
             digits = node.value.replace("_", "").lstrip("-+")
-            octal = f" and for {int(digits, 8)} in others" if re.fullmatch("[0-7]{1,40}", digits) else ""
+            octal = f" and {int(digits, 8)} for others" if re.fullmatch("[0-7]{1,40}", digits) else ""
             number = ("-" if text[0] == "-" else "") + (digits.lstrip("0") or "0")
             self.mistakes[key] = (
-                f"{text} stands for a text in some readers of YAML{octal}: write {number}, or {quoted} for a text"
+                f"{text} is a string for some YAML parsers{octal}. Write {number}, or {quoted} for a string"
             )
             return float(number) if len(number) > _SHOWN else int(number)
         if node.tag == _SEXAGESIMAL:
@@ -191,8 +191,8 @@ class _Reading:
             for part in text.replace("_", "").lstrip("-+").split(":"):
                 seconds = seconds * 60 + float(part or 0)
             self.mistakes[key] = (
-                f"{text} counts in sixties in some readers of YAML: write {seconds:g}, a duration such as "
-                f"{_as_duration(text)}, or {quoted} for a text"
+                f"{text} is a base-60 number for some YAML parsers. Write {seconds:g}, a duration such as "
+                f"{_as_duration(text)}, or {quoted} for a string"
             )
             return seconds
         try:
@@ -200,12 +200,12 @@ class _Reading:
         except yaml.constructor.ConstructorError as error:
             raise _error(error.problem or str(error.context), node) from None
         except (ValueError, OverflowError) as error:
-            self.mistakes[key] = f"{text} cannot be read: {error}"
+            self.mistakes[key] = f"{text} is invalid: {error}"
             return text
         if isinstance(value, bool | int | float | str | None):
             return value
-        kind = "a date" if node.tag == f"{_TAG}timestamp" else f"a value of the kind {_short(node.tag)}"
-        self.mistakes[key] = f"{text.strip()} is {kind} in YAML: for a text write {quoted}"
+        kind = "a date" if node.tag == f"{_TAG}timestamp" else f"of type {_short(node.tag)}"
+        self.mistakes[key] = f"{text.strip()} is {kind} in YAML. For a string write {quoted}"
         return text
 
 
@@ -231,7 +231,7 @@ def _error(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
 
 
 def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
-    """Return a file's mapping with the overrides applied. What is wrong with single values stands in its `mistakes`.
+    """Return a file's content with the overrides applied. Errors of single values are in its `mistakes`.
 
     Raises:
         SpecError: the file is missing, is not YAML, is not a mapping, or an override is not `path=value`.
@@ -240,14 +240,14 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = f"; there are {', '.join(near)}" if near else ""
-        raise SpecError(path, [f"no such file{hint}"]) from None
+        hint = f". The folder contains {', '.join(near)}" if near else ""
+        raise SpecError(path, [f"the file does not exist{hint}"]) from None
     except (OSError, ValueError) as error:
-        raise SpecError(path, [f"cannot be read as text: {error}"]) from None
+        raise SpecError(path, [f"the file cannot be read as text: {error}"]) from None
     content, reading = _parse(text, path)
     if not isinstance(content, dict):
-        what = {"NoneType": "nothing", "list": "a list", "str": "a text"}.get(type(content).__name__, "one value")
-        raise SpecError(path, [f"line 1: holds {what}, not keys with values such as `name: quick`"])
+        what = {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(content).__name__, "one value")
+        raise SpecError(path, [f"line 1: the file contains {what} instead of keys with values such as `name: quick`"])
     document = Document(path, content, reading)
     for override in overrides:
         document.override(override)
@@ -264,12 +264,12 @@ def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SpecError(path, [f"{location}not YAML: {error.problem or error.context}"]) from None
+        raise SpecError(path, [f"{location}invalid YAML: {error.problem or error.context}"]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SpecError(path, [f"line {line}: not YAML: {error.reason}: {error.character!r}"]) from None
+        raise SpecError(path, [f"line {line}: invalid YAML: {error.reason}: {error.character!r}"]) from None
     except RecursionError:
-        raise SpecError(path, ["line 1: not YAML: nested too deeply, or an anchor holds itself"]) from None
+        raise SpecError(path, ["line 1: invalid YAML: nested too deeply, or an anchor contains itself"]) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -290,14 +290,14 @@ def parse_override(override: str) -> tuple[str, Any]:
 def _parsed_override(override: str) -> tuple[str, Any, _Reading]:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise SpecError("--set", [f"{override!r} is not path=value, such as base.epochs=3"])
+        raise SpecError("--set", [f"{override!r} is invalid. Write path=value, such as base.epochs=3"])
     return key.strip(), *_parse(text, Path(f"--set {key}"))
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set a dotted path in a nested mapping; another model or schedule name resets its block.
+    """Set a dotted path in a nested mapping. Another model or schedule name resets its block.
 
-    Under `parameters` the rest of the path is one key, because parameters are dotted paths themselves.
+    Under `parameters` the rest of the path is a single key, because parameters are dotted paths.
     """
     if path.startswith("parameters."):
         parameters = tree.get("parameters")
@@ -319,7 +319,7 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested `base` with nested `changes` over it; another model or schedule name resets its block."""
+    """Return nested `base` updated with nested `changes`. Another model or schedule name resets its block."""
     result = deepcopy(dict(base))
     for path, value in flatten(changes).items():
         set_path(result, path, deepcopy(value))
@@ -327,7 +327,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping as dotted paths; `name` comes first in its block, since it resets the others."""
+    """Return a nested mapping as dotted paths. `name` comes first in its block, because it resets the others."""
     flat: dict[str, Any] = {}
     for key, value in sorted(tree.items(), key=lambda item: item[0] != "name"):
         if isinstance(value, Mapping) and value and f"{prefix}{key}" != "model.options":

@@ -393,7 +393,9 @@ class TestStatusAndList:
 
         assert "train_loss" in cli("status", "tiny", "--runs", runs).stdout
 
-    @pytest.mark.parametrize(("name", "words"), [("quick", "no sweep 'quick'"), ("../tiny", "not a name for a sweep")])
+    @pytest.mark.parametrize(
+        ("name", "words"), [("quick", "no sweep 'quick'"), ("../tiny", "not a valid name for a sweep")]
+    )
     def test_an_unknown_or_impossible_name_is_refused(self, name: str, words: str, trained: Path, cli: Cli) -> None:
         for verb in ("status", "stop", "rm"):
             result = cli(verb, name, "--runs", trained)

@@ -131,7 +131,7 @@ def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_p
     assert [[str(change) for change in rung.changes] for rung in final.rungs][1] == ["optimizer.lr 0.01 → 0.02"]
     plan = plan_of_ladder(final)
     assert (plan.tested, plan.part, plan.command) == (True, "ladder", "sweeps ladder steps.yaml --final")
-    assert "the last measurement" in plan.description
+    assert "final measurement" in plan.description
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_the_last_measurement_is_the_whole_budget(cut: tuple[str, str], tmp_path
     result = cli("ladder", write_yaml(tmp_path, chosen()), "--final", *cut, "--runs", runs)
 
     assert result.exit_code == 2
-    assert "--final is the whole budget" in result.stderr
+    assert "--final needs the full budget" in result.stderr
     assert not (runs / "sweeps").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: P
 def test_a_ladder_that_is_tested_as_it_is_has_no_last_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, {"name": "steps", "base": BASE, "rungs": RUNGS})
 
-    with pytest.raises(SweepError, match="measured on the test images as it is"):
+    with pytest.raises(SweepError, match="already measured on the test images"):
         load_ladder(path).final()
     result = cli("ladder", path, "--final", "--runs", runs)
     assert result.exit_code == 2
@@ -224,11 +224,11 @@ def test_a_ladder_that_is_tested_as_it_is_has_no_last_measurement(tmp_path: Path
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no images aside": (
         {"base": {"epochs": 1}},
-        "2 of its rungs set no images aside: give base.data.validation_size, such as 5000",
+        "2 of the rungs have none. Set base.data.validation_size, such as 5000",
     ),
     "other images aside": (
         {"rungs": [{"name": "a"}, {"name": "b", "data": {"validation_size": 50}}]},
-        "rungs a and b set different images aside",
+        "and a and b differ. Set data.validation_size and data.split_seed in base only",
     ),
     "unknown images": ({"evaluate": "train"}, "evaluate: "),
     "a long name": ({"name": "n" * 60}, "more than 64 characters"),
@@ -321,7 +321,7 @@ def test_the_board_tells_rungs_from_those_of_the_last_measurement(tmp_path: Path
 
 def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(rungs=[{"name": "a"}, {"name": "b", "schedule": {"min_lr": 0.001}}]))
-    words = f"warning: {path}: rung b is the very run that a is, and is not run: nothing of it differs"
+    words = f"warning: {path}: rung b is not run: its configuration equals that of rung a"
 
     assert words in cli("plan", path, "--no-probe").stderr
     assert words in cli("ladder", path, "--runs", runs, "--backend", "inline").stderr
@@ -366,8 +366,8 @@ def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs
         (("--epochs-scale", "nan"), "share of the epochs is nan"),
         (("--seeds", "100000000"), "1000 at most"),
         (("--seeds", "2", "--set", "base.seed=4294967295"), "the largest there is is 4294967295"),
-        (("--rungs", ","), "--rungs ',' names none"),
-        (("--rungs", ""), "--rungs '' names none"),
+        (("--rungs", ","), "--rungs ',' names no rung"),
+        (("--rungs", ""), "--rungs '' names no rung"),
     ],
 )
 @pytest.mark.parametrize("verb", ["plan", "ladder"])

@@ -183,7 +183,7 @@ def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, run
 
     assert "no sweep 'tiny'" in refused("tiny")
     assert "steps is a ladder: `sweeps ladder FILE --seeds 3` runs more seeds" in refused("steps")
-    assert "not a name" in refused("../x")
+    assert "not a valid name" in refused("../x")
     with pytest.raises(SweepError, match="no sweep"):
         sweeps.replicate("tiny", runs=runs, backend="inline")
 

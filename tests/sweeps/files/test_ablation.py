@@ -73,7 +73,7 @@ def test_a_network_of_the_users_own_is_left_out_with_its_options() -> None:
 
 
 def test_a_plain_configuration_has_nothing_to_leave_out() -> None:
-    with pytest.raises(SweepError, match="no change to leave out"):
+    with pytest.raises(SweepError, match="no change to remove"):
         variants({"epochs": 3, "data": {"train_size": 100}})
 
 

@@ -235,14 +235,14 @@ def test_a_key_of_the_command_line_goes_over_the_files(tmp_path: Path) -> None:
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown from": (
         ladder_file({"name": "a"}, {"name": "b", "from": "aa"}),
-        ("rungs[1].from", "no rung 'aa' stands before 'b'", "did you mean 'a'?"),
+        ("rungs[1].from", "no rung 'aa' before 'b'", "did you mean 'a'?"),
     ),
     "from a later rung": (
         ladder_file({"name": "a"}, {"name": "b", "from": "c"}, {"name": "c"}),
         ("rungs[1].from", "no rung 'c' stands before 'b'"),
     ),
-    "a name twice": (ladder_file({"name": "a"}, {"name": "a"}), ("rungs[1].name", "'a' stands twice")),
-    "no name": (ladder_file({"epochs": 2}), ("rungs[0].name", "needs a name")),
+    "a name twice": (ladder_file({"name": "a"}, {"name": "a"}), ("rungs[1].name", "'a' is used twice")),
+    "no name": (ladder_file({"epochs": 2}), ("rungs[0].name", "needs a unique name")),
     "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "name for a rung:")),
     "unknown field": (
         ladder_file({"name": "a", "epoch": 3}),
@@ -256,7 +256,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ladder_file({"name": "a", "optimizer": {"lr": -1}}),
         ("rungs[0].", "(rung a)", "optimizer.lr", "greater than 0", "-1"),
     ),
-    "no rungs": (ladder_file(), ("rungs: is empty",)),
+    "no rungs": (ladder_file(), ("rungs: the list is empty",)),
     "unknown key": (ladder_file({"name": "a"}, run_cap=3), ("unknown key 'run_cap'",)),
     "a name outside of the runs folder": (ladder_file({"name": "a"}, name="../x"), ("name", "'../x'")),
     "a sweep": (ladder_file({"name": "a"}, parameters={}), ("is a sweep", "sweeps run")),

@@ -63,7 +63,7 @@ def test_what_is_said_is_typed_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"only": ","}, "--rungs ',' names none"),
+        ({"only": ","}, "--rungs ',' names no rung"),
         ({"only": "tow"}, "'two'"),
         ({"final": True, "epochs_scale": 0.5}, "--epochs-scale"),
         ({"final": True, "train_size": 500}, "--train-size"),
@@ -87,7 +87,7 @@ def test_the_last_measurement_sets_no_images_aside(tmp_path: Path) -> None:
         ["data.train_size"],
         ["optimizer.lr"],
     ]
-    assert final.description == "choosing: the last measurement, on the test images"
+    assert final.description == "choosing: final measurement on the test images"
 
 
 @pytest.mark.parametrize(

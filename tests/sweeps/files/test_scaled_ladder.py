@@ -203,15 +203,15 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "an unknown architecture": ({"scale": {"width": {"depe": 8}}}, ("scale.width", "'depe'", "did you mean 'deep'?")),
     "one without a width": ({"scale": {"width": {"torchvision_vgg16": 8}}}, ("'torchvision_vgg16'", "width")),
-    "one that no rung has": ({"scale": {"width": {"vgg": 8}}}, ("scale.width.vgg", "no rung's network is 'vgg'")),
+    "one that no rung has": ({"scale": {"width": {"vgg": 8}}}, ("scale.width.vgg", "no rung uses the network 'vgg'")),
     "a width of 0": ({"scale": {"width": {"deep": 0}}}, ("scale.width.deep", "0")),
     "a width that is a change": (
         {"scale": {"width": {"simple": 8}}, "rungs": [{"name": "wide", "model": {"width": 64}}]},
-        ("scale: undoes what rung wide changes: model.width 32 → 64",),
+        ("scale: cancels a change of rung wide: model.width 32 → 64",),
     ),
     "a train size that is a change": (
         {"scale": {"train_size": 100}, "rungs": [{"name": "few", "data": {"train_size": 1000}}]},
-        ("scale: undoes what rung few changes: data.train_size unset → 1000",),
+        ("scale: cancels a change of rung few: data.train_size unset → 1000",),
     ),
     "factor 0": ({"scale": {"lr": 0}}, ("scale.lr", "greater than 0")),
     "endless factor": ({"scale": {"epochs": float("inf")}}, ("scale.epochs", "finite")),
@@ -221,27 +221,27 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"rungs": [{"name": "b", "from": "frist"}]},
         ("rungs[0].from", "no rung 'frist'", "did you mean 'first'?"),
     ),
-    "a rung of the other's name": ({"rungs": [{"name": "first"}]}, ("rungs[0].name", "'first' stands twice")),
+    "a rung of the other's name": ({"rungs": [{"name": "first"}]}, ("rungs[0].name", "'first' is used twice")),
     "a base that breaks the other's rungs": (
         {"base": {"data": {"validation_size": 30_000}}, "rungs": [{"name": "x", "data": {"train_size": 30_000}}]},
         ("rungs[0].data", "train_size + validation_size", "(rung x)"),
     ),
     "a base that is none": ({"base": {"epochs": 0}}, ("base.epochs", "greater than or equal to 1")),
-    "rungs that are none": ({"rungs": []}, ("rungs: is empty",)),
+    "rungs that are none": ({"rungs": []}, ("rungs: the list is empty",)),
     "a file that is no text": ({"extends": 3}, ("extends", "3")),
     "a file that is missing": ({"extends": "steps.yaml"}, ("extends: 'steps.yaml' is no file", "other.yaml")),
     "a folder": ({"extends": "."}, ("extends: '.' is no file",)),
-    "itself": ({"extends": "small.yaml"}, ("extends: 'small.yaml' leads back",)),
+    "itself": ({"extends": "small.yaml"}, ("extends: 'small.yaml' is circular",)),
     "one that extends it": ({"extends": "back.yaml"}, ("back.yaml: line 2: extends: 'small.yaml' leads back", "→")),
     "a sweep": (
         {"extends": "sweep.yaml"},
-        ("small.yaml: line 2: extends:", "is a sweep; only a ladder"),
+        ("small.yaml: line 2: extends:", "is a sweep. Only a ladder"),
     ),
     "a file with a mistake of its own": (
         {"extends": "bad.yaml"},
         ("bad.yaml: line 6: rungs[0].epoch", "unknown key 'epoch'", "(rung z)"),
     ),
-    "neither rungs nor a file": ({"extends": None}, ("rungs: is empty", "extends")),
+    "neither rungs nor a file": ({"extends": None}, ("rungs: the list is empty", "extends")),
 }
 SEEN_BY_A_SCHEMA = {
     "an unknown architecture", "one without a width", "a width of 0", "factor 0", "an unknown key of scale", "no seed",
@@ -294,7 +294,7 @@ def test_a_change_by_hand_goes_over_both_files(tmp_path: Path) -> None:
 
     assert loaded.rung("baseline").config.epochs == 5
     assert (loaded.rung("vgg").config.data.train_size, loaded.seeds) == (300, 2)
-    assert "leads back" not in refusal(path, "extends=nowhere.yaml")
+    assert "is circular" not in refusal(path, "extends=nowhere.yaml")
 
 
 class TestOtherVerbs:
@@ -302,7 +302,7 @@ class TestOtherVerbs:
         result = cli("run", LAPTOP, "--runs", runs)
 
         assert result.exit_code == 2
-        assert "is a ladder, not a sweep: run it with `sweeps ladder`" in result.stderr
+        assert "is a ladder, not a sweep. Run it with `sweeps ladder`" in result.stderr
 
     def test_inspect_takes_a_rung_of_an_extending_file(self, cli: Cli) -> None:
         assert "is a ladder: name one of its rungs" in cli("inspect", "augment", LAPTOP).stderr

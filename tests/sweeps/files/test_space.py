@@ -330,7 +330,7 @@ START = space(
         (
             {"data.bach_size": 16, "data.batch_size": 64},
             [
-                "data.bach_size: is not a parameter of this sweep. "
+                "data.bach_size: is not a parameter of this sweep: "
                 "did you mean 'data.batch_size'? Known: optimizer.lr, data.shuffle, data.batch_size",
                 "data.batch_size: 64 is not one of [16, 32]",
             ],

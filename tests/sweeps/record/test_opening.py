@@ -169,7 +169,7 @@ def test_a_wider_space_says_what_is_added_and_which_trials_stay(start: Start) ->
 
     assert str(refused.value).splitlines()[1:] == [
         "  parameters.optimizer.lr: was 0.01 to 0.1, is 0.001 to 0.1",
-        "  parameters.optimizer.weight_decay: 0.2 added and 0.1 taken away",
+        "  parameters.optimizer.weight_decay: 0.2 added and 0.1 removed",
         "  its 2 trials stay in the record: 1 of them in the new space; complete ones there are reused, "
         "not trained again",
         "Rename the file, undo the change, or start a new search under this name with --new.",

@@ -139,7 +139,7 @@ def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Pa
         ({"parameters": {"ratte": {"values": [1]}}}, "did you mean 'rate'"),
         ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: formula:train needs it"),
         ({"parameters": {"rate": {"values": ["high"]}}}, "should be a number"),
-        ({"metric": {"name": "rmse"}}, "metric.goal: say which way rmse is better"),
+        ({"metric": {"name": "rmse"}}, "metric.goal: missing for rmse. Set maximize or minimize"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:20],
 )

@@ -48,5 +48,5 @@ def test_a_task_that_there_is_not_is_refused_before_anything_starts(tmp_path: Pa
     result = cli("run", write_yaml(tmp_path, SPEC | {"train": "curves"}), "--runs", tmp_path / "runs")
 
     assert result.exit_code == 2
-    assert "'curves' is no training function: write 'module:function'" in result.output
+    assert "'curves' is not a training function. Write 'module:function'" in result.output
     assert not (tmp_path / "runs").exists()
