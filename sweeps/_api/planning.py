@@ -299,7 +299,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
     first = preview(about)
     if not first:
         raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
-    dry_run = dry_run_all([*first, *some_combinations(about)], apart=False, covers_all=is_listed(about))
+    dry_run = dry_run_all([*first, *some_combinations(about)], isolated=False, covers_all=is_listed(about))
     remarks = dry_run.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
     cost = None
@@ -323,7 +323,7 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     slots = local_slots(part.ladder.resources, part.ladder.limits)
     unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
     configs = unprobed.configs
-    dry_run = dry_run_all(list(configs.values()), apart=False)
+    dry_run = dry_run_all(list(configs.values()), isolated=False)
     remarks = dry_run.remarks()
     if not probe:
         return replace(unprobed, remarks=remarks)

@@ -1,4 +1,4 @@
-"""What a sweep's own page in MLflow says, in Markdown: what is searched, the command, how it stands."""
+"""The Markdown description of a sweep's parent run in MLflow."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from sweeps.search.best import best_first, final_value
 from sweeps.tasks.registry import describe
 
 SHOWN = 5
-"""Trials in the table of the best."""
+"""Number of trials in the table of the best."""
 
 MAX_FILE = 4000
-"""Characters of the file: MLflow takes 8,000 in all."""
+"""Characters of the file: MLflow allows 8,000 in total."""
 
 
 def describe_run(plan: RunPlan, records: Sequence[TrialRecord]) -> str:
     """Return the description of a sweep, its replicates or a ladder.
 
     Args:
-        plan: what is run.
-        records: its trials, as far as there are any.
+        plan: the plan that is run.
+        records: its trials so far.
     """
     parts = [plan.description, f"Command: `{plan.command}`", _counts(records), *_best(plan, records)]
     if plan.file:
-        cut = (
-            plan.file if len(plan.file) <= MAX_FILE else f"{plan.file[:MAX_FILE]}\n# (cut: the whole is an artifact)\n"
-        )
-        parts.append(f"```yaml\n{cut}```")
+        file = plan.file
+        if len(file) > MAX_FILE:
+            file = f"{file[:MAX_FILE]}\n# (truncated: the artifacts have the full file)\n"
+        parts.append(f"```yaml\n{file}```")
     return "\n\n".join(part for part in parts if part)
 
 
 def _counts(records: Sequence[TrialRecord]) -> str:
     counts = Counter(record.outcome for record in records)
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    return f"Trials: {said}" if said else ""
+    text = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return f"Trials: {text}" if text else ""
 
 
 def _best(plan: RunPlan, records: Sequence[TrialRecord]) -> list[str]:
-    """Return the best trials of a search as a table. A ladder orders its rungs, it does not choose among them."""
+    """Return the best trials of a search as a table; nothing for a ladder, which does not choose among its rungs."""
     if plan.is_ladder:
         return []
     ranked = best_first(records, metric=plan.metric.name, maximize=plan.metric.goal == "maximize")[:SHOWN]
@@ -53,4 +53,4 @@ def _best(plan: RunPlan, records: Sequence[TrialRecord]) -> list[str]:
         shown = accuracy(value) if plan.metric.name.endswith("accuracy") else loss(value)
         lines.append(f"| {record.name} | {shown} | {describe(record.config)} |")
     many = sum(record.outcome is Outcome.COMPLETE for record in records)
-    return [f"The best of {many} complete trials:", "\n".join(lines)]
+    return [f"Best of {many} complete trials:", "\n".join(lines)]

@@ -1,4 +1,4 @@
-"""What a sweep would do and cost, from a measured probe, without starting it."""
+"""Estimate the configurations and the cost of a sweep from timed train steps."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from sweeps.search.proposers import proposer_of
 from sweeps.stopping.rule import StoppingRule
 
 PREVIEW = 10
-"""First configurations shown. TPE draws as many at random before it looks at results, so these are what will run."""
+"""Number of first configurations to show. TPE draws as many at random before it uses results."""
 
-LISTED = 1000
-"""Combinations of a space that are looked at one by one."""
+MAX_LISTED = 1000
+"""Largest number of combinations of a space to enumerate."""
 
 PROBE_SECONDS = 20.0
 
 START_SECONDS = 15.0
-"""Until the first trial trains: Ray and torch start, the images are read, the record is opened."""
+"""Seconds before the first trial trains: start Ray and torch, read the images, open the record."""
 CONTENTION = 1.15
 """Slowdown factor of a slot while other slots work: they share memory and caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a number of trials costs."""
+    """The estimated cost of a number of trials."""
 
     trials: int
     trial_epochs: float
-    """Epochs over all trials, as the early stopping leaves them in the long run."""
+    """Expected epochs of all trials with early stopping."""
     max_trial_epochs: int
-    """The same if nothing is stopped early."""
+    """Epochs of all trials without early stopping."""
     seconds: float
-    """On all slots, from the start to the end."""
+    """Seconds of the whole sweep on all slots."""
     full_run_seconds: float
-    """Of one run that nothing stops, on one slot."""
+    """Seconds of one complete run on one slot."""
     probed: int
-    """Configurations that were timed."""
+    """Number of timed configurations."""
 
 
 def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TaskConfig]:
-    """Return the first configurations that the search will propose, from a study in memory."""
+    """Return the first configurations that the search will propose."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=spec.metric.goal)
     proposer = proposer_of(spec)
-    wanted = count if spec.run_cap is None else min(count, spec.run_cap)
+    limit = count if spec.run_cap is None else min(count, spec.run_cap)
     configs: list[TaskConfig] = []
     seen: set[str] = set()
-    for _ in range(3 * wanted):
+    for _ in range(3 * limit):
         proposal = proposer.ask(study, repeats=0)
-        if proposal is None or len(configs) == wanted:
+        if proposal is None or len(configs) == limit:
             break
         if proposal.config.config_id() not in seen:
             configs.append(proposal.config)
@@ -65,23 +65,23 @@ def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TaskConfig]:
 
 
 def is_listed(spec: SweepSpec) -> bool:
-    """Return whether `some_combinations` are all that a search may propose."""
-    return spec.space.cardinality is not None and spec.space.cardinality <= LISTED
+    """Return whether `some_combinations` returns all configurations of a search."""
+    return spec.space.cardinality is not None and spec.space.cardinality <= MAX_LISTED
 
 
 def some_combinations(spec: SweepSpec) -> list[TaskConfig]:
-    """Return the configurations of a finite space, a thousand at most: what could be proposed beyond the first few."""
+    """Return the configurations of a finite space, at most `MAX_LISTED`."""
     if spec.space.cardinality is None:
         return []
-    listed = itertools.islice(spec.space.assignments(), LISTED)
+    listed = itertools.islice(spec.space.assignments(), MAX_LISTED)
     return [spec.space.config(assignment) for assignment in listed if spec.space.allows(assignment)]
 
 
 def trial_count(spec: SweepSpec) -> int:
-    """Return the trials the sweep ends with: `run_cap`, or fewer where the space has fewer different runs."""
+    """Return the number of trials of the sweep: `run_cap`, or the number of different runs if that is smaller."""
     combinations = spec.space.cardinality
-    if combinations is not None and combinations <= LISTED:
-        # Of two combinations that differ in what is not used there, one is trained; an impossible one is not.
+    if combinations is not None and combinations <= MAX_LISTED:
+        # Combinations that only differ in unused fields are one run. Invalid ones are not run.
         combinations = len({(config.config_id(), config.seed) for config in some_combinations(spec)})
     bounds = [bound for bound in (spec.run_cap, combinations) if bound is not None]
     return min(bounds)
@@ -95,26 +95,26 @@ def estimate_cost(
     slots: int,
     probe: Probe,
 ) -> Estimate:
-    """Return what `trials` like these cost, from steps that the probe times, or has timed."""
+    """Return the cost of `trials` trials like `configs`, from train steps that the probe times."""
     deadline = time.monotonic() + PROBE_SECONDS
     seconds = [probe.seconds(config) for config in configs if probe.is_timed(config) or time.monotonic() < deadline]
     full = [config.epochs for config in configs]
     kept = [early.expected_epochs(config.epochs) for config in configs]
     share = sum(kept) / sum(full)
     each = sum(seconds) / len(seconds)
-    together = makespan([each * share] * trials, slots=slots) if trials <= LISTED else each * share * trials / slots
+    total = makespan([each * share] * trials, slots=slots) if trials <= MAX_LISTED else each * share * trials / slots
     return Estimate(
         trials=trials,
         trial_epochs=sum(kept) / len(kept) * trials,
         max_trial_epochs=round(sum(full) / len(full) * trials),
-        seconds=START_SECONDS + together * contention(slots),
+        seconds=START_SECONDS + total * contention(slots),
         full_run_seconds=each * contention(slots),
         probed=probe.timed,
     )
 
 
 def makespan(seconds: Sequence[float], *, slots: int) -> float:
-    """Return how long runs take together that begin longest first, each on the slot that is free first."""
+    """Return the total time of runs that start longest first, each on the first free slot."""
     ends = [0.0] * slots
     for each in sorted(seconds, reverse=True):
         heapq.heapreplace(ends, ends[0] + each)
@@ -122,10 +122,15 @@ def makespan(seconds: Sequence[float], *, slots: int) -> float:
 
 
 def contention(slots: int) -> float:
-    """Return how many times longer work takes on each of so many slots than on one alone."""
+    """Return the slowdown factor of each slot if `slots` slots work concurrently."""
     return CONTENTION if slots > 1 else 1.0
 
 
 def total_seconds(runs: Sequence[float], *, slots: int) -> float:
-    """Return how long runs take together from the start to the end, each given as what it takes on a slot alone."""
+    """Return the total time of a sweep, including its start.
+
+    Args:
+        runs: seconds of each run on a slot alone.
+        slots: number of slots.
+    """
     return START_SECONDS + makespan(runs, slots=slots) * contention(slots)

@@ -1,4 +1,4 @@
-"""Has each complete run of a ladder measured on the test images, once."""
+"""Measure each complete run of a ladder once on the test images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ from sweeps.worker.measure import Measurement
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-"""Between two looks at measurements that are under way."""
+"""Interval between two polls of running measurements."""
 
 
 class TestStep:
-    """Hears of complete runs and has each measured on the test images, on a slot like a trial's."""
+    """Observes trials and starts the measurement of each complete run on the test images, on a slot like a trial's.
+
+    Args:
+        ledger: of the runs.
+        checkpoints: their weights.
+        measure: starts to measure the network of a checkpoint file.
+        stopping: returns whether the sweep stops. Then it waits for nothing, and the next start measures the rest.
+    """
 
     __test__ = False  # a step of a run, not a class of tests
 
@@ -32,20 +39,12 @@ class TestStep:
         measure: Callable[[str], Measurement],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Measure nothing yet.
-
-        Args:
-            ledger: of the runs.
-            checkpoints: their weights.
-            measure: begins to measure the network in a checkpoint's file.
-            stopping: whether the whole is to stop: nothing is waited for then, and the next start measures it.
-        """
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._measure = measure
         self._stopping = stopping
-        self._asked: set[int] = set()
-        self._begun: dict[int, Measurement] = {}
+        self._requested: set[int] = set()
+        self._running: dict[int, Measurement] = {}
 
     def __enter__(self) -> TestStep:
         return self
@@ -53,45 +52,45 @@ class TestStep:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Measure what is complete and not measured, also what a crash before had left so; not where all stops."""
+        """Measure all complete runs without a test result, unless the sweep stops or an error occurred."""
         if kind is None and not self._stopping():
             for record in self._ledger.records:
                 self.on_change(record)
-            while self._begun and not self._stopping():
+            while self._running and not self._stopping():
                 self._collect()
-                time.sleep(POLL_SECONDS if self._begun else 0.0)
+                time.sleep(POLL_SECONDS if self._running else 0.0)
 
     def on_change(self, record: TrialRecord) -> None:
         self._collect()
         if self._stopping():
             return
-        if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._asked:
+        if record.outcome is not Outcome.COMPLETE or record.test is not None or record.number in self._requested:
             return
         try:
             checkpoint = self._checkpoints.file(record.key)
-        except StoreError:  # away just now: it is asked for again at the end, and at the next start
+        except StoreError:  # unreachable now: retried at the end and at the next start
             return
         if checkpoint is not None:
-            self._asked.add(record.number)
-            self._begun[record.number] = self._measure(checkpoint)
+            self._requested.add(record.number)
+            self._running[record.number] = self._measure(checkpoint)
 
     def _collect(self) -> None:
-        """Enter what is measured by now. One that cannot be costs its own result, and no other's."""
-        for number in list(self._begun):
-            if number not in self._begun:  # taken meanwhile: each entry is a change, which comes here again
+        """Store the finished measurements. A failed one does not affect the others."""
+        for number in list(self._running):
+            if number not in self._running:  # `note_test` notifies `on_change`, which calls this method again
                 continue
-            measurement = self._begun.pop(number)
+            measurement = self._running.pop(number)
             try:
                 measured = measurement()
             except Exception as error:
                 _log.warning(
-                    "trial %d could not be measured on the test images (%s): the same command tries it again",
+                    "trial %d could not be measured on the test images (%s). Run the same command again to retry.",
                     number,
                     _first_line(error),
                 )
                 continue
             if measured is None:
-                self._begun[number] = measurement
+                self._running[number] = measurement
             else:
                 self._ledger.note_test(number, measured)
 

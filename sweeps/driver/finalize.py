@@ -1,4 +1,4 @@
-"""Opening the sealed test set for the confirmed best of a search: once, and noted."""
+"""Measure the confirmed best configurations of a search on the test set, and log the access."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from sweeps.worker.measure import fetch_weights, measure_on_test
 
 @dataclass(frozen=True, kw_only=True)
 class Finalized:
-    """What one configuration does on the test set."""
+    """Test results of one configuration."""
 
     records: tuple[TrialRecord, ...]
-    """Its confirming runs, each tested."""
+    """Its replicates, each with a test result."""
 
 
 def finalize(
     runs: Path, sweep: str, *, top: int = 1, on_measure: Callable[[TrialRecord], None] = lambda record: None
 ) -> tuple[list[Finalized], int]:
-    """Return what the best confirmed configurations of a search do on the test set, and how many runs were measured.
+    """Return the test results of the best confirmed configurations of a search, and the number of new measurements.
 
-    What was measured once is not measured again. Every look is noted in the log before the images are opened.
+    A run is measured once. Each access to the test set is logged before the images are opened.
 
     Args:
         runs: the runs folder.
         sweep: name of a search.
-        top: configurations, the best first.
-        on_measure: hears of each run before it is measured.
+        top: number of best configurations.
+        on_measure: called with each run before it is measured.
 
     Raises:
         NoSuchSweepError: there is no such sweep.
-        SweepError: none of its configurations is confirmed, or the weights of one are gone.
+        SweepError: no configuration is confirmed, or weights are missing.
         RecordError: the record cannot be read or written.
     """
     folder = SweepFolder(runs.resolve(), sweep)
-    read_studies(folder)  # before the lock, which makes the folder of a sweep that is not there
+    read_studies(folder)  # before locking, which would create the folder of a missing sweep
     with folder.locked(doing="finalized"):
         reader = MlflowReader(folder.runs)
         chosen = confirming_keys(reader.runs(sweep=sweep), top=top)
@@ -58,24 +58,24 @@ def finalize(
         study = studies.replicates
         if is_ladder_study(studies.search):
             raise SweepError(
-                f"{sweep} is a ladder: `sweeps ladder FILE` measures its rungs on the test images, and where the file "
-                "says `evaluate: validation`, `sweeps ladder FILE --final` does"
+                f"{sweep} is a ladder. Run `sweeps ladder FILE` to measure its rungs on the test images, with --final "
+                "if the file has `evaluate: validation`."
             )
         records = {} if study is None else {record.key: record for record in read_records(study, sweep=sweep)}
-        wanted = [[records[key] for key in keys if key in records] for keys in chosen]
-        if study is None or not any(wanted):
+        groups = [[records[key] for key in keys if key in records] for keys in chosen]
+        if study is None or not any(groups):
             raise SweepError(
-                f"no configuration of {sweep} is confirmed: `sweeps replicate {sweep}` first, so that the test set is "
-                "opened for what is truly good, and once"
+                f"no configuration of {sweep} is confirmed. Run `sweeps replicate {sweep}` first: the test set is only "
+                "opened for confirmed configurations."
             )
-        untested = [record for group in wanted for record in group if record.test is None]
+        untested = [record for group in groups for record in group if record.test is None]
         if untested:
             measured = _measure(folder, untested, on_measure=on_measure)
             records |= {record.key: record for record in measured}
-        # Also what an earlier call measured and could not write: killed in between, or the record was away.
+        # This also writes results that an earlier call measured and could not write.
         if not reader.holds(records.values(), study=study.study_name):
             _record(folder, records, study=study.study_name, owner=study.user_attrs.get(OWNER))
-    done = [Finalized(records=tuple(records[record.key] for record in group)) for group in wanted]
+    done = [Finalized(records=tuple(records[record.key] for record in group)) for group in groups]
     return done, len(untested)
 
 
@@ -89,8 +89,8 @@ def _measure(
         require_same_code(record.config, record.source, run=run, sweep=folder.path, trains=False)
         if not fetch_weights(task, record.key, runs=folder.runs, to=checkpoints):
             raise SweepError(
-                f"the weights of {record.name} of {folder.sweep} are gone: nothing was opened; delete the sweep's "
-                "replicates with it (`sweeps rm`) and train them again"
+                f"the weights of {record.name} of {folder.sweep} are missing. The test set was not opened. Delete the "
+                f"sweep with its replicates (`sweeps rm {folder.sweep}`) and train it again."
             )
     record_access(folder.runs, sweep=folder.sweep, keys=[record.key for record in untested])
     study = open_replicates(folder)
@@ -99,7 +99,7 @@ def _measure(
         folder.publish(measured=len(measured), to_measure=len(untested))
         on_measure(record)
         file = checkpoints.file(record.key)
-        assert file is not None, "brought above"
+        assert file is not None, "copied above"
         test = measure_on_test(task, file)
         store_test(study, record.number, test)
         measured.append(replace(record, test=test))
@@ -109,6 +109,6 @@ def _measure(
 def _record(folder: SweepFolder, records: dict[str, TrialRecord], *, study: str, owner: str | None) -> None:
     name = f"{folder.sweep} replicates"
     recorded = RecordedStudy(sweep=folder.sweep, name=study, title=name, owner=owner)
-    # Neither commit nor versions of this process: it trains nothing.
+    # Without commit and versions of this process, which trains nothing.
     with Tracker(recorded, runs=folder.runs, environment={}) as tracker:
         tracker.reconcile(records.values())

@@ -1,4 +1,4 @@
-"""What a sweep tells, a new best and how it ended: a thread for each target, so that none delays the sweep."""
+"""Send notifications of new bests and of the end of a sweep, with a thread per target."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from sweeps.search.state import SweepState
 from sweeps.tasks.registry import describe
 
 END_SECONDS = 5.0
-"""How long the end of a sweep waits for those who are told of it, all together."""
+"""Total time that the end of a sweep waits for all targets."""
 BEST_SECONDS = 10.0
-"""Least time between two new bests that are sent to one target."""
+"""Minimum interval between two new bests for one target."""
 
 
 class Notifier:
-    """Tells targets how one start of a sweep goes. As a context it tells the end, however it comes."""
+    """Notifies targets of one start of a sweep. Leaving the context sends the end.
 
-    def __init__(self, targets: Sequence[Target], state: SweepState, *, part: str, say: Callable[[str], None]) -> None:
-        """Start a thread for each target.
+    Args:
+        targets: the receivers.
+        state: of the sweep; updated here.
+        part: `search`, the only one with new bests, `replicates`, `ladder` or `retrain`.
+        print_line: prints a line on the console.
+    """
 
-        Args:
-            targets: who is told.
-            state: how the sweep stands; kept up to date here.
-            part: `search`, which alone has bests, `replicates`, `ladder` or `retrain`.
-            say: prints a line for a person.
-        """
+    def __init__(
+        self, targets: Sequence[Target], state: SweepState, *, part: str, print_line: Callable[[str], None]
+    ) -> None:
         self._state = state
         self._part = part
         self._best = state.best()
-        self._senders = [_Sender(target, say) for target in targets]
+        self._senders = [_Sender(target, print_line) for target in targets]
         self._end: Event = "ended"
         self._reason: str | None = None
         self._error: str | None = None
@@ -59,7 +60,7 @@ class Notifier:
         self.close()
 
     def on_change(self, record: TrialRecord) -> None:
-        """Hear of a change of a trial. A best is news where there was one before: the first trial always is one."""
+        """Process a trial's change. Only a best that replaces another one is sent."""
         self._state.enter(record)
         if self._part != "search" or record.outcome is not Outcome.COMPLETE:
             return
@@ -70,13 +71,13 @@ class Notifier:
             sender.inbox.put(message_of("new_best", self._state, part=self._part))
 
     def ends(self, reason: str | None, details: str = "") -> None:
-        """Take note of why it ends: None where nothing is left to do."""
+        """Set the reason of the end; None if the sweep is done."""
         self._reason, self._error = reason, details or None
         if reason is not None:
             self._end = "interrupted" if reason in ("signal", "timeout") else "failed"
 
     def close(self) -> None:
-        """Tell the end, and wait for a few seconds at most. Twice changes nothing."""
+        """Send the end, and wait for at most `END_SECONDS`. A second call has no effect."""
         if not self._senders:
             return
         last = message_of(self._end, self._state, part=self._part, reason=self._reason, error=self._error)
@@ -88,21 +89,21 @@ class Notifier:
         for sender in senders:
             sender.join(max(0.0, deadline - time.monotonic()))
             if sender.is_alive():
-                sender.fail("no answer at the end of the sweep, which does not wait for it")
+                sender.fail(f"no answer within {END_SECONDS:.0f} s at the end of the sweep")
             sender.is_quiet = True
 
 
 class _Sender(threading.Thread):
-    """Tells one target the latest message of its inbox, until that is the end."""
+    """Sends the latest message of its inbox to one target, until the message of the end."""
 
-    def __init__(self, target: Target, say: Callable[[str], None]) -> None:
+    def __init__(self, target: Target, print_line: Callable[[str], None]) -> None:
         super().__init__(name=f"notify {target.label}", daemon=True)
         self._target = target
-        self._say = say
+        self._print_line = print_line
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.closing = threading.Event()
         self.is_quiet = False
-        """Whether nothing is printed any more."""
+        """Whether further failures are not printed."""
         self.start()
 
     def run(self) -> None:
@@ -114,23 +115,23 @@ class _Sender(threading.Thread):
                 self._target.tell(message)
             except NotToldError as error:
                 self.fail(str(error))
-            except Exception as error:  # of any kind: it must not print a traceback
+            except Exception as error:  # a thread must not print a traceback
                 self.fail(type(error).__name__)
             if message.event != "new_best":
                 return
             self.closing.wait(BEST_SECONDS)
 
     def fail(self, reason: str) -> None:
-        """Say that it could not be told, the first time."""
+        """Print the first failure."""
         if not self.is_quiet:
             self.is_quiet = True
-            self._say(f"warning: {self._target.label} could not be told: {reason} (said once)")
+            self._print_line(f"warning: the notification to {self._target.label} failed: {reason} (shown once)")
 
 
 def message_of(
     event: Event, state: SweepState, *, part: str, reason: str | None = None, error: str | None = None
 ) -> Message:
-    """Return what is told of a sweep as it stands."""
+    """Return the notification of an event for the current state of a sweep."""
     best = state.best() if part == "search" else None
     return Message(
         event=event,

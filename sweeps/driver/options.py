@@ -1,4 +1,4 @@
-"""What a start of a sweep is told, and what it says at its end."""
+"""Options and summary of one start of a sweep."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BackendName = Literal["ray", "inline"]
 
 
 class RunKeywords(TypedDict, total=False):
-    """What every function and verb that trains takes beside the runs folder: the fields of `RunOptions`, each optional.
+    """Keyword arguments of every function that trains: the optional fields of `RunOptions`.
 
-    A new option of a run is a line here, a line there, and its flag in `sweeps.cli.options`.
+    A new option needs a line here, a field in `RunOptions` and a flag in `sweeps.cli.options`.
     """
 
     backend: BackendName
@@ -32,62 +32,62 @@ class RunKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a sweep is carried out, apart from what it is."""
+    """How a sweep is run, independent of its file."""
 
     runs: Path
-    """Folder for all that runs leave behind."""
+    """The runs folder."""
     backend: BackendName = "ray"
-    """`ray`, or `inline` for one trial after the other in this process."""
+    """`ray`, or `inline` for one trial at a time in this process."""
     address: str | None = None
-    """Of a running Ray cluster, `HOST:PORT`; None starts Ray on this machine."""
+    """Address of a running Ray cluster, `HOST:PORT`; None starts Ray on this machine."""
     storage: str | None = None
-    """Of checkpoints and logs: a folder, or a URL; None asks the environment, then the file (`core/storages.py`)."""
+    """Folder or URL for checkpoints and logs; None reads the environment, then the file (`core/storages.py`)."""
     study_storage: str | None = None
-    """Of the study: a database's URL; None as for `storage`."""
+    """Database URL for the study; None as for `storage`."""
     new: bool = False
-    """Whether to begin anew although the sweep of this name had another space."""
+    """Whether to start a new study if the sweep of this name had another space."""
     retry_failed: bool = False
-    """Whether to try again the trials that failed."""
+    """Whether to retry failed trials."""
     tensorboard: bool = False
-    """Whether each trial writes curves for TensorBoard; no part of what is trained."""
+    """Whether each trial writes curves for TensorBoard."""
     notify: Sequence[str] = ()
-    """Web addresses and commands that are told how it goes, beside those in the file."""
+    """URLs and commands to notify, in addition to those in the file."""
 
     @property
     def ray_address(self) -> str | None:
-        """Of the cluster to run on, None for this machine."""
+        """Address of the Ray cluster; None for this machine."""
         return self.address or os.environ.get("RAY_ADDRESS") or None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """How a start of a sweep went."""
+    """Summary of one start of a sweep."""
 
     records: tuple[TrialRecord, ...]
     trained: int
-    """Trials that this start trained at least an epoch of."""
+    """Number of trials that this start trained for at least one epoch."""
     begun: int
-    """Trials that this start began, whether or not an epoch of them ended."""
+    """Number of trials that this start began, with or without a finished epoch."""
     reused: int
-    """Trials whose result this start took over from an earlier run."""
+    """Number of trials whose result this start reused from an earlier run."""
     seconds: float
     stopped_by: StopReason | None = None
     details: str = ""
-    """What to do about the reason, where it does not say so itself."""
+    """Details about the reason and what to do."""
     unwritten: int = 0
-    """Trials that could not be written to MLflow yet."""
+    """Number of trials that are not written to MLflow yet."""
     gave_up_at: int | None = None
-    """Trials after which nothing new was proposed, although there is budget left; None where that is not so."""
+    """Number of trials if the search ended early because nothing new could be proposed; None otherwise."""
     confirmed: RunSummary | None = None
-    """Of a search with replicates: how those went; None where there are none, or they were not begun."""
+    """Summary of the replicates of a search; None if none were started."""
     model: str | None = None
-    """Of replicates: the address of the model in MLflow that the winner is stored as; None where there is none."""
+    """For replicates: URI of the winner's logged model in MLflow; None if there is none."""
     opened_record: bool = True
-    """Whether the record may have changed: a start with nothing to do, and nothing to write, does not open it."""
+    """Whether the record may have changed: a start with nothing to do does not open it."""
 
     @property
     def has_changed(self) -> bool:
-        """Whether the leaderboard may be another one now."""
+        """Whether the leaderboard may have changed."""
         return self.opened_record or (self.confirmed is not None and self.confirmed.has_changed)
 
     def count(self, outcome: Outcome) -> int:
@@ -95,10 +95,10 @@ class RunSummary:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal (Jupyter's Stop, Ctrl-C, `sweeps stop`) ended a run. What it trained is saved; the same call resumes it.
+    """A signal (Jupyter's Stop, Ctrl-C, `sweeps stop`) ended a run. The same call resumes it after its saved epochs.
 
     Attributes:
-        summary: how far it came.
+        summary: of the run until the signal.
     """
 
     def __init__(self, summary: RunSummary) -> None:
@@ -111,5 +111,5 @@ class Interrupted(KeyboardInterrupt):
         )
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython prints: the line alone, since nothing went wrong."""
+        """Return the message without a traceback, for IPython: an interrupt is not an error."""
         return [f"{type(self).__name__}: {self}"]

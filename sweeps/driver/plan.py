@@ -1,4 +1,4 @@
-"""`RunPlan`: what the runner carries out, a sweep's or a ladder's file turned into proposals, limits and identity."""
+"""`RunPlan`: the runner's input, built from a sweep, a ladder, replicates or a retraining."""
 
 from __future__ import annotations
 
@@ -37,80 +37,81 @@ KeyOf = Callable[[TaskConfig], str]
 
 
 LADDER = {"kind": "ladder"}
-"""The definition of the study of a ladder that is measured on the test images; `study.is_ladder_study` goes by it."""
+"""Definition of a ladder's study, which `is_ladder_study` checks."""
 STORAGE = "storage"
-"""Attribute of a study in a database: where its checkpoints are."""
+"""Attribute of a study in a database: the storage of its checkpoints."""
 RESOURCES = "resources"
+"""Attribute of a study: the resources of a trial, which its replicates use too."""
 CLUSTER = "ray_address"
-"""Attribute of a study: what one of its trials holds, so that its replicates hold the same."""
+"""Attribute of a study: the Ray cluster of its last start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedWith:
-    """A recorded run, and the code of its network."""
+    """A recorded run and the hash of its custom code."""
 
     run: str
-    """What people call it."""
+    """Its name."""
     sweep: str
     config: TaskConfig
     source: str | None
-    """As `sweeps.core.identity.Identity`."""
+    """See `sweeps.core.identity.Identity`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """Everything the runner needs to know, whoever wrote it."""
+    """The runner's input."""
 
     name: str
     description: str
     definition: Mapping[str, Any]
-    """What makes it this study and no other, as flat JSON values."""
+    """The definition that identifies the study, as flat JSON values."""
     metric: Metric
     run_cap: int | None
     limits: Limits
     resources: Resources
     early_terminate: StoppingRule
     epochs: int
-    """Of the longest run."""
+    """Epochs of the longest run."""
     task: AnyTask
-    """What is trained."""
+    """The trained task."""
     data: Sequence[TaskConfig]
-    """A configuration for each part of the data that its runs are trained on."""
+    """One configuration for each data part."""
     models: Sequence[str]
-    """Every network's name."""
+    """Names of all networks."""
     proposer: Callable[[KeyOf], Proposer]
     first: Callable[[], Sequence[TaskConfig]] = tuple
-    """Some of its configurations, the first ones among them; none where all of them were trained before."""
+    """Returns configurations for the dry runs, including the first ones; none if all were trained before."""
     first_is_complete: bool = True
-    """Whether there are no others."""
+    """Whether `first` returns all configurations."""
     command: str
-    """What begins it, or goes on with it."""
+    """The command that starts or resumes it."""
     file: str = ""
-    """The YAML file with every override in it; empty for what has none."""
+    """The YAML file with all overrides; empty if there is no file."""
     keep_best: int | None = None
-    """Complete runs whose weights stay, the best first by the metric; None for all."""
+    """Number of best configurations whose weights are kept; None for all."""
     is_ladder: bool = False
-    """Whether its trials are the rungs of a ladder: compared, not searched."""
+    """Whether its trials are the rungs of a ladder."""
     tested: bool = False
-    """Whether each complete run is measured on the test images: a ladder's may be, a search's never are."""
+    """Whether each complete run is measured on the test images. Never for a search."""
     final_configs: Sequence[TaskConfig] = ()
-    """Of the last measurement of a ladder that was chosen: what the test images are opened for, which is noted."""
+    """Configurations of a ladder's final measurement, whose test-set access is logged."""
     replicates: bool = False
-    """Whether it confirms the best of a search, in a study beside the search's."""
+    """Whether it trains the replicates of a search, in their own study."""
     trained_with: Sequence[TrainedWith] = ()
-    """The recorded runs that are trained again: other code of their networks would be another network."""
+    """The recorded runs that are trained again, for checking that their code has not changed."""
     files: Sequence[str] = ()
-    """What its configurations say where a file may be named: weights to begin with, options of the user's own."""
+    """Values of its configurations that may be paths of files: initial weights, options of custom networks."""
     tensorboard: bool = False
-    """Whether the file asks for TensorBoard's curves of each trial."""
+    """Whether the file requests TensorBoard curves."""
     notify: Sequence[str] = ()
-    """Web addresses and commands in the file that are told how it goes."""
+    """URLs and commands in the file to notify."""
     storages: Storages = LOCAL
-    """Where the file says that it is kept."""
+    """The storages in the file."""
 
     @property
     def part(self) -> Literal["search", "replicates", "ladder", "retrain"]:
-        """What it is among the things that are run."""
+        """The kind of the plan."""
         if self.replicates:
             return "replicates"
         if self.is_ladder:
@@ -119,12 +120,12 @@ class RunPlan:
 
     @property
     def title(self) -> str:
-        """What is run, in a word or two: a sweep and its replicates have one name."""
+        """Title for messages. A sweep and its replicates have the same name."""
         return f"{self.name} replicates" if self.replicates else self.name
 
 
 def plan_of_sweep(spec: SweepSpec) -> RunPlan:
-    """Return a sweep's file as the runner takes it."""
+    """Return the plan of a sweep."""
     return RunPlan(
         name=spec.name,
         description=spec.description,
@@ -154,8 +155,8 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
 def _named_files(spec: SweepSpec) -> list[str]:
     values = flatten(spec.base) | {path: parameter.choices for path, parameter in spec.space.parameters.items()}
     may_name = ("model.weights", "model.options") if spec.train is None else ("",)
-    said = [value for path, value in values.items() if path.startswith(may_name)]
-    return list(dict.fromkeys(text for value in said for text in _texts_in(value)))
+    candidates = [value for path, value in values.items() if path.startswith(may_name)]
+    return list(dict.fromkeys(text for value in candidates for text in _texts_in(value)))
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -170,7 +171,7 @@ def _splits(space: SearchSpace) -> list[TaskConfig]:
     values = [space.listed_values(path) for path in space.task.part_fields]
     splits: list[TaskConfig] = []
     for combination in itertools.product(*values):
-        # Possible sizes, impossible together: the proposer passes over them too.
+        # Valid values may be an invalid combination. The proposer skips those too.
         with contextlib.suppress(ValidationError):
             splits.append(space.config(dict(zip(space.task.part_fields, combination, strict=True))))
     return splits
@@ -183,16 +184,16 @@ def plan_of_ladder(
     only: Sequence[str] = (),
     cost: Callable[[TaskConfig], float] | None = None,
 ) -> RunPlan:
-    """Return a ladder as the runner takes it.
+    """Return the plan of a ladder.
 
     Args:
         ladder: the ladder.
-        budget: how much of it is spent.
-        only: names of the rungs to run; all where empty.
-        cost: seconds that a configuration takes; where given, the longest are begun first.
+        budget: the part of its full budget to spend.
+        only: names of the rungs to run; empty for all.
+        cost: returns the seconds of a configuration; if given, the longest are started first.
 
     Raises:
-        SweepError: there is no rung of a name in `only`, or no seed as large as one would be.
+        SweepError: a name in `only` is unknown, or a seed would be too large.
     """
     rungs = [ladder.rung(name) for name in only] if only else list(ladder.rungs)
     tested = ladder.measured_on is MeasuredOn.TEST
@@ -212,7 +213,7 @@ def plan_of_ladder(
     return RunPlan(
         name=ladder.name,
         description=ladder.description,
-        # One study for all budgets and seeds: a rung is identified by its key, not by its point in a space.
+        # One study for all budgets and seeds: a run is identified by its key.
         definition=LADDER | {"evaluate": ladder.measured_on.value, "final": ladder.is_final},
         metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
         run_cap=None,
@@ -238,37 +239,39 @@ def plan_of_ladder(
     )
 
 
-def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limits | None = None) -> RunPlan:
-    """Return the runs that confirm the best configurations of a search, as the runner takes them.
+def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: Limits | None = None) -> RunPlan:
+    """Return the plan of the replicates of a search.
 
     Args:
         folder: of the sweep.
-        wanted: how many configurations, and how many seeds of each.
-        limits: of these runs.
+        replicates: number of configurations and of seeds.
+        limits: of the replicates.
 
     Raises:
         NoSuchSweepError: there is no such sweep.
-        SweepError: it is no search, or has nothing yet that could be confirmed.
+        SweepError: it is not a search, or has no trials to confirm yet.
     """
     study = read_study(folder)
     if is_ladder_study(study):
-        raise SweepError(f"{folder.sweep} is a ladder: `sweeps ladder FILE --seeds {wanted.seeds}` runs more seeds")
+        raise SweepError(
+            f"{folder.sweep} is a ladder. Run `sweeps ladder FILE --seeds {replicates.seeds}` for more seeds."
+        )
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
     records = list(read_records(study, sweep=folder.sweep))
-    chosen = candidates_to_confirm(records, metric=metric, top=wanted.top)
+    chosen = candidates_to_confirm(records, metric=metric, top=replicates.top)
     if not chosen:
         raise SweepError(
-            f"no trial of {folder.sweep} is complete or was stopped early: there is nothing to confirm yet"
+            f"no trial of {folder.sweep} is complete or was stopped early. Finish the search before confirming it."
         )
     searched = json.loads(study.user_attrs.get("definition", "{}")).get("parameters.seed", {})
     in_space = [*searched.get("values", ()), *(searched[end] for end in ("max", "value") if end in searched)]
     candidates = replicates_of(
-        chosen, wanted, used_seeds=[*(record.config.seed for record in records), *map(int, in_space)]
+        chosen, replicates, used_seeds=[*(record.config.seed for record in records), *map(int, in_space)]
     )
     return RunPlan(
         name=folder.sweep,
-        description=f"the best {len(chosen)} configurations of {folder.sweep} under {wanted.seeds} new seeds",
+        description=f"the best {len(chosen)} configurations of {folder.sweep} with {replicates.seeds} new seeds",
         definition={},
         metric=metric,
         run_cap=None,
@@ -280,7 +283,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
         data=[candidate.config for candidate in candidates],
         models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
         proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
-        command=f"sweeps replicate {folder.sweep} --top {wanted.top} --seeds {wanted.seeds}",
+        command=f"sweeps replicate {folder.sweep} --top {replicates.top} --seeds {replicates.seeds}",
         replicates=True,
         trained_with=[
             TrainedWith(
@@ -295,7 +298,7 @@ def plan_of_replicates(folder: SweepFolder, wanted: Replicates, *, limits: Limit
 
 
 RETRAINED = "retrained"
-"""The sweep that holds the runs of all searches that were trained again with more."""
+"""Name of the sweep with all retrained runs."""
 
 
 def plan_of_retraining(
@@ -307,48 +310,51 @@ def plan_of_retraining(
     epochs: int | None,
     train_size: int | Literal["all"] | None,
 ) -> RunPlan:
-    """Return a recorded run's configuration at another budget, as the runner takes it.
+    """Return the plan for training a recorded run again with another budget.
 
     Args:
-        config: the run's.
-        run: what people call it.
-        sweep: that it is of.
-        source: as `sweeps.core.identity.Identity`.
-        epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
-        train_size: training images, or `all` that validation leaves; None keeps the run's.
+        config: of the recorded run.
+        run: its name.
+        sweep: its sweep.
+        source: see `sweeps.core.identity.Identity`.
+        epochs: of the new run; schedule fields in epochs are scaled. None keeps those of the run.
+        train_size: training images, or `all` that validation leaves; None keeps those of the run.
 
     Raises:
-        SweepError: the budget is the run's own, or no run can have it.
+        SweepError: the budget is invalid, or equal to that of the recorded run.
     """
     task = task_of(config)
     if not task.class_names:
-        raise SweepError(f"{run} is of {task.name}: `sweeps retrain` is for networks; change base.epochs in its file")
+        raise SweepError(
+            f"{run} is of the task {task.name}. `sweeps retrain` only takes runs of networks. Change base.epochs in "
+            "its file instead."
+        )
     try:
-        wanted: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)
+        retrained: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)
     except ValidationError as error:
-        raise SweepError(f"{run} cannot be trained so: {'; '.join(explain(error))}") from None
-    if wanted.is_same_run(config):
-        raise SweepError(f"{run} was trained so already: give --epochs or --train-size")
-    protocol = Protocol.of(wanted)
-    name = f"{run}-{wanted.epochs}x{protocol.train_images}"
+        raise SweepError(f"{run} cannot be trained with this budget: {'; '.join(explain(error))}") from None
+    if retrained.is_same_run(config):
+        raise SweepError(f"{run} was already trained with this budget. Change --epochs or --train-size.")
+    protocol = Protocol.of(retrained)
+    name = f"{run}-{retrained.epochs}x{protocol.train_images}"
     measured_on = MeasuredOn.VALIDATION if protocol.validation_images else MeasuredOn.TEST
     label = RungLabel(name=name, index=0, parent=run, measured_on=measured_on)
-    candidate = Candidate(config=wanted, rung=label)
+    candidate = Candidate(config=retrained, rung=label)
     return RunPlan(
         name=RETRAINED,
-        description="runs of searches, trained again with more epochs or images",
+        description="runs of searches, retrained with more epochs or images",
         definition={"kind": "retrain"},
         metric=Metric(name="train_loss", goal="minimize"),
         run_cap=None,
         limits=Limits(),
         resources=Resources(),
         early_terminate=Never(),
-        epochs=wanted.epochs,
+        epochs=retrained.epochs,
         task=task,
-        data=[wanted],
-        models=[task.label(wanted)],
-        first=lambda: [wanted],
+        data=[retrained],
+        models=[task.label(retrained)],
+        first=lambda: [retrained],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
-        command=f"sweeps retrain {run} --epochs {wanted.epochs} --train-size {protocol.train_images}",
-        trained_with=[TrainedWith(run=run, sweep=sweep, config=wanted, source=source)],
+        command=f"sweeps retrain {run} --epochs {retrained.epochs} --train-size {protocol.train_images}",
+        trained_with=[TrainedWith(run=run, sweep=sweep, config=retrained, source=source)],
     )

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a view that redraws itself where that can be, plain lines elsewhere."""
+"""Show the progress of a sweep: a live view on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sweeps.views.live.notebook import NotebookScreen
 from sweeps.views.live.screen import Screen
 
 PLAIN_SECONDS = 30
-"""Least time between two lines about trials that are under way, where there is no terminal."""
+"""Minimum interval between two lines about running trials without a terminal."""
 
 
 class Progress(Protocol):
-    """Is told of every change of every trial."""
+    """Receives every change of a trial."""
 
     def on_change(self, record: TrialRecord) -> None: ...
 
 
 def headline(state: SweepState) -> str:
-    """Return how far a running sweep is, its best trial and the time left."""
+    """Return the number of done trials, the best trial and the remaining time of a running sweep."""
     parts = [f"{state.done}" + (f" of {state.target}" if state.target is not None else "") + " trials done"]
     best = state.best()
     if best is not None:
@@ -45,9 +45,9 @@ def headline(state: SweepState) -> str:
 
 
 def trial_line(record: TrialRecord, state: SweepState) -> str:
-    """Return what is worth saying of one trial."""
+    """Return a line about the end of a trial."""
     value = f", {state.metric} {metric_text(state.metric, state.value(record))}" if record.epochs else ""
-    reused = ", taken over from an earlier run" if record.reused_from else ""
+    reused = ", reused from an earlier run" if record.reused_from else ""
     why = f": {record.error} (log: {log_path(record.log, state.runs)})" if record.error else ""
     return (
         f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
@@ -56,12 +56,12 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
 
 
 def _configuration(record: TrialRecord) -> str:
-    # A ladder's runs of one rung differ in nothing else; a search's all have the same seed.
+    # Runs of one rung only differ in the seed. In a search all have the same seed.
     return describe(record.config) + (f", seed {record.config.seed}" if record.rung else "")
 
 
 class PlainProgress:
-    """Lines for a file or a pipe: each trial's end, and now and then how far the others are."""
+    """Prints lines to a file or a pipe: the end of each trial, and the progress every `PLAIN_SECONDS`."""
 
     def __init__(self, console: Console, state: SweepState) -> None:
         self._console, self._state = console, state
@@ -83,7 +83,7 @@ class PlainProgress:
     def _measured_line(self, record: TrialRecord, before: Measuring) -> str:
         assert record.test is not None
         seed = f", seed {record.config.seed}"
-        # The last one ends the phase.
+        # The last measurement ends the phase, so that the state has no counts any more.
         now = self._state.measuring or Measuring(done=before.of, of=before.of)
         return f"{now} ({record.name}{seed}: {accuracy(record.test.accuracy)})"
 
@@ -93,14 +93,20 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """The sweep redraws itself on the terminal; what went wrong stays above it.
+    """A live view on the terminal, with failures printed above it.
 
-    It draws from the state alone, which holds plain records: the ledger is never read from the drawing thread. No lock
-    is between the two: Ctrl-C may be handled, and print, at any moment of the one while the other draws.
+    The drawing thread only reads the state, which consists of plain records, never the ledger. There is no lock between
+    the two threads, because the handler of Ctrl-C may print at any time.
     """
 
     def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
-        """Draw nothing yet. `prints_through`: show what others print above the view, where no file takes it."""
+        """Create the view.
+
+        Args:
+            console: the terminal.
+            state: of the sweep; updated here.
+            prints_through: whether to show other output above the view.
+        """
         self._console, self._state = console, state
         self._screen = Screen(console, Watcher(state).live_state, prints_through=prints_through)
 
@@ -117,7 +123,7 @@ class LiveProgress:
 
 
 class NotebookProgress:
-    """The sweep redraws itself below a notebook's cell."""
+    """A live view below a notebook's cell."""
 
     def __init__(self, state: SweepState) -> None:
         self._state = state
@@ -135,7 +141,7 @@ class NotebookProgress:
 
 
 class FirstWarning:
-    """Prints what the first trial warns of; of the others their logs say it."""
+    """Prints the first warning of a trial. The others are in the logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -148,13 +154,13 @@ class FirstWarning:
 
 
 def redraws(console: Console) -> bool:
-    """Return whether a console is a terminal that can take back what it shows."""
+    """Return whether a console is a terminal that can redraw."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
 @contextmanager
 def show_progress(console: Console, state: SweepState, *, prints_through: bool) -> Iterator[Progress]:
-    """Yield what suits the console; see `LiveProgress`."""
+    """Yield the progress view for the console; see `LiveProgress` for `prints_through`."""
     if redraws(console):
         with LiveProgress(console, state, prints_through=prints_through) as progress:
             yield progress

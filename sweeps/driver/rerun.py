@@ -1,4 +1,4 @@
-"""Training a recorded run again from its record alone, and whether that gives the same."""
+"""Train a recorded run again from its record, and compare the results."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from sweeps.tasks.registry import task_of
 from sweeps.tasks.sources import TaskSources
 
 SCRATCH = "reruns"
-"""Folder under the runs folder: where a rerun that was interrupted goes on from."""
+"""Folder under the runs folder for interrupted reruns."""
 
 MACHINE_METRIC = "images_per_second"
-"""The metric that the machine decides; all others follow from the configuration."""
+"""The metric that depends on the machine and is not compared."""
 
 
 class Agreement(StrEnum):
-    """How far the second run is the first."""
+    """How closely a rerun agrees with the recorded run."""
 
     EXACT = "bit for bit"
     CLOSE = "within the tolerance"
@@ -49,17 +49,17 @@ class Agreement(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """What came of training a run again."""
+    """The result of a rerun."""
 
     recorded: Sequence[EpochResult]
     again: Sequence[EpochResult]
-    """As many epochs, unless an error came first."""
+    """As many epochs as recorded, fewer after an error."""
     environment: Mapping[str, tuple[str | None, str | None]]
-    """What differs around them: fact to its recorded and its present value, None for unknown."""
+    """Differences of the environment: name to recorded and current value, None if unknown."""
     error: str | None = None
-    """Why it did not come as far as the recorded run."""
+    """Why it ended before the recorded run."""
     restored_weights: bool = False
-    """Whether its weights now stand for those of the recorded run, which were gone or damaged."""
+    """Whether its weights replaced missing or damaged weights of the recorded run."""
 
     @property
     def largest_difference(self) -> float:
@@ -74,7 +74,7 @@ class Rerun:
         return max(found, default=0.0)
 
     def agreement(self, *, tolerance: float) -> Agreement:
-        """Return how far it is the same.
+        """Return how closely the results agree.
 
         Args:
             tolerance: the largest difference between two accuracies of one epoch that counts as close, 0 to 1.
@@ -97,27 +97,27 @@ def rerun(
     *,
     on_epoch: Callable[[EpochResult, EpochResult], None] = lambda recorded, again: None,
 ) -> Rerun:
-    """Train a recorded run again in this process, as far as it was recorded, and return how the two compare.
+    """Train a recorded run again in this process, for as many epochs as recorded, and return the comparison.
 
-    It takes the recorded number of threads: the order in which they add up decides the last bit. Interrupted, it goes
-    on from its last epoch when it is called again under the same software.
+    It uses the recorded number of threads, which affects rounding. After an interrupt the next call resumes it, if the
+    software has not changed.
 
     Args:
         runs: the runs folder.
-        row: of the run, as the reader's table has it.
-        on_epoch: hears of each epoch, the recorded one first.
+        row: of the run, from the reader's table.
+        on_epoch: called after each epoch with the recorded and the new result.
 
-    Raises:
-        SweepError: no epoch of it is recorded, or its network's file is another one now, or it is rerun just now, or
-            the machine cannot train it (a full disk, no memory).
+        Raises:
+            SweepError: no epoch is recorded, the network's code has changed, another process reruns it, or the machine
+                cannot train it (full disk, out of memory).
         RecordError: the record cannot be read.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
     """
     reader = MlflowReader(runs)
     run_id, key = str(row["run_id"]), str(row["key"])
     config, recorded = reader.configuration(run_id), reader.curve(run_id)
     if not recorded:
-        raise SweepError("no epoch of it is recorded: there is nothing to compare with")
+        raise SweepError(f"no epoch of run {run_id} is recorded. There is nothing to compare with.")
     _check_identity(config, row, runs=runs)
     before = reader.environment(run_id)
     now = environment(git_state())
@@ -125,18 +125,18 @@ def rerun(
         job = _job(config, before, scratch)
         again, facts, error = _train(job, config, recorded, on_epoch)
         found = Rerun(recorded=recorded, again=again, environment=_differences(before, {**now, **facts}), error=error)
-        home = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
+        weights = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
         complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
-        if not complete or (home.exists() and fault_of_seal(home) is None):
+        if not complete or (weights.exists() and fault_of_seal(weights) is None):
             return found
         try:
-            make_way(home)
-            with atomic_write(home) as file:
+            make_way(weights)
+            with atomic_write(weights) as file:
                 file.write((scratch / CHECKPOINT_FILE).read_bytes())
         except OSError as error:
             if error.errno in READ_ONLY:
                 return found
-            raise store_error(home, error) from None
+            raise store_error(weights, error) from None
         return Rerun(**{**vars(found), "restored_weights": True})
 
 
@@ -150,14 +150,15 @@ def _check_identity(config: TaskConfig, row: Mapping[str, object], *, runs: Path
         != row["key"]
     ):
         raise SweepError(
-            "the training images here are not those it was trained on: `sweeps data` says which images are here"
+            "the local training images differ from those of the recorded run. Run `sweeps data` to see which images "
+            "are installed."
         )
 
 
 @contextlib.contextmanager
 def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
-    """Give a folder to train in; it goes away when the block ends in order, and stays when it is interrupted."""
-    # Under other software an interrupted one is no beginning of this one.
+    """Yield a folder to train in. It is deleted at the end of the block, unless an exception ends the block."""
+    # Checkpoints of an interrupted rerun are only used by the same software.
     software = hashlib.sha256(json.dumps(dict(now), sort_keys=True).encode("utf-8")).hexdigest()[:8]
     folder = runs.resolve() / SCRATCH / f"{key}-{software}"
     try:
@@ -165,7 +166,7 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in READ_ONLY:
             raise store_error(folder, error) from None
-        # A record that is only looked at: nothing can be kept for another try.
+        # A read-only runs folder: an interrupt loses the epochs.
         with tempfile.TemporaryDirectory() as elsewhere:
             yield Path(elsewhere)
         return
@@ -174,7 +175,7 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
-        raise SweepError("another process trains it again just now: wait for it") from None
+        raise SweepError("another process is rerunning this run. Wait for it.") from None
     try:
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -183,7 +184,7 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _job(config: TaskConfig, recorded: Mapping[str, str], scratch: Path) -> Job:
-    # As it was just found to be the recorded one's: what changes while it trains is noticed.
+    # The code was checked against the record before. The worker detects changes during the training.
     source = TaskSources(task_of(config)).of(config)
     on_gpu = recorded.get("device", "").startswith("cuda") and local_gpus() > 0
     return Job(
@@ -205,7 +206,7 @@ def _train(
     recorded: Sequence[EpochResult],
     on_epoch: Callable[[EpochResult, EpochResult], None],
 ) -> tuple[list[EpochResult], dict[str, str], str | None]:
-    """Return the epochs trained again, the facts about where, and what went wrong."""
+    """Return the new epochs, the environment, and the error."""
     from sweeps.worker.session import TrialSession
 
     session = TrialSession(job, task_of(config).load_parts([config]), takes_output=False)
@@ -215,10 +216,10 @@ def _train(
         message = session.step()
         facts = message.environment or facts
         if message.outcome is Outcome.INTERRUPTED:
-            # The machine's doing: it says nothing of the run.
+            # Caused by the machine, not by the run.
             if message.error_class == ErrorClass.DISK_FULL:
                 raise DiskFullError(job.checkpoint)
-            raise SweepError(f"the machine did not train it again ({message.error}): the same command resumes")
+            raise SweepError(f"the rerun was interrupted ({message.error}). Run the same command again to resume.")
         if message.epoch is None:
             return again, facts, message.error or str(message.outcome)
         again.append(message.epoch)
@@ -227,7 +228,7 @@ def _train(
 
 
 _ABOUT = ("git_sha", "git_diff", "host", "device", "threads")
-"""Facts besides the versions. Who ran it changes nothing."""
+"""Compared properties of the environment, in addition to versions."""
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

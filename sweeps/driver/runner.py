@@ -1,4 +1,4 @@
-"""Carries out a plan: locks its folder, opens study and record, and starts what is missing."""
+"""Run a plan: lock its folder, open study and record, and train the missing trials."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ from sweeps.worker.tensorboard import require_tensorboard
 
 
 def run(plan: RunPlan, options: RunOptions) -> RunSummary:
-    """Train what is missing of a plan, and return how it stands.
+    """Train the missing trials of a plan, and return a summary.
 
-    Running it again goes on where it stopped; what is recorded is not trained again.
+    A second call resumes the plan. Recorded results are not trained again.
 
     Raises:
-        SweepError: nothing was started; the message says what to do.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        SweepError: nothing was started. The message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
     """
     flag = Storages(storage=options.storage, study_storage=options.study_storage)
@@ -73,7 +73,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         require_tensorboard()
         require_folder(folder, "TensorBoard's curves")
     sources = TaskSources(plan.task)
-    begun_with = _own_sources(plan, sources)
+    own_sources = _own_sources(plan, sources)
     for trained in plan.trained_with:
         sweep = folder.path.with_name(trained.sweep)
         require_same_code(trained.config, trained.source, run=trained.run, sweep=sweep)
@@ -85,11 +85,11 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             print_sentence(console, f"warning: {warning}")
         stopping = Stopping(limit=plan.limits.timeout, console=console)
         held.enter_context(stopping.on_signals())
-        # First: a sweep that has begun keeps its storage.
+        # Checked first: a started sweep cannot change its storage.
         check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
-        study = _open(plan, folder, sources=begun_with, reader=reader, new=options.new, console=console)
+        study = _open(plan, folder, sources=own_sources, reader=reader, new=options.new, console=console)
         owner = _owner_of(study, folder)
         note_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
@@ -104,17 +104,17 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             console=console,
         )
         if start.is_done and reader.holds(start.records, study=study.study_name):
-            # Told in a second: neither torch, nor Ray, nor MLflow is needed to do nothing.
+            # Fast, without importing torch, Ray or MLflow.
             return replace(start.summary(), opened_record=False)
         notifier = held.enter_context(
-            Notifier(targets, start.state(), part=plan.part, say=lambda line: print_sentence(console, line))
+            Notifier(targets, start.state(), part=plan.part, print_line=lambda line: print_sentence(console, line))
         )
         if options.backend == "inline":
             guard_exit()
         else:
             prepare_environment(address=options.ray_address)
             note_cluster_change(study, sweep=plan.name, address=options.ray_address, console=console)
-        dry_runs = _dry_run(plan, apart=options.backend != "inline", console=console)
+        dry_runs = _dry_run(plan, isolated=options.backend != "inline", console=console)
         with stage(console, "opening the record"):
             recorded.list_now()
             git = git_state()
@@ -145,7 +145,7 @@ def _open(
     new: bool,
     console: Console,
 ) -> optuna.Study:
-    """Return the study that a plan's trials belong to."""
+    """Return the study of a plan."""
     if plan.replicates:
         return open_replicates(folder)
     study = open_study(
@@ -154,7 +154,7 @@ def _open(
         metric=plan.metric,
         pruner=plan.early_terminate.pruner(epochs=plan.epochs),
         new=new,
-        # A run on a list is known by its key: one whose network's file has changed is simply another.
+        # Listed runs are identified by their keys: a run with changed code is another run.
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),
         echo=lambda line: print_sentence(console, line),
@@ -175,9 +175,9 @@ def _ledger(
     recorded: CompleteResults,
     options: RunOptions,
 ) -> Ledger:
-    """Return the ledger of a plan's trials, as earlier starts left it."""
+    """Return the ledger of a plan's trials, including those of earlier starts."""
 
-    def bring(key: str) -> bool:
+    def copy_weights(key: str) -> bool:
         return fetch_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
 
     return Ledger(
@@ -187,54 +187,54 @@ def _ledger(
         proposer=plan.proposer(lambda config: identify(config).key),
         run_cap=plan.run_cap,
         identify=identify,
-        recorded=LadderResults(recorded, fetch_weights=bring) if plan.tested else SearchResults(recorded),
+        recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
     )
 
 
 def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:
-    """Return the id by which the study's runs are known in a record that other runs folders write too."""
+    """Return the id of the owner of the study's runs, for records that several runs folders share."""
     if OWNER not in study.user_attrs:
         study.set_user_attr(OWNER, owner_of_folder(folder.runs, folder.sweep))
     return str(study.user_attrs[OWNER])
 
 
-def _dry_run(plan: RunPlan, *, apart: bool, console: Console) -> DryRuns:
-    """Say which of a plan's first configurations cannot train, before any of them is begun.
+def _dry_run(plan: RunPlan, *, isolated: bool, console: Console) -> DryRuns:
+    """Dry-run a plan's first configurations, and print warnings about those that cannot train.
 
     Raises:
-        SweepError: none of them can.
+        SweepError: no configuration can train.
     """
     first = plan.first()
-    own = any(map(plan.task.needs_dry_run, first))
-    with stage(console, "trying its networks on a few images") if own else contextlib.nullcontext():
-        found = dry_run_all(first, apart=apart, covers_all=plan.first_is_complete)
+    is_slow = any(map(plan.task.needs_dry_run, first))
+    with stage(console, "testing the networks on a few images") if is_slow else contextlib.nullcontext():
+        found = dry_run_all(first, isolated=isolated, covers_all=plan.first_is_complete)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")
     return found
 
 
 def _end_without_lease(console: Console, sweep: str) -> NoReturn:
-    """End this process: another driver goes on with the sweep, and whatever is written here would disturb it."""
+    """End this process after another driver has taken over the sweep."""
     print_sentence(
         console,
-        f"error: another driver has taken {sweep} over, since this one was not heard of for a while: it goes on there, "
-        "and nothing of it is lost",
+        f"error: another driver has taken over {sweep}, because this one had stopped renewing its lease. The other "
+        "driver continues the sweep. No results were lost.",
     )
     os._exit(ExitCode.REFUSED)
 
 
 def _files(plan: RunPlan, git: GitState) -> dict[str, str]:
-    """Return what the sweep's own run holds: what was asked for, and the code that differs from the commit."""
+    """Return the artifacts of the sweep's parent run: the YAML file and the uncommitted changes."""
     files = {f"{plan.name}.yaml": plan.file, f"git-{git.diff_id}.diff": git.diff}
     return {name: text for name, text in files.items() if text}
 
 
 def _own_sources(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, str]]:
-    """Return the files of a user's own that a plan names, its networks' code among them, with their hashes.
+    """Return the hashes of the custom files of a plan, including the code of its networks.
 
     Raises:
-        SweepError: a network's module cannot be found, or is no Python.
+        SweepError: a network's module cannot be found or parsed.
     """
     found: dict[str, Mapping[str, str]] = {}
     try:

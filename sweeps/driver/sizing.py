@@ -1,4 +1,4 @@
-"""How large a sweep or a ladder may be so that it ends in the time that somebody has."""
+"""Choose the size of a starter file so that its sweep or ladder ends in the available time."""
 
 from __future__ import annotations
 
@@ -22,40 +22,42 @@ SIZES = (
     Size(train_size=45_000, validation_size=5_000, epochs=20, widths=(32, 64)),
     Size(train_size=45_000, validation_size=5_000, epochs=40, widths=(32, 64, 96)),
 )
-"""What a trial may be, the smallest first."""
+"""Possible sizes of a trial, in increasing order."""
 
 TARGET_TRIALS = 16
-"""A search of fewer has not seen enough to choose from: a smaller trial is better then."""
+"""Minimum number of trials for a larger size of trial."""
 
 MAX_TRIALS = 100
 MIN_TRIALS = 2
 USED_SHARE = 0.8
-"""Of the time, what the estimate may take: it comes from a few steps."""
+"""Share of the available time that the estimate may use. The rest allows for its error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizedFile:
-    """A file that fits, and what it will take."""
+    """A file of the chosen size, with its estimated cost."""
 
     text: str
     size: Size
     run_cap: int
-    """Trials of a sweep."""
+    """Number of trials of a sweep; 0 for a ladder."""
     seconds: float
-    """As `sweeps plan` estimates it, the start and the replicates counted."""
+    """Estimated seconds, including the start and the replicates."""
 
 
 def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Probe) -> SizedFile:
-    """Return the largest size at which `TARGET_TRIALS`, or every rung, end in the time; the smallest where none does.
+    """Return the file of the largest size at which `TARGET_TRIALS` trials, or all rungs, fit into the time.
+
+    If no size fits, return the smallest.
 
     Args:
-        starter: what was asked for.
+        starter: the requested file.
         available: seconds.
-        slots: runs at a time.
-        probe: times the networks, each once.
+        slots: number of concurrent runs.
+        probe: estimates the duration of runs.
     """
     best: SizedFile | None = None
-    # A recorded configuration has its own size.
+    # A recorded configuration keeps its size.
     for size in SIZES[:1] if starter.around is not None else SIZES:
         sized = (_ladder if starter.is_ladder else _sweep)(starter, size, available * USED_SHARE, slots, probe)
         if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < TARGET_TRIALS):

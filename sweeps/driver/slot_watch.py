@@ -1,4 +1,4 @@
-"""Tells whoever looks at a sweep how many slots it has now, where nodes join its cluster or die."""
+"""Update the displayed number of slots when nodes join or leave the Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sweeps.store.folder import SweepFolder
 
 
 class SlotWatch:
-    """Compares, at every change of a trial, the backend's slots with those that are told."""
+    """Compares the backend's slots with the displayed ones at every change of a trial."""
 
     def __init__(self, backend: Backend, *, state: SweepState, folder: SweepFolder, console: Console) -> None:
         self._backend, self._state, self._folder, self._console = backend, state, folder, console
 
     def on_change(self, record: TrialRecord) -> None:
-        """Tell the slots where they are others than before."""
+        """Store and print the number of slots if it has changed."""
         slots = self._backend.slots()
         if slots.count == self._state.slots:
             return
         self._state.set_slots(slots.count)
         self._folder.publish(slots=slots.count)
-        if not redraws(self._console):  # which shows them itself
-            print_sentence(self._console, f"{self._state.title}: {slots.describe()} from here on")
+        if not redraws(self._console):  # the live view shows them
+            print_sentence(self._console, f"{self._state.title}: now {slots.describe()}")

@@ -1,4 +1,4 @@
-"""When a run stops before its end, and why: a signal, its time limit, no room, no storage, trials that fail alike."""
+"""Requests to stop a run before its end, by signals, the time limit or failures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopping:
-    """Whether to stop, and why. The first signal asks for an orderly end, the second one ends at once."""
+    """Whether to stop, and the reason. The first signal requests an orderly stop, the second stops immediately.
+
+    Args:
+        limit: seconds until the timeout; None for no limit.
+        console: for the notice after a signal.
+    """
 
     def __init__(self, *, limit: float | None, console: Console) -> None:
-        """Start the clock.
-
-        Args:
-            limit: seconds after which to stop, None for no limit.
-            console: where a person is told that a signal was heard.
-        """
         self._deadline = None if limit is None else time.monotonic() + limit
         self._console = console
         self._signals = 0
@@ -37,10 +36,10 @@ class Stopping:
         self._terminal_is_gone = False
         self.reason: StopReason | None = None
         self.details = ""
-        """For a person, where the reason alone does not say what to do."""
+        """Message about the reason and what to do."""
 
     def request(self, reason: StopReason, details: str) -> None:
-        """Ask for an orderly end; the first reason stands."""
+        """Request an orderly stop. Only the first reason is kept."""
         if self.reason is None:
             self.reason, self.details = reason, details
 
@@ -50,12 +49,12 @@ class Stopping:
         return self.reason is not None
 
     def is_late(self) -> bool:
-        """Return whether the time is over."""
+        """Return whether the timeout was reached."""
         return self() and self.reason == "timeout"
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Leave the block at the second signal; what it did so far is kept."""
+        """Leave the block at the second signal."""
         try:
             yield
         except KeyboardInterrupt:
@@ -63,12 +62,12 @@ class Stopping:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen for signals within the block: Ctrl-C, `sweeps stop`, a terminal that is closed (not under nohup)."""
-        heard = [s for s in STOP_SIGNALS if not (s == signal.SIGHUP and signal.getsignal(s) == signal.SIG_IGN)]
+        """Handle signals in the block: Ctrl-C, `sweeps stop`, and a closed terminal unless under nohup."""
+        handled = [s for s in STOP_SIGNALS if not (s == signal.SIGHUP and signal.getsignal(s) == signal.SIG_IGN)]
         try:
-            before = {number: signal.signal(number, self._on_signal) for number in heard}
+            before = {number: signal.signal(number, self._on_signal) for number in handled}
         except ValueError:
-            # Not the main thread, as in a test or a notebook: the caller's handlers stay.
+            # Not the main thread, as in a test or a notebook: keep the caller's handlers.
             yield
             return
         try:
@@ -77,7 +76,7 @@ class Stopping:
             for number, handler in before.items():
                 signal.signal(number, handler)
             if self._terminal_is_gone and not sys.stdout.isatty():
-                # What is still to be said is said to nobody.
+                # Further output has no reader.
                 sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -86,8 +85,8 @@ class Stopping:
         self._terminal_is_gone |= number == signal.SIGHUP and self._on_terminal
         if self._signals > 1:
             raise KeyboardInterrupt
-        # Not here: the line that was being written when the signal came holds the terminal, which may be paused.
+        # In a thread: the interrupted code may hold the lock of a paused terminal.
         threading.Thread(target=self._print_notice, daemon=True).start()
 
     def _print_notice(self) -> None:
-        self._console.print("stopping: every epoch so far is saved (once more to stop at once)")
+        self._console.print("stopping after saving every finished epoch. Press Ctrl-C again to stop immediately.")

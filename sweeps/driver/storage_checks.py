@@ -1,4 +1,4 @@
-"""Whether a sweep can be kept where it is asked to be, looked at before anything is trained for it."""
+"""Checks of a sweep's storage before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from sweeps.store.folder import SweepFolder
 
 
 def check_storage(folder: SweepFolder) -> None:
-    """Look whether a sweep's storage takes what it will be given, before anything is trained for it.
-
-    Raises:
-        SweepError: it does not; says what to do.
-    """
+    """Raise SweepError unless a sweep's storage is writable."""
     storage = folder.storages.storage
     if storage is None:
         return
@@ -35,52 +31,46 @@ def check_storage(folder: SweepFolder) -> None:
             file.write(b"")
         (Path(storage) / f".sweeps-check-{os.getpid()}").unlink()
     except OSError as error:
-        raise SweepError(f"the storage {storage} cannot be written ({error.strerror}): name another folder") from None
+        raise SweepError(
+            f"the storage {storage} cannot be written ({error.strerror}). Choose another folder."
+        ) from None
 
 
 def check_same_storage(study: optuna.Study, folder: SweepFolder) -> None:
-    """Refuse to go on with a study elsewhere than where its checkpoints are; the first start notes where.
-
-    Raises:
-        SweepError: they are elsewhere.
-    """
+    """Raise SweepError if a study's checkpoints are in another storage. The first start stores the storage's name."""
     storage = folder.storages.storage
     if STORAGE not in study.user_attrs:
         if folder.storages.study_storage is not None:
             study.set_user_attr(STORAGE, storage)
     elif study.user_attrs[STORAGE] != storage:
         raise SweepError(
-            f"{folder.sweep} was begun with its checkpoints in {study.user_attrs[STORAGE] or 'a runs folder'}: give "
-            "that as its storage, or give the file another name"
+            f"{folder.sweep} was started with its checkpoints in {study.user_attrs[STORAGE] or 'a runs folder'}. Use "
+            "the same storage, or change `name` in the file to start a new sweep."
         )
 
 
 def note_cluster_change(study: optuna.Study, *, sweep: str, address: str | None, console: Console) -> None:
-    """Say where a sweep that ran on a Ray cluster goes on without it: an address is asked for anew at each start.
+    """Print a notice if a sweep that ran on a Ray cluster now runs locally, and store the current address.
 
     Args:
-        study: in which it is noted for the next start.
+        study: stores the address for the next start.
         sweep: its name.
-        address: of the cluster that it runs on now, None for this machine.
-        console: where it is said.
+        address: of the current cluster; None for this machine.
+        console: for the notice.
     """
     before = study.user_attrs.get(CLUSTER)
     if before is not None and address is None:
         print_sentence(
             console,
-            f"{sweep} ran on the Ray cluster at {before} before, and now runs on this machine alone: there again with "
-            f"--address {before}, or RAY_ADDRESS",
+            f"{sweep} ran on the Ray cluster at {before} before and now runs on this machine only. To use the cluster, "
+            f"pass --address {before} or set RAY_ADDRESS.",
         )
     if before != address:
         study.set_user_attr(CLUSTER, address)
 
 
 def require_folder(folder: SweepFolder, what: str) -> None:
-    """Refuse what can only be written to a folder where a sweep is kept in a bucket.
-
-    Raises:
-        SweepError: it is.
-    """
+    """Raise SweepError if a sweep is stored in a bucket, for files that need a folder."""
     storage = folder.storages.storage
     if storage is not None and is_bucket(storage):
-        raise SweepError(f"{what} are written to a folder, and {folder.sweep} is kept in {storage}: leave them out")
+        raise SweepError(f"{what} need a folder, and {folder.sweep} is stored in {storage}. Leave them out.")

@@ -1,4 +1,4 @@
-"""One start of a sweep: lets a backend train what is missing, and leaves study and record true however it ends."""
+"""One start of a sweep: train the missing trials on a backend, and keep study and record consistent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from sweeps.worker.tensorboard import trial_folder
 
 
 class SweepStart:
-    """One start of a sweep, with everything it holds open."""
+    """One start of a sweep, with its open resources."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class SweepStart:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to train and nothing to measure."""
+        """Whether there is nothing to train or measure."""
         return self._ledger.is_done and not (self._plan.tested and any(map(_lacks_test, self.records)))
 
     def state(self, *, slots: int = 1) -> SweepState:
-        """Return how the sweep stands, for whoever keeps it up to date."""
+        """Return the current state of the sweep, which the caller may update."""
         plan = self._plan
         return SweepState(
             sweep=plan.name,
@@ -113,8 +113,8 @@ class SweepStart:
         return self.summary(unwritten=tracker.unwritten)
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
-        """Return how this start went."""
-        fresh = [record for record in self.records if _has_gone_on(record, since=self._known.get(record.number))]
+        """Return the summary of this start."""
+        fresh = [record for record in self.records if _has_progressed(record, since=self._known.get(record.number))]
         return RunSummary(
             records=tuple(self.records),
             trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
@@ -135,10 +135,10 @@ class SweepStart:
         ) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
-            told = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
-            folder.publish(**told, part=plan.part)
+            status = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
+            folder.publish(**status, part=plan.part)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
-            if not redraws(self._console):  # which says so itself
+            if not redraws(self._console):  # the live view shows them
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._record_access()
             inline = self._options.backend == "inline"
@@ -174,31 +174,31 @@ class SweepStart:
                 )
 
     def _record_access(self) -> None:
-        """Note that the test images will be opened, before a trial is begun whose network is measured on them."""
+        """Log the test-set access before the first trial that will be measured on the test images is started."""
         tested = {record.key for record in self.records if record.test is not None}
         keys = [self._ledger.key_of(config) for config in self._plan.final_configs]
-        if wanted := [key for key in keys if key not in tested]:
-            record_access(self._folder.runs, sweep=self._plan.name, keys=wanted)
+        if untested := [key for key in keys if key not in tested]:
+            record_access(self._folder.runs, sweep=self._plan.name, keys=untested)
 
     def _end_without_ray(self, tracker: Tracker, notifier: Notifier) -> NoReturn:
-        """Save and say everything, and end this process: its main thread waits for a Ray that will not answer."""
-        is_asked = self._stopping.reason == "signal"
+        """Save everything, print the reason and end this process, whose main thread waits for the lost Ray."""
+        is_requested = self._stopping.reason == "signal"
         try:
             self._ledger.interrupt()
             tracker.close("KILLED" if self._stopping.reason else "FAILED")
             self._folder.remove_driver_note()
-            said = "interrupted; all is saved: the same command goes on from here"
-            if not is_asked:
-                said = (
-                    f"error: Ray itself has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}); "
-                    "every epoch so far is saved: the same command goes on from here"
+            text = "Interrupted. All finished epochs were saved. Run the same command again to resume."
+            if not is_requested:
+                text = (
+                    f"error: Ray has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}). All "
+                    "finished epochs were saved. Run the same command again to resume."
                 )
-            print_sentence(self._console, said)
-            notifier.ends("signal" if is_asked else "error", said)
+            print_sentence(self._console, text)
+            notifier.ends("signal" if is_requested else "error", text)
             notifier.close()
         finally:
-            # Whatever could not be written: nobody else ends this process, and the study holds every epoch.
-            os._exit(ExitCode.INTERRUPTED if is_asked else ExitCode.REFUSED)
+            # Nothing else ends this process, and the study contains every epoch.
+            os._exit(ExitCode.INTERRUPTED if is_requested else ExitCode.REFUSED)
 
     @contextlib.contextmanager
     def _backend(self, *, on_loss: Callable[[], None], data_bytes: int) -> Iterator[Backend]:
@@ -251,8 +251,8 @@ class SweepStart:
         )
 
 
-def _has_gone_on(record: TrialRecord, *, since: TrialRecord | None) -> bool:
-    """Return whether a trial is another than it was; to be measured on the test images is no training."""
+def _has_progressed(record: TrialRecord, *, since: TrialRecord | None) -> bool:
+    """Return whether a trial has changed, apart from its test result."""
     return since is None or replace(record, test=since.test) != since
 
 

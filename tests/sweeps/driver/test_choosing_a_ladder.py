@@ -191,7 +191,7 @@ def test_a_ladder_is_not_finalized_and_says_what_does(tmp_path: Path, runs: Path
     result = cli("finalize", "steps", "--runs", runs)
 
     assert result.exit_code == 2
-    assert "`sweeps ladder FILE --final` does" in result.stderr
+    assert "Run `sweeps ladder FILE` to measure its rungs" in result.stderr
 
 
 def test_a_plan_says_how_rungs_are_compared_and_its_last_command(tmp_path: Path, cli: Cli) -> None:

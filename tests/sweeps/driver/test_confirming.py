@@ -182,7 +182,7 @@ def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, run
     assert cli("ladder", write_yaml(tmp_path, ladder), "--runs", runs, "--backend", "inline").exit_code == 0
 
     assert "no sweep 'tiny'" in refused("tiny")
-    assert "steps is a ladder: `sweeps ladder FILE --seeds 3` runs more seeds" in refused("steps")
+    assert "steps is a ladder. Run `sweeps ladder FILE --seeds 3` for more seeds." in refused("steps")
     assert "not a valid name" in refused("../x")
     with pytest.raises(SweepError, match="no sweep"):
         sweeps.replicate("tiny", runs=runs, backend="inline")

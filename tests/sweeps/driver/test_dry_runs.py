@@ -72,7 +72,7 @@ def test_where_nothing_can_train_nothing_is_begun(network: str, tmp_path: Path, 
     for verb in (("plan", path), ("run", path, "--runs", recorded_runs, "--backend", "inline")):
         result = cli(*verb)
         assert result.exit_code == 2
-        assert "nothing can be trained: model 'dry_run_net:Net'" in result.stderr
+        assert "no configuration can be trained: model 'dry_run_net:Net'" in result.stderr
     assert outcomes(recorded_runs) == []
 
 
@@ -80,12 +80,12 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
     def config(end: str) -> TrainingConfig:
         return TrainingConfig.model_validate({"model": {"name": network, "options": {"end": end}}})
 
-    found = dry_run_all([config(end) for end in ("", "softmax", "exit", "crash")], apart=True)
+    found = dry_run_all([config(end) for end in ("", "softmax", "exit", "crash")], isolated=True)
 
     faults = [result.fault for _, result in found.found]
     assert faults[:2] == [None, None]
     assert "it called os._exit(4)" in (faults[2] or "")
-    assert "ended the process by signal 11" in (faults[3] or "")
+    assert "ended the process with signal 11" in (faults[3] or "")
     assert any("softmax" in remark for remark in found.remarks())
     assert not found.can_train(config("exit"))
 
@@ -93,7 +93,7 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
 def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -> None:
     model = {"name": network, "options": {"end": "stopped"}}
 
-    found = dry_run_all([TrainingConfig.model_validate({"model": model})], apart=True)
+    found = dry_run_all([TrainingConfig.model_validate({"model": model})], isolated=True)
 
     assert [result.fault for _, result in found.found] == [None]
 
@@ -108,5 +108,5 @@ def test_nothing_can_train_is_said_of_whole_spaces_only(listed: bool, network: s
     planned = cli("plan", write_yaml(tmp_path, sweep))
 
     assert planned.exit_code == (2 if listed else 0), planned.output
-    assert ("nothing can be trained" in planned.stderr) == listed
+    assert ("no configuration can be trained" in planned.stderr) == listed
     assert "width is too small" in planned.stderr

@@ -58,7 +58,7 @@ def test_three_equal_failures_end_the_sweep(
 
     assert result.exit_code == 1
     assert words in result.stderr
-    assert "trials failed, all in the same way, and none did not" in result.stderr
+    assert "trials failed, all in the same way:" in result.stderr
     told = result.stderr[result.stderr.index("all in the same way") :]
     assert f'{module}.py", line 15, in forward' in told
     assert "site-packages" not in told
@@ -151,7 +151,7 @@ def test_a_full_disk_stops_the_sweep_which_resumes_with_room(
     assert stopped.exit_code == 2, stopped.output
     assert "disk" in stopped.stderr
     assert "full" in stopped.stderr
-    assert "make room, and the same command goes on" in stopped.stderr
+    assert "Free disk space, then run the same command again to resume." in stopped.stderr
     assert "Traceback" not in stopped.output + again.output
     assert again.exit_code == 2
     assert after.exit_code == 0, after.output

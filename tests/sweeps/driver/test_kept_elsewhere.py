@@ -202,7 +202,7 @@ def test_a_storage_away_at_resuming_ends_the_start_in_order(
 
     assert result.exit_code == 2
     assert "does not answer" in result.stderr
-    assert "the same command goes on" in result.stderr
+    assert "Run the same command again to resume." in result.stderr
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     assert cli(*command).exit_code == 0
     assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
@@ -216,7 +216,7 @@ def test_curves_for_tensorboard_are_refused_where_no_folder_is_shared(
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--tensorboard")
 
     assert result.exit_code == 2
-    assert "TensorBoard's curves are written to a folder" in result.stderr
+    assert "TensorBoard's curves need a folder" in result.stderr
 
 
 def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_diverged_run_is_trained_as_far_as_recorded(trained: Path, cli: Cli) -
     if diverged.epochs:
         assert "bit for bit" in result.stdout
     else:
-        assert (result.exit_code, "no epoch of it is recorded" in result.stderr) == (2, True)
+        assert (result.exit_code, "is recorded. There is nothing to compare with." in result.stderr) == (2, True)
 
 
 def test_another_result_is_different_and_check_says_so_with_its_code(trained: Path, cli: Cli) -> None:
@@ -152,7 +152,7 @@ def test_an_interrupted_one_goes_on(trained: Path, cli: Cli, monkeypatch: pytest
 
     monkeypatch.setattr(trial.TrialSession, "step", interrupted)
     result = cli("rerun", "tiny-000", "--runs", trained)
-    assert (result.exit_code, "the same command goes on" in result.stdout) == (130, True)
+    assert (result.exit_code, "Run the same command again to resume." in result.stdout) == (130, True)
     (scratch,) = (trained / "reruns").iterdir()
     assert (scratch / "state.pt").exists()
 

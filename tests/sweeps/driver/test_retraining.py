@@ -62,9 +62,9 @@ def test_all_images_are_those_that_validation_leaves() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny-000"], "tiny-000 was trained so already: give --epochs or --train-size"),
-        (["tiny-000", "--epochs", "2"], "was trained so already"),
-        (["tiny-000", "--train-size", "60000"], "tiny-000 cannot be trained so: data.train_size"),
+        (["tiny-000"], "tiny-000 was already trained with this budget. Change --epochs or --train-size."),
+        (["tiny-000", "--epochs", "2"], "was already trained with this budget"),
+        (["tiny-000", "--train-size", "60000"], "tiny-000 cannot be trained with this budget: data.train_size"),
         (["tiny-000", "--train-size", "some"], "'some' is neither a number of images nor `all`"),
         (["tiny-009", "--epochs", "4"], "no run 'tiny-009'"),
     ],

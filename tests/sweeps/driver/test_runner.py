@@ -201,7 +201,7 @@ def test_a_signal_ends_with_130_and_the_next_start_resumes(
     result = start(base=base)
 
     assert result.exit_code == 130
-    assert "the same command goes on from here" in result.stdout
+    assert "Run the same command again to resume." in result.stdout
     assert outcomes(runs) == [("KILLED", "interrupted")]
     assert [run.status for run in written(runs, kind="sweep")] == ["KILLED"]
     assert [len(record.epochs) for record in records(runs)] == [2]

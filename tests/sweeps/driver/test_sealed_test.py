@@ -147,7 +147,7 @@ def test_what_nobody_confirmed_is_refused_and_nothing_is_opened(
     refused, unknown = cli("finalize", "tiny", "--runs", runs), cli("finalize", "tinny", "--runs", runs)
 
     assert (refused.exit_code, unknown.exit_code) == (2, 2)
-    assert "no configuration of tiny is confirmed: `sweeps replicate tiny` first" in refused.stderr
+    assert "no configuration of tiny is confirmed. Run `sweeps replicate tiny` first" in refused.stderr
     assert "no sweep 'tinny'" in unknown.stderr
     assert list(read_accesses(runs)) == []
 
@@ -159,7 +159,7 @@ def test_without_its_weights_nothing_is_opened(runs: Path, search: Search, cli: 
     result = cli("finalize", "tiny", "--runs", runs)
 
     assert result.exit_code == 2
-    assert "are gone: nothing was opened" in result.stderr
+    assert "are missing. The test set was not opened." in result.stderr
     assert list(read_accesses(runs)) == []
 
 

@@ -40,7 +40,7 @@ def test_a_node_that_joined_is_told_once_wherever_somebody_looks(runs: Path) -> 
             watch.on_change(record)
         driver = tiny.folder.driver()
 
-    assert printed.getvalue() == "tiny: 5 slots of 1 core from here on\n"
+    assert printed.getvalue() == "tiny: now 5 slots of 1 core\n"
     assert state.slots == 5
     assert driver is not None
     assert driver["slots"] == 5

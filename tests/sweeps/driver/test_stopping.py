@@ -42,7 +42,7 @@ def test_a_signal_within_a_line_is_answered_after_it() -> None:
             time.sleep(0.01)
 
     assert stopping.reason == "signal"
-    assert terminal.getvalue().startswith("a line\nstopping: every epoch so far is saved")
+    assert terminal.getvalue().startswith("a line\nstopping after saving every finished epoch")
 
 
 def test_a_time_limit_stops_once_it_is_over() -> None:

@@ -152,7 +152,7 @@ class Listener:
     def notifier(self, *texts: str, part: str = "search", records: tuple[TrialRecord, ...] = ()) -> Notifier:
         """Return one that tells those who are given, else this one."""
         targets = parse_targets(texts) if texts else [InMemory(self.told)]
-        return Notifier(targets, state_of(*records), part=part, say=self.said.append)
+        return Notifier(targets, state_of(*records), part=part, print_line=self.said.append)
 
     @property
     def events(self) -> list[str]:
@@ -306,7 +306,7 @@ class TestEveryTarget:
         reached.hang()
         told: list[Message] = []
         targets = [*parse_targets([reached.text]), InMemory(told)]
-        with Notifier(targets, state_of(complete(0, 0.01)), part="search", say=listener.said.append) as notifier:
+        with Notifier(targets, state_of(complete(0, 0.01)), part="search", print_line=listener.said.append) as notifier:
             began = time.monotonic()
             for number in range(1, 50):
                 notifier.on_change(complete(number, number / 50))
@@ -316,7 +316,7 @@ class TestEveryTarget:
         assert time.monotonic() - began < 1.5
 
         assert len(listener.said) == 1
-        assert "does not wait" in listener.said[0]
+        assert "no answer within" in listener.said[0]
         # The other one has heard all the same.
         assert told[-1].event == "ended"
 
@@ -398,7 +398,7 @@ class TestWhoDoesNotHear:
 
         assert [message["event"] for message in server.told] == ["new_best", "ended"]
         label = f"http://127.0.0.1:{server.port}"
-        assert listener.said == [f"warning: {label} could not be told: it answered {status} (said once)"]
+        assert listener.said == [f"warning: the notification to {label} failed: it answered {status} (shown once)"]
 
     def test_an_answer_is_waited_for_a_few_seconds_only(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(webhook_module, "ANSWER_SECONDS", 0.2)
@@ -411,11 +411,11 @@ class TestWhoDoesNotHear:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            (f"http://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "http://127.0.0.1:9 could not be told: no conn"),
-            (f"json://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "json://... could not be told: it did not take"),
-            (f"sh -c 'exit 3' {SECRET}", "sh could not be told: it exited with 3"),
+            (f"http://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "http://127.0.0.1:9 failed: no conn"),
+            (f"json://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "json://... failed: it did not take"),
+            (f"sh -c 'exit 3' {SECRET}", "sh failed: it exited with 3"),
             ("sh -c 'exec <&-; exit 0'", None),  # does not read
-            ("./broken", "broken could not be told: Exec format error"),
+            ("./broken", "broken failed: Exec format error"),
         ],
     )
     def test_nobody_there_and_a_command_that_fails(
@@ -560,10 +560,10 @@ def test_a_command_outlives_the_sweep_that_does_not_wait_for_it(tmp_path: Path) 
         "from sweeps.search.state import SweepState\n"
         "notifier.END_SECONDS = 0.2\n"
         "state = SweepState(sweep='quick', metric='val_accuracy', maximize=True)\n"
-        f"Notifier(parse_targets([{str(slow)!r}]), state, part='search', say=print).close()\n"
+        f"Notifier(parse_targets([{str(slow)!r}]), state, part='search', print_line=print).close()\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert "does not wait" in result.stdout
+    assert "no answer within" in result.stdout
     assert result.stderr == ""
     until(lambda: (tmp_path / "done").exists())

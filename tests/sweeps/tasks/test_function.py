@@ -78,8 +78,8 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
     assert replicated.exit_code == 0, replicated.output
     assert "bit for bit" in again.stdout, again.output
     assert (ablated.exit_code, retrained.exit_code) == (2, 2)
-    assert "is for networks" in ablated.stderr
-    assert "is for networks" in retrained.stderr
+    assert "only takes runs of networks" in ablated.stderr
+    assert "only takes runs of networks" in retrained.stderr
 
 
 def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project: Path, cli: Cli) -> None:

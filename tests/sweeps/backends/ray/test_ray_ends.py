@@ -73,7 +73,7 @@ def test_a_signal_ends_with_130_and_nothing_is_left_running(
 
     assert {pid for pid, group in groups.items() if group == process.pid} == {process.pid}, "Ray heard of it too"
     assert process.returncode == 130, output
-    assert "the same command goes on from here" in output
+    assert "Run the same command again to resume." in output
     assert_ended_in_order(recorded_runs)
 
 
@@ -117,8 +117,8 @@ def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert process.returncode == 2, output
-    assert "Ray itself has ended" in output
-    assert "the same command goes on from here" in output
+    assert "Ray has ended" in output
+    assert "Run the same command again to resume." in output
     assert set(outcomes(recorded_runs)) == {("KILLED", "interrupted")}
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FAILED"]
 

@@ -104,7 +104,7 @@ def test_a_view_redraws_is_watched_fits_and_leaves_a_sane_terminal(
 
     terminal.tmux("send-keys", "-t", "live:run", "C-c")
     ended = terminal.wait("run", lambda lines: "ended with 130" in lines)
-    assert "the same command goes on from here" in "".join(line.ljust(60) for line in ended)
+    assert "Run the same command again to resume." in "".join(line.ljust(60) for line in ended)
     assert not any("slots busy" in line for line in ended), "the view is cleared"
     assert terminal.tmux("display-message", "-p", "-t", "live:run", "#{cursor_flag}").strip() == "1"
     last = terminal.wait("watch", lambda lines: "ended with 0" in lines)
