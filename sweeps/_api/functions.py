@@ -1,4 +1,4 @@
-"""What a notebook or a script calls: a sweep or a ladder from a file, run it, look at the leaderboard."""
+"""Functions for notebooks and scripts: load and run sweeps and ladders, read the leaderboard."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def load_spec(path: str | Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Return the sweep that a YAML file describes.
+    """Return the sweep of a YAML file.
 
     Args:
         path: the file.
-        overrides: `path=value` for any key of the file, value in YAML: `run_cap=48`.
+        overrides: `path=value` for any key of the file, the value in YAML: `run_cap=48`.
 
     Raises:
-        SpecError: with every error found, each naming key, value and what is allowed.
+        SpecError: with every error, each with key, value and allowed values.
     """
     return read_spec(Path(path), overrides=overrides)
 
 
 def load_ladder(path: str | Path, *, overrides: Sequence[str] = ()) -> Ladder:
-    """Return the ladder that a YAML file describes. Arguments and errors are those of `load_spec`."""
+    """Return the ladder of a YAML file. Arguments and errors are those of `load_spec`."""
     return read_ladder(Path(path), overrides=overrides)
 
 
@@ -53,23 +53,23 @@ def run(
     cost: Callable[[TaskConfig], float] | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
-    """Train what is missing of a sweep or a ladder, and return how it stands.
+    """Train the missing trials of a sweep or a ladder, and return a summary.
 
-    Running it again resumes it where it stopped; what is recorded is not trained again.
+    A second call resumes it. Recorded results are not trained again.
 
     Args:
         what: from `load_spec` or `load_ladder`.
-        runs: folder for all that runs leave behind.
-        new: begin anew although the sweep of this name had another space.
-        budget: of a ladder: how much of its full budget is spent, and how many seeds.
-        rungs: of a ladder: only these; all where empty.
-        cost: of a ladder: seconds that a configuration takes; where given, the longest are begun first.
+        runs: the runs folder.
+        new: start a new study if the sweep of this name had another space.
+        budget: for a ladder: the part of its full budget to spend, and the number of seeds.
+        rungs: for a ladder: names of the rungs to run; empty for all.
+        cost: for a ladder: returns the seconds of a configuration. If given, the longest are started first.
         how: fields of `sweeps.driver.options.RunOptions`: `backend`, `address`, `storage`, `study_storage`,
             `retry_failed`, `tensorboard`, `notify`.
 
     Raises:
-        SweepError: nothing was started; the message says what to do.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        SweepError: nothing was started. The message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
         Interrupted: a signal ended it, such as Jupyter's Stop. It is a `KeyboardInterrupt`, so that `Run all` stops.
     """
@@ -81,7 +81,9 @@ def run(
     if isinstance(what, Ladder):
         plan = plan_of_ladder(what, budget=budget, only=rungs, cost=cost)
     elif budget != FULL_BUDGET or rungs or cost is not None:
-        raise SweepError(f"{what.name} is a sweep: budget, rungs and cost are a ladder's; use run_cap and base.epochs")
+        raise SweepError(
+            f"{what.name} is a sweep, and budget, rungs and cost are for ladders. Set run_cap and base.epochs instead."
+        )
     else:
         plan = plan_of_sweep(what)
     options = RunOptions(runs=Path(runs), new=new, **how)
@@ -89,7 +91,7 @@ def run(
     if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
     if is_given_up(options.runs):
-        return summary  # the same command confirms once the record answers
+        return summary  # a second call starts the replicates once the record is reachable
     if not any(map(can_be_confirmed, summary.records)):
         return summary
     limits = what.limits.minus(summary.seconds)
@@ -112,10 +114,7 @@ def run(
 
 
 def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
-    """Run a plan over a record that is there: one that was lost or damaged is written anew first.
-
-    One that a signal ends raises: a cell that ended well would let `Run all` continue.
-    """
+    """Rebuild a lost or damaged record, then run a plan. Raise `Interrupted` if a signal ends it."""
     from sweeps.driver.options import Interrupted
     from sweeps.driver.runner import run as carry_out
     from sweeps.upkeep.record import rebuild_record
@@ -136,22 +135,22 @@ def replicate(
     limits: Limits | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
-    """Train the best configurations of a search again at full length, under new seeds, the same ones for each.
+    """Train the best configurations of a search again at full length with new seeds, the same for each.
 
-    The sampler never hears of them. The leaderboard then ranks these configurations by the mean of the new seeds alone:
-    the seed that the search looked at is the one that made them look good. The winner becomes a logged model in MLflow.
+    The sampler does not receive the results. The leaderboard then ranks these configurations by the mean of the new
+    seeds only, because the seed of the search was selected for. The winner becomes a logged model in MLflow.
 
     Args:
         sweep: name of a search.
-        top: configurations, the best first.
-        seeds: new seeds of each. More than before add to those that are there.
+        top: number of configurations, best first.
+        seeds: number of new seeds of each. A larger number than before adds runs.
         runs: the runs folder.
-        limits: when to stop; none where None.
+        limits: limits of the run; None for no limits.
         how: as for `run`.
 
     Raises:
-        SweepError: nothing was started; the message says what to do.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        SweepError: nothing was started. The message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
@@ -161,8 +160,8 @@ def replicate(
     from sweeps.store.folder import SweepFolder
     from sweeps.use.winner import log_winner
 
-    wanted = Replicates(top=top, seeds=seeds)
-    plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
+    replicates = Replicates(top=top, seeds=seeds)
+    plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), replicates, limits=limits)
     options = RunOptions(runs=Path(runs), **how)
     summary = _carry_out(plan, options)
     if summary.stopped_by or is_given_up(options.runs):
@@ -180,18 +179,18 @@ def retrain(
 ) -> RunSummary:
     """Train a recorded run's configuration again with more epochs or images, as a run of the sweep `retrained`.
 
-    The new run says which one it came from. What was trained so already is not trained again.
+    The record of the new run names the original run. Recorded results are not trained again.
 
     Args:
         run: `quick-003` or `quick/3` for a configuration, `quick-003-s1` or the beginning of a run id for a run.
-        epochs: of the new run; a schedule that is counted in epochs stretches with them. None keeps the run's.
-        train_size: training images, or `all` that validation leaves; None keeps the run's.
+        epochs: of the new run; schedule fields counted in epochs are scaled. None keeps those of the run.
+        train_size: training images, or `all` that validation leaves; None keeps those of the run.
         runs: the runs folder.
         how: as for `run`.
 
     Raises:
-        SweepError: nothing was started; the message says what to do.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        SweepError: nothing was started. The message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
@@ -223,21 +222,22 @@ def leaderboard(
     limit: int | None = None,
     each_run: bool = False,
 ) -> pd.DataFrame:
-    """Return one row a configuration of one sweep, or of all, ranked by the mean of its seeds; or one row a run.
-
-    Accuracies are shares from 0 to 1.
+    """Return the configurations of one sweep or of all, ranked by the mean over their seeds.
 
     Args:
         sweep: its name; None for all.
         runs: the runs folder.
-        where: a condition in SQL over any column, such as `model.width > 8 and val_accuracy between 0.6 and 0.7`.
-        sort: a column, `-column` for descending; None keeps the order of the ranks.
-        limit: at most so many rows.
-        each_run: one row a run, with the rank of its configuration.
+        where: SQL condition over any column, such as `model.width > 8 and val_accuracy between 0.6 and 0.7`.
+        sort: a column, `-column` for descending; None for the order of the ranks.
+        limit: largest number of rows.
+        each_run: return one row per run, with the rank of its configuration.
+
+    Returns:
+        One row per configuration, or per run. Accuracies are shares from 0 to 1.
 
     Raises:
-        LeaderboardError: on a filter, a column or a limit that cannot be used.
-        RecordError: where the record cannot be read.
+        LeaderboardError: a filter, a column or a limit is invalid.
+        RecordError: the record cannot be read.
     """
     from sweeps.record.reader import MlflowReader
     from sweeps.views.leaderboard import query_leaderboard
@@ -247,18 +247,18 @@ def leaderboard(
 
 
 def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
-    """Return what helped in a search: how much each parameter matters, and what each of its values adds.
+    """Return the importance of each parameter of a search, and the effect of each of its values.
 
-    All trials count, those that were stopped early too; see docs/explanation/effects.md for how.
+    All trials are used, including those that were stopped early. The method: docs/explanation/effects.md.
 
     Args:
         sweep: its name.
         runs: the runs folder.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
-        SweepError: it searched nothing: a ladder, for instance.
+        NoSuchSweepError: there is no sweep of this name.
+        DamagedJournalError: its journal cannot be read.
+        SweepError: it has no searched parameters, such as a ladder.
     """
     from sweeps.analysis.effects import read_effects
 
@@ -266,19 +266,19 @@ def effects(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Effects:
 
 
 def query(sql: str, *, sweep: str | None = None, runs: str | Path = DEFAULT_RUNS) -> pd.DataFrame:
-    """Return the answer to one SELECT: `query("select model.name, max(val_accuracy) from runs group by all")`.
+    """Return the result of a SELECT: `query("select model.name, max(val_accuracy) from runs group by all")`.
 
-    The tables are `runs` (a row a run), `configurations` and `confirmed` (a row a configuration), with the columns of
-    the leaderboard, and `epochs` (a row an epoch of each run); docs/how-to/leaderboard.md has them.
+    The tables are `runs` (one row per run), `configurations` and `confirmed` (one row per configuration), with the
+    columns of the leaderboard, and `epochs` (one row per epoch of each run): see docs/how-to/leaderboard.md.
 
     Args:
-        sql: the SELECT, as DuckDB understands it.
-        sweep: only this sweep's runs; None for all.
+        sql: a SELECT in DuckDB's SQL.
+        sweep: only runs of this sweep; None for all.
         runs: the runs folder.
 
     Raises:
-        LeaderboardError: it is no SELECT, or cannot be answered; says why in one line.
-        RecordError: where the record cannot be read.
+        LeaderboardError: it is not a SELECT, or fails. The message is one line.
+        RecordError: the record cannot be read.
     """
     from sweeps.record.reader import MlflowReader
     from sweeps.views.queries import query as answer

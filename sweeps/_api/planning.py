@@ -1,4 +1,4 @@
-"""What a file would run and cost, as a record that prints itself as `sweeps plan` does. Starts nothing."""
+"""The plan of a file: what it would run, and the estimated cost. It prints as `sweeps plan` does."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan(Printed):
-    """What a file would run."""
+    """The plan of a file."""
 
     slots: Slots
-    """Trials that train at once on this machine, and what each holds."""
+    """Slots of this machine: concurrent trials and their resources."""
     remarks: Sequence[str] = ()
-    """What of it cannot train, and what looks wrong in a network."""
+    """Results of the dry runs: configurations that cannot train, and suspicious networks."""
 
     @property
     @abstractmethod
     def seconds(self) -> float | None:
-        """About how long it takes on this machine, from train steps timed here; None where none were timed."""
+        """Estimated seconds on this machine; None if no train steps were timed."""
 
     @property
     @abstractmethod
     def configurations(self) -> pd.DataFrame:
-        """A row a configuration, each field under its dotted path."""
+        """One row per configuration, a column per dotted path."""
 
     @property
     @abstractmethod
     def warnings(self) -> Sequence[str]:
-        """What the file allows and hardly means."""
+        """Probable mistakes in the file."""
 
     def _print_custom(self, resources: Resources, console: Console) -> None:
-        """Say which of a trial's resources only a cluster has: the slots are this machine's."""
+        """Print which custom resources a trial needs, since the slots are those of this machine."""
         from sweeps.core.formatting import print_sentence
 
         if resources.custom:
-            asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.custom.items())
+            custom = " and ".join(f"{amount:g} {name}" for name, amount in resources.custom.items())
             print_sentence(
                 console,
-                f"each trial also holds {asked} (resources.custom): it runs on a Ray cluster whose nodes offer that, "
-                "with --address, and not on this machine alone, whose slots these are",
+                f"Each trial also needs {custom} (resources.custom). Run it with --address on a Ray cluster whose "
+                "nodes offer these resources. The slots above are those of this machine.",
             )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SweepPlan(Plan):
-    """What a sweep's file would run."""
+    """The plan of a sweep."""
 
     sweep: SweepSpec
     trials: int
-    """At most."""
+    """Largest number of trials."""
     first: tuple[TaskConfig, ...]
-    """The configurations that are tried first."""
+    """The first configurations."""
     cost: Estimate | None
 
     @property
@@ -82,7 +82,7 @@ class SweepPlan(Plan):
 
     @property
     def configurations(self) -> pd.DataFrame:
-        """The first ones: a row each, with the parameters that vary."""
+        """One row per configuration in `first`, a column per searched parameter."""
         import pandas as pd
 
         drawn = [config.dotted() for config in self.first]
@@ -129,8 +129,8 @@ class SweepPlan(Plan):
             print_sentence(
                 console,
                 f"about {self.cost.trial_epochs:.0f} trial-epochs (at most {self.cost.max_trial_epochs}), about "
-                f"{duration(self.cost.seconds)} on this machine, from train steps of {self.cost.probed} networks timed "
-                "here",
+                f"{duration(self.cost.seconds)} on this machine, estimated from timed train steps of "
+                f"{self.cost.probed} networks",
             )
         if about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
@@ -138,24 +138,24 @@ class SweepPlan(Plan):
             each = "" if seconds is None else f", about {duration(seconds)} more"
             print_sentence(
                 console,
-                f"then the best {again} again in full under {plural(seeds, 'new seed')} each{each} (replicates)",
+                f"then the best {again} again, complete, with {plural(seeds, 'new seed')} each{each} (replicates)",
             )
         if about.limits.timeout is not None:
-            print_sentence(console, f"ends after {duration(about.limits.timeout)} at the latest (limits.timeout)")
+            print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
         print_sentence(console, f"base.epochs {base.epochs}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LadderPlan(Plan):
-    """What a ladder's file, or a part of it, would run."""
+    """The plan of a ladder, or of a part of it."""
 
     part: LadderPart
     seconds_of: Mapping[str, float] | None
-    """About how long a run of each rung takes on one slot, with what is measured on the test images."""
+    """Rung to estimated seconds of a run on one slot, including the measurement on the test images."""
 
     @property
     def configs(self) -> dict[str, TaskConfig]:
-        """The configuration of each rung under the budget."""
+        """Rung to configuration under the budget."""
         return {rung.name: self.part.budget.apply(rung.config) for rung in self.part.rungs}
 
     @property
@@ -183,7 +183,7 @@ class LadderPlan(Plan):
 
     @property
     def _runs(self) -> list[tuple[str, int]]:
-        """Rung and epochs of each run; one that is the very run of another rung is run once."""
+        """Rung and epochs of each run. Equal runs of several rungs are run once."""
         once = {(run.config_id(), run.seed): (name, run.epochs) for name, run in reversed(self._every)}
         return list(once.values())
 
@@ -218,13 +218,13 @@ class LadderPlan(Plan):
         of_each = f" under {plural(seeds, 'seed')} each" if seeds > 1 else ""
         rungs = plural(len(configs), "rung") + of_each
         if repeated := len(self._every) - len(runs):
-            rungs += f", {repeated} of {len(self._every)} runs the very run of another rung"
+            rungs += f", {repeated} of {len(self._every)} runs equal to a run of another rung"
         seconds, of_rungs = self.seconds, self.seconds_of
         if seconds is not None and of_rungs is not None:
             print_sentence(
                 console,
-                f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()}, from train steps "
-                f"timed here, the start{self._tests} counted",
+                f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()}, estimated from timed "
+                f"train steps, including the start{self._tests}",
             )
             each = " a run" if seeds > 1 else ""
             for name, longest in sorted(of_rungs.items(), key=lambda item: -item[1])[:3]:
@@ -235,7 +235,7 @@ class LadderPlan(Plan):
             of_rung = {rung.name: rung.config.epochs for rung in part.rungs}
             full = sum(of_rung[name] for name, _ in runs)
             images = "" if budget.train_size is None else f", at most {plural(budget.train_size, 'training image')}"
-            print_sentence(console, f"a reduced budget, and shown as one everywhere: {epochs} of {full} epochs{images}")
+            print_sentence(console, f"reduced budget, shown with every result: {epochs} of {full} epochs{images}")
         self._print_custom(ladder.resources, console)
         if ladder.measured_on is MeasuredOn.VALIDATION:
             images = f"{Protocol.of(ladder.rungs[0].config).validation_images:,} validation images"
@@ -253,20 +253,20 @@ def plan(
     final: bool = False,
     probe: bool = True,
 ) -> SweepPlan | LadderPlan:
-    """Return what a file would run: the space, the first configurations, trials, slots, time. Starts nothing.
+    """Return the plan of a file: space, first configurations, trials, slots, time. Starts nothing.
 
     Args:
-        path: of a sweep's or a ladder's file.
+        path: of a sweep file or a ladder file.
         overrides: `path=value` for any key of the file.
-        rungs: of a ladder, as the next four: only these.
+        rungs: names of rungs; this and the next four are for ladders.
         seeds: runs of each rung.
         epochs_scale: share of each rung's epochs.
-        train_size: at most so many training images.
-        final: the last measurement of a ladder that says `evaluate: validation`.
-        probe: time train steps here, for the estimate.
+        train_size: largest number of training images.
+        final: plan the final measurement of a ladder with `evaluate: validation`.
+        probe: time train steps for the estimate.
 
     Raises:
-        SweepError: the file cannot be run; says why.
+        SweepError: the file cannot be run.
 
     Example:
         >>> sweeps.plan("experiments/quick.yaml").seconds / 60
@@ -280,13 +280,13 @@ def plan(
 def plan_of_file(
     file: Path, overrides: Sequence[str], *, probe: bool, **options: Unpack[PartOptions]
 ) -> SweepPlan | LadderPlan:
-    """Return the same for the options of a command line."""
+    """Return the plan for the options of a command line."""
     if is_ladder(read_yaml(file, overrides=overrides)):
         return _ladder_plan(read_part(file, overrides, **options), probe=probe)
     if options["final"]:
-        raise SweepError(f"{file} is a sweep: its last measurement is `sweeps finalize`")
-    if words := arguments_of(**options):
-        raise SweepError(f"{file} is a sweep, and {words[0]} is of ladders: --set changes what a sweep's file says")
+        raise SweepError(f"{file} is a sweep, and --final is for ladders. Run `sweeps finalize` after the search.")
+    if arguments := arguments_of(**options):
+        raise SweepError(f"{file} is a sweep, and {arguments[0]} is for ladders. Change keys of a sweep with --set.")
     return _sweep_plan(file, overrides, probe=probe)
 
 
@@ -298,7 +298,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
     about = load_spec(file, overrides=overrides)
     first = preview(about)
     if not first:
-        raise SweepError(f"{file}: no combination of the space's values is possible: nothing would be trained")
+        raise SweepError(f"{file}: no combination of the parameters is valid. Change parameters or base.")
     dry_run = dry_run_all([*first, *some_combinations(about)], isolated=False, covers_all=is_listed(about))
     remarks = dry_run.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)

@@ -1,4 +1,4 @@
-"""A sweep as one object, for people who work in a notebook: from a file, run, looked at as a table."""
+"""`Sweep` and `SweepResult`: a sweep and its result as objects, for notebooks."""
 
 from __future__ import annotations
 
@@ -31,24 +31,23 @@ _log = logging.getLogger(__name__)
 
 
 class Sweep(Printed):
-    """A sweep from a file, to be run and looked at from Python. It shows what it searches, and how its last run ended.
+    """A sweep. In a notebook it shows its search space and the end of its last run.
 
     Attributes:
-        spec: all that its file says: name, space, base, budget.
-        result: of its last `run` in this process, also of one that was interrupted; None before.
+        spec: the content of its file: name, space, base, budget.
+        result: of the last `run` in this process, also if it was interrupted; None before.
 
     Example:
-        >>> Sweep.from_file("experiments/quick.yaml").run()  # shows itself as a table in a notebook
+        >>> Sweep.from_file("experiments/quick.yaml").run()  # a table in a notebook
     """
 
     def __init__(self, definition: SweepSpec) -> None:
-        """Take a sweep's definition."""
         self.spec = definition
         self.result: SweepResult | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Sweep:
-        """Return the sweep that a YAML file describes. Arguments and errors are those of `load_spec`."""
+        """Return the sweep of a YAML file. Arguments and errors are those of `load_spec`."""
         return cls(api.load_spec(path, overrides=overrides))
 
     def run(
@@ -58,9 +57,9 @@ class Sweep(Printed):
         new: bool = False,
         **how: Unpack[RunKeywords],
     ) -> SweepResult:
-        """Train what is missing, confirm the best where the file asks for it, and return what came out.
+        """Train the missing trials and the replicates in the file, and return the result.
 
-        Arguments and errors are those of the function `run`; what an interrupted one came to is in `result`.
+        Arguments and errors are those of the function `run`. After an interrupt, `result` has the result so far.
         """
         from sweeps.driver.options import Interrupted
 
@@ -74,13 +73,13 @@ class Sweep(Printed):
 
     def _result(self, summary: RunSummary, *, runs: Path) -> SweepResult:
         name = self.spec.name
-        # A start that was stopped before its first trial has left no sweep of this name.
+        # A start that was stopped before its first trial leaves no sweep.
         board = _board(name if summary.records else None, runs=runs)
-        said = verdict(name, board, runs=runs) if summary.records else []
-        return SweepResult(name=name, runs=runs, summary=summary, board=board, verdict=tuple(said))
+        sentences = verdict(name, board, runs=runs) if summary.records else []
+        return SweepResult(name=name, runs=runs, summary=summary, board=board, verdict=tuple(sentences))
 
     def print_to(self, console: Console) -> None:
-        """Print its name, its space, its budget, and how its last run ended."""
+        """Print its name, space and budget, and the end of its last run."""
         from sweeps.core.formatting import plural, print_sentence
         from sweeps.views.tables import space_table
 
@@ -98,48 +97,45 @@ class Sweep(Printed):
 
 
 def _board(sweep: str | None, *, runs: Path) -> Table:
-    """Return a sweep's leaderboard, without a row where there is none, or where the record is away by then.
-
-    All is in the journal: neither hides how the run went, nor the interrupt that ended it.
-    """
+    """Return a sweep's leaderboard, empty if there is none or the record is unreachable."""
     from sweeps.record.answering import is_given_up
 
-    was_said = is_given_up(runs)
+    was_reported = is_given_up(runs)
     try:
         return table_of([]) if sweep is None else query_leaderboard(MlflowReader(runs), sweep=sweep)
     except (RecordError, LeaderboardError) as error:
-        if not was_said:
-            _log.warning("the leaderboard cannot be shown now: %s", error)
+        if not was_reported:
+            _log.warning("the leaderboard cannot be read now: %s", error)
         return table_of([])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SweepResult(Printed):
-    """What a sweep has come to. It shows itself as one compact table with the verdict below it."""
+    """The result of a sweep. In a notebook it shows a compact table with the verdict below."""
 
     name: str
     runs: Path
     summary: RunSummary
     board: Table
     verdict: tuple[str, ...] = ()
-    """What won and how sure that is, and how it was found: two sentences."""
+    """Two sentences: the winner and its confidence, and how it was found."""
 
     @functools.cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """One row a configuration, ranked, as it was at the end; see the function `leaderboard`.
+        """The leaderboard at the end of the run, one row per configuration; see the function `leaderboard`.
 
-        Empty where the record was away by then: the next `run` writes what it lacks.
+        Empty if the record was unreachable: the next `run` writes the missing results.
         """
         return self.board.frame()
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether a signal ended the run before its end; the same call resumes it."""
+        """Whether a signal ended the run. The same call resumes it."""
         return "signal" in (self.summary.stopped_by, self.summary.confirmed and self.summary.confirmed.stopped_by)
 
     @property
     def ending(self) -> str:
-        """How the run ended, in a sentence."""
+        """A sentence about the end of the run."""
         from sweeps.core.formatting import plural
         from sweeps.core.trial import Outcome
 
@@ -150,11 +146,11 @@ class SweepResult(Printed):
             failed = whole.count(Outcome.FAILED)
             return f"{self.name}: {plural(len(whole.records), 'trial')} done" + (f", {failed} failed" if failed else "")
         how = "interrupted" if self.is_interrupted else f"stopped ({part.stopped_by})"
-        of = f"{done} of {plural(len(part.records), what)} that were begun"
-        return f"{self.name}: {how} after {of}; run it again to resume"
+        of = f"{done} of {plural(len(part.records), f'started {what}')}"
+        return f"{self.name}: {how} after {of}. Run it again to resume."
 
     def best_model(self, *, device: str = "auto") -> Classifier:
-        """Return the network of the first rank, ready to predict; see `load_model`."""
+        """Return the network of the best configuration, ready to predict; see `load_model`."""
         from sweeps.use.networks import load_model
 
         return load_model(self.name, runs=self.runs, device=device)

@@ -1,4 +1,4 @@
-"""The verbs that look, measure and count, as functions: each returns a record that prints itself as its verb does."""
+"""The other verbs as functions. Each returns an object that prints as its verb does."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ if TYPE_CHECKING:
     from sweeps.views.names import NamedRuns
 
 RungRecipes = Mapping[tuple[str, str | None], "Recipe"]
+"""Rung and reduced budget (`RungRuns.reduced`), to the recipe in the ladder's file."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Status(Printed):
-    """How a sweep or a ladder stands."""
+    """The state of a sweep or a ladder."""
 
     state: SweepState
-    """Its counts, best trial, driver, time left, and the whole record of each trial."""
+    """Counts, best trial, driver, remaining time, and the record of each trial."""
 
     @property
     def trials(self) -> pd.DataFrame:
-        """A row a trial, replicates last; accuracies are shares. `value` is the sweep's metric after the last epoch."""
+        """One row per trial, replicates last. Accuracies are shares. `value` is the metric after the last epoch."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -59,22 +60,22 @@ class Status(Printed):
         )
 
     def print_to(self, console: Console) -> None:
-        """Print a line a trial and what they add up to."""
+        """Print a line per trial and the totals."""
         from sweeps.views.status import print_status
 
         print_status(self.state, console)
 
 
 def status(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Status:
-    """Return how a sweep or a ladder stands, also while another process runs it, also after its end.
+    """Return the state of a sweep or a ladder, during and after its run.
 
     Args:
         sweep: its name.
         runs: the runs folder.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
+        NoSuchSweepError: there is no sweep of this name.
+        DamagedJournalError: its journal cannot be read.
 
     Example:
         >>> sweeps.status("quick").trials[["name", "status", "value"]]
@@ -86,29 +87,29 @@ def status(sweep: str, *, runs: str | Path = DEFAULT_RUNS) -> Status:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LadderResult(Printed):
-    """What each step of a ladder brought."""
+    """The gain of each rung of a ladder."""
 
     name: str
     comparisons: tuple[RungComparison, ...]
-    """One a rung and budget, in the ladder's order."""
+    """One per rung and budget, in the ladder's order."""
     rungs: tuple[RungRuns, ...]
-    """The runs behind them."""
+    """The runs of each comparison."""
     recipes: RungRecipes
-    """What the ladder's file means by each rung; empty where no file was read."""
+    """Recipes of the rungs in the ladder's file; empty if no file was read."""
     looks: tuple[str, ...] = ()
-    """Who opened the test images for its last measurement, and when."""
+    """Test-set accesses of its final measurement, a sentence each with user and time."""
     summary: RunSummary | None = None
-    """How the run went; None where nothing was run."""
+    """Summary of the run; None if nothing was run."""
 
     @property
     def steps(self) -> pd.DataFrame:
-        """A row a rung; accuracies are shares, differences are in points."""
+        """One row per rung. Accuracies are shares, differences are in percentage points."""
         import pandas as pd
 
         return pd.DataFrame(asdict(each) for each in self.comparisons)
 
     def print_to(self, console: Console) -> None:
-        """Print a line a rung, and what is recorded under other names."""
+        """Print a line per rung, and runs that are recorded under other names."""
         from sweeps.analysis.rungs import recorded_under_other_names
         from sweeps.core.formatting import print_sentence
         from sweeps.views.ladder_table import print_ladder
@@ -116,9 +117,9 @@ class LadderResult(Printed):
         print_ladder(self.comparisons, console)
         known = {rung for rung, _ in self.recipes}
         if gone := list(dict.fromkeys(rung.name for rung in self.rungs if self.recipes and rung.name not in known)):
-            print_sentence(console, f"recorded, and not in the file any more: {', '.join(gone)}")
+            print_sentence(console, f"recorded, but not in the file any more: {', '.join(gone)}")
         for rung, others in recorded_under_other_names(self.rungs, self.recipes).items():
-            print_sentence(console, f"{rung}: runs of it are recorded as {' and '.join(others)}, and shown there")
+            print_sentence(console, f"{rung}: its runs are recorded and shown as {' and '.join(others)}")
         for line in self.looks:
             print_sentence(console, line)
 
@@ -135,22 +136,22 @@ def ladder(
     runs: str | Path = DEFAULT_RUNS,
     **how: Unpack[RunKeywords],
 ) -> LadderResult:
-    """Run a ladder's rungs, measure each, and return what each step brought. Nothing recorded is trained again.
+    """Run the rungs of a ladder, measure each, and return their gains. Recorded results are not trained again.
 
     Args:
         path: the ladder's file.
         overrides: `path=value` for any key of the file.
-        rungs: only these; all where empty.
-        seeds: runs of each rung; None takes the file's, or 1.
+        rungs: names of the rungs to run; empty for all.
+        seeds: runs of each rung; None for the number in the file, or 1.
         epochs_scale: share of each rung's epochs, at most 1.
-        train_size: at most so many training images.
-        final: of a file with `evaluate: validation`: measure the rungs on the test images, once nothing will change.
+        train_size: largest number of training images.
+        final: for a file with `evaluate: validation`: the final measurement of the rungs on the test images.
         runs: the runs folder.
         how: as for `run`.
 
     Raises:
-        SweepError: nothing was started; the message says what to do.
-        DataUnavailableError: CIFAR-10 cannot be had.
+        SweepError: nothing was started. The message says what to do.
+        DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
 
@@ -187,13 +188,13 @@ def ladder(
 def read_ladder(
     name: str, *, runs: Path = DEFAULT_RUNS, recipes: RungRecipes | None = None, is_final: bool = False
 ) -> LadderResult:
-    """Return what each step of a recorded ladder brought; trains nothing.
+    """Return the gains of a recorded ladder.
 
     Args:
         name: of the ladder.
         runs: the runs folder.
-        recipes: what its file means by each rung; see `recipes_of`.
-        is_final: whether it is the last measurement of one, whose looks at the test images are told.
+        recipes: of the rungs in its file; see `recipes_of`.
+        is_final: whether it is a final measurement, whose test-set accesses are listed.
 
     Raises:
         RecordError: the record cannot be read.
@@ -211,10 +212,7 @@ def read_ladder(
 
 
 def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], Recipe]:
-    """Return what a ladder's file means by each rung: what was edited and undone is undone on its page too.
-
-    Of the full budget and of this one; what a rung was under others is not known any more.
-    """
+    """Return the recipes of the rungs in a ladder's file, for the full budget and for `budget`."""
     from sweeps.tasks.registry import task_of
     from sweeps.tasks.sources import TaskSources
 
@@ -230,16 +228,16 @@ def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], R
 
 
 def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFAULT_RUNS) -> Path:
-    """Write a sweep or a ladder as one HTML page that needs nothing beside it; return its path.
+    """Write a sweep or a ladder as one HTML page that works offline, and return its path.
 
     Args:
         sweep: its name.
-        out: the page's file; None takes `reports/SWEEP.html` in the runs folder.
+        out: path of the page; None for `reports/SWEEP.html` in the runs folder.
         runs: the runs folder.
 
     Raises:
-        NoSuchSweepError: there is none of this name.
-        DamagedJournalError: its journal holds nothing that can be read.
+        NoSuchSweepError: there is no sweep of this name.
+        DamagedJournalError: its journal cannot be read.
         SweepError: the file cannot be written.
 
     Example:
@@ -254,20 +252,20 @@ def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFA
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TestSetResult(Printed):
-    """What the confirmed best configurations of a search do on the test images."""
+    """Test results of the confirmed best configurations of a search."""
 
     __test__ = False  # no class of tests
 
     found: tuple[Finalized, ...]
-    """One a configuration, the best first, with its runs."""
+    """One per configuration, best first, with its runs."""
     measured: int
-    """Runs that this call measured; the results of the others were recorded already."""
+    """Number of runs that this call measured. The results of the others were recorded before."""
     looks: tuple[str, ...]
-    """Who opened the test images of this sweep, and when."""
+    """Test-set accesses of this sweep, a sentence each with user and time."""
 
     @property
     def configurations(self) -> pd.DataFrame:
-        """A row a configuration: the means of its runs, as shares, with the 95 % interval of the test accuracy."""
+        """One row per configuration: means over its runs, as shares, with the 95 % interval of the test accuracy."""
         import pandas as pd
 
         from sweeps.analysis.statistics import mean_and_interval
@@ -290,7 +288,7 @@ class TestSetResult(Printed):
         return pd.DataFrame(rows)
 
     def print_to(self, console: Console) -> None:
-        """Print a line a configuration, the confusions of the first, and who has looked."""
+        """Print a line per configuration, the confusion matrix of the first, and the test-set accesses."""
         from rich.table import Table
 
         from sweeps.core.formatting import percent, plural, print_sentence
@@ -303,7 +301,7 @@ class TestSetResult(Printed):
         table.add_column("configuration", overflow="fold")
         for each, row in zip(self.found, self.configurations.to_dict(orient="records"), strict=True):
             low, high, mean = row["ci_low"], row["ci_high"], percent(row["test_accuracy"])
-            known = low is not None and low == low  # NaN, as a column of numbers has it
+            known = low is not None and low == low  # not NaN
             shown = f"{mean} ({percent(low)}–{percent(high)})" if known else mean
             about = describe(each.records[0].config)
             table.add_row(f"trial {row['trial']}", percent(row["val_accuracy"]), shown, str(row["runs"]), about)
@@ -311,8 +309,8 @@ class TestSetResult(Printed):
         confusion = _summed([record for record in self.found[0].records if record.test is not None])
         if confusion is not None:
             print_confusion(confusion, console)
-        said = f"{plural(self.measured, 'run')} measured"
-        print_sentence(console, said if self.measured else "nothing was measured: every result was recorded already")
+        count = f"{plural(self.measured, 'run')} measured"
+        print_sentence(console, count if self.measured else "nothing was measured: all results were recorded before")
         for line in self.looks:
             print_sentence(console, line)
 
@@ -324,19 +322,20 @@ def finalize(
     runs: str | Path = DEFAULT_RUNS,
     on_measure: Callable[[TrialRecord], None] = lambda record: None,
 ) -> TestSetResult:
-    """Open the sealed test set for the confirmed best of a search, once; return what it does there.
+    """Measure the confirmed best configurations of a search on the test set, and return the results.
 
-    Each run is measured once: asked again, the recorded result is returned. Every look is noted in `test_looks.jsonl`.
+    Each run is measured once. A second call returns the recorded results. Each access to the test set is logged in
+    `test_looks.jsonl`.
 
     Args:
         sweep: name of a search whose best configurations `replicate` has confirmed.
-        top: configurations, the best first.
+        top: number of configurations, best first.
         runs: the runs folder.
-        on_measure: is given each run before it is measured.
+        on_measure: called with each run before it is measured.
 
     Raises:
         NoSuchSweepError: there is no such sweep.
-        SweepError: none of its configurations is confirmed, or the weights of one are gone.
+        SweepError: no configuration is confirmed, or weights are missing.
         RecordError: the record cannot be read or written.
 
     Example:
@@ -350,7 +349,7 @@ def finalize(
 
 
 def _summed(records: Sequence[TrialRecord]) -> list[list[int]] | None:
-    """Return the confusion of all runs of a configuration together; None where one was not recorded."""
+    """Return the sum of the confusion matrices of all runs of a configuration; None if one is missing."""
     tables = [record.test.confusion for record in records if record.test is not None]
     if not tables or any(table is None for table in tables):
         return None
@@ -366,7 +365,7 @@ class ShownRun(Printed):
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The row of the record of the run that stands for it: results and configuration, by the names of columns."""
+        """The recorded row of the run that represents it: results and configuration by column."""
         return _for_people(self.named.row)
 
     @property
@@ -378,7 +377,7 @@ class ShownRun(Printed):
 
     @property
     def curve(self) -> pd.DataFrame:
-        """A row an epoch; `sweeps.pictures.charts.learning_curve` draws it."""
+        """One row per epoch. `sweeps.pictures.charts.learning_curve` draws it."""
         import pandas as pd
 
         from sweeps.record.reader import MlflowReader
@@ -386,7 +385,7 @@ class ShownRun(Printed):
         return pd.DataFrame(epoch.as_dict() for epoch in MlflowReader(self.runs).curve(self.values["run_id"]))
 
     def print_to(self, console: Console) -> None:
-        """Print its values, where it ran, what it takes for what, and its curve."""
+        """Print its values, environment, confusion matrix and curve."""
         from sweeps.core.formatting import print_sentence
         from sweeps.record.reader import MlflowReader
         from sweeps.store.access_log import describe_accesses
@@ -408,16 +407,16 @@ class ShownSweep(Printed):
 
     @property
     def status(self) -> Status:
-        """How it stands."""
+        """Its state."""
         return status(self.name, runs=self.runs)
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """A row a configuration, ranked."""
+        """Its leaderboard, one row per configuration."""
         return api.leaderboard(self.name, runs=self.runs)
 
     def print_to(self, console: Console) -> None:
-        """Print its file, its space, its counts, its best."""
+        """Print its file, space, counts and best configurations."""
         from sweeps.record.reader import MlflowReader
         from sweeps.views.show_sweep import print_sweep
 
@@ -433,7 +432,7 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
         runs: the runs folder.
 
     Raises:
-        SweepError: no run, or several, are called so.
+        SweepError: no run, or more than one, has this name.
         RecordError: the record cannot be read.
 
     Example:
@@ -451,7 +450,7 @@ def show(name: str, *, runs: str | Path = DEFAULT_RUNS) -> ShownSweep | ShownRun
 
 
 def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of the record with the evaluation protocol in words."""
+    """Return a recorded row with the evaluation protocol as text."""
     return {**row, "protocol": None if row["protocol"] is None else str(row["protocol"])}
 
 
@@ -465,14 +464,14 @@ class Comparison(Printed):
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The two rows of the record; of a configuration that of the run that stands for it."""
+        """The two recorded rows. A configuration is represented by one of its runs."""
         import pandas as pd
 
         return pd.DataFrame([_for_people(each.row) for each in (self.first, self.second)])
 
     @property
     def changes(self) -> pd.DataFrame:
-        """A row a field of the configuration that differs: `path`, `before`, `after`."""
+        """One row per field that differs: `path`, `before`, `after`."""
         import pandas as pd
 
         from sweeps.record.reader import MlflowReader
@@ -483,7 +482,7 @@ class Comparison(Printed):
         return pd.DataFrame(rows, columns=["path", "before", "after"])
 
     def print_to(self, console: Console) -> None:
-        """Print what they differ in, results, curves, and a test where both were tested."""
+        """Print differences, results, curves, and a statistical test if both have test results."""
         from sweeps.record.reader import MlflowReader
         from sweeps.views.compare import print_comparison
 
@@ -491,7 +490,7 @@ class Comparison(Printed):
 
 
 def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comparison:
-    """Return two recorded runs side by side: what they differ in, and whether the one is truly better.
+    """Return the comparison of two recorded runs: their differences, and whether one is better.
 
     Args:
         first: named as for `show`.
@@ -499,7 +498,7 @@ def compare(first: str, second: str, *, runs: str | Path = DEFAULT_RUNS) -> Comp
         runs: the runs folder.
 
     Raises:
-        SweepError: no run, or several, are called so.
+        SweepError: no run, or more than one, has this name.
         RecordError: the record cannot be read.
 
     Example:

@@ -82,5 +82,5 @@ def test_a_wrong_file_raises_what_a_program_can_catch(tmp_path: Path) -> None:
 def test_a_ladders_budget_is_refused_for_a_sweep(tmp_path: Path) -> None:
     spec = sweeps.load_spec(write_yaml(tmp_path, tiny()))
 
-    with pytest.raises(sweeps.SweepError, match="are a ladder's"):
+    with pytest.raises(sweeps.SweepError, match="are for ladders"):
         sweeps.run(spec, runs=tmp_path / "runs", rungs=["b"])

@@ -147,7 +147,7 @@ def test_a_ladders_part_is_planned_and_its_options_refused_for_sweeps(tmp_path: 
     said = cli("plan", path, "--rungs", "b", "--seeds", 2, "--epochs-scale", 0.5, "--no-probe").stdout
     assert plain(said)[:-4] == plain(repr(found))
     assert f"sweeps ladder {path} --final --rungs b --seeds 2" in said
-    with pytest.raises(sweeps.SweepError, match="--seeds is of ladders"):
+    with pytest.raises(sweeps.SweepError, match="--seeds is for ladders"):
         sweeps.plan(write_yaml(tmp_path, tiny(), name="sweep.yaml"), seeds=2)
 
 
@@ -174,7 +174,7 @@ def test_inspect_returns_picture_and_table_and_writes_the_named_file(
         (["images"], {"count": 99}, "99 is not in the range"),
         (["images"], {"colour": 3}, "--colour"),
         (["augment", "nothing"], {}, "neither an augmentation"),
-        (["images"], {"out": "a.txt"}, "neither with .png"),
+        (["images"], {"out": "a.txt"}, "must end with .png"),
     ],
     ids=["subject", "range", "option", "name", "file"],
 )
