@@ -1,1 +1,1 @@
-"""The command line: one file a group of verbs. Nothing heavy is imported before a verb runs."""
+"""The command line, one module per verb or group of verbs. Heavy imports are inside the functions."""

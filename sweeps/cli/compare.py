@@ -1,4 +1,4 @@
-"""`sweeps compare`: two runs side by side."""
+"""`sweeps compare`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweeps completion`: the script that a shell loads, and the answer to what it asks at the tab key."""
+"""`sweeps completion`: the completion scripts of the shells, and the completions that they request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from click.shell_completion import CompletionItem, ShellComplete, split_arg_stri
 Shell = Literal["bash", "zsh", "fish"]
 
 COMPLETE_VARIABLE = "_SWEEPS_COMPLETE"
-"""Environment variable by which a shell asks. Beside it stand COMP_LINE, what is typed; COMP_POINT, the bytes of it
-before the cursor; and in bash COMP_WORD, the part of the last word that it replaces."""
+"""Environment variable of a completion request. The others are COMP_LINE, the typed line; COMP_POINT, its number of
+bytes before the cursor; and in bash COMP_WORD, the part of the last word that bash replaces."""
 
 BASH = r"""_sweeps_completion() {
     local kind value
@@ -99,20 +99,20 @@ def completion(shell: Shell) -> None:
 
 
 def answer_shell(cli: click.Command) -> int:
-    """Print a line `type,word` for each word that the one at the cursor may become, and return the exit code.
+    """Print a line `type,word` for each completion of the word at the cursor, and return the exit code.
 
-    Whatever is wrong, nothing is printed: a traceback would end up in somebody's prompt.
+    Errors are suppressed: a traceback would appear in the shell's prompt.
     """
-    with contextlib.suppress(Exception), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+    with contextlib.suppress(Exception), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
         words, incomplete = _typed(os.environ)
-        kept = _prefix_length(incomplete, os.environ.get("COMP_WORD"))
-        lines = [f"{item.type},{item.value[kept:]}" for item in _Completer(cli).get_completions(words, incomplete)]
+        prefix = _prefix_length(incomplete, os.environ.get("COMP_WORD"))
+        lines = [f"{item.type},{item.value[prefix:]}" for item in _Completer(cli).get_completions(words, incomplete)]
         click.echo("\n".join(lines))
     return 0
 
 
 def _typed(environ: Mapping[str, str]) -> tuple[list[str], str]:
-    """Return the words before the one at the cursor, a `--runs` behind it too, and what there is of that one."""
+    """Return the words before the cursor, with a `--runs` after it, and the incomplete word at the cursor."""
     line = environ["COMP_LINE"].encode()
     point = int(environ.get("COMP_POINT", len(line)))
     before, after = line[:point].decode(errors="ignore"), line[point:].decode(errors="ignore")
@@ -126,14 +126,14 @@ def _typed(environ: Mapping[str, str]) -> tuple[list[str], str]:
 
 
 def _prefix_length(incomplete: str, replaced: str | None) -> int:
-    """Return how many characters of a word bash leaves as they are: it splits words at `=` and `:` too."""
+    """Return the number of leading characters of a word that bash does not replace: it also splits at `=` and `:`."""
     if replaced is None or replaced[:1] in ("'", '"'):
         return 0
     return len(incomplete) - len(replaced) if incomplete.endswith(replaced) else 0
 
 
 class _Completer(ShellComplete):
-    """click's own completion, and what only this program knows."""
+    """The completion of click, with a leading `-` for `--sort`."""
 
     name = "sweeps"
     source_template = ""

@@ -1,4 +1,4 @@
-"""`sweeps data`: fetch CIFAR-10, or say that it is there."""
+"""`sweeps data`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def data(source: str, directory: Path | None, torchvision: Path | None, force: b
     from cifar_core.data.load import fetch_cifar10
 
     fetched = fetch_cifar10(directory, source=source, force=force)
-    how = "was already there" if fetched.already_there else f"fetched in {fetched.seconds:.0f} s"
+    how = "already present" if fetched.already_there else f"fetched in {fetched.seconds:.0f} s"
     click.echo(f"CIFAR-10 in {fetched.directory} ({how}, source {fetched.source})")
     click.echo(f"50,000 training images, MD5 {fetched.fingerprints.train_images}")
     click.echo(f"10,000 test images, MD5 {fetched.fingerprints.test_images}")
@@ -54,6 +54,6 @@ def _write_for_torchvision(root: Path, directory: Path) -> None:
 
     train, _ = load_training_images(directory)
     folder = write_torchvision_files(root, train=train, test=load_test_images(directory))
-    click.echo(f"written to {folder}: the official images and labels, in files of another MD5 than torchvision expects")
-    click.echo("in a notebook, before its own cell, which then downloads nothing:")
+    click.echo(f"written to {folder}: the official images and labels, with other MD5 sums than torchvision expects")
+    click.echo("Run this in a notebook first, so that torchvision accepts the files and downloads nothing:")
     click.echo(f"  from cifar_core.data import accept_torchvision_files; accept_torchvision_files({str(root)!r})")

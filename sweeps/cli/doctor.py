@@ -1,4 +1,4 @@
-"""`sweeps doctor`: what a crash, a copy or another environment has left wrong, and the mending of it."""
+"""`sweeps doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweeps effects`: what each searched parameter did."""
+"""`sweeps effects`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def effects(sweep: str, runs: Path, csv_file: Path | None, as_json: bool) -> Non
         try:
             rows = effects_to_csv(found, csv_file)
         except OSError as error:
-            raise SweepError(f"{csv_file} cannot be written ({error.strerror}): name another file") from None
+            raise SweepError(f"{csv_file} cannot be written ({error.strerror}). Choose another file.") from None
         click.echo(f"{rows} rows written to {csv_file}")
     elif as_json:
         click.echo(effects_to_json(found))

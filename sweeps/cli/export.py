@@ -1,4 +1,4 @@
-"""`sweeps export`: a trained network as a file for use elsewhere."""
+"""`sweeps export`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cifar_core.export_formats import FormatName
 
 FORMATS = ("state-dict", "torch-export", "onnx")
-"""As `cifar_core.export_formats.FORMATS` has them, which needs torch."""
+"""The names in `cifar_core.export_formats.FORMATS`, which imports torch."""
 
 
 @click.command()
@@ -61,15 +61,15 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     click.echo(f"{exported.path}: {run['name']}{measured}, {exported.size_bytes / 1e6:,.2f} MB")
     click.echo(f"{exported.about_path}: input, normalisation, class names, configuration")
     if normalization["inside"]:
-        click.echo(f"takes RGB pixels in [0, 1]; normalisation {normalization['name']} is inside the graph")
+        click.echo(f"input: RGB pixels in [0, 1]. The graph contains the normalisation {normalization['name']}.")
     else:
-        click.echo(f"the bare weights: normalisation {normalization['name']} is the caller's")
+        click.echo(f"weights only: normalise images with {normalization['name']} before calling the network")
     if precision["trained_in"] != precision["computes_in"] and normalization["inside"]:
         click.echo(f"computes in {precision['computes_in']}, trained in {precision['trained_in']}")
     if exported.tolerance == 0:
-        click.echo("loaded again and checked: logits are the network's to the last bit")
+        click.echo("verified: the loaded file returns the network's logits bit for bit")
     else:
         click.echo(
-            f"loaded again and checked: logits within {exported.largest_difference:.1e} of the network's "
-            f"({exported.tolerance:.1e} allowed)"
+            f"verified: the logits of the loaded file differ by at most {exported.largest_difference:.1e} from those "
+            f"of the network ({exported.tolerance:.1e} allowed)"
         )

@@ -1,4 +1,4 @@
-"""`sweeps finalize`: what the confirmed best does on the test set."""
+"""`sweeps finalize`."""
 
 from __future__ import annotations
 

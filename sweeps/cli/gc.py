@@ -1,4 +1,4 @@
-"""`sweeps gc`: frees what nothing refers to."""
+"""`sweeps gc`."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
     from sweeps.core.formatting import bytes_in_words
     from sweeps.upkeep.garbage import Collection, find_garbage, free, held_garbage, total
 
-    def say(collection: Collection) -> None:
+    def show(collection: Collection) -> None:
         for sentence in collection.skipped:
             click.echo(f"skipped: {sentence}")
         _print_kinds(collection.found)
 
     if dry_run:
-        say(find_garbage(runs))
+        show(find_garbage(runs))
         return
     with held_garbage(runs) as collection:
-        say(collection)
+        show(collection)
         if not collection.found:
             return
         if not yes:
-            click.confirm(f"free {bytes_in_words(total(collection.found))}?", abort=True)
+            click.confirm(f"delete {bytes_in_words(total(collection.found))}?", abort=True)
         freed, failures = 0, list[str]()
         for garbage in collection.found:
             if failures and garbage.run_ids:
-                failures.append("the rows of deleted runs stay: they say where the artifacts are")
+                failures.append("the rows of deleted runs were kept, because they name the folders of the artifacts")
                 continue
             try:
                 freed += free(garbage, runs=runs)
@@ -67,7 +67,7 @@ def _print_kinds(found: Sequence[Garbage]) -> None:
     from sweeps.upkeep.garbage import Kind, total
 
     if not found:
-        click.echo("nothing to free")
+        click.echo("nothing to delete")
         return
     for kind in Kind:
         some = [garbage for garbage in found if garbage.kind is kind]
@@ -76,4 +76,4 @@ def _print_kinds(found: Sequence[Garbage]) -> None:
             count = count or sum(len(garbage.run_ids) for garbage in some)
             rows = ", and their rows in mlflow.db" if kind is Kind.DELETED_RUN else ""
             click.echo(f"{count:>6,} {kind.value}: {bytes_in_words(total(some))} ({total(some):,} bytes){rows}")
-    click.echo(f"in all {bytes_in_words(total(found))} ({total(found):,} bytes)")
+    click.echo(f"in total {bytes_in_words(total(found))} ({total(found):,} bytes)")

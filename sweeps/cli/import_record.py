@@ -1,4 +1,4 @@
-"""`sweeps import`: another person's record beside one's own."""
+"""`sweeps import`."""
 
 from __future__ import annotations
 
@@ -44,21 +44,23 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
             check_name(f"{prefix}x")
         except ValueError as error:
             raise SweepError(f"--prefix {prefix!r}: {error}") from None
-    with click.progressbar(length=1, label="taking over", file=sys.stderr) as bar:
+    with click.progressbar(length=1, label="importing", file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
         taken = take_over_record(source, runs=runs, prefix=prefix, only=named, on_run=show)
-    click.echo(f"taken over: {plural(taken.runs, 'run')} of {', '.join(taken.sweeps.values())}")
+    click.echo(f"imported: {plural(taken.runs, 'run')} of {', '.join(taken.sweeps.values())}")
     if taken.known:
-        click.echo(f"here before: {plural(taken.known, 'run')}")
+        click.echo(f"imported before: {plural(taken.known, 'run')}")
     if taken.counted_here:
-        click.echo(f"recorded here too, and counted once: {plural(taken.counted_here, 'result')}")
+        click.echo(f"already recorded here, counted once: {plural(taken.counted_here, 'result')}")
     if taken.gone_on:
-        click.echo(f"gone on here since, and left as they are: {plural(taken.gone_on, 'run')}")
+        click.echo(f"resumed here since the last import, not changed: {plural(taken.gone_on, 'run')}")
     if taken.unreadable:
-        click.echo(f"no trials as this project writes them, and left there: {plural(taken.unreadable, 'run')}")
+        click.echo(f"not written by sweeps, skipped: {plural(taken.unreadable, 'run')}")
     if taken.running:
-        click.echo(f"being trained there: {plural(taken.running, 'run')}; the same command takes them over later")
+        click.echo(
+            f"still running: {plural(taken.running, 'run')}. Run the same command again after their end to import them."
+        )

@@ -1,4 +1,4 @@
-"""`sweeps init`: a first file that runs as it is."""
+"""`sweeps init`."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def init(
       sweeps init near.yaml --from quick-017
     """
     if ladder and (around or method != "bayes"):
-        raise click.UsageError("a ladder does not search: --from and --method go with a sweep")
+        raise click.UsageError("--from and --method are for sweeps. Leave them out with --ladder.")
     if around and method == "grid":
-        raise click.UsageError("--from searches a range of learning rates, which a grid cannot walk through")
+        raise click.UsageError("--from searches a continuous range of learning rates. Use --method bayes or random.")
     if around and networks:
-        raise click.UsageError("--from takes the run's own network: leave --model out")
+        raise click.UsageError("--from uses the network of the run. Leave --model out.")
     path = _path(file, name, ladder=ladder, force=force)
     seconds = _seconds(time)
 
@@ -101,7 +101,7 @@ def init(
     try:
         named = check_name(name or path.stem)
     except ValueError as error:
-        raise SweepError(f"{error}; `--name` gives it one") from None
+        raise SweepError(f"{error}. Set the name with `--name`.") from None
     config = _recorded(around, runs) if around else None
     starter = Starter(
         name=named,
@@ -124,10 +124,12 @@ def init(
         with atomic_write(path) as written:
             written.write(sized.text.encode())
     except OSError as error:
-        raise SweepError(f"{path} cannot be written: {error.strerror or error}") from None
-    longer = f"; more than {time}, in which it stops" if sized.seconds > seconds else ""
-    click.echo(f"written: {path}; about {duration(sized.seconds)} on {slots.describe()}, as timed here{longer}")
-    click.echo(f"`sweeps plan {path}` shows what it would do, `sweeps {'ladder' if ladder else 'run'} {path}` does it")
+        raise SweepError(f"{path} cannot be written ({error.strerror or error}). Choose another file.") from None
+    longer = f". It stops after {time}, before its end" if sized.seconds > seconds else ""
+    click.echo(f"written: {path}, about {duration(sized.seconds)} on {slots.describe()}, estimated here{longer}")
+    click.echo(
+        f"Run `sweeps plan {path}` to see its plan, and `sweeps {'ladder' if ladder else 'run'} {path}` to start it."
+    )
 
 
 def _path(file: Path | None, name: str | None, *, ladder: bool, force: bool) -> Path:
@@ -135,13 +137,13 @@ def _path(file: Path | None, name: str | None, *, ladder: bool, force: bool) -> 
     if not path.suffix:
         path = path.with_suffix(".yaml")
     if path.suffix not in (".yaml", ".yml"):
-        raise SweepError(f"{path}: a file of a sweep ends in .yaml")
+        raise SweepError(f"{path} must end with .yaml.")
     if not path.parent.is_dir():
-        raise SweepError(f"{path}: there is no folder {path.parent}: `mkdir -p {path.parent}` makes it")
+        raise SweepError(f"{path}: the folder {path.parent} does not exist. Run `mkdir -p {path.parent}` first.")
     if path.is_dir():
-        raise SweepError(f"{path} is a folder: name a file in it")
+        raise SweepError(f"{path} is a folder. Name a file in it.")
     if not force and (path.exists() or path.is_symlink()):
-        raise SweepError(f"{path} is there already: name another file, or overwrite it with --force")
+        raise SweepError(f"{path} already exists. Choose another file, or overwrite it with --force.")
     return path
 
 
@@ -153,7 +155,7 @@ def _seconds(time: str) -> float:
     except ValueError:
         raise SweepError(f"--time: {time!r} is not a duration such as 2h, 30m or 90s") from None
     if not LEAST_SECONDS <= seconds < float("inf"):
-        raise SweepError(f"--time: {time!r} is too short to train anything: give at least 1m")
+        raise SweepError(f"--time: {time!r} is too short. Give at least 1m.")
     return seconds
 
 

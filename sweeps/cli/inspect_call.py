@@ -22,7 +22,7 @@ def inspect(
     runs: str | Path = DEFAULT_RUNS,
     **options: Any,
 ) -> Picture | None:
-    """Return a picture of the images, of an augmentation, of a network or of its mistakes; a notebook shows it.
+    """Return a picture of images, an augmentation, a network or its mistakes, which a notebook shows.
 
     Args:
         subject: a verb of `sweeps inspect`: `images`, `augment`, `summary`, `activations` or `mistakes`.
@@ -46,19 +46,19 @@ def inspect(
     options = {"out": out, "runs": runs} | options
     words = [subject, *_typed(options), "--", *map(str, names)]
     pictures: list[Picture] = []
-    # What the command prints is in the picture's notes and table; warnings, on the other stream, stay.
+    # The printed output is also in the picture's notes and table. Warnings go to the other stream.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             subjects.main(words, prog_name="sweeps.inspect", standalone_mode=False, obj=pictures)
         except click.ClickException as error:
             raise SweepError(error.format_message()) from None
-        except SystemExit:  # the command line's exit code of a picture with a warning
+        except SystemExit:  # the exit code of a picture with a warning
             pass
     return pictures[-1] if pictures else None
 
 
 def _typed(options: dict[str, Any]) -> list[str]:
-    """Return options as they are typed; None and False leave one out."""
+    """Return options as command-line arguments, without those that are None or False."""
     words: list[str] = []
     for name, value in options.items():
         option = f"--{name.strip('_').replace('_', '-')}"

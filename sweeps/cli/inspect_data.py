@@ -1,4 +1,4 @@
-"""`sweeps inspect images` and `sweeps inspect augment`: what there is to learn from, and what is made of it."""
+"""`sweeps inspect images` and `sweeps inspect augment`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from cifar_core import TrainingConfig
     from sweeps.pictures.grids import Step
 
-MOST_ROWS = 60
-"""Of a picture of augmentations: more are not looked at."""
+MAX_ROWS = 60
+"""Largest number of rows in a picture of augmentations."""
 
 
 @click.command()
@@ -48,7 +48,7 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
     from cifar_core.data.load import load_test_images, load_training_images
     from sweeps.pictures.grids import image_grid
 
-    # Nothing is measured on them, so that this is no look at the test set in the sense of `test_looks.jsonl`.
+    # Viewing images measures nothing, so it is not logged as a test-set access.
     of = load_test_images() if split == "test" else load_training_images()[0]
     what = "test images" if split == "test" else "training images"
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
         title=title,
         alt=f"A grid of small photographs, a row for each of {', '.join(CLASS_NAMES)}: {subtitle}.",
         notes=(f"{subtitle}.",),
-        headings=("class", what, "numbers of those shown"),
+        headings=("class", what, "shown image numbers"),
         rows=rows,
     )
     deliver(picture, out=out, opens=opens, runs=runs)
@@ -142,19 +142,21 @@ def augment(
     from sweeps.use.inspected import augmentation_behind
 
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
-    if len(labels) * draws > MOST_ROWS:
-        raise SweepError(f"{len(labels)} images × {draws} draws are more than {MOST_ROWS} rows: lower one of them")
+    if len(labels) * draws > MAX_ROWS:
+        raise SweepError(f"{len(labels)} images × {draws} draws exceed {MAX_ROWS} rows. Lower --count or --draws.")
     if _names_transforms(name):
         if normalization or overrides:
-            raise click.UsageError("--normalization and --set are for recipes, runs and files; write Normalize(...)")
+            raise click.UsageError(
+                "--normalization and --set are for recipes, runs and files. Write Normalize(...) in the list instead."
+            )
         steps = _transform_steps(name, pixels_NHWC, seed=seed, draws=draws)
-        called, subtitle = " ".join(name.split()), f"transforms of torchvision, seed {seed}; pale: left as it was"
+        called, subtitle = " ".join(name.split()), f"torchvision transforms, seed {seed}; pale: unchanged"
     else:
         found = augmentation_behind(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
         steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
         called = found.name
-        subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: left as it was"
-    title = f"What {called} does to images"
+        subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: unchanged"
+    title = f"Effect of {called} on images"
     png = augmentation_steps(
         steps,
         title=title,
@@ -170,7 +172,7 @@ def augment(
         alt=f"A row for each image and a column for each step: the image, then {operations}. {subtitle}.",
         notes=(
             f"{operations[:1].upper()}{operations[1:]}.",
-            "Values after normalize are shown with its mean and deviation taken back: 0 is the mean colour.",
+            "Values after normalize are shown without normalization: 0 is the mean colour.",
         ),
         headings=("step", "arguments and values"),
         rows=[(step.name, step.note.replace("\n", ", ")) for step in steps],
@@ -179,7 +181,7 @@ def augment(
 
 
 def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -> tuple[np.ndarray, list[str]]:
-    """Return N×32×32×3 images and what to call each: those that are named, else some of the training images."""
+    """Return images N×32×32×3 and their labels: the named images, or a sample of the training images."""
     import numpy as np
 
     from cifar_core.data.images import CLASS_NAMES
@@ -196,15 +198,15 @@ def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -
 
 
 def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]:
-    """Return an image of 32×32×3 and what to call it: a training image by its number, else a file of any kind.
+    """Return an image 32×32×3 and its label: a training image by its number, or an image file.
 
     Args:
         name: the number, or the file.
-        out: where a picture of it is to be written.
+        out: output file, which must not be the image.
 
     Raises:
-        ImageError: the file is no image that can be read.
-        SweepError: there is no training image of this number, or `out` would write over the file.
+        ImageError: the file cannot be read as an image.
+        SweepError: there is no training image of this number, or `out` is the image file.
     """
     from cifar_core.data.images import CLASS_NAMES
     from cifar_core.data.load import load_training_images
@@ -213,7 +215,7 @@ def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]
 
     if not (name.isascii() and name.isdecimal()):
         if out is not None and out.resolve() == Path(name).resolve():
-            raise SweepError(f"--out would write over the image {escaped(name)}: name another file")
+            raise SweepError(f"--out would overwrite the image {escaped(name)}. Choose another file.")
         try:
             return read_image(name), escaped(Path(name).name)
         except ImageError as error:
@@ -221,12 +223,12 @@ def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]
     training, _ = load_training_images()
     number = int(name[:12])
     if number >= len(training):
-        raise SweepError(f"there is no training image {name}: they are numbered from 0 to {len(training) - 1:,}")
+        raise SweepError(f"there is no training image {name}. Give a number from 0 to {len(training) - 1:,}.")
     return training.images_NHWC[number], f"{CLASS_NAMES[int(training.labels_N[number])]} {number}"
 
 
 def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws: int) -> list[Step]:
-    """Return the columns: rows of one image stand together, one a draw; the first draw is that of the seed alone."""
+    """Return the columns. The draws of one image are adjacent rows. The first draw only depends on the seed."""
     import numpy as np
     import torch
 
@@ -253,7 +255,7 @@ def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws:
     before, normalized = torch.empty(0), False
     for number, ((title, arguments), *values) in enumerate(zip(_titles(operations), *drawn, strict=True)):
         normalized = normalized or (number > 0 and operations[number - 1].op == "normalize")
-        stacked = torch.stack(values, dim=1).flatten(0, 1)  # N×draws, an image's draws beside each other
+        stacked = torch.stack(values, dim=1).flatten(0, 1)  # N×draws, the draws of an image adjacent
         unit = (stacked * std + mean if normalized else stacked).clamp(0, 1)
         images = (unit * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         same = [torch.equal(now, then) for now, then in zip(stacked, before, strict=True)] if number else []
@@ -290,7 +292,7 @@ def _transform_steps(text: str, pixels_NHWC: np.ndarray, *, seed: int, draws: in
 
 
 def _titles(operations: Sequence[Any]) -> list[tuple[str, list[str]]]:
-    """Return the name of each step and its arguments, the image itself first."""
+    """Return the name and the arguments of each step, beginning with the image."""
     from cifar_core.recipes import operation_record
 
     return [

@@ -1,4 +1,4 @@
-"""`sweeps inspect mistakes`: what a trained network gets wrong, and how sure it is of it."""
+"""`sweeps inspect mistakes`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _ClassName(click.ParamType[int]):
-    """The name of a class, as its number."""
+    """The name of a class, converted to its number."""
 
     name = "class"
 
@@ -76,7 +76,7 @@ def mistakes(
         click.echo(_headline(of))
         click.echo(f"compared with {of.checked}: {'the same' if of.disagreement is None else 'not the same'}")
         if not shown:
-            click.echo("none of them is such a mistake" if of.found else "there is no mistake to show")
+            click.echo("no mistake matches --is and --as" if of.found else "there are no mistakes")
     if shown and (out is not None or not as_json):
         deliver(_picture(of, shown, fitting=len(fitting)), out=out, opens=opens, runs=runs)
     if of.disagreement is not None:
@@ -95,16 +95,16 @@ def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture
     from sweeps.use.run_pictures import mistakes_picture
 
     headline = _headline(of).partition(": ")[2]
-    part = f"; {fitting:,} of these kinds" if fitting < len(of.found) else ""
+    part = f"; {fitting:,} match --is and --as" if fitting < len(of.found) else ""
     worst = shown[0]
     return Picture(
         png=mistakes_picture(of, shown, about=f"{headline}{part}"),
         name=f"mistakes-{of.run}-{of.of}",
-        title=f"What {of.run} gets wrong",
-        alt=f"{len(shown)} small photographs that {of.run} took for another class; the surest, a "
-        f"{CLASS_NAMES[worst.truth]}, for {CLASS_NAMES[worst.predicted]} with {100 * worst.probability:.1f} %.",
+        title=f"Mistakes of {of.run}",
+        alt=f"{len(shown)} small photographs that {of.run} misclassified. The most confident mistake: a "
+        f"{CLASS_NAMES[worst.truth]} predicted as {CLASS_NAMES[worst.predicted]} with {100 * worst.probability:.1f} %.",
         notes=(f"{headline}{part}.",),
-        headings=("image", "is", "taken for", "%", "% of what it is"),
+        headings=("image", "true class", "predicted", "%", "% of true class"),
         rows=[
             (
                 str(each.number),

@@ -1,4 +1,4 @@
-"""`sweeps inspect summary` and `sweeps inspect activations`: a network's layers, and what they make of an image."""
+"""`sweeps inspect summary`, `activations` and `layer`: the layers of a network and their outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 LAYER_TILE = 96
-"""Pixels of a map's side in the picture of one layer."""
+"""Side of a map in pixels in the picture of one layer."""
 set_option = click.option(
     "--set",
     "overrides",
@@ -89,7 +89,7 @@ def _row(layer: Layer, *, batch: int) -> tuple[str, ...]:
     from sweeps.core.formatting import bytes_in_words
 
     return (
-        layer.name or "(the whole)",
+        layer.name or "(network)",
         layer.kind,
         _shape(layer),
         f"{layer.parameters:,}" if layer.parameters else "",
@@ -110,18 +110,18 @@ def _sentences(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, i
     from sweeps.core.formatting import bytes_in_words
 
     images = "an image" if batch == 1 else f"{batch:,} images"
-    said = [
-        f"{found.name}: {totals['parameters']:,} parameters, {totals['multiply_adds']:,} multiply-adds an image, "
+    sentences = [
+        f"{found.name}: {totals['parameters']:,} parameters, {totals['multiply_adds']:,} multiply-adds per image, "
         f"{bytes_in_words(totals['parameter_bytes'])} of weights, {bytes_in_words(totals['activation_bytes'])} of "
         f"outputs for {images}"
     ]
     uncounted = sorted({layer.kind for layer in layers if layer.is_uncounted})
     if uncounted:
-        said.append(f"the work of {', '.join(uncounted)} is not counted: convolutions and products of matrices are")
+        sentences.append(f"the multiply-adds of {', '.join(uncounted)} are not counted")
     never = [layer.name for layer in layers if layer.output_shape is None and layer.parameters]
     if never:
-        said.append(f"never called as a module, though it has parameters: {', '.join(never)}")
-    return said
+        sentences.append(f"modules with parameters that are never called: {', '.join(never)}")
+    return sentences
 
 
 def _print_table(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int], batch: int) -> None:
@@ -236,7 +236,7 @@ def activations(
     if len(before) != (1 if model is None else 0):
         raise click.UsageError("give a RUN or a SWEEP and an IMAGE" if model is None else "give --model and an IMAGE")
     if overrides and model is None:
-        raise click.UsageError("--set changes a network of --model; a trained one is what it is")
+        raise click.UsageError("--set changes a network of --model. A trained network cannot be changed.")
     from cifar_core import feature_maps
 
     pixels_HWC, label = image_named(image, out=out)
@@ -244,19 +244,19 @@ def activations(
     maps = feature_maps(network, pixels_HWC)
     if not maps:
         raise SweepError(
-            f"{named} has no maps to show: none of its modules is a convolution, a pooling or an activation that gives "
-            "channels × height × width"
+            f"{named} has no feature maps: none of its modules is a convolution, a pooling or an activation with an "
+            "output channels × height × width."
         )
     kept = [each for each in maps if not layers or each.name.startswith(layers)]
     if not kept:
         known = ", ".join(each.name for each in maps)
-        raise SweepError(f"no layer of {named} that has maps is called so; those that have are {known}")
+        raise SweepError(f"--layer matches no layer of {named} with feature maps. Choose from {known}.")
     said = _top_classes(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
     picture = _picture(
         [((each.name, each.kind), each.values_CHW) for each in kept],
         ("layer", "kind"),
         image=pixels_HWC,
-        title=f"What {named} makes of {label}",
+        title=f"Feature maps of {named} for {label}",
         said=said,
         name=f"activations-{named}-{Path(label).stem}",
         channels=channels,
@@ -325,7 +325,7 @@ def layer(
         [(("red, green, blue",), given_CHW), ((truncated(written, 40),), made_CHW)],
         ("values",),
         image=pixels_HWC,
-        title=f"What {written} does to {label}",
+        title=f"Effect of {written} on {label}",
         said=said,
         name=f"layer-{written}-{Path(label).stem}" + (f"-seed-{seed}" if seed else ""),
         channels=channels,
@@ -368,7 +368,8 @@ def _picture(
     name: str,
     **settings: int,
 ) -> Picture:
-    """Return the maps of layers, each under its names; `headings` are of those, `settings` of `feature_maps`."""
+    """Return a picture of the maps of layers. `headings` name the columns of a layer's names; `settings` go to
+    `feature_maps`."""
     from sweeps.pictures.grids import feature_maps
 
     named = [(" ".join(filter(None, names)), values_CHW) for names, values_CHW in layers]
@@ -378,7 +379,7 @@ def _picture(
         title=title,
         alt=f"The image, and under it {len(named)} rows of its maps, {named[0][0]} to {named[-1][0]}: {said}.",
         notes=(f"{said}.",),
-        headings=(*headings, "channels × height × width", "least", "greatest"),
+        headings=(*headings, "channels × height × width", "minimum", "maximum"),
         rows=[
             (*names, _sizes(values_CHW.shape), f"{values_CHW.min():.3g}", f"{values_CHW.max():.3g}")
             for names, values_CHW in layers
@@ -388,4 +389,4 @@ def _picture(
 
 def _top_classes(prediction: Any) -> str:
     likeliest = list(prediction.probabilities.items())[:3]
-    return "taken for " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in likeliest)
+    return "predicted " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in likeliest)

@@ -1,4 +1,4 @@
-"""`sweeps ladder` and `sweeps ablate`: what each step brought."""
+"""`sweeps ladder` and `sweeps ablate`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ladder(
     loaded = part.ladder
     echo_warnings(file, loaded.warnings())
     if loaded.is_final:
-        _warn_of_what_is_not_frozen(loaded, overrides)
+        _warn_of_uncommitted_changes(loaded, overrides)
     from sweeps._api.verbs import recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
 
@@ -68,7 +68,7 @@ def ladder(
         cost=None if probe is None else probe.seconds,
         **how,
     )
-    # The same part, in the same folder and on the same machines: the ladder's file alone would train all the rest.
+    # The command for later selects the same part, folder and machines: the file alone would train all rungs.
     where = ["--address", how["address"]] if how["address"] else []
     later = [*part.arguments, "--runs", str(runs), *where, "--backend", how["backend"]]
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
@@ -78,15 +78,15 @@ def ladder(
     finish(summary, loaded.name, runs=runs)
 
 
-def _warn_of_what_is_not_frozen(ladder: Ladder, overrides: tuple[str, ...]) -> None:
+def _warn_of_uncommitted_changes(ladder: Ladder, overrides: tuple[str, ...]) -> None:
     from sweeps.system.git_state import has_uncommitted_changes
 
     changed = [str(path) for path in ladder.files if has_uncommitted_changes(path)]
     if changed or overrides:
-        what = f"{' and '.join(changed)} differs from" if changed else "with --set it is not"
+        what = f"{' and '.join(changed)} has uncommitted changes" if changed else "--set changes the committed file"
         click.echo(
-            f"warning: {what} what the last commit holds: commit the file before its last measurement, so that it "
-            "shows that nothing was chosen by it",
+            f"warning: {what}. Commit the file before the final measurement, to document that no choice depends on "
+            "its result.",
             err=True,
         )
 
@@ -99,7 +99,7 @@ def show_ladder(
     is_final: bool = False,
     report: bool = True,
 ) -> None:
-    """Print what each rung brought, and write the table, the pictures and, where wanted, the page."""
+    """Print the gains of the rungs, and write the table, the pictures and, with `report`, the page."""
     from sweeps._api.verbs import read_ladder
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console

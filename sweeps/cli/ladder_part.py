@@ -1,4 +1,4 @@
-"""The options that say how much of a ladder is meant: `sweeps ladder` runs it, `sweeps plan` counts it."""
+"""Options of `sweeps ladder` and `sweeps plan` that select a part of a ladder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OPTIONS = (
 
 
 def part_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the options that `sweeps.files.ladder_part.read_part` takes, under its names."""
+    """Add the options of `sweeps.files.ladder_part.read_part` to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""`sweeps leaderboard`, `show`, `ui`: looking at what is recorded."""
+"""`sweeps leaderboard`, `show` and `ui`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
 from sweeps.core.formatting import plural
 
 EACH_RUN = "one row a run"
-"""Value of `--runs` where no folder follows."""
+"""Value of `--runs` without a folder."""
 
 SCREEN = "-"
-"""Value of an option for a format where no file follows."""
+"""Value of a format option without a file."""
 
 
 AS_TYPED = click.Path()
-"""A file that the tab key completes, as text: where a sweep's name may follow too, a path tells less than its text."""
+"""A file with tab completion, kept as text, since it may also be the name of a sweep."""
 
 
 def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that prints a format, or writes it to the file that follows."""
+    """Return the option that prints a format, or writes it to a file."""
     return click.option(
         f"--{name}", f"{name}_to", type=AS_TYPED, is_flag=False, flag_value=SCREEN, metavar="[FILE]", help=text
     )
@@ -106,12 +106,12 @@ def leaderboard(
     view: View
     if sql is not None:
         options = {"--where": where, "--by": by, "--columns": columns, "--sort": sort, "--limit": limit}
-        _reject_combination("--sql", options | {"--runs": each_run or None}, "the SELECT says it all")
+        _reject_combination("--sql", options | {"--runs": each_run or None}, "write them in the SELECT")
         view = View(query(reader, sql, sweep=sweep))
     else:
         if by is not None:
             _reject_combination(
-                "--by", {"--columns": columns, "--sort": sort, "--limit": limit}, "--where chooses its rows"
+                "--by", {"--columns": columns, "--sort": sort, "--limit": limit}, "select rows with --where"
             )
         board = query_leaderboard(reader, sweep=sweep, where=where, sort=sort, limit=limit, each_run=each_run)
         if by is not None:
@@ -137,10 +137,10 @@ def leaderboard(
 
 
 def _outputs(sweep: str | None, given: Mapping[str, str | None]) -> tuple[str | None, dict[str, str]]:
-    """Return the sweep, and format to file or `SCREEN`, of the formats that were asked for.
+    """Return the sweep, and the requested formats with their file or `SCREEN`.
 
-    `leaderboard --json quick` has always been the sweep `quick` as JSON: a bare word behind such an option is the
-    sweep, where none is named. Only `--csv` and `--parquet` have always been followed by a file.
+    For compatibility, in `leaderboard --json quick` the word after the option is the sweep, unless one is given. Only
+    `--csv` and `--parquet` always take a file.
     """
     found = {name: target for name, target in given.items() if target is not None}
     for name, target in found.items():
@@ -149,16 +149,18 @@ def _outputs(sweep: str | None, given: Mapping[str, str | None]) -> tuple[str | 
             sweep, found[name] = target, SCREEN
     printed = [f"--{name}" for name, target in found.items() if target == SCREEN]
     if len(printed) > 1:
-        raise click.UsageError(f"{' and '.join(printed)} would both go to the screen: name a file behind one of them")
+        raise click.UsageError(
+            f"{' and '.join(printed)} would both print to the screen. Give all but one of them a file."
+        )
     if found.get("parquet") == SCREEN:
-        raise click.UsageError("--parquet wants a file: a screen cannot show it")
+        raise click.UsageError("--parquet needs a file: it cannot be printed.")
     return sweep, found
 
 
 def _reject_combination(option: str, others: Mapping[str, object], reason: str) -> None:
     named = [name for name, value in others.items() if value is not None]
     if named:
-        raise click.UsageError(f"{option} stands without {', '.join(named)}: {reason}")
+        raise click.UsageError(f"{option} cannot be combined with {', '.join(named)}: {reason}")
 
 
 def _folder(values: tuple[str, ...]) -> Path:
@@ -169,10 +171,10 @@ def _folder(values: tuple[str, ...]) -> Path:
         return DEFAULT_RUNS
     folder = Path(folders[-1])
     if folder.name == folders[-1] and folder != DEFAULT_RUNS and not folder.is_dir():
-        # A bare word: as likely the sweep's name.
+        # A bare word may be the name of a sweep.
         raise click.UsageError(
-            f"there is no folder {folders[-1]!r}: `--runs FOLDER` names where the runs are. For one row a run, let "
-            "--runs stand at the end"
+            f"the folder {folders[-1]!r} does not exist. `--runs FOLDER` sets the runs folder. For one row per run, "
+            "put --runs at the end."
         )
     return folder
 

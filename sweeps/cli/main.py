@@ -42,17 +42,16 @@ from sweeps.system.machine import bypass_proxy_here, ensure_home
 _ENVIRONMENT_ERRORS = (
     *READ_ONLY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.ESTALE
 )  # fmt: skip
-"""What a disk or a folder refuses, and no fault of this program."""
+"""Errors of a disk or a folder, not of this program."""
 
 
 class Verbs(OrderedGroup):
-    """The verbs, and what a person is told where one of them cannot go on."""
+    """The verbs. Errors of users and of the machine are printed in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (SweepError, UserError) as error:
-            # No markup: a message may hold brackets of the user's own.
             click.echo(f"error: {error}", err=True)
             ctx.exit(ExitCode.REFUSED)
         except KeyboardInterrupt:
@@ -60,12 +59,12 @@ class Verbs(OrderedGroup):
             ctx.exit(ExitCode.INTERRUPTED)
         except OSError as error:
             if is_disk_full(error):
-                said = f"the disk that is written to is full ({error.strerror}): make room"
+                text = f"the disk is full ({error.strerror}). Free disk space."
             elif error.errno in _ENVIRONMENT_ERRORS and error.filename is not None:
-                said = f"{error.filename} cannot be used ({error.strerror}): see whose it is, or name another place"
+                text = f"{error.filename} cannot be used ({error.strerror}). Check its owner and permissions."
             else:
                 raise
-            click.echo(f"error: {said}", err=True)
+            click.echo(f"error: {text}", err=True)
             ctx.exit(ExitCode.REFUSED)
 
 

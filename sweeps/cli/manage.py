@@ -1,4 +1,4 @@
-"""`sweeps list`, `status`, `stop`, `rm`: what there is, how it stands, ending and deleting it."""
+"""`sweeps list`, `status`, `stop`, `rm` and `repair`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def list_sweeps(runs: Path) -> None:
 
     names = sweep_names(runs)
     if not names:
-        click.echo(f"no sweep under {runs} yet: `sweeps run experiments/quick.yaml` begins one")
+        click.echo(f"no sweep under {runs} yet. Run `sweeps run experiments/quick.yaml` to start one.")
     for name in names:
         try:
             click.echo(headline(read_state(runs, name)))
-        except SweepError as error:  # one that cannot be read does not hide the others
+        except SweepError as error:  # an unreadable sweep must not hide the others
             click.echo(f"{name}: {error}")
 
 
@@ -88,31 +88,30 @@ def stop(sweep: str, runs: Path) -> None:
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
-        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+        raise NoSuchSweepError.under(runs, sweep)
     driver = folder.driver()
     if driver is None:
         click.echo(f"{sweep} is not running" + (f": {folder.last_heartbeat}" if folder.last_heartbeat else ""))
         return
     if driver["host"] != socket.gethostname():
-        raise SweepError(f"{sweep} is run on {driver['host']}: stop it there")
+        raise SweepError(f"{sweep} runs on {driver['host']}. Run `sweeps stop {sweep}` there.")
     if driver.get("doing", "run") != "run":
-        raise SweepError(f"{sweep} is being {driver['doing']} by process {driver['pid']}, not run: wait for it")
-    with contextlib.suppress(ProcessLookupError):  # it has ended by itself just now
+        raise SweepError(f"{sweep} is being {driver['doing']} by process {driver['pid']}. Wait for it.")
+    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
         os.kill(int(driver["pid"]), signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while folder.driver() is not None:
         if time.monotonic() > deadline:
             raise SweepError(
-                f"{sweep} (process {driver['pid']}) has not ended after {STOP_SECONDS} s: look at it there"
+                f"{sweep} (process {driver['pid']}) has not stopped after {STOP_SECONDS} s. Check the process."
             )
         time.sleep(0.2)
     if folder.died:
         raise SweepError(
-            f"{sweep} has ended, but not in order (was it killed?): what it saved is there, and the command "
-            "that began it goes on from it"
+            f"the driver of {sweep} was killed. All saved epochs are kept. Run the same command again to resume."
         )
     click.echo(headline(read_state(runs, sweep)))
-    click.echo(f"{sweep} is stopped; the command that began it goes on")
+    click.echo(f"Stopped {sweep}. Run the same command again to resume.")
 
 
 @click.command()
@@ -134,16 +133,16 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
 
     folder = SweepFolder(runs, sweep)
     if not folder.path.is_dir():
-        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+        raise NoSuchSweepError.under(runs, sweep)
     if not folder.exists:
-        # What a start that was refused has left: nothing elsewhere is its own, whatever the environment says.
+        # Left by a refused start, which stored nothing elsewhere: ignore storages in the environment.
         folder = SweepFolder(runs, sweep, requested=LOCAL)
     storages = folder.storages
     from sweeps.record.reader import delete_sweep
     from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
     from sweeps.worker.tensorboard import remove_curves
 
-    # Held while the question is open: what is being deleted must not be started meanwhile.
+    # Locked before the confirmation, so that the sweep cannot be started meanwhile.
     with folder.locked(doing="deleted", needs_space=False):
         if not yes:
             elsewhere = " and ".join(filter(None, (storages.study_storage, storages.storage)))
@@ -155,7 +154,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         keep_weights_of_others(folder)
         own = own_runs(folder)
         if not has_room(folder.path):
-            # The record writes before it deletes. The journal goes last: the same command can be repeated.
+            # MLflow needs disk space to delete. The journal is deleted last, so that the command can be repeated.
             for part in (folder.checkpoints, folder.logs):
                 shutil.rmtree(part, ignore_errors=True)
         target = folder.path.resolve()
@@ -169,14 +168,14 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         finally:
             rewrite_board(runs)
     with contextlib.suppress(OSError):
-        target.rmdir()  # where the lock, held until now, kept it
+        target.rmdir()  # not possible before the lock was released
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")
 
 
 def _delete(folder: Path) -> None:
-    """Delete a sweep's folder, and where it is a link what it leads to, unless that is another sweep's folder.
+    """Delete a sweep's folder, or a link and its target, unless the target is another sweep's folder.
 
-    On NFS the lock, which is open, stays as `.nfs...` until it is closed: that is no failure.
+    On NFS the open lock file remains as `.nfs...` until it is closed.
     """
     target = folder.resolve()
     try:
@@ -190,7 +189,7 @@ def _delete(folder: Path) -> None:
             folder.unlink()
     except OSError as error:
         raise SweepError(
-            f"{error.filename or folder} cannot be deleted ({error.strerror}): see whose it is, then repeat the command"
+            f"{error.filename or folder} cannot be deleted ({error.strerror}). Check its owner, then run this again."
         ) from None
 
 
@@ -211,9 +210,11 @@ def repair(sweep: str, runs: Path) -> None:
 
     folder = SweepFolder(runs, sweep)
     if not folder.exists:
-        raise NoSuchSweepError(f"no sweep {sweep!r} under {runs}: `sweeps list` shows what there is")
+        raise NoSuchSweepError.under(runs, sweep)
     if folder.storages.study_storage is not None:
-        raise SweepError(f"the study of {sweep} is in {folder.storages.study_storage}: a database keeps itself whole")
+        raise SweepError(
+            f"the study of {sweep} is in {folder.storages.study_storage}. `sweeps repair` is only for journals."
+        )
     with folder.locked(doing="repaired"):
         for line in repair_journal(folder):
             click.echo(f"{sweep}: {line}")

@@ -79,7 +79,7 @@ RUN_OPTIONS = {
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb that trains the options of a run: `runs`, and all others together as `how`."""
+    """Add the options of a run to a command that trains: `runs`, and the others in a mapping `how`."""
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
@@ -99,12 +99,12 @@ report_option = click.option(
 
 
 def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
-    """Print what a file allows and probably does not intend."""
+    """Print the warnings about probable mistakes in a file."""
     for warning in warnings:
         click.echo(f"warning: {file}: {warning}", err=True)
 
 
-def command_line(verb: str, file: Path, overrides: tuple[str, ...], words: Sequence[str] = ()) -> str:
-    """Return the line that a person types for a verb on a file: what is said to do later must do the same."""
-    set_words = [word for override in overrides for word in ("--set", override)]
-    return shlex.join(["sweeps", verb, str(file), *set_words, *words])
+def command_line(verb: str, file: Path, overrides: tuple[str, ...], arguments: Sequence[str] = ()) -> str:
+    """Return the command line of a verb on a file, with its overrides and further arguments."""
+    settings = [word for override in overrides for word in ("--set", override)]
+    return shlex.join(["sweeps", verb, str(file), *settings, *arguments])

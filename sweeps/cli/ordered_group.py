@@ -1,4 +1,4 @@
-"""A group of commands in sections, in the order in which they were added, which names the closest of an unknown one."""
+"""A click group with sections, which suggests the closest command for an unknown one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import click
 from cifar_core.common.errors import closest
 
 _NO_LIMIT = 1000
-"""Characters of a command's first sentence: none is cut."""
+"""Limit in characters of a short help that is never reached."""
 
 
 class OrderedGroup(click.Group):
-    """Commands in the order in which a newcomer meets them; an unknown one names the closest."""
+    """Commands in sections, in the order of their addition."""
 
     def __init__(self, *args: Any, unknown: str = "no such verb", **settings: Any) -> None:
-        """Take click's own arguments, and what is said before an unknown name."""
+        """Create the group.
+
+        Args:
+            args: of `click.Group`.
+            unknown: text before an unknown name in the error.
+            settings: of `click.Group`.
+        """
         super().__init__(*args, **settings)
         _give_help(self)
         self._unknown = unknown
@@ -24,7 +30,7 @@ class OrderedGroup(click.Group):
         """Title to the names of its commands."""
 
     def add_section(self, title: str, *commands: click.Command) -> None:
-        """Add commands under a title of the help."""
+        """Add commands under a title in the help."""
         for command in commands:
             _give_help(command)
             self.add_command(command)
@@ -49,7 +55,7 @@ class OrderedGroup(click.Group):
 
 
 def _give_help(command: click.Command) -> None:
-    """Give a command its help where `python -OO` has left the docstrings out."""
+    """Set a command's help from the source if `python -OO` has removed the docstrings."""
     if command.help is None and command.callback is not None:
         from cifar_core.common.json_schema import docstring_of
 

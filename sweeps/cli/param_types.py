@@ -1,7 +1,4 @@
-"""Types of parameters whose words the tab key completes: sweeps, runs, columns, keys of a file.
-
-Nothing that takes long is imported before a word is completed.
-"""
+"""Parameter types with tab completion: sweeps, runs, columns, keys of a file. Heavy imports are inside functions."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from click.types import StringParamType
 from sweeps.core.errors import SweepError
 
 Candidates = Callable[[click.Context, str], Iterable[str]]
-"""Takes the line and the word at the cursor, as far as they are typed; returns what the word may become."""
+"""Returns the completions for the context and the incomplete word."""
 
 OPEN = "open"
-"""Type of a candidate after which no space follows: a folder, or a key that waits for its value."""
+"""Type of a completion without a following space: a folder, or a key before its value."""
 
 _LAST_NAME = re.compile(r"[\w.]*$")
 _NAME_OF_RUN = re.compile(r"(.+)-(\d+)(-s\d+)?")
@@ -38,7 +35,7 @@ def _items(candidates: Iterable[str], typed: str) -> list[CompletionItem[str]]:
 
 
 class Text(StringParamType):
-    """A text that is completed from its candidates."""
+    """A text with completions."""
 
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates
@@ -48,7 +45,7 @@ class Text(StringParamType):
 
 
 class YamlFile(click.Path):
-    """A file, completed where it is YAML."""
+    """A file, with completion of YAML files."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path, dir_okay=False)
@@ -58,7 +55,7 @@ class YamlFile(click.Path):
 
 
 class SweepName(Text):
-    """A name that a sweep can have: nothing that leads out of the runs folder."""
+    """A valid name of a sweep, which cannot lead out of the runs folder."""
 
     name = "sweep"
 
@@ -73,13 +70,13 @@ class SweepName(Text):
         except ValueError as error:
             sweep, _, part = str(value).partition("/")
             if part and part.strip("./") and sweep not in ("", ".", ".."):
-                raise SweepError(f"{value!r} is no sweep, but a part of one: name the sweep, {sweep}") from None
+                raise SweepError(f"{value!r} is a part of a sweep. Name the sweep: {sweep}") from None
             raise SweepError(str(error)) from None
 
 
 def _runs_folder(ctx: click.Context) -> Path:
     named = ctx.params.get("runs")
-    # `sweeps leaderboard` takes the option without a folder too, and more than once.
+    # In `sweeps leaderboard` the option may have no folder and may be repeated.
     folders = [value for value in ctx.params.get("runs_or_folder") or () if Path(value).is_dir()]
     return Path(named or (folders[-1] if folders else "runs"))
 
@@ -106,24 +103,24 @@ def _sweeps_and_runs(ctx: click.Context, typed: str) -> Iterator[str]:
 
 
 def _sql_columns(ctx: click.Context, typed: str) -> Iterator[str]:
-    """Give the text before the last word of an expression with each column behind it."""
+    """Yield the expression with its last word replaced by each column."""
     before = _LAST_NAME.sub("", typed)
-    if not before.count("'") % 2 and not before.count('"') % 2:  # else inside of a text of the expression
+    if not before.count("'") % 2 and not before.count('"') % 2:  # not inside a string literal
         yield from (before + column for column in _full_names())
 
 
 def _columns(ctx: click.Context, typed: str) -> Iterator[str]:
-    """Give columns by their full names, and by the short ones that screens show."""
+    """Yield columns by their full names and by their short names in tables."""
     from sweeps.views.columns import column_aliases
 
     before, columns = typed[: typed.rfind(",") + 1], list(_full_names())
-    # A short name that a column begins with would only stand in its way.
-    spoken = [
-        spoken
-        for spoken, meant in column_aliases(columns).items()
-        if len(set(meant)) == 1 and spoken.isidentifier() and not any(column.startswith(spoken) for column in columns)
+    # A short name that is the beginning of a column would hide the column.
+    short = [
+        name
+        for name, named in column_aliases(columns).items()
+        if len(set(named)) == 1 and name.isidentifier() and not any(column.startswith(name) for column in columns)
     ]
-    yield from (before + column for column in (*columns, *spoken))
+    yield from (before + column for column in (*columns, *short))
 
 
 def _full_names() -> Iterable[str]:
@@ -158,7 +155,7 @@ def _rungs(ctx: click.Context, typed: str) -> Iterator[str]:
 
 
 def _settings(ctx: click.Context, typed: str) -> Iterator[str]:
-    """Give `path=` for each key of a file and, behind a path, the values that it may have."""
+    """Yield `path=` for each key of a file and, after a path, its possible values."""
     path, equals, _ = typed.partition("=")
     keys = _keys(_schema(_kind_of_file(ctx)))
     if not equals:
@@ -168,7 +165,7 @@ def _settings(ctx: click.Context, typed: str) -> Iterator[str]:
 
 
 def _file(ctx: click.Context) -> Path | None:
-    # click reads no argument of a line whose last option waits for its value: it leaves it in `args`.
+    # If the last option has no value yet, click leaves all arguments in `args`.
     return ctx.params.get("file") or next((Path(text) for text in ctx.args if text.endswith((".yaml", ".yml"))), None)
 
 
@@ -180,7 +177,7 @@ def _kind_of_file(ctx: click.Context) -> str:
 
 
 def _schema(kind: str) -> Mapping[str, Any]:
-    """Return the schema from its file: making it takes longer than a person waits."""
+    """Return the schema from its file, because generating it is too slow for completion."""
     import sweeps
 
     schema: Mapping[str, Any] = json.loads(
@@ -190,7 +187,7 @@ def _schema(kind: str) -> Mapping[str, Any]:
 
 
 def _keys(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Return dotted path to schema for each key of a file that is no block."""
+    """Return the dotted path and the schema of each key of a file that is not a block."""
     found: dict[str, dict[str, Any]] = {}
 
     def walk(block: Mapping[str, Any], prefix: str) -> None:
@@ -203,7 +200,7 @@ def _keys(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
                     found.setdefault(f"{prefix}{key}", {"anyOf": []})["anyOf"].append(named)
 
     walk(schema, "")
-    if "$ref" not in schema["properties"]["base"]:  # of a sweep, whose base may be that of a function
+    if "$ref" not in schema["properties"]["base"]:  # of a sweep, whose base may be for a training function
         walk(schema["$defs"]["TrainingConfig"], "base.")
     return found
 
@@ -226,5 +223,5 @@ FOLDER_OR_SERVER = Text(_folders)
 SETTING = Text(_settings)
 SQL = Text(_sql_columns)
 COLUMN = Text(_columns)
-"""A column, or several behind commas."""
+"""A column, or several separated by commas."""
 RUNGS = Text(_rungs)

@@ -1,4 +1,4 @@
-"""Where a picture goes: a PNG or a page, and a line that says where the file is."""
+"""Write pictures of `sweeps inspect` as PNG or HTML page, and print their paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "inspect"
-"""Under the runs folder: the pictures that nobody has given a path."""
+"""Folder under the runs folder for pictures without `--out`."""
 _SUFFIXES = (".png", ".html")
 _LONGEST = 80
 
@@ -27,12 +27,12 @@ class _PictureFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.suffix.lower() not in _SUFFIXES:
-            self.fail(f"{str(path)!r} ends neither with .png nor with .html", param, ctx)
+            self.fail(f"{str(path)!r} must end with .png or .html", param, ctx)
         return path
 
 
 def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of all pictures: `out`, `opens` and `runs`."""
+    """Add the options of all pictures to a command: `out`, `opens` and `runs`."""
     out = click.option(
         "--out",
         type=_PictureFile(path_type=Path, dir_okay=False),
@@ -45,21 +45,21 @@ def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Picture:
-    """A picture with what a page says beside it."""
+    """A picture, with the texts of its page."""
 
     png: bytes
     name: str
-    """Of its file, where it is given none; any characters."""
+    """Name of its file without `--out`, before `file_name`."""
     title: str
     alt: str
-    """What is on it, for whoever cannot see it."""
+    """Alternative text."""
     notes: tuple[str, ...] = ()
     headings: tuple[str, ...] = ()
     rows: Sequence[Sequence[str]] = ()
 
     @property
     def table(self) -> pd.DataFrame:
-        """What a page shows below the picture, as text."""
+        """The table below the picture, as strings."""
         import pandas as pd
 
         return pd.DataFrame([list(row) for row in self.rows], columns=list(self.headings))
@@ -72,15 +72,15 @@ class Picture:
 
 
 def is_drawn(out: Path | None, *, opens: bool = False) -> bool:
-    """Return whether a picture is wanted that is not drawn unless it is asked for."""
+    """Return whether an optional picture is requested."""
     return out is not None or opens or isinstance(click.get_current_context().obj, list)
 
 
 def deliver(picture: Picture, *, out: Path | None, opens: bool, runs: Path) -> None:
-    """Write a picture, say where the file is, and open it.
+    """Write a picture, print its path, and open it if `opens`.
 
-    Where the context's object is a list, as of a call from Python, the picture is added to it, and written only where a
-    file is named.
+    If the context's object is a list, as in a call from Python, the picture is appended to it and only written if `out`
+    is given.
 
     Raises:
         SweepError: the file cannot be written.
@@ -110,13 +110,13 @@ def deliver(picture: Picture, *, out: Path | None, opens: bool, runs: Path) -> N
             file.write(content)
     except OSError as error:
         raise SweepError(
-            f"{path} cannot be written ({error.strerror or error}): name another file with --out"
+            f"{path} cannot be written ({error.strerror or error}). Choose another file with --out."
         ) from None
     click.echo(str(path))
     if opens and click.launch(str(path)):
-        click.echo("no program here shows it: open the file yourself", err=True)
+        click.echo("no program for this file found. Open it manually.", err=True)
 
 
 def file_name(text: str) -> str:
-    """Return a text as the name of a file: letters, digits, `.`, `_` and `-`, at most 80 of them."""
+    """Return a text as a file name of at most 80 letters, digits, `.`, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST] or "picture"

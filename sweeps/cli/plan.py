@@ -1,4 +1,4 @@
-"""`sweeps plan`: what a sweep or a ladder would do and cost; starts nothing."""
+"""`sweeps plan`."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     echo_warnings(file, planned.warnings)
     output = console()
     planned.print_to(output)
-    verb, words = "run", list[str]()
+    verb, arguments = "run", list[str]()
     if isinstance(planned, LadderPlan):
-        verb, words = "ladder", planned.part.arguments
+        verb, arguments = "ladder", planned.part.arguments
         if planned.part.ladder.measured_on is MeasuredOn.VALIDATION:
-            print_sentence(output, "the measurement on the test images at the end is this")
+            print_sentence(output, "For the final measurement on the test images run:")
             _print_command(output, command_line("ladder", file, overrides, planned.part.final_arguments))
-    print_sentence(output, "nothing was started: this does")
-    _print_command(output, command_line(verb, file, overrides, words))
+    print_sentence(output, "Nothing was started. To start it, run:")
+    _print_command(output, command_line(verb, file, overrides, arguments))
 
 
 def _print_command(console: Console, command: str) -> None:
-    """Print what is to be typed on a line of its own: broken in two, its first half would be another command."""
+    """Print a command on one line, without wrapping, so that it can be copied."""
     console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

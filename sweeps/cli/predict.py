@@ -1,4 +1,4 @@
-"""`sweeps predict`: what a trained network takes images for."""
+"""`sweeps predict`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cifar_core import Prediction
 
 STANDARD_INPUT = "-"
-MANY = 500
-"""Images that are read before they are predicted together."""
+CHUNK = 500
+"""Number of images that are read and predicted together."""
 
 
 @click.command()
@@ -66,7 +66,7 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     from sweeps.use.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
-    found = [(escaped(source), seen) for source, seen in _predicted(Classifier.load(weights.path), sources)]
+    found = [(escaped(source), result) for source, result in _predicted(Classifier.load(weights.path), sources)]
     rows = [
         {"image": source, "class": label, "probability": probability}
         for source, prediction in found
@@ -79,12 +79,12 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     elif not as_json and found:
         _print_table(found, run=weights.run, top=top)
     if len(found) < len(sources):
-        click.echo(f"{len(sources) - len(found)} of {len(sources)} images were left out", err=True)
+        click.echo(f"{len(sources) - len(found)} of {len(sources)} images were skipped", err=True)
         sys.exit(ExitCode.FAILED)
 
 
 def _sources(image: str) -> list[str]:
-    """Return the files that an argument stands for."""
+    """Return the files of an argument."""
     from PIL import Image
 
     path = Path(image)
@@ -94,19 +94,19 @@ def _sources(image: str) -> list[str]:
         return sorted(str(file) for file in files if file.suffix.lower() in known and file.is_file())
     if "://" in image or image == STANDARD_INPUT or path.exists() or not glob.has_magic(image):
         return [image]
-    found = glob.glob(image, recursive=True)  # noqa: PTH207 (a Path takes no pattern that begins at the root)
+    found = glob.glob(image, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
     return sorted(file for file in found if Path(file).is_file())
 
 
 def _predicted(model: Any, sources: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
-    """Yield what each image is taken for; say on standard error which cannot be read."""
+    """Yield each image with its prediction. Print unreadable images on standard error."""
     from cifar_core.errors import ImageError
     from cifar_core.image_file import read_image
 
     given = sys.stdin.buffer.read() if STANDARD_INPUT in sources else b""
-    for begin in range(0, len(sources), MANY):
+    for begin in range(0, len(sources), CHUNK):
         read = []
-        for source in sources[begin : begin + MANY]:
+        for source in sources[begin : begin + CHUNK]:
             try:
                 read.append((source, read_image(given if source == STANDARD_INPUT else source)))
             except ImageError as error:

@@ -1,4 +1,4 @@
-"""`sweeps replicate`: is the best of a search truly the best?"""
+"""`sweeps replicate`."""
 
 from __future__ import annotations
 

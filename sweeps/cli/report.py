@@ -1,4 +1,4 @@
-"""`sweeps report`: a sweep as one HTML page."""
+"""`sweeps report`."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
         import webbrowser
 
         if not webbrowser.open(path.resolve().as_uri()):
-            click.echo("no browser can be opened here: open the file in one", err=True)
+            click.echo("no browser found. Open the file manually.", err=True)
 
 
 def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
-    """Write a sweep's page at the end of a run, and its runs' pictures; say where the page is.
+    """Write the pictures and the page of a sweep at the end of a run, and print the path of the page.
 
-    What hinders them must not hide how the run went.
+    Errors are printed, not raised, so that the summary of the run is still shown.
 
     Args:
         runs: the runs folder.
         sweep: its name.
-        recipes: of a ladder: what its file means by each rung; see `sweeps.analysis.rungs.read_rungs`.
+        recipes: of a ladder's rungs; see `sweeps.analysis.rungs.read_rungs`.
     """
     from sweeps.record.answering import is_given_up
     from sweeps.system.output import stage, terminal_copy
@@ -69,7 +69,8 @@ def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None
             log_pictures(sweep, runs=runs)
             path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=recipes)
         click.echo(f"report: {path}")
-    except Exception as error:  # whatever it is: the run itself is done and saved
+    except Exception as error:  # the run itself is done and saved
         click.echo(
-            f"the page could not be written ({error}); `{command_on('report', sweep, runs=runs)}` tries again", err=True
+            f"the page could not be written ({error}). Run `{command_on('report', sweep, runs=runs)}` to retry.",
+            err=True,
         )

@@ -1,4 +1,4 @@
-"""`sweeps rerun`: a recorded run trained again from its record, and whether that gives the same."""
+"""`sweeps rerun`."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
 
     named = find_named(MlflowReader(runs), run)
     row, name = named.row, named.run_name(named.row)
-    click.echo(f"training {name} again; Ctrl-C interrupts, and the same command goes on")
+    click.echo(f"training {name} again (Ctrl-C interrupts; the same command resumes)")
     try:
         found = train_again(runs, row, on_epoch=_print_epoch)
     except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from the last epoch")
+        click.echo("Interrupted. Run the same command again to resume after the last epoch.")
         sys.exit(ExitCode.INTERRUPTED)
     _print_environment(found)
     agreement = found.agreement(tolerance=tolerance / 100)
     click.echo(f"{name}: {agreement}{_explained(found, agreement, tolerance)}")
     if found.restored_weights:
-        click.echo(f"its weights, which were gone or damaged, are back: `sweeps predict {name} IMAGE` uses them")
+        click.echo(f"Restored its missing or damaged weights. Run `sweeps predict {name} IMAGE` to use them.")
     if check and agreement is Agreement.DIFFERENT:
         sys.exit(ExitCode.FAILED)
 
@@ -80,10 +80,10 @@ def _print_environment(found: Rerun) -> None:
     from sweeps.cli.terminal import console
 
     if not found.environment:
-        click.echo("versions, device, threads and commit are those of the record")
+        click.echo("versions, device, threads and commit equal the record")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("what differs", "recorded", "now"):
+    for heading in ("difference", "recorded", "now"):
         table.add_column(heading, overflow="fold")
     for fact, values in found.environment.items():
         table.add_row(fact.removeprefix("version."), *("not recorded" if value is None else value for value in values))
@@ -96,7 +96,7 @@ def _explained(found: Rerun, agreement: str, tolerance: float) -> str:
     if found.error is not None:
         return f": after {len(found.again)} of {plural(len(found.recorded), 'epoch')}: {found.error}"
     if agreement == "bit for bit":
-        return f": every loss and accuracy of {plural(len(found.recorded), 'epoch')} is the recorded one"
+        return f": every loss and accuracy of {plural(len(found.recorded), 'epoch')} equals the record"
     epochs = plural(len(found.recorded), "epoch")
     largest = f"{100 * found.largest_difference:.2f}"
-    return f": accuracies differ by {largest} points at most in {epochs} (tolerance {tolerance:g})"
+    return f": accuracies differ by at most {largest} points in {epochs} (tolerance {tolerance:g})"

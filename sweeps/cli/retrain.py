@@ -1,4 +1,4 @@
-"""`sweeps retrain`: a short search's choice at full length."""
+"""`sweeps retrain`."""
 
 from __future__ import annotations
 

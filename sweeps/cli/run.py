@@ -56,7 +56,7 @@ P = ParamSpec("P")
 
 
 def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs) -> RunSummary:
-    """Return how a run went, also one that a signal ended: the exit code says so."""
+    """Return the summary of a run, also if a signal interrupts it."""
     from sweeps.driver.options import Interrupted
 
     try:
@@ -66,9 +66,9 @@ def summary_of(call: Callable[P, RunSummary], *args: P.args, **options: P.kwargs
 
 
 def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = True) -> None:
-    """Print a sweep's leaderboard, write the one of all sweeps and, unless it is not wanted, the sweep's page."""
+    """Print a sweep's leaderboard, write the leaderboard of all sweeps and, with `report`, the sweep's page."""
     if not summary.records:
-        return  # stopped before its first trial: there is nothing to show
+        return  # stopped before its first trial
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
     from sweeps.record.answering import is_given_up
@@ -78,7 +78,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
     from sweeps.views.leaderboard_table import print_leaderboard
 
     if is_given_up(runs):
-        return  # which was said
+        return  # already reported
     reader = MlflowReader(runs)
     with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs), runs=runs):
         print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
@@ -88,7 +88,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
 
 
 def write_board(runs: Path, summary: RunSummary) -> None:
-    """Write the leaderboard of all sweeps to `runs/leaderboard.csv` where it has changed."""
+    """Write the leaderboard of all sweeps to `runs/leaderboard.csv` if it has changed."""
     from cifar_core.common.files import make_way
     from sweeps.record.reader import MlflowReader
     from sweeps.views.exports import to_csv
@@ -102,27 +102,27 @@ def write_board(runs: Path, summary: RunSummary) -> None:
 
 @contextlib.contextmanager
 def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
-    """Show what came out: a record or a disk that is away by then must not hide how the run went.
+    """Print errors of the block instead of raising them, so that the summary of the run is still shown.
 
     Args:
-        what: what is shown, in words.
-        later: the command that shows it later.
+        what: name of the results in the block.
+        later: the command that shows them later.
         runs: the runs folder.
     """
     from sweeps.record.answering import is_given_up
 
-    was_said = is_given_up(runs)
+    was_reported = is_given_up(runs)
     try:
         yield
     except (RecordError, OSError) as error:
-        if was_said:
+        if was_reported:
             return
         click.echo(f"{what} cannot be shown or written now: {error}", err=True)
-        click.echo(f"`{later}` does it later", err=True)
+        click.echo(f"Run `{later}` later to show it.", err=True)
 
 
 def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
-    """Say in words how a start went, and exit with the code that says the same."""
+    """Print the summary of a start, and exit with its code."""
     code = _print_summary(summary, sweep, runs=runs)
     if summary.confirmed is not None:
         code = max(code, _print_summary(summary.confirmed, f"{sweep} replicates", runs=runs))
@@ -131,48 +131,46 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
 
 
 def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
-    """Say in words how a search, or its replicates, went; return the exit code for it."""
+    """Print the summary of a search or of its replicates, and return the exit code."""
     from sweeps.core.formatting import duration, log_path, plural
     from sweeps.core.trial import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
     click.echo(f"{what}: {counts}")
     if summary.stopped_by == "signal":
-        click.echo("interrupted; all is saved: the same command goes on from here")
+        click.echo("Interrupted. All finished epochs were saved. Run the same command again to resume.")
         return ExitCode.INTERRUPTED
     if summary.model is not None:
         click.echo(f"the winner is a model in MLflow: {summary.model}")
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
-        ended = "" if summary.trained else "; no epoch ended in that time: raise it, or make an epoch smaller"
+        ended = "" if summary.trained else " No epoch ended in time: raise limits.timeout, or use smaller epochs."
         click.echo(
-            f"the timeout is reached (limits.timeout, after {duration(summary.seconds)}){ended}. Every epoch so far is "
-            "saved: run the same command again to resume"
+            f"Stopped after {duration(summary.seconds)} (limits.timeout).{ended} All finished epochs were saved. Run "
+            "the same command again to resume."
         )
     elif summary.trained:
         click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
     elif summary.begun:
-        click.echo(
-            f"{plural(summary.begun, 'trial')} begun, none with an epoch behind it, in {duration(summary.seconds)}"
-        )
+        click.echo(f"{plural(summary.begun, 'trial')} started in {duration(summary.seconds)}, none finished an epoch")
     elif not summary.records and summary.stopped_by is None:
-        click.echo("nothing was trained: no combination of the space's values is possible", err=True)
+        click.echo("nothing was trained: no combination of the parameters is valid", err=True)
     elif not failed and summary.stopped_by is None:
-        taken = f", {summary.reused} taken over from earlier runs" if summary.reused else ""
-        click.echo(f"nothing was trained: every result was recorded already{taken}")
+        reused = f", {summary.reused} reused from earlier runs" if summary.reused else ""
+        click.echo(f"nothing was trained: all results were recorded before{reused}")
     if summary.gave_up_at is not None:
         click.echo(
-            f"ended after {plural(summary.gave_up_at, 'trial')} although run_cap allows more: nothing was proposed any "
-            "more that is possible and was not tried yet; widen the space, or lower run_cap",
+            f"The search ended after {plural(summary.gave_up_at, 'trial')}, fewer than run_cap: no new valid "
+            "configuration was proposed. Widen the space, or lower run_cap.",
             err=True,
         )
     if summary.stopped_by in ("disk full", "storage away", "code changed"):
         click.echo(f"error: {summary.details}", err=True)
         return ExitCode.REFUSED
     for record in failed:
-        click.echo(f"{record.name} failed: {record.error}; its log: {log_path(record.log, runs)}", err=True)
+        click.echo(f"{record.name} failed: {record.error} (log: {log_path(record.log, runs)})", err=True)
     if summary.stopped_by == "failing":
         click.echo(f"error: {summary.details}", err=True)
     elif failed:
-        click.echo("`--retry-failed` tries them again", err=True)
+        click.echo("Run the same command with --retry-failed to train them again.", err=True)
     return ExitCode.FAILED if failed or summary.stopped_by == "failing" else ExitCode.DONE

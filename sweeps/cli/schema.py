@@ -1,4 +1,4 @@
-"""`sweeps schema`: the JSON Schema by which an editor checks a file and completes it."""
+"""`sweeps schema`."""
 
 from __future__ import annotations
 

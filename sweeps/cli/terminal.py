@@ -1,4 +1,4 @@
-"""The streams and the console that verbs print to."""
+"""Output streams and console of the command line."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _ASCII = "plain_ascii"
-"""The codec `ascii` under another name: click takes `ascii` for a mistake, and writes UTF-8 instead."""
+"""Another name for the codec `ascii`, which click replaces with UTF-8."""
 _REPLACED = "sweeps_plain"
 _PLAIN = str.maketrans(
     {"–": "-", "−": "-", "—": "-", "×": "x", "…": "~", "→": ">", "±": "+-", "≥": ">=", "≤": "<=", "·": "."}
     | dict.fromkeys("▁▂▃▄▅▆▇█▀", "#")
 )
-"""What stands for a character that an encoding lacks; of one character where that can be: tables stay straight."""
+"""Replacements of characters that an encoding lacks, of the same width where possible, to keep tables aligned."""
 
 
 def console() -> Console:
-    """Return a console on standard output; `PLAIN_WIDTH` wide where that is not a terminal."""
+    """Return a console on standard output, with `PLAIN_WIDTH` if it is not a terminal."""
     return make_console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def prepare_streams() -> None:
-    """Let standard output and error take every text: in any encoding, and after the reader of a pipe has ended."""
+    """Make standard output and error accept all characters, and ignore closed pipes."""
     codecs.register(_find_ascii)
     codecs.register_error(_REPLACED, _replace)
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
@@ -49,7 +49,7 @@ def _lasting(stream: TextIO | None) -> TextIO:
 
 
 class _Lasting(io.FileIO):
-    """A file that can be written after its reader has ended, as `head` does; a full disk is reported once."""
+    """A file that ignores writes to a closed pipe, and reports a full disk only once."""
 
     has_failed = False
 
@@ -79,7 +79,7 @@ def _find_ascii(name: str) -> codecs.CodecInfo | None:
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """Return an equivalent of the characters that cannot be encoded; an escape such as `\\xff` where there is none."""
+    """Return a replacement for characters that cannot be encoded, or an escape such as `\\xff`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)

@@ -1,4 +1,4 @@
-"""`sweeps status --watch`: a running sweep from another terminal, as its driver shows it, from what is on the disk."""
+"""`sweeps status --watch`: show a running sweep from the files on the disk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from sweeps.search.state import SweepState
 
 LARGEST_SHARE = 0.1
-"""Of the time, that reading may take: a journal of thousands of trials is read less often."""
+"""Largest share of the time for reading. A large journal is read less often."""
 
 
 def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
-    """Show a sweep until its driver ends, then how it stands.
+    """Show a sweep until its driver ends, then its final state.
 
-    Without a terminal a line is printed for each change of the numbers.
+    Without a terminal, a line is printed whenever the counts change.
     """
     from sweeps.views.live.live_state import Watcher
     from sweeps.views.live.screen import Screen
@@ -37,20 +37,20 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
                     watcher = Watcher(state.active_part())
                 watcher.state = state.active_part()
     elif state.driver is not None:
-        said = ""
+        printed = ""
         for state in states:
             counts = headline(state).partition("; last epoch")[0]
-            if counts != said:
+            if counts != printed:
                 click.echo(counts)
-                said = counts
+                printed = counts
     print_status(state, console)
     if state.died:
-        how = "is assumed dead" if state.last_heartbeat else "was killed"
-        click.echo(f"its driver {how}. Run the command that began {sweep} again to resume")
+        how = "does not answer any more" if state.last_heartbeat else "was killed"
+        click.echo(f"The driver of {sweep} {how}. Run the same command again to resume.")
 
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:
-    """Yield how a sweep stands, now and again and again; the last one is that after its driver."""
+    """Yield the state of a sweep repeatedly, until its driver has ended."""
     from sweeps.search.state import read_state
 
     while True:

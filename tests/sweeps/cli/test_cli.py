@@ -169,7 +169,7 @@ class TestPlan:
     ) -> None:
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": {"epochs": 1}, "rungs": rungs})
-        assert "from train steps timed here" in cli("plan", path).stdout
+        assert "estimated from timed train steps" in cli("plan", path).stdout
         monkeypatch.setattr("sweeps.tasks.image_probe.time_images", None)
 
         result = cli("plan", path, "--no-probe")
@@ -185,7 +185,7 @@ class TestPlan:
         result = cli("plan", write_yaml(tmp_path, tiny(**asked) if kind == "sweep" else ladder | asked), "--no-probe")
 
         assert result.exit_code == 0, result.output
-        assert "each trial also holds 2 fast (resources.custom)" in " ".join(result.stdout.split())
+        assert "Each trial also needs 2 fast (resources.custom)" in " ".join(result.stdout.split())
         assert "with --address" in " ".join(result.stdout.split())
 
     def test_a_network_that_cannot_be_built_is_refused(self, tmp_path: Path, cli: Cli) -> None:
@@ -202,7 +202,7 @@ class TestPlan:
 
         assert result.exit_code == 0
         assert "about 4 trial-epochs" in result.stdout
-        assert "of 1 networks timed here" in result.stdout
+        assert "timed train steps of 1 networks" in result.stdout
 
     def test_it_shows_a_ladder_as_a_table_of_changes(self, tmp_path: Path, cli: Cli) -> None:
         rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}]
@@ -254,7 +254,7 @@ class TestPlan:
         result = cli("plan", write_yaml(tmp_path, tiny()), "--rungs", "a")
 
         assert result.exit_code == 2
-        assert "is a sweep, and --rungs is of ladders" in result.stderr
+        assert "is a sweep, and --rungs is for ladders" in result.stderr
 
 
 class TestLeaderboard:
@@ -303,7 +303,7 @@ class TestLeaderboard:
 
         refused = cli("leaderboard", "--runs", "tiny")
         assert refused.exit_code == 2
-        assert "let --runs stand at the end" in refused.stderr
+        assert "put --runs at the end" in refused.stderr
 
     def test_a_sweep_that_is_not_there_is_refused_with_the_closest_name(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "tyni", "--runs", trained)

@@ -47,9 +47,9 @@ def test_the_formats_of_the_verb_are_those_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("format", "file", "says"),
     [
-        ("state-dict", "tiny.pt", ["normalisation cifar10 is the caller's", "to the last bit"]),
-        ("torch-export", "tiny.pt2", ["normalisation cifar10 is inside the graph", "allowed)"]),
-        ("onnx", "tiny.onnx", ["normalisation cifar10 is inside the graph", "allowed)"]),
+        ("state-dict", "tiny.pt", ["normalise images with cifar10", "bit for bit"]),
+        ("torch-export", "tiny.pt2", ["contains the normalisation cifar10", "allowed)"]),
+        ("onnx", "tiny.onnx", ["contains the normalisation cifar10", "allowed)"]),
     ],
 )
 def test_the_best_of_a_sweep_is_written_with_its_json_and_described(

@@ -49,7 +49,7 @@ def test_what_is_written_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, r
     ran = cli("run", file, "--backend", "inline", "--runs", runs, *small, "--set", "base.data.validation_size=100")
 
     assert written.exit_code == planned.exit_code == ran.exit_code == 0, written.output + planned.output + ran.output
-    assert "ends after 2 min 00 s at the latest (limits.timeout)" in planned.stdout
+    assert "stops after at most 2 min 00 s (limits.timeout)" in planned.stdout
     assert "mine: 2 complete" in ran.stdout
 
 
@@ -120,7 +120,7 @@ REFUSED = {
     "a file there already": (("there.yaml",), "--force"),
     "no name for a sweep": (("my sweep.yaml",), "--name"),
     "a name that leads out": (("mine.yaml", "--name", "../x"), "--name"),
-    "another kind of file": (("mine.txt",), "ends in .yaml"),
+    "another kind of file": (("mine.txt",), "must end with .yaml"),
     "no duration": (("mine.yaml", "--time", "2 fortnights"), "2h, 30m or 90s"),
     "no time": (("mine.yaml", "--time", "3s"), "at least 1m"),
     "endless time": (("mine.yaml", "--time", "9" * 400 + "h"), "--time"),

@@ -134,7 +134,7 @@ class TestEverySubject:
     ("arguments", "message"),
     [
         (["imges"], "nothing to inspect is called 'imges': did you mean 'images'?"),
-        (["images", "--out", "x.jpg"], "ends neither with .png nor with .html"),
+        (["images", "--out", "x.jpg"], "must end with .png or .html"),
         (["images", "--out", "FILE/x.png"], "cannot be written"),
         (["augment", "flipp"], "is neither an augmentation (did you mean 'flip'?"),
         (["augment", "[flip]"], "needs exactly one `normalize`"),
@@ -155,7 +155,7 @@ class TestEverySubject:
         (["summary", "no_such_module:Net"], "there is no module 'no_such_module'"),
         (["activations", "tiny"], "give a RUN or a SWEEP and an IMAGE"),
         (["activations", "tiny", "none.jpg"], "none.jpg: cannot be read as an image"),
-        (["activations", "tiny", 7, "--layer", "x"], "that have are features.0"),
+        (["activations", "tiny", 7, "--layer", "x"], "Choose from features.0"),
         (["activations", "tiny", 7, "--set", "model.width=4"], "--set changes a network of --model"),
         (["activations", "--model", "simple", "tiny", 7], "give --model and an IMAGE"),
         (["mistakes", "tinny"], "no run 'tinny'"),
@@ -320,7 +320,7 @@ class TestActivations:
         result = cli("inspect", *arguments, path, "--out", path)
 
         assert (result.exit_code, path.read_bytes()) == (2, before)
-        assert "--out would write over the image" in result.stderr
+        assert "--out would overwrite the image" in result.stderr
 
     def test_a_network_without_maps_is_told_so(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "flat_nets.py").write_text(
@@ -334,7 +334,7 @@ class TestActivations:
         result = cli("inspect", "activations", "--model", "flat_nets:flat", 7)
 
         assert result.exit_code == 2
-        assert "an untrained flat_nets:flat has no maps to show" in result.stderr
+        assert "an untrained flat_nets:flat has no feature maps" in result.stderr
         assert not (tmp_path / "runs").exists()
 
 
@@ -433,7 +433,7 @@ class TestOpen:
 
         assert opened == [result.stdout.splitlines()[-1]]
         assert Path(opened[0]).read_bytes().startswith(b"\x89PNG")
-        assert "open the file yourself" in result.stderr
+        assert "Open it manually" in result.stderr
 
 
 def build(model: str) -> torch.nn.Module:

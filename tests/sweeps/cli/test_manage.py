@@ -68,8 +68,8 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
         said = cli("stop", "tiny", "--runs", runs)
 
     assert said.exit_code == 2
-    assert "has ended, but not in order" in said.output
-    assert "is stopped" not in said.output
+    assert "the driver of tiny was killed" in said.output
+    assert "Stopped" not in said.output
 
 
 class TestADriverOnAnotherHost:
@@ -85,7 +85,7 @@ class TestADriverOnAnotherHost:
     def test_is_believed_while_it_gives_signs(self, note: Path, runs: Path, cli: Cli) -> None:
         assert "run by process 1 on box1" in cli("list", "--runs", runs).output
         stopped = cli("stop", "tiny", "--runs", runs)
-        assert (stopped.exit_code, "stop it there" in stopped.output) == (2, True)
+        assert (stopped.exit_code, "Run `sweeps stop tiny` there" in stopped.output) == (2, True)
 
     def test_is_assumed_dead_after_minutes_without_one(self, note: Path, runs: Path, cli: Cli) -> None:
         for path in (note, note.with_name("journal.log")):

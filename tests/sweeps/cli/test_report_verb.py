@@ -40,7 +40,7 @@ def test_a_page_that_cannot_be_written_harms_no_run(recorded_runs: Path, tmp_pat
     assert result.exit_code == 0
     assert "tiny: 2 complete" in result.output
     assert "the page could not be written" in result.output
-    again = re.search(r"`sweeps (.+)` tries again", result.output)
+    again = re.search(r"Run `sweeps (.+)` to retry", result.output)
     assert again is not None
     (recorded_runs / "reports").unlink()
     assert cli(*shlex.split(again[1])).exit_code == 0

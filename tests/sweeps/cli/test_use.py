@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path
     assert [Path(row["image"]).name for row in json.loads(result.stdout)] == ["0.png", "1.png"]
     assert f"{pictures / 'bad.png'}: cannot be read as an image: its format is unknown" in result.stderr
     assert f"{pictures / 'none.png'}: cannot be read as an image: No such file" in result.stderr
-    assert "2 of 4 images were left out" in result.stderr
+    assert "2 of 4 images were skipped" in result.stderr
 
 
 def test_a_folder_is_descended_and_an_image_given_twice_counts_twice(trained: Path, pictures: Path, cli: Cli) -> None:

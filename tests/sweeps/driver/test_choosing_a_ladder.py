@@ -202,7 +202,7 @@ def test_a_plan_says_how_rungs_are_compared_and_its_last_command(tmp_path: Path,
     assert "compared on 5,000 validation images" in " ".join(chosen_by.stdout.split())
     assert "steps-final: " in last.stdout
     assert "validation_size" not in last.stdout
-    assert last.stdout.endswith(f"this does\n  sweeps ladder {path} --final\n")
+    assert last.stdout.endswith(f"To start it, run:\n  sweeps ladder {path} --final\n")
 
 
 def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: Path) -> None:
@@ -267,9 +267,9 @@ def test_a_file_that_differs_from_its_commit_is_warned_of(tmp_path: Path, runs: 
     frozen = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
     by_hand = cli("ladder", path, "--final", "--set", "seeds=1", "--runs", runs, "--backend", "inline")
 
-    assert f"warning: {path} differs from what the last commit holds: commit the file before" in changed.stderr
+    assert f"warning: {path} has uncommitted changes. Commit the file before" in changed.stderr
     assert "commit" not in frozen.stderr
-    assert "warning: with --set it is not what the last commit holds" in by_hand.stderr
+    assert "warning: --set changes the committed file" in by_hand.stderr
 
 
 def test_a_change_of_the_file_that_it_extends_is_told_too(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -285,7 +285,7 @@ def test_a_change_of_the_file_that_it_extends_is_told_too(tmp_path: Path, runs: 
 
     result = cli("ladder", path, "--final", "--runs", runs, "--backend", "inline")
 
-    assert f"warning: {tmp_path / 'whole.yaml'} differs from what the last commit holds" in result.stderr
+    assert f"warning: {tmp_path / 'whole.yaml'} has uncommitted changes" in result.stderr
 
 
 def test_rungs_on_other_validation_images_are_not_compared(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -305,7 +305,7 @@ def test_a_rung_that_the_file_has_no_more_is_named(tmp_path: Path, runs: Path, c
     path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
     result = cli("ladder", path, "--runs", runs, "--backend", "inline")
 
-    assert "recorded, and not in the file any more: b" in result.stdout
+    assert "recorded, but not in the file any more: b" in result.stdout
 
 
 def test_the_board_tells_rungs_from_those_of_the_last_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -333,14 +333,14 @@ def test_a_renamed_rung_is_said_to_be_recorded_under_its_old_name(tmp_path: Path
 
     result = cli("ladder", write_yaml(tmp_path, chosen(rungs=renamed)), "--runs", runs, "--backend", "inline")
 
-    assert "recorded, and not in the file any more: b\n" in result.stdout
-    assert "faster: runs of it are recorded as b, and shown there\n" in result.stdout
+    assert "recorded, but not in the file any more: b\n" in result.stdout
+    assert "faster: its runs are recorded and shown as b\n" in result.stdout
 
     more = write_yaml(tmp_path, chosen(rungs=renamed, seeds=2))
     result = cli("ladder", more, "--runs", runs, "--backend", "inline")
 
     assert re.search(r"^faster .* 1 ", result.stdout, flags=re.MULTILINE), "its new seed stands under its new name"
-    assert "faster: runs of it are recorded as b, and shown there\n" in result.stdout
+    assert "faster: its runs are recorded and shown as b\n" in result.stdout
 
 
 def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -389,6 +389,6 @@ def test_a_plan_counts_a_run_once_that_two_rungs_have(tmp_path: Path, cli: Cli) 
 
     result = cli("plan", write_yaml(tmp_path, chosen(rungs=rungs, seeds=2)), "--no-probe")
 
-    assert "3 rungs under 2 seeds each, 1 of 6 runs the very run of another rung, 5 epochs on" in " ".join(
+    assert "3 rungs under 2 seeds each, 1 of 6 runs equal to a run of another rung, 5 epochs on" in " ".join(
         result.stdout.split()
     )

@@ -61,8 +61,8 @@ def test_a_run_from_its_record_alone_is_the_same_bit_for_bit(trained: Path, cli:
     result = cli("rerun", "tiny-000", "--check", "--runs", trained)
 
     assert result.exit_code == 0, result.output
-    assert "tiny-000: bit for bit: every loss and accuracy of 2 epochs is the recorded one" in result.stdout
-    assert "versions, device, threads and commit are those of the record" in result.stdout
+    assert "tiny-000: bit for bit: every loss and accuracy of 2 epochs equals the record" in result.stdout
+    assert "versions, device, threads and commit equal the record" in result.stdout
     assert list((trained / "reruns").iterdir()) == []
 
 
@@ -73,10 +73,10 @@ def test_weights_that_were_not_kept_come_back_alone(trained: Path, cli: Cli) -> 
 
     result = cli("rerun", name, "--runs", trained)
 
-    assert f"are back: `sweeps predict {name} IMAGE` uses them" in result.stdout
+    assert f"Restored its missing or damaged weights. Run `sweeps predict {name} IMAGE`" in result.stdout
     assert sweeps.load_model(name, runs=trained, device="cpu").config.epochs == 2
     assert {file: file.read_bytes() for file in before} == before
-    assert "are back" not in cli("rerun", name, "--runs", trained).stdout
+    assert "Restored" not in cli("rerun", name, "--runs", trained).stdout
 
 
 def test_damaged_weights_are_replaced(trained: Path, cli: Cli) -> None:
@@ -89,7 +89,7 @@ def test_damaged_weights_are_replaced(trained: Path, cli: Cli) -> None:
     content = weights.read_bytes()
     weights.write_bytes(content[:-100])
 
-    assert "are back" in cli("rerun", name, "--runs", trained).stdout
+    assert "Restored" in cli("rerun", name, "--runs", trained).stdout
     assert len(weights.read_bytes()) == len(content)
     assert sweeps.load_model(name, runs=trained, device="cpu").config.epochs == 2
 
@@ -111,7 +111,7 @@ def test_another_result_is_different_and_check_says_so_with_its_code(trained: Pa
     plain, checked = (cli("rerun", "tiny-000", *more, "--runs", trained) for more in ([], ["--check"]))
 
     assert (plain.exit_code, checked.exit_code) == (0, 1)
-    assert "tiny-000: different: accuracies differ by 20.00 points at most in 2 epochs (tolerance 1)" in plain.stdout
+    assert "tiny-000: different: accuracies differ by at most 20.00 points in 2 epochs (tolerance 1)" in plain.stdout
     lenient = cli("rerun", "tiny-000", "--check", "--tolerance", "20.5", "--runs", trained)
     assert lenient.exit_code == 0
     assert "within the tolerance" in lenient.stdout

@@ -122,7 +122,7 @@ def test_a_search_that_finds_nothing_new_says_so(runs: Path, start: Start, monke
     result = start(**endless)
 
     assert result.exit_code == 0
-    assert "ended after 1 trial although run_cap allows more" in result.stderr
+    assert "The search ended after 1 trial, fewer than run_cap" in result.stderr
 
 
 def times(runs: Path) -> list[tuple[str, int, int]]:
@@ -146,7 +146,7 @@ def test_another_sweep_takes_the_results_over(runs: Path, start: Start) -> None:
 
     result = start("--set", "name=other")
 
-    assert "2 taken over from earlier runs" in result.stdout
+    assert "2 reused from earlier runs" in result.stdout
     assert all("reused_from" in run.tags for run in written(runs, sweep="other"))
 
 
@@ -221,7 +221,7 @@ def test_a_timeout_stops_within_the_epoch_and_is_resumed(
         result = start(base=base, limits={"timeout": 26.5})
 
     assert result.exit_code == 0
-    assert "the timeout is reached (limits.timeout, after" in result.stdout
+    assert "(limits.timeout). All finished epochs were saved." in result.stdout
     assert outcomes(runs) == [("KILLED", "interrupted")]
     assert [len(record.epochs) for record in records(runs)] == [2]
     start(base=base, limits={"timeout": "1h"})
@@ -433,7 +433,7 @@ class TestWhatBeganAnew:
 
         result = start()
 
-        assert "2 taken over from earlier runs" in result.stdout
+        assert "2 reused from earlier runs" in result.stdout
         after = written(runs)
         assert after[:2] == before
         assert [run.tags["trial"] for run in after] == ["0", "1", "2", "3"]
@@ -565,17 +565,17 @@ def test_where_no_combination_is_possible_both_plan_and_run_say_so(
     for arguments in (("plan", path, "--no-probe"), ("plan", path)):
         planned = cli(*arguments)
         assert planned.exit_code == 2
-        assert "no combination of the space's values is possible" in planned.stderr
+        assert "no combination of the parameters is valid" in planned.stderr
     result = start(method="random", parameters=sizes, base=base)
-    assert "no combination of the space's values is possible" in result.stderr
-    assert "recorded already" not in result.stdout
+    assert "no combination of the parameters is valid" in result.stderr
+    assert "recorded before" not in result.stdout
 
 
 def test_a_trial_that_diverges_at_once_was_begun(start: Start) -> None:
     result = start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1)
 
-    assert "1 trial begun, none with an epoch behind it" in result.stdout
-    assert "recorded already" not in result.stdout
+    assert "none finished an epoch" in result.stdout
+    assert "recorded before" not in result.stdout
     assert "nothing was trained" in start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1).stdout
 
 
@@ -585,7 +585,7 @@ def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, st
     result = start(name="other", limits={"timeout": 0.001})
 
     assert result.exit_code == 0, result.output
-    assert "no epoch ended in that time" in result.stdout
+    assert "No epoch ended in time" in result.stdout
     assert "no run of a sweep" not in result.output
 
 

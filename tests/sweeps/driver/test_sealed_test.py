@@ -119,7 +119,7 @@ def test_asked_again_it_prints_what_is_recorded_and_opens_nothing(
     again = cli("finalize", "tiny", "--runs", runs)
 
     assert again.exit_code == 0
-    assert "nothing was measured: every result was recorded already" in again.stdout
+    assert "nothing was measured: all results were recorded before" in again.stdout
     table = [line for line in first.splitlines() if line.startswith("trial")]
     assert table
     assert table == [line for line in again.stdout.splitlines() if line.startswith("trial")]

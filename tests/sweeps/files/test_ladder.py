@@ -239,11 +239,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "from a later rung": (
         ladder_file({"name": "a"}, {"name": "b", "from": "c"}, {"name": "c"}),
-        ("rungs[1].from", "no rung 'c' stands before 'b'"),
+        ("rungs[1].from", "no rung 'c' before 'b'"),
     ),
     "a name twice": (ladder_file({"name": "a"}, {"name": "a"}), ("rungs[1].name", "'a' is used twice")),
     "no name": (ladder_file({"epochs": 2}), ("rungs[0].name", "needs a unique name")),
-    "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "name for a rung:")),
+    "a name that is no file name": (ladder_file({"name": "a/b"}), ("rungs[0].name", "'a/b'", "name for a rung.")),
     "unknown field": (
         ladder_file({"name": "a", "epoch": 3}),
         ("rungs[0].", "(rung a)", "unknown key 'epoch'", "did you mean 'epochs'?"),

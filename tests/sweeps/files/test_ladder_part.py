@@ -67,7 +67,7 @@ def test_what_is_said_is_typed_and_nothing_else() -> None:
         ({"only": "tow"}, "'two'"),
         ({"final": True, "epochs_scale": 0.5}, "--epochs-scale"),
         ({"final": True, "train_size": 500}, "--train-size"),
-        ({"seeds": 0}, "0 seeds"),
+        ({"seeds": 0}, "the number of seeds is 0"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], said: str, tmp_path: Path) -> None:

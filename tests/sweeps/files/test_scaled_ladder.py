@@ -195,11 +195,11 @@ def test_a_change_to_the_full_ladder_is_one_of_the_small_one(tmp_path: Path) -> 
 
 SCHEDULED = {"name": "a", "epochs": 10, "schedule": {"name": "step", "step_size": 3}}
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "epochs not whole": ({"scale": {"epochs": 0.3}}, ("scale.epochs: 0.3 of epochs 2 is 0.6", "rung first")),
+    "epochs not whole": ({"scale": {"epochs": 0.3}}, ("scale.epochs: 0.3 times epochs 2 is 0.6", "rung first")),
     "no epoch left": ({"scale": {"epochs": 1e-9}}, ("scale.epochs", "rung first")),
     "step size not whole": (
         {"scale": {"epochs": 0.5}, "rungs": [SCHEDULED]},
-        ("scale.epochs: 0.5 of schedule.step_size 3 is 1.5", "rung a"),
+        ("scale.epochs: 0.5 times schedule.step_size 3 is 1.5", "rung a"),
     ),
     "an unknown architecture": ({"scale": {"width": {"depe": 8}}}, ("scale.width", "'depe'", "did you mean 'deep'?")),
     "one without a width": ({"scale": {"width": {"torchvision_vgg16": 8}}}, ("'torchvision_vgg16'", "width")),
@@ -229,10 +229,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a base that is none": ({"base": {"epochs": 0}}, ("base.epochs", "greater than or equal to 1")),
     "rungs that are none": ({"rungs": []}, ("rungs: the list is empty",)),
     "a file that is no text": ({"extends": 3}, ("extends", "3")),
-    "a file that is missing": ({"extends": "steps.yaml"}, ("extends: 'steps.yaml' is no file", "other.yaml")),
-    "a folder": ({"extends": "."}, ("extends: '.' is no file",)),
+    "a file that is missing": ({"extends": "steps.yaml"}, ("extends: 'steps.yaml' not found", "other.yaml")),
+    "a folder": ({"extends": "."}, ("extends: '.' not found",)),
     "itself": ({"extends": "small.yaml"}, ("extends: 'small.yaml' is circular",)),
-    "one that extends it": ({"extends": "back.yaml"}, ("back.yaml: line 2: extends: 'small.yaml' leads back", "→")),
+    "one that extends it": ({"extends": "back.yaml"}, ("back.yaml: line 2: extends: 'small.yaml' is circular", "→")),
     "a sweep": (
         {"extends": "sweep.yaml"},
         ("small.yaml: line 2: extends:", "is a sweep. Only a ladder"),

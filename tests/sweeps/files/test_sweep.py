@@ -94,7 +94,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         with_parameters(
             model__name={"values": ["vgg", "deep"]}, model__width={"values": [8], "when": {"model.name": []}}
         ),
-        ("parameters.model.width.when.model.name", "no value", "['vgg', 'deep']"),
+        ("parameters.model.width.when.model.name", "the list is empty", "['vgg', 'deep']"),
     ),
     "condition on a range": (
         with_parameters(
@@ -278,8 +278,8 @@ parameters:
 LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
     "empty base": (("base:\n  epochs: 2\n  data: {train_size: 300, validation_size: 200}", "base:"), "4: base",
                    ("empty",)),
-    "a date for a name": (("name: tiny", "name: 2024-06-01"), "1: name", ("date", "'2024-06-01' (in quotes)")),
-    "a padded name": (("name: tiny", "name: 007"), "1: name", ("'007' (in quotes)",)),
+    "a date for a name": (("name: tiny", "name: 2024-06-01"), "1: name", ("date", "'2024-06-01' with quotes")),
+    "a padded name": (("name: tiny", "name: 007"), "1: name", ("'007' with quotes",)),
     "a number for a name": (("name: tiny", "name: 1e5"), "1: name", ("a text", "in quotes")),
     "one value for a list": (("values: [0.1, 0.2]", "values: 0.1"), "8: parameters.optimizer.lr.values",
                            ("write [0.1]",)),
@@ -339,7 +339,7 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
     "a start of an inactive parameter": (
         ("[0.1, 0.2]}", "[0.1, 0.2]}\n  epochs: {values: [1, 2], when: {optimizer.lr: 0.2}}\n"
          "start_with: [{optimizer.lr: 0.1, epochs: 1}]"),
-        "10: start_with[0].epochs", ("only where optimizer.lr is 0.2", "here it is 0.1"),
+        "10: start_with[0].epochs", ("only if optimizer.lr is 0.2", "here it is 0.1"),
     ),
 }  # fmt: skip
 
@@ -499,7 +499,7 @@ def test_a_step_schedule_that_never_fires_is_a_warning_and_no_error(tmp_path: Pa
 
     assert result.exit_code == 0
     assert "warning:" in result.stderr
-    assert "base.schedule.step_size: 2 with epochs 2: the step schedule never fires" in result.stderr
+    assert "base.schedule.step_size: 2 with epochs 2: the step schedule never takes effect" in result.stderr
 
 
 def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
@@ -507,7 +507,7 @@ def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
 
     warnings = SweepSpec.model_validate(tiny(parameters=parameters)).warnings()
 
-    assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never fires"]
+    assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never takes effect"]
 
 
 def test_a_studys_definition_keeps_the_words_recorded_studies_are_found_by() -> None:

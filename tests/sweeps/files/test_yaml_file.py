@@ -115,7 +115,7 @@ def test_what_is_no_mapping_of_text_is_told_with_its_location(tmp_path: Path) ->
         "line 1: the file contains a list instead of keys with values such as `name: quick`"
     ]
     assert errors_of(written(tmp_path, b"a: \xff")) == [
-        "cannot be read as text: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"
+        "the file cannot be read as text: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"
     ]
     assert errors_of(written(tmp_path, "a: 1\nb: 2\na: 3\n")) == [
         "line 3, column 1: invalid YAML: the key 'a' is used twice"

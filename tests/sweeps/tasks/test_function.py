@@ -137,7 +137,7 @@ def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Pa
         ({"train": "formula:trian"}, "did you mean 'train'"),
         ({"train": "nowhere:train"}, "there is no module 'nowhere'"),
         ({"parameters": {"ratte": {"values": [1]}}}, "did you mean 'rate'"),
-        ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: formula:train needs it"),
+        ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: missing, formula:train has no default"),
         ({"parameters": {"rate": {"values": ["high"]}}}, "should be a number"),
         ({"metric": {"name": "rmse"}}, "metric.goal: missing for rmse. Set maximize or minimize"),
     ],

@@ -92,7 +92,7 @@ def test_in_a_folder_where_everything_is_needed_there_is_nothing_to_free(runs: P
 
     said = cli("gc", "--runs", runs)
 
-    assert (said.exit_code, said.stdout) == (0, "nothing to free\n")
+    assert (said.exit_code, said.stdout) == (0, "nothing to delete\n")
     assert snapshot(runs) == before
 
 
@@ -107,7 +107,7 @@ def test_all_is_freed_to_the_byte_with_rows_of_deleted_runs(runs: Path, cli: Cli
     said = cli("gc", "--runs", runs, answer="y\n")
 
     assert said.exit_code == 0, said.output
-    assert f"in all {bytes_in_words(total(found.found))} ({total(found.found):,} bytes)" in said.stdout
+    assert f"in total {bytes_in_words(total(found.found))} ({total(found.found):,} bytes)" in said.stdout
     assert f"({before - sizes(runs):,} bytes)" in said.stdout.splitlines()[-1]
     (rows,) = (each for each in found.found if each.run_ids)
     smaller = size - (runs / "mlflow.db").stat().st_size
@@ -116,7 +116,7 @@ def test_all_is_freed_to_the_byte_with_rows_of_deleted_runs(runs: Path, cli: Cli
     assert not [path for paths in gone.values() for path in paths if path.exists()]
     assert all(path.exists() for path in kept)
     assert written(runs) == runs_before
-    assert cli("gc", "--runs", runs).stdout == "nothing to free\n"
+    assert cli("gc", "--runs", runs).stdout == "nothing to delete\n"
     assert cli("doctor", "--runs", runs).stdout.count("problem") == 1, "the deleted run, which the journal still holds"
 
 
@@ -158,7 +158,7 @@ def test_interrupted_anywhere_the_next_call_goes_on(runs: Path, tmp_path: Path, 
 
         assert cli("gc", "--runs", copy, "--yes").exit_code == 0
 
-        assert cli("gc", "--runs", copy).stdout == "nothing to free\n"
+        assert cli("gc", "--runs", copy).stdout == "nothing to delete\n"
         assert all(path.exists() for path in complete_weights(copy))
 
 
@@ -323,7 +323,7 @@ def test_where_artifacts_cannot_be_deleted_the_rows_that_name_them_stay(
         said = cli("gc", "--runs", runs, "--yes")
 
     assert said.exit_code == 2
-    assert "the rows of deleted runs stay: they say where the artifacts are" in said.stderr
+    assert "the rows of deleted runs were kept" in said.stderr
     assert cli("gc", "--runs", runs, "--yes").exit_code == 0
     assert not gone.exists()
 

@@ -84,8 +84,8 @@ def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> 
     again = cli("import", runs, "--runs", here)
 
     assert again.exit_code == 0, again.output
-    assert "taken over: 0 runs of tiny" in again.stdout
-    assert f"here before: {len(known)} runs" in again.stdout
+    assert "imported: 0 runs of tiny" in again.stdout
+    assert f"imported before: {len(known)} runs" in again.stdout
     assert [run.run_id for run in written(here)] == [run.run_id for run in known]
 
 
@@ -130,7 +130,7 @@ def test_what_became_of_a_run_since_is_taken_over_the_next_time(runs: Path, here
 
     again = cli("import", runs, "--runs", here)
 
-    assert "taken over: 1 run of tiny" in again.stdout
+    assert "imported: 1 run of tiny" in again.stdout
     assert board(here, "tiny") == board(runs, "tiny")
 
 
@@ -148,7 +148,7 @@ class TestATrialThatIsRunningThere:
         with SweepFolder(runs, "tiny").locked():
             result = cli("import", runs, "--runs", here)
 
-        assert "being trained there: 1 run; the same command takes them over later" in result.stdout
+        assert "still running: 1 run. Run the same command again after their end to import them." in result.stdout
         assert len(written(here)) == len(written(runs)) - 1
 
     def test_it_is_interrupted_where_its_driver_died(self, run_id: str, runs: Path, here: Path, cli: Cli) -> None:
@@ -173,7 +173,7 @@ def test_what_has_gone_on_here_is_left_as_it_is(runs: Path, here: Path, cli: Cli
 
     result = cli("import", runs, "--runs", here)
 
-    assert "gone on here since, and left as they are: 1 run" in result.stdout
+    assert "resumed here since the last import, not changed: 1 run" in result.stdout
     assert board(here, "tiny") == before
 
 
@@ -197,7 +197,7 @@ def test_a_run_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path,
     result = cli("import", runs, "--runs", here)
 
     assert result.exit_code == 0, result.output
-    assert "no trials as this project writes them, and left there: 1 run" in result.stdout
+    assert "not written by sweeps, skipped: 1 run" in result.stdout
     assert cli("leaderboard", "--runs", here).exit_code == 0
 
 
@@ -256,7 +256,7 @@ class TestBesideWhatIsHere:
         result = cli("import", runs, "--prefix", "ada-", "--runs", own)
 
         assert result.exit_code == 0, result.output
-        assert "recorded here too, and counted once: 1 result" in result.stdout
+        assert "already recorded here, counted once: 1 result" in result.stdout
         assert board(own, "tiny") == before
         assert len(written(own, sweep="ada-tiny")) == len(written(runs))
         (shared,) = {row["key"] for row in before} & {row["key"] for row in board(own, "ada-tiny")}
