@@ -1,4 +1,4 @@
-# `make help` lists the targets. Every target sets up what it needs: a virtual environment, the locked
+# `make help` lists the targets. Each target first installs what it needs: a virtual environment, the locked
 # dependencies, CIFAR-10.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 SWEEP ?= experiments/quick.yaml
 LADDER ?= experiments/ladder-laptop.yaml
 ARGS ?=
-# A process for each of two cores; each takes the tests of whole files, in their order: the files with few tests, which
-# xdist would keep for the end, are the slow ones.
+# One process per core, two in total. Files are distributed in their order: xdist would run the files with few tests
+# last, and these are the slow ones.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 export RAY_USAGE_STATS_ENABLED := 0
@@ -26,8 +26,8 @@ setup: $(VENV)/.installed ## Create the virtual environment with the locked depe
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: Python 3.11 or newer is needed; $$($(PYTHON) --version) is $(PYTHON): make PYTHON=python3.11 ..." >&2; exit 2; }
-	@echo "setting up $(VENV): some minutes and 6.5 GB the first time, most of it torch"
+		|| { echo "error: $(PYTHON) is $$($(PYTHON) --version). Python 3.11 or newer is required. Run: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@echo "Setting up $(VENV). The first time takes some minutes and 6.5 GB, most of it for torch."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint requirements.lock --editable '.[dev]'
 	@touch $@
@@ -38,19 +38,19 @@ data: setup ## Fetch CIFAR-10 into the user's cache folder
 sweep: data ## Run SWEEP (default experiments/quick.yaml) and show its leaderboard
 	$(BIN)/sweeps run $(SWEEP) $(ARGS)
 
-ladder: data ## Run LADDER (default experiments/ladder-laptop.yaml) and show what each rung brought
+ladder: data ## Run LADDER (default experiments/ladder-laptop.yaml) and show the gain of each rung
 	$(BIN)/sweeps ladder $(LADDER) $(ARGS)
 
-best: data ## Train the top of the climb (experiments/best.yaml): three runs on all 50,000 images, two cores each
+best: data ## Train the best configuration (experiments/best.yaml): three runs on all 50,000 images, two cores each
 	$(BIN)/sweeps ladder experiments/best.yaml $(ARGS)
 
 leaderboard: setup ## Show the leaderboard of all sweeps
 	$(BIN)/sweeps leaderboard $(ARGS)
 
-report: setup ## Write the page of SWEEP's search (or SWEEP=ladder-laptop) to runs/reports
+report: setup ## Write the report page of SWEEP (or of a ladder: SWEEP=ladder-laptop) to runs/reports
 	$(BIN)/sweeps report $(basename $(notdir $(SWEEP))) $(ARGS)
 
-docs: setup ## Bring docs/explanation/ladder.md level with the ladders recorded under runs/
+docs: setup ## Update docs/explanation/ladder.md from the ladders recorded under runs/
 	$(BIN)/python benchmarks/ladder_page.py
 
 docs-reference: setup ## Write the generated pages of docs/reference from the code
@@ -59,26 +59,26 @@ docs-reference: setup ## Write the generated pages of docs/reference from the co
 docs-site: setup ## Build the docs as a site (build/docs/index.html) and check every link
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
-ui: setup ## Open MLflow's pages on the recorded runs
+ui: setup ## Open the MLflow UI for the recorded runs
 	$(BIN)/sweeps ui $(ARGS)
 
-test: data ## Run the tests, without the slow ones
+test: data ## Run all tests except the slow ones
 	$(PYTEST) -m 'not slow and not cluster' $(ARGS)
 
-test-slow: data ## Run the tests that are slow by nature: clusters of Ray, a browser, each export, the notebook's page
+test-slow: data ## Run the slow tests: Ray clusters, a browser, every export format, the notebook
 	$(PYTEST) -m 'slow and not cluster' $(ARGS)
 
 test-all: test test-slow cluster-test ## Run every test
 
-cluster-test: data ## Run a sweep on three machines with Ray, S3, PostgreSQL and an MLflow server, and break each of them
+cluster-test: data ## Run a sweep on three machines with Ray, S3, PostgreSQL and an MLflow server, with faults in each of them
 	$(BIN)/python -m pytest -m cluster -s tests/sweeps/cluster $(ARGS)
 
-mutants: data ## Change the code a little, 5,000 times over, and see that a test notices (an hour; can be interrupted)
+mutants: data ## Run mutation tests: about 5,000 small changes of the code (an hour; resumes after an interrupt)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,mutants]'
 	PATH=$(abspath $(BIN)):$$PATH OMP_NUM_THREADS=1 mutmut run
 	$(BIN)/python benchmarks/mutants.py
 
-check: docs-site ## Lint, types, import contracts, the docs' links
+check: docs-site ## Check lint, format, types, import contracts and links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -88,9 +88,9 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## Write requirements.lock anew from what is installed
+lock: setup ## Write requirements.lock from the installed packages
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | grep -v '^cifar' > requirements.lock
 
-clean: ## Delete the environment and caches; runs/ and the data stay
+clean: ## Delete the environment and caches, but not runs/ and the data
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -139,12 +139,14 @@ class SweepResult(Printed):
         from sweeps.core.formatting import plural
         from sweeps.core.trial import Outcome
 
-        whole, part = self.summary, self.summary.confirmed or self.summary
-        what = "replicate" if whole.confirmed else "trial"
+        summary, part = self.summary, self.summary.confirmed or self.summary
+        what = "replicate" if summary.confirmed else "trial"
         done = sum(record.outcome.is_final for record in part.records)
         if part.stopped_by is None:
-            failed = whole.count(Outcome.FAILED)
-            return f"{self.name}: {plural(len(whole.records), 'trial')} done" + (f", {failed} failed" if failed else "")
+            failed = summary.count(Outcome.FAILED)
+            return f"{self.name}: {plural(len(summary.records), 'trial')} done" + (
+                f", {failed} failed" if failed else ""
+            )
         how = "interrupted" if self.is_interrupted else f"stopped ({part.stopped_by})"
         of = f"{done} of {plural(len(part.records), f'started {what}')}"
         return f"{self.name}: {how} after {of}. Run it again to resume."

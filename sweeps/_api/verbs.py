@@ -96,7 +96,7 @@ class LadderResult(Printed):
     """The runs of each comparison."""
     recipes: RungRecipes
     """Recipes of the rungs in the ladder's file; empty if no file was read."""
-    looks: tuple[str, ...] = ()
+    accesses: tuple[str, ...] = ()
     """Test-set accesses of its final measurement, a sentence each with user and time."""
     summary: RunSummary | None = None
     """Summary of the run; None if nothing was run."""
@@ -120,7 +120,7 @@ class LadderResult(Printed):
             print_sentence(console, f"recorded, but not in the file any more: {', '.join(gone)}")
         for rung, others in recorded_under_other_names(self.rungs, self.recipes).items():
             print_sentence(console, f"{rung}: its runs are recorded and shown as {' and '.join(others)}")
-        for line in self.looks:
+        for line in self.accesses:
             print_sentence(console, line)
 
 
@@ -205,9 +205,9 @@ def read_ladder(
     from sweeps.store.access_log import describe_accesses
 
     rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=recipes))
-    looks = tuple(describe_accesses(runs, name)) if is_final else ()
+    accesses = tuple(describe_accesses(runs, name)) if is_final else ()
     return LadderResult(
-        name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, recipes=recipes or {}, looks=looks
+        name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, recipes=recipes or {}, accesses=accesses
     )
 
 
@@ -260,7 +260,7 @@ class TestSetResult(Printed):
     """One per configuration, best first, with its runs."""
     measured: int
     """Number of runs that this call measured. The results of the others were recorded before."""
-    looks: tuple[str, ...]
+    accesses: tuple[str, ...]
     """Test-set accesses of this sweep, a sentence each with user and time."""
 
     @property
@@ -311,7 +311,7 @@ class TestSetResult(Printed):
             print_confusion(confusion, console)
         count = f"{plural(self.measured, 'run')} measured"
         print_sentence(console, count if self.measured else "nothing was measured: all results were recorded before")
-        for line in self.looks:
+        for line in self.accesses:
             print_sentence(console, line)
 
 
@@ -345,7 +345,7 @@ def finalize(
     from sweeps.store.access_log import describe_accesses
 
     found, measured = open_test_set(Path(runs), sweep, top=top, on_measure=on_measure)
-    return TestSetResult(found=tuple(found), measured=measured, looks=tuple(describe_accesses(Path(runs), sweep)))
+    return TestSetResult(found=tuple(found), measured=measured, accesses=tuple(describe_accesses(Path(runs), sweep)))
 
 
 def _summed(records: Sequence[TrialRecord]) -> list[list[int]] | None:

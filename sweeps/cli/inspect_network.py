@@ -169,7 +169,7 @@ def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int],
 
     sentence = _sentences(found, layers, totals=totals, batch=batch)[0]
     png = layer_chart(
-        [f"{layer.name or '(the whole)'} {layer.kind}" for layer in layers],
+        [f"{layer.name or '(network)'} {layer.kind}" for layer in layers],
         shapes=[_shape(layer) for layer in layers],
         parameters=[layer.parameters for layer in layers],
         multiply_adds=[layer.multiply_adds for layer in layers],
@@ -182,7 +182,7 @@ def _chart(found: Inspected, layers: Sequence[Layer], *, totals: dict[str, int],
         name=f"summary-{found.name}",
         title=f"The layers of {found.name}",
         alt=f"A line for each of {len(layers)} layers with bars for its parameters and its multiply-adds; the most "
-        f"parameters, {largest.parameters:,}, are in {largest.name or 'the whole'}.",
+        f"parameters, {largest.parameters:,}, are in {largest.name or 'the network'}.",
         notes=tuple(_sentences(found, layers, totals=totals, batch=batch)),
         headings=HEADINGS,
         rows=[_row(layer, batch=batch) for layer in layers],
@@ -251,17 +251,17 @@ def activations(
     if not kept:
         known = ", ".join(each.name for each in maps)
         raise SweepError(f"--layer matches no layer of {named} with feature maps. Choose from {known}.")
-    said = _top_classes(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
+    caption = _top_classes(network.predict(pixels_HWC)) if is_trained else f"untrained weights of seed {seed}"
     picture = _picture(
         [((each.name, each.kind), each.values_CHW) for each in kept],
         ("layer", "kind"),
         image=pixels_HWC,
         title=f"Feature maps of {named} for {label}",
-        said=said,
+        caption=caption,
         name=f"activations-{named}-{Path(label).stem}",
         channels=channels,
     )
-    click.echo(said)
+    click.echo(caption)
     deliver(picture, out=out, opens=opens, runs=runs)
 
 
@@ -319,19 +319,19 @@ def layer(
         made_CHW = layer_output(module, pixels_HWC, normalization=normalization, training=training)
     written = " ".join(expression.split())
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    said = f"{_sizes(given_CHW.shape)} to {_sizes(made_CHW.shape)}"
-    said += f", {parameters:,} untrained weights of seed {seed}" if parameters else ""
+    caption = f"{_sizes(given_CHW.shape)} to {_sizes(made_CHW.shape)}"
+    caption += f", {parameters:,} untrained weights of seed {seed}" if parameters else ""
     picture = _picture(
         [(("red, green, blue",), given_CHW), ((truncated(written, 40),), made_CHW)],
         ("values",),
         image=pixels_HWC,
         title=f"Effect of {written} on {label}",
-        said=said,
+        caption=caption,
         name=f"layer-{written}-{Path(label).stem}" + (f"-seed-{seed}" if seed else ""),
         channels=channels,
         tile=LAYER_TILE,
     )
-    click.echo(f"{written}: {said}, {made_CHW.min():.3g} to {made_CHW.max():.3g}")
+    click.echo(f"{written}: {caption}, {made_CHW.min():.3g} to {made_CHW.max():.3g}")
     deliver(picture, out=out, opens=opens, runs=runs)
 
 
@@ -364,7 +364,7 @@ def _picture(
     *,
     image: np.ndarray,
     title: str,
-    said: str,
+    caption: str,
     name: str,
     **settings: int,
 ) -> Picture:
@@ -374,11 +374,11 @@ def _picture(
 
     named = [(" ".join(filter(None, names)), values_CHW) for names, values_CHW in layers]
     return Picture(
-        png=feature_maps(named, image=image, title=title, subtitle=said, **settings),
+        png=feature_maps(named, image=image, title=title, subtitle=caption, **settings),
         name=name,
         title=title,
-        alt=f"The image, and under it {len(named)} rows of its maps, {named[0][0]} to {named[-1][0]}: {said}.",
-        notes=(f"{said}.",),
+        alt=f"The image, and under it {len(named)} rows of its maps, {named[0][0]} to {named[-1][0]}: {caption}.",
+        notes=(f"{caption}.",),
         headings=(*headings, "channels × height × width", "minimum", "maximum"),
         rows=[
             (*names, _sizes(values_CHW.shape), f"{values_CHW.min():.3g}", f"{values_CHW.max():.3g}")

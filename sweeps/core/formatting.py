@@ -141,10 +141,10 @@ def duration(seconds: float) -> str:
     """Return `9.4 s`, `45 s`, `2 min 45 s`, `25 min` or `3 h 05 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    minutes, rest = divmod(rounded, 60)
     if minutes < 10:
         return f"{minutes} min {rest:02d} s"
     minutes = round(seconds / 60)

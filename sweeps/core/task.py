@@ -199,7 +199,7 @@ class TaskMetric:
     heading: str
     """Column heading with its unit: `val acc %`."""
     goal: Literal["maximize", "minimize"] | None = None
-    """The better direction; None for a metric that no search can optimize, such as a learning rate."""
+    """The better direction; None for a metric that no search can optimise, such as a learning rate."""
     shown: Callable[[float], str] = lambda value: f"{value:.6g}"
     """Formats a value."""
 

@@ -130,7 +130,7 @@ class TrialRecord:
     rung: RungLabel | None = None
     """None for a trial of a search."""
     metric: str = "val_accuracy"
-    """The metric that its search optimizes and ranks by. The rungs of a ladder are ranked by accuracy."""
+    """The metric that its search optimises and ranks by. The rungs of a ladder are ranked by accuracy."""
     goal: str | None = None
     """`maximize` or `minimize` for a metric of a custom training function."""
     replicate_of: int | None = None

@@ -43,9 +43,9 @@ def canonical_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     parameters = {f"{_PARAMETERS}{path}": _canonical(each, space, path) for path, each in space.parameters.items()}
     config = space.config({})
     base = config.resolved()
-    whole = config.model_dump(mode="json")
+    dumped = config.model_dump(mode="json")
     # If the block's name is searched, fields of every kind may matter.
-    base |= {block: whole[block] for block in space.task.fields_of_kind if f"{block}.name" in space.parameters}
+    base |= {block: dumped[block] for block in space.task.fields_of_kind if f"{block}.name" in space.parameters}
     flat = {f"{_BASE}{path}": value for path, value in flatten(base).items() if value is not None and value != {}}
     result: dict[str, Any] = json.loads(json.dumps({**parameters, **flat, **others}))
     return result

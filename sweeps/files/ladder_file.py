@@ -87,7 +87,7 @@ class LadderFile(FileOfConfigurations):
             )
         return self
 
-    def over(self, other: LadderFile) -> LadderFile:
+    def merged_over(self, other: LadderFile) -> LadderFile:
         """Return this file merged with the file that it extends, without `extends`."""
         own = self.model_dump(mode="json", exclude_unset=True, exclude={"extends"})
         inherited = other.model_dump(mode="json", exclude_unset=True, exclude=_NOT_INHERITED)
@@ -115,7 +115,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
     for extending, own in more:
         taken, last = len(file.rungs), extending
         try:
-            file = own.over(file)
+            file = own.merged_over(file)
         except ValidationError as error:
             raise SpecError(extending.path, extending.located("\n".join(explain(error)).split("\n"))) from None
         rungs = _rungs(file, extending, taken=taken)

@@ -35,8 +35,8 @@ _WIDTH = 200
 def file_schema(kind: FileKind) -> Schema:
     """Return the JSON Schema (draft 7) of a kind of file."""
     definitions = config_definitions()
-    whole = record_schema(SweepSpec if kind == "sweep" else LadderFile)
-    schema: Schema = {"$schema": DRAFT, **whole, "$defs": whole["$defs"] | definitions}
+    record = record_schema(SweepSpec if kind == "sweep" else LadderFile)
+    schema: Schema = {"$schema": DRAFT, **record, "$defs": record["$defs"] | definitions}
     if kind == "ladder":
         schema["properties"]["base"] = {
             "$ref": _CONFIG,

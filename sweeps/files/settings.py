@@ -33,7 +33,7 @@ MAX_NAME = 64
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 _LISTED = ("val_accuracy", "val_loss", "train_loss", "train_accuracy")
 METRICS = {name: goal for name in _LISTED if (goal := IMAGES.metrics[name].goal) is not None}
-"""Metrics that a search over networks can optimize, to their goals."""
+"""Metrics that a search over networks can optimise, to their goals."""
 BUILT_IN_RESOURCES = {
     "cpu": "cpus_per_trial",
     "gpu": "gpus_per_trial",

@@ -84,7 +84,7 @@ def test_finalize_measures_once_and_returns_means_with_their_interval(searched: 
     assert row["ci_low"] < row["test_accuracy"] < row["ci_high"]
     assert again.configurations.equals(first.configurations)
     assert "nothing was measured" in repr(again)
-    assert len(first.looks) == len(again.looks) > 0
+    assert len(first.accesses) == len(again.accesses) > 0
 
 
 def test_a_report_is_written_where_it_is_told_to_be(searched: Path, tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ class TestPlan:
         assert "what it changes epochs b a data.batch_size" in said, "no line of a"
         assert "2 rungs under 3 seeds each, 15 epochs on" in said
         assert "15 of 30 epochs, at most 200 training images" in said
-        assert f"this does sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said
+        assert f"run: sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said
 
     def test_the_last_measurement_it_names_is_of_the_same_rungs_and_seeds(
         self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
@@ -430,7 +430,7 @@ class TestStopAndRm:
             result = cli("rm", "tiny", "--runs", trained, "--yes")
 
         assert result.exit_code == 2
-        assert f"end it with `sweeps stop tiny --runs {trained}`" in result.stderr
+        assert f"stop it with `sweeps stop tiny --runs {trained}`" in result.stderr
         assert len(written(trained)) == 2
 
     def test_rm_deletes_folder_and_runs_of_this_sweep_alone(self, trained: Path, tmp_path: Path, cli: Cli) -> None:

@@ -147,7 +147,7 @@ class TestEverySubject:
         (["activations", "tiny", -1], "No such option"),
         (["activations", "--model", "simple", 50_000], "there is no training image 50000"),
         (["augment", "flip", "--image", 50_000], "there is no training image 50000"),
-        (["augment", "flip", "--count", 20, "--draws", 20], "more than 60 rows"),
+        (["augment", "flip", "--count", 20, "--draws", 20], "exceed 60 rows"),
         (["summary", "resnt"], "is neither a model (did you mean 'resnet'?"),
         (["summary", "resnet", "--set", "model.wdth=4"], "did you mean 'width'?"),
         (["summary", "resnet", "--set", "width"], "Write path=value"),

@@ -364,8 +364,8 @@ def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs
     ("said", "words"),
     [
         (("--epochs-scale", "nan"), "share of the epochs is nan"),
-        (("--seeds", "100000000"), "1000 at most"),
-        (("--seeds", "2", "--set", "base.seed=4294967295"), "the largest there is is 4294967295"),
+        (("--seeds", "100000000"), "between 1 and 1000"),
+        (("--seeds", "2", "--set", "base.seed=4294967295"), "exceed the largest seed, 4294967295"),
         (("--rungs", ","), "--rungs ',' names no rung"),
         (("--rungs", ""), "--rungs '' names no rung"),
     ],

@@ -75,7 +75,7 @@ print(sweep)
 
     first, _, second = done.stdout.partition("trained again: 1")
     assert "stopped: 1 trial ended, 1 interrupted." in first
-    assert "tiny: interrupted after 1 of 2 trials" in first, "the sweep itself says so"
+    assert "tiny: interrupted after 1 of 2 started trials" in first, "the sweep itself says so"
     assert "tiny: 2 trials done" in second
 
 
@@ -97,7 +97,7 @@ def test_what_sweeps_stop_and_a_closed_terminal_send_is_an_interrupt_too(
     assert [record.outcome for record in stopped.value.summary.records] == ["interrupted"]
     assert sweep.result is not None
     assert sweep.result.is_interrupted
-    assert "interrupted after 0 of 1 trial" in sweep.result._repr_html_()
+    assert "interrupted after 0 of 1 started trial" in sweep.result._repr_html_()
 
 
 def test_a_ladder_and_a_retraining_are_interrupted_alike(tmp_path: Path, recorded_runs: Path, stop_at: StopAt) -> None:
@@ -125,7 +125,7 @@ def test_replicates_that_are_interrupted_leave_the_search_complete_and_are_resum
     with pytest.raises(sweeps.Interrupted, match="1 trial ended, 1 interrupted"):
         sweep.run(runs=recorded_runs, backend="inline")
     assert sweep.result is not None
-    assert sweep.result.ending.startswith("tiny: interrupted after 1 of 2 replicates")
+    assert sweep.result.ending.startswith("tiny: interrupted after 1 of 2 started replicates")
 
     again = sweep.run(runs=recorded_runs, backend="inline").summary
     assert again.confirmed is not None

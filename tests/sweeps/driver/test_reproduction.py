@@ -152,7 +152,7 @@ def test_an_interrupted_one_goes_on(trained: Path, cli: Cli, monkeypatch: pytest
 
     monkeypatch.setattr(trial.TrialSession, "step", interrupted)
     result = cli("rerun", "tiny-000", "--runs", trained)
-    assert (result.exit_code, "Run the same command again to resume." in result.stdout) == (130, True)
+    assert (result.exit_code, "Run the same command again to resume" in result.stdout) == (130, True)
     (scratch,) = (trained / "reruns").iterdir()
     assert (scratch / "state.pt").exists()
 

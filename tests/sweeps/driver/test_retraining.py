@@ -87,5 +87,5 @@ def test_an_edited_network_is_not_taken_for_the_one_that_was_searched(
     with (tmp_path / "net_retrained.py").open("a", encoding="utf-8") as file:
         file.write("STATE = 2\n")
 
-    with pytest.raises(SweepError, match=r"trained with another net_retrained:Net: net_retrained\.py has changed"):
+    with pytest.raises(SweepError, match=r"another version of net_retrained:Net: net_retrained\.py has changed"):
         sweeps.retrain("tiny-000", epochs=9, runs=recorded_runs, backend="inline")

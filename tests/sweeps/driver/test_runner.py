@@ -244,7 +244,7 @@ def test_a_failing_trial_names_a_log_with_the_traceback(runs: Path, tmp_path: Pa
 
     assert result.exit_code == 1
     assert outcomes(runs) == [("FAILED", "failed")]
-    named = re.search(r"trial 0 failed: RuntimeError: no such kernel; its log: (\S+)", result.stderr)
+    named = re.search(r"trial 0 failed: RuntimeError: no such kernel \(log: (\S+)\)", result.stderr)
     assert named is not None
     log = Path(named[1]).read_text(encoding="utf-8")
     assert "Traceback (most recent call last)" in log

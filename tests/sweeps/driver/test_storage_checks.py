@@ -21,6 +21,6 @@ def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
 
     assert said(None) == ""
     assert said("head:6379") == ""
-    assert "tiny ran on the Ray cluster at head:6379 before, and now runs on this machine alone" in said(None)
+    assert "tiny ran on the Ray cluster at head:6379 before and now runs on this machine only" in said(None)
     assert said(None) == ""
     assert said("other:6379") == ""

@@ -435,7 +435,7 @@ class TestWhoDoesNotHear:
             pass
 
         assert len(listener.said) == (said is not None)
-        assert all(f"warning: {said}" in line and SECRET not in line for line in listener.said)
+        assert all(f"warning: the notification to {said}" in line and SECRET not in line for line in listener.said)
         assert caplog.text == ""
 
     def test_a_command_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

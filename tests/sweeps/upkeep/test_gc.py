@@ -130,7 +130,7 @@ def test_where_nobody_says_yes_nothing_changes(
     said = cli("gc", "--runs", runs, *options, answer=answer)
 
     assert said.exit_code == code
-    assert "in all" in said.stdout
+    assert "in total" in said.stdout
     assert snapshot(runs) == before | {"sweeps/tiny/driver.lock": b""}
 
 

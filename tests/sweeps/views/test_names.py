@@ -100,7 +100,7 @@ class TestEveryVerb:
         for name in ("tiny-002", "tiny/2"):
             result = cli(verb, name, "--runs", recorded)
             assert result.exit_code == 2
-            assert re.search("name the sweep, tiny|part of a sweep. Type tiny", " ".join(result.stderr.split()))
+            assert re.search("Name its sweep: tiny|part of a sweep. Type tiny", " ".join(result.stderr.split()))
 
     def test_counts_of_a_confirmed_search_agree(self, recorded: Path, cli: Cli) -> None:
         state = read_state(recorded, "tiny")
