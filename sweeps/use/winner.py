@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from sweeps.analysis.ranking import rank_configurations
+from sweeps.core.formatting import accuracy
 from sweeps.record.reader import MlflowReader
 from sweeps.tasks.registry import task_of
 from sweeps.use.logged_model import ModelInfo, log_model, say_winner
@@ -46,7 +47,7 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
     curve = reader.curve(weights.run_id)
     val_accuracy = curve[-1].value("val_accuracy")
     description = f"Best confirmed configuration of the sweep {sweep}." + (
-        "" if val_accuracy is None else f" Validation accuracy of this run: {100 * val_accuracy:.2f} %."
+        "" if val_accuracy is None else f" Validation accuracy of this run: {accuracy(val_accuracy)}."
     )
     classifier = Classifier.load(weights.path, device="cpu")
     images = load_training_images(progress=False)[0].images_NHWC[:2]

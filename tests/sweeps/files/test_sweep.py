@@ -300,7 +300,7 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
         ("epochs: 2", "optimizer: {lr: [0.1, 0.2]}"),
         "5: base.optimizer.lr", ("`optimizer.lr: {values: [0.1, 0.2]}` under parameters",),
     ),
-    "a constant in the base": (("epochs: 2", "epochs: {value: 4}"), "5: base.epochs", ("write 4 alone",)),
+    "a constant in the base": (("epochs: 2", "epochs: {value: 4}"), "5: base.epochs", ("write 4 without `value`",)),
     "padded": (("run_cap: 4", "run_cap: 010"), "3: run_cap", ("Write 10",)),
     "sixties": (("epochs: 2", "epochs: 1:30"), "5: base.epochs", ("Write 90", "1m30s")),
     "half a step": (
