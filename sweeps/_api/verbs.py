@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sweeps.search.state import SweepState
     from sweeps.views.names import NamedRuns
 
-RungRecipes = Mapping[tuple[str, str | None], "Recipe"]
+FileRecipes = Mapping[tuple[str, str | None], "Recipe"]
 """Rung and reduced budget (`RungRuns.reduced`), to the recipe in the ladder's file."""
 
 
@@ -94,7 +94,7 @@ class LadderResult(Printed):
     """One per rung and budget, in the ladder's order."""
     rungs: tuple[RungRuns, ...]
     """The runs of each comparison."""
-    recipes: RungRecipes
+    file_recipes: FileRecipes
     """Recipes of the rungs in the ladder's file; empty if no file was read."""
     accesses: tuple[str, ...] = ()
     """Test-set accesses of its final measurement, a sentence each with user and time."""
@@ -115,10 +115,12 @@ class LadderResult(Printed):
         from sweeps.views.ladder_table import print_ladder
 
         print_ladder(self.comparisons, console)
-        known = {rung for rung, _ in self.recipes}
-        if gone := list(dict.fromkeys(rung.name for rung in self.rungs if self.recipes and rung.name not in known)):
+        known = {rung for rung, _ in self.file_recipes}
+        if gone := list(
+            dict.fromkeys(rung.name for rung in self.rungs if self.file_recipes and rung.name not in known)
+        ):
             print_sentence(console, f"recorded, but not in the file any more: {', '.join(gone)}")
-        for rung, others in recorded_under_other_names(self.rungs, self.recipes).items():
+        for rung, others in recorded_under_other_names(self.rungs, self.file_recipes).items():
             print_sentence(console, f"{rung}: its runs are recorded and shown as {' and '.join(others)}")
         for line in self.accesses:
             print_sentence(console, line)
@@ -180,20 +182,23 @@ def ladder(
         **how,
     )
     found = read_ladder(
-        part.ladder.name, runs=Path(runs), recipes=recipes_of(part.ladder, part.budget), is_final=part.ladder.is_final
+        part.ladder.name,
+        runs=Path(runs),
+        file_recipes=recipes_of(part.ladder, part.budget),
+        is_final=part.ladder.is_final,
     )
     return replace(found, summary=summary)
 
 
 def read_ladder(
-    name: str, *, runs: Path = DEFAULT_RUNS, recipes: RungRecipes | None = None, is_final: bool = False
+    name: str, *, runs: Path = DEFAULT_RUNS, file_recipes: FileRecipes | None = None, is_final: bool = False
 ) -> LadderResult:
     """Return the gains of a recorded ladder.
 
     Args:
         name: of the ladder.
         runs: the runs folder.
-        recipes: of the rungs in its file; see `recipes_of`.
+        file_recipes: recipes of the rungs in its file; see `recipes_of`.
         is_final: whether it is a final measurement, whose test-set accesses are listed.
 
     Raises:
@@ -204,10 +209,14 @@ def read_ladder(
     from sweeps.record.reader import MlflowReader
     from sweeps.store.access_log import describe_accesses
 
-    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=recipes))
+    rungs = tuple(read_rungs(MlflowReader(runs), sweep=name, file_recipes=file_recipes))
     accesses = tuple(describe_accesses(runs, name)) if is_final else ()
     return LadderResult(
-        name=name, comparisons=tuple(compare_rungs(rungs)), rungs=rungs, recipes=recipes or {}, accesses=accesses
+        name=name,
+        comparisons=tuple(compare_rungs(rungs)),
+        rungs=rungs,
+        file_recipes=file_recipes or {},
+        accesses=accesses,
     )
 
 
@@ -216,15 +225,15 @@ def recipes_of(ladder: Ladder, budget: Budget) -> dict[tuple[str, str | None], R
     from sweeps.tasks.registry import task_of
     from sweeps.tasks.sources import TaskSources
 
-    recipes: dict[tuple[str, str | None], Recipe] = {}
+    file_recipes: dict[tuple[str, str | None], Recipe] = {}
     for rung in ladder.rungs:
         for each in (FULL_BUDGET, budget):
             config = each.apply(rung.config)
-            recipes[rung.name, each.reduced(rung.config)] = (
+            file_recipes[rung.name, each.reduced(rung.config)] = (
                 config.config_id(),
                 TaskSources(task_of(config)).hash_of(config),
             )
-    return recipes
+    return file_recipes
 
 
 def report(sweep: str, *, out: str | Path | None = None, runs: str | Path = DEFAULT_RUNS) -> Path:

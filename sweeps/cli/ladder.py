@@ -72,8 +72,8 @@ def ladder(
     where = ["--address", how["address"]] if how["address"] else []
     later = [*part.arguments, "--runs", str(runs), *where, "--backend", how["backend"]]
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
-        recipes = recipes_of(loaded, part.budget)
-        show_ladder(runs, loaded.name, recipes=recipes, is_final=loaded.is_final, report=report)
+        file_recipes = recipes_of(loaded, part.budget)
+        show_ladder(runs, loaded.name, file_recipes=file_recipes, is_final=loaded.is_final, report=report)
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
 
@@ -95,7 +95,7 @@ def show_ladder(
     runs: Path,
     name: str,
     *,
-    recipes: Mapping[tuple[str, str | None], Recipe] | None = None,
+    file_recipes: Mapping[tuple[str, str | None], Recipe] | None = None,
     is_final: bool = False,
     report: bool = True,
 ) -> None:
@@ -105,13 +105,13 @@ def show_ladder(
     from sweeps.cli.terminal import console
     from sweeps.views.ladder_files import write_ladder
 
-    found = read_ladder(name, runs=runs, recipes=recipes, is_final=is_final)
+    found = read_ladder(name, runs=runs, file_recipes=file_recipes, is_final=is_final)
     found.print_to(console())
     folder = runs / "sweeps" / name
     for path in write_ladder(found.comparisons, found.rungs, folder=folder):
         click.echo(f"written: {path}")
     if report:
-        write_page(runs, name, recipes=recipes)
+        write_page(runs, name, file_recipes=file_recipes)
 
 
 @click.command()

@@ -45,7 +45,7 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
             click.echo("no browser found. Open the file manually.", err=True)
 
 
-def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
+def write_page(runs: Path, sweep: str, *, file_recipes: Mapping[tuple[str, str | None], Recipe] | None = None) -> None:
     """Write the pictures and the page of a sweep at the end of a run, and print the path of the page.
 
     Errors are printed, not raised, so that the summary of the run is still shown.
@@ -53,7 +53,7 @@ def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None
     Args:
         runs: the runs folder.
         sweep: its name.
-        recipes: of a ladder's rungs; see `sweeps.analysis.rungs.read_rungs`.
+        file_recipes: recipes of a ladder's rungs; see `sweeps.analysis.rungs.read_rungs`.
     """
     from sweeps.record.answering import is_given_up
     from sweeps.system.output import stage, terminal_copy
@@ -67,7 +67,7 @@ def write_page(runs: Path, sweep: str, *, recipes: Mapping[tuple[str, str | None
             from sweeps.views.html.write import write_report
 
             log_pictures(sweep, runs=runs)
-            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=recipes)
+            path = write_report(MlflowReader(runs), sweep=sweep, runs=runs, file_recipes=file_recipes)
         click.echo(f"report: {path}")
     except Exception as error:  # the run itself is done and saved
         click.echo(
