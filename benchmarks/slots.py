@@ -124,7 +124,7 @@ def measured(
     from sweeps.driver.plan import plan_of_sweep
     from sweeps.files.sweep import load_spec
     from sweeps.record.parent_run import RecordedStudy
-    from sweeps.record.sweep_progress import Aim
+    from sweeps.record.sweep_progress import Objective
     from sweeps.record.writer import Tracker
     from sweeps.search.ledger import Ledger
     from sweeps.search.opening import open_study
@@ -148,7 +148,7 @@ def measured(
                 RecordedStudy(sweep=plan.name, name=study.study_name),
                 runs=sweep.runs,
                 environment={},
-                aim=Aim(plan.metric.name, maximize=True),
+                objective=Objective(plan.metric.name, maximize=True),
             )
             if record
             else None

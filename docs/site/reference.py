@@ -30,7 +30,7 @@ from sweeps.files.scale import Scale
 from sweeps.files.schema import file_schema
 from sweeps.files.settings import FileOfConfigurations
 from sweeps.files.sweep import METHODS
-from sweeps.record.columns import RECORD_COLUMNS, Column, Kind, Unit
+from sweeps.record.columns import RECORD_COLUMNS, Column, Unit
 from sweeps.stopping.rules import RULES
 from sweeps.tasks.image_schema import config_definitions, referred
 
@@ -484,7 +484,6 @@ def columns() -> str:
     )
 
 
-_KINDS = {Kind.WHOLE: "integer", Kind.REAL: "number", Kind.TRUTH: "boolean"}
 _UNITS = {
     Unit.NONE: "",
     Unit.SHARE: "share",
@@ -500,7 +499,7 @@ def _columns(shown: Iterable[Column]) -> str:
             (
                 code(column.name),
                 ", ".join([column.heading, *map(code, column.words)]),
-                _KINDS.get(column.kind, column.kind.value),
+                column.kind.value,
                 _UNITS[column.unit],
                 "yes" if column.is_averaged else "",
                 column.meaning,

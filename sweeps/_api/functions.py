@@ -75,7 +75,7 @@ def run(
     """
     from sweeps.driver.options import Interrupted, RunOptions
     from sweeps.driver.plan import plan_of_ladder, plan_of_sweep
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
     from sweeps.search.replicates import can_be_confirmed
 
     if isinstance(what, Ladder):
@@ -90,7 +90,7 @@ def run(
     summary = _carry_out(plan, options)
     if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
-    if is_given_up(options.runs):
+    if is_unresponsive(options.runs):
         return summary  # a second call starts the replicates once the record is reachable
     if not any(map(can_be_confirmed, summary.records)):
         return summary
@@ -156,7 +156,7 @@ def replicate(
     """
     from sweeps.driver.options import RunOptions
     from sweeps.driver.plan import plan_of_replicates
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
     from sweeps.store.folder import SweepFolder
     from sweeps.use.winner import log_winner
 
@@ -164,7 +164,7 @@ def replicate(
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), replicates, limits=limits)
     options = RunOptions(runs=Path(runs), **how)
     summary = _carry_out(plan, options)
-    if summary.stopped_by or is_given_up(options.runs):
+    if summary.stopped_by or is_unresponsive(options.runs):
         return summary
     return replace(summary, model=log_winner(sweep, runs=Path(runs)))
 

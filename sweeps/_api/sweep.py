@@ -98,9 +98,9 @@ class Sweep(Printed):
 
 def _board(sweep: str | None, *, runs: Path) -> Table:
     """Return a sweep's leaderboard, empty if there is none or the record is unreachable."""
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
 
-    was_reported = is_given_up(runs)
+    was_reported = is_unresponsive(runs)
     try:
         return table_of([]) if sweep is None else query_leaderboard(MlflowReader(runs), sweep=sweep)
     except (RecordError, LeaderboardError) as error:

@@ -32,7 +32,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
       sweeps gc --yes
     """
     from sweeps.core.formatting import bytes_in_words
-    from sweeps.upkeep.garbage import Collection, find_garbage, free, held_garbage, total
+    from sweeps.upkeep.garbage import Collection, find_garbage, free, locked_garbage, total
 
     def show(collection: Collection) -> None:
         for sentence in collection.skipped:
@@ -42,7 +42,7 @@ def gc(runs: Path, yes: bool, dry_run: bool) -> None:
     if dry_run:
         show(find_garbage(runs))
         return
-    with held_garbage(runs) as collection:
+    with locked_garbage(runs) as collection:
         show(collection)
         if not collection.found:
             return

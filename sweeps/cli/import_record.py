@@ -37,7 +37,7 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
     """
     from sweeps.core.formatting import plural
     from sweeps.files.settings import check_name
-    from sweeps.upkeep.take_over import import_record as take_over_record
+    from sweeps.upkeep.import_runs import import_record as take_over_record
 
     if prefix:
         try:
@@ -56,8 +56,8 @@ def import_record(source: str, named: tuple[str, ...], prefix: str, runs: Path) 
         click.echo(f"imported before: {plural(taken.known, 'run')}")
     if taken.counted_here:
         click.echo(f"already recorded here, counted once: {plural(taken.counted_here, 'result')}")
-    if taken.gone_on:
-        click.echo(f"resumed here since the last import, not changed: {plural(taken.gone_on, 'run')}")
+    if taken.changed_here:
+        click.echo(f"resumed here since the last import, not changed: {plural(taken.changed_here, 'run')}")
     if taken.unreadable:
         click.echo(f"not written by sweeps, skipped: {plural(taken.unreadable, 'run')}")
     if taken.running:

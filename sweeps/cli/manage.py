@@ -139,7 +139,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
         folder = SweepFolder(runs, sweep, requested=LOCAL)
     storages = folder.storages
     from sweeps.record.reader import delete_sweep
-    from sweeps.upkeep.removing import keep_weights_of_others, own_runs, rewrite_board
+    from sweeps.upkeep.removing import journal_runs, preserve_shared_weights, update_leaderboard_file
     from sweeps.worker.tensorboard import remove_curves
 
     # Locked before the confirmation, so that the sweep cannot be started meanwhile.
@@ -151,8 +151,8 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
                 + (f", all of it in {elsewhere} too?" if elsewhere else "?"),
                 abort=True,
             )
-        keep_weights_of_others(folder)
-        own = own_runs(folder)
+        preserve_shared_weights(folder)
+        own = journal_runs(folder)
         if not has_room(folder.path):
             # MLflow needs disk space to delete. The journal is deleted last, so that the command can be repeated.
             for part in (folder.checkpoints, folder.logs):
@@ -166,7 +166,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
                 SweepCheckpoints(folder).remove_all()
             _delete(folder.path)
         finally:
-            rewrite_board(runs)
+            update_leaderboard_file(runs)
     with contextlib.suppress(OSError):
         target.rmdir()  # not possible before the lock was released
     click.echo(f"deleted {sweep}: {deleted} MLflow runs, and {folder.path}")

@@ -88,9 +88,9 @@ def _sweeps(ctx: click.Context, typed: str) -> Iterable[str]:
 
 
 def _runs(ctx: click.Context, typed: str) -> Iterator[str]:
-    from sweeps.record.names import names_of_runs
+    from sweeps.record.names import run_names
 
-    for name in names_of_runs(_runs_folder(ctx)):
+    for name in run_names(_runs_folder(ctx)):
         yield name
         number = _NAME_OF_RUN.fullmatch(name)
         if number and "/" in typed:

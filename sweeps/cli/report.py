@@ -55,11 +55,11 @@ def write_page(runs: Path, sweep: str, *, file_recipes: Mapping[tuple[str, str |
         sweep: its name.
         file_recipes: recipes of a ladder's rungs; see `sweeps.analysis.rungs.read_rungs`.
     """
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
     from sweeps.system.output import stage, terminal_copy
     from sweeps.use.run_pictures import log_pictures
 
-    if is_given_up(runs):
+    if is_unresponsive(runs):
         return
     try:
         with terminal_copy() as output, stage(output, f"drawing the runs and the page of {sweep}"):

@@ -71,13 +71,13 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
         return  # stopped before its first trial
     from sweeps.cli.report import write_page
     from sweeps.cli.terminal import console
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
     from sweeps.record.reader import MlflowReader
     from sweeps.views.html.write import report_path
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.leaderboard_table import print_leaderboard
 
-    if is_given_up(runs):
+    if is_unresponsive(runs):
         return  # already reported
     reader = MlflowReader(runs)
     with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs), runs=runs):
@@ -109,9 +109,9 @@ def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
         later: the command that shows them later.
         runs: the runs folder.
     """
-    from sweeps.record.answering import is_given_up
+    from sweeps.record.availability import is_unresponsive
 
-    was_reported = is_given_up(runs)
+    was_reported = is_unresponsive(runs)
     try:
         yield
     except (RecordError, OSError) as error:

@@ -32,10 +32,10 @@ from sweeps.driver.sweep_start import SweepStart
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.inputs import RecordedData
-from sweeps.record.ownership import OWNER, note_owner, owner_of_folder
+from sweeps.record.ownership import OWNER, add_owner, owner_of_folder
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
-from sweeps.record.sweep_progress import Aim
+from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study
@@ -91,7 +91,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=own_sources, reader=reader, new=options.new, console=console)
         owner = _owner_of(study, folder)
-        note_owner(folder.runs, plan.name, owner)
+        add_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
         ledger = _ledger(plan, study, folder=folder, identify=identify, recorded=recorded, options=options)
         start = SweepStart(
@@ -116,7 +116,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             note_cluster_change(study, sweep=plan.name, address=options.ray_address, console=console)
         dry_runs = _dry_run(plan, isolated=options.backend != "inline", console=console)
         with stage(console, "opening the record"):
-            recorded.list_now()
+            recorded.refresh()
             git = git_state()
             tracker = held.enter_context(
                 Tracker(
@@ -128,7 +128,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     description=describe_run(plan, start.records),
                     files=_files(plan, git),
                     dataset=RecordedData(fingerprint=fingerprint, parts=plan.task.dataset_inputs(None)),
-                    aim=None if plan.is_ladder else Aim(plan.metric.name, maximize=plan.metric.goal == "maximize"),
+                    objective=None
+                    if plan.is_ladder
+                    else Objective(plan.metric.name, maximize=plan.metric.goal == "maximize"),
                 )
             )
         summary = start.carry_out(tracker, notifier, dry_runs=dry_runs)

@@ -1,4 +1,4 @@
-"""MLflow, the record that people read: one writer thread in the driver, the reader, and the pages.
+"""The record in MLflow: one writer thread in the driver, the reader, and MLflow's web pages.
 
-No other package knows MLflow; nothing here may end a sweep that is running.
+No other package uses MLflow, and an error in here never stops a running sweep.
 """

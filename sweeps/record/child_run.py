@@ -1,4 +1,4 @@
-"""What MLflow holds of one trial, and what it lacks of a newer record. Pure: it calls no store."""
+"""The MLflow run of one trial, and its differences from a newer record. Pure: it calls no store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sweeps.record.recorded_run import RecordedRun
 
 @dataclass(kw_only=True)
 class ChildRun:
-    """One child run, kept in step with the store by whoever writes it."""
+    """The state of one child run in the store, updated by the writer."""
 
     run_id: str
     name: str
@@ -31,13 +31,13 @@ class ChildRun:
     tags: dict[str, str] = field(default_factory=dict)
     params: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
-    """Names that were there when the run was found."""
+    """Names of the metrics that the run had when it was found."""
     written: TrialRecord | None = None
-    """The last record that this process wrote whole."""
+    """The last record that this process wrote completely."""
 
     @classmethod
     def of(cls, run: RecordedRun) -> ChildRun:
-        """Return a run as it was found in the store."""
+        """Return the state of a run from the store."""
         return cls(
             run_id=run.run_id,
             name=run.name,
@@ -49,49 +49,49 @@ class ChildRun:
         )
 
     def holds(self, record: TrialRecord) -> bool:
-        """Return whether nothing would be written of a record that has ended."""
+        """Return whether a record has ended and the run contains all of it."""
         missing = self.missing_params(record) or self.missing_metrics(record) or self.lacks_test(record)
         differs = self.changed_tags(record, defaults={}) or self.outdated_tags(record) or self.name != run_name(record)
         ended = (self.status, self.end_ms) == (STATUS_OF[record.outcome], end_ms(record))
         return record.outcome.is_final and ended and not missing and not differs
 
-    def is_in_step(self, record: TrialRecord) -> bool:
-        """Return whether it says what the ledger says of a trial that nobody trains just now."""
+    def is_up_to_date(self, record: TrialRecord) -> bool:
+        """Return whether the run agrees with the ledger's record of a trial that does not run."""
         if record.outcome.is_final:
             return self.holds(record)
-        wanted = (STATUS_OF[Outcome.INTERRUPTED], Outcome.INTERRUPTED.value, str(len(record.epochs)))
-        # The two tags come with the last of its epochs, or after them.
-        return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == wanted
+        expected = (STATUS_OF[Outcome.INTERRUPTED], Outcome.INTERRUPTED.value, str(len(record.epochs)))
+        # The two tags are written with the last epoch or later.
+        return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == expected
 
     def missing_params(self, record: TrialRecord) -> dict[str, str]:
-        """Return the params that are not there; one that is there cannot be changed."""
+        """Return the params that the run lacks. Existing ones cannot be changed in MLflow."""
         params = params_of(record.config.dotted())
         return {name: value for name, value in params.items() if name not in self.params}
 
     def missing_metrics(self, record: TrialRecord) -> list[MetricPoint]:
-        """Return the values that may not be there.
+        """Return the metric values that the run may lack.
 
-        Of a run that a former process left unfinished that is all of them: values that are there already,
-        with the same step and time, are the same rows and do not double.
+        For a run left unfinished by an earlier process these are all values: MLflow stores a value with the same step
+        and time only once.
         """
         summary = summary_metrics(record)
         before = self.written
         if before is not None:
-            said = set(summary_metrics(before))
+            written = set(summary_metrics(before))
             old = before.epochs
             new = tuple(e for index, e in enumerate(record.epochs) if old[index : index + 1] != (e,))
-            return epoch_metrics(new) + [point for point in summary if point not in said]
+            return epoch_metrics(new) + [point for point in summary if point not in written]
         if self.was_ended(record):
             return [point for point in summary if point.name not in self.metrics]
         return epoch_metrics(record.epochs) + summary
 
     def was_ended(self, record: TrialRecord) -> bool:
-        """Return whether the run says that the trial ended as it did, which is said after its epochs."""
-        told = (self.tags.get("outcome"), self.tags.get("epochs_done"))
-        return record.outcome.is_final and told == (record.outcome.value, str(len(record.epochs)))
+        """Return whether the run contains the trial's outcome, which is written after its epochs."""
+        stored = (self.tags.get("outcome"), self.tags.get("epochs_done"))
+        return record.outcome.is_final and stored == (record.outcome.value, str(len(record.epochs)))
 
     def lacks_test(self, record: TrialRecord) -> bool:
-        """Return whether the answers on the test images are to be stored."""
+        """Return whether the result on the test images has to be written."""
         if record.test is None:
             return False
         if self.written is None:
@@ -99,24 +99,24 @@ class ChildRun:
         return self.written.test != record.test
 
     def changed_tags(self, record: TrialRecord, *, defaults: Mapping[str, str]) -> dict[str, str]:
-        """Return the tags to set. A default, such as the driver's git_sha, never changes what is there."""
-        wanted = {name: value for name, value in defaults.items() if name not in self.tags} | tags_of(record)
-        return {name: value for name, value in wanted.items() if self.tags.get(name) != value}
+        """Return the tags to set. Defaults, such as the driver's git_sha, do not replace existing tags."""
+        tags = {name: value for name, value in defaults.items() if name not in self.tags} | tags_of(record)
+        return {name: value for name, value in tags.items() if self.tags.get(name) != value}
 
     def outdated_tags(self, record: TrialRecord) -> list[str]:
-        """Return our tags that no longer hold, such as the error of a former attempt."""
-        wanted = tags_of(record)
-        return [name for name in TAGS if name in self.tags and name not in wanted]
+        """Return the tags to delete, such as the error of an earlier attempt."""
+        current = tags_of(record)
+        return [name for name in TAGS if name in self.tags and name not in current]
 
 
 def end_ms(record: TrialRecord) -> int:
-    """Return when a trial that does not run ended, as MLflow writes a time."""
+    """Return the end time of a trial that does not run, Unix time in milliseconds."""
     last = record.epochs[-1].finished_at if record.epochs else record.started
     return milliseconds(last if record.finished is None else record.finished)
 
 
 def record_of(run: RecordedRun, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the trial that a run with edited tags is of: known by its key, else by its name and when it began."""
+    """Return the trial of a run with edited tags: by its key, else by its name and start time; None if unclear."""
     records = list(records)
     if by_key := [record for record in records if record.key == run.tags.get("key")]:
         return by_key[0]
@@ -127,7 +127,7 @@ def record_of(run: RecordedRun, records: Iterable[TrialRecord]) -> TrialRecord |
 
 
 def run_name(record: TrialRecord) -> str:
-    """Return what people see: the rung's name in a ladder, else `sweeps.core.identity.trial_name`."""
+    """Return the displayed name: the rung's name in a ladder, else `sweeps.core.identity.trial_name`."""
     if record.rung is not None:
         return record.rung.name
     seed = None if record.replicate_of is None else record.config.seed

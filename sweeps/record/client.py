@@ -1,4 +1,4 @@
-"""MLflow's client as this project uses it: quiet, quick to give up, its errors turned into ours, its pages walked."""
+"""Wrapper of MLflow's client: no log noise, short timeouts, `RecordError` for its errors, all pages of results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.record.mapping import MetricPoint
 from sweeps.record.store import is_server, record_error, redact, sqlite_file
-from sweeps.record.waiting import REQUEST_LIMIT, REQUEST_SECONDS, patient_client
+from sweeps.record.timeouts import REQUEST_LIMIT, REQUEST_SECONDS, client_with_timeouts
 from sweeps.system.machine import bypass_proxy_here
 
 if TYPE_CHECKING:
@@ -22,46 +22,46 @@ _PAGE = 1000
 _METRICS_PER_BATCH = 800
 _PARAMS_PER_BATCH = 100
 _TAGS_PER_BATCH = 100
-"""MLflow takes 1,000 metrics, 100 params and 100 tags in a batch, and 1,000 of all together."""
+"""MLflow's limits of a batch: 1,000 metrics, 100 params, 100 tags, and 1,000 of all together."""
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client of the store: no usage statistics, and a store that is away fails in seconds."""
+    """Return a client of the store, without telemetry and with short timeouts."""
     _set_environment()
     from mlflow import MlflowClient
 
-    # It prints a stack trace of every failed statement, which is raised and told once here.
+    # It prints a stack trace of each failed statement, in addition to the error that it raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # As it warns of an error code that it does not know: what a proxy, or a login page, answers is reported once, too.
+    # It warns about unknown error codes, such as of a proxy or a login page, which are reported here.
     logging.getLogger("mlflow.exceptions").setLevel(logging.ERROR)
-    client = patient_client(uri, lambda: MlflowClient(tracking_uri=uri))
+    client = client_with_timeouts(uri, lambda: MlflowClient(tracking_uri=uri))
     _remove_stray_folder(uri)
     return client
 
 
 def _remove_stray_folder(uri: str) -> None:
-    """Remove the empty folder that MLflow makes for a SQLite file in a folder called `a?b`: by the name `a%3Fb`."""
-    path, said = sqlite_file(uri), Path(uri.partition(":///")[2].partition("?")[0]).parent
-    if path is not None and said != path.parent:
+    """Remove the empty folder `a%3Fb` that MLflow creates for a SQLite file in a folder named `a?b`."""
+    path, literal = sqlite_file(uri), Path(uri.partition(":///")[2].partition("?")[0]).parent
+    if path is not None and literal != path.parent:
         with contextlib.suppress(OSError):
-            said.rmdir()
+            literal.rmdir()
 
 
 def _set_environment() -> None:
-    """Set what MLflow reads, some of it at its import; what the user has set stays."""
+    """Set environment variables that MLflow reads, some at its import. Existing values are kept."""
     bypass_proxy_here()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # MLflow's own seven tries take minutes, and the queue tries again anyhow.
+    # MLflow's default of seven retries takes minutes, and the queue retries anyway.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault(REQUEST_LIMIT, str(REQUEST_SECONDS))
 
 
 @contextlib.contextmanager
 def store_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its database and the file system raise into a `RecordError` that says what to do."""
+    """Raise errors of MLflow, its database and the file system as `RecordError`."""
     _set_environment()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -70,18 +70,18 @@ def store_errors(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError, LookupError) as error:
         if not is_server(uri) and isinstance(error, LookupError):
-            raise  # of this project: no store answers so
+            raise  # a bug in this project: a file store raises no LookupError
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise record_error(uri, reason=_short(lines[0].replace(uri, redact(uri)))) from error
 
 
 def _short(reason: str) -> str:
-    """Return a reason that fits a line or two: a server may answer with a page of HTML."""
+    """Return a reason, cut to 300 characters: a server may answer with a page of HTML."""
     return reason if len(reason) <= 300 else f"{reason[:300]}..."
 
 
 def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> Iterator[Run]:
-    """Yield every run that matches, page by page: MLflow gives 1,000 and says nothing of the others."""
+    """Yield all matching runs, page by page. MLflow returns 1,000 per call without a note that there are more."""
     token: str | None = None
     while True:
         page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
@@ -99,7 +99,7 @@ def log_batch(
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Write in as few calls as MLflow's limits allow, the tags with the last of them."""
+    """Write in as few calls as MLflow's limits allow, the tags with the last call."""
     from mlflow.entities import Metric, Param, RunTag
 
     points = [Metric(point.name, point.value, point.timestamp_ms, point.step) for point in metrics]

@@ -1,4 +1,4 @@
-"""The record read through MLflow's client: of a server, or of a database whose tables are not known here."""
+"""Reads the record through MLflow's client: of a server, or of a database with unknown tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sweeps.core.identity import is_study_of
 from sweeps.record.client import connect, search_runs, store_errors
 from sweeps.record.mapping import EPOCH_METRICS, LOGGED_MODEL, MetricPoint
-from sweeps.record.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
+from sweeps.record.recorded_run import ALL_FIELDS, EpochPoints, RecordedRun, RunFields
 from sweeps.record.store import experiment_name, quoted
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ClientStore:
-    """A `RunStore` over whatever MLflow's client reaches."""
+    """A `RunStore` over MLflow's client."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._client: MlflowClient | None = None
 
     def runs(
-        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+        self, tags: Mapping[str, str], *, fields: RunFields = ALL_FIELDS, or_without: str | None = None
     ) -> list[RecordedRun]:
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in tags.items())
         with self._reading() as client:
@@ -37,7 +37,7 @@ class ClientStore:
                 return []
             found = [recorded_run(run) for run in search_runs(client, experiment.experiment_id, where)]
             if or_without is not None and or_without in tags:
-                # MLflow cannot search for what is not there: a sweep's runs without its name are known by their study.
+                # MLflow cannot search for a missing tag: runs without the sweep's name are found by their study.
                 named = f"tags.study LIKE {quoted(tags[or_without] + '-%')}"
                 others = [recorded_run(run) for run in search_runs(client, experiment.experiment_id, named)]
                 found += [
@@ -69,7 +69,7 @@ class ClientStore:
             return recorded_run(client.get_run(run_id))
 
     def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
-        """Return every value of these metrics, a call each: a server has none for those of all."""
+        """Return all values of these metrics, with one call per metric: MLflow has no call for several."""
         with self._reading() as client:
             return [
                 MetricPoint(name=name, value=point.value, step=point.step, timestamp_ms=point.timestamp)
@@ -108,7 +108,7 @@ class ClientStore:
         with self._reading() as client:
             for run_id in run_ids:
                 uri = client.get_run(run_id).data.tags.get(LOGGED_MODEL)
-                if uri is not None:  # so that a server that knows no models is not asked for one
+                if uri is not None:  # a server without support for models is not called
                     client.delete_logged_model(uri.removeprefix("models:/"))
                 client.delete_run(run_id)
 
@@ -121,7 +121,7 @@ class ClientStore:
 
 
 def recorded_run(run: Run) -> RecordedRun:
-    """Return what MLflow's client says of a run."""
+    """Convert a run of MLflow's client."""
     return RecordedRun(
         run_id=run.info.run_id,
         name=run.info.run_name,

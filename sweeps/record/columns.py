@@ -1,6 +1,6 @@
-"""The registry of the record's columns: what each is called, how it is read of a run, averaged, and shown.
+"""The registry of the record's columns: name, how it is read from a run, averaged and displayed.
 
-Terminal, files, SQL, pages and completion follow from it. A new column is an entry here, and what measures it.
+Terminal, files, SQL, pages and completion use it. To add a column, add an entry.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from sweeps.core.formatting import accuracy, duration, is_accuracy, number, perc
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
 from sweeps.record.mapping import OBJECTIVE, recorded_protocol
-from sweeps.record.recorded_run import Wanted
+from sweeps.record.recorded_run import RunFields
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.registry import IMAGES
 from sweeps.tasks.values import value_text
 
 
 class Kind(enum.Enum):
-    """What the values of a column are."""
+    """The type of a column's values."""
 
     TEXT = "text"
     TIME = "time"
-    """Text of ISO 8601 in UTC; SQL has it as a time."""
-    WHOLE = "whole number"
-    REAL = "real number"
-    TRUTH = "truth value"
+    """ISO 8601 text in UTC; a timestamp in SQL."""
+    INTEGER = "integer"
+    REAL = "number"
+    BOOLEAN = "boolean"
     PROTOCOL = "protocol"
-    """A `sweeps.core.identity.Protocol`; a file and SQL have it in words."""
+    """A `sweeps.core.identity.Protocol`; text in files and SQL."""
 
     @property
     def dtype(self) -> str:
-        """Its type in pandas."""
-        return {Kind.WHOLE: "Int64", Kind.REAL: "float64", Kind.TRUTH: "boolean"}.get(self, "object")
+        """The dtype in pandas."""
+        return {Kind.INTEGER: "Int64", Kind.REAL: "float64", Kind.BOOLEAN: "boolean"}.get(self, "object")
 
 
 class Unit(enum.Enum):
-    """What a number counts."""
+    """The unit of a number."""
 
     NONE = ""
     SHARE = "%"
-    """From 0 to 1 in every file, percent on every screen."""
+    """0 to 1 in files, percent on screens."""
     SECONDS = "s"
     MILLIONS = "M"
 
@@ -60,26 +60,27 @@ class Column:
     meaning: str = ""
     """For docs/reference/columns.md; a column of the registry has one."""
     title: str | None = None
-    """Heading on a screen, where it is not the name."""
+    """Heading on a screen, if it is not the name."""
     words: tuple[str, ...] = ()
-    """What else a person may type for it."""
+    """Other names that can be typed."""
     read: Callable[[TrialRun], Any] | None = None
-    """Takes the value from a run; None where the ranking fills it."""
+    """Reads the value from a run; None if the ranking computes it."""
     tags: frozenset[str] = frozenset()
-    """What `read` needs of the run, beside what every run is understood by."""
+    """Tags that `read` needs, in addition to `PARSED_TAGS`."""
     metrics: frozenset[str] = frozenset()
+    """Metrics that `read` needs."""
     is_averaged: bool = False
-    """Whether a configuration's row has the mean over its seeds; else the value of the run that stands for it."""
+    """Whether a configuration's row has the mean over its seeds; else the value of its representative run."""
     is_last: bool = False
-    """Whether it stands behind the configuration's values."""
+    """Whether it comes after the configuration's values."""
 
     @property
     def heading(self) -> str:
-        """What stands above it on a screen."""
+        """The heading on a screen."""
         return self.title or (f"{self.name} %" if self.unit is Unit.SHARE else self.name)
 
     def cell(self, value: Any) -> str:
-        """Return a value for a table under `heading`; empty for None."""
+        """Return the text of a value in a table under `heading`; empty for None."""
         if value is None:
             return ""
         if self.unit is Unit.SHARE:
@@ -89,7 +90,7 @@ class Column:
         return number(value) if self.unit is Unit.MILLIONS else value_text(value)
 
     def text(self, value: Any) -> str:
-        """Return a value for a sentence, or beside its name, with its unit and all its digits."""
+        """Return the text of a value in a sentence, with unit and all digits."""
         if self.unit is Unit.SHARE:
             return accuracy(value)
         if self.unit is Unit.SECONDS:
@@ -113,7 +114,7 @@ def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
 
 
 def _metric_value(run: TrialRun) -> float | None:
-    """Return the value of what the search looked at; None of a rung: a ladder orders its rungs, it does not search."""
+    """Return the metric of the search after the last epoch; None for a rung, since a ladder has no metric."""
     return run.metrics.get(OBJECTIVE if "goal" in run.tags else run.tags.get("metric", ""))
 
 
@@ -127,7 +128,7 @@ def _protocol(run: TrialRun) -> Protocol | None:
 
 
 def _reduced(run: TrialRun) -> str | None:
-    """Return in words how a rung's budget was cut, None for the full one."""
+    """Return a text on the reduced budget of a rung; None for the full budget."""
     protocol = _protocol(run)
     if protocol is None:
         return None
@@ -135,9 +136,9 @@ def _reduced(run: TrialRun) -> str | None:
 
 
 def _did_not_learn(run: TrialRun) -> int | None:
-    """Return 1 for a complete run whose accuracy cannot be told from chance, 0 for another, None without one.
+    """Return 1 if the accuracy of a complete run is not better than chance, else 0; None without accuracy.
 
-    A search never looks at test images: only a rung without validation images is judged by them. See `study.best`.
+    The test images are used only for a rung without validation images. See `sweeps.search.best`.
     """
     is_tested = "rung" in run.tags and "val_accuracy" not in run.metrics
     accuracy = run.metrics.get("test_accuracy" if is_tested else "val_accuracy")
@@ -157,14 +158,14 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             name="rank",
             meaning="Rank of the configuration within its protocol; 1 is the best. Confirmed configurations that a "
             "test cannot distinguish share a rank.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
         ),
         _tag("sweep", meaning="Name of the sweep or the ladder."),
         _tag("rung", meaning="Name of the rung, of a run of a ladder."),
         Column(
             name="trial",
             meaning="Number of the trial. A screen and SQL show the name, such as `quick-003`; SQL has `number` too.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.trial,
         ),
         Column(name="run_id", meaning="Id of the run in MLflow.", read=lambda run: run.run_id),
@@ -191,7 +192,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="replicates",
             meaning="Number of seeds in the mean. Runs that did not learn do not count.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             title="runs",
             words=("n",),
         ),
@@ -226,7 +227,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="epochs",
             meaning="Number of trained epochs.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.epochs,
             metrics=frozenset({"epochs"}),
         ),
@@ -247,7 +248,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="seed",
             meaning="Seed of the run. Empty for a configuration with several runs.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.seed,
         ),
         _tag("key", meaning="Hash of configuration, seed, training data and your own code."),
@@ -266,11 +267,11 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             metrics=frozenset({"val_loss", "train_loss", "train_accuracy", OBJECTIVE}),
             is_averaged=True,
         ),
-        Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.TRUTH),
+        Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
         Column(
             name="reduced", meaning="How the budget of a rung was reduced. Empty for the full budget.", read=_reduced
         ),
-        _tag("reused_from", meaning="Id of the run whose result was taken over instead of training again."),
+        _tag("reused_from", meaning="Id of the run whose result was reused instead of training again."),
         Column(
             name="protocol",
             meaning="Images and epochs that runs must have in common to be ranked against each other.",
@@ -284,7 +285,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="rung_index",
             meaning="Position of the rung in the ladder, from 0.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.rung_index,
             is_last=True,
         ),
@@ -292,14 +293,14 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="full_epochs",
             meaning="Epochs of the rung at the full budget.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.full_epochs,
             is_last=True,
         ),
         Column(
             name="full_train_images",
             meaning="Training images of the rung at the full budget.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.full_train_images,
             is_last=True,
         ),
@@ -308,14 +309,14 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(
             name="replicate_of",
             meaning="Number of the trial that a replicate repeats.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=lambda run: run.replicate_of,
             is_last=True,
         ),
         Column(
             name="did_not_learn",
             meaning="Number of complete runs whose accuracy is indistinguishable from chance.",
-            kind=Kind.WHOLE,
+            kind=Kind.INTEGER,
             read=_did_not_learn,
             is_last=True,
         ),
@@ -323,24 +324,24 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         _tag("log", meaning="Log of the trial, relative to the runs folder.", is_last=True),
     )
 }
-"""Name to column, in the order of the table: the configuration's values stand before those that are `is_last`."""
+"""Name → column, in the order of the table. The configuration's values come before those with `is_last`."""
 
 COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if not column.is_last)
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
-`metric` is what a search looked at, and `metric_value` its value after the last epoch. `rank`, `val_std`, `replicates`,
-`ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the leaderboard fills them.
+`rank`, `val_std`, `replicates`, `ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the
+leaderboard fills them.
 """
 
 LAST_COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_last)
 
-OF_A_ROW = Wanted(
+ROW_FIELDS = RunFields(
     tags=frozenset().union(*(column.tags for column in RECORD_COLUMNS.values())),
     metrics=frozenset().union(*(column.metrics for column in RECORD_COLUMNS.values())),
 )
-"""What the columns read of a run."""
+"""The fields of a run that the columns read."""
 
 
 def column_of(name: str) -> Column:
-    """Return a column of the table: of the registry, or one that holds a configuration's value."""
+    """Return a column of the registry, or a new one for a parameter of the configuration."""
     return RECORD_COLUMNS.get(name) or Column(name=name, unit=Unit.SHARE if is_accuracy(name) else Unit.NONE)

@@ -1,4 +1,4 @@
-"""What was recorded as complete when a sweep started, so that nothing of it is trained again."""
+"""The complete results in the record at the start of a sweep, which are not trained again."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ _log = logging.getLogger(__name__)
 
 
 class CompleteResults:
-    """The complete runs of the record, listed once. A record that goes away later costs their reuse, and no more."""
+    """The complete runs of the record, listed at the first use. If the record fails later, results are not reused."""
 
     def __init__(self, reader: MlflowReader) -> None:
-        """List nothing yet: a start with nothing to do asks for none of them."""
         self._reader = reader
         self._runs: dict[str, TrialRun] | None = None
-        self._is_away = False
+        self._is_unreachable = False
 
-    def list_now(self) -> dict[str, TrialRun]:
-        """List them as they are now.
+    def refresh(self) -> dict[str, TrialRun]:
+        """List the complete runs again; return key → run.
 
         Raises:
-            RecordError: the record cannot be read.
+            RecordError: The record cannot be read.
         """
         self._runs = self._reader.complete_runs()
         return self._runs
 
     def complete_result(self, key: str) -> CompleteResult | None:
-        """Return the result recorded under a key; None where there is none, or the record has gone away."""
-        if self._is_away:
+        """Return the recorded result of a key; None if there is none or the record cannot be read."""
+        if self._is_unreachable:
             return None
         try:
-            runs = self.list_now() if self._runs is None else self._runs
+            runs = self.refresh() if self._runs is None else self._runs
             run = runs.get(key)
             return None if run is None else self._read(run)
         except (ValueError, EOFError) as error:
-            _log.warning("the result recorded under %s is not whole, and is trained again: %s", key, error)
+            _log.warning("the recorded result of key %s is incomplete and is trained again: %s", key, error)
             return None
         except RecordError as error:
-            # Asked once: a server that hangs would hold up every proposal.
-            self._is_away = True
-            _log.warning("what is recorded cannot be taken over any more, and is trained again: %s", error)
+            # Not read again: a server that hangs would delay each proposal.
+            self._is_unreachable = True
+            _log.warning("recorded results can no longer be read and are trained again: %s", error)
             return None
 
     def _read(self, run: TrialRun) -> CompleteResult:
@@ -69,8 +68,8 @@ class CompleteResults:
             raise ValueError(f"{len(epochs)} of its {config.epochs} epochs can be read")
         return CompleteResult(
             run_id=run_id,
-            # Of another runs folder's study of this name it is a result taken over, as any other's.
-            study=run.study if self._reader.is_ours(run) else None,
+            # A result of another runs folder's study with this name counts as reused.
+            study=run.study if self._reader.belongs_to_folder(run) else None,
             epochs=epochs,
             parameters=None if millions is None else round(millions * 1e6),
             test=test,

@@ -1,4 +1,4 @@
-"""What runs that were deleted still hold of the SQLite record in a runs folder: rows, and artifacts."""
+"""Rows and artifacts of deleted runs in the default record, and their removal."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.core.errors import RecordError
-from sweeps.record.sqlite_store import artifacts_now, holds_known_tables, opened
-from sweeps.record.store import is_absent, own_file, uri_of_file
+from sweeps.record.sqlite_store import current_artifacts_folder, has_known_tables, opened
+from sweeps.record.store import default_file, is_absent, uri_of_file
 
-_OF_A_RUN = ("latest_metrics", "metrics", "params", "tags")
-"""Tables whose rows go with their run; the database itself sees to the others."""
+_RUN_TABLES = ("latest_metrics", "metrics", "params", "tags")
+"""Tables whose rows are deleted with their run; the database cascades to the others."""
 _DELETED = "lifecycle_stage = 'deleted'"
 _WORTH_BYTES = 1_000_000
-"""Of free pages without a deleted run: the next rows use them."""
+"""Minimum of free pages to report if no run is deleted, since new rows reuse them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletedRuns:
-    """What can be freed of a runs folder's own record."""
+    """Deleted runs of the default record."""
 
     file: Path
     run_ids: tuple[str, ...]
     model_ids: tuple[str, ...]
-    """Of logged models, which go with their runs."""
+    """Ids of their logged models."""
     bytes: int
-    """Of its free pages: the file gets smaller by so much, and by what the rows take."""
+    """Size of the free pages. The file shrinks by this and by the size of the rows."""
     artifacts: tuple[Path, ...]
-    """Folders of the artifacts of these runs and models, as the record names them: not yet looked at."""
+    """Artifact folders of these runs and models as stored in the record; they may not exist."""
 
 
 def find_deleted_runs(runs: Path) -> DeletedRuns | None:
-    """Return what runs that MLflow holds as deleted take up, None where there is no such file, or nothing to free.
+    """Return the runs that are marked as deleted in the default record; None if there is nothing to free.
 
     Raises:
-        RecordError: the file cannot be read, or its tables are of another version of MLflow.
+        RecordError: The file cannot be read, or its tables are of another version of MLflow.
     """
-    file = own_file(runs)
+    file = default_file(runs)
     if is_absent(uri_of_file(file)):
         return None
     with opened(file) as database:
@@ -51,12 +51,12 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
         pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
     if not found and not models and pages * size < _WORTH_BYTES:
         return None
-    if not holds_known_tables(file):
+    if not has_known_tables(file):
         raise RecordError(
-            f"{file} is of another version of MLflow: `mlflow gc --backend-store-uri {uri_of_file(file)}` frees its "
-            "deleted runs"
+            f"{file} is of another version of MLflow. To free its deleted runs, run "
+            f"`mlflow gc --backend-store-uri {uri_of_file(file)}`."
         )
-    paths = [artifacts_now(file, uri=uri, location=location) for _, uri, location in [*found, *models]]
+    paths = [current_artifacts_folder(file, uri=uri, location=location) for _, uri, location in [*found, *models]]
     return DeletedRuns(
         file=file,
         run_ids=tuple(run_id for run_id, *_ in found),
@@ -67,41 +67,41 @@ def find_deleted_runs(runs: Path) -> DeletedRuns | None:
 
 
 def _deleted_models(database: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """Return id and location of each deleted model, and the location of all artifacts of its experiment."""
+    """Return id, artifact location and artifact location of the experiment for each deleted model."""
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logged_models'").fetchone() is None:
-        return []  # of a version of MLflow that knows no models, whose tables are refused
+        return []  # tables of an MLflow without models, which the caller refuses
     return database.execute(
         "SELECT model_id, logged_models.artifact_location, experiments.artifact_location FROM logged_models "
         f"JOIN experiments USING (experiment_id) WHERE logged_models.{_DELETED}"
     ).fetchall()
 
 
-def forget_deleted_runs(file: Path) -> int:
-    """Delete the rows of deleted runs, make the file as small as it can be, and return how many bytes that freed.
+def purge_deleted_runs(file: Path) -> int:
+    """Delete the rows of deleted runs and compact the file. Return the number of bytes freed.
 
     Raises:
-        RecordError: the file cannot be written, or whoever writes it does not end.
+        RecordError: The file cannot be written, or another process writes it for too long.
     """
     before = file.stat().st_size
     with opened(file) as database:
         database.execute("COMMIT")
         _delete_rows(database)
-        # What a killed process has left between these two goes at the next call.
+        # If the process is killed here, the next call compacts the file.
         try:
             database.execute("VACUUM")
         except sqlite3.OperationalError as error:
             raise RecordError(
-                f"{file} cannot be made smaller just now ({error}): its deleted rows are gone, and the next rows take "
-                "their place; with as much free disk as it has bytes, `sweeps gc` makes it smaller"
+                f"{file} could not be compacted ({error}). Its deleted rows are removed, and new rows reuse their "
+                "space. To compact it, free as much disk space as the file has, then run `sweeps gc` again."
             ) from error
     return before - file.stat().st_size
 
 
 def _delete_rows(database: sqlite3.Connection) -> None:
-    # Of a row that still names a run, in a table not known here, the database itself says no.
+    # The database refuses to delete a run to which a row in an unknown table refers.
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("BEGIN IMMEDIATE")
-    for table in _OF_A_RUN:
+    for table in _RUN_TABLES:
         database.execute(f"DELETE FROM {table} WHERE run_uuid IN (SELECT run_uuid FROM runs WHERE {_DELETED})")
     for end in ("source_id", "destination_id"):  # a data set of a run, and a run's model
         database.execute(f"DELETE FROM inputs WHERE {end} IN (SELECT run_uuid FROM runs WHERE {_DELETED})")

@@ -1,4 +1,4 @@
-"""Every epoch of every run as one table."""
+"""The epochs of all runs as one table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.core.identity import trial_name
 from sweeps.core.results import EpochResult
 from sweeps.record.mapping import EPOCH_METRICS, EPOCH_SECONDS, measured
-from sweeps.record.recorded_run import EpochPoints, Wanted
+from sweeps.record.recorded_run import EpochPoints, RunFields
 from sweeps.record.trial_run import TrialRun
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ EPOCH_COLUMNS = (
     *EPOCH_METRICS,
     "finished",
 )
-"""Of whom (a name, and the trial's number), which epoch, its metrics as MLflow calls them, and when it ended."""
+"""Identity of the trial, epoch, metrics under their MLflow names, and end time."""
 
-OF_AN_EPOCH = Wanted(tags=frozenset({"rung"}), params=False, metrics=frozenset())
+EPOCH_FIELDS = RunFields(tags=frozenset({"rung"}), params=False, metrics=frozenset())
 
 
 def epochs_table(
     runs: Sequence[TrialRun], points: Iterable[EpochPoints], *, curve: Callable[[TrialRun], list[EpochResult]]
 ) -> pa.Table:
-    """Return the epochs of runs, in the order of the runs: NULL where nothing was measured, NaN where that was NaN.
+    """Return the epochs of runs, in the order of the runs. A missing value is NULL, a NaN is NaN.
 
     Args:
-        runs: with their tags.
-        points: as `RunStore.epochs` gives them.
-        curve: what a run's epochs are where its points are more than one unbroken attempt.
+        runs: Runs with their tags.
+        points: From `RunStore.epochs`.
+        curve: Reads the epochs of a run whose points are not one attempt without gaps.
     """
     import pyarrow as pa
 
@@ -71,7 +71,7 @@ def _rows(
 
 
 def _is_one_attempt(points: Sequence[EpochPoints]) -> bool:
-    """Return whether points are those of one attempt, without a gap, each metric once an epoch."""
+    """Return whether points are of one attempt without gaps, with each metric once per epoch."""
     before, first = 0, set[str]()
     for number, point in enumerate(points, start=1):
         values = dict(zip(EPOCH_METRICS, point.values, strict=True))

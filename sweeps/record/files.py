@@ -1,4 +1,4 @@
-"""Files that are added to recorded runs after their end."""
+"""Adding files to recorded runs after their end."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 
 from sweeps.record.client import connect, store_errors
 from sweeps.record.parent_run import log_files
-from sweeps.record.sqlite_store import follow_a_move
+from sweeps.record.sqlite_store import relocate_artifacts
 from sweeps.record.store import sqlite_file, store_uri
 from sweeps.record.stores import open_store
-from sweeps.record.trial_run import own_trials
+from sweeps.record.trial_run import read_folder_trials
 
 
 class RunFiles:
     """The runs of a sweep's trials, to which files can be added once."""
 
     def __init__(self, runs: Path, *, sweep: str) -> None:
-        """Look which there are.
+        """Read the runs of a sweep.
 
         Raises:
-            RecordError: where the record cannot be read.
+            RecordError: The record cannot be read.
         """
         self._uri = store_uri(runs)
-        self._runs = {run.key: run for run in own_trials(runs, open_store(runs), sweep=sweep)}
+        self._runs = {run.key: run for run in read_folder_trials(runs, open_store(runs), sweep=sweep)}
 
     def run_without(self, key: str, *, tag: str) -> str | None:
-        """Return the id of the run of a trial that has no such tag; None where it has, or there is none."""
+        """Return the id of a trial's run if it lacks a tag; None if it has the tag or does not exist."""
         run = self._runs.get(key)
         return None if run is None or tag in run.tags else run.run_id
 
@@ -34,13 +34,13 @@ class RunFiles:
         """Add files to a run, then the tag.
 
         Raises:
-            RecordError: where the store cannot be reached or written.
-            OSError: where they cannot be written.
+            RecordError: The store cannot be written.
+            OSError: The files cannot be written.
         """
         with store_errors(self._uri):
             path = sqlite_file(self._uri)
             if path is not None:
-                follow_a_move(path)
+                relocate_artifacts(path)
             client = connect(self._uri)
             log_files(client, run_id, files)
             client.set_tag(run_id, tag, str(len(files)))

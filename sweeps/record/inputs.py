@@ -1,4 +1,4 @@
-"""The data set of a run as MLflow's pages know one: its name, its fingerprint, how many of its images were used."""
+"""The data set of a run in MLflow's format: name, fingerprint, and number of images used."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedData:
-    """The data of a sweep, as its own run names them."""
+    """The data of a sweep, stored in its parent run."""
 
     fingerprint: str
     parts: Sequence[DatasetPart]
 
 
 def dataset_inputs(fingerprint: str, parts: Sequence[DatasetPart]) -> list[DatasetInput]:
-    """Return the inputs of a run, or of a sweep.
+    """Return the dataset inputs of a run or a sweep.
 
     Args:
-        fingerprint: of the training data.
-        parts: of the data, each with a name of its own: MLflow knows a data set by its name and its digest.
+        fingerprint: Fingerprint of the training data.
+        parts: Parts of the data with different names: MLflow identifies a data set by name and digest.
     """
     return [_input(part, fingerprint) for part in parts]
 

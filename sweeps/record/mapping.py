@@ -1,4 +1,4 @@
-"""What a trial's record is in MLflow's words: params, metrics and tags. Pure: it calls no store."""
+"""Mapping of a trial's record to MLflow's params, metrics and tags. Pure: it calls no store."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STATUS_OF = {
     Outcome.FAILED: "FAILED",
     Outcome.INTERRUPTED: "KILLED",
 }
-"""MLflow has no word for a pruned run. To be stopped early is a normal end: the tag `outcome` tells it from a complete
-one, and KILLED, which MLflow shows as a red cross, is left to what was interrupted."""
+"""MLflow has no status for a pruned run. Pruning is a normal end, so that it is FINISHED, with the tag `outcome` to
+distinguish it from a complete run. KILLED, which MLflow shows as a red cross, is used for interrupted runs."""
 
 OBJECTIVE = "objective"
-"""The metric of what a search over a function looks at, after the last epoch: under one name whatever it is called."""
+"""MLflow metric with the value of the search's metric after the last epoch, for tasks with custom metrics."""
 
 EPOCH_SECONDS = "epoch_seconds"
-"""The metric of what each epoch took."""
+"""MLflow metric with the duration of each epoch."""
 
 EPOCH_METRICS = (
     "val_accuracy",
@@ -48,7 +48,7 @@ EPOCH_METRICS = (
     EPOCH_SECONDS,
     "images_per_second",
 )
-"""The metrics of an epoch of images: columns that the table of epochs always has."""
+"""Epoch metrics of image classification; the table of epochs always has these columns."""
 
 METRICS = frozenset(
     {
@@ -62,40 +62,40 @@ METRICS = frozenset(
         "parameters_millions",
     }
 )
-"""The metrics of a trial that this project writes: those of its epochs and of `summary_metrics`."""
+"""All metrics of a trial that this project defines: those of its epochs and of `summary_metrics`."""
 
 
 def epoch_metric_names(params: Mapping[str, str], metrics: Iterable[str]) -> Sequence[str]:
-    """Return the metrics of the epochs of a run: of a function of the user's own, all that it has yielded.
+    """Return the names of a run's epoch metrics; for a custom training function all that it has yielded.
 
     Args:
-        params: of the run.
-        metrics: names of all its metrics.
+        params: Params of the run.
+        metrics: Names of all its metrics.
     """
     of_a_function = (name for name in metrics if name not in METRICS or name in EPOCH_METRICS)
     return tuple(of_a_function) if "train" in params else EPOCH_METRICS
 
 
 CORRECT_FILE = "test_correct.npy"
-"""Artifact of a tested run: one truth value a test image, in the file's order."""
+"""Artifact of a tested run: one bool per test image, in the file's order."""
 
 CONFIG = "config"
-"""The tag that holds the configuration as JSON. The params are the same for people: a filter and a column each."""
+"""Tag: the configuration as JSON. The params contain the same values, as filters and columns."""
 
 NOT_FINITE = "not_finite"
-"""The tag that holds what MLflow cannot: it stores infinity as 1.8e308, which then sorts first."""
+"""Tag: values that are not finite. MLflow stores infinity as 1.8e308, which is sorted first."""
 
 CONFUSION = "confusion"
-"""The tag that holds how many test images of each class (row) were taken for each class, as JSON."""
+"""Tag: confusion matrix of the test images as JSON, a row per true class."""
 
 VAL_CONFUSION = "val_confusion"
-"""As `CONFUSION`, of the validation images after the last epoch."""
+"""Tag: as `CONFUSION`, for the validation images after the last epoch."""
 
 LOGGED_MODEL = "logged_model"
-"""The tag that holds the address of the model that a run's network is stored as."""
+"""Tag: URI of the logged model of a run's network."""
 
 FORMAT_TAG = "format"
-"""The tag of every run, of a sweep's own too, that says the format that it is recorded in (`FORMAT`)."""
+"""Tag of each run, also of parent runs: the format in which it is recorded (`FORMAT`)."""
 
 TAGS = (
     FORMAT_TAG,
@@ -127,7 +127,7 @@ TAGS = (
     VAL_CONFUSION,
     NOT_FINITE,
 )
-"""Tags this project gives a meaning to; what the environment calls the same is written as `fact.NAME`."""
+"""Tags that this project defines. Facts of the environment with the same names are written as `fact.NAME`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +141,12 @@ class MetricPoint:
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a Unix time in MLflow's unit. Rounded: read and written again it stays the same."""
+    """Return a Unix time in milliseconds, rounded, so that it is unchanged after reading and writing."""
     return round(seconds * 1000)
 
 
 def params_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a nested configuration under dotted names, every value as text (JSON, save for text itself)."""
+    """Return a nested configuration as dotted name → text; values that are not text are JSON."""
     flat: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
@@ -158,7 +158,7 @@ def params_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=65_536)  # ten thousand runs have few different values
 def parse_param(text: str) -> Any:
-    """Return a param as number, truth value or None where it is one, else the text; lists stay JSON text."""
+    """Return a param as number, bool or None if it is one, else the text. Lists stay JSON text."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
@@ -167,12 +167,12 @@ def parse_param(text: str) -> Any:
 
 
 def measured(result: EpochResult) -> dict[str, float]:
-    """Return the numbers of an epoch under the names of their metrics."""
+    """Return metric name → value of an epoch."""
     return {**result.metrics, EPOCH_SECONDS: result.seconds}
 
 
 def epoch_metrics(epochs: tuple[EpochResult, ...]) -> list[MetricPoint]:
-    """Return the finite values of each epoch at step = epoch, stamped with the epoch's own time."""
+    """Return the finite values of each epoch, with step = epoch and the epoch's end time."""
     return [
         MetricPoint(name=name, value=value, step=result.epoch, timestamp_ms=milliseconds(result.finished_at))
         for result in epochs
@@ -182,10 +182,10 @@ def epoch_metrics(epochs: tuple[EpochResult, ...]) -> list[MetricPoint]:
 
 
 def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
-    """Return what is said once about a run.
+    """Return the metrics of a whole run, all at step 0.
 
-    All at step 0: MLflow takes the highest step's value as the latest one, and only among equal steps the
-    newer one, which a second, shorter attempt needs.
+    MLflow's latest value is that of the highest step, and among equal steps the newest. With one step a second,
+    shorter attempt replaces the values of the first.
     """
     ended = record.epochs[-1].finished_at if record.epochs else record.started
     values: dict[str, float] = {}
@@ -200,7 +200,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
             values["best_val_accuracy"] = max(accuracies)
         values["epochs"] = len(record.epochs)
         values["train_seconds"] = math.fsum(e.seconds for e in record.epochs)
-    # Not before the first epoch: the pages list metrics as they came, and offer the first one.
+    # Not before the first epoch: MLflow's pages list metrics in the order of writing and select the first one.
     if record.parameters is not None and (record.epochs or record.outcome.is_final):
         values["parameters_millions"] = record.parameters / 1e6
     return [
@@ -211,7 +211,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
 
 
 def tags_of(record: TrialRecord) -> dict[str, str]:
-    """Return a trial's tags, those of its environment among them."""
+    """Return a trial's tags, including those of its environment."""
     tags: dict[str, str | None] = {
         FORMAT_TAG: str(FORMAT),
         "kind": "trial",
@@ -226,7 +226,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "outcome": record.outcome.value,
         "epochs_done": str(len(record.epochs)),
         **_rung_tags(record.rung),
-        # A ladder orders its rungs, it does not search.
+        # A ladder has no metric.
         "metric": record.metric if record.rung is None else None,
         "goal": record.goal,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
@@ -260,24 +260,24 @@ def _matrix_json(confusion: Confusion | None) -> str | None:
 
 
 def _config_json(config: TaskConfig) -> str | None:
-    """Return a configuration as JSON, None for one that MLflow would cut: the params hold it too."""
+    """Return a configuration as JSON; None if MLflow would truncate it, since the params contain it too."""
     text = config.model_dump_json()
     return text if len(text) <= MAX_TAG else None
 
 
 def recorded_config(tags: Mapping[str, str], params: Mapping[str, str]) -> TaskConfig | None:
-    """Return the configuration that a run was recorded with, None where it cannot be read.
+    """Return the configuration of a recorded run; None if it cannot be read.
 
-    One that is too long for a tag is read from the params, which hold each value.
+    A configuration that is too long for a tag is read from the params.
     """
     try:
         if CONFIG in tags:
             return read_config(tags[CONFIG])
         config = config_of(_tree_of(params))
     except ValueError:
-        # Of pydantic, or of JSON: a text that only looks like a list.
+        # From pydantic, or from JSON for a text that only looks like a list.
         return None
-    # The text of a param does not say whether an option was 8 or "8": what was guessed wrong is not taken for it.
+    # Params do not distinguish 8 from "8": a configuration that was read wrongly has another id.
     return config if tags.get("config_id", config.config_id()) == config.config_id() else None
 
 
@@ -296,24 +296,24 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
 
 
 def recorded_protocol(params: Mapping[str, str]) -> Protocol | None:
-    """Return the protocol that a run was recorded under; None where its params are none that this version knows."""
+    """Return the protocol of a recorded run; None if its params are missing or invalid."""
     try:
         if "train" in params:
             return Protocol(train_images=0, validation_images=0, split_seed=0, epochs=int(params["epochs"]))
-        return _protocol_of(*(params[name] for name in _OF_A_PROTOCOL))
+        return _protocol_of(*(params[name] for name in _PROTOCOL_PARAMS))
     except (LookupError, ValueError):
         return None
 
 
-_OF_A_PROTOCOL = ("data.train_size", "data.validation_size", "data.split_seed", "epochs")
+_PROTOCOL_PARAMS = ("data.train_size", "data.validation_size", "data.split_seed", "epochs")
 
 
 @lru_cache(maxsize=4096)  # ten thousand runs share a few
 def _protocol_of(*texts: str) -> Protocol:
-    """Return the protocol that the params `_OF_A_PROTOCOL` are of.
+    """Return the protocol for the texts of `_PROTOCOL_PARAMS`.
 
     Raises:
-        ValueError: no configuration has such values.
+        ValueError: A value is invalid.
     """
     *data, epochs = map(parse_param, texts)
     fields = dict(zip(("train_size", "validation_size", "split_seed"), data, strict=True))
@@ -321,7 +321,7 @@ def _protocol_of(*texts: str) -> Protocol:
 
 
 def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return host, commit and versions as tags that cannot be taken for one of ours or of MLflow."""
+    """Return host, commit and versions as tags whose names differ from those of this project and MLflow."""
     named = {
         f"fact.{name}" if name in TAGS or name.startswith("mlflow.") else name: value
         for name, value in environment.items()
@@ -330,7 +330,7 @@ def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def client_tags(environment: Mapping[str, str], *, command: str) -> dict[str, str]:
-    """Return who ran what of which code, in the tags that MLflow's own clients set and its pages show as columns."""
+    """Return user, command and commit as the tags that MLflow's clients set and its pages show as columns."""
     tags = {
         "mlflow.user": environment.get("user", ""),
         "mlflow.source.name": command,
@@ -341,7 +341,7 @@ def client_tags(environment: Mapping[str, str], *, command: str) -> dict[str, st
 
 
 def read_not_finite(tag: str | None) -> dict[tuple[str, int], float]:
-    """Return what the tag `not_finite` holds: (metric, step) to inf, -inf or nan. The summary's step is 0."""
+    """Return (metric, step) → inf, -inf or nan from the tag `not_finite`. Metrics of the whole run have step 0."""
     return {(name, step): float(value) for name, step, value in json.loads(tag or "[]")}
 
 
@@ -360,7 +360,7 @@ def _not_finite(record: TrialRecord) -> str | None:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is a word, not a number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _text(value: object) -> str:
@@ -368,5 +368,5 @@ def _text(value: object) -> str:
 
 
 def _name(name: str) -> str:
-    """MLflow refuses a whole batch for one name with another character."""
+    """Replace characters that MLflow does not allow: it refuses the whole batch for one such name."""
     return re.sub(r"[^\w\-. :/]", "_", str(name))[:MAX_NAME]

@@ -1,4 +1,4 @@
-"""What the recorded runs are called, in the milliseconds that a person waits for after the tab key."""
+"""Names of the recorded runs for tab completion, read within milliseconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeps.core.errors import RecordError
 from sweeps.record.store import sqlite_file, store_uri
 
 _WAIT_SECONDS = 0.1
-"""For a driver that writes just now: a name that is missing is better than a prompt that hangs."""
+"""Maximum wait for a driver that writes: a missing name is better than a prompt that hangs."""
 
 _QUERY = """
     SELECT (SELECT value FROM tags WHERE run_uuid = runs.run_uuid AND key = 'sweep'),
@@ -23,14 +23,14 @@ _QUERY = """
 """
 
 
-def names_of_runs(runs: Path) -> list[str]:
-    """Return what each recorded run is called, in order: `quick-003`, `quick-003-s1`, `ladder/deep`, `ladder/deep-s0`.
+def run_names(runs: Path) -> list[str]:
+    """Return the names of the recorded runs in order: `quick-003`, `quick-003-s1`, `ladder/deep`, `ladder/deep-s0`.
 
-    Nothing where the record is no SQLite file, or cannot be read at once.
+    The list is empty if the record is not a SQLite file or cannot be read at once.
     """
     try:
         path = sqlite_file(store_uri(runs))
-    except RecordError:  # which a verb says, not a prompt
+    except RecordError:  # reported by verbs, not by a prompt
         return []
     if path is None or not path.is_file():
         return []

@@ -1,4 +1,4 @@
-"""A sweep's own run in MLflow, under which its trials stand: what is searched, with which code, what came of it."""
+"""The parent run of a sweep in MLflow: its description, its files, and the status of the sweep."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DESCRIPTION = "mlflow.note.content"
-"""The tag that MLflow's page of a run shows as Markdown."""
+"""Tag: description that MLflow's page of a run shows as Markdown."""
 
 _EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
-"""The tag by which MLflow's pages know that networks are trained here, and open the runs instead of traces."""
+"""Tag that makes MLflow's pages open the runs instead of the traces of the experiment."""
 
 WINNER = "**Winner**: "
-"""What the description of a sweep begins with once it has one."""
+"""Start of a sweep's description once it has a winner."""
 
 
-SAID = "described"
-"""Tag: what of the description this project wrote last. All else of it is a person's."""
+DESCRIBED = "described"
+"""Tag: the part of the description that this project wrote last. The rest is a user's note."""
 
-_LEAST_ROOM = 200
-"""Characters of a description that are worth writing beside a person's."""
+_MIN_CHARACTERS = 200
+"""Minimum space for this project's description next to a user's note."""
 
 
 def description_tags(tags: Mapping[str, str], text: str) -> dict[str, str]:
-    """Return the tags that say a run's description anew, beside what a person has written there.
+    """Return the tags that update a run's description and keep a user's note in it.
 
     Args:
-        tags: of the run, as they are now.
-        text: the description, in Markdown.
+        tags: Current tags of the run.
+        text: The description, in Markdown.
     """
-    shown, before = tags.get(DESCRIPTION, ""), tags.get(SAID)
+    shown, before = tags.get(DESCRIPTION, ""), tags.get(DESCRIBED)
     if before and before in shown:
         start, _, end = shown.partition(before)
     else:
         start, end = (f"{shown.rstrip()}\n\n" if shown.strip() else ""), ""
     room = MAX_TAG - len(start) - len(end)
-    if room < _LEAST_ROOM:
+    if room < _MIN_CHARACTERS:
         return {}
-    said = truncated(text, room)
-    return {DESCRIPTION: f"{start}{said}{end}", SAID: said}
+    written = truncated(text, room)
+    return {DESCRIPTION: f"{start}{written}{end}", DESCRIBED: written}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedStudy:
-    """A study of a sweep as the record knows it: by these its own run is found again."""
+    """Identity of a study in the record, by which its parent run is found."""
 
     sweep: str
-    """The sweep's name."""
+    """Name of the sweep."""
     name: str
-    """The study's."""
+    """Name of the study."""
     title: str | None = None
-    """What a new run of it is called; the sweep's name where None."""
+    """Name of a new parent run; the sweep's name if None."""
     command: str = ""
-    """What begins it, which MLflow shows as the source of its runs."""
+    """Command that starts it, shown by MLflow as the source of its runs."""
     owner: str | None = None
-    """The study's id, by which its runs are told from another runs folder's; None tags none."""
+    """Owner id of the study, see `ownership`; None writes no tag."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,22 +80,22 @@ class ParentRun:
     client: MlflowClient
     run_id: str
     started_ms: int = 0
-    """When it was created, Unix time in milliseconds."""
+    """Time of its creation, Unix time in milliseconds."""
     ended: int = 0
-    """Of how many trials it told the end when it was found."""
+    """Number of ended trials that it had recorded when it was opened."""
 
     @classmethod
     def open(cls, client: MlflowClient, experiment_id: str, study: RecordedStudy) -> ParentRun:
-        """Return a study's own run, RUNNING from now on; it is created where there is none.
+        """Open the parent run of a study and set it RUNNING; create it if it does not exist.
 
         Args:
-            client: of the store.
-            experiment_id: of the experiment in use.
-            study: whose run it is: that of another owner's study of this name is left alone.
+            client: Client of the store.
+            experiment_id: Id of the experiment in use.
+            study: The study; runs of other owners are ignored.
         """
         identity = {FORMAT_TAG: str(FORMAT), "kind": "sweep", "sweep": study.sweep, "study": study.name}
         where = " and ".join(f"tags.{name} = {quoted(value)}" for name, value in identity.items())
-        owners = (study.owner, None)  # its own before one of before there were owners
+        owners = (study.owner, None)  # a run with its owner is preferred to one without
         candidates = [run for run in search_runs(client, experiment_id, where) if run.data.tags.get(OWNER) in owners]
         found = min(candidates, key=lambda run: owners.index(run.data.tags.get(OWNER)), default=None)
         identity |= {} if study.owner is None else {OWNER: study.owner}
@@ -105,35 +105,35 @@ class ParentRun:
         client.update_run(found.info.run_id, status="RUNNING")
         if study.owner is not None and OWNER not in found.data.tags:
             client.set_tag(found.info.run_id, OWNER, study.owner)
-        told = found.data.metrics.get(ENDED, 0.0)
-        ended = int(told) if 0 <= told < 1e9 else 0  # any number, where it was edited
+        count = found.data.metrics.get(ENDED, 0.0)
+        ended = int(count) if 0 <= count < 1e9 else 0  # a user may have edited it
         started = found.info.start_time
         return cls(client=client, run_id=str(found.info.run_id), ended=ended, started_ms=started)
 
     def write(self, *, tags: Mapping[str, str] | None = None, description: str | None = None) -> None:
-        """Write what the run says of itself, in place of what it said before.
+        """Update tags and description.
 
         Args:
-            tags: facts by name.
-            description: in Markdown; None leaves what it says.
+            tags: Name → value.
+            description: In Markdown; None keeps the current one. A winner at its start is kept.
         """
         from mlflow.entities import RunTag
 
-        said = {}
+        described = {}
         if description is not None:
             before = self.client.get_run(self.run_id).data.tags
-            first = (before.get(SAID) or before.get(DESCRIPTION, "")).partition("\n\n")[0]
+            first = (before.get(DESCRIBED) or before.get(DESCRIPTION, "")).partition("\n\n")[0]
             winner = f"{first}\n\n" if first.startswith(WINNER) else ""
-            said = description_tags(before, winner + description)
-        labels = [RunTag(name, value) for name, value in ({**(tags or {}), **said}).items()]
+            described = description_tags(before, winner + description)
+        labels = [RunTag(name, value) for name, value in ({**(tags or {}), **described}).items()]
         self.client.log_batch(self.run_id, tags=labels)
 
     def write_files(self, files: Mapping[str, str], *, dataset: RecordedData | None) -> None:
-        """Store what the run holds besides.
+        """Store artifacts and the data set.
 
         Args:
-            files: texts, by the name of the artifact.
-            dataset: that it is trained on; None leaves it unsaid.
+            files: Artifact name → text.
+            dataset: The training data; None stores none.
         """
         if files:
             log_files(self.client, self.run_id, {name: text.encode("utf-8") for name, text in files.items()})
@@ -141,28 +141,27 @@ class ParentRun:
             self.client.log_inputs(self.run_id, dataset_inputs(dataset.fingerprint, dataset.parts))
 
     def end(self, status: Literal["FINISHED", "KILLED", "FAILED"], *, end_ms: int | None) -> None:
-        """Say how the sweep ended.
+        """Set the final status of the sweep.
 
         Args:
-            status: in MLflow's words.
-            end_ms: when the last of its trials ended, so that a start that trained nothing changes no time; now where
-                None.
+            status: MLflow's status.
+            end_ms: End of the last trial, so that a start that trains nothing does not change it; now if None.
         """
-        # Trials that are older than this run are those of a record that was lost: it does not end before it begins.
+        # After the loss of a record, trials may be older than this run, which must not end before it starts.
         end_time = None if end_ms is None else max(end_ms, self.started_ms)
         self.client.set_terminated(self.run_id, status, end_time=end_time)
 
 
 def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
-    """Return the id of the experiment in use, created where there is none.
+    """Return the id of the experiment in use; create it if it does not exist.
 
     Args:
-        client: of the store.
-        uri: of the store.
-        runs: the runs folder, where artifacts go unless a server keeps them.
+        client: Client of the store.
+        uri: URI of the store.
+        runs: The runs folder, where artifacts are stored unless a server stores them.
 
     Raises:
-        RecordError: it was deleted.
+        RecordError: The experiment was deleted.
     """
     name = experiment_name()
     experiment = client.get_experiment_by_name(name)
@@ -171,8 +170,8 @@ def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
         return str(client.create_experiment(name, artifact_location=folder, tags=dict([_EXPERIMENT_KIND])))
     if experiment.lifecycle_stage != "active":
         raise RecordError(
-            f"the experiment {name!r} in {redact(uri)} is deleted: restore it with "
-            f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME"
+            f"the experiment {name!r} in {redact(uri)} is deleted. Restore it with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME."
         )
     kind, value = _EXPERIMENT_KIND
     if kind not in experiment.tags:
@@ -181,18 +180,18 @@ def open_experiment(client: MlflowClient, uri: str, runs: Path) -> str:
 
 
 def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> None:
-    """Store files as a run's artifacts, in place of those of the same names.
+    """Store files as artifacts of a run; existing ones with the same names are replaced.
 
     Raises:
-        OSError: they cannot be written.
-        RecordError: one of the names leads out of the run's artifacts.
+        OSError: The files cannot be written.
+        RecordError: A name leads out of the run's artifacts.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
         for name, content in files.items() if isinstance(files, Mapping) else files:
             path = (root / name).resolve()
             if not path.is_relative_to(root):
-                raise RecordError(f"{name!r} is no name of an artifact")
+                raise RecordError(f"{name!r} is not a valid artifact name")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         if any(root.iterdir()):

@@ -1,4 +1,4 @@
-"""One thread that writes the newest state of each thing, and tries again when the store is away."""
+"""A thread that writes the newest state of each item and retries if the store is unreachable."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FLUSH_TRIES = 3
-"""Failures in a row after which nobody waits for a store any more that is surely away."""
+"""Consecutive failures after which `flush` stops waiting."""
 
 
 class PermanentError(Exception):
-    """Trying again would not help: the item is given up and counted."""
+    """The item cannot be written, also not by a retry. It is dropped and counted."""
 
 
 class LatestQueue(Generic[T]):
-    """Hands items to `write` on one thread; of several states of one number only the newest is written.
+    """Calls `write` with items on one thread; of several states of one number only the newest is written.
 
-    `write` raising `PermanentError` gives the item up; anything else keeps it, and all others, for another
-    try after a pause that doubles up to `longest_pause` seconds.
+    If `write` raises `PermanentError` the item is dropped. After any other error all items are kept and retried after
+    a pause that doubles up to `longest_pause` seconds.
     """
 
     def __init__(
@@ -46,23 +46,23 @@ class LatestQueue(Generic[T]):
         self._closing = False
         self._hurry = False
         self._changed = threading.Condition()
-        # A daemon: a store that hangs must not keep the driver from ending.
+        # A daemon, so that a store that hangs does not prevent the driver's exit.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, number: int, item: T) -> None:
-        """Take the newest state of a number. Returns at once."""
+        """Queue the newest state of a number. Returns at once."""
         with self._changed:
-            # To the end: what a curve over all numbers is drawn from comes in the order in which it happened.
+            # Moved to the end, so that items are written in the order of their changes.
             self._pending.pop(number, None)
             self._pending[number] = item
             self._given_up.discard(number)
             self._changed.notify_all()
 
     def flush(self, *, timeout: float) -> bool:
-        """Wait until nothing is left to write, and return whether that came in time.
+        """Wait until the queue is empty, and return whether it is.
 
-        A pause between two tries is cut short. What was given up is not waited for, nor a store that is away.
+        A pause between two tries is skipped. The wait ends early after `FLUSH_TRIES` failures.
         """
         with self._changed:
             self._hurry = True
@@ -76,12 +76,12 @@ class LatestQueue(Generic[T]):
 
     @property
     def failure(self) -> str | None:
-        """Why something was kept at the end; None where all was written, or given up for good."""
+        """Error because of which items are still queued; None if the queue is empty."""
         with self._changed:
             return None if self._is_idle() else self._last_failure or "it does not answer"
 
     def close(self, *, timeout: float) -> int:
-        """Write what can be written within `timeout` seconds, end the thread; return how many were not."""
+        """Write as much as possible within `timeout` seconds, end the thread; return the number of unwritten items."""
         self.flush(timeout=timeout)
         with self._changed:
             self._closing = True
@@ -91,15 +91,15 @@ class LatestQueue(Generic[T]):
             return len(self._given_up | self._pending.keys() | self._in_flight.keys())
 
     def _run(self) -> None:
-        pause, is_away = self._first_pause, False
+        pause, is_unreachable = self._first_pause, False
         while batch := self._next_batch():
             failure = self._write_all(batch)
             if failure is None:
-                pause, is_away = self._first_pause, False
+                pause, is_unreachable = self._first_pause, False
                 continue
-            if not is_away:
-                _log.warning("%s: %s (kept, and tried again)", self._name, failure)
-            is_away = True
+            if not is_unreachable:
+                _log.warning("%s: %s (retrying)", self._name, failure)
+            is_unreachable = True
             with self._changed:
                 self._last_failure = str(failure)
                 self._failures += 1
@@ -125,10 +125,10 @@ class LatestQueue(Generic[T]):
             try:
                 self._write(item)
             except PermanentError as error:
-                _log.error("%s: number %d is not recorded: %s", self._name, number, error)
+                _log.error("%s: trial %d could not be recorded: %s", self._name, number, error)
                 with self._changed:
                     self._given_up.add(number)
-            except Exception as error:  # the record of a run must never end the run
+            except Exception as error:  # an error of the record must not end a run
                 failure = error
                 break
             del left[number]

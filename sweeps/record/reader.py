@@ -1,4 +1,4 @@
-"""Reading the record: every trial of every sweep as one table, and what else there is of one run."""
+"""Reads the record: the trials of all sweeps as one table, and details of one run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.record.child_run import ChildRun
-from sweeps.record.columns import OF_A_ROW
-from sweeps.record.epochs import OF_AN_EPOCH, epochs_table
+from sweeps.record.columns import ROW_FIELDS
+from sweeps.record.epochs import EPOCH_FIELDS, epochs_table
 from sweeps.record.mapping import (
     CORRECT_FILE,
     EPOCH_SECONDS,
@@ -25,12 +25,12 @@ from sweeps.record.mapping import (
     epoch_metric_names,
     recorded_config,
 )
-from sweeps.record.ownership import Ownership, OwnRuns
-from sweeps.record.recorded_run import ALL, RunStore, Wanted
-from sweeps.record.store import is_own
+from sweeps.record.ownership import JournalRuns, Ownership
+from sweeps.record.recorded_run import ALL_FIELDS, RunFields, RunStore
+from sweeps.record.store import uses_default_record
 from sweeps.record.stores import open_store
 from sweeps.record.table import Table, row_of, table_of
-from sweeps.record.trial_run import TrialRun, own_trials, read_trials, sorted_runs, understand
+from sweeps.record.trial_run import TrialRun, parse_run, parse_runs, read_folder_trials, read_trials
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 
 
 class RecordReader(Protocol):
-    """What reads the record. Each method raises `RecordError` where the store cannot be read."""
+    """Reads the record. Each method raises `RecordError` if the store cannot be read."""
 
     def runs(self, *, sweep: str | None = None) -> Table:
-        """Return one row a trial: `COLUMNS`, the configuration under dotted names, `LAST_COLUMNS`."""
+        """Return one row per trial: `COLUMNS`, the configuration under dotted names, `LAST_COLUMNS`."""
         ...
 
     def epochs(self, *, sweep: str | None = None) -> pa.Table:
-        """Return one row an epoch of each trial: `EPOCH_COLUMNS`; see `sweeps.record.epochs`."""
+        """Return one row per epoch of each trial: `EPOCH_COLUMNS`; see `sweeps.record.epochs`."""
         ...
 
     def configuration(self, run_id: str) -> TaskConfig:
-        """Return what a run was recorded to train."""
+        """Return the configuration of a run."""
         ...
 
     def curve(self, run_id: str) -> list[EpochResult]:
@@ -57,27 +57,26 @@ class RecordReader(Protocol):
         ...
 
     def correctness(self, run_id: str) -> np.ndarray | None:
-        """Return one truth value a test image, in the file's order; None where the run was not tested."""
+        """Return a bool array with an entry per test image, in the file's order; None if the run was not tested."""
         ...
 
     def logged_model(self, run_id: str) -> str | None:
-        """Return the address of the model that a run's network is stored as in MLflow, None where it is not."""
+        """Return the URI of the MLflow model of a run; None if it has none."""
         ...
 
     def confusion(self, run_id: str, *, of: Literal["test", "validation"] = "test") -> Confusion | None:
-        """Return how many images of each class (row) a run took for each class; None where nobody noted it."""
+        """Return the confusion matrix of a run, a row per true class; None if it was not recorded."""
         ...
 
     def environment(self, run_id: str) -> dict[str, str]:
-        """Return where a run was trained and with what: host, device, threads, commit, versions; and foreign tags."""
+        """Return the environment of a run (host, device, threads, commit, versions) and tags set by users."""
         ...
 
 
 class MlflowReader:
-    """Reads the store that `Tracker` writes. One that does not exist reads as empty and is not created."""
+    """Reads the store that `Tracker` writes. A missing store is empty and is not created."""
 
     def __init__(self, runs: Path) -> None:
-        """Open nothing yet: the store may not be there, or be a server."""
         self._runs = runs
 
     @functools.cached_property
@@ -85,10 +84,10 @@ class MlflowReader:
         return open_store(self._runs)
 
     def runs(self, *, sweep: str | None = None) -> Table:
-        return table_of(row_of(run) for run in self._trials(sweep=sweep, wanted=OF_A_ROW))
+        return table_of(row_of(run) for run in self._trials(sweep=sweep, fields=ROW_FIELDS))
 
     def epochs(self, *, sweep: str | None = None) -> pa.Table:
-        runs = self._trials(sweep=sweep, wanted=OF_AN_EPOCH)
+        runs = self._trials(sweep=sweep, fields=EPOCH_FIELDS)
         points = self._store.epochs([run.run_id for run in runs])
         return epochs_table(runs, points, curve=self._curve)
 
@@ -97,7 +96,7 @@ class MlflowReader:
         config = recorded_config(run.tags, run.params)
         if config is None:
             raise RecordError(
-                f"the configuration of run {run_id} cannot be read: it was recorded by another version of this project"
+                f"the configuration of run {run_id} cannot be read: another version of this project recorded it"
             )
         return config
 
@@ -110,7 +109,7 @@ class MlflowReader:
         names = epoch_metric_names(run.params, run.metrics)
         for point in sorted(self._store.history(run.run_id, names=names), key=lambda point: point.timestamp_ms):
             if point.name in names and point.step > 0:
-                # A later attempt at an epoch stands for it.
+                # A later attempt at an epoch replaces an earlier one.
                 measured.setdefault(point.step, {})[point.name] = point.value
                 ended[point.step] = max(ended.get(point.step, 0.0), point.timestamp_ms / 1000)
         for (name, step), value in run.not_finite.items():
@@ -139,25 +138,25 @@ class MlflowReader:
 
     def logged_model(self, run_id: str) -> str | None:
         uri = self._run(run_id).tags.get(LOGGED_MODEL)
-        # Somebody may have deleted it.
+        # The model may have been deleted.
         return uri if uri is not None and self._store.has_model(uri.removeprefix("models:/")) else None
 
     def trials(self, *, sweep: str) -> list[RecordedTrial]:
-        """Return the trials of a sweep, of all its studies in this runs folder."""
-        ours = filter(self._ownership.is_ours, read_trials(self._store, sweep=sweep))
+        """Return the trials of all studies of a sweep in this runs folder."""
+        ours = filter(self._ownership.belongs_to_folder, read_trials(self._store, sweep=sweep))
         return [RecordedTrial(study=run.study, trial=run.trial) for run in ours]
 
     def file_of(self, sweep: str) -> str | None:
-        """Return the file of a sweep as it was run last; None where the record holds none."""
+        """Return the text of a sweep's file at its last start; None if it was not recorded."""
         found = sorted(self._store.runs({"kind": "sweep", "sweep": sweep}), key=lambda run: run.start_ms)
         contents = [self._store.artifact(run.run_id, f"{sweep}.yaml") for run in found]
         kept = [content.decode("utf-8", "replace") for content in contents if content is not None]
         return kept[-1] if kept else None
 
     def holds(self, records: Iterable[TrialRecord], *, study: str) -> bool:
-        """Return whether the record holds these trials of a study whole, and no other that is not ended."""
-        runs = [run for run in self._store.runs({"study": study}) if self._ownership.takes(run)]
-        trials, unreadable = sorted_runs(runs)
+        """Return whether the record contains these trials of a study completely, and no other open run of it."""
+        runs = [run for run in self._store.runs({"study": study}) if self._ownership.includes(run)]
+        trials, unreadable = parse_runs(runs)
         children = {run.key: ChildRun.of(run) for run in trials}
         if unreadable or [run.status for run in runs if run.tags.get("kind") == "sweep"] != ["FINISHED"]:
             return False
@@ -166,40 +165,40 @@ class MlflowReader:
         )
 
     def complete_runs(self) -> dict[str, TrialRun]:
-        """Return the complete run of each key: the first that was trained, else the first that took its result over."""
+        """Return key → complete run: the first trained one, else the first that reused a result."""
         found: dict[str, TrialRun] = {}
-        runs, _ = sorted_runs(self._store.runs({"kind": "trial", "outcome": "complete"}))
+        runs, _ = parse_runs(self._store.runs({"kind": "trial", "outcome": "complete"}))
         for run in sorted(runs, key=lambda run: ("reused_from" in run.tags, run.start_ms, run.run_id)):
             found.setdefault(run.key, run)
         return found
 
-    def is_ours(self, run: TrialRun) -> bool:
-        """Return whether a run is of this runs folder."""
-        return self._ownership.is_ours(run)
+    def belongs_to_folder(self, run: TrialRun) -> bool:
+        """Return whether a run belongs to this runs folder."""
+        return self._ownership.belongs_to_folder(run)
 
-    def _trials(self, *, sweep: str | None, wanted: Wanted = ALL) -> list[TrialRun]:
-        return own_trials(self._runs, self._store, sweep=sweep, wanted=wanted)
+    def _trials(self, *, sweep: str | None, fields: RunFields = ALL_FIELDS) -> list[TrialRun]:
+        return read_folder_trials(self._runs, self._store, sweep=sweep, fields=fields)
 
     @property
     def _ownership(self) -> Ownership:
-        return Ownership(self._runs)  # each time anew: a start notes whose it is
+        return Ownership(self._runs)  # not cached: a start adds owners
 
     def _run(self, run_id: str) -> TrialRun:
-        found = understand(self._store.run(run_id))
+        found = parse_run(self._store.run(run_id))
         if isinstance(found, TrialRun):
             return found
-        raise RecordError(f"run {run_id} is no trial" if found is None else f"{found}; {found.advice}")
+        raise RecordError(f"run {run_id} is not a trial" if found is None else f"{found}. {found.advice}")
 
 
 def _one_attempt(measured: Mapping[int, Mapping[str, float]], ended: Mapping[int, float]) -> list[EpochResult]:
-    """Return the epochs from 1 without a gap; an epoch older than the one before is of a former attempt."""
+    """Return the epochs from 1 without a gap. An epoch older than the one before is from an earlier attempt."""
     curve: list[EpochResult] = []
     while (values := measured.get(len(curve) + 1)) is not None:
         finished = ended[len(curve) + 1]
         if curve and finished < curve[-1].finished_at:
             break
         if EPOCH_SECONDS not in values or not values.keys() >= measured[1].keys():
-            break  # a driver died between two batches of this epoch
+            break  # a driver failed between two batches of this epoch
         metrics = {name: value for name, value in values.items() if name != EPOCH_SECONDS}
         curve.append(
             EpochResult(epoch=len(curve) + 1, seconds=values[EPOCH_SECONDS], finished_at=finished, metrics=metrics)
@@ -207,20 +206,20 @@ def _one_attempt(measured: Mapping[int, Mapping[str, float]], ended: Mapping[int
     return curve
 
 
-def delete_sweep(runs: Path, sweep: str, own: OwnRuns) -> int:
-    """Mark the runs of a sweep as deleted (`mlflow gc` frees the space); return how many, its own included.
+def delete_sweep(runs: Path, sweep: str, journal: JournalRuns) -> int:
+    """Mark the runs of a sweep as deleted (`mlflow gc` frees the space); return their number with the parent run.
 
-    On a server another runs folder's sweep of this name stays.
+    On a server, runs of another runs folder's sweep of this name are kept.
 
     Args:
-        runs: the runs folder.
-        sweep: its name.
-        own: what its journals know of them.
+        runs: The runs folder.
+        sweep: Name of the sweep.
+        journal: Identities of its runs.
 
     Raises:
-        RecordError: where the store cannot be reached or written.
+        RecordError: The store cannot be read or written.
     """
     store = open_store(runs)
-    found = [run for run in store.runs({"sweep": sweep}) if is_own(runs) or own.has(run)]
+    found = [run for run in store.runs({"sweep": sweep}) if uses_default_record(runs) or journal.contains(run)]
     store.delete([run.run_id for run in found])
     return len(found)

@@ -1,4 +1,4 @@
-"""A run as the record holds it, whichever way it is read, and what reads runs."""
+"""A run in the record, independent of how it is read, and the protocol of readers."""
 
 from __future__ import annotations
 
@@ -11,64 +11,65 @@ from sweeps.record.mapping import MetricPoint
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """One MLflow run that is not deleted."""
+    """An MLflow run that is not deleted."""
 
     run_id: str
     name: str
     status: str
     start_ms: int
-    """Unix time in milliseconds, as the next."""
+    """Unix time in milliseconds, like `end_ms`."""
     end_ms: int | None
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    """The newest value of each."""
+    """Latest value of each metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is read of each run: half of a large record is what no table shows. A store may read more."""
+class RunFields:
+    """The fields to read of each run, since tables show only half of a large record. A store may read more."""
 
     tags: frozenset[str] | None = None
-    """All where None, as of the metrics."""
+    """Names of tags; None for all."""
     params: bool = True
     metrics: frozenset[str] | None = None
+    """Names of metrics; None for all."""
 
 
-ALL = Wanted()
+ALL_FIELDS = RunFields()
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochPoints:
-    """What is recorded of one epoch of one run."""
+    """The metrics of one epoch of one run."""
 
     run_id: str
     epoch: int
     values: tuple[float | None, ...]
-    """Of each of `EPOCH_METRICS`, in their order."""
+    """Values of `EPOCH_METRICS`, in their order."""
     timestamp_ms: int
-    """The newest value's."""
+    """Time of the newest value."""
     is_once: bool
-    """No metric has two values: there was one attempt at this epoch."""
+    """Whether each metric has one value, so that there was one attempt at this epoch."""
 
 
 class RunStore(Protocol):
-    """Reads one store's runs, those of the experiment in use. Each method raises `RecordError` where it cannot."""
+    """Reads the runs of the experiment in use from a store. Each method raises `RecordError` if it fails."""
 
     def runs(
-        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+        self, tags: Mapping[str, str], *, fields: RunFields = ALL_FIELDS, or_without: str | None = None
     ) -> list[RecordedRun]:
-        """Return every run that has all of these tags.
+        """Return all runs that have these tags.
 
         Args:
-            tags: name to value.
-            wanted: what is read of each run.
-            or_without: also every trial that lacks this tag, on a server of those whose study has the sweep's name.
+            tags: Name → value.
+            fields: Fields to read of each run.
+            or_without: Also return trials that lack this tag; on a server only those whose study has the sweep's name.
         """
         ...
 
     def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
-        """Yield what is recorded of the epochs from 1 of these runs, a run's together and in order."""
+        """Yield the epochs from 1 of these runs, grouped by run and in order."""
         ...
 
     def run(self, run_id: str) -> RecordedRun:
@@ -76,21 +77,21 @@ class RunStore(Protocol):
         ...
 
     def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
-        """Return every value of the metrics of a run: of these at the least, where None of those of its epochs."""
+        """Return all values of at least these metrics of a run; None for its epoch metrics."""
         ...
 
     def artifact(self, run_id: str, name: str) -> bytes | None:
-        """Return a file of a run, None where it has none of this name."""
+        """Return the content of an artifact; None if it does not exist."""
         ...
 
     def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
-        """Yield every file of a run with its content, by its path in the run's artifacts."""
+        """Yield path and content of each artifact of a run."""
         ...
 
     def has_model(self, model_id: str) -> bool:
-        """Return whether a logged model is there, and whole."""
+        """Return whether a logged model exists and is ready."""
         ...
 
     def delete(self, run_ids: Sequence[str]) -> None:
-        """Mark runs as deleted, as MLflow does."""
+        """Mark runs as deleted."""
         ...

@@ -1,4 +1,4 @@
-"""What the record holds, beside what the journals say: read once, to see what is left open, missing or out of step."""
+"""Comparison of the record with the journals: open, missing and outdated runs, and their repair."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from sweeps.record.mapping import STATUS_OF
 from sweeps.record.ownership import Ownership
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.recorded_run import RecordedRun
-from sweeps.record.store import is_own, store_uri
+from sweeps.record.store import store_uri, uses_default_record
 from sweeps.record.stores import open_store
-from sweeps.record.trial_run import UnreadableRun, sorted_runs
+from sweeps.record.trial_run import UnreadableRun, parse_runs
 from sweeps.record.writer import Tracker
 
 
 class RecordReview:
-    """All runs of the record in use, as of one moment. Changes nothing."""
+    """A snapshot of all runs of the record in use. Read-only."""
 
     def __init__(self, runs: Path) -> None:
-        """Read it.
+        """Read the record.
 
         Raises:
-            RecordError: it cannot be read.
+            RecordError: The record cannot be read.
         """
-        self.is_own = is_own(runs)
+        self.is_default = uses_default_record(runs)
         """Whether only drivers of this runs folder write it."""
         ownership = Ownership(runs)
-        found = [run for run in open_store(runs).runs({}) if ownership.takes(run)]
-        self._trials, self._unreadable = sorted_runs(found)
+        found = [run for run in open_store(runs).runs({}) if ownership.includes(run)]
+        self._trials, self._unreadable = parse_runs(found)
         self._parents = [run for run in found if run.tags.get("kind") == "sweep"]
 
     def unreadable(self, *, sweep: str, studies: Collection[str] = ()) -> Sequence[UnreadableRun]:
-        """Return the runs of a sweep, or of its studies, that cannot be understood."""
+        """Return the invalid runs of a sweep, or of its studies."""
         return [
             each
             for each in self._unreadable
@@ -44,45 +44,45 @@ class RecordReview:
 
     @property
     def all_unreadable(self) -> Sequence[UnreadableRun]:
-        """The runs of any sweep that cannot be understood."""
+        """The invalid runs of all sweeps."""
         return self._unreadable
 
     @property
     def sweeps(self) -> set[str]:
-        """The names of all sweeps that it has a run of."""
+        """Names of all recorded sweeps."""
         return {run.tags.get("sweep", "") for run in (*self._trials, *self._parents)}
 
     @property
     def complete_keys(self) -> set[str]:
-        """The keys of the runs that came to their end."""
+        """Keys of the complete runs."""
         return {run.key for run in self._trials if run.outcome is Outcome.COMPLETE}
 
     def unfinished_keys(self, *, sweep: str) -> set[str]:
-        """Return the keys of a sweep's trials that it knows no end of."""
+        """Return the keys of a sweep's trials that have not ended."""
         return {run.key for run in self._trials if run.sweep == sweep and not run.outcome.is_final}
 
     def trials(self, *, sweep: str) -> int:
-        """Return how many trials of a sweep it holds."""
+        """Return the number of recorded trials of a sweep."""
         return sum(run.sweep == sweep for run in self._trials)
 
     def open_runs(self, *, sweep: str) -> Sequence[RecordedRun]:
-        """Return a sweep's runs that are not ended, its own runs among them."""
+        """Return a sweep's RUNNING runs, including parent runs."""
         runs = (*self._trials, *self._parents)
         return [run for run in runs if run.status == "RUNNING" and run.tags.get("sweep") == sweep]
 
-    def out_of_step(self, records: Iterable[TrialRecord], *, study: str) -> Sequence[TrialRecord]:
-        """Return the trials of a study, none of which is being trained, that it lacks or says something else of."""
+    def outdated(self, records: Iterable[TrialRecord], *, study: str) -> Sequence[TrialRecord]:
+        """Return the trials of a stopped study that are missing or differ in the record."""
         children = {run.key: ChildRun.of(run) for run in self._trials if run.study == study}
         return [
-            record for record in records if record.key not in children or not children[record.key].is_in_step(record)
+            record for record in records if record.key not in children or not children[record.key].is_up_to_date(record)
         ]
 
     def lacks_parent(self, study: str) -> bool:
-        """Return whether it has no run of a study itself."""
+        """Return whether a study has no parent run."""
         return self._parent(study) is None
 
-    def end_of(self, study: str, records: Iterable[TrialRecord]) -> str:
-        """Return how a study's own run stands when nobody runs it."""
+    def end_status(self, study: str, records: Iterable[TrialRecord]) -> str:
+        """Return the status that the parent run of a stopped study must have."""
         parent = self._parent(study)
         done = all(record.outcome.is_final for record in records)
         status = ("FINISHED" if done else "KILLED") if parent is None else parent.status
@@ -92,7 +92,7 @@ class RecordReview:
         return next((run for run in self._parents if run.tags.get("study") == study), None)
 
 
-def bring_level(
+def write_missing_runs(
     runs: Path,
     records: Sequence[TrialRecord],
     *,
@@ -102,25 +102,25 @@ def bring_level(
     review: RecordReview,
     owner: str | None = None,
 ) -> None:
-    """Write what the record lacks of a study that nobody runs, as the next start would, and end what it left open.
+    """Write the missing and outdated runs of a stopped study, as the next start would, and end its open runs.
 
     Args:
-        runs: the runs folder.
-        records: every trial of the study.
-        sweep: its name.
-        study: the study's.
-        title: what the study's own run is called where there is none yet.
-        review: what the record held before.
-        owner: the study's id; None of a study from before there was one.
+        runs: The runs folder.
+        records: All trials of the study.
+        sweep: Name of the sweep.
+        study: Name of the study.
+        title: Name of the parent run if it has to be created.
+        review: State of the record before.
+        owner: Owner id of the study; None if it has none.
 
     Raises:
-        RecordError: it cannot be written.
+        RecordError: The record cannot be written.
     """
-    status = review.end_of(study, records)
-    # Neither commit nor versions of this process: it trains nothing.
-    # What was the best of it, the next start tells, which knows by which metric.
+    status = review.end_status(study, records)
+    # Without commit and versions of this process, which trains nothing.
+    # The curve of the best value is written by the next start, which knows the metric.
     recorded = RecordedStudy(sweep=sweep, name=study, title=title, owner=owner)
-    tracker = Tracker(recorded, runs=runs, environment={}, tells_progress=False)
+    tracker = Tracker(recorded, runs=runs, environment={}, writes_progress=False)
     try:
         tracker.reconcile(records)
     finally:
@@ -128,10 +128,10 @@ def bring_level(
 
 
 def end_as_interrupted(runs: Path, open_runs: Iterable[RecordedRun]) -> None:
-    """End runs that no driver will end any more, as `Tracker.reconcile` ends those that the ledger does not know.
+    """Set runs without a driver to interrupted, as `Tracker.reconcile` does with runs that the ledger lacks.
 
     Raises:
-        RecordError: the record cannot be written.
+        RecordError: The record cannot be written.
     """
     uri = store_uri(runs)
     with store_errors(uri):

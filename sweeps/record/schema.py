@@ -1,6 +1,6 @@
-"""The tables of a new SQLite store: made beside it and renamed, so that a crash leaves all of them or none.
+"""Tables of a new SQLite store, created in a temporary file that is renamed, so that a crash leaves all or none.
 
-MLflow makes them one by one for two seconds, and cannot go on from the middle.
+MLflow creates them one by one in two seconds, and cannot continue from an incomplete set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sweeps.core.errors import DamagedRecordError, RecordError
 from sweeps.record.client import connect
-from sweeps.record.sqlite_store import opened, require_whole
+from sweeps.record.sqlite_store import check_intact, opened
 from sweeps.record.store import is_absent, sqlite_file, uri_of_file
 from sweeps.system.compat import KNOWN_TABLES, knows_tables
 
@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 def ensure_tables(uri: str) -> None:
-    """Make a SQLite store's tables where there is no file yet; leave any other store alone.
+    """Create the tables of a SQLite store if the file does not exist, else check them; ignore other stores.
 
-    To be called by one process at a time.
+    Call it from one process at a time.
 
     Raises:
-        RecordError: the file is no database.
+        RecordError: The file is not a database, or of a newer MLflow.
     """
     path = sqlite_file(uri)
     if path is None:
@@ -37,35 +37,35 @@ def ensure_tables(uri: str) -> None:
         with _new_store(path) as fresh:
             fresh.replace(path)
         return
-    require_whole(path)
+    check_intact(path)
     require_known_version(path)
 
 
-def set_damaged_aside(path: Path) -> Path | None:
-    """Move a record that is damaged aside, and return where it is now; None where it is whole by now.
+def move_damaged_aside(path: Path) -> Path | None:
+    """Rename a damaged record and return its new path; None if it is intact.
 
-    To be called by one process at a time.
+    Call it from one process at a time.
     """
     try:
-        require_whole(path, thorough=True)
+        check_intact(path, thorough=True)
         return None
     except DamagedRecordError:
         pass
     aside = path.with_name(f"{path.name}.damaged-{datetime.now():%Y%m%d-%H%M%S}")
     path.replace(aside)
-    for end in ("-journal", "-wal", "-shm"):  # of the old file: in a new one SQLite would play them back
+    for end in ("-journal", "-wal", "-shm"):  # SQLite would apply them to the new file
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
-    _log.warning("%s was damaged: it is kept as %s, and written anew from the journals", path, aside)
+    _log.warning("%s was damaged. Renamed it to %s and rebuilding it from the journals", path, aside)
     return aside
 
 
 @contextlib.contextmanager
 def _new_store(path: Path) -> Iterator[Path]:
-    """Give a whole, empty store in a file beside another, which goes unless it is moved away."""
+    """Yield a complete, empty store in a temporary file next to `path`, deleted at the end unless it is moved."""
     fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
-    for left_over in path.parent.glob(f"{path.name}.new-*"):
-        left_over.unlink(missing_ok=True)
+    for stale in path.parent.glob(f"{path.name}.new-*"):
+        stale.unlink(missing_ok=True)
     try:
         connect(uri_of_file(fresh)).search_experiments(max_results=1)
         yield fresh
@@ -75,10 +75,10 @@ def _new_store(path: Path) -> Iterator[Path]:
 
 
 def require_known_version(path: Path) -> None:
-    """Refuse the tables of a newer MLflow, which this one cannot read.
+    """Check that the tables are not of a newer MLflow, which this one cannot read.
 
     Raises:
-        RecordError: names the version to install, where the record says it.
+        RecordError: They are. The message names the version to install if the record contains it.
     """
     revision = _version(path)
     if revision is None or revision in KNOWN_TABLES:
@@ -87,15 +87,15 @@ def require_known_version(path: Path) -> None:
 
     if not knows_tables(uri_of_file(path), str(revision)):
         written_by = _newest_version_in(path)
-        wanted = "--upgrade mlflow" if written_by is None else f"mlflow=={written_by}"
+        requirement = "--upgrade mlflow" if written_by is None else f"mlflow=={written_by}"
         raise RecordError(
-            f"{path} was last written by a newer MLflow than the {mlflow.__version__} that is installed (its tables "
-            f"have revision {revision}): `pip install {wanted}`"
+            f"{path} was last written by a newer MLflow than the installed {mlflow.__version__} (its tables have "
+            f"revision {revision}). Run `pip install {requirement}`."
         )
 
 
 def _newest_version_in(path: Path) -> str | None:
-    """Return the newest version of MLflow that a run says it was recorded with, where it is newer than this one."""
+    """Return the newest version of MLflow in the tags of runs, if it is newer than the installed one."""
     import mlflow
     from packaging.version import InvalidVersion, Version
 
@@ -108,11 +108,11 @@ def _newest_version_in(path: Path) -> str | None:
 
 
 def _version(path: Path) -> object:
-    """Return which of MLflow's changes of the tables was the last, None where not even that is there."""
-    return _ask(path, "SELECT version_num FROM alembic_version")
+    """Return the revision of MLflow's tables; None if it is not stored."""
+    return _query(path, "SELECT version_num FROM alembic_version")
 
 
-def _ask(path: Path, query: str) -> object:
+def _query(path: Path, query: str) -> object:
     with opened(path) as database:
         try:
             row = database.execute(query).fetchone()

@@ -1,7 +1,7 @@
-"""What MLflow's page of runs shows of a sweep at first: its runs, and the columns that tell them apart.
+"""The view of a sweep on MLflow's page of runs: a filter, and the columns in which its runs differ.
 
-MLflow keeps such a view in a tag of the experiment, as its button "Share" writes it: JSON, deflated, in base 64. A page
-of a version that does not know it shows its own columns.
+MLflow stores a view in a tag of the experiment, as its button "Share" writes it: JSON, deflated, in base 64. Versions
+that do not know the tag show their default columns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.store import quoted
 
 TAG = "mlflow.sharedViewState."
-"""What the name of the tag begins with; the view's own name follows."""
+"""Prefix of the tag's name, followed by the name of the view."""
 
 _MOST_COLUMNS = 12
 
@@ -28,12 +28,12 @@ def shared_view(sweep: str, runs: Iterable[RecordedRun]) -> tuple[str, str]:
     """Return name and content of a view of a sweep: accuracy, epochs, outcome, and the parameters that vary.
 
     Args:
-        sweep: its name.
-        runs: its runs: the sweep's own, and those of its trials.
+        sweep: Name of the sweep.
+        runs: Its parent runs and trials.
     """
     state: dict[str, Any] = {
         "searchFilter": f"tags.sweep = {quoted(sweep)}",
-        # In the page's table trials fold under their sweep only when it is sorted by the time of their creation.
+        # The page groups trials under their sweep only if it is sorted by the time of creation.
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "startTime": "ALL",
@@ -41,7 +41,7 @@ def shared_view(sweep: str, runs: Iterable[RecordedRun]) -> tuple[str, str]:
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": [
-            _column("metrics", "best_val_accuracy"),  # which a sweep's own run has too
+            _column("metrics", "best_val_accuracy"),  # a parent run has it too
             _column("metrics", "val_accuracy"),
             _column("metrics", "epochs"),
             _column("tags", "outcome"),
@@ -56,7 +56,7 @@ def shared_view(sweep: str, runs: Iterable[RecordedRun]) -> tuple[str, str]:
 
 
 def varying_params(runs: Iterable[RecordedRun]) -> list[str]:
-    """Return the names of the params in which trials differ, at most a table's width of them, `model.name` first."""
+    """Return the names of the params in which trials differ, at most `_MOST_COLUMNS`, `model.name` first."""
     differences = Differences()
     for run in runs:
         if run.tags.get("kind") == "trial":
@@ -65,12 +65,12 @@ def varying_params(runs: Iterable[RecordedRun]) -> list[str]:
 
 
 def page_of_runs(base: str, experiment_id: str, *, view: str | None) -> str:
-    """Return the address of the page of an experiment's runs, on the side that shows training.
+    """Return the URL of the page of an experiment's runs, in the mode for training.
 
     Args:
-        base: of the server.
-        experiment_id: of the experiment.
-        view: the name of a view; the page's own where None.
+        base: URL of the server.
+        experiment_id: Id of the experiment.
+        view: Name of a view; None for the page's default.
     """
     query = {"workflowType": "machine_learning"} | ({} if view is None else {"viewStateShareKey": view})
     return f"{base}/#/experiments/{experiment_id}/runs?{urlencode(query)}"

@@ -1,6 +1,6 @@
-"""MLflow's SQLite file read directly: importing MLflow takes seconds, and its client pages through tables for more.
+"""Reads MLflow's SQLite file directly, since importing MLflow takes seconds and its client is slow for many runs.
 
-Only of the version of its tables that is known here; `open_store` takes MLflow's client for any other.
+Only table versions in `KNOWN_TABLES` are supported; for others `open_store` uses MLflow's client.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from urllib.parse import unquote, urlparse
 
 from sweeps.core.errors import DamagedRecordError, RecordError
 from sweeps.record.mapping import EPOCH_METRICS, MetricPoint
-from sweeps.record.recorded_run import ALL, EpochPoints, RecordedRun, Wanted
+from sweeps.record.recorded_run import ALL_FIELDS, EpochPoints, RecordedRun, RunFields
 from sweeps.record.store import experiment_name, redact
 from sweeps.system.compat import KNOWN_TABLES
 
 _TABLES = frozenset({"experiments", "runs", "tags", "params", "metrics", "latest_metrics"})
-"""Without which nothing can be read."""
+"""Tables that are needed for reading."""
 
 _WAIT_SECONDS = 20.0
-"""For a driver that writes just now: MLflow's transactions are short."""
+"""Maximum wait for a driver that writes; MLflow's transactions are short."""
 
 _MODEL_READY = 2
-"""The status of a logged model that is whole."""
+"""MLflow's status of a complete logged model."""
 
 _NUMBERS = "typeof(value) IN ('real', 'integer') AND typeof(step) = 'integer' AND typeof(timestamp) = 'integer'"
-"""Of a row that is none an epoch lacks a value, as of one that a crash left half written."""
+"""Selects valid rows. An epoch lacks the value of an invalid row, as after a crash."""
 
 _MANY_RUNS = 1000
-"""From here on most of a record is read."""
+"""Number of runs from which a query reads most of a table."""
 
 
-class NoStore:
-    """The record before anything was recorded."""
+class EmptyStore:
+    """A record without runs."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
     def runs(
-        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+        self, tags: Mapping[str, str], *, fields: RunFields = ALL_FIELDS, or_without: str | None = None
     ) -> list[RecordedRun]:
         return []
 
@@ -54,7 +54,7 @@ class NoStore:
         return iter(())
 
     def run(self, run_id: str) -> RecordedRun:
-        raise RecordError(f"there is no record at {redact(self._uri)}: `sweeps run` creates it")
+        raise RecordError(f"there is no record at {redact(self._uri)}. `sweeps run` creates it.")
 
     def history(self, run_id: str, *, names: Sequence[str] | None = None) -> Sequence[MetricPoint]:
         return []
@@ -73,13 +73,13 @@ class NoStore:
 
 
 class SqliteStore:
-    """A `RunStore` over MLflow's own SQLite file."""
+    """A `RunStore` over MLflow's SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def runs(
-        self, tags: Mapping[str, str], *, wanted: Wanted = ALL, or_without: str | None = None
+        self, tags: Mapping[str, str], *, fields: RunFields = ALL_FIELDS, or_without: str | None = None
     ) -> list[RecordedRun]:
         each = ["run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)" for _ in tags]
         having = " AND ".join(each) or "TRUE"
@@ -90,7 +90,7 @@ class SqliteStore:
             arguments.append(or_without)
         having = f" AND ({having})"
         with opened(self._path) as database:
-            return _runs(database, having, arguments, wanted=wanted)
+            return _runs(database, having, arguments, fields=fields)
 
     def epochs(self, run_ids: Sequence[str]) -> Iterator[EpochPoints]:
         values = ", ".join("max(CASE key WHEN ? THEN value END)" for _ in EPOCH_METRICS)
@@ -138,7 +138,7 @@ class SqliteStore:
     def files(self, run_id: str) -> Iterator[tuple[str, bytes]]:
         folder = self._folder_of(run_id)
         for path in sorted(folder.rglob("*")):
-            # No link: a record of somebody else's may point anywhere.
+            # Links are skipped: in a record from another user they may point anywhere.
             if path.is_file() and not path.is_symlink():
                 yield path.relative_to(folder).as_posix(), path.read_bytes()
 
@@ -150,9 +150,9 @@ class SqliteStore:
         with opened(self._path) as database:
             found = database.execute(query, [run_id]).fetchone()
         if found is None:
-            raise RecordError(f"there is no run {run_id} in {self._path} any more")
+            raise RecordError(f"run {run_id} was deleted from {self._path}")
         uri, location = found
-        return _folder(_moved(uri, location, to=artifacts_beside(self._path)))
+        return _folder(_moved(uri, location, to=artifacts_folder(self._path)))
 
     def has_model(self, model_id: str) -> bool:
         query = "SELECT 1 FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active' AND status = ?"
@@ -178,18 +178,18 @@ class SqliteStore:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that sees the file as of one moment.
+    """Yield a connection with a transaction, which reads one snapshot of the file.
 
     Raises:
-        RecordError: the file cannot be read as a database, or whoever writes it does not end.
+        RecordError: The file is not a readable database, or another process writes it for too long.
     """
-    # Not read-only: what a killed writer left half done is rolled back by whoever opens the file next.
+    # Not read-only: the next connection rolls back an incomplete transaction of a killed writer.
     uri = f"{path.resolve().as_uri()}?mode=rw"
     try:
         with contextlib.closing(
             sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         ) as database:
-            # A tag that is no text any more is one that cannot be understood, not the end of a command.
+            # A tag with invalid text makes its run invalid, but not the whole command fail.
             database.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
             database.execute("BEGIN")
             yield database
@@ -203,37 +203,43 @@ def _read_error(path: Path, error: sqlite3.DatabaseError) -> RecordError:
     if is_broken or "no such table" in str(error) or "no such column" in str(error):
         return damaged(path, reason=str(error))
     if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return RecordError(f"{path} is being written by another process for {_WAIT_SECONDS:g} s and more: try again")
-    return RecordError(f"{path} cannot be read ({error}): check that it may be read and written, and the disk's room")
+        return RecordError(
+            f"{path} is being written by another process for more than {_WAIT_SECONDS:g} s. Wait for it, then run the "
+            "same command again."
+        )
+    return RecordError(f"{path} cannot be read ({error}). Check its permissions and the free disk space.")
 
 
 def damaged(path: Path, *, reason: str) -> DamagedRecordError:
-    """Return the error for a file that holds no record any more, with what to do."""
+    """Return the error for a damaged record."""
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        advice = "if it is no MLflow database, set MLFLOW_TRACKING_URI to another; else move it away"
+        advice = (
+            "If it is not an MLflow database, set MLFLOW_TRACKING_URI to another address. Else rename the file: the "
+            "next `sweeps run` rebuilds the record from the journals."
+        )
     else:
-        advice = "`sweeps doctor --fix`, and the next `sweeps run`, move it aside"
-    return DamagedRecordError(f"{path} is damaged ({reason}): {advice}, and the journals give the record anew")
+        advice = "Run `sweeps doctor --fix` to rename it and rebuild the record from the journals."
+    return DamagedRecordError(f"{path} is damaged ({reason}). {advice}")
 
 
-def require_whole(path: Path, *, thorough: bool = False) -> None:
-    """Refuse what is at a record's path and is no whole database.
+def check_intact(path: Path, *, thorough: bool = False) -> None:
+    """Check that a record is an intact database.
 
     Args:
-        path: something is there.
-        thorough: read every page of it.
+        path: An existing path.
+        thorough: Whether to check all pages.
 
     Raises:
-        DamagedRecordError: it is none.
-        RecordError: it cannot be read now.
+        DamagedRecordError: It is not an intact database.
+        RecordError: It cannot be read now.
     """
     if not path.is_file():
-        raise damaged(path, reason="it is no file")
+        raise damaged(path, reason="it is not a file")
     if not path.stat().st_size:
         raise damaged(path, reason="it is empty, 0 bytes")
     with opened(path) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        # MLflow's own tables may be half made just now; where runs could be, all that belongs to them is.
+        # While MLflow creates the tables some are missing. It stores the revision last.
         if missing := _TABLES - tables if "alembic_version" in tables and _version_in(database) else None:
             raise damaged(path, reason=f"it has no table {', '.join(sorted(missing))}")
         if thorough and (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
@@ -241,12 +247,12 @@ def require_whole(path: Path, *, thorough: bool = False) -> None:
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether what is at a record's path is surely no whole database."""
+    """Return whether a record is certainly damaged."""
     try:
-        require_whole(path, thorough=True)
+        check_intact(path, thorough=True)
     except DamagedRecordError:
         return True
-    except RecordError:  # it is being written, or may not be read: nothing is known
+    except RecordError:  # it is being written or cannot be read: unknown
         return False
     return False
 
@@ -255,11 +261,11 @@ def _version_in(database: sqlite3.Connection) -> object:
     return database.execute("SELECT version_num FROM alembic_version").fetchone()
 
 
-def is_begun(path: Path) -> bool:
-    """Return whether the experiment in use is there: while a driver makes the tables, nothing is.
+def has_experiment(path: Path) -> bool:
+    """Return whether the experiment in use exists; False while a driver creates the tables.
 
     Raises:
-        RecordError: the file is no database.
+        RecordError: The file is not a database.
     """
     with opened(path) as database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
@@ -268,8 +274,8 @@ def is_begun(path: Path) -> bool:
         return found.fetchone() is not None
 
 
-def holds_known_tables(path: Path) -> bool:
-    """Return whether MLflow's tables are all there, as this module knows them."""
+def has_known_tables(path: Path) -> bool:
+    """Return whether MLflow's tables have a version that this module supports."""
     with opened(path) as database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
             return False
@@ -277,36 +283,36 @@ def holds_known_tables(path: Path) -> bool:
         return row is not None and row[0] in KNOWN_TABLES
 
 
-def artifacts_beside(path: Path) -> Path:
-    """Return the folder of the artifacts of a record that lies in a runs folder."""
+def artifacts_folder(path: Path) -> Path:
+    """Return the artifacts folder of a record in a runs folder."""
     return path.resolve().parent / "artifacts"
 
 
-def artifacts_now(path: Path, *, uri: str, location: str) -> Path | None:
-    """Return the folder that a run's artifacts are in now, None where that is none of this machine.
+def current_artifacts_folder(path: Path, *, uri: str, location: str) -> Path | None:
+    """Return the current folder of a run's artifacts; None if it is not on this machine.
 
     Args:
-        path: of the record.
-        uri: where the record says that they are.
-        location: where it says that those of the run's experiment are.
+        path: Path of the record.
+        uri: Recorded artifact URI of the run.
+        location: Recorded artifact location of its experiment.
     """
     try:
-        return _folder(_moved(uri, location, to=artifacts_beside(path)))
+        return _folder(_moved(uri, location, to=artifacts_folder(path)))
     except RecordError:
         return None
 
 
-def follow_a_move(path: Path) -> None:
-    """Let a record that was moved or copied with its runs folder name the folder that it lies in now.
+def relocate_artifacts(path: Path) -> None:
+    """Update the artifact paths of a record that was moved or copied with its runs folder.
 
-    Each run says where its artifacts are, by a whole path: a copy would write into the folder it was copied from.
-    A record whose artifacts were never beside it stays as it is, and one whose tables have no such columns.
+    MLflow stores absolute paths: a copy would write into the original folder. Nothing is changed if the artifacts were
+    not next to the record, or if the tables lack these columns.
 
     Raises:
-        RecordError: the file cannot be read or written.
+        RecordError: The file cannot be read or written.
     """
-    now = artifacts_beside(path)
-    if not is_begun(path):
+    now = artifacts_folder(path)
+    if not has_experiment(path):
         return
     with opened(path) as database:
         query = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
@@ -338,34 +344,34 @@ def follow_a_move(path: Path) -> None:
 
 
 def _moved(uri: str, location: str, *, to: Path) -> str:
-    """Return where artifacts are now that were in a folder `artifacts` beside the record.
+    """Return the current URI of artifacts if they were in a folder `artifacts` next to the record; else `uri`.
 
     Args:
-        uri: where they were.
-        location: where all artifacts of the experiment were at that time.
-        to: where all artifacts are now.
+        uri: Recorded URI.
+        location: Recorded artifact location of the experiment.
+        to: Current artifacts folder.
     """
-    beside = location.startswith("file:") and location.rstrip("/").endswith("/artifacts")
+    next_to_record = location.startswith("file:") and location.rstrip("/").endswith("/artifacts")
     inside = uri == location or uri.startswith(location.rstrip("/") + "/")
-    # A record at its own path, with the artifacts in a runs folder elsewhere, has not moved: they are where they were.
-    moved = beside and inside and (to.is_dir() or not _folder(location).is_dir())
+    # A record outside the runs folder that contains its artifacts has not moved: the recorded folder still exists.
+    moved = next_to_record and inside and (to.is_dir() or not _folder(location).is_dir())
     return to.as_uri() + uri.removeprefix(location.rstrip("/")).rstrip("/") if moved else uri
 
 
 def _folder(uri: str) -> Path:
-    """Return the folder that an address names.
+    """Return the folder of a URI.
 
     Raises:
-        RecordError: it is none of this machine.
+        RecordError: It is not a local folder.
     """
     address = urlparse(uri)
     if address.scheme not in ("", "file"):
-        raise RecordError(f"the artifacts at {redact(uri)} are in no folder of this machine")
+        raise RecordError(f"the artifacts at {redact(uri)} are not in a folder of this machine")
     return Path(unquote(address.path))
 
 
 def _runs(
-    database: sqlite3.Connection, having: str, arguments: Sequence[str], *, wanted: Wanted = ALL
+    database: sqlite3.Connection, having: str, arguments: Sequence[str], *, fields: RunFields = ALL_FIELDS
 ) -> list[RecordedRun]:
     query = f"""
         SELECT run_uuid, name, status, start_time, end_time FROM runs
@@ -375,9 +381,9 @@ def _runs(
     """
     rows = database.execute(query, [experiment_name(), *arguments]).fetchall()
     ids = [row[0] for row in rows]
-    tags = _values(database, "tags", ids, keys=wanted.tags)
-    params = _values(database, "params", ids) if wanted.params else defaultdict(dict)
-    metrics = _values(database, "latest_metrics", ids, keys=wanted.metrics, having=" AND NOT is_nan")
+    tags = _values(database, "tags", ids, keys=fields.tags)
+    params = _values(database, "params", ids) if fields.params else defaultdict(dict)
+    metrics = _values(database, "latest_metrics", ids, keys=fields.metrics, having=" AND NOT is_nan")
     return [
         RecordedRun(
             run_id=run_id,
@@ -401,13 +407,13 @@ def _values(
     keys: Collection[str] | None = None,
     having: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """Return what a table holds of these runs: run to key to value."""
+    """Return the rows of a table for these runs: run → key → value."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    # Of many runs a walk through the whole table is faster than as many ways through its index.
-    whole = " NOT INDEXED" if len(run_ids) > _MANY_RUNS else ""
+    # For many runs a full scan is faster than lookups in the index.
+    scan = " NOT INDEXED" if len(run_ids) > _MANY_RUNS else ""
     of_keys = "" if keys is None else f" AND key IN ({', '.join('?' * len(keys))})"
     query = f"""
-        SELECT run_uuid, key, value FROM {table}{whole}
+        SELECT run_uuid, key, value FROM {table}{scan}
         WHERE run_uuid IN (SELECT value FROM json_each(?)){of_keys}{having}
     """
     for run_id, key, value in database.execute(query, [json.dumps(list(run_ids)), *(keys or ())]):

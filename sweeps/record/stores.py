@@ -1,33 +1,33 @@
-"""The store of the record that is in use, opened by what reads it fastest."""
+"""Opens the record in use with its fastest reader."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from sweeps.record.recorded_run import RunStore
-from sweeps.record.sqlite_store import NoStore, SqliteStore, holds_known_tables, is_begun, require_whole
+from sweeps.record.sqlite_store import EmptyStore, SqliteStore, check_intact, has_experiment, has_known_tables
 from sweeps.record.store import is_absent, sqlite_file, store_uri
 
 
 def open_store(runs: Path) -> RunStore:
-    """Return what reads the store in use; see `store_at`."""
+    """Return a reader of the record in use; see `store_at`."""
     return store_at(store_uri(runs))
 
 
 def store_at(uri: str) -> RunStore:
-    """Return what reads the store at an address, without creating one that is not there.
+    """Return a reader of the store at a URI; a missing store is not created.
 
-    A SQLite file of the tables that are known here is read directly, in milliseconds; any other store through
-    MLflow's client, whose import alone takes seconds.
+    A SQLite file with known tables is read directly, in milliseconds. Other stores are read through MLflow's client,
+    whose import takes seconds.
     """
     path = sqlite_file(uri)
     if is_absent(uri):
-        return NoStore(uri)
+        return EmptyStore(uri)
     if path is not None:
-        require_whole(path)
-        if not is_begun(path):
-            return NoStore(uri)
-        if holds_known_tables(path):
+        check_intact(path)
+        if not has_experiment(path):
+            return EmptyStore(uri)
+        if has_known_tables(path):
             return SqliteStore(path)
         from sweeps.record.schema import require_known_version
 

@@ -1,4 +1,4 @@
-"""How busy the driver's machine is, among a sweep's own metrics: MLflow's system metrics, by MLflow's own switch."""
+"""MLflow's system metrics of the driver's machine, in a sweep's parent run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
-"""The environment variable that turns it on, as for MLflow's own runs."""
+"""MLflow's environment variable that enables system metrics."""
 
 _LONGEST_END_S = 10.0
 
@@ -16,15 +16,15 @@ _log = logging.getLogger(__name__)
 
 
 class SystemMetrics:
-    """Samples of processor, memory, disk, network and GPU, under `system/` in the sweep's own run; off by default."""
+    """Samples of CPU, memory, disk, network and GPU, under `system/` in the parent run; off by default."""
 
     def __init__(self) -> None:
         self._monitor: Any = None  # MLflow's, which has no types
 
     def start(self, run_id: str, *, uri: str) -> None:
-        """Begin to sample, every 10 seconds unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise.
+        """Start sampling if `SWITCH` is set, every 10 s or MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.
 
-        Where the switch is off it does nothing; where psutil is missing it says so, and the sweep goes on.
+        If psutil is not installed, a warning is logged.
         """
         if os.environ.get(SWITCH, "").lower() not in ("1", "true"):
             return
@@ -35,12 +35,14 @@ class SystemMetrics:
             monitor: Any = SystemMetricsMonitor
             self._monitor = monitor(run_id, resume_logging=True, tracking_uri=uri)
         except ImportError:
-            _log.warning("%s is set, but psutil is not installed: pip install 'cifar-sweeps[system-metrics]'", SWITCH)
+            _log.warning(
+                "%s is set, but psutil is not installed. Run `pip install 'cifar-sweeps[system-metrics]'`.", SWITCH
+            )
             return
         self._monitor.start()
 
     def end(self) -> None:
-        """Write the last samples, in at most 10 seconds: a store that is away does not hold the sweep's end up."""
+        """Write the last samples, in at most `_LONGEST_END_S` seconds, also if the store is unreachable."""
         if self._monitor is None:
             return
         ending = threading.Thread(target=self._monitor.finish, name="end of system metrics", daemon=True)

@@ -1,4 +1,4 @@
-"""The record as one table: the form in which runs are read, ranked and shown."""
+"""The record as one table, used for reading, ranking and display."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
-"""Name of a column to value; None where there is none."""
+"""Column name → value; None if it is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +23,21 @@ class Table:
     """Rows under named columns."""
 
     columns: Mapping[str, Kind]
-    """Those that are shown, in order, with what their values are. A row may hold more."""
+    """Displayed columns in order, with their kinds. A row may have more."""
     rows: Sequence[Row]
     rows_in_all: int = 0
-    """How many rows there were before a limit."""
+    """Number of rows before a limit was applied."""
     how: tuple[str, ...] = ()
-    """How its numbers were computed, in a sentence or two."""
+    """Sentences on how the numbers were computed."""
     why_empty: str | None = None
-    """What the columns of a filter hold that nothing matched."""
+    """Values in the columns of a filter that matched nothing."""
 
     def values(self, name: str) -> list[Any]:
         """Return the values of a column."""
         return [row[name] for row in self.rows]
 
     def frame(self) -> pd.DataFrame:
-        """Return it for people who work with pandas: a missing value as pandas has it, a protocol in words."""
+        """Return a data frame, with pandas' missing values and protocols as text."""
         import pandas as pd
 
         columns = {}
@@ -50,7 +50,7 @@ class Table:
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return rows as the record's table: all its columns in order, a column's numbers of one kind."""
+    """Return rows as a table with all columns of the record in order, each with numbers of one kind."""
     rows = list(rows)
     configuration = sorted({name for row in rows for name in row} - RECORD_COLUMNS.keys(), key=_order_in_config)
     kinds: dict[str, Kind] = {}
@@ -63,11 +63,11 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def _kind_of(values: Iterable[Any]) -> Kind:
-    """Return what a parameter's values are: numbers, or whatever else as it is."""
+    """Return the kind of a parameter's values: a number kind if all are numbers, else text."""
     types = {type(value) for value in values} - {type(None)}
     if not types or not types <= {int, float}:
         return Kind.TEXT
-    return Kind.REAL if float in types else Kind.WHOLE
+    return Kind.REAL if float in types else Kind.INTEGER
 
 
 def _real(value: float | None) -> float | None:
@@ -75,7 +75,7 @@ def _real(value: float | None) -> float | None:
 
 
 def _order_in_config(name: str) -> tuple[int, int, str]:
-    """Order a dotted name as the configuration's own fields are, an unknown one after its block."""
+    """Return the sort key of a dotted name: the order of the configuration's fields, unknown names last."""
     block, _, field = name.partition(".")
     blocks = IMAGES.config_type.model_fields
     if block not in blocks:
@@ -85,7 +85,7 @@ def _order_in_config(name: str) -> tuple[int, int, str]:
 
 
 def row_of(run: TrialRun) -> Row:
-    """Return a trial's run as a row."""
+    """Convert a trial's run to a row."""
     params = {name: parse_param(text) for name, text in run.params.items()}
     read = {name: column.read(run) for name, column in RECORD_COLUMNS.items() if column.read is not None}
     return {name: value for name, value in params.items() if name not in RECORD_COLUMNS} | read

@@ -1,7 +1,6 @@
-"""The one door from MLflow's runs to this project: a run is understood whole, once, or named and left out.
+"""Parsing and validation of trials' runs from MLflow; an invalid run is reported and left out.
 
-Tags and metrics are texts and numbers that people, and other tools, edit. Behind this door each has the type and the
-range that its name promises.
+Users and other tools can edit tags and metrics. After parsing, each has its type and range.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ from sweeps.record.mapping import (
     read_not_finite,
 )
 from sweeps.record.ownership import OWNER, Ownership
-from sweeps.record.recorded_run import ALL, RecordedRun, RunStore, Wanted
+from sweeps.record.recorded_run import ALL_FIELDS, RecordedRun, RunFields, RunStore
 
 _log = logging.getLogger(__name__)
 
-_NAMED = 20
-"""Runs that a reader names one by one; `sweeps doctor` names them all."""
+_MAX_LISTED = 20
+"""Maximum number of invalid runs in warnings; `sweeps doctor` lists them all."""
 _LATEST_MS = 253_402_300_799_000
-"""The year 9999: no later time can be shown."""
+"""The year 9999, the latest time that can be displayed."""
 _LARGEST = 1e300
-"""MLflow stores infinity as 1.8e308; this project writes none."""
+"""MLflow stores infinity as 1.8e308, which this project does not write."""
 _OURS = frozenset({"key", "config_id", "study"})
-"""Tags of a trial of which no other tool writes two."""
+"""Tags of a trial; a run with two of them was written by this project."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRun(RecordedRun):
-    """A trial's run that was understood."""
+    """A valid run of a trial."""
 
     sweep: str
     study: str
@@ -67,37 +66,37 @@ class TrialRun(RecordedRun):
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableRun:
-    """A trial's run that was not understood, and why."""
+    """An invalid run of a trial."""
 
     run: RecordedRun
-    what: str
+    field: str
     """`tag trial`, `metric val_accuracy`."""
     value: object
-    """None where it is missing."""
+    """None if it is missing."""
     expected: str
 
     @property
-    def is_of_a_tag(self) -> bool:
-        """Whether the run is right again once its tags are."""
-        return self.what.startswith("tag ")
+    def is_tag(self) -> bool:
+        """Whether the invalid field is a tag, so that rewriting the tags repairs the run."""
+        return self.field.startswith("tag ")
 
     @property
-    def is_of_other_format(self) -> bool:
-        """Whether another version wrote it, or somebody has edited the tag that says which did."""
-        return self.what == f"tag {FORMAT_TAG}"
+    def has_other_format(self) -> bool:
+        """Whether another version wrote the run, or the format tag was edited."""
+        return self.field == f"tag {FORMAT_TAG}"
 
     @property
     def advice(self) -> str:
-        """What to do, in words."""
-        mend = "`sweeps doctor --fix` writes it anew from the journal"
-        return f"read it with the version that wrote it, or {mend}" if self.is_of_other_format else mend
+        """What to do, as a sentence."""
+        repair = "`sweeps doctor --fix` to rewrite it from the journal."
+        return f"Read it with the version that wrote it, or run {repair}" if self.has_other_format else f"Run {repair}"
 
     def __str__(self) -> str:
-        said = "is missing" if self.value is None else f"is {_short(self.value)}, not {self.expected}"
-        return f"run {self.run.run_id} ({self.run.name}): its {self.what} {said}"
+        problem = "is missing" if self.value is None else f"is {_short(self.value)}, not {self.expected}"
+        return f"run {self.run.run_id} ({self.run.name}): its {self.field} {problem}"
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
         raise ValueError
     return int(text)
@@ -128,55 +127,55 @@ def _confusion(text: str) -> Confusion | None:
 _TAGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "sweep": (_text, "a name"),
     "study": (_text, "a name"),
-    "trial": (_whole, "a whole number"),
-    "seed": (_whole, "a whole number"),
+    "trial": (_integer, "an integer"),
+    "seed": (_integer, "an integer"),
     "key": (_text, "a key"),
     "outcome": (Outcome, f"one of {', '.join(Outcome)}"),
-    "epochs_done": (_whole, "a whole number"),
-    "rung_index": (_whole, "a whole number"),
-    "full_epochs": (_whole, "a whole number"),
-    "full_train_images": (_whole, "a whole number"),
-    "replicate_of": (_whole, "a whole number"),
+    "epochs_done": (_integer, "an integer"),
+    "rung_index": (_integer, "an integer"),
+    "full_epochs": (_integer, "an integer"),
+    "full_train_images": (_integer, "an integer"),
+    "replicate_of": (_integer, "an integer"),
     "measured_on": (MeasuredOn, f"one of {', '.join(MeasuredOn)}"),
     CONFIG: (_object, "a configuration in JSON"),
-    CONFUSION: (_confusion, "a square of whole numbers in JSON"),
-    VAL_CONFUSION: (_confusion, "a square of whole numbers in JSON"),
+    CONFUSION: (_confusion, "a square matrix of integers in JSON"),
+    VAL_CONFUSION: (_confusion, "a square matrix of integers in JSON"),
     NOT_FINITE: (read_not_finite, "a list in JSON"),
 }
-"""The parser of each tag that a reader computes with, and its type in words. All others are texts."""
+"""Parser and expected type of each tag that is not only text."""
 
 _NEEDED = ("sweep", "study", "trial", "seed", "key", "outcome")
 _NEEDED_OF_A_RUNG = ("rung_index", "measured_on")
 
-UNDERSTOOD = frozenset({FORMAT_TAG, "kind", "rung", "imported_from", OWNER, *_OURS, *_TAGS})
-"""The tags by which a run is understood: to be read of each, whatever else is."""
+PARSED_TAGS = frozenset({FORMAT_TAG, "kind", "rung", "imported_from", OWNER, *_OURS, *_TAGS})
+"""Tags that are needed to parse a run."""
 
 
-def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
-    """Return a trial's run, or why it is none; None for a run that is no trial of this project."""
+def parse_run(run: RecordedRun) -> TrialRun | UnreadableRun | None:
+    """Return the parsed run of a trial or the reason why it is invalid; None for a run that is not a trial."""
     tags = run.tags
     if tags.get("kind") != "trial":
-        # What a crash left of an import has no kind, and is written anew by the next one.
+        # An incomplete import has no kind and is written again by the next import.
         is_ours = len(tags.keys() & _OURS) > 1 and tags.get("kind") != "sweep" and "imported_from" not in tags
-        return UnreadableRun(run=run, what="tag kind", value=tags.get("kind"), expected="trial") if is_ours else None
+        return UnreadableRun(run=run, field="tag kind", value=tags.get("kind"), expected="trial") if is_ours else None
     if tags.get(FORMAT_TAG) != str(FORMAT):
-        return UnreadableRun(run=run, what=f"tag {FORMAT_TAG}", value=tags.get(FORMAT_TAG), expected=str(FORMAT))
+        return UnreadableRun(run=run, field=f"tag {FORMAT_TAG}", value=tags.get(FORMAT_TAG), expected=str(FORMAT))
     values: dict[str, Any] = {}
     for name, (read, expected) in _TAGS.items():
         text = tags.get(name)
         if text is None:
             if name in _NEEDED or (name in _NEEDED_OF_A_RUNG and "rung" in tags):
-                return UnreadableRun(run=run, what=f"tag {name}", value=None, expected=expected)
+                return UnreadableRun(run=run, field=f"tag {name}", value=None, expected=expected)
             continue
         try:
             values[name] = read(text)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
-            return UnreadableRun(run=run, what=f"tag {name}", value=text, expected=expected)
+            return UnreadableRun(run=run, field=f"tag {name}", value=text, expected=expected)
     for name, value in run.metrics.items():
-        if fault := _metric_fault(name, value):
-            return UnreadableRun(run=run, what=f"metric {name}", value=value, expected=fault)
+        if required := _metric_problem(name, value):
+            return UnreadableRun(run=run, field=f"metric {name}", value=value, expected=required)
     if not isinstance(run.start_ms, int) or not 0 <= run.start_ms <= _LATEST_MS:
-        return UnreadableRun(run=run, what="start time", value=run.start_ms, expected="a time in milliseconds")
+        return UnreadableRun(run=run, field="start time", value=run.start_ms, expected="a time in milliseconds")
     epochs = run.metrics.get("epochs")
     return TrialRun(
         **{field.name: getattr(run, field.name) for field in dataclasses.fields(RecordedRun)},
@@ -192,9 +191,9 @@ def understand(run: RecordedRun) -> TrialRun | UnreadableRun | None:
     )
 
 
-def _metric_fault(name: str, value: object) -> str | None:
+def _metric_problem(name: str, value: object) -> str | None:
     if name not in METRICS:
-        return None  # a person's own metric
+        return None  # a metric logged by a user
     if not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > _LARGEST:
         return "a finite number"
     if name.endswith("_accuracy") and not 0 <= value <= 1:
@@ -202,12 +201,12 @@ def _metric_fault(name: str, value: object) -> str | None:
     return None
 
 
-def sorted_runs(runs: Iterable[RecordedRun]) -> tuple[list[TrialRun], list[UnreadableRun]]:
-    """Return the trials among runs, and those that are meant to be trials and cannot be understood."""
+def parse_runs(runs: Iterable[RecordedRun]) -> tuple[list[TrialRun], list[UnreadableRun]]:
+    """Return the valid and the invalid trials among runs."""
     trials: list[TrialRun] = []
     unreadable: list[UnreadableRun] = []
     for run in runs:
-        found = understand(run)
+        found = parse_run(run)
         if isinstance(found, TrialRun):
             trials.append(found)
         elif found is not None:
@@ -215,48 +214,50 @@ def sorted_runs(runs: Iterable[RecordedRun]) -> tuple[list[TrialRun], list[Unrea
     return trials, unreadable
 
 
-def read_trials(store: RunStore, *, sweep: str | None = None, wanted: Wanted = ALL) -> list[TrialRun]:
-    """Return the trials of a store, of one sweep where it is named; what cannot be understood is named once.
+def read_trials(store: RunStore, *, sweep: str | None = None, fields: RunFields = ALL_FIELDS) -> list[TrialRun]:
+    """Return the trials of a store; only those of `sweep` unless it is None. Invalid runs are logged once.
 
     Raises:
-        RecordError: the store cannot be read, or all that it holds of trials is of another format.
+        RecordError: The store cannot be read, or all trials have another format.
     """
-    if wanted.tags is not None:
-        wanted = dataclasses.replace(wanted, tags=wanted.tags | UNDERSTOOD)
+    if fields.tags is not None:
+        fields = dataclasses.replace(fields, tags=fields.tags | PARSED_TAGS)
     if sweep is None:
-        runs = store.runs({}, wanted=wanted)
+        runs = store.runs({}, fields=fields)
     else:
-        runs = store.runs({"sweep": sweep}, wanted=wanted, or_without="sweep")
-    trials, unreadable = sorted_runs(runs)
+        runs = store.runs({"sweep": sweep}, fields=fields, or_without="sweep")
+    trials, unreadable = parse_runs(runs)
     require_format(trials, unreadable)
-    for each in unreadable[:_NAMED]:
-        _name(f"{each}; {each.advice}")
-    if len(unreadable) > _NAMED:
-        _name(f"{len(unreadable) - _NAMED} more runs that cannot be read; `sweeps doctor` names them all")
+    for each in unreadable[:_MAX_LISTED]:
+        _warn_once(f"{each}. {each.advice}")
+    if len(unreadable) > _MAX_LISTED:
+        _warn_once(f"{len(unreadable) - _MAX_LISTED} more invalid runs. Run `sweeps doctor` to list them all.")
     return trials
 
 
 def require_format(trials: Sequence[TrialRun], unreadable: Sequence[UnreadableRun]) -> None:
-    """Refuse a record of which nothing can be read since another version wrote it.
+    """Check that not all trials of a record have another format.
 
     Raises:
-        RecordError: says which format it has, and what to do.
+        RecordError: They have.
     """
-    others = [each for each in unreadable if each.is_of_other_format]
+    others = [each for each in unreadable if each.has_other_format]
     if others and not trials:
         raise RecordError(unsupported_format(f"the record of {plural(len(others), 'trial')}", others[0].value))
 
 
-def own_trials(runs: Path, store: RunStore, *, sweep: str | None = None, wanted: Wanted = ALL) -> list[TrialRun]:
-    """Return what `read_trials` does, without another runs folder's trials of a sweep that is in this one too."""
+def read_folder_trials(
+    runs: Path, store: RunStore, *, sweep: str | None = None, fields: RunFields = ALL_FIELDS
+) -> list[TrialRun]:
+    """Return the result of `read_trials` without trials of another runs folder's sweep with the same name."""
     ownership = Ownership(runs)
-    return [run for run in read_trials(store, sweep=sweep, wanted=wanted) if ownership.takes(run)]
+    return [run for run in read_trials(store, sweep=sweep, fields=fields) if ownership.includes(run)]
 
 
 @functools.lru_cache(maxsize=1024)
-def _name(fault: str) -> None:
-    """Say once in a process that a run is left out."""
-    _log.warning("left out: %s", fault)
+def _warn_once(problem: str) -> None:
+    """Log once per process that a run is left out."""
+    _log.warning("left out: %s", problem)
 
 
 def _short(value: object) -> str:

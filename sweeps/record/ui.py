@@ -1,4 +1,4 @@
-"""MLflow's own pages over the record: one small server that only this machine can reach."""
+"""MLflow's web pages of the record: a small server for this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sweeps.core.errors import RecordError
 from sweeps.core.exit_codes import ExitCode
 from sweeps.record.client import connect, store_errors
 from sweeps.record.shared_view import TAG, page_of_runs, shared_view
-from sweeps.record.sqlite_store import follow_a_move
+from sweeps.record.sqlite_store import relocate_artifacts
 from sweeps.record.store import is_absent, is_server, redact, sqlite_file, store_uri
 from sweeps.record.stores import open_store
 
@@ -33,22 +33,22 @@ STOP_SECONDS = 5.0
 
 
 def ui_command(runs: Path, *, host: str = HOST, port: int = 5000) -> list[str]:
-    """Return the command of the server over a runs folder's record; `ui_environment` is its environment.
+    """Return the command of the server for a runs folder's record; `ui_environment` is its environment.
 
     Raises:
-        RecordError: where there is no record, or it is a server already.
+        RecordError: There is no record, or it is on a server.
     """
     uri = store_uri(runs)
     if is_server(uri):
-        raise RecordError(f"the record is on a server, which has its own pages: open {redact(uri)}")
+        raise RecordError(f"the record is on a server with its own pages. Open {redact(uri)}.")
     if is_absent(uri):
-        raise RecordError(f"there is no record at {redact(uri)} yet: `sweeps run` creates it")
-    # Four workers and the job runner take 1.6 GB and 19 s to start, and serve one person no better.
+        raise RecordError(f"there is no record at {redact(uri)} yet. `sweeps run` creates it.")
+    # Four workers and the job runner take 1.6 GB and 19 s to start, without benefit for one user.
     return [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
 
 
 def ui_environment(runs: Path) -> dict[str, str]:
-    """Return the server's environment. It names the store: a command line, and a password in it, is public."""
+    """Return the server's environment. It contains the URI of the store, since command lines are public."""
     return os.environ | {
         "MLFLOW_BACKEND_STORE_URI": store_uri(runs),
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": (runs.resolve() / "artifacts").as_uri(),
@@ -59,7 +59,7 @@ def ui_environment(runs: Path) -> dict[str, str]:
 
 
 def _print_now(line: str) -> None:
-    """Print a line that is read at once, in a pipe too: the process stays until it is interrupted."""
+    """Print and flush a line."""
     print(line, flush=True)
 
 
@@ -71,30 +71,30 @@ def serve(
     host: str = HOST,
     announce: Callable[[str], None] = _print_now,
 ) -> int:
-    """Run the server until it is interrupted, and leave no process behind.
+    """Run the server until it is interrupted, then end all its processes.
 
     Args:
-        runs: the runs folder.
-        sweep: whose runs the announced page shows; those of the newest one where None.
-        port: wanted port; where it is taken, the next free one is used.
-        host: address to listen on.
-        announce: is given one line once the pages can be opened.
+        runs: The runs folder.
+        sweep: Sweep of the announced page; the newest one if None.
+        port: Requested port; the next free one is used if it is taken.
+        host: Address to listen on.
+        announce: Called with a message once the pages are available.
 
     Returns:
         The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        RecordError: where there is no record or no such sweep in it, no port is free, or the server does not start.
+        RecordError: There is no record or no such sweep, no port is free, or the server does not start.
     """
     chosen = _free_port(host, port)
     command = ui_command(runs, host=host, port=chosen)
     path = sqlite_file(store_uri(runs))
     if path is not None:
-        follow_a_move(path)
+        relocate_artifacts(path)
     url = f"http://{host}:{chosen}"
     page = _page_of(runs, url, sweep=sweep)
     with _term_as_interrupt(), tempfile.TemporaryFile() as log:
-        # A session of its own, so that all its processes can be ended together.
+        # In a new session, so that all its processes can be ended together.
         server = subprocess.Popen(
             command,
             env=ui_environment(runs),
@@ -104,9 +104,9 @@ def serve(
             stderr=subprocess.STDOUT,
         )
         try:
-            if not _becomes_healthy(server, url):
-                raise RecordError(f"MLflow's server did not start: {_last_line(log)}; is port {chosen} free?")
-            announce(f"MLflow shows {redact(store_uri(runs))} (Ctrl-C ends it) at\n{page}")
+            if not _wait_until_healthy(server, url):
+                raise RecordError(f"MLflow's server did not start on port {chosen}: {_last_line(log)}")
+            announce(f"MLflow shows {redact(store_uri(runs))} (press Ctrl-C to stop) at\n{page}")
             return server.wait()
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
@@ -115,12 +115,12 @@ def serve(
 
 
 def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
-    """Return the address of a sweep's runs, with the columns that tell them apart; store how they are shown."""
+    """Store a view of a sweep's runs with the columns in which they differ; return its URL."""
     found = [run for run in open_store(runs).runs({"kind": "sweep"}) if "sweep" in run.tags]
     newest = max(found, key=lambda run: run.start_ms, default=None)
     if sweep is not None and sweep not in {run.tags["sweep"] for run in found}:
         names = sorted({run.tags["sweep"] for run in found})
-        raise RecordError(f"no sweep {sweep!r} in {redact(store_uri(runs))}: {closest(sweep, names)}")
+        raise RecordError(f"no sweep {sweep!r} in {redact(store_uri(runs))} ({closest(sweep, names)})")
     if newest is None:
         return url
     name = sweep or newest.tags["sweep"]
@@ -133,26 +133,26 @@ def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
     try:
         with store_errors(uri):
             client.set_experiment_tag(experiment_id, f"{TAG}{view}", content)
-    except RecordError:  # a record that may only be read
+    except RecordError:  # a read-only record
         return page_of_runs(url, experiment_id, view=None)
     return page_of_runs(url, experiment_id, view=view)
 
 
-def _free_port(host: str, wanted: int) -> int:
-    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
+def _free_port(host: str, first: int) -> int:
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
         with socket.socket() as probe:
-            # A port whose last connection has just closed is free for a server, as uvicorn binds it.
+            # Like uvicorn: a port whose last connection has just closed is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((host, port))
                 return port
-    raise RecordError(f"ports {wanted} to {wanted + PORTS_TRIED - 1} of {host} are taken: choose another port")
+    raise RecordError(f"ports {first} to {first + PORTS_TRIED - 1} of {host} are in use. Choose another with --port.")
 
 
-def _becomes_healthy(server: subprocess.Popen[bytes], url: str) -> bool:
+def _wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
-        # A proxy of the user's knows nothing of this machine.
+        # A proxy cannot reach this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with contextlib.suppress(OSError), opener.open(f"{url}/health", timeout=2):
             return server.poll() is None
@@ -163,11 +163,11 @@ def _becomes_healthy(server: subprocess.Popen[bytes], url: str) -> bool:
 def _last_line(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it wrote no log"
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers: asked first, then killed."""
+    """Terminate the server and its workers, then kill the remaining ones."""
     if os.name == "nt":
         server.terminate()
         server.wait()
@@ -176,7 +176,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
         os.killpg(server.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(STOP_SECONDS)
-    # Workers that outlive their parent are still in its group.
+    # Orphaned workers are still in its process group.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
@@ -184,7 +184,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _term_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that closes, end the server as Ctrl-C does: the children would be left behind."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that no child process remains."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

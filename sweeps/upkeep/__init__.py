@@ -1,5 +1,4 @@
-"""Keeping a runs folder well: what a crash left wrong is found and mended, what nothing refers to is freed.
+"""Maintenance of a runs folder: `sweeps doctor`, `sweeps gc` and `sweeps import`.
 
-It lies above execution and record, and below the command line. Nothing here trains, and a sweep that somebody holds is
-left alone.
+Nothing here trains. Sweeps that another process holds are skipped.
 """

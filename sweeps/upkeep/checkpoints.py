@@ -1,4 +1,4 @@
-"""Check of the checkpoints: those that nothing refers to, and those that are damaged."""
+"""Check for orphaned and damaged checkpoints."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from sweeps.upkeep.garbage import Garbage, orphaned_checkpoints, total
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 _READ_BYTES = 2_000_000_000
-"""Of all checkpoints together, the newest first: of what is more only the end of each file is looked at."""
+"""Limit of the bytes that are read, of the newest checkpoints first. Of the others only the end is checked."""
 
 
 def check_checkpoints(inventory: Inventory) -> Result:
-    """Look for checkpoints that nothing refers to, and read those of complete and interrupted trials."""
+    """Find orphaned checkpoints, and read those of complete and interrupted trials."""
     findings = _orphans(inventory)
     files = _used_files(inventory)
     read = 0
     for path, sweep, record in files:
         size = path.stat().st_size
-        whole = read + size <= _READ_BYTES
-        read += size if whole else 0
-        fault = fault_of_seal(path, whole=whole)
+        complete = read + size <= _READ_BYTES
+        read += size if complete else 0
+        fault = fault_of_seal(path, whole=complete)
         if fault is not None:
             findings.append(_damaged(path, fault, sweep=sweep, record=record, inventory=inventory))
-    return Result(well=f"{plural(len(files), 'checkpoint')}, all whole and needed", findings=findings)
+    return Result(ok_text=f"{plural(len(files), 'checkpoint')}, none damaged or orphaned", findings=findings)
 
 
 def _orphans(inventory: Inventory) -> list[Finding]:
-    if inventory.unknown is not None:
-        return [remark(f"which of them nothing refers to cannot be said: {inventory.unknown}")]
+    if inventory.unknown_reason is not None:
+        return [remark(f"not checked for orphaned checkpoints: {inventory.unknown_reason}")]
     found = sorted(orphaned_checkpoints(inventory), key=lambda each: each.sweep or "")
     return [
         _orphans_of(str(sweep), list(each), inventory)
@@ -50,16 +50,16 @@ def _orphans(inventory: Inventory) -> list[Finding]:
 def _orphans_of(sweep: str, orphans: list[Garbage], inventory: Inventory) -> Finding:
     names = ", ".join(f"{each.path.name} ({each.why})" for each in orphans[:3]) + (", …" if len(orphans) > 3 else "")
     text = (
-        f"{sweep}: {plural(len(orphans), 'checkpoint')} that nothing goes on from, {bytes_in_words(total(orphans))}: "
-        f"{names}: `sweeps gc` or `sweeps doctor --fix` deletes them"
+        f"{sweep}: {plural(len(orphans), 'checkpoint')} that no trial needs, {bytes_in_words(total(orphans))}: "
+        f"{names}. Run `sweeps gc` or `sweeps doctor --fix` to delete them"
     )
-    return Finding(text=text, mend=partial(_delete_orphans, sweep, inventory))
+    return Finding(text=text, repair=partial(_delete_orphans, sweep, inventory))
 
 
 def _delete_orphans(sweep: str, inventory: Inventory) -> str:
     (folder,) = (each.folder for each in inventory.sweeps if each.name == sweep)
     with folder.locked(doing="cleaned", needs_space=False):
-        # Anew: a driver may have come and gone since it was looked at.
+        # Checked again under the lock: a driver may have run since.
         orphans = [
             each for each in orphaned_checkpoints(Inventory(inventory.runs, held=[sweep])) if each.sweep == sweep
         ]
@@ -69,13 +69,13 @@ def _delete_orphans(sweep: str, inventory: Inventory) -> str:
 
 
 def _used_files(inventory: Inventory) -> list[tuple[Path, SweepInventory, TrialRecord]]:
-    """Return the files of complete and interrupted trials of sweeps that stand still, the newest first."""
+    """Return the files of complete and interrupted trials of stopped sweeps, the newest first."""
     found = {}
-    for sweep in filter(lambda sweep: sweep.is_judged, inventory.sweeps):
+    for sweep in filter(lambda sweep: sweep.is_checkable, inventory.sweeps):
         for record in sweep.records:
             path = sweep.folder.checkpoints / record.key / CHECKPOINT_FILE
             used = record.outcome in (Outcome.COMPLETE, Outcome.INTERRUPTED) and path.is_file()
-            # Of two studies of a sweep with one key, the complete one: its weights are a result.
+            # If two studies of a sweep have the same key, the complete trial counts: its weights are a result.
             if used and (path not in found or record.outcome is Outcome.COMPLETE):
                 found[path] = (path, sweep, record)
     return sorted(found.values(), key=lambda file: -file[0].stat().st_mtime)
@@ -83,23 +83,23 @@ def _used_files(inventory: Inventory) -> list[tuple[Path, SweepInventory, TrialR
 
 def _damaged(path: Path, fault: str, *, sweep: SweepInventory, record: TrialRecord, inventory: Inventory) -> Finding:
     before = previous_file(path)
-    what = f"{sweep.name}: the checkpoint of {record.name}, {path}, is damaged ({fault})"
+    problem = f"{sweep.name}: the checkpoint of {record.name}, {path}, is damaged ({fault})"
     if record.outcome is Outcome.COMPLETE:
         if next(_copies(path, inventory), None) is not None:
-            text = f"{what}: another sweep has a copy, and `sweeps doctor --fix` takes it"
-            return Finding(text=text, mend=partial(_take_copy, path, sweep, inventory))
+            text = f"{problem}. Run `sweeps doctor --fix` to copy it from another sweep"
+            return Finding(text=text, repair=partial(_copy_checkpoint, path, sweep, inventory))
         return Finding(
-            text=f"{what}, and there is no copy: its result stays in the record. To predict with it put back a copy of "
-            f"the file; else delete {path.parent}, and train it again under another sweep's name"
+            text=f"{problem} and has no copy. Its result stays in the record. To predict with it, restore the "
+            f"file from a copy, or delete {path.parent} and train it again under another sweep name"
         )
     if before.is_file() and fault_of_seal(before) is None:
-        return remark(f"{what}: it goes on from the one before, an epoch earlier")
-    text = f"{what}: it begins anew at the next start, and `sweeps doctor --fix` deletes what is of no use"
-    return Finding(text=text, mend=partial(_delete_damaged, path, sweep))
+        return remark(f"{problem}. The trial resumes from the checkpoint before, one epoch earlier")
+    text = f"{problem}. The trial starts again at the next start. Run `sweeps doctor --fix` to delete the file"
+    return Finding(text=text, repair=partial(_delete_damaged, path, sweep))
 
 
 def _copies(path: Path, inventory: Inventory) -> Iterator[Path]:
-    """Yield whole checkpoints of the same complete run in other sweeps."""
+    """Yield intact checkpoints of the same complete run in other sweeps."""
     for sweep in inventory.sweeps:
         other = sweep.folder.checkpoints / path.parent.name / path.name
         complete = any(r.key == path.parent.name and r.outcome is Outcome.COMPLETE for r in sweep.records)
@@ -107,19 +107,19 @@ def _copies(path: Path, inventory: Inventory) -> Iterator[Path]:
             yield other
 
 
-def _take_copy(path: Path, sweep: SweepInventory, inventory: Inventory) -> str:
-    with sweep.folder.locked(doing="mended"):
+def _copy_checkpoint(path: Path, sweep: SweepInventory, inventory: Inventory) -> str:
+    with sweep.folder.locked(doing="repaired"):
         copy = next(_copies(path, inventory), None)
         if copy is None:
-            raise SweepError(f"the copy of {path} is gone meanwhile")
+            raise SweepError(f"the copy of {path} no longer exists")
         with atomic_write(path) as file:
             file.write(copy.read_bytes())
-    return f"{path} is taken from {copy}"
+    return f"copied {path} from {copy}"
 
 
 def _delete_damaged(path: Path, sweep: SweepInventory) -> str:
-    with sweep.folder.locked(doing="mended"):
+    with sweep.folder.locked(doing="repaired"):
         for file in (path, previous_file(path)):
             if file.is_file() and fault_of_seal(file) is not None:
                 file.unlink()
-    return f"{path} is deleted: its trial begins anew"
+    return f"deleted {path}. Its trial starts again"

@@ -1,4 +1,4 @@
-"""`sweeps doctor`: every check in turn and, where that is asked for, the mending of what it found."""
+"""`sweeps doctor`: runs all checks and, with `--fix`, repairs their findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweeps.upkeep.finding import Finding, Result
 from sweeps.upkeep.inventory import Inventory
 from sweeps.upkeep.journals import check_drivers, check_journals
 from sweeps.upkeep.machine import check_data, check_disk, check_ray, check_runs_folder, check_shared_memory
-from sweeps.upkeep.record import check_record, check_record_answers
+from sweeps.upkeep.record import check_record, check_record_availability
 from sweeps.upkeep.versions import PACKAGE, check_versions
 
 CHECKS: Mapping[str, Callable[[Inventory], Result]] = {
@@ -29,61 +29,61 @@ CHECKS: Mapping[str, Callable[[Inventory], Result]] = {
     "Ray": check_ray,
     "drivers": check_drivers,
     "journals": check_journals,
-    "MLflow": check_record_answers,
+    "MLflow": check_record_availability,
     "record": check_record,
     "checkpoints": check_checkpoints,
 }
-"""In this order: a journal is whole before the record is compared with it, and both before a checkpoint is judged."""
+"""In this order: journals are repaired before the record is compared with them, and both before checkpoints."""
 
 
 class Verdict(StrEnum):
-    """What a line says."""
+    """The verdict of a line."""
 
     OK = "ok"
     REMARK = "note"
     PROBLEM = "problem"
-    MENDED = "mended"
+    REPAIRED = "repaired"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of what the doctor says."""
+    """One line of output."""
 
     verdict: Verdict
     check: str
     text: str
-    """Without a line break."""
+    """Without line breaks."""
 
 
 def examine(runs: Path, *, fix: bool = False) -> Iterator[Line]:
-    """Look at everything, and yield what is found: a line a check, or one for each thing that is not as it should be.
+    """Run all checks; yield one line per check without problems, and one per finding.
 
     Args:
-        runs: the runs folder.
-        fix: mend what can be mended. What then is a problem still is said after it. Without it nothing is written.
+        runs: The runs folder.
+        fix: Repair findings if possible, then check again. Without it nothing is written.
     """
     inventory = Inventory(runs)
     for name, check in CHECKS.items():
         result = _result(check, inventory)
-        if fix and any(finding.mend for finding in result.findings):
-            yield from (_mended(name, finding) for finding in result.findings if finding.mend)
-            # Looked at again: nothing counts as mended because somebody tried.
+        if fix and any(finding.repair for finding in result.findings):
+            yield from (_repaired(name, finding) for finding in result.findings if finding.repair)
+            # Checked again, since a repair may have failed.
             inventory = Inventory(runs)
             result = _result(check, inventory)
-        if not any(finding.is_problem for finding in result.findings) and result.well:
-            yield _line(Verdict.OK, name, result.well)
+        if not any(finding.is_problem for finding in result.findings) and result.ok_text:
+            yield _line(Verdict.OK, name, result.ok_text)
         for finding in result.findings:
             verdict = Verdict.PROBLEM if finding.is_problem else Verdict.REMARK
             yield _line(verdict, name, finding.text)
 
 
 def report(lines: Sequence[Line]) -> dict[str, object]:
-    """Return what was found, with the machine and the versions it was found on, as JSON takes it."""
+    """Return the lines with machine and versions, for JSON."""
     try:
-        own = version(PACKAGE)
+        installed = version(PACKAGE)
     except PackageNotFoundError:
-        own = "not installed"
-    environment = {PACKAGE: own, "system": platform.platform()} | machine_and_versions()
+        installed = "not installed"
+    environment = {PACKAGE: installed, "system": platform.platform()} | machine_and_versions()
     return {"environment": environment, "checks": [asdict(line) for line in lines]}
 
 
@@ -91,15 +91,15 @@ def _result(check: Callable[[Inventory], Result], inventory: Inventory) -> Resul
     try:
         return check(inventory)
     except (SweepError, UserError, OSError) as error:
-        return Result(well="", findings=[Finding(text=f"it cannot be looked at: {error}")])
+        return Result(ok_text="", findings=[Finding(text=f"the check failed: {error}")])
 
 
-def _mended(name: str, finding: Finding) -> Line:
-    assert finding.mend is not None
+def _repaired(name: str, finding: Finding) -> Line:
+    assert finding.repair is not None
     try:
-        return _line(Verdict.MENDED, name, finding.mend())
+        return _line(Verdict.REPAIRED, name, finding.repair())
     except (SweepError, UserError, OSError) as error:
-        return _line(Verdict.REMARK, name, f"could not be mended: {error}")
+        return _line(Verdict.REMARK, name, f"the repair failed: {error}")
 
 
 def _line(verdict: Verdict, check: str, text: str) -> Line:

@@ -1,4 +1,4 @@
-"""What a check says: that all is well, or what is not, what to do about it, and how it is mended."""
+"""The result of a check: its findings, each with advice and an optional repair."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that a check found."""
+    """One finding of a check."""
 
     text: str
-    """What it is and, of a problem, what to do."""
+    """Description and, for a problem, advice."""
     is_problem: bool = True
-    """False for what is well to know and wants nothing done."""
-    mend: Callable[[], str] | None = None
-    """Puts it right and returns what was done, in words; None where only a person can. Raises `SweepError`,
-    `UserError` or `OSError` where it cannot."""
+    """False for information that needs no action."""
+    repair: Callable[[], str] | None = None
+    """Repairs it and returns a message; None if it needs manual action. Raises `SweepError`, `UserError` or `OSError`
+    if it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one check found."""
+    """The result of one check."""
 
-    well: str
-    """What is said where nothing is a problem: what was looked at."""
+    ok_text: str
+    """Message if there is no problem: what was checked."""
     findings: Sequence[Finding] = field(default=())
 
 
 def remark(text: str) -> Finding:
-    """Return what is well to know and wants nothing done."""
+    """Return a finding that needs no action."""
     return Finding(text=text, is_problem=False)

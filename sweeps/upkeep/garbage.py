@@ -1,4 +1,4 @@
-"""`sweeps gc`: what nothing refers to under a runs folder, a function a kind; found, held, and freed."""
+"""`sweeps gc`: finds and deletes unreferenced files in a runs folder, with one function per kind."""
 
 from __future__ import annotations
 
@@ -20,72 +20,72 @@ from cifar_core.common.files import previous_file
 from cifar_core.common.seal import fault_of_seal
 from sweeps.core.errors import RecordError, SweepBusyError, SweepError
 from sweeps.core.trial import Outcome
-from sweeps.record.deleted_runs import find_deleted_runs, forget_deleted_runs
+from sweeps.record.deleted_runs import find_deleted_runs, purge_deleted_runs
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
-AT_REST_SECONDS = 600
-"""What was changed less long ago may be used still: by a worker that outlives its driver for a moment."""
+MIN_AGE_SECONDS = 600
+"""Newer files may still be in use by a worker that outlives its driver briefly."""
 _OLD_SECONDS = 24 * 3600
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
-"""What `cifar_core.common.files.atomic_write` writes to before it is renamed."""
+"""Names of the temporary files of `cifar_core.common.files.atomic_write`."""
 _KEY = re.compile(r"[0-9a-f]{16}")
-"""What somebody has put beside them, such as a copy, is not ours to delete."""
+"""Names of checkpoint folders. Other folders, such as copies made by users, are not deleted."""
 _OF_A_SWEEP = re.compile(r"journal\.log.*|driver\.json")
 _OF_RUNS = re.compile(r".+\.(csv|html|json|jsonl|md|png|svg)")
 RERUNS = "reruns"
-"""Where `sweeps rerun` trains, below the runs folder; a folder stays there when it is interrupted."""
+"""Folder in the runs folder in which `sweeps rerun` trains. An interrupted rerun leaves a folder there."""
 
 
 class Kind(StrEnum):
-    """Why something is garbage."""
+    """The kind of garbage."""
 
-    ORPHAN = "checkpoints that no trial goes on from"
+    ORPHAN = "checkpoints that no trial needs"
     SECOND_COPY = "second copies of the checkpoints of complete trials"
-    LEFT_OVER = "half-written files"
-    DELETED_RUN = "what runs deleted in MLflow hold"
+    LEFT_OVER = "incomplete files"
+    DELETED_RUN = "data of runs deleted in MLflow"
     RERUN = "scratch folders of interrupted reruns"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """One file or folder that can go."""
+    """One file or folder that can be deleted."""
 
     kind: Kind
     path: Path
     bytes: int
     why: str = ""
-    """In a word or two: `pruned`."""
+    """Short reason, such as `pruned`."""
     sweep: str | None = None
-    """Whose lock is to be held when it goes; None for what belongs to no sweep."""
+    """Sweep whose lock is held while it is deleted; None if it belongs to no sweep."""
     run_ids: tuple[str, ...] = ()
-    """Of deleted runs, whose rows in the database `path` go; empty for whatever is a file or a folder."""
+    """Ids of deleted runs whose rows in the database `path` are removed; empty for a file or a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """What can be freed, and what was left out."""
+    """The garbage of a runs folder, and what was not checked."""
 
     found: tuple[Garbage, ...]
     skipped: tuple[str, ...]
-    """Each in a sentence: a sweep that is running, a journal that is damaged."""
+    """Messages, such as on a running sweep or a damaged journal."""
 
 
 def find_garbage(runs: Path, *, held: Sequence[str] = ()) -> Collection:
-    """Return what nothing refers to. Reads only.
+    """Return the garbage of a runs folder. Deletes nothing.
 
-    Never the weights of a complete run, nothing of a sweep that somebody holds, and nothing that a link leads to.
+    Excluded are weights of complete runs, files of sweeps that other processes hold, and targets of links.
 
     Args:
-        runs: the runs folder.
-        held: sweeps that the caller itself holds.
+        runs: The runs folder.
+        held: Sweeps whose locks the caller holds.
     """
     inventory = Inventory(runs, held=held)
-    skipped = [f"{sweep.name} is being {sweep.holder}: left alone" for sweep in inventory.sweeps if sweep.driver]
-    if inventory.unknown is not None:
-        skipped.append(f"no checkpoint is judged: {inventory.unknown} (`sweeps doctor` says more)")
+    skipped = [f"{sweep.name} is being {sweep.holder}" for sweep in inventory.sweeps if sweep.driver]
+    if inventory.unknown_reason is not None:
+        skipped.append(f"all checkpoints, because {inventory.unknown_reason} (run `sweeps doctor` for details)")
     if any(sweep.driver for sweep in inventory.sweeps):
-        skipped.append("what runs deleted in MLflow hold is not looked at while a sweep writes there")
+        skipped.append(f"{Kind.DELETED_RUN}, because a running sweep writes to the record")
     found: list[Garbage] = []
     for search in _SEARCHES:
         try:
@@ -96,8 +96,8 @@ def find_garbage(runs: Path, *, held: Sequence[str] = ()) -> Collection:
 
 
 @contextlib.contextmanager
-def held_garbage(runs: Path) -> Iterator[Collection]:
-    """Give what nothing refers to, and hold the sweeps that some of it belongs to: none begins within the block."""
+def locked_garbage(runs: Path) -> Iterator[Collection]:
+    """Yield the garbage while holding the locks of its sweeps."""
     first = find_garbage(runs)
     held, busy = [], []
     with contextlib.ExitStack() as locks:
@@ -107,22 +107,22 @@ def held_garbage(runs: Path) -> Iterator[Collection]:
                 held.append(name)
             except SweepBusyError as error:
                 busy.append(str(error))
-        # Anew, under the locks: what was garbage a moment ago may be taken up again.
+        # Searched again under the locks: a sweep may have resumed since.
         now = find_garbage(runs, held=held)
         found = tuple(each for each in now.found if each.sweep is None or each.sweep in held)
         yield replace(now, found=found, skipped=(*now.skipped, *busy))
 
 
 def free(garbage: Garbage, *, runs: Path) -> int:
-    """Delete it, and return how many bytes that freed. What is gone already frees none.
+    """Delete a piece of garbage; return the number of bytes freed, 0 if it no longer exists.
 
     Raises:
-        SweepError: it cannot be deleted.
+        SweepError: It cannot be deleted.
     """
     if garbage.run_ids or garbage.path.name == "mlflow.db":
-        return forget_deleted_runs(garbage.path)
+        return purge_deleted_runs(garbage.path)
     if not is_inside(garbage.path, runs.resolve()):
-        raise SweepError(f"{garbage.path} leads out of {runs} now: left alone")
+        raise SweepError(f"{garbage.path} now leads out of {runs} and was not deleted")
     size = bytes_of(garbage.path)
     try:
         with _rerun_lock(garbage):
@@ -131,32 +131,33 @@ def free(garbage: Garbage, *, runs: Path) -> int:
             else:
                 garbage.path.unlink(missing_ok=True)
     except OSError as error:
-        raise SweepError(f"{garbage.path} cannot be deleted ({error.strerror or error}): see whose it is") from None
+        raise SweepError(
+            f"{garbage.path} cannot be deleted ({error.strerror or error}). Check its owner and permissions."
+        ) from None
     return size
 
 
 def orphaned_checkpoints(inventory: Inventory) -> Iterator[Garbage]:
-    """Yield the checkpoints that no trial resumes from and no prediction needs.
+    """Yield the checkpoints from which no trial resumes and which no prediction needs.
 
-    Kept is what belongs to a complete or an unfinished trial of the sweep, of whichever of its studies, or of the
-    record alone: a trial that a repaired journal has lost is proposed again, and resumes. And the weights of every run
-    that is complete anywhere. A sweep that somebody holds is left out; nothing is yielded
-    where `Inventory.unknown` says why it cannot be known.
+    Checkpoints are kept for complete and unfinished trials of all studies of the sweep, for unfinished trials that are
+    only in the record (a repaired journal has lost them, and they resume when proposed again), and for runs that are
+    complete in any sweep. Held sweeps are skipped. If `Inventory.unknown_reason` is set, nothing is yielded.
     """
-    if inventory.unknown is not None or inventory.review is None:
+    if inventory.unknown_reason is not None or inventory.review is None:
         return
-    for sweep in filter(lambda sweep: sweep.is_judged, inventory.sweeps):
+    for sweep in filter(lambda sweep: sweep.is_checkable, inventory.sweeps):
         outcomes = {record.key: record.outcome.value for record in sweep.records}
         lost = inventory.review.unfinished_keys(sweep=sweep.name) - outcomes.keys()
         kept = sweep.kept_keys | inventory.complete_keys | lost
         for path in _folders(sweep.folder.checkpoints, inventory.runs):
-            if path.name not in kept and _is_ours(path):
+            if path.name not in kept and _is_checkpoint_folder(path):
                 why = outcomes.get(path.name, "of no trial")
                 yield Garbage(kind=Kind.ORPHAN, path=path, bytes=bytes_of(path), why=why, sweep=sweep.name)
 
 
-def _is_ours(folder: Path) -> bool:
-    """Return whether a folder can only be a run's own: its name is a key, and nothing else lies in it."""
+def _is_checkpoint_folder(folder: Path) -> bool:
+    """Return whether a folder's name is a key and it contains only checkpoint files."""
     weights = folder / CHECKPOINT_FILE
     known = {weights.name, previous_file(weights).name}
     return _KEY.fullmatch(folder.name) is not None and all(
@@ -165,11 +166,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _second_copies(inventory: Inventory) -> Iterator[Garbage]:
-    """Yield the epoch before the last of complete trials: what a damaged checkpoint would be mended from.
-
-    Of a trial whose checkpoint is damaged it stays.
-    """
-    for sweep in filter(lambda sweep: sweep.is_judged, inventory.sweeps):
+    """Yield the previous checkpoints of complete trials, except if the last one is damaged."""
+    for sweep in filter(lambda sweep: sweep.is_checkable, inventory.sweeps):
         for key in sorted({record.key for record in sweep.records if record.outcome is Outcome.COMPLETE}):
             weights = sweep.folder.checkpoints / key / CHECKPOINT_FILE
             copy = previous_file(weights)
@@ -178,14 +176,14 @@ def _second_copies(inventory: Inventory) -> Iterator[Garbage]:
 
 
 def _half_written_files(inventory: Inventory) -> Iterator[Garbage]:
-    """Yield what a writer that was killed has left: beside the journals and checkpoints of sweeps, and of pages."""
+    """Yield temporary files of killed writers, next to journals, checkpoints and pages."""
     for sweep in inventory.idle:
         folder = sweep.folder
-        yield from _half_written(folder.path, inventory, name=_OF_A_SWEEP, seconds=AT_REST_SECONDS, sweep=sweep)
+        yield from _half_written(folder.path, inventory, name=_OF_A_SWEEP, seconds=MIN_AGE_SECONDS, sweep=sweep)
         for path in _folders(folder.checkpoints, inventory.runs):
             name = re.compile(re.escape(CHECKPOINT_FILE))
-            yield from _half_written(path, inventory, name=name, seconds=AT_REST_SECONDS, sweep=sweep)
-    # Whoever writes these holds no sweep.
+            yield from _half_written(path, inventory, name=name, seconds=MIN_AGE_SECONDS, sweep=sweep)
+    # Writers of these files hold no lock.
     yield from _half_written(inventory.runs, inventory, name=_OF_RUNS, seconds=_OLD_SECONDS, sweep=None)
 
 
@@ -215,15 +213,15 @@ def _interrupted_reruns(inventory: Inventory) -> Iterator[Garbage]:
     if not parent.is_dir() or not is_inside(parent, inventory.runs):
         return
     for path in sorted(parent.iterdir()):
-        if path.is_dir() and is_inside(path, inventory.runs) and _is_at_rest(path):
+        if path.is_dir() and is_inside(path, inventory.runs) and _is_unused(path):
             yield Garbage(kind=Kind.RERUN, path=path, bytes=bytes_of(path))
 
 
-def _is_at_rest(folder: Path) -> bool:
-    """Return whether no process trains in a scratch folder: its lock is free, or there is none and nothing is new."""
+def _is_unused(folder: Path) -> bool:
+    """Return whether no process trains in a scratch folder: its lock is free, or it has none and no new files."""
     locks = list(folder.glob("*.lock"))
     if not locks:
-        return time.time() - newest_change(folder) > AT_REST_SECONDS
+        return time.time() - newest_change(folder) > MIN_AGE_SECONDS
     try:
         with contextlib.ExitStack() as held:
             for lock in locks:
@@ -238,7 +236,7 @@ def _of_deleted_runs(inventory: Inventory) -> Iterator[Garbage]:
     deleted = None if is_written else find_deleted_runs(inventory.runs)
     if deleted is None:
         return
-    # The artifacts first: the rows say where they are, also to the next call after one that was killed in between.
+    # Artifacts first: their paths are in the rows, which the next call needs if this one is killed.
     owners = {*deleted.run_ids, *deleted.model_ids}
     for path in deleted.artifacts:
         folder = path.parent if path.parent.name in owners else path
@@ -249,21 +247,21 @@ def _of_deleted_runs(inventory: Inventory) -> Iterator[Garbage]:
 
 @contextlib.contextmanager
 def _rerun_lock(garbage: Garbage) -> Iterator[None]:
-    """Hold a scratch folder while it goes, so that no rerun begins in half of it."""
+    """Hold the lock of a scratch folder while it is deleted."""
     with contextlib.ExitStack() as held:
         if garbage.kind is Kind.RERUN:
             for lock in garbage.path.glob("*.lock"):
                 try:
                     held.enter_context(filelock.FileLock(lock).acquire(blocking=False))
                 except filelock.Timeout:
-                    raise SweepError(f"{garbage.path} is being trained in now: left alone") from None
+                    raise SweepError(f"{garbage.path} is in use by a rerun and was not deleted") from None
         yield
 
 
 def bytes_of(path: Path) -> int:
-    """Return how many bytes deleting a file or a folder frees: a file that has another name elsewhere frees none.
+    """Return the number of bytes that deleting a file or a folder frees.
 
-    What a link leads to is not counted: deleting a link leaves it as it is.
+    A file with another hard link elsewhere, and the target of a symbolic link, are not counted.
     """
     files = [about for about in _everything_in(path) if stat.S_ISREG(about.st_mode)]
     names = Counter((about.st_dev, about.st_ino) for about in files)
@@ -278,22 +276,22 @@ def _everything_in(path: Path) -> Iterator[os.stat_result]:
 
 
 def is_inside(path: Path, runs: Path) -> bool:
-    """Return whether a path lies under the runs folder with no link on its way, and is none itself.
+    """Return whether a path is inside the runs folder, without symbolic links.
 
     Args:
-        path: as a whole path.
-        runs: the runs folder, resolved.
+        path: Absolute path.
+        runs: The resolved runs folder.
     """
     return path != runs and path.is_relative_to(runs) and path.resolve() == path and ".." not in path.parts
 
 
 def newest_change(path: Path) -> float:
-    """Return when anything in a file or folder was last changed, as Unix time; 0 where there is nothing."""
+    """Return the Unix time of the last change in a file or folder; 0 if it does not exist."""
     return max((about.st_mtime for about in _everything_in(path)), default=0.0)
 
 
 def total(found: Iterable[Garbage]) -> int:
-    """Return the bytes of all of it."""
+    """Return the size in bytes."""
     return sum(each.bytes for each in found)
 
 
@@ -304,4 +302,4 @@ _SEARCHES: Sequence[Callable[[Inventory], Iterator[Garbage]]] = (
     _interrupted_reruns,
     _of_deleted_runs,
 )
-"""One for each kind; what deleted runs hold last: its rows say where their artifacts are."""
+"""One per kind. Deleted runs last, since the rows contain the paths of the artifacts."""

@@ -1,4 +1,4 @@
-"""What lies under a runs folder, read once: sweeps with their trials, who runs them, and the record beside them."""
+"""The inventory of a runs folder: sweeps with trials and drivers, and the record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from sweeps.core.errors import DamagedJournalError, RecordError, StoreError, SweepError, UnsupportedFormatError
 from sweeps.core.identity import is_study_of
 from sweeps.core.trial import Outcome, TrialRecord
-from sweeps.record.answering import record_fault
+from sweeps.record.availability import record_problem
 from sweeps.record.ownership import OWNER
 from sweeps.record.review import RecordReview
 from sweeps.search.opening import read_all_studies
@@ -21,21 +21,21 @@ from sweeps.store.folder import SweepFolder
 
 @dataclass(frozen=True, kw_only=True)
 class SweepInventory:
-    """One sweep as its folder holds it."""
+    """The contents of a sweep's folder."""
 
     folder: SweepFolder
     driver: Mapping[str, str | int | float] | None
-    """Who holds it; None where nobody does."""
+    """Information on the process that holds it; None if none does."""
     last_heartbeat: str | None
-    """Of a driver on another host that is assumed dead, when and where it gave its last sign."""
+    """Text on the last heartbeat of a driver on another host that is assumed dead."""
     studies: Mapping[str, Sequence[TrialRecord]]
-    """The trials of each of its studies, as far as its journal can be read."""
-    strangers: Sequence[str]
-    """Studies in its journal that belong to another sweep, whose folder this one is a copy of."""
+    """Study → trials, as far as the journal can be read."""
+    foreign_studies: Sequence[str]
+    """Studies in its journal that belong to another sweep, of which this folder is a copy."""
     damage: str | None
-    """Of its journal, and what to do about it; None where it is whole."""
+    """Error message for a damaged journal; None if it is intact."""
     owners: Mapping[str, str]
-    """The id of each of its studies that has one: by it the record knows their runs."""
+    """Study → owner id, see `sweeps.record.ownership`."""
 
     @property
     def name(self) -> str:
@@ -43,19 +43,19 @@ class SweepInventory:
 
     @property
     def holder(self) -> str:
-        """Who holds it, in words."""
+        """Text on the process that holds it: `run by process 12 on host`."""
         assert self.driver is not None
         return f"{self.driver.get('doing', 'run')} by process {self.driver['pid']} on {self.driver['host']}"
 
     @property
-    def is_judged(self) -> bool:
-        """Whether it stands still and can be read whole: of any other nothing is said, and nothing is deleted."""
+    def is_checkable(self) -> bool:
+        """Whether no process holds it and its journal is intact; only then is it checked and cleaned."""
         return self.driver is None and self.damage is None
 
     @property
-    def own_studies(self) -> Mapping[str, Sequence[TrialRecord]]:
-        """The studies that are this sweep's: the record knows the others as another sweep's."""
-        return {study: records for study, records in self.studies.items() if study not in self.strangers}
+    def studies_of_sweep(self) -> Mapping[str, Sequence[TrialRecord]]:
+        """The studies without foreign ones, which the record assigns to another sweep."""
+        return {study: records for study, records in self.studies.items() if study not in self.foreign_studies}
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -63,86 +63,92 @@ class SweepInventory:
 
     @property
     def kept_keys(self) -> set[str]:
-        """Of the trials whose checkpoints are used, or will be."""
+        """Keys of the trials whose checkpoints are needed."""
         used = (Outcome.COMPLETE, Outcome.INTERRUPTED, Outcome.RUNNING)
         return {record.key for record in self.records if record.outcome in used}
 
 
 class Inventory:
-    """Everything under one runs folder, each part read when it is first asked for."""
+    """The inventory of a runs folder. Each part is read at its first use."""
 
     def __init__(self, runs: Path, *, held: Collection[str] = ()) -> None:
-        """Read nothing yet.
+        """Create an inventory.
 
         Args:
-            runs: the runs folder.
-            held: sweeps that this process itself holds, so that nobody else does.
+            runs: The runs folder.
+            held: Sweeps whose locks this process holds.
         """
         self.runs = runs.resolve()
         self._held = held
 
     @functools.cached_property
     def sweeps(self) -> Sequence[SweepInventory]:
-        """Every sweep that has a journal, by name."""
+        """All sweeps, by name."""
         names = sweep_names(self.runs)
         return [take_inventory(SweepFolder(self.runs, name), is_held=name in self._held) for name in names]
 
     @property
     def idle(self) -> Sequence[SweepInventory]:
-        """The sweeps that nobody holds."""
+        """The sweeps that no process holds."""
         return [sweep for sweep in self.sweeps if sweep.driver is None]
 
     @functools.cached_property
-    def record_fault(self) -> str | None:
-        """Why the record cannot be had, None where it can."""
-        fault = record_fault(self.runs)
-        if fault is None:
+    def record_problem(self) -> str | None:
+        """Error message if the record cannot be read; None if it can."""
+        problem = record_problem(self.runs)
+        if problem is None:
             try:
                 self._review = RecordReview(self.runs)
             except RecordError as error:
-                fault = str(error)
-        return fault
+                problem = str(error)
+        return problem
 
     @property
     def review(self) -> RecordReview | None:
-        """The record; None where it cannot be had, see `record_fault`."""
-        return None if self.record_fault is not None else self._review
+        """The record; None if it cannot be read, see `record_problem`."""
+        return None if self.record_problem is not None else self._review
 
     @functools.cached_property
     def complete_keys(self) -> set[str]:
-        """Of every complete run of any sweep: its weights stay, wherever they lie."""
+        """Keys of the complete runs of all sweeps, whose weights are kept."""
         found = {record.key for sweep in self.sweeps for record in sweep.records if record.outcome is Outcome.COMPLETE}
         return found | (set() if self.review is None else self.review.complete_keys)
 
     @property
-    def unknown(self) -> str | None:
-        """What keeps one from saying which checkpoints nothing refers to, None where nothing does."""
+    def unknown_reason(self) -> str | None:
+        """Reason why orphaned checkpoints cannot be determined; None if they can."""
         damaged = [sweep.name for sweep in self.sweeps if sweep.damage is not None]
         if damaged:
             return f"the journal of {', '.join(damaged)} cannot be read"
-        return None if self.record_fault is None else "the record cannot be read"
+        return None if self.record_problem is None else "the record cannot be read"
 
 
 def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInventory:
-    """Return a sweep as its folder holds it now.
+    """Return the contents of a sweep's folder.
 
     Args:
-        folder: the sweep's.
-        is_held: whether this process itself holds it.
+        folder: Folder of the sweep.
+        is_held: Whether this process holds its lock.
     """
     try:
         _ = folder.storages
     except StoreError as error:
         return SweepInventory(
-            folder=folder, driver=None, last_heartbeat=None, studies={}, owners={}, strangers=[], damage=str(error)
+            folder=folder,
+            driver=None,
+            last_heartbeat=None,
+            studies={},
+            owners={},
+            foreign_studies=[],
+            damage=str(error),
         )
-    # In this order: a driver that ends meanwhile has written all that is read afterwards.
+    # The driver first: if it ends in between, everything it wrote is read below.
     try:
         driver = None if is_held else folder.driver()
-    except StoreError:  # its database is away: said below
+    except StoreError:  # its database is unreachable: reported below
         driver = {"pid": 0, "host": "unknown"}
     studies: dict[str, Sequence[TrialRecord]] = {}
-    strangers: list[str] = []
+    foreign_studies: list[str] = []
     owners: dict[str, str] = {}
     damage: StoreError | None
     try:
@@ -152,7 +158,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
             if OWNER in study.user_attrs:
                 owners[study.study_name] = str(study.user_attrs[OWNER])
             if not is_study_of(study.study_name, sweep=folder.sweep):
-                strangers.append(study.study_name)
+                foreign_studies.append(study.study_name)
     except (DamagedJournalError, UnsupportedFormatError) as error:
         damage = error
     except (SweepError, OSError) as error:
@@ -162,7 +168,7 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
         driver=driver,
         last_heartbeat=None if driver is not None or is_held else folder.last_heartbeat,
         studies=studies,
-        strangers=strangers,
+        foreign_studies=foreign_studies,
         damage=None if damage is None else str(damage),
         owners=owners,
     )

@@ -1,4 +1,4 @@
-"""Checks of who holds a sweep, and of its journal."""
+"""Checks of drivers and journals."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 
 def check_drivers(inventory: Inventory) -> Result:
-    """Look for sweeps that are run now, which are left alone, and for the note of a driver of another host.
+    """Find running sweeps, which are skipped, and notes of dead drivers on other hosts.
 
-    A driver that was killed on this host leaves a lock that the system has released and a note that nobody believes:
-    nothing to say.
+    The note of a driver that was killed on this host is ignored anyway, since its lock is free.
     """
     findings = []
     for sweep in inventory.sweeps:
         if sweep.driver is not None:
-            findings.append(remark(f"{sweep.name} is being {sweep.holder}: left alone"))
-        elif seen := sweep.last_heartbeat:
-            text = f"{sweep.name}: its driver was {seen}: the next start, or `sweeps doctor --fix`, forgets it"
-            findings.append(Finding(text=text, is_problem=False, mend=partial(_remove_driver_note, sweep)))
+            findings.append(remark(f"{sweep.name} is being {sweep.holder} and was skipped"))
+        elif heartbeat := sweep.last_heartbeat:
+            text = f"{sweep.name}: its driver was {heartbeat}. The next start or `sweeps doctor --fix` removes its note"
+            findings.append(Finding(text=text, is_problem=False, repair=partial(_remove_driver_note, sweep)))
     held = len(inventory.sweeps) - len(inventory.idle)
-    return Result(well=f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running", findings=findings)
+    text = f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running"
+    return Result(ok_text=text, findings=findings)
 
 
 def _remove_driver_note(sweep: SweepInventory) -> str:
-    # As the next start does: it takes the lock and writes its own note over the old one.
-    with sweep.folder.locked(doing="mended"):
+    # Locking replaces the note, and unlocking deletes it.
+    with sweep.folder.locked(doing="repaired"):
         pass
-    return f"{sweep.name}: the note of the driver that was {sweep.last_heartbeat} is gone"
+    return f"{sweep.name}: removed the note of the driver that was {sweep.last_heartbeat}"
 
 
 def check_journals(inventory: Inventory) -> Result:
-    """Look for damage in the journals, and in the small files beside them."""
-    whole = [sweep for sweep in inventory.sweeps if sweep.damage is None]
+    """Find damage of the journals and of the files next to them."""
+    intact = [sweep for sweep in inventory.sweeps if sweep.damage is None]
     findings = [
-        Finding(text=str(sweep.damage), mend=partial(_repair, sweep))
+        Finding(text=str(sweep.damage), repair=partial(_repair, sweep))
         for sweep in inventory.idle
         if sweep.damage is not None
     ]
     findings += [
-        remark(f"{sweep.name} is a copy of another sweep's folder: the record is not compared with {study}")
+        remark(f"{sweep.name} is a copy of another sweep's folder. Its study {study} is not compared with the record")
         for sweep in inventory.idle
-        for study in sweep.strangers
+        for study in sweep.foreign_studies
     ]
-    findings += [remark(words) for sweep in whole if (words := _not_looked_at(sweep))]
+    findings += [remark(text) for sweep in intact if (text := _remote_parts(sweep))]
     findings += [finding for sweep in inventory.idle for finding in _strays(sweep.folder)]
     try:
         list(read_accesses(inventory.runs))
@@ -68,36 +68,37 @@ def check_journals(inventory: Inventory) -> Result:
         if path.is_dir() and path.name not in known:
             findings.append(
                 remark(
-                    f"{path} has no journal: `{command_on('rm', path.name, runs=inventory.runs)}` deletes it if you do "
-                    "not want it any more"
+                    f"{path} has no journal. To delete the folder run "
+                    f"`{command_on('rm', path.name, runs=inventory.runs)}`"
                 )
             )
-    read = [sweep for sweep in whole if sweep.driver is None and sweep.folder.storages.study_storage is None]
-    return Result(well=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
+    read = [sweep for sweep in intact if sweep.driver is None and sweep.folder.storages.study_storage is None]
+    return Result(ok_text=f"{plural(len(read), 'journal')} read, none damaged", findings=findings)
 
 
 def _strays(folder: SweepFolder) -> Iterator[Finding]:
-    """Yield what lies in the place of a sweep's folders and of its small files, and is none."""
+    """Yield paths of a sweep that have the wrong file type."""
     for path in (folder.checkpoints, folder.logs):
-        if fault := folder_problem(path):
-            yield Finding(text=fault)
+        if problem := folder_problem(path):
+            yield Finding(text=problem)
     for path in folder.regenerable_files:
         if is_stray(path):
-            text = f"{path} is no file: the next start, or `sweeps doctor --fix`, moves it aside"
-            yield Finding(text=text, mend=partial(_move_aside, path))
+            text = f"{path} is not a file. The next start or `sweeps doctor --fix` renames it"
+            yield Finding(text=text, repair=partial(_move_aside, path))
 
 
 def _move_aside(path: Path) -> str:
-    return f"what was {path} is {make_way(path) or 'gone'} now"
+    aside = make_way(path)
+    return f"{path} no longer exists" if aside is None else f"renamed {path} to {aside}"
 
 
-def _not_looked_at(sweep: SweepInventory) -> str:
-    """Return in words what of a sweep is no file here, "" where all of it is."""
+def _remote_parts(sweep: SweepInventory) -> str:
+    """Return a text on the parts of a sweep that are not local files; empty if there are none."""
     storages = sweep.folder.storages
     parts = [] if storages.study_storage is None else [f"its study in {storages.study_storage}"]
     if storages.storage is not None and is_bucket(storages.storage):
         parts.append(f"its checkpoints in {storages.storage}")
-    return f"{sweep.name}: not looked at: {', '.join(parts)}" if parts else ""
+    return f"{sweep.name}: not checked: {', '.join(parts)}" if parts else ""
 
 
 def _repair(sweep: SweepInventory) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the machine: the runs folder, the room on disk and in shared memory, the data, what is left of Ray."""
+"""Checks of the machine: runs folder, disk space, shared memory, data, and left-over Ray processes."""
 
 from __future__ import annotations
 
@@ -15,70 +15,71 @@ from sweeps.upkeep.finding import Finding, Result, remark
 from sweeps.upkeep.inventory import Inventory
 
 ENOUGH_BYTES = 1_000_000_000
-"""On the disk: below it a sweep of larger networks may end with a full one."""
+"""Minimum free disk space. With less, a sweep of larger networks may fill the disk."""
 OBJECT_STORE_BYTES = 1_200_000_000
-"""What a local Ray sets aside in shared memory: one gigabyte, and the images."""
+"""Shared memory of a local Ray: one gigabyte, and the images."""
 _SHARED_MEMORY = Path("/dev/shm")
 
 
 def check_runs_folder(inventory: Inventory) -> Result:
-    """Look whether the runs folder can be written, without writing."""
+    """Check whether the runs folder can be written, without writing."""
     existing = _existing(inventory.runs)
     findings = []
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        findings.append(Finding(text=f"{existing} cannot be written: choose another folder with --runs"))
-    missing = "" if inventory.runs.exists() else " (not there yet: the first sweep makes it)"
-    return Result(well=f"{inventory.runs} can be written{missing}", findings=findings)
+        findings.append(Finding(text=f"{existing} cannot be written. Choose another folder with --runs"))
+    missing = "" if inventory.runs.exists() else " (the first sweep creates it)"
+    return Result(ok_text=f"{inventory.runs} can be written{missing}", findings=findings)
 
 
 def check_disk(inventory: Inventory) -> Result:
-    """Look how much room is left where runs and where Ray write."""
-    findings, said = [], []
-    for what, folder in (("the runs folder", inventory.runs), ("Ray's temporary folder", ray_folder())):
+    """Check the free disk space of the runs folder and of Ray's temporary folder."""
+    findings, texts = [], []
+    for name, folder in (("the runs folder", inventory.runs), ("Ray's temporary folder", ray_folder())):
         free = shutil.disk_usage(_existing(folder)).free
-        said.append(f"{bytes_in_words(free)} free under {what}")
+        texts.append(f"{bytes_in_words(free)} free in {name}")
         if free < ENOUGH_BYTES:
             enough = bytes_in_words(ENOUGH_BYTES)
-            text = f"only {said[-1]} ({folder}; at least {enough}): make room, perhaps with `sweeps gc`"
+            text = f"only {texts[-1]} ({folder}; {enough} are needed). Free disk space, for example with `sweeps gc`"
             findings.append(Finding(text=text))
-    return Result(well=f"{', '.join(said)} (at least {bytes_in_words(ENOUGH_BYTES)} each)", findings=findings)
+    return Result(ok_text=f"{', '.join(texts)} (at least {bytes_in_words(ENOUGH_BYTES)} each)", findings=findings)
 
 
 def check_shared_memory(inventory: Inventory) -> Result:
-    """Look whether Ray's object store has room in shared memory; it does without, more slowly."""
+    """Check the shared memory for Ray's object store, which is slower on disk."""
     if not _SHARED_MEMORY.is_dir():
-        return Result(well="this system has no /dev/shm: Ray keeps its images on disk")
+        return Result(ok_text="this system has no /dev/shm: Ray stores the images on disk")
     free = shutil.disk_usage(_SHARED_MEMORY).free
     enough = bytes_in_words(OBJECT_STORE_BYTES)
     if free < OBJECT_STORE_BYTES:
         text = (
-            f"only {bytes_in_words(free)} free in {_SHARED_MEMORY}: Ray wants {enough} there and keeps its images on "
-            "disk instead (in a container: --shm-size=2g)"
+            f"only {bytes_in_words(free)} free in {_SHARED_MEMORY}. Ray needs {enough}, and stores the images on disk "
+            "instead. In a container start it with --shm-size=2g"
         )
-        return Result(well="", findings=[remark(text)])
-    return Result(well=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} (at least {enough})")
+        return Result(ok_text="", findings=[remark(text)])
+    return Result(ok_text=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} (at least {enough})")
 
 
 def check_data(inventory: Inventory) -> Result:
-    """Compare the data with its fingerprints; half a second."""
-    fault = IMAGES.data_fault()
-    if fault is None:
-        return Result(well=f"{IMAGES.data_location()} is what it should be")
-    # What is there stays until its successor is complete.
-    return Result(well="", findings=[Finding(text=fault, mend=IMAGES.fetch_data)])
+    """Compare the data with its checksums, in half a second."""
+    problem = IMAGES.data_fault()
+    if problem is None:
+        return Result(ok_text=f"{IMAGES.data_location()} is intact")
+    # Fetching keeps the existing data until the new data is complete.
+    return Result(ok_text="", findings=[Finding(text=problem, repair=IMAGES.fetch_data)])
 
 
 def check_ray(inventory: Inventory) -> Result:
-    """Look for processes of Ray that a driver of this runs folder started, and that outlive it."""
+    """Find Ray processes that were started by a driver of this runs folder and are still running."""
     found = abandoned_processes(inventory.runs)
     count = "a process" if len(found) == 1 else f"{len(found)} processes"
-    text = f"{count} of Ray outlived the driver: {_named(found)}: `sweeps doctor --fix` ends exactly these"
-    findings = [Finding(text=text, mend=partial(_end, inventory.runs))] if found else []
-    return Result(well="no process of Ray has outlived a driver of this folder", findings=findings)
+    text = f"{count} of Ray outlived the driver: {_named(found)}. Run `sweeps doctor --fix` to end exactly these"
+    findings = [Finding(text=text, repair=partial(_end_processes, inventory.runs))] if found else []
+    return Result(ok_text="no process of Ray has outlived a driver of this folder", findings=findings)
 
 
-def _end(runs: Path) -> str:
-    return f"ended {_named(abandoned_processes(runs, ends=True)) or 'none: all have ended by themselves'}"
+def _end_processes(runs: Path) -> str:
+    ended = abandoned_processes(runs, ends=True)
+    return f"ended {_named(ended)}" if ended else "all of them had already ended"
 
 
 def _named(processes: Sequence[tuple[int, str]]) -> str:
@@ -86,6 +87,6 @@ def _named(processes: Sequence[tuple[int, str]]) -> str:
 
 
 def _existing(path: Path) -> Path:
-    """Return a path, or the nearest folder above it that is there."""
+    """Return a path, or its nearest existing parent."""
     path = path.absolute()
     return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))

@@ -1,4 +1,4 @@
-"""Checks of the record in MLflow: whether it answers, what is left open in it, what it lacks of the journals."""
+"""Checks of the record in MLflow: availability, open runs, and differences from the journals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sweeps.core.errors import SweepBusyError, SweepError
 from sweeps.core.formatting import plural
 from sweeps.core.identity import is_replicate_study
 from sweeps.core.trial import TrialRecord
-from sweeps.record.answering import is_lost, is_record_damaged, record_in_words
+from sweeps.record.availability import describe_record, is_record_damaged, is_record_missing
 from sweeps.record.child_run import record_of
-from sweeps.record.opening import set_damaged_record_aside
+from sweeps.record.opening import move_damaged_record_aside
 from sweeps.record.recorded_run import RecordedRun
-from sweeps.record.review import RecordReview, bring_level, end_as_interrupted
+from sweeps.record.review import RecordReview, end_as_interrupted, write_missing_runs
 from sweeps.record.trial_run import UnreadableRun
 from sweeps.search.state import sweep_names
 from sweeps.store.folder import SweepFolder
@@ -26,113 +26,113 @@ from sweeps.upkeep.inventory import Inventory, SweepInventory, take_inventory
 _log = logging.getLogger(__name__)
 
 
-def check_record_answers(inventory: Inventory) -> Result:
-    """Ask whether the record can be had at all: a server that `MLFLOW_TRACKING_URI` names, or the file."""
-    fault = inventory.record_fault
-    if fault is None:
-        return Result(well=record_in_words(inventory.runs))
-    mend = partial(_set_aside, inventory.runs) if is_record_damaged(inventory.runs) else None
-    return Result(well="", findings=[Finding(text=fault, mend=mend)])
+def check_record_availability(inventory: Inventory) -> Result:
+    """Check whether the record can be read: the server or file of `MLFLOW_TRACKING_URI`, or the default file."""
+    problem = inventory.record_problem
+    if problem is None:
+        return Result(ok_text=describe_record(inventory.runs))
+    repair = partial(_move_aside, inventory.runs) if is_record_damaged(inventory.runs) else None
+    return Result(ok_text="", findings=[Finding(text=problem, repair=repair)])
 
 
-def _set_aside(runs: Path) -> str:
-    aside = set_damaged_record_aside(runs)
+def _move_aside(runs: Path) -> str:
+    aside = move_damaged_record_aside(runs)
     return (
-        "it is whole by now"
+        "the record is no longer damaged"
         if aside is None
-        else f"the damaged file is {aside}; what the journals hold is written anew"
+        else f"renamed the damaged file to {aside}. The record is rebuilt from the journals"
     )
 
 
 def rebuild_record(runs: Path) -> None:
-    """Write the runs folder's own record anew from its journals where it is lost or damaged; say what was written.
+    """Rebuild the default record from the journals if it is missing or damaged, and log what was written.
 
     Raises:
-        RecordError: it cannot be looked at, or written.
+        RecordError: It cannot be read or written.
     """
-    set_damaged_record_aside(runs)
-    if not is_lost(runs) or not sweep_names(runs):
+    move_damaged_record_aside(runs)
+    if not is_record_missing(runs) or not sweep_names(runs):
         return
     for finding in check_record(Inventory(runs)).findings:
-        if finding.mend is not None:
+        if finding.repair is not None:
             with contextlib.suppress(SweepBusyError):
-                _log.warning("the record was lost, and is written anew: %s", finding.mend())
+                _log.warning("rebuilt the missing record: %s", finding.repair())
 
 
 def check_record(inventory: Inventory) -> Result:
-    """Look for runs that no driver will end, and for trials that the journal holds and the record does not."""
+    """Find RUNNING runs without a driver, and trials of the journals that are missing in the record."""
     review = inventory.review
     if review is None:
-        return Result(well="not compared with the journals: it cannot be read")
+        return Result(ok_text="not compared with the journals, because the record cannot be read")
     findings = []
     known: set[str] = set()
     for sweep in inventory.sweeps:
         known |= {each.run.run_id for each in _unreadable(sweep, review)}
-        findings += _findings_of(sweep, review, inventory.runs) if sweep.is_judged else []
+        findings += _findings_of(sweep, review, inventory.runs) if sweep.is_checkable else []
     findings += [
-        remark(f"{each}: it is left out, and no journal here holds it: set it right or delete it in MLflow")
+        remark(f"{each}. It is left out and is in no journal here. Correct or delete it in MLflow")
         for each in review.all_unreadable
         if each.run.run_id not in known
     ]
     with_folder = {path.name for path in (inventory.runs / "sweeps").glob("*") if path.is_dir()}
     for name in sorted(review.sweeps - with_folder - {""}):
-        # In a record that others write too, theirs is no business of this folder.
-        if review.is_own:
+        # A shared record also contains sweeps of other runs folders.
+        if review.is_default:
             findings += _findings_without_folder(name, review, inventory.runs)
-    return Result(well="nothing left open, and level with the journals", findings=findings)
+    return Result(ok_text="up to date with the journals, without open runs", findings=findings)
 
 
 def _findings_of(sweep: SweepInventory, review: RecordReview, runs: Path) -> list[Finding]:
     open_runs = _open_runs(sweep, review)
-    lacking = _lacking(sweep, review)
-    said = [str(each) for each in _unreadable(sweep, review)]
+    lacking = _missing_trials(sweep, review)
+    problems = [str(each) for each in _unreadable(sweep, review)]
     if open_runs:
-        said.append(f"{plural(len(open_runs), 'run')} RUNNING although nobody runs it")
+        problems.append(f"{plural(len(open_runs), 'run')} RUNNING without a driver")
     if lacking:
-        said.append(f"{plural(len(lacking), 'trial')} that the journal holds otherwise, or that the record lacks")
-    if not said:
+        problems.append(f"{plural(len(lacking), 'trial')} missing or outdated in the record")
+    if not problems:
         return []
-    may_be_others = bool(open_runs) and not review.is_own
-    elsewhere = " (unless a driver of another runs folder trains a sweep of this name there)" if may_be_others else ""
-    text = f"{sweep.name}: {' and '.join(said)}{elsewhere}: `sweeps doctor --fix` writes it, as the next start would"
-    return [Finding(text=text, mend=partial(_bring_level, sweep.folder, runs))]
+    may_be_others = bool(open_runs) and not review.is_default
+    elsewhere = " (unless a driver of another runs folder trains a sweep of this name)" if may_be_others else ""
+    text = f"{sweep.name}: {', '.join(problems)}{elsewhere}. The next start or `sweeps doctor --fix` corrects this"
+    return [Finding(text=text, repair=partial(_write_missing_runs, sweep.folder, runs))]
 
 
 def _unreadable(sweep: SweepInventory, review: RecordReview) -> Sequence[UnreadableRun]:
-    """Return the runs that cannot be read, of trials that the journal holds."""
-    found = review.unreadable(sweep=sweep.name, studies=sweep.own_studies)
-    records = [record for records in sweep.own_studies.values() for record in records]
+    """Return the invalid runs of trials that are in the journal."""
+    found = review.unreadable(sweep=sweep.name, studies=sweep.studies_of_sweep)
+    records = [record for records in sweep.studies_of_sweep.values() for record in records]
     return [each for each in found if record_of(each.run, records) is not None]
 
 
 def _open_runs(sweep: SweepInventory, review: RecordReview) -> Sequence[RecordedRun]:
     found = review.open_runs(sweep=sweep.name)
-    # Elsewhere, such as on a server, a study that is not here may be another runs folder's.
-    return [run for run in found if review.is_own or run.tags.get("study") in sweep.own_studies]
+    # In a shared record, a study that is not here may belong to another runs folder.
+    return [run for run in found if review.is_default or run.tags.get("study") in sweep.studies_of_sweep]
 
 
-def _lacking(sweep: SweepInventory, review: RecordReview) -> list[TrialRecord]:
+def _missing_trials(sweep: SweepInventory, review: RecordReview) -> list[TrialRecord]:
     lacking: list[TrialRecord] = []
-    for study, records in sweep.own_studies.items():
-        found = review.out_of_step(records, study=study)
-        # Trials whose study has no run of its own hang in the air: all of them.
+    for study, records in sweep.studies_of_sweep.items():
+        found = review.outdated(records, study=study)
+        # Without a parent run all trials of the study are missing.
         lacking += records if review.lacks_parent(study) else found
     return lacking
 
 
-def _bring_level(folder: SweepFolder, runs: Path) -> str:
-    with folder.locked(doing="mended"):
-        # Anew, under the lock: a driver may have come and gone since it was looked at.
+def _write_missing_runs(folder: SweepFolder, runs: Path) -> str:
+    with folder.locked(doing="repaired"):
+        # Read again under the lock: a driver may have run since.
         review, found = RecordReview(runs), take_inventory(folder, is_held=True)
         if found.damage is not None:
             raise SweepError(found.damage)
-        lacking, open_runs = _lacking(found, review), _open_runs(found, review)
-        misread = _unreadable(found, review)
+        lacking, open_runs = _missing_trials(found, review), _open_runs(found, review)
+        invalid = _unreadable(found, review)
         keys, open_studies = {record.key for record in lacking}, {run.tags.get("study") for run in open_runs}
-        for study, records in found.own_studies.items():
-            if study in open_studies or misread or any(record.key in keys for record in records):
+        for study, records in found.studies_of_sweep.items():
+            if study in open_studies or invalid or any(record.key in keys for record in records):
                 title = f"{folder.sweep} replicates" if is_replicate_study(study) else folder.sweep
-                bring_level(
+                write_missing_runs(
                     runs,
                     records,
                     sweep=folder.sweep,
@@ -145,8 +145,8 @@ def _bring_level(folder: SweepFolder, runs: Path) -> str:
         if left:
             end_as_interrupted(runs, left)
     return (
-        f"{folder.sweep}: {plural(len(lacking), 'trial')} written from the journal, "
-        f"{plural(len(open_runs), 'run')} ended that nobody ran"
+        f"{folder.sweep}: wrote {plural(len(lacking), 'trial')} from the journal, "
+        f"ended {plural(len(open_runs), 'run')} without a driver"
     )
 
 
@@ -154,17 +154,17 @@ def _findings_without_folder(name: str, review: RecordReview, runs: Path) -> lis
     open_runs = review.open_runs(sweep=name)
     if not open_runs:
         trials = review.trials(sweep=name)
-        text = f"{name} has {plural(trials, 'trial')} in the record and no folder any more: they stay, nothing to do"
+        text = f"{name}: {plural(trials, 'trial')} in the record, and its folder was deleted. Its results are kept"
         return [remark(text)] if trials else []
     text = (
-        f"{name}: {plural(len(open_runs), 'run')} RUNNING, and its folder is gone: `sweeps doctor --fix` ends them as "
-        "interrupted; its results stay"
+        f"{name}: {plural(len(open_runs), 'run')} RUNNING, but its folder was deleted. Run `sweeps doctor --fix` to "
+        "end them as interrupted. Its results are kept"
     )
-    return [Finding(text=text, mend=partial(_end, name, open_runs, runs))]
+    return [Finding(text=text, repair=partial(_end, name, open_runs, runs))]
 
 
 def _end(name: str, open_runs: Sequence[RecordedRun], runs: Path) -> str:
     if SweepFolder(runs, name).path.is_dir():
-        return f"{name}: nothing, it has been begun anew meanwhile"
+        return f"{name}: nothing to do, the sweep was started again"
     end_as_interrupted(runs, open_runs)
-    return f"{name}: {plural(len(open_runs), 'run')} ended as interrupted"
+    return f"{name}: ended {plural(len(open_runs), 'run')} as interrupted"

@@ -1,4 +1,4 @@
-"""What goes, stays and follows when a sweep is deleted."""
+"""Steps around the deletion of a sweep: its runs, shared weights, and the leaderboard file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeps.core.errors import RecordError, StoreError, SweepError
 from sweeps.core.trial import Outcome
-from sweeps.record.ownership import OwnRuns, noted_owners
+from sweeps.record.ownership import JournalRuns, read_owners
 from sweeps.record.reader import MlflowReader
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
@@ -17,53 +17,54 @@ from sweeps.views.exports import to_csv
 from sweeps.views.leaderboard import query_leaderboard
 
 
-def own_runs(folder: SweepFolder) -> OwnRuns:
-    """Return by what the runs of a sweep are known in a record that others write too; to be called under its lock."""
+def journal_runs(folder: SweepFolder) -> JournalRuns:
+    """Return the identities of a sweep's runs in a shared record. Call it while holding the sweep's lock."""
     found = take_inventory(folder, is_held=True)
-    return OwnRuns(
-        owners={*noted_owners(folder.runs, folder.sweep), *found.owners.values()},
+    return JournalRuns(
+        owners={*read_owners(folder.runs, folder.sweep), *found.owners.values()},
         keys={(study, record.key) for study, records in found.studies.items() for record in records},
     )
 
 
-def keep_weights_of_others(folder: SweepFolder) -> int:
-    """Give the weights that other sweeps have taken over from one to those sweeps; return how many these are.
+def preserve_shared_weights(folder: SweepFolder) -> int:
+    """Copy weights of a sweep that other sweeps reuse to those sweeps; return the number of copies.
 
     Raises:
-        SweepError: they cannot be kept.
+        SweepError: They cannot be copied.
     """
-    own, kept = SweepCheckpoints(folder), 0
+    checkpoints, copied = SweepCheckpoints(folder), 0
     for other in Inventory(folder.runs, held=[folder.sweep]).sweeps:
         if other.name == folder.sweep:
             continue
-        theirs = SweepCheckpoints(other.folder)
+        target = SweepCheckpoints(other.folder)
         for record in other.records:
             if record.outcome is not Outcome.COMPLETE or record.reused_from is None:
                 continue
-            if theirs.file(record.key) is None and (file := own.fetch(record.key)) is not None:
-                _keep(file, record.key, theirs, other.folder)
-                kept += 1
-    return kept
+            if target.file(record.key) is None and (file := checkpoints.fetch(record.key)) is not None:
+                _copy(file, record.key, target, other.folder)
+                copied += 1
+    return copied
 
 
-def _keep(file: Path, key: str, theirs: SweepCheckpoints, folder: SweepFolder) -> None:
+def _copy(file: Path, key: str, checkpoints: SweepCheckpoints, folder: SweepFolder) -> None:
     try:
         if folder.storages.storage is None:
-            # A second name of the same file takes no space.
+            # A hard link takes no space.
             target = folder.checkpoints / key / CHECKPOINT_FILE
             with contextlib.suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.link(file, target)
                 return
-        theirs.put(key, file.read_bytes())
+        checkpoints.put(key, file.read_bytes())
     except (OSError, StoreError) as error:
         raise SweepError(
-            f"nothing was deleted: {folder.sweep} uses the weights of {key}, and they cannot be given to it ({error})"
+            f"nothing was deleted, because {folder.sweep} uses the weights of {key} and they cannot be copied to it "
+            f"({error})"
         ) from None
 
 
-def rewrite_board(runs: Path) -> None:
-    """Let `leaderboard.csv` say what the record says now, where there is one."""
+def update_leaderboard_file(runs: Path) -> None:
+    """Update `leaderboard.csv` from the record, if it exists."""
     board = runs / "leaderboard.csv"
     with contextlib.suppress(RecordError, OSError):
         if board.exists():

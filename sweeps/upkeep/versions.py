@@ -1,4 +1,4 @@
-"""Check of what is installed against what this project is tested with, and against what it needs."""
+"""Check of the installed versions against the required and the tested ones."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ LOCK = "requirements.lock"
 
 
 def check_versions(inventory: Inventory) -> Result:
-    """Compare what is installed with `requirements.lock` of the source checkout, and with the package's needs."""
+    """Compare the installed versions with the package's requirements and with `requirements.lock` of the checkout."""
     return versions_against(_CHECKOUT)
 
 
 def versions_against(checkout: Path) -> Result:
-    """Compare what is installed with what a folder asks for.
+    """Compare the installed versions with the requirements of a checkout.
 
     Args:
-        checkout: the project's source; where it is none, what the installed package says of itself is taken.
+        checkout: The project's source; if it is not one, the metadata of the installed package are used.
     """
-    python, needs = _needs(checkout)
-    advice = "`make setup`, or `pip install --constraint requirements.lock` it"
+    python, requirements = _requirements(checkout)
+    advice = "Run `make setup`, or install it with `pip install --constraint requirements.lock`"
     findings = [
-        Finding(text=f"{need.name} {found or 'is not'} installed, {need} is needed: {advice}")
-        for need, found in _compared(needs)
-        if not _meets(need, found)
+        Finding(text=f"{each.name} {found or 'is not'} installed, {each} is required. {advice}")
+        for each, found in _compared(requirements)
+        if not _meets(each, found)
     ]
     if not _meets(Requirement(f"python{python}"), platform.python_version()):
-        text = f"Python {platform.python_version()} is installed, {python} is needed: make the environment anew"
+        text = f"Python {platform.python_version()} is installed, {python} is required. Recreate the environment"
         findings.append(Finding(text=text))
-    well = f"{plural(len(needs), 'requirement')} met"
+    ok_text = f"{plural(len(requirements), 'requirement')} met"
     lock = checkout / LOCK
     if (checkout / "pyproject.toml").is_file() and lock.is_file():
         pins = [(pin, found) for pin, found in _compared(lock.read_text(encoding="utf-8").splitlines()) if found]
@@ -49,14 +49,14 @@ def versions_against(checkout: Path) -> Result:
             f"{pin.name} {found}, not {str(pin.specifier).lstrip('=')}" for pin, found in pins if not _meets(pin, found)
         ]
         if others:
-            text = f"{plural(len(others), 'version')} other than those it is tested with: {', '.join(others)}"
+            text = f"{plural(len(others), 'version')} different from the tested ones: {', '.join(others)}"
             findings.append(remark(text))
-        well += f", {plural(len(pins) - len(others), 'version')} as in {LOCK}"
-    return Result(well=well, findings=findings)
+        ok_text += f", {plural(len(pins) - len(others), 'version')} as in {LOCK}"
+    return Result(ok_text=ok_text, findings=findings)
 
 
-def _needs(checkout: Path) -> tuple[str, list[str]]:
-    """Return which Python is needed, and which packages."""
+def _requirements(checkout: Path) -> tuple[str, list[str]]:
+    """Return the required Python version and packages."""
     project = checkout / "pyproject.toml"
     if project.is_file():
         declared = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
@@ -70,22 +70,22 @@ def _needs(checkout: Path) -> tuple[str, list[str]]:
 
 
 def _compared(lines: Iterable[str]) -> Iterator[tuple[Requirement, str | None]]:
-    """Yield each requirement that holds here, with the version that is installed; None where none is."""
+    """Yield each requirement that applies to this machine with the installed version; None if not installed."""
     for line in lines:
         try:
-            need = Requirement(line.partition("#")[0].strip())
+            requirement = Requirement(line.partition("#")[0].strip())
         except InvalidRequirement:
             continue
-        if need.marker is None or need.marker.evaluate({"extra": ""}):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             try:
-                yield need, version(need.name)
+                yield requirement, version(requirement.name)
             except PackageNotFoundError:
-                yield need, None
+                yield requirement, None
 
 
-def _meets(need: Requirement, found: str | None) -> bool:
-    """Return whether a version will do; `2.14.1+cpu` is 2.14.1."""
+def _meets(requirement: Requirement, found: str | None) -> bool:
+    """Return whether a version fulfils a requirement; `2.14.1+cpu` counts as 2.14.1."""
     try:
-        return found is not None and need.specifier.contains(found, prereleases=True)
+        return found is not None and requirement.specifier.contains(found, prereleases=True)
     except InvalidVersion:
         return False

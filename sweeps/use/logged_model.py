@@ -16,7 +16,7 @@ from sweeps.record.client import connect, log_batch, search_runs, store_errors
 from sweeps.record.client_store import recorded_run
 from sweeps.record.mapping import LOGGED_MODEL, params_of
 from sweeps.record.ownership import Ownership
-from sweeps.record.parent_run import DESCRIPTION, SAID, WINNER, description_tags
+from sweeps.record.parent_run import DESCRIBED, DESCRIPTION, WINNER, description_tags
 from sweeps.record.store import experiment_name, quoted, store_uri
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ def say_winner(runs: Path, sweep: str, sentence: str) -> None:
         where = f"tags.kind = 'sweep' and tags.sweep = {quoted(sweep)}"
         ownership = Ownership(runs)
         for run in search_runs(client, experiment.experiment_id, where):
-            if not ownership.takes(recorded_run(run)):
+            if not ownership.includes(recorded_run(run)):
                 continue
-            before = run.data.tags.get(SAID) or run.data.tags.get(DESCRIPTION, "")
+            before = run.data.tags.get(DESCRIBED) or run.data.tags.get(DESCRIPTION, "")
             first, _, rest = before.partition("\n\n")
             kept = rest if first.startswith(WINNER) else before
             log_batch(client, run.info.run_id, tags=description_tags(run.data.tags, f"{WINNER}{sentence}\n\n{kept}"))

@@ -26,7 +26,7 @@ def arrow_of(table: Table) -> pa.Table:
     for name, kind in table.columns.items():
         column = _column(table.values(name), kind)
         # In a query result `trial` may already be the name.
-        if name == "trial" and kind is Kind.WHOLE and all(row.keys() >= NAME_COLUMNS for row in table.rows[:1]):
+        if name == "trial" and kind is Kind.INTEGER and all(row.keys() >= NAME_COLUMNS for row in table.rows[:1]):
             columns |= {"trial": pa.array(map(name_of_run, table.rows), pa.string()), "number": column}
         else:
             columns[name] = column
@@ -64,7 +64,7 @@ def flat(table: pa.Table) -> pa.Table:
 def _column(values: Sequence[Any], kind: Kind) -> pa.Array:
     import pyarrow as pa
 
-    types = {Kind.WHOLE: pa.int64(), Kind.REAL: pa.float64(), Kind.TRUTH: pa.bool_()}
+    types = {Kind.INTEGER: pa.int64(), Kind.REAL: pa.float64(), Kind.BOOLEAN: pa.bool_()}
     if kind in types:
         return pa.array(values, types[kind])
     if kind is Kind.TIME:
@@ -103,10 +103,10 @@ def _kind_and_values(column: pa.ChunkedArray) -> tuple[Kind, list[Any]]:
 
     kind, values = column.type, column.to_pylist()
     if pa.types.is_integer(kind):
-        return Kind.WHOLE, column.cast(pa.int64(), safe=False).to_pylist()
+        return Kind.INTEGER, column.cast(pa.int64(), safe=False).to_pylist()
     # DuckDB sums integers as 128 bits; most sums fit into 64.
     if pa.types.is_decimal(kind) and kind.scale == 0 and all(abs(value or 0) < 2**63 for value in values):
-        return Kind.WHOLE, [None if value is None else int(value) for value in values]
+        return Kind.INTEGER, [None if value is None else int(value) for value in values]
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         reals = column.cast(pa.float64()).to_pylist()
         return Kind.REAL, [None if value != value else value for value in reals]

@@ -54,7 +54,7 @@ def by_value(board: Table, column: str) -> Table:
         }
         for label, found in best_first
     ]
-    kinds = {column: Kind.TEXT, "count": Kind.WHOLE} | dict.fromkeys(("best", "median", "importance"), Kind.REAL)
+    kinds = {column: Kind.TEXT, "count": Kind.INTEGER} | dict.fromkeys(("best", "median", "importance"), Kind.REAL)
     how = _how(column, share, counted=len(counted), left_out=len(ranked) - len(counted))
     return Table(columns=kinds, rows=rows, how=tuple(how))
 

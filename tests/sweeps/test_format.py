@@ -124,7 +124,7 @@ def test_every_verb_refuses_another_format_in_a_line(command: str, runs: Path, c
 
     said = " ".join(result.output.split())
     if command.startswith("gc"):
-        assert "the journal of search, steps cannot be read (`sweeps doctor` says more)" in said
+        assert "the journal of search, steps cannot be read (run `sweeps doctor` for details)" in said
     else:
         assert "has format 2. This version of sweeps reads format 1." in said
     assert result.exit_code != 0 or command in ("list", "gc --dry-run")

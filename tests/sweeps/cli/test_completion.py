@@ -15,7 +15,7 @@ from sweep_fakes import Cli, Record, tiny, write_yaml
 
 from sweeps.cli.completion import SCRIPTS
 from sweeps.cli.main import sweeps
-from sweeps.record.names import names_of_runs
+from sweeps.record.names import run_names
 from sweeps.record.reader import MlflowReader
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +90,7 @@ def test_a_sweep_is_one_of_the_folder_that_the_line_names(recorded: Path, tmp_pa
 
 
 def test_a_run_is_completed_by_table_name_and_by_sweep_and_number(recorded: Path) -> None:
-    assert pressed("sweeps show tiny-", recorded) == ["tiny-000", "tiny-001"] == names_of_runs(recorded / "runs")
+    assert pressed("sweeps show tiny-", recorded) == ["tiny-000", "tiny-001"] == run_names(recorded / "runs")
     assert pressed("sweeps show tiny/", recorded) == ["tiny/0", "tiny/1"]
     assert pressed("sweeps compare tiny-000 tiny-", recorded) == ["tiny-000", "tiny-001"]
     assert pressed("sweeps predict t", recorded) == ["tiny", "tiny-000", "tiny-001"]

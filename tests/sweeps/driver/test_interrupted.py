@@ -16,7 +16,7 @@ from sweep_fakes import TINY, write_yaml
 import sweeps
 from sweeps.core.trial import TrialMessage
 from sweeps.driver.options import RunSummary
-from sweeps.record import waiting
+from sweeps.record import timeouts
 from sweeps.worker.session import TrialSession
 
 StopAt = Callable[[int], None]
@@ -137,7 +137,7 @@ def test_a_record_away_at_the_end_hides_neither_result_nor_interrupt(
     is_interrupted: bool, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])
-    monkeypatch.setattr(waiting, "END_SECONDS", 1.0)
+    monkeypatch.setattr(timeouts, "END_SECONDS", 1.0)
     step = TrialSession.step
 
     def breaking(session: TrialSession) -> TrialMessage:

@@ -1,4 +1,4 @@
-"""A configuration comes back from the record as it went in: from its JSON, and from the params alone."""
+"""Configurations are read back from the record unchanged, from their JSON and from the params alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_any_configuration_comes_back_from_the_params_alone(index: int) -> None:
     assert (found.canonical(), found.seed) == (config.canonical(), config.seed)
 
 
-def test_the_json_says_more_than_the_params_and_is_believed() -> None:
+def test_the_json_takes_precedence_over_the_params() -> None:
     config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny", "options": {"name": "mine"}}})
 
     assert recorded_config({CONFIG: config.model_dump_json()}, params_of(config.resolved())) == config
@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_early_keeps_its_full_length() -> None:
 
 
 @pytest.mark.parametrize("option", ["[x", "8", "true"])
-def test_what_the_params_cannot_say_is_not_guessed(option: str) -> None:
+def test_ambiguous_params_are_not_guessed(option: str) -> None:
     config = TrainingConfig.model_validate({"model": {"name": "nets:Tiny", "options": {"depth": option}}})
 
     assert recorded_config({"config_id": config.config_id()}, params_of(config.resolved())) is None
@@ -161,7 +161,7 @@ def test_a_runs_tags_keep_the_names_recorded_runs_are_found_by() -> None:
     assert set(tags_of(record())) == set(tags_of(told)) - absent | {"metric"}
 
 
-def test_a_configuration_that_mlflow_would_cut_is_not_half_told() -> None:
+def test_a_configuration_that_mlflow_would_cut_is_left_out() -> None:
     def json_of_length(length: int) -> TrainingConfig:
         model = {"name": "nets:Tiny", "options": {"text": ""}}
         without = len(TrainingConfig.model_validate({"model": model}).model_dump_json())
@@ -172,7 +172,7 @@ def test_a_configuration_that_mlflow_would_cut_is_not_half_told() -> None:
     assert CONFIG not in tags_of(record(config=json_of_length(MAX_TAG + 1)))
 
 
-def test_what_mlflow_cannot_store_is_a_tag_and_comes_back() -> None:
+def test_values_that_mlflow_cannot_store_are_read_from_a_tag() -> None:
     lost = record(
         epochs=(epoch(1), epoch(2, train_loss=math.inf, val_loss=math.nan)),
         test=TestResult(loss=-math.inf, correct=bytes(2), count=10),
@@ -210,7 +210,7 @@ def test_the_summary_without_an_epoch_is_stamped_with_the_start() -> None:
     }
 
 
-def test_a_fact_of_the_environment_is_never_a_tag_of_ours() -> None:
+def test_a_fact_of_the_environment_never_replaces_a_tag() -> None:
     named = environment_tags({"outcome": "good", "mlflow.user": "me", "torch": "2.9", "a=b": "x" * (MAX_TAG + 1)})
 
     assert named.pop("a_b")[:10] == "x" * 10
@@ -226,7 +226,7 @@ def test_the_protocol_follows_from_the_params(data: dict[str, int]) -> None:
     assert recorded_protocol(params_of(config.dotted())) == Protocol.of(config)
 
 
-def test_params_of_an_unknown_version_are_of_no_protocol() -> None:
+def test_params_of_an_unknown_version_have_no_protocol() -> None:
     params = params_of(TrainingConfig().dotted())
 
     assert recorded_protocol(params | {"data.validation_size": "a tenth"}) is None

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep in MLflow's own pages, in a real browser: the list, one run, a comparison of three."""
+"""A sweep in MLflow's pages in a real browser: the list, one run, a comparison of three."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sweeps.pictures.charts import learning_curve
 from sweeps.record.files import RunFiles
 from sweeps.record.inputs import RecordedData
 from sweeps.record.parent_run import RecordedStudy
-from sweeps.record.sweep_progress import Aim
+from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
 from sweeps.tasks.registry import IMAGES
 
@@ -42,7 +42,7 @@ OUTCOMES = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.PRUNED, Outcome.COMPLETE, 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record of five trials, written by the tracker as a sweep writes it."""
+    """A record of five trials, written by the tracker."""
     runs = tmp_path_factory.mktemp("pages") / "runs"
     environment = {"user": "ada", "git_sha": "f" * 40}
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             description="five trials",
             environment=environment,
             dataset=RecordedData(fingerprint="c58f30108f718f92721af3b95e74349a", parts=IMAGES.dataset_inputs(None)),
-            aim=Aim("val_accuracy", maximize=True),
+            objective=Objective("val_accuracy", maximize=True),
         )
         with tracker:
             for number, outcome in enumerate(OUTCOMES):
@@ -74,11 +74,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(runs: Path) -> Iterator[str]:
-    """The page that `sweeps ui` announces, while it serves it."""
-    # Buffered, as in a pipe: the address has to come all the same.
+    """The page that `sweeps ui` announces, while it is served."""
+    # Buffered, as in a pipe: the URL must be flushed.
     unwanted = ("MLFLOW_", "PYTHONUNBUFFERED")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    # Where the tests run in the background of a script, a process is born deaf to Ctrl-C.
+    # In the background of a script, child processes ignore SIGINT.
     hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{hears}; from sweeps.cli.main import main; main()"
     command = [sys.executable, "-c", code, "ui", SWEEP, "--runs", str(runs)]
@@ -119,7 +119,7 @@ def cell_of(page: Any, name: str, column: str) -> Any:
     return page.locator(f"[row-index='{index}'] [col-id*='{column}']").first
 
 
-def test_the_list_folds_trials_under_their_sweep_and_stopping_is_no_failure(page: Any, address: str) -> None:
+def test_the_list_groups_trials_under_their_sweep_and_pruned_is_no_failure(page: Any, address: str) -> None:
     opened(page, address)
 
     headers = {header.inner_text() for header in page.get_by_role("columnheader").all()}
@@ -136,7 +136,7 @@ def test_the_list_folds_trials_under_their_sweep_and_stopping_is_no_failure(page
     page.get_by_role("link", name=f"{SWEEP}-000", exact=True).wait_for(state="detached")
 
 
-def test_a_run_says_who_ran_what_and_curves_are_over_epochs(page: Any, address: str) -> None:
+def test_a_run_shows_user_and_command_and_curves_over_epochs(page: Any, address: str) -> None:
     opened(page, address)
     page.get_by_role("link", name=f"{SWEEP}-003", exact=True).click()
     page.get_by_text("About this run").wait_for()
@@ -165,7 +165,7 @@ def test_a_picture_is_shown_in_the_page(page: Any, address: str) -> None:
     page.wait_for_function("[...document.images].some(image => image.naturalWidth > 600)")
 
 
-def test_the_sweeps_own_run_has_the_best_so_far_and_counts(page: Any, address: str) -> None:
+def test_the_parent_run_has_the_best_value_and_counts(page: Any, address: str) -> None:
     opened(page, address)
     page.get_by_role("link", name=SWEEP, exact=True).click()
     page.get_by_role("link", name="trials_pruned", exact=True).wait_for()

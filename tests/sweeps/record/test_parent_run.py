@@ -1,4 +1,4 @@
-"""A sweep's own description in MLflow, and what a person has written beside it."""
+"""The description of a sweep in MLflow, and a user's note in it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 from test_tracker import tracker_of
 
 from sweeps.record.mapping import MAX_TAG
-from sweeps.record.parent_run import DESCRIPTION, SAID, WINNER, description_tags
+from sweeps.record.parent_run import DESCRIBED, DESCRIPTION, WINNER, description_tags
 from sweeps.record.stores import open_store
 
 
-def test_our_former_words_are_replaced_and_a_persons_words_stay() -> None:
+def test_our_description_is_replaced_and_a_users_note_is_kept() -> None:
     first = description_tags({}, "first")
     edited = first | {DESCRIPTION: f"my note\n\n{first[DESCRIPTION]}\n\nand more"}
 
     second = description_tags(edited, "second")
 
-    assert second == {DESCRIPTION: "my note\n\nsecond\n\nand more", SAID: "second"}
+    assert second == {DESCRIPTION: "my note\n\nsecond\n\nand more", DESCRIBED: "second"}
 
 
-def test_a_note_in_place_of_ours_is_kept_and_ours_stands_below() -> None:
-    assert description_tags({SAID: "first", DESCRIPTION: "mine"}, "second")[DESCRIPTION] == "mine\n\nsecond"
+def test_our_description_is_added_below_a_users_note() -> None:
+    assert description_tags({DESCRIBED: "first", DESCRIPTION: "mine"}, "second")[DESCRIPTION] == "mine\n\nsecond"
     assert description_tags({DESCRIPTION: "mine"}, "second")[DESCRIPTION] == "mine\n\nsecond"
 
 
@@ -32,7 +32,7 @@ def test_a_note_that_fills_the_tag_is_left_alone() -> None:
     assert len(description_tags({DESCRIPTION: long}, "second" * 100)[DESCRIPTION]) <= MAX_TAG
 
 
-def test_a_start_and_an_end_keep_a_persons_note(recorded_runs: Path) -> None:
+def test_a_start_and_an_end_keep_a_users_note(recorded_runs: Path) -> None:
     with tracker_of(recorded_runs, "tiny") as tracker:
         client, run_id = tracker._client, tracker._parent.run_id
     note = client.get_run(run_id).data.tags.get(DESCRIPTION, "")

@@ -1,4 +1,4 @@
-"""A new store is whole or not there, whenever its maker is killed."""
+"""A new store is complete or does not exist, whenever the process is killed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_driver_killed_while_making_tables_leaves_none_for_the_next(after: flo
     assert not list(runs.glob("mlflow.db.new-*"))
 
 
-def test_a_whole_store_without_runs_is_left_as_it_is(recorded_runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_complete_store_without_runs_is_unchanged(recorded_runs: Path, caplog: pytest.LogCaptureFixture) -> None:
     with contextlib.closing(sqlite3.connect(recorded_runs / "mlflow.db")) as database, database:
         database.execute("DELETE FROM tags")
         database.execute("DELETE FROM runs")
@@ -77,7 +77,7 @@ def test_a_driver_killed_in_a_write_does_not_block_the_next(tmp_path: Path) -> N
     assert opens(before)
     runs.mkdir()
     with contextlib.closing(sqlite3.connect(before / "mlflow.db")) as database:
-        # So small a cache that pages go to the file before the end of the transaction, as at a large batch's.
+        # With a small cache, pages are written before the end of the transaction, as in a large batch.
         database.execute("PRAGMA cache_size = 1")
         database.execute("UPDATE runs SET name = 'half'")
         database.executemany("INSERT INTO tags VALUES (?, ?, (SELECT run_uuid FROM runs))",

@@ -1,4 +1,4 @@
-"""What MLflow's page shows of a sweep at first. That the page takes it is held by the browser's test."""
+"""The view of a sweep on MLflow's page. test_mlflow_pages.py tests it in a browser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_only_parameters_that_vary_are_columns_the_network_first() -> None:
     assert varying_params(runs) == ["model.name", "optimizer.lr"]
 
 
-def test_what_follows_from_the_network_is_no_column() -> None:
+def test_parameters_that_depend_on_the_network_are_no_columns() -> None:
     runs = [
         run_of("a", **{"model.name": "resnet", "model.dropout": "0.4", "model.width": "8"}),
         run_of("b", **{"model.name": "resnet", "model.dropout": "0.4", "model.width": "16"}),
@@ -44,7 +44,7 @@ def test_what_follows_from_the_network_is_no_column() -> None:
     assert varying_params(runs) == ["model.name", "model.width"]
 
 
-def test_a_view_shows_the_sweep_alone_with_the_columns_that_tell() -> None:
+def test_a_view_shows_only_the_sweep_with_the_columns_that_differ() -> None:
     _, content = shared_view("o'clock", [run_of("a"), run_of("p", kind="sweep")])
 
     state = read(content)

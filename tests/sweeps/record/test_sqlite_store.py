@@ -1,4 +1,4 @@
-"""The SQLite file read directly says what MLflow's client says of it, wherever it lies by then."""
+"""Reading the SQLite file directly gives the same as MLflow's client, also after the file was moved."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record import sqlite_store
 from sweeps.record.client import connect
 from sweeps.record.client_store import ClientStore
-from sweeps.record.ownership import OwnRuns
+from sweeps.record.ownership import JournalRuns
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader, delete_sweep
 from sweeps.record.recorded_run import RunStore
-from sweeps.record.sqlite_store import NoStore, SqliteStore, follow_a_move
+from sweeps.record.sqlite_store import EmptyStore, SqliteStore, relocate_artifacts
 from sweeps.record.store import store_uri
 from sweeps.record.stores import open_store
 from sweeps.record.writer import Tracker
@@ -88,7 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(written: Path, tmp_path: Path) -> Path:
-    """A copy, of the same content, in another folder."""
+    """A copy in another folder."""
     return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
@@ -136,20 +136,20 @@ def test_runs_curves_and_files_are_the_same_as_by_mlflows_client(written: Path) 
         direct.run("nowhere")
 
 
-def test_what_is_deleted_directly_is_deleted_for_mlflow(runs: Path) -> None:
+def test_a_directly_deleted_run_is_deleted_for_mlflow(runs: Path) -> None:
     _, client = both(runs)
 
-    assert delete_sweep(runs, "s", OwnRuns(owners=(), keys=())) == 4
+    assert delete_sweep(runs, "s", JournalRuns(owners=(), keys=())) == 4
     assert client.runs({}) == []
 
 
-def test_tables_that_are_not_known_here_are_read_by_mlflows_client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_tables_are_read_by_mlflows_client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_store, "KNOWN_TABLES", frozenset())
 
     assert isinstance(open_store(runs), ClientStore)
 
 
-def test_tables_of_a_newer_mlflow_are_one_sentence_with_the_version(runs: Path, written: Path) -> None:
+def test_tables_of_a_newer_mlflow_are_an_error_with_the_version(runs: Path, written: Path) -> None:
     with sqlite3.connect(runs / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'abcdef123456'")
         database.execute("INSERT INTO tags SELECT 'mlflow', '99.1.0', run_uuid FROM runs LIMIT 1")
@@ -161,12 +161,12 @@ def test_tables_of_a_newer_mlflow_are_one_sentence_with_the_version(runs: Path, 
         write(runs, record(0))
 
 
-def test_a_store_without_an_experiment_of_ours_holds_nothing(tmp_path: Path) -> None:
+def test_a_store_without_the_experiment_is_empty(tmp_path: Path) -> None:
     for half in ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE experiments (name)"):
         with sqlite3.connect(tmp_path / "mlflow.db") as database:
             database.execute(half)
         database.close()
-        assert isinstance(open_store(tmp_path), NoStore)
+        assert isinstance(open_store(tmp_path), EmptyStore)
 
 
 class TestMoved:
@@ -180,9 +180,9 @@ class TestMoved:
         assert correct is not None
         assert correct.tolist() == [False]
 
-    def test_a_copy_writes_into_itself_and_the_original_stays_as_it_is(self, runs: Path, written: Path) -> None:
+    def test_a_copy_writes_into_its_own_folder(self, runs: Path, written: Path) -> None:
         before = sorted(written.rglob("*"))
-        # MLflow remembers where a run's files are; the process that finds a copy has not seen the original.
+        # MLflow caches where a run's files are, so that this needs a new process.
         mlflow_utils._artifact_repos_cache.clear()
 
         write(runs, record(0, test=TestResult(loss=1.0, correct=b"\xc0", count=2)), record(1))
@@ -217,19 +217,19 @@ class TestMoved:
             database.execute("UPDATE alembic_version SET version_num = 'of a later MLflow'")
         database.close()
 
-        follow_a_move(runs / "mlflow.db")
+        relocate_artifacts(runs / "mlflow.db")
 
         with sqlite3.connect(runs / "mlflow.db") as database:
             where = database.execute("SELECT artifact_location FROM experiments WHERE name = 'cifar10'").fetchone()
         database.close()
         assert where == ((runs / "artifacts").resolve().as_uri(),)
 
-    def test_artifacts_that_were_never_beside_the_record_stay_where_they_are(self, runs: Path) -> None:
+    def test_artifacts_that_were_not_next_to_the_record_are_not_relocated(self, runs: Path) -> None:
         with sqlite3.connect(runs / "mlflow.db") as database:
             database.execute("UPDATE experiments SET artifact_location = 's3://b/artifacts' WHERE name = 'cifar10'")
         database.close()
 
-        follow_a_move(runs / "mlflow.db")
+        relocate_artifacts(runs / "mlflow.db")
 
         with sqlite3.connect(runs / "mlflow.db") as database:
             where = database.execute("SELECT artifact_location FROM experiments WHERE name = 'cifar10'").fetchone()

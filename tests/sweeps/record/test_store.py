@@ -1,4 +1,4 @@
-"""Where the record is: an address is parsed, and what is none is one sentence."""
+"""The address of the record: parsing, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.core.errors import RecordError
-from sweeps.record.store import own_file, sqlite_file, store_uri, uri_of_file
+from sweeps.record.store import default_file, sqlite_file, store_uri, uri_of_file
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,23 @@ def test_other_stores_are_left_to_mlflow(address: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("./mlruns", "in a folder any more"),
-        ("mlruns", "in a folder any more"),
-        ("file:///tmp/mlruns", "in a folder any more"),
-        ("file:./mlruns", "in a folder any more"),
-        ("sqlite:///", "names no file"),
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
+        ("./mlruns", "no longer supports a folder"),
+        ("mlruns", "no longer supports a folder"),
+        ("file:///tmp/mlruns", "no longer supports a folder"),
+        ("file:./mlruns", "no longer supports a folder"),
+        ("sqlite:///", "has no file name"),
+        ("sqlite://", "has no file name"),
+        ("sqlite:///:memory:", "has no file name"),
         ("sqlite://x.db", "three slashes"),
         ("sqlite:x.db", "three slashes"),
         ("sqlite:////tmp", "is a folder"),
         ("http://", "no host"),
-        ("http://h:abc", "no web address"),
-        ("ftp://h/x", "no kind of store"),
-        ("postgre://h/x", "no kind of store"),
+        ("http://h:abc", "not a valid URL"),
+        ("ftp://h/x", "does not support"),
+        ("postgre://h/x", "does not support"),
     ],
 )
-def test_what_is_no_address_is_one_sentence(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_an_error(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
     with pytest.raises(RecordError, match=said) as error:
@@ -68,5 +68,5 @@ def test_what_is_no_address_is_one_sentence(address: str, said: str, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a%3Fb", "a#b", "a b", "é"])
-def test_a_runs_folder_may_be_called_anything(name: str, tmp_path: Path) -> None:
-    assert sqlite_file(uri_of_file(own_file(tmp_path / name))) == own_file(tmp_path / name)
+def test_a_runs_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    assert sqlite_file(uri_of_file(default_file(tmp_path / name))) == default_file(tmp_path / name)

@@ -1,4 +1,4 @@
-"""The machine's own curves in a sweep's run, by MLflow's own switch."""
+"""MLflow's system metrics in a sweep's parent run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def own_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
 
 
-def test_they_are_in_the_sweeps_own_run_where_mlflows_switch_is_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_in_the_parent_run_if_mlflows_switch_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psutil")
     monkeypatch.setenv(SWITCH, "true")
 

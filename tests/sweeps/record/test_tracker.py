@@ -1,4 +1,4 @@
-"""The record is written once, whatever dies in between. Real MLflow on a real SQLite file."""
+"""The record is written once, whichever process is killed. Real MLflow on a real SQLite file."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sweeps.core.trial import Outcome, RungLabel, TrialRecord
 from sweeps.record.child_run import ChildRun
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.mapping import epoch_metrics, milliseconds, params_of, parse_param, tags_of
-from sweeps.record.ownership import OwnRuns
+from sweeps.record.ownership import JournalRuns
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.queue import LatestQueue, PermanentError
 from sweeps.record.reader import MlflowReader, delete_sweep
-from sweeps.record.review import RecordReview, bring_level
+from sweeps.record.review import RecordReview, write_missing_runs
 from sweeps.record.store import store_uri
-from sweeps.record.sweep_progress import Aim
+from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
 
 STARTED = 1_800_000_000.0
@@ -47,7 +47,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for all tests, which tell their runs apart by the sweep: making its schema takes seconds."""
+    """One store for all tests, with a sweep per test, since creating a schema takes seconds."""
     return tmp_path_factory.mktemp("store") / "runs"
 
 
@@ -62,7 +62,7 @@ def tracker_of(runs: Path, sweep: str, **environment: str) -> Tracker:
     )
 
 
-NOTHING_KNOWN = OwnRuns(owners=(), keys=())
+NOTHING_KNOWN = JournalRuns(owners=(), keys=())
 
 
 def epoch_of(epoch: int, **changes: Any) -> EpochResult:
@@ -115,7 +115,7 @@ def history(runs: Path, run_id: str, name: str) -> list[tuple[int, float]]:
 
 @contextlib.contextmanager
 def away(runs: Path) -> Iterator[None]:
-    """Move the store's file elsewhere: SQLite then refuses to write, as a server that is down does."""
+    """Move the store's file: SQLite then refuses to write, like a server that is down."""
     file, elsewhere = runs / "mlflow.db", runs / "mlflow.away"
     file.rename(elsewhere)
     try:
@@ -125,7 +125,7 @@ def away(runs: Path) -> Iterator[None]:
 
 
 class TestCrashes:
-    def test_a_dead_driver_leaves_one_run_a_key_with_epochs_once(self, runs: Path, sweep: str) -> None:
+    def test_after_a_crash_there_is_one_run_per_key_with_each_epoch_once(self, runs: Path, sweep: str) -> None:
         died = tracker_of(runs, sweep)
         died.write(record_of(sweep, epochs=2))
         assert died.flush()
@@ -194,9 +194,7 @@ class TestCrashes:
             states = {run.data.tags["trial"]: (run.info.status, run.data.tags["outcome"]) for run in found(runs, sweep)}
         assert states == {"0": ("RUNNING", "running"), "1": ("KILLED", "interrupted")}
 
-    def test_what_is_whole_already_is_not_written_again(
-        self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_complete_runs_are_not_written_again(self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with tracker_of(runs, sweep, git_sha="a") as tracker:
             tracker.write(record_of(sweep, test=TestResult(loss=1.0, correct=b"\x80", count=8)))
         tracker = tracker_of(runs, sweep, git_sha="b")
@@ -238,7 +236,7 @@ class TestOutcomes:
         assert run.info.start_time == STARTED * 1000
         assert run.info.end_time == (None if outcome is Outcome.RUNNING else (STARTED + 7) * 1000)
 
-    def test_an_interrupted_run_goes_on_as_the_same_run(self, runs: Path, sweep: str) -> None:
+    def test_an_interrupted_run_resumes_as_the_same_run(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, epochs=1, outcome=Outcome.INTERRUPTED))
         with tracker_of(runs, sweep) as tracker:
@@ -247,7 +245,7 @@ class TestOutcomes:
             (run,) = found(runs, sweep)
             assert (run.info.status, run.data.tags["outcome"]) == ("RUNNING", "running")
 
-    def test_the_error_of_a_former_attempt_goes_away(self, runs: Path, sweep: str) -> None:
+    def test_the_error_of_an_earlier_attempt_is_deleted(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, epochs=1, outcome=Outcome.FAILED, error="no memory left"))
             tracker.flush()
@@ -256,7 +254,7 @@ class TestOutcomes:
         assert "error" not in run.data.tags
         assert run.data.metrics["epochs"] == 3
 
-    def test_an_interrupt_kills_the_sweeps_own_run_and_errors_fail_it(self, runs: Path, sweep: str) -> None:
+    def test_an_interrupt_kills_the_parent_run_and_errors_fail_it(self, runs: Path, sweep: str) -> None:
         for error, status in ((KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")):
             with contextlib.suppress(error), tracker_of(runs, sweep):
                 (parent,) = found(runs, sweep, kind="sweep")
@@ -266,7 +264,7 @@ class TestOutcomes:
             assert parent.info.status == status
 
 
-def test_in_a_shared_record_another_studys_running_trial_is_left_alone(
+def test_in_a_shared_record_another_studys_running_trial_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared.db'}")
@@ -305,7 +303,7 @@ class TestContent:
         assert correct.dtype == bool
         np.testing.assert_array_equal(correct, np.arange(100) % 3 == 0)
 
-    def test_a_result_taken_over_is_offered_where_its_source_is_gone(self, runs: Path, sweep: str) -> None:
+    def test_a_reused_result_is_found_if_its_source_is_deleted(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, key=f"key of {sweep}", reused_from="another run"))
             tracker.write(record_of(sweep, 1, key=f"pruned of {sweep}", epochs=2, outcome=Outcome.PRUNED))
@@ -320,7 +318,7 @@ class TestContent:
         assert trained.run_id == found(runs, f"{sweep}-2")[0].info.run_id
 
     @pytest.mark.parametrize("content", [b"", b"no array"])
-    def test_a_result_whose_file_is_damaged_is_not_offered_and_said(
+    def test_a_result_with_a_damaged_file_is_not_reused(
         self, runs: Path, sweep: str, content: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         record = record_of(sweep, key=f"key of {sweep}", test=TestResult(loss=0.75, correct=b"\xc0", count=4))
@@ -330,9 +328,9 @@ class TestContent:
         (runs / "artifacts" / run.info.run_id / "artifacts" / "test_correct.npy").write_bytes(content)
 
         assert CompleteResults(MlflowReader(runs)).complete_result(record.key) is None
-        assert "is not whole, and is trained again" in caplog.text
+        assert "is incomplete and is trained again" in caplog.text
 
-    def test_a_result_whose_curve_has_a_gap_is_not_offered(self, runs: Path, sweep: str) -> None:
+    def test_a_result_whose_curve_has_a_gap_is_not_reused(self, runs: Path, sweep: str) -> None:
         record = record_of(sweep, key=f"key of {sweep}")
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record)
@@ -343,21 +341,21 @@ class TestContent:
 
         assert CompleteResults(MlflowReader(runs)).complete_result(record.key) is None
 
-    def test_a_record_that_goes_away_offers_nothing_and_says_so_once(
+    def test_an_unreachable_record_is_reported_once_and_nothing_is_reused(
         self, runs: Path, sweep: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         with tracker_of(runs, sweep) as tracker:
             for number in range(2):
                 tracker.write(record_of(sweep, number, key=f"{number} of {sweep}"))
         results = CompleteResults(MlflowReader(runs))
-        results.list_now()
+        results.refresh()
         (runs / "mlflow.db").rename(runs / "away.db")
         try:
             assert [results.complete_result(f"{number} of {sweep}") for number in range(2)] == [None, None]
         finally:
             (runs / "away.db").rename(runs / "mlflow.db")
 
-        assert caplog.text.count("cannot be taken over any more") == 1
+        assert caplog.text.count("can no longer be read and are trained again") == 1
 
     def test_an_artifact_that_cannot_be_written_delays_nothing_and_comes_later(
         self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch
@@ -380,7 +378,7 @@ class TestContent:
             tracker.reconcile([tested, other])
         assert [run.data.metrics.get("test_accuracy") for run in found(runs, sweep)].count(0.5) == 1
 
-    def test_a_store_without_files_is_told_once_and_gets_them_later(
+    def test_an_unusable_artifact_store_is_reported_once(
         self, runs: Path, sweep: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(*_: object) -> None:
@@ -417,7 +415,7 @@ class TestContent:
         assert correct is not None
         assert correct.tolist() == [True, True, False, False]
 
-    def test_what_is_not_finite_is_never_a_metric_and_still_reads_back(self, runs: Path, sweep: str) -> None:
+    def test_values_that_are_not_finite_are_no_metrics_and_are_read_back(self, runs: Path, sweep: str) -> None:
         last = epoch_of(2, val_loss=math.inf, train_loss=math.nan)
         with tracker_of(runs, sweep) as tracker:
             tracker.write(dataclasses.replace(record_of(sweep, outcome=Outcome.DIVERGED), epochs=(epoch_of(1), last)))
@@ -437,7 +435,7 @@ class TestContent:
         assert MlflowReader(runs).curve(run.info.run_id) == list(epochs)
         assert environment.items() <= run.data.tags.items()
 
-    def test_a_trial_is_a_child_with_a_name_that_says_which(self, runs: Path, sweep: str) -> None:
+    def test_a_trial_is_a_child_run_named_by_sweep_and_number(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             tracker.write(record_of(sweep, 7))
             tracker.write(record_of(sweep, 8, rung=RungLabel(name="wider", index=8, parent="base")))
@@ -445,7 +443,7 @@ class TestContent:
         children = {run.info.run_name: run.data.tags["mlflow.parentRunId"] for run in found(runs, sweep)}
         assert children == {f"{sweep}-007": parent.info.run_id, "wider": parent.info.run_id}
 
-    def test_artifacts_lie_under_the_runs_folder(self, runs: Path, sweep: str) -> None:
+    def test_artifacts_are_in_the_runs_folder(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep):
             (parent,) = found(runs, sweep, kind="sweep")
         assert parent.info.artifact_uri.startswith((runs / "artifacts").as_uri())
@@ -461,7 +459,7 @@ class TestContent:
     @pytest.mark.parametrize(
         ("value", "read"), [(8, 8), (0.5, 0.5), (True, True), (None, None), ([1], "[1]"), ("none", "none")]
     )
-    def test_a_param_reads_back_as_number_truth_value_none_or_text(self, value: object, read: object) -> None:
+    def test_a_param_is_read_as_number_bool_none_or_text(self, value: object, read: object) -> None:
         assert parse_param(params_of({"name": value})["name"]) == read
 
     @pytest.mark.parametrize("text", ["NaN", "Infinity", '"quoted"', "{}"])
@@ -477,9 +475,9 @@ class TestContent:
         assert len(epoch_metrics((again,))) == 7
 
 
-class TestTheSweepsOwnRun:
-    def test_tells_the_best_so_far_and_how_many_ended_how(self, runs: Path, sweep: str) -> None:
-        aim = Aim("val_accuracy", maximize=True)
+class TestParentRun:
+    def test_has_the_best_value_and_the_counts_of_outcomes(self, runs: Path, sweep: str) -> None:
+        objective = Objective("val_accuracy", maximize=True)
         ends = [(0.3, Outcome.COMPLETE), (0.9, Outcome.PRUNED), (0.5, Outcome.COMPLETE), (0.4, Outcome.COMPLETE)]
         records = [
             record_of(
@@ -493,7 +491,9 @@ class TestTheSweepsOwnRun:
             for record, (accuracy, _) in zip(records, ends, strict=True)
         ]
         for first in (2, 4, 4):  # a second start goes on, a third has nothing to say
-            with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
+            with Tracker(
+                RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, objective=objective
+            ) as tracker:
                 tracker.reconcile(records[:first])
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -503,8 +503,8 @@ class TestTheSweepsOwnRun:
         assert parent.info.end_time == milliseconds(STARTED + 30)
 
     def test_has_the_curve_of_the_ends_after_a_crash_too(self, runs: Path, sweep: str) -> None:
-        aim = Aim("val_accuracy", maximize=True)
-        # Of two slots the second trial was the faster one; the driver died before the record heard of it.
+        objective = Objective("val_accuracy", maximize=True)
+        # The second trial ended first, and the driver was killed before it was recorded.
         ends = [(0.16, 20), (0.28, 10), (0.5, 30)]
         records = [
             replace(
@@ -514,7 +514,9 @@ class TestTheSweepsOwnRun:
             for number, (accuracy, seconds) in enumerate(ends)
         ]
         for known in (records[:2], records):
-            with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
+            with Tracker(
+                RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, objective=objective
+            ) as tracker:
                 tracker.reconcile(known)
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -536,11 +538,13 @@ class TestTheSweepsOwnRun:
         assert parent.data.metrics["trials_failed"] == 0
         assert parent.data.metrics["trials_complete"] == 2
 
-    def test_loses_no_best_where_doctor_brought_its_trials(self, runs: Path, sweep: str) -> None:
+    def test_keeps_the_best_value_after_a_repair_by_the_doctor(self, runs: Path, sweep: str) -> None:
         record = record_of(sweep, 0, finished=STARTED + 1, epochs=3)
-        bring_level(runs, [record], sweep=sweep, study=f"{sweep}-1f", title=sweep, review=RecordReview(runs))
-        aim = Aim("val_accuracy", maximize=True)
-        with Tracker(RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, aim=aim) as tracker:
+        write_missing_runs(runs, [record], sweep=sweep, study=f"{sweep}-1f", title=sweep, review=RecordReview(runs))
+        objective = Objective("val_accuracy", maximize=True)
+        with Tracker(
+            RecordedStudy(sweep=sweep, name=f"{sweep}-1f"), runs=runs, environment={}, objective=objective
+        ) as tracker:
             tracker.reconcile([record])
 
         (parent,) = found(runs, sweep, kind="sweep")
@@ -600,27 +604,25 @@ class TestTheSweepsOwnRun:
 
 
 class TestStore:
-    def test_a_store_that_cannot_be_made_says_where_and_what_to_do(self, tmp_path: Path) -> None:
+    def test_a_store_that_cannot_be_created_is_an_error_with_advice(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
         with pytest.raises(RecordError, match=r"file/runs/mlflow\.db cannot be used.*MLFLOW_TRACKING_URI"):
             tracker_of(tmp_path / "file" / "runs", "s")
 
-    def test_a_named_file_that_is_no_database_is_refused_and_stays(
+    def test_a_named_file_that_is_not_a_database_is_refused_and_kept(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         text = "not a database, but long enough to be taken for one" * 100
         (tmp_path / "notes.db").write_text(text)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'notes.db'}")
-        with pytest.raises(RecordError, match=r"damaged.*move it away"):
+        with pytest.raises(RecordError, match=r"damaged.*rename the file"):
             tracker_of(tmp_path, "s")
         with pytest.raises(RecordError, match="damaged"):
             MlflowReader(tmp_path).runs()
         assert (tmp_path / "notes.db").read_text() == text
 
     @pytest.mark.parametrize("content", [b"", b"no database" * 1000], ids=["of 0 bytes", "of something else"])
-    def test_a_folders_own_damaged_file_is_named_moved_aside_and_written_anew(
-        self, tmp_path: Path, content: bytes
-    ) -> None:
+    def test_a_damaged_default_record_is_renamed_and_rebuilt(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "mlflow.db").write_bytes(content)
         with pytest.raises(RecordError, match=r"mlflow\.db is damaged .*doctor --fix"):
             MlflowReader(tmp_path).runs()
@@ -630,14 +632,16 @@ class TestStore:
         (aside,) = tmp_path.glob("mlflow.db.damaged-*")
         assert aside.read_bytes() == content
 
-    def test_a_server_that_is_away_is_told_in_seconds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_server_is_reported_in_seconds(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RecordError, match=r"http://127\.0\.0\.1:9 cannot be used.*server is up") as error:
             tracker_of(tmp_path, "s")
         assert "secret" not in str(error.value)
 
-    def test_a_store_that_goes_away_loses_nothing(self, runs: Path, sweep: str) -> None:
+    def test_an_outage_of_the_store_loses_nothing(self, runs: Path, sweep: str) -> None:
         with tracker_of(runs, sweep) as tracker:
             with away(runs):
                 tracker.write(record_of(sweep, 0, epochs=1))
@@ -649,7 +653,7 @@ class TestStore:
         assert outcomes == {"0": "complete", "1": "running"}
         assert tracker.unwritten == 0
 
-    def test_what_could_not_be_written_is_counted_and_written_later(self, runs: Path, sweep: str) -> None:
+    def test_unwritten_trials_are_counted_and_written_later(self, runs: Path, sweep: str) -> None:
         tracker = tracker_of(runs, sweep)
         with away(runs):
             tracker.write(record_of(sweep))
@@ -687,7 +691,7 @@ class TestStore:
         monkeypatch.setattr("sweeps.record.client._PAGE", 2)
         assert sorted(MlflowReader(runs).runs(sweep=sweep).values("trial")) == [0, 1, 2, 3, 4]
 
-    def test_reading_or_deleting_from_a_store_that_is_not_there_creates_nothing(self, tmp_path: Path) -> None:
+    def test_reading_or_deleting_from_a_missing_store_creates_nothing(self, tmp_path: Path) -> None:
         reader = MlflowReader(tmp_path / "runs")
         assert not reader.runs().rows
         assert CompleteResults(reader).complete_result("any") is None
@@ -704,7 +708,7 @@ class TestStore:
 
     @pytest.mark.slow
     def test_no_usage_statistics_are_sent(self, tmp_path: Path) -> None:
-        # In a process of its own, as a user's: another test may have imported MLflow before us.
+        # In a new process, since another test may have imported MLflow.
         code = (
             "import sys; from pathlib import Path; from sweeps.record.parent_run import RecordedStudy;"
             "from sweeps.record.writer import Tracker;"
@@ -760,7 +764,7 @@ class TestQueue:
         assert queue.close(timeout=0.3) == 1
         assert caplog.text.count("the server is away") == 1
 
-    def test_what_can_never_be_written_is_given_up_and_counted(self) -> None:
+    def test_an_item_that_cannot_be_written_is_dropped_and_counted(self) -> None:
         def write(item: str) -> None:
             if item == "bad":
                 raise PermanentError(item)

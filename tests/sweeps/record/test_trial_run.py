@@ -1,4 +1,4 @@
-"""What other people and tools make of a recorded run: it is read, or named and left out, and nothing ends by it."""
+"""Recorded runs that users and tools have edited are read, or reported and left out, and no command fails."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ TEXTS = st.one_of(
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The messages about runs that are left out, each once."""
+    """The warnings about runs that are left out."""
     said: list[str] = []
-    monkeypatch.setattr(trial_run, "_name", said.append)
+    monkeypatch.setattr(trial_run, "_warn_once", said.append)
     return said
 
 
@@ -78,7 +78,7 @@ def set_tag(runs: Path, run_id: str, tag: str, value: str | None) -> None:
 
 
 def read_everything(runs: Path) -> set[str]:
-    """Read a record in every way; return the ids of the runs that are in its table."""
+    """Read a record in all ways; return the ids of the runs in its table."""
     reader = MlflowReader(runs)
     table = reader.runs()
     reader.epochs()
@@ -140,7 +140,7 @@ def test_each_of_these_is_left_out_and_named_with_its_value(
 
 
 @pytest.mark.parametrize("value", ["many", 1e308, 7.5])
-def test_a_metric_that_is_no_share_is_named(value: object, whole: Path, told: list[str], tmp_path: Path) -> None:
+def test_an_invalid_metric_is_named(value: object, whole: Path, told: list[str], tmp_path: Path) -> None:
     shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
     run_id = first_run(tmp_path)
     edit(tmp_path, "UPDATE latest_metrics SET value = ? WHERE run_uuid = ? AND key = 'val_accuracy'", value, run_id)
@@ -151,7 +151,7 @@ def test_a_metric_that_is_no_share_is_named(value: object, whole: Path, told: li
 
 
 def note_and_own_metrics(runs: Path, run_id: str) -> None:
-    """Write what a colleague does: a note, a tag and metrics, which this project takes for none of its own."""
+    """Add a user's note, tag and metrics to a run."""
     client = MlflowClient(tracking_uri=store_uri(runs))
     client.set_tag(run_id, "mlflow.note.content", "look at this one")
     client.set_tag(run_id, "reviewed", "yes")
@@ -159,7 +159,7 @@ def note_and_own_metrics(runs: Path, run_id: str) -> None:
     client.log_metric(run_id, "gradient_norm", math.inf)
 
 
-def test_a_persons_own_metrics_leave_a_run_as_it_is(whole: Path, told: list[str], tmp_path: Path) -> None:
+def test_a_users_metrics_do_not_change_a_run(whole: Path, told: list[str], tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(whole, runs)
     run_id = first_run(runs)
@@ -173,7 +173,7 @@ def test_a_persons_own_metrics_leave_a_run_as_it_is(whole: Path, told: list[str]
 
 
 @pytest.mark.parametrize("damage", ["a wrong metric", "a second run"])
-def test_a_persons_words_on_a_run_are_on_its_replacement(damage: str, whole: Path, tmp_path: Path) -> None:
+def test_a_users_note_is_copied_to_the_replacement(damage: str, whole: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(whole, runs)
     client = MlflowClient(tracking_uri=store_uri(runs))
@@ -198,7 +198,7 @@ def test_a_persons_words_on_a_run_are_on_its_replacement(damage: str, whole: Pat
     assert data.metrics["val_accuracy"] == two_trials()[0].epochs[-1].metrics["val_accuracy"]
 
 
-def test_bytes_that_are_no_text_are_read_as_something_else(whole: Path, told: list[str], tmp_path: Path) -> None:
+def test_invalid_text_is_read_with_replacement_characters(whole: Path, told: list[str], tmp_path: Path) -> None:
     shutil.copy(whole / "mlflow.db", tmp_path / "mlflow.db")
     run_id = first_run(tmp_path)
     edit(tmp_path, "UPDATE tags SET value = CAST(x'ff00fe' AS TEXT) WHERE run_uuid = ? AND key = 'trial'", run_id)
@@ -208,7 +208,7 @@ def test_bytes_that_are_no_text_are_read_as_something_else(whole: Path, told: li
     assert "trial" in told[0]
 
 
-def test_the_journal_gives_a_run_its_tags_back_under_its_id(whole: Path, tmp_path: Path) -> None:
+def test_the_tags_of_a_run_are_rewritten_from_the_journal(whole: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(whole, runs)
     run_id = first_run(runs)
@@ -225,7 +225,7 @@ def test_the_journal_gives_a_run_its_tags_back_under_its_id(whole: Path, tmp_pat
     assert MlflowReader(runs).configuration(run_id) == records[0].config
 
 
-def test_a_wrong_metric_is_written_anew_as_one_run(whole: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_wrong_metric_is_replaced(whole: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(whole, runs)
     edit(runs, "UPDATE latest_metrics SET value = 7 WHERE run_uuid = ? AND key = 'val_accuracy'", first_run(runs))

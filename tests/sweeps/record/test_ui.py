@@ -1,4 +1,4 @@
-"""The command that shows the record in MLflow's pages. That it serves was tried by hand: a start takes 10 s."""
+"""The command that shows the record in MLflow's pages. Serving was tested manually, since a start takes 10 s."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_taken_port_gives_way_to_the_next_one() -> None:
         assert _free_port("127.0.0.1", port) > port
 
 
-def test_no_record_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_record_is_an_error_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RecordError, match="there is no record"):
         serve(tmp_path)
@@ -43,5 +43,5 @@ def test_no_record_is_told_before_anything_starts(tmp_path: Path, monkeypatch: p
 
 def test_a_record_on_a_server_is_shown_there(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@mlflow.example:5000")
-    with pytest.raises(RecordError, match=r"open http://mlflow\.example:5000$"):
+    with pytest.raises(RecordError, match=r"Open http://mlflow\.example:5000\.$"):
         ui_command(runs)

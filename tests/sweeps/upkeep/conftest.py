@@ -1,4 +1,4 @@
-"""Runs folders to look at: whole ones, which each test then damages in its own copy."""
+"""Intact runs folders, of which each test damages a copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _no_trial_trains(instant_training: None) -> None:
 
 @pytest.fixture(scope="session")
 def whole_sweep() -> dict[str, Any]:
-    """The content of the file that `whole` was run with."""
+    """Content of the sweep file of `whole`."""
     return tiny(
         base=tiny()["base"] | {"epochs": 3, "data": tiny()["base"]["data"] | {"train_size": 2000}},
         method="grid",
@@ -32,7 +32,7 @@ def whole_sweep() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def whole(made_once: MadeOnce, record: Record, whole_sweep: dict[str, Any]) -> Path:
-    """The runs folder of a search with its replicates, some trials of which were stopped and one of which diverged."""
+    """The runs folder of a search with replicates, with pruned trials and a diverged one."""
 
     def make(folder: Path) -> None:
         runs = record(folder, ["run", write_yaml(folder, whole_sweep), "--backend", "inline"], weights=True)
@@ -44,18 +44,18 @@ def whole(made_once: MadeOnce, record: Record, whole_sweep: dict[str, Any]) -> P
 
 @pytest.fixture
 def runs(whole: Path, tmp_path: Path) -> Path:
-    """A copy of `whole`, as somebody would copy a folder."""
+    """A copy of `whole`."""
     shutil.copytree(whole, tmp_path / "runs")
     return tmp_path / "runs"
 
 
 @pytest.fixture
 def doctor(cli: Cli) -> Doctor:
-    """Run the doctor; return its lines by their verdict, and under `exit` its exit code."""
+    """Run the doctor; return verdict → lines, and the exit code under `exit`."""
 
     def run(runs: Path, *options: str) -> dict[str, list[str]]:
         result = cli("doctor", "--runs", runs, *options)
-        said: dict[str, list[str]] = {"ok": [], "note": [], "problem": [], "mended": []}
+        said: dict[str, list[str]] = {"ok": [], "note": [], "problem": [], "repaired": []}
         for line in result.stdout.splitlines():
             verdict, text = line.split(maxsplit=1)
             said[verdict].append(text)

@@ -1,4 +1,4 @@
-"""Whatever lies in the place of a small file of the store: no verb hangs or has a traceback, no sweep is hidden."""
+"""Damaged or wrong file types in place of the store's small files: no verb hangs, fails or hides other sweeps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.store.access_log import record_access
 
 SECONDS = 60
-"""A verb that takes longer waits for something."""
+"""A verb that takes longer hangs."""
 
 FILES = (
     "sweeps/tiny/journal.log",

@@ -1,4 +1,4 @@
-"""Each fault really produced: the doctor sees it, changes nothing until it is told to, mends it and is content."""
+"""Real faults: the doctor finds each, changes nothing without `--fix`, repairs it, and then finds no problem."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ import cifar_core.data.sources.registry
 from cifar_core.data.load import load_cifar10
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 from sweeps.core.trial import Outcome, TrialRecord
-from sweeps.record import answering
+from sweeps.record import availability
 from sweeps.search.state import read_state
 from sweeps.upkeep import machine, versions
 
@@ -44,7 +44,7 @@ START_SECONDS = 60
 
 
 def of(said: list[str], check: str) -> list[str]:
-    """Return what was said of one check."""
+    """Return the lines of one check."""
     return [line.removeprefix(f"{check}: ") for line in said if line.startswith(f"{check}: ")]
 
 
@@ -53,19 +53,19 @@ def client_of(runs: Path) -> MlflowClient:
 
 
 def trial_of(runs: Path, outcome: Outcome) -> TrialRecord:
-    """Return a trial of the search that ended so."""
+    """Return a trial of the search with this outcome."""
     return next(record for record in read_state(runs, "tiny").records if record.outcome is outcome)
 
 
 def assert_mended(doctor: Doctor, runs: Path, check: str) -> str:
-    """Assert that a fault is seen without a change, then mended and gone; return what was said of it first."""
+    """Assert that a fault is found without a change, then repaired; return its first message."""
     before = snapshot(runs)
     seen = doctor(runs)
     assert snapshot(runs) == before, "it only looks without --fix"
     assert len(of(seen["problem"], check)) == 1, seen
     assert len(seen["problem"]) == 1, seen
     mended = doctor(runs, "--fix")
-    assert len(of(mended["mended"], check)) == 1, mended
+    assert len(of(mended["repaired"], check)) == 1, mended
     assert mended["problem"] == [], mended
     again = doctor(runs)
     assert again["problem"] == [], again
@@ -73,12 +73,12 @@ def assert_mended(doctor: Doctor, runs: Path, check: str) -> str:
 
 
 def _steps(run: Written) -> dict[str, list[int]]:
-    # What is said once is at step 0, and told again at each time that it was told.
+    # Metrics of the whole run are at step 0 and may have several timestamps.
     return {name: sorted(set(steps)) for name, steps in run.steps.items()}
 
 
 def as_before(before: list[Written], after: list[Written]) -> bool:
-    """Return whether each trial has one run that says what it said, whatever its id is."""
+    """Return whether each trial has one run with the same content, under any id."""
 
     def told(runs: list[Written]) -> list[object]:
         ours = ("key", "outcome", "epochs_done", "study", "trial", "seed", "log")
@@ -88,7 +88,7 @@ def as_before(before: list[Written], after: list[Written]) -> bool:
     return told(before) == told(after)
 
 
-def test_of_a_whole_folder_nothing_is_wrong_and_nothing_is_written(runs: Path, doctor: Doctor) -> None:
+def test_an_intact_folder_has_no_problems_and_nothing_is_written(runs: Path, doctor: Doctor) -> None:
     assert {record.outcome for record in read_state(runs, "tiny").records} == {
         Outcome.COMPLETE,
         Outcome.PRUNED,
@@ -100,11 +100,11 @@ def test_of_a_whole_folder_nothing_is_wrong_and_nothing_is_written(runs: Path, d
     plain, fixed = doctor(runs), doctor(runs, "--fix")
 
     assert (plain["problem"], plain["note"]) == ([], [])
-    assert (fixed["problem"], fixed["mended"]) == ([], [])
+    assert (fixed["problem"], fixed["repaired"]) == ([], [])
     assert snapshot(runs) == before
 
 
-def test_a_folder_not_there_yet_is_well_and_not_made(tmp_path: Path, doctor: Doctor) -> None:
+def test_a_missing_folder_is_no_problem_and_not_created(tmp_path: Path, doctor: Doctor) -> None:
     said = doctor(tmp_path / "none", "--fix")
 
     assert said["problem"] == []
@@ -154,7 +154,7 @@ class TestTheRecord:
         (record,) = read_state(killed, "tiny").records
         assert trial.steps["train_loss"] == [epoch.epoch for epoch in record.epochs]
 
-    def test_a_run_that_says_running_is_ended_as_the_journal_says(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_running_run_without_a_driver_is_ended_as_in_the_journal(self, runs: Path, doctor: Doctor) -> None:
         before = written(runs)
         client_of(runs).update_run(before[0].run_id, status="RUNNING")
 
@@ -171,7 +171,7 @@ class TestTheRecord:
         assert "1 trial" in said
         assert as_before(before, written(runs))
 
-    def test_a_deleted_replicate_is_too_and_own_runs_stay(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_deleted_replicate_is_rewritten_too_and_parent_runs_stay(self, runs: Path, doctor: Doctor) -> None:
         before, parents = written(runs), written(runs, kind="sweep")
         client_of(runs).delete_run(next(run for run in before if "replicate_of" in run.tags).run_id)
 
@@ -180,7 +180,7 @@ class TestTheRecord:
         assert as_before(before, written(runs))
         assert written(runs, kind="sweep") == parents
 
-    def test_a_sweeps_deleted_own_run_returns_with_its_trials_below(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_deleted_parent_run_is_recreated_with_its_trials(self, runs: Path, doctor: Doctor) -> None:
         parents = written(runs, kind="sweep")
         client_of(runs).delete_run(parents[0].run_id)
 
@@ -190,7 +190,7 @@ class TestTheRecord:
         assert sorted((run.name, run.status) for run in now.values()) == sorted((r.name, r.status) for r in parents)
         assert {run.tags["mlflow.parentRunId"] for run in written(runs)} == set(now)
 
-    def test_a_trial_of_which_the_record_says_something_else_is_put_right(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_trial_that_differs_in_the_record_is_corrected(self, runs: Path, doctor: Doctor) -> None:
         before = written(runs)
         complete = next(run for run in before if run.tags["outcome"] == "complete")
         client_of(runs).set_tag(complete.run_id, "outcome", "failed")
@@ -199,7 +199,7 @@ class TestTheRecord:
 
         assert as_before(before, written(runs))
 
-    def test_an_interrupted_trial_that_the_record_calls_finished_is_put_right(self, runs: Path, doctor: Doctor) -> None:
+    def test_an_interrupted_trial_that_is_finished_in_the_record_is_corrected(self, runs: Path, doctor: Doctor) -> None:
         next_trial(book(runs, name="open").open())
         doctor(runs, "--fix")
         client_of(runs).update_run(written(runs, sweep="open")[0].run_id, status="FINISHED")
@@ -208,7 +208,7 @@ class TestTheRecord:
 
         assert outcomes(runs, sweep="open") == [("KILLED", "interrupted")]
 
-    def test_runs_of_a_sweep_whose_folder_is_gone_are_said_and_stay(self, runs: Path, doctor: Doctor) -> None:
+    def test_runs_of_a_deleted_sweep_folder_are_reported_and_kept(self, runs: Path, doctor: Doctor) -> None:
         shutil.rmtree(runs / "sweeps" / "tiny")
         before = written(runs)
 
@@ -218,7 +218,7 @@ class TestTheRecord:
         assert len(of(said["note"], "record")) == 1
         assert written(runs) == before
 
-    def test_those_of_them_that_say_running_are_ended(self, runs: Path, doctor: Doctor) -> None:
+    def test_running_runs_of_a_deleted_sweep_folder_are_ended(self, runs: Path, doctor: Doctor) -> None:
         shutil.rmtree(runs / "sweeps" / "tiny")
         run = written(runs)[0]
         client_of(runs).update_run(run.run_id, status="RUNNING")
@@ -228,7 +228,7 @@ class TestTheRecord:
         assert (written(runs)[0].status, written(runs)[0].tags["outcome"]) == ("KILLED", "interrupted")
         assert not (runs / "sweeps" / "tiny").exists()
 
-    def test_a_running_sweep_is_left_alone_and_others_are_mended(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_running_sweep_is_skipped_and_others_are_repaired(self, runs: Path, doctor: Doctor) -> None:
         client_of(runs).update_run(written(runs)[0].run_id, status="RUNNING")
         (runs / "sweeps" / "tiny" / "checkpoints" / "0123456789abcdef").mkdir()
         other = book(runs, name="other").folder
@@ -252,12 +252,12 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
             driver.communicate("\n")
 
         assert of(said["note"], "drivers") == [
-            f"tiny is being run by process {driver.pid} on {socket.gethostname()}: left alone"
+            f"tiny is being run by process {driver.pid} on {socket.gethostname()} and was skipped"
         ]
-        assert ["other" in line for line in said["mended"]] == [True]
+        assert ["other" in line for line in said["repaired"]] == [True]
         assert not (other.path / "checkpoints" / "fedcba9876543210").exists()
 
-    def test_a_record_that_is_no_database_is_moved_aside_and_written_anew(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_record_that_is_not_a_database_is_renamed_and_rebuilt(self, runs: Path, doctor: Doctor) -> None:
         before = written(runs)
         (runs / "mlflow.db").write_bytes(b"something else" * 100)
 
@@ -268,7 +268,7 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
         assert len(list(runs.glob("mlflow.db.damaged-*"))) == 1
         assert as_before(before, written(runs))
 
-    def test_a_server_that_is_not_there_is_said_with_what_to_do(
+    def test_an_unreachable_server_is_reported_with_advice(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -283,17 +283,17 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
         assert "unset MLFLOW_TRACKING_URI" in said["problem"][0]
 
     @pytest.mark.parametrize("uri", ["http://", "http://[::1", "http://127.0.0.1:99999"])
-    def test_an_address_that_is_none_is_said(
+    def test_an_invalid_address_is_reported(
         self, uri: str, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
         assert f"MLFLOW_TRACKING_URI is {uri!r}" in of(doctor(runs)["problem"], "MLflow")[0]
 
-    def test_a_server_that_says_nothing_is_not_waited_for(
+    def test_a_silent_server_is_not_waited_for(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(answering, "ANSWER_SECONDS", 0.3)
+        monkeypatch.setattr(availability, "ANSWER_SECONDS", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
             began = time.monotonic()
@@ -304,7 +304,7 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
 
 
 class TestJournals:
-    def test_a_flipped_bit_is_mended_and_the_damaged_file_is_kept(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_flipped_bit_is_repaired_and_the_damaged_file_is_kept(self, runs: Path, doctor: Doctor) -> None:
         journal = runs / "sweeps" / "tiny" / "journal.log"
         (runs / "sweeps" / "tiny" / "journal.log.backup").unlink()
         content = bytearray(journal.read_bytes())
@@ -331,7 +331,7 @@ class TestJournals:
         assert trial.key not in (runs / "sweeps" / "open" / "journal.log").read_text(encoding="utf-8")
         assert (checkpoint / "state.pt").exists()
 
-    def test_while_one_is_damaged_no_checkpoint_of_any_sweep_is_judged(self, runs: Path, doctor: Doctor) -> None:
+    def test_with_a_damaged_journal_no_checkpoint_is_checked(self, runs: Path, doctor: Doctor) -> None:
         journal = runs / "sweeps" / "tiny" / "journal.log"
         content = journal.read_bytes()
         journal.write_bytes(b"{nonsense}\n" + content)
@@ -341,10 +341,10 @@ class TestJournals:
 
         said = doctor(runs)
 
-        assert "cannot be said" in of(said["note"], "checkpoints")[0]
+        assert "not checked for orphaned checkpoints" in of(said["note"], "checkpoints")[0]
         assert of(said["problem"], "checkpoints") == []
 
-    def test_a_folder_without_a_journal_is_said_and_kept(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_folder_without_a_journal_is_reported_and_kept(self, runs: Path, doctor: Doctor) -> None:
         (runs / "sweeps" / "half" / "checkpoints" / "fedcba9876543210").mkdir(parents=True)
 
         said = doctor(runs, "--fix")
@@ -356,7 +356,7 @@ class TestJournals:
 
 class TestSmallFiles:
     @pytest.mark.parametrize("name", ["driver.json", "driver.lock", "journal.log.crc", "journal.log.backup"])
-    def test_what_lies_in_the_place_of_one_is_moved_aside(self, name: str, runs: Path, doctor: Doctor) -> None:
+    def test_a_path_of_the_wrong_type_is_renamed(self, name: str, runs: Path, doctor: Doctor) -> None:
         path = runs / "sweeps" / "tiny" / name
         path.unlink(missing_ok=True)
         os.mkfifo(path)
@@ -366,7 +366,7 @@ class TestSmallFiles:
         assert path.with_name(f"{name}.damaged-1").is_fifo()
 
     @pytest.mark.parametrize("name", ["sweeps/tiny/checkpoints", "sweeps/tiny/logs", "sweeps/tiny/place.json"])
-    def test_what_only_a_person_can_bring_back_is_a_problem(self, name: str, runs: Path, doctor: Doctor) -> None:
+    def test_a_file_that_cannot_be_recreated_is_a_problem(self, name: str, runs: Path, doctor: Doctor) -> None:
         path = runs / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -377,7 +377,7 @@ class TestSmallFiles:
         assert str(path) in of(said["problem"], "journals")[0]
         assert path.is_fifo()
 
-    def test_a_log_of_looks_that_cannot_be_read_is_a_problem(self, runs: Path, doctor: Doctor) -> None:
+    def test_an_unreadable_log_of_test_set_accesses_is_a_problem(self, runs: Path, doctor: Doctor) -> None:
         (runs / "test_looks.jsonl").mkdir()
 
         assert "it is a folder" in of(doctor(runs)["problem"], "journals")[0]
@@ -391,17 +391,19 @@ class TestDrivers:
         assert doctor(runs)["note"] == []
 
     @pytest.mark.parametrize("content", ["[]", "{}", "12", "not JSON", ""])
-    def test_a_note_that_no_driver_wrote_is_none(self, content: str, runs: Path, doctor: Doctor) -> None:
+    def test_an_invalid_drivers_note_is_ignored(self, content: str, runs: Path, doctor: Doctor) -> None:
         (runs / "sweeps" / "tiny" / "driver.json").write_text(content)
 
         assert (doctor(runs)["problem"], doctor(runs)["note"]) == ([], [])
 
-    def test_one_of_another_host_is_believed_while_it_gives_signs(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_driver_of_another_host_counts_as_running_while_it_has_a_heartbeat(
+        self, runs: Path, doctor: Doctor
+    ) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"
         note.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0, "doing": "run"}))
 
         said = doctor(runs, "--fix")
-        assert of(said["note"], "drivers") == ["tiny is being run by process 1 on elsewhere: left alone"]
+        assert of(said["note"], "drivers") == ["tiny is being run by process 1 on elsewhere and was skipped"]
         assert note.exists()
 
         for path in (note, note.with_name("journal.log")):
@@ -412,7 +414,7 @@ class TestDrivers:
 
 
 class TestCheckpoints:
-    def test_a_folder_of_a_foreign_key_goes(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_folder_with_an_unknown_key_is_deleted(self, runs: Path, doctor: Doctor) -> None:
         complete = trial_of(runs, Outcome.COMPLETE)
         weights = runs / "sweeps" / "tiny" / "checkpoints" / complete.key
         orphan = weights.with_name("0123456789abcdef")
@@ -425,7 +427,9 @@ class TestCheckpoints:
         assert (weights / "state.pt").exists()
 
     @pytest.mark.parametrize("outcome", [Outcome.PRUNED, Outcome.DIVERGED])
-    def test_that_of_a_trial_that_will_not_go_on_goes(self, outcome: Outcome, runs: Path, doctor: Doctor) -> None:
+    def test_the_checkpoint_of_a_trial_that_will_not_resume_is_deleted(
+        self, outcome: Outcome, runs: Path, doctor: Doctor
+    ) -> None:
         left = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, outcome).key
         left.mkdir()
         (left / "state.pt").write_bytes(b"x" * 1000)
@@ -434,29 +438,27 @@ class TestCheckpoints:
 
         assert not left.exists()
 
-    def test_weights_of_a_run_that_is_complete_anywhere_stay_wherever_they_lie(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_weights_of_a_run_that_is_complete_in_any_sweep_are_kept(self, runs: Path, doctor: Doctor) -> None:
         weights = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key
         book(runs, name="other").open()
         copy = runs / "sweeps" / "other" / "checkpoints" / weights.name
         shutil.copytree(weights, copy)
 
-        assert doctor(runs, "--fix")["mended"] == []
+        assert doctor(runs, "--fix")["repaired"] == []
 
         assert (copy / "state.pt").exists()
 
-    def test_damaged_weights_are_taken_from_another_sweeps_copy(self, runs: Path, doctor: Doctor) -> None:
+    def test_damaged_weights_are_copied_from_another_sweep(self, runs: Path, doctor: Doctor) -> None:
         shutil.copytree(runs / "sweeps" / "tiny", runs / "sweeps" / "other")
         path = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key / "state.pt"
         whole = path.read_bytes()
         flip(path)
 
-        assert "another sweep has a copy" in assert_mended(doctor, runs, "checkpoints")
+        assert "to copy it from another sweep" in assert_mended(doctor, runs, "checkpoints")
 
         assert path.read_bytes() == whole
 
-    def test_a_copy_of_a_sweeps_folder_leaves_its_runs_alone(self, runs: Path, doctor: Doctor) -> None:
+    def test_a_copy_of_a_sweeps_folder_does_not_change_its_runs(self, runs: Path, doctor: Doctor) -> None:
         shutil.copytree(runs / "sweeps" / "tiny", runs / "sweeps" / "other")
         before = written(runs)
 
@@ -466,19 +468,19 @@ class TestCheckpoints:
         assert "is a copy of another sweep's folder" in of(said["note"], "journals")[0]
         assert written(runs) == before
 
-    def test_damaged_weights_without_a_copy_are_said_and_kept(self, runs: Path, doctor: Doctor) -> None:
+    def test_damaged_weights_without_a_copy_are_reported_and_kept(self, runs: Path, doctor: Doctor) -> None:
         path = runs / "sweeps" / "tiny" / "checkpoints" / trial_of(runs, Outcome.COMPLETE).key / "state.pt"
         flip(path)
         damaged = path.read_bytes()
 
         said = doctor(runs, "--fix")
 
-        assert "there is no copy" in of(said["problem"], "checkpoints")[0]
-        assert said["mended"] == []
+        assert "has no copy" in of(said["problem"], "checkpoints")[0]
+        assert said["repaired"] == []
         assert path.read_bytes() == damaged
 
     @pytest.mark.parametrize("has_previous", [True, False])
-    def test_a_damaged_one_goes_unless_the_one_before_serves(
+    def test_a_damaged_checkpoint_is_deleted_unless_the_previous_one_is_intact(
         self, has_previous: bool, runs: Path, doctor: Doctor
     ) -> None:
         ledger = book(runs, name="open").open()
@@ -496,7 +498,7 @@ class TestCheckpoints:
 
         if has_previous:
             said = doctor(runs, "--fix")
-            assert "an epoch earlier" in of(said["note"], "checkpoints")[0]
+            assert "one epoch earlier" in of(said["note"], "checkpoints")[0]
             assert (path.exists(), before.exists()) == (True, True)
         else:
             assert_mended(doctor, runs, "checkpoints")
@@ -511,7 +513,7 @@ def flip(path: Path) -> None:
 
 
 class FromMemory:
-    """A source of the data that is always to be had."""
+    """A source of the data that is always available."""
 
     name = choice = "memory"
 
@@ -541,14 +543,14 @@ class TestTheData:
         monkeypatch.setenv("CIFAR10_DIR", str(directory))
         return (directory / "test_labels.npy").read_bytes
 
-    def test_one_changed_byte_is_seen_and_mended(
+    def test_one_changed_byte_is_found_and_repaired(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cifar_core.data.sources.registry, "SOURCES", {"memory": FromMemory()})
 
         assert "sweeps data" in assert_mended(doctor, runs, "data")
 
-    def test_where_no_source_answers_it_stays_as_it_is(
+    def test_without_a_reachable_source_the_data_is_unchanged(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, labels: Callable[[], bytes]
     ) -> None:
         monkeypatch.setattr(cifar_core.data.sources.registry, "SOURCES", {"away": Away()})
@@ -560,7 +562,7 @@ class TestTheData:
         assert "nobody answers" in " ".join(said["note"])
         assert labels() == before
 
-    def test_data_that_is_not_there_is_said_with_how_to_fetch_it(
+    def test_missing_data_is_reported_with_the_command_to_fetch_it(
         self, runs: Path, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CIFAR10_DIR", str(tmp_path / "nothing"))
@@ -572,12 +574,12 @@ class TestTheData:
 
 
 class TestTheMachine:
-    def test_too_little_room_is_said_with_the_threshold(
+    def test_too_little_space_is_reported_with_the_threshold(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(machine, "ENOUGH_BYTES", 10**18)
 
-        assert "at least 1,000,000.0 TB" in of(doctor(runs)["problem"], "disk")[0]
+        assert "1,000,000.0 TB are needed" in of(doctor(runs)["problem"], "disk")[0]
 
     def test_too_little_shared_memory_is_a_remark(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
@@ -589,7 +591,7 @@ class TestTheMachine:
         assert "--shm-size" in of(said["note"], "shared memory")[0]
         assert said["problem"] == []
 
-    def test_a_runs_folder_that_cannot_be_written_is_said(self, tmp_path: Path, doctor: Doctor) -> None:
+    def test_a_runs_folder_that_cannot_be_written_is_reported(self, tmp_path: Path, doctor: Doctor) -> None:
         (tmp_path / "file").touch()
 
         assert "cannot be written" in of(doctor(tmp_path / "file" / "runs")["problem"], "runs folder")[0]
@@ -608,6 +610,6 @@ class TestTheMachine:
         problems = [each.text for each in versions.versions_against(tmp_path).findings if each.is_problem]
         assert [text.split()[0] for text in problems] == ["numpy", "nobody-has-this"]
 
-    def test_without_a_lock_what_the_package_declares_is_asked_for(self, tmp_path: Path) -> None:
+    def test_without_a_lock_file_the_packages_metadata_are_used(self, tmp_path: Path) -> None:
         assert versions.versions_against(tmp_path).findings == []
-        assert "requirements met" in versions.versions_against(tmp_path).well
+        assert "requirements met" in versions.versions_against(tmp_path).ok_text

@@ -1,4 +1,4 @@
-"""What nothing refers to is counted to the byte, freed to the byte, and nothing else is."""
+"""Unreferenced files are counted and freed to the byte, and no others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sweeps.core.formatting import bytes_in_words
 from sweeps.core.trial import Outcome
 from sweeps.search.state import read_state
 from sweeps.upkeep import garbage
-from sweeps.upkeep.garbage import AT_REST_SECONDS, Kind, find_garbage, free, total
+from sweeps.upkeep.garbage import MIN_AGE_SECONDS, Kind, find_garbage, free, total
 
 HOUR = 3600.0
 
 
 def sizes(runs: Path) -> int:
-    """Return the bytes of all files under a folder, each file once."""
+    """Return the bytes of all files in a folder, each file once."""
     found = {}
     for path in runs.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -50,7 +50,7 @@ def age(path: Path, seconds: float) -> None:
 
 
 def clutter(runs: Path) -> dict[Kind, list[Path]]:
-    """Leave something of each kind; return what goes."""
+    """Create garbage of each kind; return it."""
     tiny = runs / "sweeps" / "tiny"
     weights = complete_weights(runs)[0]
     orphan = tiny / "checkpoints" / "0123456789abcdef"
@@ -121,7 +121,7 @@ def test_all_is_freed_to_the_byte_with_rows_of_deleted_runs(runs: Path, cli: Cli
 
 
 @pytest.mark.parametrize(("options", "answer", "code"), [(["--dry-run"], None, 0), ([], "n\n", 1)])
-def test_where_nobody_says_yes_nothing_changes(
+def test_without_confirmation_nothing_changes(
     options: list[str], answer: str | None, code: int, runs: Path, cli: Cli
 ) -> None:
     clutter(runs)
@@ -134,7 +134,7 @@ def test_where_nobody_says_yes_nothing_changes(
     assert snapshot(runs) == before | {"sweeps/tiny/driver.lock": b""}
 
 
-def test_yes_asks_nothing(runs: Path, cli: Cli) -> None:
+def test_yes_skips_the_confirmation(runs: Path, cli: Cli) -> None:
     clutter(runs)
 
     said = cli("gc", "--runs", runs, "--yes")
@@ -143,14 +143,14 @@ def test_yes_asks_nothing(runs: Path, cli: Cli) -> None:
     assert "freed" in said.stdout
 
 
-def test_interrupted_anywhere_the_next_call_goes_on(runs: Path, tmp_path: Path, cli: Cli) -> None:
+def test_after_an_interruption_the_next_call_continues(runs: Path, tmp_path: Path, cli: Cli) -> None:
     clutter(runs)
     found = find_garbage(runs).found
     for count in range(1, len(found)):
         copy = tmp_path / f"copy-{count}"
         shutil.copytree(runs, copy)
         here = find_garbage(copy).found
-        # Half of a folder too.
+        # Also in the middle of a folder.
         for each in here[:count]:
             free(each, runs=copy)
         if here[count].path.is_dir():
@@ -162,7 +162,7 @@ def test_interrupted_anywhere_the_next_call_goes_on(runs: Path, tmp_path: Path, 
         assert all(path.exists() for path in complete_weights(copy))
 
 
-def test_rows_deleted_before_the_file_shrank_go_at_the_next_call(runs: Path, cli: Cli) -> None:
+def test_deleted_rows_are_compacted_at_the_next_call(runs: Path, cli: Cli) -> None:
     clutter(runs)
     with sqlite3.connect(runs / "mlflow.db") as database:
         deleted = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted')"
@@ -176,7 +176,7 @@ def test_rows_deleted_before_the_file_shrank_go_at_the_next_call(runs: Path, cli
     assert (runs / "mlflow.db").stat().st_size < before - 1_000_000
 
 
-def test_a_sweep_that_is_running_is_skipped_and_said(runs: Path, cli: Cli) -> None:
+def test_a_running_sweep_is_skipped_and_reported(runs: Path, cli: Cli) -> None:
     gone = clutter(runs)
     hold = f"""
 from pathlib import Path
@@ -223,7 +223,7 @@ def test_nothing_that_a_link_leads_to_is_touched(runs: Path, tmp_path: Path, cli
     assert snapshot(outside) == before
 
 
-def test_a_folder_that_became_a_link_since_it_was_found_is_left(runs: Path, tmp_path: Path) -> None:
+def test_a_folder_that_became_a_link_is_not_deleted(runs: Path, tmp_path: Path) -> None:
     orphan = clutter(runs)[Kind.ORPHAN][0]
     (found,) = (each for each in find_garbage(runs).found if each.kind is Kind.ORPHAN)
     shutil.move(orphan, tmp_path / "outside")
@@ -261,19 +261,17 @@ def test_the_checkpoint_of_an_interrupted_trial_and_its_second_copy_stay(runs: P
     assert snapshot(folder) == before
 
 
-def test_where_the_record_cannot_be_had_no_checkpoint_is_judged(
-    runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_record_no_checkpoint_is_deleted(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     orphan = clutter(runs)[Kind.ORPHAN][0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
 
     said = cli("gc", "--runs", runs, "--yes")
 
-    assert "no checkpoint is judged" in said.stdout
+    assert "all checkpoints, because" in said.stdout
     assert orphan.exists()
 
 
-def test_a_scratch_folder_in_which_somebody_trains_stays(runs: Path, cli: Cli) -> None:
+def test_a_scratch_folder_in_use_is_kept(runs: Path, cli: Cli) -> None:
     scratch = runs / "reruns" / "0123456789abcdef-12345678"
     scratch.mkdir(parents=True)
     (scratch / "state.pt").write_bytes(b"x" * 5000)
@@ -294,7 +292,7 @@ def test_a_scratch_folder_in_which_somebody_trains_stays(runs: Path, cli: Cli) -
     assert not scratch.exists()
 
 
-def test_what_somebody_has_put_beside_the_checkpoints_stays(runs: Path, cli: Cli) -> None:
+def test_other_files_next_to_the_checkpoints_are_kept(runs: Path, cli: Cli) -> None:
     weights = complete_weights(runs)[0].parent
     checkpoints = weights.parent
     kept = [checkpoints / "best-of-may", checkpoints / f"{weights.name} (copy)", checkpoints / "00112233445566aa"]
@@ -307,7 +305,7 @@ def test_what_somebody_has_put_beside_the_checkpoints_stays(runs: Path, cli: Cli
     assert all((folder / "state.pt").exists() for folder in kept)
 
 
-def test_where_artifacts_cannot_be_deleted_the_rows_that_name_them_stay(
+def test_rows_are_kept_if_their_artifacts_cannot_be_deleted(
     runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = clutter(runs)[Kind.DELETED_RUN][0]
@@ -328,8 +326,8 @@ def test_where_artifacts_cannot_be_deleted_the_rows_that_name_them_stay(
     assert not gone.exists()
 
 
-class TestHalfWrittenFiles:
-    def test_a_killed_writers_file_is_found_once_it_is_at_rest(self, runs: Path) -> None:
+class TestIncompleteFiles:
+    def test_a_killed_writers_file_is_found_after_a_minimum_age(self, runs: Path) -> None:
         code = f"""
 import os, signal
 from pathlib import Path
@@ -343,7 +341,7 @@ with atomic_write(Path({str(runs / "sweeps" / "tiny" / "journal.log.backup")!r})
         (left,) = (runs / "sweeps" / "tiny").glob(".journal.log.backup.*")
         assert [each for each in find_garbage(runs).found if each.kind is Kind.LEFT_OVER] == []
 
-        age(left, AT_REST_SECONDS + 1)
+        age(left, MIN_AGE_SECONDS + 1)
 
         assert [each.path for each in find_garbage(runs).found if each.kind is Kind.LEFT_OVER] == [left]
 
@@ -426,7 +424,7 @@ def test_a_deleted_sweeps_model_goes_with_it_and_others_stay(runs: Path, cli: Cl
             assert (table, *database.execute(f"SELECT count(*) FROM {table}").fetchone()) == (table, 0)
 
 
-def test_rm_frees_room_on_a_disk_without_any(runs: Path, small_disk: Path, cli: Cli) -> None:
+def test_rm_frees_space_on_a_full_disk(runs: Path, small_disk: Path, cli: Cli) -> None:
     full = Path(shutil.copytree(runs, small_disk / "runs"))
     fill_disk(small_disk)
 

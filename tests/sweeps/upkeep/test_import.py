@@ -1,4 +1,4 @@
-"""Another record taken over: whole, once however often it is asked for, and told apart from what is here."""
+"""Import of another record: complete, without duplicates, and separate from existing sweeps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from sweep_fakes import Cli, tiny, write_yaml, written
 
 from sweeps.core.errors import SweepError
-from sweeps.record import taking_over
-from sweeps.record.ownership import OWNER, noted_owners
+from sweeps.record import record_import
+from sweeps.record.ownership import OWNER, read_owners
 from sweeps.record.reader import MlflowReader
+from sweeps.record.record_import import IMPORTED_FROM, RecordImport
 from sweeps.record.store import redact
 from sweeps.record.table import Row
-from sweeps.record.taking_over import IMPORTED_FROM, TakeOver
 from sweeps.store.folder import SweepFolder
 from sweeps.upkeep.inventory import take_inventory
 from sweeps.views.leaderboard import query_leaderboard
@@ -28,13 +28,13 @@ OWN = tiny(
     run_cap=None,
     parameters={"optimizer.lr": {"values": [0.05, 0.03]}},
 )
-"""A search of the name of theirs, one of whose results is one of theirs too."""
+"""A search with the same name as theirs and one result in common."""
 OF_THE_RECORD_ALONE = ["run_id"]
 
 
 @pytest.fixture
 def here(tmp_path: Path, empty_store: Path) -> Path:
-    """A runs folder in which nothing is recorded yet."""
+    """An empty runs folder."""
     folder = tmp_path / "here"
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")
@@ -46,7 +46,7 @@ def board(runs: Path, sweep: str) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in OF_THE_RECORD_ALONE} for row in rows]
 
 
-def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, here: Path, cli: Cli) -> None:
+def test_a_folder_is_imported_completely_and_unchanged_there(runs: Path, here: Path, cli: Cli) -> None:
     before = {path: path.read_bytes() for path in sorted(runs.rglob("*")) if path.is_file() and path.suffix != ".db"}
 
     result = cli("import", runs, "--runs", here)
@@ -66,7 +66,7 @@ def test_a_folder_is_taken_over_whole_and_nothing_there_is_changed(runs: Path, h
     assert {run.tags["mlflow.parentRunId"] for run in written(here)} == ids
 
 
-def test_what_lies_beside_the_record_comes_along_for_all_verbs(runs: Path, here: Path, cli: Cli) -> None:
+def test_imported_sweeps_work_with_all_verbs(runs: Path, here: Path, cli: Cli) -> None:
     assert cli("import", runs, "--runs", here).exit_code == 0
 
     for verb in (("status", "tiny"), ("report", "tiny"), ("list",), ("show", "tiny-000"), ("doctor",)):
@@ -77,7 +77,7 @@ def test_what_lies_beside_the_record_comes_along_for_all_verbs(runs: Path, here:
     assert left
 
 
-def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> None:
+def test_a_second_import_imports_nothing(runs: Path, here: Path, cli: Cli) -> None:
     cli("import", runs, "--runs", here)
     known = written(here)
 
@@ -90,10 +90,10 @@ def test_asked_again_it_takes_over_nothing(runs: Path, here: Path, cli: Cli) -> 
 
 
 @pytest.mark.parametrize("dies_at", [10, 11, 12], ids=["before its tags", "before its state", "before its kind"])
-def test_one_left_half_written_by_a_crash_is_hidden_and_rewritten(
+def test_an_incomplete_run_of_a_crash_is_hidden_and_rewritten(
     dies_at: int, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, count = taking_over.log_batch, 0
+    write, count = record_import.log_batch, 0
 
     def dying(*arguments: Any, **options: Any) -> None:
         nonlocal count
@@ -103,7 +103,7 @@ def test_one_left_half_written_by_a_crash_is_hidden_and_rewritten(
         write(*arguments, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(taking_over, "log_batch", dying)
+        broken.setattr(record_import, "log_batch", dying)
         assert cli("import", runs, "--runs", here).exit_code == 130
     for run in written(here):
         assert run.status != "RUNNING"
@@ -118,7 +118,7 @@ def test_one_left_half_written_by_a_crash_is_hidden_and_rewritten(
     assert active == len(written(here)) + len(written(here, kind="sweep"))
 
 
-def test_what_became_of_a_run_since_is_taken_over_the_next_time(runs: Path, here: Path, cli: Cli) -> None:
+def test_later_changes_there_are_imported_the_next_time(runs: Path, here: Path, cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
         (run_id,) = database.execute(
             "SELECT run_uuid FROM tags WHERE key = 'outcome' AND value = 'complete' LIMIT 1"
@@ -144,14 +144,14 @@ class TestATrialThatIsRunningThere:
         return str(run_id)
 
     @pytest.mark.usefixtures("run_id")
-    def test_it_is_left_for_later_while_somebody_trains_it(self, runs: Path, here: Path, cli: Cli) -> None:
+    def test_it_is_not_imported_while_it_is_trained(self, runs: Path, here: Path, cli: Cli) -> None:
         with SweepFolder(runs, "tiny").locked():
             result = cli("import", runs, "--runs", here)
 
         assert "still running: 1 run. Run the same command again after their end to import them." in result.stdout
         assert len(written(here)) == len(written(runs)) - 1
 
-    def test_it_is_interrupted_where_its_driver_died(self, run_id: str, runs: Path, here: Path, cli: Cli) -> None:
+    def test_it_is_interrupted_if_its_driver_was_killed(self, run_id: str, runs: Path, here: Path, cli: Cli) -> None:
         for _ in range(2):
             assert cli("import", runs, "--runs", here).exit_code == 0
 
@@ -159,14 +159,14 @@ class TestATrialThatIsRunningThere:
         assert (taken.status, taken.tags["outcome"]) == ("KILLED", "interrupted")
 
 
-def test_what_has_gone_on_here_is_left_as_it_is(runs: Path, here: Path, cli: Cli) -> None:
+def test_runs_that_changed_here_are_not_updated(runs: Path, here: Path, cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
         query = "SELECT run_uuid FROM tags WHERE key = 'outcome' AND value = 'complete' LIMIT 1"
         (run_id,) = database.execute(query).fetchone()
         database.execute("UPDATE tags SET value = 'interrupted' WHERE key = 'outcome' AND run_uuid = ?", [run_id])
     cli("import", runs, "--runs", here)
     with contextlib.closing(sqlite3.connect(here / "mlflow.db")) as database, database:
-        # As a start here does that trains it to its end.
+        # Like a start here that trains it to its end.
         (own,) = database.execute("SELECT run_uuid FROM tags WHERE value = ?", [run_id]).fetchone()
         database.execute("UPDATE tags SET value = 'complete' WHERE key = 'outcome' AND run_uuid = ?", [own])
     before = board(here, "tiny")
@@ -185,11 +185,11 @@ def test_a_sweep_there_whose_name_leads_elsewhere_is_refused(name: str, runs: Pa
     result = cli("import", runs, "--runs", here)
 
     assert result.exit_code == 2
-    assert "cannot be taken over" in result.stderr
+    assert "cannot be imported" in result.stderr
     assert not MlflowReader(here).runs().rows
 
 
-def test_a_run_that_is_no_trial_of_ours_is_left_and_told(runs: Path, here: Path, cli: Cli) -> None:
+def test_an_invalid_run_is_reported_and_not_imported(runs: Path, here: Path, cli: Cli) -> None:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
         query = "SELECT run_uuid FROM tags WHERE key = 'trial' LIMIT 1"
         database.execute(f"DELETE FROM tags WHERE key = 'seed' AND run_uuid = ({query})")
@@ -207,11 +207,13 @@ def test_another_prefix_than_last_time_is_refused(runs: Path, here: Path, cli: C
     for arguments in ((), ("--prefix", "bob-")):
         result = cli("import", runs, *arguments, "--runs", here)
         assert result.exit_code == 2
-        assert "tiny was taken over before, as ada-tiny: give --prefix ada-" in result.stderr
+        assert "tiny was imported before as ada-tiny. Use --prefix ada-" in result.stderr
 
 
 @pytest.mark.parametrize("line", [b"not JSON\n", b"[1]\n"])
-def test_a_damaged_journal_is_told_before_anything_is_written(line: bytes, runs: Path, here: Path, cli: Cli) -> None:
+def test_a_damaged_journal_is_an_error_before_anything_is_written(
+    line: bytes, runs: Path, here: Path, cli: Cli
+) -> None:
     journal = runs / "sweeps" / "tiny" / "journal.log"
     journal.write_bytes(line + journal.read_bytes())
 
@@ -223,7 +225,7 @@ def test_a_damaged_journal_is_told_before_anything_is_written(line: bytes, runs:
     assert not MlflowReader(here).runs().rows
 
 
-def test_a_sweep_that_is_being_run_here_is_left_alone(runs: Path, here: Path, cli: Cli) -> None:
+def test_an_import_over_a_running_sweep_is_refused(runs: Path, here: Path, cli: Cli) -> None:
     with SweepFolder(here, "tiny").locked():
         result = cli("import", runs, "--runs", here)
 
@@ -232,10 +234,10 @@ def test_a_sweep_that_is_being_run_here_is_left_alone(runs: Path, here: Path, cl
     assert not MlflowReader(here).runs().rows
 
 
-class TestBesideWhatIsHere:
+class TestNameConflicts:
     @pytest.fixture
     def own(self, here: Path, tmp_path: Path, cli: Cli) -> Path:
-        """A search of the same name here, one of whose results is one of theirs too."""
+        """A search with the same name here and one result in common."""
         path = write_yaml(tmp_path, OWN)
         assert cli("run", path, "--runs", here, "--backend", "inline").exit_code == 0
         return here
@@ -246,11 +248,11 @@ class TestBesideWhatIsHere:
         result = cli("import", runs, "--runs", own)
 
         assert result.exit_code == 2
-        assert "tiny is recorded here already, from elsewhere" in result.stderr
+        assert "tiny is already recorded here" in result.stderr
         assert "--prefix ada-" in result.stderr
         assert board(own, "tiny") == before
 
-    def test_under_a_prefix_both_stand_and_one_result_counts_once(self, runs: Path, own: Path, cli: Cli) -> None:
+    def test_with_a_prefix_both_sweeps_exist_and_one_result_counts_once(self, runs: Path, own: Path, cli: Cli) -> None:
         before = board(own, "tiny")
 
         result = cli("import", runs, "--prefix", "ada-", "--runs", own)
@@ -269,9 +271,7 @@ class TestBesideWhatIsHere:
             shown = cli(*verb, "--runs", own)
             assert shown.exit_code == 0, shown.output
 
-    def test_a_start_does_not_take_imported_runs_for_its_own(
-        self, runs: Path, own: Path, tmp_path: Path, cli: Cli
-    ) -> None:
+    def test_a_start_does_not_adopt_imported_runs(self, runs: Path, own: Path, tmp_path: Path, cli: Cli) -> None:
         cli("import", runs, "--prefix", "ada-", "--runs", own)
         taken = [run.run_id for run in written(own, sweep="ada-tiny")]
 
@@ -281,7 +281,7 @@ class TestBesideWhatIsHere:
         assert [run.run_id for run in written(own, sweep="ada-tiny")] == taken
 
 
-def test_a_search_here_goes_on_with_one_that_was_taken_over(
+def test_an_imported_search_is_resumed_here(
     runs: Path, here: Path, whole_sweep: dict[str, Any], tmp_path: Path, cli: Cli
 ) -> None:
     cli("import", runs, "--runs", here)
@@ -295,14 +295,14 @@ def test_a_search_here_goes_on_with_one_that_was_taken_over(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nowhere",), "nowhere is no runs folder: there is no mlflow.db in it"),
+        (("nowhere",), "nowhere is not a runs folder"),
         (("http://127.0.0.1:9",), "the record at http://127.0.0.1:9 cannot be used"),
         (("RUNS", "--sweep", "nope"), "there is no sweep nope in"),
         (("RUNS", "--prefix", "a/"), "--prefix 'a/'"),
-        (("HERE",), "is the runs folder in use here"),
+        (("HERE",), "is the runs folder in use"),
     ],
 )
-def test_what_cannot_be_taken_over_says_why(
+def test_an_impossible_import_is_an_error_with_the_reason(
     arguments: tuple[str, ...], words: str, runs: Path, here: Path, cli: Cli
 ) -> None:
     paths = {"RUNS": str(runs), "HERE": str(here)}
@@ -320,11 +320,11 @@ def _a_page_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_a_page_of_two")
-def test_a_record_read_through_mlflows_client_is_taken_over_by_pages(
+def test_a_record_read_through_mlflows_client_is_imported_completely(
     runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As a server's is: the tables are not read directly.
-    monkeypatch.setattr("sweeps.record.sqlite_store.holds_known_tables", lambda path: False)
+    # Like a server's: the tables are not read directly.
+    monkeypatch.setattr("sweeps.record.sqlite_store.has_known_tables", lambda path: False)
 
     result = cli("import", runs, "--runs", here)
 
@@ -333,9 +333,9 @@ def test_a_record_read_through_mlflows_client_is_taken_over_by_pages(
     assert board(here, "tiny") == board(runs, "tiny")
 
 
-def test_a_record_that_is_no_record_is_an_error_of_ours(here: Path) -> None:
+def test_an_invalid_record_is_an_error(here: Path) -> None:
     with pytest.raises(SweepError, match="there is no record at"):
-        TakeOver(f"sqlite:///{here}/nothing.db", runs=here)
+        RecordImport(f"sqlite:///{here}/nothing.db", runs=here)
 
 
 @pytest.mark.parametrize(
@@ -351,18 +351,18 @@ def test_an_address_is_printed_and_recorded_without_its_secrets(address: str, pr
     assert redact(address) == printed
 
 
-class TestOnOneServer:
-    """Where the original and what was taken over of it come to record together."""
+class TestOnASharedServer:
+    """The original and its import in one record."""
 
     @pytest.fixture
     def both(self, runs: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
         cli("import", runs, "--runs", here)
-        # As on a server: the record here has no owner.
+        # Like on a server: the record here has no owner.
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/mlflow.db")
         return runs, here
 
-    def test_what_was_taken_over_has_an_id_of_its_own(self, both: tuple[Path, Path]) -> None:
-        there, here = (noted_owners(folder, "tiny") for folder in both)
+    def test_an_imported_sweep_has_another_owner(self, both: tuple[Path, Path]) -> None:
+        there, here = (read_owners(folder, "tiny") for folder in both)
 
         assert len(here) == 1
         assert not here & there
@@ -372,7 +372,7 @@ class TestOnOneServer:
         assert len(studies) == 2
         assert set(studies.values()) == here
 
-    def test_rm_of_the_original_leaves_what_was_taken_over(self, both: tuple[Path, Path], cli: Cli) -> None:
+    def test_rm_of_the_original_keeps_the_imported_runs(self, both: tuple[Path, Path], cli: Cli) -> None:
         original, here = both
         before = len(written(here))
 
@@ -382,12 +382,12 @@ class TestOnOneServer:
         assert cli("rm", "tiny", "--yes", "--runs", here).exit_code == 0
         assert not written(here)
 
-    def test_a_start_here_resumes_the_runs_that_were_taken_over(
+    def test_a_start_here_resumes_the_imported_runs(
         self, both: tuple[Path, Path], whole_sweep: dict[str, Any], tmp_path: Path, cli: Cli
     ) -> None:
         here = both[1]
         before = sorted(run.run_id for run in written(here))
-        # From before there were owners: the journal names none.
+        # Like a version without owners: the journal has none.
         journal = here / "sweeps" / "tiny" / "journal.log"
         lines = journal.read_bytes().splitlines(keepends=True)
         journal.write_bytes(b"".join(line for line in lines if b'"owner"' not in line))

@@ -1,4 +1,4 @@
-"""Processes of Ray that outlive a killed driver are told from everybody else's, and ended by their numbers."""
+"""Left-over Ray processes of a killed driver are identified and ended, and no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a Ray as `session_folder` makes it, of a driver that is gone."""
+    """A session folder of a killed driver, as `session_folder` creates it."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     folder = tmp_path / f"sweeps-ray-{os.getuid()}" / "12345-abcd"
     (folder / "session" / "logs").mkdir(parents=True)
@@ -43,7 +43,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def start(session: Path) -> Iterator[Start]:
-    """Start something that stands for a process of Ray: it has its title, and a log open in the session's folder."""
+    """Start a process that looks like one of Ray: its title, and an open log in the session's folder."""
     begun: list[subprocess.Popen[str]] = []
 
     def start(
@@ -66,7 +66,7 @@ def abandoned(runs: Path) -> set[int]:
     return {pid for pid, _ in abandoned_processes(runs)}
 
 
-def test_what_a_dead_driver_of_this_folder_left_is_found_and_ended(
+def test_processes_of_a_killed_driver_of_this_folder_are_ended(
     tmp_path: Path, session: Path, start: Start, doctor: Doctor
 ) -> None:
     gentle, stubborn = start(), start(how="stubborn")
@@ -81,7 +81,7 @@ def test_what_a_dead_driver_of_this_folder_left_is_found_and_ended(
     assert (gentle.wait(10), stubborn.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
-def test_the_next_driver_ends_what_one_before_left(tmp_path: Path, session: Path, start: Start) -> None:
+def test_the_next_driver_ends_left_over_processes(tmp_path: Path, session: Path, start: Start) -> None:
     left = start()
 
     with session_folder(tmp_path / "other"):
@@ -91,7 +91,7 @@ def test_the_next_driver_ends_what_one_before_left(tmp_path: Path, session: Path
 
 
 class TestNeverClaimed:
-    def test_what_belongs_to_a_driver_that_lives(self, tmp_path: Path, session: Path, start: Start) -> None:
+    def test_processes_of_a_running_driver(self, tmp_path: Path, session: Path, start: Start) -> None:
         left = start()
 
         with filelock.FileLock(session / "lock"), session_folder(tmp_path / "other"):
@@ -99,12 +99,12 @@ class TestNeverClaimed:
 
         assert left.poll() is None
 
-    def test_what_a_driver_of_another_runs_folder_left(self, tmp_path: Path, start: Start) -> None:
+    def test_processes_of_a_driver_of_another_runs_folder(self, tmp_path: Path, start: Start) -> None:
         start()
 
         assert abandoned(tmp_path / "ours") == set()
 
-    def test_what_nobody_noted_whose_it_is(self, tmp_path: Path, session: Path, start: Start) -> None:
+    def test_processes_without_a_known_runs_folder(self, tmp_path: Path, session: Path, start: Start) -> None:
         (session / "runs").unlink()
         start()
 
@@ -148,7 +148,7 @@ def test_a_ray_ends_with_its_driver_and_no_other_does(ends: str, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_nothing_of_a_real_driver_that_was_killed_is_left(tmp_path: Path) -> None:
+def test_no_process_of_a_killed_driver_is_left(tmp_path: Path) -> None:
     runs = tmp_path / "fresh"
     content = tiny(run_cap=1, base=tiny()["base"] | {"epochs": 100_000})
     journal = runs / "sweeps" / "tiny" / "journal.log"
@@ -182,7 +182,7 @@ def _family(pid: int) -> set[int]:
 
 
 def _start_of(pid: int) -> str | None:
-    """Return when a process that lives began: with its number it names one for ever."""
+    """Return the start time of a running process, which identifies it together with its pid."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

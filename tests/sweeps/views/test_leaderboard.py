@@ -31,7 +31,7 @@ from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.table import Table, row_of, table_of
-from sweeps.record.trial_run import sorted_runs
+from sweeps.record.trial_run import parse_runs
 from sweeps.record.writer import Tracker
 from sweeps.search.best import learned
 from sweeps.views.arrow_tables import arrow_of, table_of_result
@@ -678,11 +678,11 @@ def test_a_recorded_run_at_chance_or_of_one_answer_did_not_learn(
         params=params_of(record.config.resolved()),
         metrics={"val_accuracy": accuracy},
     )
-    (trial,), _ = sorted_runs([run])
+    (trial,), _ = parse_runs([run])
     assert row_of(trial)["did_not_learn"] == did_not_learn
     assert learned(record) is not bool(did_not_learn), "the search uses the same criterion"
     # A test accuracy that is measured after the search does not change it.
-    (finalized,), _ = sorted_runs(
+    (finalized,), _ = parse_runs(
         [replace(run, metrics=run.metrics | {"test_accuracy": 0.1 if accuracy > 0.5 else 0.9})]
     )
     assert row_of(finalized)["did_not_learn"] == did_not_learn
@@ -699,7 +699,7 @@ def test_only_a_rung_without_validation_images_is_judged_by_the_test_images(
         run_id="r", name="r", status="FINISHED", start_ms=0, end_ms=None, tags=tags_of(record) | tags,
         params=params_of(record.config.resolved()), metrics={"train_loss": 1.0, "test_accuracy": 0.1},
     )  # fmt: skip
-    (trial,), _ = sorted_runs([run])
+    (trial,), _ = parse_runs([run])
     assert row_of(trial)["did_not_learn"] == did_not_learn
 
 

@@ -22,12 +22,12 @@ from sweeps.views.queries import matching
 from sweeps.views.sql import Statement, locked_database
 
 CELLS: dict[str, tuple[Kind, list[Any]]] = {
-    "rank": (Kind.WHOLE, [1, 2, 3, None]),
+    "rank": (Kind.INTEGER, [1, 2, 3, None]),
     "sweep": (Kind.TEXT, ["quick", "quick", "quick", "ladder"]),
     "rung": (Kind.TEXT, [None, None, None, "deep"]),
-    "trial": (Kind.WHOLE, [0, 1, 12, 3]),
-    "seed": (Kind.WHOLE, [0, 0, 7, 0]),
-    "replicate_of": (Kind.WHOLE, [None, None, 12, None]),
+    "trial": (Kind.INTEGER, [0, 1, 12, 3]),
+    "seed": (Kind.INTEGER, [0, 0, 7, 0]),
+    "replicate_of": (Kind.INTEGER, [None, None, 12, None]),
     "val_accuracy": (Kind.REAL, [0.9, 0.7, 0.5, None]),
     "best_val_accuracy": (Kind.REAL, [0.9, 0.8, 0.5, None]),
     "test_accuracy": (Kind.REAL, [None] * 4),
@@ -36,7 +36,7 @@ CELLS: dict[str, tuple[Kind, list[Any]]] = {
     "reduced": (Kind.TEXT, [None, "epochs × 0.1", None, None]),
     "error": (Kind.TEXT, [None] * 4),
     "model.name": (Kind.TEXT, ["resnet", "vgg", "resnet and model.width", "simple"]),
-    "model.width": (Kind.WHOLE, [8, 16, 100, None]),
+    "model.width": (Kind.INTEGER, [8, 16, 100, None]),
     "model.options.my-size": (Kind.TEXT, [1, "big", 3, None]),
     "data.shuffle": (Kind.TEXT, [True, False, True, None]),
     "optimizer.lr": (Kind.REAL, [0.1, 0.01, 0.001, 0.5]),
@@ -228,7 +228,7 @@ class TestStatements:
 
     def test_a_block_that_is_also_a_column_keeps_dotted_columns(self) -> None:
         row = {"model.options.a": 1, "model.options": "{}", "model.name": "vgg"}
-        table = Table(columns=dict.fromkeys(row, Kind.TEXT) | {"model.options.a": Kind.WHOLE}, rows=[row])
+        table = Table(columns=dict.fromkeys(row, Kind.TEXT) | {"model.options.a": Kind.INTEGER}, rows=[row])
         found = table_of_result(Statement("select model from t").execute({"t": arrow_of(table)}))
         assert found.rows == [row]
 

@@ -17,7 +17,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.record.mapping import params_of, tags_of
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.table import Row, row_of, table_of
-from sweeps.record.trial_run import TrialRun, sorted_runs, understand
+from sweeps.record.trial_run import TrialRun, parse_run, parse_runs
 from sweeps.search.state import SweepState
 from sweeps.views.html.content import Content
 
@@ -96,7 +96,7 @@ def content_of(records: Sequence[TrialRecord], *, now: float = START + 10_000, *
 
 
 def board_of(records: Sequence[TrialRecord]) -> Sequence[Row]:
-    return rank_configurations(table_of(row_of(run) for run in sorted_runs(map(_run, records))[0])).rows
+    return rank_configurations(table_of(row_of(run) for run in parse_runs(map(_run, records))[0])).rows
 
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
@@ -150,7 +150,7 @@ def _run(record: TrialRecord) -> TrialRun:
         metrics |= {"val_accuracy": record.epochs[-1].metrics["val_accuracy"]}
     if record.test is not None:
         metrics["test_accuracy"] = record.test.accuracy
-    found = understand(
+    found = parse_run(
         RecordedRun(
             run_id=record.key,
             name=record.name,

@@ -1,4 +1,4 @@
-"""A tracking server that hangs, or answers something else: a real one on a port of this machine."""
+"""A tracking server that hangs or gives invalid answers: a real one on a local port."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from sweep_fakes import Cli
 
 from sweeps.core.errors import RecordError
-from sweeps.record import waiting
-from sweeps.record.answering import is_given_up
+from sweeps.record import timeouts
+from sweeps.record.availability import is_unresponsive
 from sweeps.record.client import connect, store_errors
 from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
@@ -25,12 +25,12 @@ Serve = Callable[[str], str]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Begin a server that answers everything in one way, make it the record in use, and return its address."""
+    """Start a server that answers all requests in one way, use it as record, and return its URL."""
     servers = []
     hanging = threading.Event()
-    monkeypatch.setattr(waiting, "CALL_SECONDS", 1.5)
-    monkeypatch.setattr(waiting, "END_SECONDS", 1.5)
-    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(timeouts, "CALL_SECONDS", 1.5)
+    monkeypatch.setattr(timeouts, "END_SECONDS", 1.5)
+    monkeypatch.setattr(timeouts, "NOTICE_SECONDS", 0.3)
 
     def begin(manner: str) -> str:
         class Handler(BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize("manner", ["hangs", "trickles", "500", "401", "html", "redirects", "other JSON"])
-def test_a_start_says_within_seconds_what_is_wrong(manner: str, serve: Serve, runs: Path) -> None:
+def test_a_start_fails_within_seconds(manner: str, serve: Serve, runs: Path) -> None:
     uri = serve(manner)
     with pytest.raises(RecordError, match=uri):  # MLflow is imported by then
         Tracker(RecordedStudy(sweep="tiny", name="tiny-1"), runs=runs, environment={})
@@ -97,7 +97,7 @@ def test_a_start_says_within_seconds_what_is_wrong(manner: str, serve: Serve, ru
     assert time.monotonic() - began < 8
 
 
-def test_what_is_waited_for_is_said_while_it_hangs(serve: Serve, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_is_logged_while_a_call_hangs(serve: Serve, runs: Path, caplog: pytest.LogCaptureFixture) -> None:
     uri = serve("hangs")
 
     with pytest.raises(RecordError, match="does not answer within"):
@@ -109,8 +109,8 @@ def test_what_is_waited_for_is_said_while_it_hangs(serve: Serve, runs: Path, cap
 def test_everything_at_the_end_shares_one_deadline(serve: Serve, runs: Path) -> None:
     uri = serve("hangs")
     client = connect(uri)
-    patience = waiting.patience_with(uri)
-    patience.begin_end()
+    budget = timeouts.wait_budget(uri)
+    budget.start_final_phase()
 
     began = time.monotonic()
     for _ in range(20):
@@ -118,28 +118,28 @@ def test_everything_at_the_end_shares_one_deadline(serve: Serve, runs: Path) -> 
             client.get_experiment_by_name("cifar10")
 
     assert time.monotonic() - began < 4
-    assert is_given_up(runs)
-    patience.begin_work()
-    assert not is_given_up(runs)
+    assert is_unresponsive(runs)
+    budget.reset()
+    assert not is_unresponsive(runs)
 
 
 @pytest.mark.parametrize(("limit", "waits"), [("30", True), ("20", False), ("5", False), ("", False)])
-def test_a_slow_server_is_waited_for_until_mlflows_own_limit(
-    limit: str, waits: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiting, "CALL_SECONDS", 0.1)
-    monkeypatch.setattr(waiting, "END_SECONDS", 0.1)
+def test_a_slow_server_has_mlflows_own_limit(limit: str, waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(timeouts, "END_SECONDS", 0.1)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", limit)
-    patience = waiting.Patience("http://slow")
+    budget = timeouts.WaitBudget("http://slow")
 
     with contextlib.nullcontext() if waits else pytest.raises(TimeoutError):
-        assert patience.call(lambda: time.sleep(0.5) or "an answer") == "an answer"
-    patience.begin_end()
+        assert budget.call(lambda: time.sleep(0.5) or "an answer") == "an answer"
+    budget.start_final_phase()
     with pytest.raises(TimeoutError):  # at the end the user's limit changes nothing
-        patience.call(lambda: time.sleep(0.5))
+        budget.call(lambda: time.sleep(0.5))
 
 
-def test_a_verb_ends_with_one_sentence(serve: Serve, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verb_ends_with_one_error_message(
+    serve: Serve, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = serve("401")
 
     said = cli("leaderboard", "--runs", runs)

@@ -1,7 +1,7 @@
-"""How long this process waits for a store that does not answer: a while for each call, and 20 s in all once it is done.
+"""Timeouts for a store that does not answer: a limit per call, and `END_SECONDS` in all after the work is done.
 
-MLflow and its databases try again for minutes, silently. A call that is given up continues in a daemon thread, which
-ends with the process; what it still writes is found at the next start.
+MLflow and its databases retry silently for minutes. After a timeout the call continues in a daemon thread, which ends
+with the process; the next start finds what it still writes.
 """
 
 from __future__ import annotations
@@ -25,71 +25,71 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CALL_SECONDS = 20.0
-"""For one call, where MLflow's own limit, which the user may set for a slow server, is not larger."""
+"""Limit of one call, unless `REQUEST_LIMIT` is larger."""
 REQUEST_LIMIT, REQUEST_SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT", 20
-"""MLflow's variable for that limit, and the default here."""
+"""MLflow's environment variable for the limit of a request, and the default here."""
 END_SECONDS = 20.0
-"""For all calls that are in vain once the work is done."""
-SILENT_SECONDS = 3.0
-"""Seconds of waiting before a message says for what."""
-_ANEW_SECONDS = 60.0
-"""Seconds after which a long-lived process, such as a notebook, asks a store again that was given up."""
+"""Limit of all failed calls together after the work is done."""
+NOTICE_SECONDS = 3.0
+"""Time after which a warning is logged that the process waits."""
+_RETRY_AFTER_SECONDS = 60.0
+"""Time after which a long-lived process, such as a notebook, calls an unresponsive store again."""
 _FILE_SECONDS = 120.0
-"""For one call that carries files."""
+"""Limit of one call that transfers files."""
 _CARRIES_FILES = ("log_artifact", "download_artifact", "log_model_artifact")
 
 
-class Patience:
-    """What is left of it, for one store."""
+class WaitBudget:
+    """The remaining time that this process waits for one store."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._left: float | None = None
         self._ended_at = 0.0
-        self._has_said = False
+        self._has_warned = False
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the work is done and the store did not answer any more, a minute ago at most."""
+    def is_used_up(self) -> bool:
+        """Whether the time was used up after the work was done, at most `_RETRY_AFTER_SECONDS` ago."""
         if self._left is None or self._left > 0:
             return False
-        if time.monotonic() - self._ended_at > _ANEW_SECONDS:
+        if time.monotonic() - self._ended_at > _RETRY_AFTER_SECONDS:
             self._left = None
             return False
         return True
 
-    def begin_end(self) -> float:
-        """Count what is waited in vain from now on; return the seconds that there are for it, in all."""
+    def start_final_phase(self) -> float:
+        """Count failed calls from now on; return the remaining seconds."""
         if self._left is None:
             self._left = END_SECONDS
         return max(0.0, self._left)
 
-    def begin_work(self) -> None:
-        """Forget what was: a new start waits anew."""
+    def reset(self) -> None:
+        """Restore the full time, for a new start."""
         self._left = None
 
-    def give_up(self) -> None:
-        """Wait no more, once the work is done."""
+    def use_up(self) -> None:
+        """Set the remaining time to 0, if the work is done."""
         self._count(END_SECONDS)
 
     def call(self, function: Callable[[], T], *, carries_files: bool = False) -> T:
-        """Return what a call gives.
+        """Call a function with the timeout; return its result.
 
         Raises:
-            TimeoutError: it took too long, or the store was given up before.
+            TimeoutError: The call took too long, or the time is used up.
         """
         limit = max(_call_seconds(), _FILE_SECONDS if carries_files else 0.0)
-        if self.has_ended:
+        if self.is_used_up:
             raise TimeoutError(f"it did not answer within {END_SECONDS:.0f} s")
         if self._left is not None and not carries_files:
             limit = min(limit, self._left)
         future: Future[T] = Future()
-        # No executor: it would wait at the end of the process for a call that hangs.
+        # Not an executor, which would wait at exit for a call that hangs.
         threading.Thread(target=_carry_out, args=(function, future), name="a call of the record", daemon=True).start()
         began = time.monotonic()
-        if not wait([future], timeout=min(SILENT_SECONDS, limit)).done:
-            self._say(limit)
-            wait([future], timeout=limit - SILENT_SECONDS)
+        if not wait([future], timeout=min(NOTICE_SECONDS, limit)).done:
+            self._warn(limit)
+            wait([future], timeout=limit - NOTICE_SECONDS)
         if not future.done():
             self._count(time.monotonic() - began)
             raise TimeoutError(f"it does not answer within {limit:.0f} s")
@@ -97,9 +97,9 @@ class Patience:
             self._count(time.monotonic() - began)
         return future.result()
 
-    def _say(self, limit: float) -> None:
-        if not self._has_said:
-            self._has_said = True
+    def _warn(self, limit: float) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning("waiting for the record at %s, at most %.0f s", redact(self._uri), limit)
 
     def _count(self, seconds: float) -> None:
@@ -116,22 +116,22 @@ def _carry_out(function: Callable[[], T], future: Future[T]) -> None:
 
 
 def _call_seconds() -> float:
-    said = os.environ.get(REQUEST_LIMIT, "")
-    return float(said) if said.isdigit() and int(said) > REQUEST_SECONDS else CALL_SECONDS
+    limit = os.environ.get(REQUEST_LIMIT, "")
+    return float(limit) if limit.isdigit() and int(limit) > REQUEST_SECONDS else CALL_SECONDS
 
 
 @functools.cache
-def patience_with(uri: str) -> Patience:
-    """Return the patience that this process has with a store."""
-    return Patience(uri)
+def wait_budget(uri: str) -> WaitBudget:
+    """Return this process's budget for a store."""
+    return WaitBudget(uri)
 
 
-class _PatientClient:
-    """MLflow's client, each of whose calls is waited for with patience."""
+class _TimeoutClient:
+    """MLflow's client with a timeout for each call."""
 
-    def __init__(self, client: MlflowClient, patience: Patience) -> None:
+    def __init__(self, client: MlflowClient, budget: WaitBudget) -> None:
         self._client = client
-        self._patience = patience
+        self._budget = budget
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -139,16 +139,16 @@ class _PatientClient:
             return method
 
         def call(*arguments: Any, **options: Any) -> Any:
-            return self._patience.call(
+            return self._budget.call(
                 functools.partial(method, *arguments, **options), carries_files=name.startswith(_CARRIES_FILES)
             )
 
         return call
 
 
-def patient_client(uri: str, make: Callable[[], MlflowClient]) -> MlflowClient:
-    """Return a client of a store; of a file of this machine as it is, which answers or fails at once."""
+def client_with_timeouts(uri: str, make: Callable[[], MlflowClient]) -> MlflowClient:
+    """Return a client with timeouts; for a local file the plain client, which does not wait for long."""
     if sqlite_file(uri) is not None:
         return make()
-    patience = patience_with(uri)
-    return cast("MlflowClient", _PatientClient(patience.call(make), patience))
+    budget = wait_budget(uri)
+    return cast("MlflowClient", _TimeoutClient(budget.call(make), budget))

@@ -1,7 +1,7 @@
-"""Another runs folder, or a tracking server, taken over: its record, and where it is a folder what lies beside that.
+"""`sweeps import`: imports the record of another runs folder or of a tracking server.
 
-Of a folder each sweep's journal, checkpoints and logs are copied too, so that it can be looked at, reported, predicted
-with, and gone on with, as where it came from.
+From a runs folder journals, checkpoints and logs are copied too, so that its sweeps can be inspected, used for
+predictions and resumed here.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.core.storages import LOCAL
 from sweeps.files.settings import check_name
 from sweeps.record.ownership import OWNER, owner_of_folder
+from sweeps.record.record_import import ImportResult, RecordImport
 from sweeps.record.store import uri_of_file
-from sweeps.record.taking_over import TakenOver, TakeOver
 from sweeps.store.access_log import import_accesses
 from sweeps.store.folder import SweepFolder
 from sweeps.upkeep.inventory import SweepInventory, take_inventory
 
 _CREATES_A_STUDY = 0
-"""The operation of Optuna's journal that names a study."""
-_NOTES_ON_A_STUDY = 2
-"""The one that sets an attribute of a study."""
+"""Operation code in Optuna's journal for creating a study."""
+_SETS_A_STUDY_ATTRIBUTE = 2
+"""Operation code for setting a user attribute of a study."""
 
 
 def import_record(
@@ -36,29 +36,28 @@ def import_record(
     prefix: str = "",
     only: Sequence[str] = (),
     on_run: Callable[[int, int], None] = lambda done, total: None,
-) -> TakenOver:
-    """Take another record over: sweeps, runs, curves, artifacts, once, however often it is asked for.
+) -> ImportResult:
+    """Import another record: sweeps, runs, curves and artifacts. Repeated imports create no duplicates.
 
     Args:
-        source: a runs folder, or a folder with one in it; or the address of a tracking server.
-        runs: the runs folder here.
-        prefix: put in front of each sweep's name.
-        only: these sweeps; all where empty.
-        on_run: hears after each trial how many of how many are done.
+        source: A runs folder, a folder that contains one, or the URI of a tracking server.
+        runs: The runs folder here.
+        prefix: Prefix for the names of the imported sweeps.
+        only: Names of the sweeps; empty for all.
+        on_run: Called after each trial with the number of processed and of all trials.
 
     Raises:
-        SweepError: nothing was taken over: there is no record, a sweep of one name is here already, or is being run
-            here.
-        RecordError: one of the records cannot be read, or the one here not written; the same command goes on.
+        SweepError: Nothing was imported: there is no record, or a sweep of the same name exists or is running here.
+        RecordError: One of the records cannot be read, or the one here cannot be written. A repeated call continues.
     """
     runs = runs.resolve()
     folder = None if "://" in source else _runs_folder(Path(source))
     if folder == runs:
-        raise SweepError(f"{source} is the runs folder in use here: name another one")
-    taken = TakeOver(source if folder is None else uri_of_file(folder / "mlflow.db"), runs=runs, prefix=prefix)
+        raise SweepError(f"{source} is the runs folder in use. Name another one.")
+    taken = RecordImport(source if folder is None else uri_of_file(folder / "mlflow.db"), runs=runs, prefix=prefix)
     names = taken.names(only, check=check_name)
     if not names:
-        raise SweepError("there is no sweep to take over: the record holds no trial")
+        raise SweepError("there is no sweep to import: the record contains no trials")
     folders = {there: SweepFolder(runs, here, requested=LOCAL) for there, here in names.items()}
     with contextlib.ExitStack() as held:
         for here in folders.values():
@@ -66,9 +65,9 @@ def import_record(
         found = [] if folder is None else [take_inventory(SweepFolder(folder, there)) for there in names]
         copies = [_Copy(sweep, folders[sweep.name], prefix=prefix) for sweep in found]
         ended = [sweep.name for sweep in found if sweep.driver is None]
-        done = taken.carry_out(names, ended=ended, on_run=on_run)
+        done = taken.run(names, ended=ended, on_run=on_run)
         for copy in copies:
-            copy.carry_out()
+            copy.run()
         if folder is not None:
             import_accesses(folder, runs=runs, names=names)
     return done
@@ -78,32 +77,32 @@ def _runs_folder(path: Path) -> Path:
     for folder in (path, path / "runs"):
         if (folder / "mlflow.db").is_file():
             return folder.resolve()
-    raise SweepError(f"{path} is no runs folder: there is no mlflow.db in it, nor in a folder runs of it")
+    raise SweepError(f"{path} is not a runs folder: neither it nor its folder runs contains mlflow.db")
 
 
 class _Copy:
-    """What lies beside a record of one sweep, to be copied under the lock of the sweep here."""
+    """The copy of a sweep's folder, made while holding the lock of the sweep here."""
 
     def __init__(self, there: SweepInventory, here: SweepFolder, *, prefix: str) -> None:
-        """Read the journal, and nothing else.
+        """Read the journal.
 
         Raises:
-            SweepError: it is damaged; says what mends it.
+            SweepError: It is damaged or cannot be read.
         """
         self._there, self._here = there.folder, here
         with self._reading():
             content = self._there.journal.read_bytes() if self._there.journal.is_file() else b""
             if content and there.damage is not None:
-                raise SweepError(f"{there.name} cannot be taken over: {there.damage}")
+                raise SweepError(f"{there.name} cannot be imported: {there.damage}")
             owner = owner_of_folder(here.runs, here.sweep)
-            # The last line may be being written just now.
+            # The last line may be incomplete.
             lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
             self._journal = b"".join(
                 _named(line, there=there.name, here=here.sweep, prefix=prefix, owner=owner) for line in lines
             )
 
-    def carry_out(self) -> None:
-        """Copy what is not here, the journal last; nothing where the sweep has gone on here."""
+    def run(self) -> None:
+        """Copy new and changed files, the journal last; nothing if the sweep was resumed here."""
         there, here = self._there, self._here
         before = here.journal.read_bytes() if here.journal.is_file() else b""
         if not self._journal.startswith(before) or self._journal == before:
@@ -111,7 +110,7 @@ class _Copy:
         with self._reading():
             for folder, target in ((there.checkpoints, here.checkpoints), (there.logs, here.logs)):
                 for file in sorted(folder.rglob("*")):
-                    # A driver there may tidy up meanwhile; a link may lead anywhere.
+                    # A driver there may delete files; a link may lead anywhere.
                     with contextlib.suppress(FileNotFoundError):
                         if file.is_file() and not file.is_symlink():
                             _copy_file(file, target / file.relative_to(folder))
@@ -137,10 +136,10 @@ def _copy_file(file: Path, to: Path) -> None:
 
 
 def _named(line: bytes, *, there: str, here: str, prefix: str, owner: str) -> bytes:
-    """Return a journal's line with the names that its study and its logs have here, and the study's id here."""
+    """Return a line of the journal with the names of study and logs, and the owner id, that they have here."""
     entry = json.loads(line)
-    noted = entry.get("user_attr")
-    if entry.get("op_code") == _NOTES_ON_A_STUDY and isinstance(noted, dict) and OWNER in noted:
+    attribute = entry.get("user_attr")
+    if entry.get("op_code") == _SETS_A_STUDY_ATTRIBUTE and isinstance(attribute, dict) and OWNER in attribute:
         return json.dumps(entry | {"user_attr": {OWNER: owner}}).encode() + b"\n"
     if not prefix:
         return line
