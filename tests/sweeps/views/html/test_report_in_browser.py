@@ -172,6 +172,7 @@ def test_the_keyboard_alone_sorts_filters_highlights_and_zooms(show: Open) -> No
     assert page.locator("#picked").input_value() == "1"
     assert page.locator("#board tr.on").count() == 1
     page.locator("#history summary").first.press("Enter")
+    page.locator("#history details tbody tr").first.wait_for()  # the table is built after the event
     assert page.locator("#history details tbody tr").count() == 25
 
 
