@@ -119,7 +119,7 @@ class Statement:
             if part in columns:
                 return "quote each part of a dotted column: " + ".".join(f'"{p}"' for p in part.split("."))
             name = next((word for word in words if part in word.split(".") and word not in columns), part)
-            note = "" if "." in name else f" (write text in single quotes: '{name}')"
+            note = "" if "." in name else f" (if it is a text, write '{name}' in single quotes)"
             return f"unknown column {name!r}{note}: {closest_columns(name, columns)}"
         if "type STRUCT(" in message:
             found = [column for column in columns if column.rpartition(".")[0] in words]

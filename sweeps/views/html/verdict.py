@@ -11,7 +11,6 @@ from sweeps.analysis.pairs import DID_NOT_LEARN
 from sweeps.core.formatting import accuracy, duration, listed, metric_text, percent, plural
 from sweeps.core.trial import Outcome
 from sweeps.tasks.registry import describe
-from sweeps.tasks.values import value_text
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content
 
@@ -136,6 +135,9 @@ def _course(content: Content) -> str:
         if content.is_ladder or not content.varying
         else f" over {plural(len(content.varying), 'parameter')} ({', '.join(v.name for v in content.varying)})"
     )
-    data = sorted({value_text(record.protocol.train_images) for record in content.trials}, key=len)
-    images = f"{int(data[0]):,} training images" if len(data) == 1 else "different numbers of training images"
-    return f"{subject} {plural(len(content.trials), 'trial')}{parameters} on {images}: {outcomes}{took}{runs}."
+    sizes = {record.protocol.train_images for record in content.trials}
+    images = " on different numbers of training images"
+    if len(sizes) == 1:
+        (size,) = sizes
+        images = f" on {size:,} training images" if size else ""  # a custom training function has no images
+    return f"{subject} {plural(len(content.trials), 'trial')}{parameters}{images}: {outcomes}{took}{runs}."

@@ -62,6 +62,7 @@ def test_a_search_over_a_function_is_trained_ranked_and_shown(project: Path, cli
     assert "score" in shown.stdout
     assert cli("status", "curve", "--runs", "runs").exit_code == 0
     assert cli("report", "curve", "--runs", "runs").exit_code == 0
+    assert "training images" not in Path("runs/reports/curve.html").read_text(encoding="utf-8")
     assert cli("doctor", "--runs", "runs").exit_code == 0
 
 
