@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cifar_core.common.lazy import lazy_face
+from cifar_core.common.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cifar_core.checkpoint import load_checkpoint, save_checkpoint
@@ -67,7 +67,7 @@ __all__ = [
     "train",
 ]
 
-__getattr__, __dir__ = lazy_face(
+__getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "checkpoint": "load_checkpoint save_checkpoint",

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from cifar_core.common.checksum_file import verified_payload, write_with_checksum
 from cifar_core.common.errors import CheckpointError
-from cifar_core.common.files import read_whole
-from cifar_core.common.own_modules import is_import_path
-from cifar_core.common.seal import unsealed, write_sealed
+from cifar_core.common.files import read_file
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
 from cifar_core.models.build import build_model
@@ -50,7 +50,7 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
     # Into memory first: on a full disk torch's writer raises an error that does not mention the disk.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_sealed(path, buffer.getbuffer())
+    write_with_checksum(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device: Device = "auto") -> TrainingState:
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
     """Return a file's content, its tensors on the CPU, and the configuration in it."""
     try:
         content: dict[str, Any] = torch.load(
-            io.BytesIO(unsealed(read_whole(path))), map_location="cpu", weights_only=True
+            io.BytesIO(verified_payload(read_file(path))), map_location="cpu", weights_only=True
         )
         saved = TrainingConfig.model_validate_json(content["config"])
         version = content["format"]

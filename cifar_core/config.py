@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cifar_core.common.digest import digest
 from cifar_core.common.errors import closest
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.common.validation import StrictModel
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.operations.registry import AnyOperation

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_core.common.errors import UserError
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cifar_core.common.lazy import lazy_face
+from cifar_core.common.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sweeps._api.functions import effects, leaderboard, load_ladder, load_spec, query, replicate, retrain, run
@@ -50,7 +50,7 @@ __all__ = [
     "status",
 ]
 
-__getattr__, __dir__ = lazy_face(
+__getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "use.networks": "export_model load_model",

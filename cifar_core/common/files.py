@@ -71,7 +71,7 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes | None:
         os.close(handle)
 
 
-def read_whole(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Return the content of a regular file; see `read_regular`.
 
     Raises:
@@ -135,7 +135,7 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def make_way(path: Path) -> Path | None:
+def move_stray_aside(path: Path) -> Path | None:
     """Rename whatever occupies a file's path and is not a file; return its new path, None if nothing was renamed.
 
     Raises:
@@ -162,14 +162,14 @@ def free_name(path: Path) -> Path:
     return aside
 
 
-def can_be_made(path: Path) -> bool:
+def can_create(path: Path) -> bool:
     """Return whether the path can be created or written, including missing parent folders."""
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     access = os.W_OK | (os.X_OK if nearest.is_dir() else 0)
     return os.access(nearest, access) and (nearest == path or nearest.is_dir())
 
 
-def has_room(folder: Path, *, size: int = 1_000_000) -> bool:
+def has_disk_space(folder: Path, *, size: int = 1_000_000) -> bool:
     """Return whether a folder's disk has room for `size` bytes; True if the folder cannot be written at all."""
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -183,6 +183,6 @@ def previous_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def usable_files(path: Path) -> Iterator[Path]:
+def existing_versions(path: Path) -> Iterator[Path]:
     """Yield a file and its previous version, as far as they exist, the newest first."""
     yield from (file for file in (path, previous_file(path)) if file.exists())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cifar_core.common.code_digest import bytes_digest, parse_python, tree_digest
 from cifar_core.common.errors import ModelError
-from cifar_core.common.own_modules import Code, OwnModule, code_of
+from cifar_core.common.user_modules import Code, UserModule, code_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +86,13 @@ def file_digest(name: str) -> str | None:
         return None
 
 
-def file_label(name: str, module: OwnModule) -> str:
+def file_label(name: str, module: UserModule) -> str:
     """Return the label of a module's file in `Source.files`."""
     path = name.replace(".", "/")
     return f"{path}/__init__{module.path.suffix}" if module.is_package else f"{path}{module.path.suffix}"
 
 
-def says(content: bytes, digest: str, *, path: Path) -> bool:
+def matches_digest(content: bytes, digest: str, *, path: Path) -> bool:
     """Return whether a file's content matches a hash in `Source.files`."""
     if path.suffix != ".py":
         return bytes_digest(content) == digest
@@ -102,7 +102,7 @@ def says(content: bytes, digest: str, *, path: Path) -> bool:
         return False
 
 
-def hash_of_entry(name: str) -> str:
+def legacy_source_hash(name: str) -> str:
     """Return the hash of a network's code as versions up to 0.5.0 recorded it: of its module's file alone."""
     code = code_of(name)
     return bytes_digest(code.modules[code.entry].path.read_bytes())

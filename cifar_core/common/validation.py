@@ -50,7 +50,7 @@ class StrictModel(BaseModel):
         if not isinstance(values, dict) or values.keys() <= known:
             return handler(values)
         unknown = [name for name in values if name not in known]
-        errors = [_unknown(name, cls._advice(str(name))) for name in unknown]
+        errors = [_unknown(name, cls._key_hint(str(name))) for name in unknown]
         try:
             handler({name: value for name, value in values.items() if name not in unknown})
         except ValidationError as error:
@@ -58,7 +58,7 @@ class StrictModel(BaseModel):
         raise ValidationError.from_exception_data(cls.__name__, errors)
 
     @classmethod
-    def _advice(cls, name: str) -> str:
+    def _key_hint(cls, name: str) -> str:
         """Return a hint for an unknown key, such as the closest known one."""
         return closest(name, list(cls.model_fields))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from cifar_core.common.files import can_be_made
+from cifar_core.common.files import can_create
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
 from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.registry import AUTO, sources_of
@@ -25,7 +25,7 @@ def default_directory() -> Path:
         if chosen := os.environ.get("CIFAR10_DIR"):
             return Path(chosen).expanduser()
         usual = platformdirs.user_cache_path("cifar10", appauthor=False)
-        if usual.is_dir() or can_be_made(usual):
+        if usual.is_dir() or can_create(usual):
             return usual
     return Path(tempfile.gettempdir()) / f"cifar10-{os.getuid()}"
 

@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import ModelError, closest
-from cifar_core.common.own_import import importing
-from cifar_core.common.own_modules import Code, code_of, is_import_path, parse_name
+from cifar_core.common.user_import import import_verified
+from cifar_core.common.user_modules import Code, code_of, is_import_path, parse_name
 from cifar_core.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def build_model(config: ModelConfig, *, num_classes: int = 10) -> nn.Module:
 def _build_custom_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
     code = code_of(config.name)
     try:
-        with importing(code) as module:
+        with import_verified(code) as module:
             model = _construct(_class(module, config.name), config=config, num_classes=num_classes, code=code)
             _check_registered(model, name=config.name)
             _check_output(model, name=config.name, num_classes=num_classes, code=code)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar_core.common.errors import SourceChangedError
-from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.source import Source, Sources, changed_files
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:

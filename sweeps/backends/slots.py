@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sweeps.core.errors import SweepError
 from sweeps.core.formatting import plural
 from sweeps.files.settings import Limits, Resources
-from sweeps.system.machine import core_count, local_gpus, why_no_gpu
+from sweeps.system.machine import core_count, local_gpus, missing_gpu_reason
 
 CPU, GPU = "CPU", "GPU"
 UNIT = 10_000
@@ -99,8 +99,8 @@ def require_gpu(resources: Resources, *, address: str | None) -> None:
     asked = resources.gpus_per_trial
     if address is None and asked not in ("auto", 0) and not local_gpus():
         raise SweepError(
-            f"resources.gpus_per_trial is {asked:g}, and no trial would find a GPU: {why_no_gpu()}; write 0 or auto to "
-            "train on CPU cores"
+            f"resources.gpus_per_trial is {asked:g}, and no trial would find a GPU: {missing_gpu_reason()}; write 0 "
+            "or auto to train on CPU cores"
         )
 
 
@@ -109,7 +109,7 @@ def gpu_warning(resources: Resources, *, address: str | None) -> str | None:
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip() not in ("", "-1", "NoDevFiles")
     if address is not None or resources.gpus_per_trial != "auto" or not named or local_gpus():
         return None
-    return f"CUDA_VISIBLE_DEVICES names a GPU, and trials train on CPU cores: {why_no_gpu()}"
+    return f"CUDA_VISIBLE_DEVICES names a GPU, and trials train on CPU cores: {missing_gpu_reason()}"
 
 
 def fitting(holds: Amounts, node: Amounts) -> int:

@@ -139,7 +139,7 @@ def augment(
     """
     from sweeps.pictures.grids import augmentation_steps
     from sweeps.record.reader import MlflowReader
-    from sweeps.use.inspected import augmentation_behind
+    from sweeps.use.inspected import resolve_augmentation
 
     pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
     if len(labels) * draws > MAX_ROWS:
@@ -152,7 +152,7 @@ def augment(
         steps = _transform_steps(name, pixels_NHWC, seed=seed, draws=draws)
         called, subtitle = " ".join(name.split()), f"torchvision transforms, seed {seed}; pale: unchanged"
     else:
-        found = augmentation_behind(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
+        found = resolve_augmentation(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
         steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
         called = found.name
         subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: unchanged"

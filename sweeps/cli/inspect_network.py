@@ -62,9 +62,9 @@ def summary(
     """
     from cifar_core import build_model, layer_table
     from sweeps.record.reader import MlflowReader
-    from sweeps.use.inspected import network_behind
+    from sweeps.use.inspected import resolve_network
 
-    found = network_behind(MlflowReader(runs), name, runs=runs, overrides=overrides)
+    found = resolve_network(MlflowReader(runs), name, runs=runs, overrides=overrides)
     layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
     totals = _totals(layers, batch=batch)
     if as_json:
@@ -350,9 +350,9 @@ def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> t
     from cifar_core import Classifier, build_model
     from cifar_core.device import seeded
     from sweeps.record.reader import MlflowReader
-    from sweeps.use.inspected import network_behind
+    from sweeps.use.inspected import resolve_network
 
-    found = network_behind(MlflowReader(runs), model, runs=runs, overrides=overrides)
+    found = resolve_network(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):
         network = build_model(found.config.model.model_copy(update={"weights": None}))
     return Classifier(network, found.config), f"an untrained {found.name}", False

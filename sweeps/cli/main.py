@@ -37,7 +37,7 @@ from sweeps.cli.schema import schema
 from sweeps.cli.terminal import prepare_streams
 from sweeps.core.errors import SweepError, is_disk_full
 from sweeps.core.exit_codes import ExitCode
-from sweeps.system.machine import bypass_proxy_here, ensure_home
+from sweeps.system.machine import bypass_proxy_for_localhost, ensure_home
 
 _ENVIRONMENT_ERRORS = (
     *READ_ONLY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.ESTALE
@@ -98,6 +98,6 @@ def main() -> None:
     if COMPLETE_VARIABLE in os.environ:
         sys.exit(answer_shell(sweeps))
     prepare_streams()
-    bypass_proxy_here()
+    bypass_proxy_for_localhost()
     ensure_home()
     sys.exit(sweeps(prog_name="sweeps"))

@@ -125,7 +125,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
     Example:
       sweeps rm quick
     """
-    from cifar_core.common.files import has_room
+    from cifar_core.common.files import has_disk_space
     from sweeps.core.storages import LOCAL
     from sweeps.search.opening import delete_studies
     from sweeps.store.checkpoints import SweepCheckpoints
@@ -153,7 +153,7 @@ def rm(sweep: str, runs: Path, yes: bool) -> None:
             )
         preserve_shared_weights(folder)
         own = journal_runs(folder)
-        if not has_room(folder.path):
+        if not has_disk_space(folder.path):
             # MLflow needs disk space to delete. The journal is deleted last, so that the command can be repeated.
             for part in (folder.checkpoints, folder.logs):
                 shutil.rmtree(part, ignore_errors=True)

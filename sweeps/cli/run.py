@@ -89,13 +89,13 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
 
 def write_board(runs: Path, summary: RunSummary) -> None:
     """Write the leaderboard of all sweeps to `runs/leaderboard.csv` if it has changed."""
-    from cifar_core.common.files import make_way
+    from cifar_core.common.files import move_stray_aside
     from sweeps.record.reader import MlflowReader
     from sweeps.views.exports import to_csv
     from sweeps.views.leaderboard import query_leaderboard
 
     board = runs / "leaderboard.csv"
-    make_way(board)
+    move_stray_aside(board)
     if summary.has_changed or not board.exists():
         to_csv(query_leaderboard(MlflowReader(runs)), board)
 

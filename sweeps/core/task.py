@@ -155,7 +155,7 @@ class Training(ABC):
 
     @abstractmethod
     def save(self, path: Path) -> None:
-        """Write a checkpoint atomically, and keep the previous one (`cifar_core.common.seal.write_sealed`).
+        """Write a checkpoint atomically, and keep the previous one (`checksum_file.write_with_checksum`).
 
         Raises:
             OSError: it cannot be written. The previous one is unchanged.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import filelock
 
-from cifar_core.common.files import READ_ONLY, atomic_write, make_way
-from cifar_core.common.seal import fault_of_seal
+from cifar_core.common.checksum_file import checksum_fault
+from cifar_core.common.files import READ_ONLY, atomic_write, move_stray_aside
 from sweeps.core.errors import DiskFullError, SweepError
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.identity import Identifier
@@ -127,10 +127,10 @@ def rerun(
         found = Rerun(recorded=recorded, again=again, environment=_differences(before, {**now, **facts}), error=error)
         weights = runs / "sweeps" / str(row["sweep"]) / "checkpoints" / key / CHECKPOINT_FILE
         complete = row["status"] == Outcome.COMPLETE and found.agreement(tolerance=0) is Agreement.EXACT
-        if not complete or (weights.exists() and fault_of_seal(weights) is None):
+        if not complete or (weights.exists() and checksum_fault(weights) is None):
             return found
         try:
-            make_way(weights)
+            move_stray_aside(weights)
             with atomic_write(weights) as file:
                 file.write((scratch / CHECKPOINT_FILE).read_bytes())
         except OSError as error:
@@ -170,7 +170,7 @@ def _scratch(runs: Path, key: str, now: Mapping[str, str]) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as elsewhere:
             yield Path(elsewhere)
         return
-    make_way(folder / "rerun.lock")
+    move_stray_aside(folder / "rerun.lock")
     lock = filelock.FileLock(folder / "rerun.lock")
     try:
         lock.acquire(blocking=False)

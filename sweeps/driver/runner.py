@@ -12,8 +12,8 @@ import optuna
 from rich.console import Console
 
 from cifar_core.common.errors import ModelError
-from cifar_core.common.own_modules import is_import_path
 from cifar_core.common.source import file_digest
+from cifar_core.common.user_modules import is_import_path
 from sweeps.backends.ray.environment import prepare_environment
 from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError

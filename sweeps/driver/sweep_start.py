@@ -13,7 +13,7 @@ from typing import Literal, NoReturn
 
 from rich.console import Console
 
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket

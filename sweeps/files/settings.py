@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from cifar_core.common.errors import ModelError
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.common.validation import StrictModel, explain
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SpecError
@@ -126,13 +126,13 @@ class FileOfConfigurations(StrictModel):
         return dump_yaml(content)
 
     @classmethod
-    def _advice(cls, name: str) -> str:
+    def _key_hint(cls, name: str) -> str:
         paths = paths_of(name)
         if len(paths) == 1:
             return f"did you mean 'base.{paths[0]}'?"
         if paths:
             return f"did you mean one of {', '.join(f'base.{path}' for path in paths)}?"
-        return super()._advice(name)
+        return super()._key_hint(name)
 
 
 def paths_of(name: str, *, task: AnyTask = IMAGES) -> list[str]:

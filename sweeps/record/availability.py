@@ -15,7 +15,7 @@ from sweeps.record.sqlite_store import check_intact, is_damaged
 from sweeps.record.store import default_file, is_absent, is_server, redact, sqlite_file, store_uri, uses_default_record
 from sweeps.record.stores import open_store
 from sweeps.record.timeouts import wait_budget
-from sweeps.system.machine import bypass_proxy_here
+from sweeps.system.machine import bypass_proxy_for_localhost
 
 ANSWER_SECONDS = 5.0
 
@@ -68,7 +68,7 @@ def describe_record(runs: Path) -> str:
 
 def _server_problem(uri: str) -> str | None:
     advice = "Start it, or unset MLFLOW_TRACKING_URI to record in the runs folder."
-    bypass_proxy_here()
+    bypass_proxy_for_localhost()
     try:
         parts = urlsplit(uri)
         # Without user and password: a server that asks for them is up.

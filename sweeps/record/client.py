@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sweeps.record.mapping import MetricPoint
 from sweeps.record.store import is_server, record_error, redact, sqlite_file
 from sweeps.record.timeouts import REQUEST_LIMIT, REQUEST_SECONDS, client_with_timeouts
-from sweeps.system.machine import bypass_proxy_here
+from sweeps.system.machine import bypass_proxy_for_localhost
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +49,7 @@ def _remove_stray_folder(uri: str) -> None:
 
 def _set_environment() -> None:
     """Set environment variables that MLflow reads, some at its import. Existing values are kept."""
-    bypass_proxy_here()
+    bypass_proxy_for_localhost()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

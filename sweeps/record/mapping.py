@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol
 from sweeps.core.results import Confusion, EpochResult

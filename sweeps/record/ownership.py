@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_core.common.files import make_way
+from cifar_core.common.files import move_stray_aside
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.store import uses_default_record
 
@@ -29,7 +29,7 @@ def add_owner(runs: Path, sweep: str, owner: str) -> None:
     file = _file(runs, sweep)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        make_way(file)  # opening a pipe would block
+        move_stray_aside(file)  # opening a pipe would block
         with file.open("a", encoding="ascii") as lines:
             lines.write(f"{owner}\n")
 

@@ -17,7 +17,7 @@ from sweeps.core.errors import DamagedRecordError, RecordError
 from sweeps.record.client import connect
 from sweeps.record.sqlite_store import check_intact, opened
 from sweeps.record.store import is_absent, sqlite_file, uri_of_file
-from sweeps.system.compat import KNOWN_TABLES, knows_tables
+from sweeps.system.compat import READABLE_REVISIONS, supports_revision
 
 _log = logging.getLogger(__name__)
 
@@ -81,11 +81,11 @@ def require_known_version(path: Path) -> None:
         RecordError: They are. The message names the version to install if the record contains it.
     """
     revision = _version(path)
-    if revision is None or revision in KNOWN_TABLES:
+    if revision is None or revision in READABLE_REVISIONS:
         return
     import mlflow
 
-    if not knows_tables(uri_of_file(path), str(revision)):
+    if not supports_revision(uri_of_file(path), str(revision)):
         written_by = _newest_version_in(path)
         requirement = "--upgrade mlflow" if written_by is None else f"mlflow=={written_by}"
         raise RecordError(

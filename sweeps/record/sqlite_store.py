@@ -1,6 +1,6 @@
 """Reads MLflow's SQLite file directly, since importing MLflow takes seconds and its client is slow for many runs.
 
-Only table versions in `KNOWN_TABLES` are supported; for others `open_store` uses MLflow's client.
+Only table versions in `READABLE_REVISIONS` are supported; for others `open_store` uses MLflow's client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sweeps.core.errors import DamagedRecordError, RecordError
 from sweeps.record.mapping import EPOCH_METRICS, MetricPoint
 from sweeps.record.recorded_run import ALL_FIELDS, EpochPoints, RecordedRun, RunFields
 from sweeps.record.store import experiment_name, redact
-from sweeps.system.compat import KNOWN_TABLES
+from sweeps.system.compat import READABLE_REVISIONS
 
 _TABLES = frozenset({"experiments", "runs", "tags", "params", "metrics", "latest_metrics"})
 """Tables that are needed for reading."""
@@ -280,7 +280,7 @@ def has_known_tables(path: Path) -> bool:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
             return False
         row = database.execute("SELECT version_num FROM alembic_version").fetchone()
-        return row is not None and row[0] in KNOWN_TABLES
+        return row is not None and row[0] in READABLE_REVISIONS
 
 
 def artifacts_folder(path: Path) -> Path:

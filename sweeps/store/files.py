@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cifar_core.common.files import NotAFileError, atomic_write, make_way, read_regular
+from cifar_core.common.files import NotAFileError, atomic_write, move_stray_aside, read_regular
 from sweeps.core.errors import DiskFullError, StoreError, is_disk_full
 
 
@@ -50,7 +50,7 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    make_way(path)
+    move_stray_aside(path)
     with atomic_write(path) as file:
         file.write(content)
 

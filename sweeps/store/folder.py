@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from cifar_core.common.files import is_stray, make_way
+from cifar_core.common.files import is_stray, move_stray_aside
 from sweeps.core.address import is_bucket
 from sweeps.core.commands import command_on
 from sweeps.core.errors import DiskFullError, StoreError, SweepBusyError, SweepError
@@ -26,7 +26,7 @@ from sweeps.store.bucket import Bucket
 from sweeps.store.files import ensure_folder, read_object, store_error, write_file
 from sweeps.store.journal import JournalFile
 from sweeps.store.storage_note import StorageNote
-from sweeps.system.machine import is_surely_dead, kernel
+from sweeps.system.machine import has_surely_exited, pid_namespace
 
 if TYPE_CHECKING:
     import optuna
@@ -140,7 +140,7 @@ class SweepFolder:
         with self._writing():
             for folder in (self.path, self.checkpoints, self.logs) if needs_space else (self.path,):
                 ensure_folder(folder)
-            make_way(self._lock)
+            move_stray_aside(self._lock)
             try:
                 # `_is_locked` of another process holds the lock for a moment.
                 lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
@@ -256,7 +256,7 @@ class SweepFolder:
         if about is None or (is_locked := self._is_locked()):
             return about
         is_here = about["host"] == socket.gethostname()
-        if is_here and (is_locked is False or is_surely_dead(int(about["pid"]), of_kernel=kernel())):
+        if is_here and (is_locked is False or has_surely_exited(int(about["pid"]), namespace=pid_namespace())):
             return None
         limit = ASSUMED_DEAD_WITHOUT_LOCK_SECONDS if is_locked is None else ASSUMED_DEAD_SECONDS
         return None if self._seconds_since_heartbeat() > limit else about
@@ -335,7 +335,7 @@ class SweepFolder:
         with self._writing():
             journal.prepare()
             for stale_lock in self.path.glob("journal.log.lock*"):
-                if not make_way(stale_lock):
+                if not move_stray_aside(stale_lock):
                     stale_lock.unlink(missing_ok=True)
             backend = WritingBackend(journal)
         try:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_core.common.files import NotAFileError, free_name, make_way, read_regular
+from cifar_core.common.files import NotAFileError, free_name, move_stray_aside, read_regular
 from sweeps.core.commands import command_on
 from sweeps.core.errors import DamagedJournalError, DiskFullError, StoreError, is_disk_full
 from sweeps.store.files import error_reason, read_file, write_file
@@ -145,7 +145,7 @@ class JournalFile:
         aside = self._replace(lines)
         self._write_checksums(len(lines))
         # Deleted last. It could not restore the journal, and its lines after the cut must not return.
-        make_way(self.backup)
+        move_stray_aside(self.backup)
         self.backup.unlink(missing_ok=True)
         return aside
 
@@ -204,7 +204,7 @@ class JournalFile:
         self._checksummed_lines += len(added)
         size = 0
         try:
-            make_way(self.checksums)
+            move_stray_aside(self.checksums)
             size = self.checksums.stat().st_size if self.checksums.exists() else 0
             with self.checksums.open("ab") as file:
                 file.writelines(entries)

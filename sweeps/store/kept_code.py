@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cifar_core.common.files import atomic_write
-from cifar_core.common.source import Source, changed_files, hash_of_entry, says
+from cifar_core.common.source import Source, changed_files, legacy_source_hash, matches_digest
 from sweeps.core.errors import CodeChangedError
 from sweeps.core.task import TaskConfig
 from sweeps.tasks.registry import task_of
@@ -26,7 +26,7 @@ def keep_code(sweep: Path, source: Source) -> None:
     with contextlib.suppress(OSError):
         for name, path in source.paths.items():
             content = path.read_bytes()
-            if says(content, source.files[name], path=path):
+            if matches_digest(content, source.files[name], path=path):
                 copy = folder / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(content)
@@ -56,7 +56,7 @@ def require_same_code(config: TaskConfig, source: str | None, *, run: str, sweep
     now = TaskSources(task).of(config)
     if now is not None and now.hash == source:
         return
-    if code is not None and hash_of_entry(code) == source:
+    if code is not None and legacy_source_hash(code) == source:
         return
     folder = _folder(sweep, source)
     before = _files_of(folder)

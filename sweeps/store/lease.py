@@ -20,7 +20,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from sweeps.core.errors import LeaseLostError, SweepBusyError
-from sweeps.system.machine import is_surely_dead, kernel
+from sweeps.system.machine import has_surely_exited, pid_namespace
 
 LEASE_SECONDS = 20.0
 """Time until a lease expires if it is not renewed."""
@@ -79,7 +79,7 @@ class Lease:
         """
         self._engine = engine
         self._sweep = sweep
-        self._about = {**about, "kernel": kernel()}
+        self._about = {**about, "kernel": pid_namespace()}
         self._on_loss = on_loss
         self._token = 0
         self._changing = threading.Lock()
@@ -207,7 +207,7 @@ def _now(connection: sql.Connection) -> float:
 
 def _is_surely_dead(about: dict[str, Any]) -> bool:
     pid = about.get("pid")
-    return isinstance(pid, int) and is_surely_dead(pid, of_kernel=str(about.get("kernel", "")))
+    return isinstance(pid, int) and has_surely_exited(pid, namespace=str(about.get("kernel", "")))
 
 
 def _busy(sweep: str, about: dict[str, Any]) -> str:

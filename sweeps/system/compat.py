@@ -26,7 +26,7 @@ PRIVATE_STORAGE_CALLS = frozenset({"_create_new_trial", "_get_trials", "_get_bes
 """Private methods that `optuna.storages.get_storage` calls on an `RDBStorage`. Optuna 5.0. They are retried too:
 otherwise a database that is briefly unreachable would end a driver that creates a trial."""
 
-KNOWN_TABLES = frozenset({"dc11669786a5"})
+READABLE_REVISIONS = frozenset({"dc11669786a5"})
 """Alembic revisions of MLflow's tables that `sweeps.record.sqlite_store` can read. MLflow 3.17. With another revision
 the record is read through MLflow's client, which takes seconds longer."""
 
@@ -76,7 +76,7 @@ def listen_on_loopback(only: bool) -> None:
     ray_constants.ENABLE_RAY_CLUSTER = not only
 
 
-def take_token() -> None:
+def load_auth_token() -> None:
     """Make Ray send the authentication token that `ray start` would find, if there is one.
 
     Ray 2.60. Without it a cluster with a token rejects a driver that connects to its address.
@@ -87,7 +87,7 @@ def take_token() -> None:
 
 
 @contextlib.contextmanager
-def groups_of_their_own() -> Iterator[None]:
+def separate_process_groups() -> Iterator[None]:
     """Start each of Ray's processes in a separate process group, within the block.
 
     A signal to the driver's group (from `timeout 1h sweeps run ...` or a closing terminal) would otherwise end them
@@ -120,7 +120,7 @@ def without_driver_folders() -> JobConfig:
     return UploadedCodeOnly()
 
 
-def knows_tables(uri: str, revision: str) -> bool:
+def supports_revision(uri: str, revision: str) -> bool:
     """Return whether the installed MLflow supports an Alembic revision of its tables.
 
     MLflow 3.17. Without it a record of a newer MLflow raises a traceback instead of a message with the version to

@@ -29,7 +29,7 @@ _LEASES = Path("/tmp/sweeps-cores")
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
-def bypass_proxy_here() -> None:
+def bypass_proxy_for_localhost() -> None:
     """Exclude servers on this machine from the environment's proxy, for this process and its children."""
     if any(name.lower().endswith("_proxy") and name.lower() != "no_proxy" for name in os.environ):
         configured = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -118,7 +118,7 @@ def _quota_of(group: Path) -> float | None:
         return None
 
 
-def kernel() -> str:
+def pid_namespace() -> str:
     """Return an identifier that processes with a common process-id namespace share; empty if it is unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -127,14 +127,14 @@ def kernel() -> str:
         return ""
 
 
-def is_surely_dead(pid: int, *, of_kernel: str) -> bool:
+def has_surely_exited(pid: int, *, namespace: str) -> bool:
     """Return whether a process has certainly exited; False if that is unknown.
 
     Args:
         pid: its id.
-        of_kernel: the result of `kernel` in that process.
+        namespace: the result of `pid_namespace` in that process.
     """
-    if not of_kernel or of_kernel != kernel():
+    if not namespace or namespace != pid_namespace():
         return False
     try:
         os.kill(pid, 0)
@@ -150,7 +150,7 @@ def local_gpus() -> int:
     return _gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
 
 
-def why_no_gpu() -> str:
+def missing_gpu_reason() -> str:
     """Return the reason why `local_gpus` is 0, or less than this machine has."""
     return _gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))[1]
 

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from cifar_core.common.files import make_way
+from cifar_core.common.files import move_stray_aside
 from sweeps.core.formatting import PLAIN_WIDTH, make_console
 
 
@@ -78,7 +78,7 @@ def redirect_output(log: Path) -> Iterator[None]:
     The sweep's own output goes to the copy of the terminal made before (`terminal_copy`).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    make_way(log)
+    move_stray_aside(log)
     _flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("ab") as file:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, create_model
 
 from cifar_core.common.errors import ModelError, closest
-from cifar_core.common.own_import import importing
-from cifar_core.common.own_modules import code_of, parse_name
+from cifar_core.common.user_import import import_verified
+from cifar_core.common.user_modules import code_of, parse_name
 from cifar_core.common.validation import StrictModel
 from sweeps.tasks.plain_config import PlainConfig
 
@@ -53,7 +53,7 @@ def imported(path: str) -> Callable[..., Any]:
     """
     module_name, name = parse_name(path)
     try:
-        with importing(code_of(path)) as module:
+        with import_verified(code_of(path)) as module:
             found = getattr(module, name, None)
     except ModelError:
         raise

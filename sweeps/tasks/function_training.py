@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cifar_core.common.checksum_file import verified_payload, write_with_checksum
 from cifar_core.common.errors import CheckpointError, DivergedError, ModelError
-from cifar_core.common.files import read_whole
-from cifar_core.common.seal import unsealed, write_sealed
+from cifar_core.common.files import read_file
 from cifar_core.common.source import Sources
 from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Training
@@ -162,7 +162,7 @@ class FunctionTraining(Training):
             "saved": saved,
             "state": state,
         }
-        write_sealed(path, pickle.dumps(content))
+        write_with_checksum(path, pickle.dumps(content))
 
 
 def _results(returned: Any, *, name: str) -> Iterator[Any]:
@@ -216,7 +216,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read.
     """
     try:
-        content = pickle.loads(unsealed(read_whole(path)))
+        content = pickle.loads(verified_payload(read_file(path)))
     except Exception as error:  # a pickle of anything may raise anything
         raise CheckpointError(f"{path} cannot be read ({error}): delete it, and the run begins anew") from error
     if not isinstance(content, dict) or content.get("format") != CHECKPOINT_FORMAT:

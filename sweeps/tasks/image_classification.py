@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cifar_core.common.errors import CheckpointError
-from cifar_core.common.files import usable_files
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.files import existing_versions
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import (
     EPOCH_FIELDS,
     FIELDS_OF_KIND,
@@ -310,7 +310,7 @@ def _whole_state(checkpoint: Path, *, device: str, part_of: Callable[[TrainingCo
     from cifar_core.checkpoint import load_checkpoint
     from cifar_core.training import train
 
-    *files, last = usable_files(checkpoint)
+    *files, last = existing_versions(checkpoint)
     for file in files:
         with contextlib.suppress(CheckpointError):
             return load_checkpoint(file, device=device)

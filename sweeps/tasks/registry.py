@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.tasks.function import FunctionTask
 from sweeps.tasks.function_signature import FunctionConfig

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from cifar_core.common.checksum_file import checksum_fault
 from cifar_core.common.files import atomic_write, previous_file
-from cifar_core.common.seal import fault_of_seal
 from sweeps.core.errors import SweepError
 from sweeps.core.formatting import bytes_in_words, plural
 from sweeps.core.trial import Outcome, TrialRecord
@@ -31,7 +31,7 @@ def check_checkpoints(inventory: Inventory) -> Result:
         size = path.stat().st_size
         complete = read + size <= _READ_BYTES
         read += size if complete else 0
-        fault = fault_of_seal(path, whole=complete)
+        fault = checksum_fault(path, full=complete)
         if fault is not None:
             findings.append(_damaged(path, fault, sweep=sweep, record=record, inventory=inventory))
     return Result(ok_text=f"{plural(len(files), 'checkpoint')}, none damaged or orphaned", findings=findings)
@@ -92,7 +92,7 @@ def _damaged(path: Path, fault: str, *, sweep: SweepInventory, record: TrialReco
             text=f"{problem} and has no copy. Its result stays in the record. To predict with it, restore the "
             f"file from a copy, or delete {path.parent} and train it again under another sweep name"
         )
-    if before.is_file() and fault_of_seal(before) is None:
+    if before.is_file() and checksum_fault(before) is None:
         return remark(f"{problem}. The trial resumes from the checkpoint before, one epoch earlier")
     text = f"{problem}. The trial starts again at the next start. Run `sweeps doctor --fix` to delete the file"
     return Finding(text=text, repair=partial(_delete_damaged, path, sweep))
@@ -103,7 +103,7 @@ def _copies(path: Path, inventory: Inventory) -> Iterator[Path]:
     for sweep in inventory.sweeps:
         other = sweep.folder.checkpoints / path.parent.name / path.name
         complete = any(r.key == path.parent.name and r.outcome is Outcome.COMPLETE for r in sweep.records)
-        if complete and other != path and other.is_file() and fault_of_seal(other) is None:
+        if complete and other != path and other.is_file() and checksum_fault(other) is None:
             yield other
 
 
@@ -120,6 +120,6 @@ def _copy_checkpoint(path: Path, sweep: SweepInventory, inventory: Inventory) ->
 def _delete_damaged(path: Path, sweep: SweepInventory) -> str:
     with sweep.folder.locked(doing="repaired"):
         for file in (path, previous_file(path)):
-            if file.is_file() and fault_of_seal(file) is not None:
+            if file.is_file() and checksum_fault(file) is not None:
                 file.unlink()
     return f"deleted {path}. Its trial starts again"

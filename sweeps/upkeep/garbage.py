@@ -16,8 +16,8 @@ from pathlib import Path
 
 import filelock
 
+from cifar_core.common.checksum_file import checksum_fault
 from cifar_core.common.files import previous_file
-from cifar_core.common.seal import fault_of_seal
 from sweeps.core.errors import RecordError, SweepBusyError, SweepError
 from sweeps.core.trial import Outcome
 from sweeps.record.deleted_runs import find_deleted_runs, purge_deleted_runs
@@ -171,7 +171,7 @@ def _second_copies(inventory: Inventory) -> Iterator[Garbage]:
         for key in sorted({record.key for record in sweep.records if record.outcome is Outcome.COMPLETE}):
             weights = sweep.folder.checkpoints / key / CHECKPOINT_FILE
             copy = previous_file(weights)
-            if copy.is_file() and is_inside(copy, inventory.runs) and fault_of_seal(weights) is None:
+            if copy.is_file() and is_inside(copy, inventory.runs) and checksum_fault(weights) is None:
                 yield Garbage(kind=Kind.SECOND_COPY, path=copy, bytes=bytes_of(copy), sweep=sweep.name)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cifar_core.common.files import is_stray, make_way
+from cifar_core.common.files import is_stray, move_stray_aside
 from sweeps.core.address import is_bucket
 from sweeps.core.commands import command_on
 from sweeps.core.errors import StoreError
@@ -88,7 +88,7 @@ def _strays(folder: SweepFolder) -> Iterator[Finding]:
 
 
 def _move_aside(path: Path) -> str:
-    aside = make_way(path)
+    aside = move_stray_aside(path)
     return f"{path} no longer exists" if aside is None else f"renamed {path} to {aside}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from cifar_core.common.errors import closest
-from cifar_core.common.own_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES
@@ -31,7 +31,7 @@ class Inspected:
     config: TrainingConfig
 
 
-def network_behind(reader: RecordReader, name: str, *, runs: Path, overrides: Sequence[str] = ()) -> Inspected:
+def resolve_network(reader: RecordReader, name: str, *, runs: Path, overrides: Sequence[str] = ()) -> Inspected:
     """Return the configuration of a network.
 
     Args:
@@ -52,7 +52,7 @@ def network_behind(reader: RecordReader, name: str, *, runs: Path, overrides: Se
     return _recorded(reader, name, overrides=overrides, what=what, code_in=runs)
 
 
-def augmentation_behind(
+def resolve_augmentation(
     reader: RecordReader, name: str, *, normalization: str | None = None, overrides: Sequence[str] = ()
 ) -> Inspected:
     """Return a configuration with an augmentation.
@@ -60,7 +60,7 @@ def augmentation_behind(
     Args:
         reader: of the record.
         name: a recipe, or a list such as `[normalize, flip, {crop: {padding: 2}}]`; or a file or a run, as for
-            `network_behind`.
+            `resolve_network`.
         normalization: replaces that of the file or the run; None keeps it, and is `cifar10` for a recipe or a list.
         overrides: `path=value`, such as `data.augmentation=flip`.
 

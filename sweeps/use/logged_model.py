@@ -155,7 +155,7 @@ def _link(client: MlflowClient, about: ModelInfo, model: LoggedModel) -> None:
     client.set_tag(about.run_id, LOGGED_MODEL, str(model.model_uri))
 
 
-def say_winner(runs: Path, sweep: str, sentence: str) -> None:
+def describe_winner(runs: Path, sweep: str, sentence: str) -> None:
     """Put a sentence about the winner at the beginning of the description of the sweep's run in MLflow.
 
     Raises:

@@ -9,7 +9,7 @@ from sweeps.analysis.ranking import rank_configurations
 from sweeps.core.formatting import accuracy
 from sweeps.record.reader import MlflowReader
 from sweeps.tasks.registry import task_of
-from sweeps.use.logged_model import ModelInfo, log_model, say_winner
+from sweeps.use.logged_model import ModelInfo, describe_winner, log_model
 from sweeps.use.weights import Weights, find_weights
 
 _log = logging.getLogger(__name__)
@@ -55,5 +55,5 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
         name=weights.run, run_id=weights.run_id, epochs=len(curve), description=description, tags={"sweep": sweep}
     )
     uri = log_model(runs, classifier, about, example_NHWC=np.array(images))
-    say_winner(runs, sweep, f"`{weights.run}`, confirmed under new seeds. Logged model: `{uri}`")
+    describe_winner(runs, sweep, f"`{weights.run}`, confirmed under new seeds. Logged model: `{uri}`")
     return uri

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cifar_core.common.errors import CheckpointError, SourceChangedError
-from cifar_core.common.files import make_way, usable_files
+from cifar_core.common.files import existing_versions, move_stray_aside
 from cifar_core.common.source import changed_files
 from sweeps.core.job import Job
 from sweeps.core.results import EpochResult
@@ -147,7 +147,7 @@ class TrialSession:
     def _load_or_start(self, log: TextIO) -> Training:
         source = TaskSources(self._task).of(self._config)
         self._require_source(None if source is None else source.files)
-        for path in usable_files(self._checkpoint):
+        for path in existing_versions(self._checkpoint):
             try:
                 training = self._task.load(path, self._config, self._part, device=self._job.device)
             except CheckpointError as error:
@@ -190,7 +190,7 @@ class TrialSession:
     def _logging(self) -> Iterator[TextIO]:
         path = self._files.log
         path.parent.mkdir(parents=True, exist_ok=True)
-        make_way(path)
+        move_stray_aside(path)
         with contextlib.ExitStack() as taken:
             # Unbuffered: the last words of a process that dies are in it.
             log = taken.enter_context(io.TextIOWrapper(path.open("ab", buffering=0), "utf-8", write_through=True))

@@ -23,7 +23,7 @@ from sweeps.core.errors import StorageUnreachableError, StoreError, SupersededEr
 from sweeps.core.job import Job
 from sweeps.store.bucket import Bucket, open_bucket
 from sweeps.store.folder import CHECKPOINT_FILE
-from sweeps.system.machine import is_surely_dead, kernel
+from sweeps.system.machine import has_surely_exited, pid_namespace
 
 RETRY_SECONDS = 120.0
 """How long a storage may be away before the trial that needs it is put back."""
@@ -180,9 +180,9 @@ def _remove_left_overs() -> None:
     # Only of this kernel: others may share the folder for temporary files, and their processes cannot be seen.
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}{_kernel_id()}-*-*"):
         number = folder.name.split("-")[-2]
-        if number.isdigit() and is_surely_dead(int(number), of_kernel=kernel()):
+        if number.isdigit() and has_surely_exited(int(number), namespace=pid_namespace()):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kernel_id() -> str:
-    return hashlib.sha256(kernel().encode("utf-8")).hexdigest()[:8]
+    return hashlib.sha256(pid_namespace().encode("utf-8")).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What would fail at a run's start is found before, and named; what looks wrong is warned of."""
+"""A dry run reports errors of a configuration as faults, and likely mistakes as warnings."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def dry_run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("Missing", "no class 'Missing'"),
     ],
 )
-def test_a_network_that_cannot_train_is_found_before(dry_run_of: Any, network: str, words: str) -> None:
+def test_a_network_that_cannot_train_has_a_fault(dry_run_of: Any, network: str, words: str) -> None:
     found = dry_run_of(network)
 
     assert words in found.fault
@@ -106,7 +106,7 @@ def test_a_network_that_cannot_train_is_found_before(dry_run_of: Any, network: s
         ("Unreached", "no gradient reaches first.weight"),
     ],
 )
-def test_what_looks_wrong_and_trains_is_warned_of(dry_run_of: Any, network: str, words: str) -> None:
+def test_likely_mistakes_are_warnings(dry_run_of: Any, network: str, words: str) -> None:
     found = dry_run_of(network)
 
     assert found.fault is None
@@ -114,7 +114,7 @@ def test_what_looks_wrong_and_trains_is_warned_of(dry_run_of: Any, network: str,
 
 
 @pytest.mark.parametrize("network", ["Good", "LogSoftmax", "Normed"])
-def test_a_network_that_trains_has_no_remark_and_random_numbers_stay(dry_run_of: Any, network: str) -> None:
+def test_a_network_that_trains_has_no_warning_and_random_numbers_stay(dry_run_of: Any, network: str) -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
@@ -138,7 +138,7 @@ def test_too_few_steps_of_one_cycle_are_named(dry_run_of: Any) -> None:
     assert dry_run_of("simple", train_size=64, schedule=schedule).fault is None
 
 
-def test_weights_that_are_no_file_are_named(dry_run_of: Any) -> None:
+def test_missing_weights_are_named(dry_run_of: Any) -> None:
     found = dry_run_of("torchvision_vgg16", model={"weights": "nowhere.pt"})
 
     assert "'nowhere.pt' is neither a file on this machine" in found.fault

@@ -20,9 +20,9 @@ from torch.optim import SGD, Adam, AdamW, lr_scheduler
 from cifar_core import training
 from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_checkpoint, save_checkpoint
+from cifar_core.common.checksum_file import checksum_suffix
 from cifar_core.common.errors import CheckpointError, DivergedError
-from cifar_core.common.files import usable_files
-from cifar_core.common.seal import seal_of
+from cifar_core.common.files import existing_versions
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.load import load_training_images
@@ -538,7 +538,7 @@ def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:
 
 
 def _with_checksum(content: io.BytesIO) -> bytes:
-    return content.getvalue() + seal_of(content.getvalue())
+    return content.getvalue() + checksum_suffix(content.getvalue())
 
 
 class TestCheckpoint:
@@ -587,15 +587,15 @@ class TestCheckpoint:
         self, state: TrainingState, images: tuple[LabelledImages, LabelledImages], tmp_path: Path
     ) -> None:
         path = tmp_path / "state.pt"
-        assert list(usable_files(path)) == []
+        assert list(existing_versions(path)) == []
         save_checkpoint(state, path)
-        assert list(usable_files(path)) == [path]
+        assert list(existing_versions(path)) == [path]
         first = list(state.history)
         next(train(config(), *images, state=state))
 
         save_checkpoint(state, path)
 
-        newest, before = usable_files(path)
+        newest, before = existing_versions(path)
         assert load_checkpoint(newest, device="cpu").history == state.history
         assert load_checkpoint(before, device="cpu").history == first
 

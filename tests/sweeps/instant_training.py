@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cifar_core.common.checksum_file import verified_payload, write_with_checksum
 from cifar_core.common.errors import CheckpointError, DivergedError
-from cifar_core.common.files import read_whole, usable_files
-from cifar_core.common.seal import unsealed, write_sealed
+from cifar_core.common.files import existing_versions, read_file
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
 from cifar_core.data.split import require_split
@@ -74,7 +74,7 @@ class InstantTraining(Training):
 
     def save(self, path: Path) -> None:
         history = [result.as_dict() for result in self.history]
-        write_sealed(path, _BEGINS + json.dumps([self._config.model_dump_json(), history]).encode() + b"}")
+        write_with_checksum(path, _BEGINS + json.dumps([self._config.model_dump_json(), history]).encode() + b"}")
 
 
 def instant_epoch(config: TrainingConfig, epoch: int, *, images: int, validation: int) -> EpochResult:
@@ -123,7 +123,7 @@ def _read(path: Path) -> tuple[TrainingConfig, list[EpochResult]]:
         CheckpointError: it is damaged.
     """
     try:
-        config, history = json.loads(unsealed(read_whole(path)))["instant"]
+        config, history = json.loads(verified_payload(read_file(path)))["instant"]
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read ({error}): delete it, and the run begins anew") from error
     return TrainingConfig.model_validate_json(config), [EpochResult.from_dict(each) for each in history]
@@ -168,7 +168,7 @@ def _measure(
     part_of: Callable[[TrainingConfig], Split],
 ) -> TestResult:
     """Measure what the configuration would give: the epochs that a damaged checkpoint lacks need no training."""
-    *_, oldest = usable_files(checkpoint)
+    *_, oldest = existing_versions(checkpoint)
     if not _is_instant(oldest):
         return really_measure(task, checkpoint, test, device=device, part_of=part_of)
     config, _ = _read(oldest)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_core.common.errors import ModelError
-from cifar_core.common.own_modules import OwnModule, code_of, is_own, spec_of
+from cifar_core.common.user_modules import UserModule, code_of, is_user_module, spec_of
 from sweeps.core.errors import SweepError
 from sweeps.system.compat import without_driver_folders
 
@@ -56,7 +56,7 @@ def own_code(network: str) -> list[Path]:
         SweepError: its code is no Python.
     """
     entry = spec_of(network.partition(":")[0])
-    if entry is None or not is_own(entry):
+    if entry is None or not is_user_module(entry):
         return []
     try:
         modules = code_of(network).modules
@@ -65,7 +65,7 @@ def own_code(network: str) -> list[Path]:
     return list(dict.fromkeys(_top(name, module) for name, module in modules.items()))
 
 
-def _top(name: str, module: OwnModule) -> Path:
+def _top(name: str, module: UserModule) -> Path:
     """Return the file of a module that lies outside of any package, or the folder of the package around all others."""
     depth = name.count(".") + module.is_package
     return module.path.absolute().parents[depth - 1] if depth else module.path.absolute()

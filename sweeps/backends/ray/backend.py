@@ -37,7 +37,7 @@ from sweeps.core.task import AnyTask, Parts
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Limits, Resources
 from sweeps.search.ledger import Ledger
-from sweeps.system.compat import groups_of_their_own, listen_on_loopback, take_token
+from sweeps.system.compat import listen_on_loopback, load_auth_token, separate_process_groups
 from sweeps.system.machine import core_count, local_gpus
 from sweeps.system.output import redirect_output
 from sweeps.worker.measure import Measurement
@@ -100,7 +100,7 @@ def ray_backend(
         )
         held.callback(session.end)
         setup = None
-        with redirect_output(log), _our_signals(), groups_of_their_own():
+        with redirect_output(log), _our_signals(), separate_process_groups():
             session.connect()
             if cluster is not None:
                 setup = WorkerSetup(
@@ -150,7 +150,7 @@ class RaySession:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if cluster is not None:
-                take_token()
+                load_auth_token()
                 code = connection_options(cluster.networks)
                 ray.init(address=cluster.address, **code, **quiet)
             else:
@@ -184,7 +184,7 @@ class RaySession:
 
     def restart(self) -> None:
         """End it and begin anew: nothing of the one before is known then."""
-        with redirect_output(self.log), _our_signals(), groups_of_their_own():
+        with redirect_output(self.log), _our_signals(), separate_process_groups():
             _end_ray()
             self.connect()
 

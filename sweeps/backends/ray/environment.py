@@ -16,10 +16,10 @@ from pathlib import Path
 
 import filelock
 
-from cifar_core.common.files import can_be_made
+from cifar_core.common.files import can_create
 from sweeps.backends.ray.processes import end, guard_of, processes_of
 from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
-from sweeps.system.machine import bypass_proxy_here, ensure_home, private_temporary_folder
+from sweeps.system.machine import bypass_proxy_for_localhost, ensure_home, private_temporary_folder
 
 _CONNECT_SECONDS = 5.0
 _OWNER = "runs"
@@ -50,7 +50,7 @@ def prepare_environment(*, address: str | None) -> None:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    bypass_proxy_here()
+    bypass_proxy_for_localhost()
     ensure_home()
     if address is None:
         os.environ[_ON_LOOPBACK] = "0"
@@ -81,7 +81,7 @@ def ensure_private_token() -> None:
     """
     path = token_file()
     elsewhere = private_temporary_folder("token")
-    if elsewhere is not None and not path.exists() and not can_be_made(path):
+    if elsewhere is not None and not path.exists() and not can_create(path):
         path = elsewhere / path.name
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
     try:

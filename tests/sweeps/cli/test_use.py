@@ -24,7 +24,7 @@ from cifar_core.data.images import CLASS_NAMES
 from cifar_core.data.load import load_training_images
 from sweeps.cli.main import sweeps as command
 from sweeps.core.errors import SweepError
-from sweeps.system.machine import bypass_proxy_here
+from sweeps.system.machine import bypass_proxy_for_localhost
 
 RATES = {"optimizer.lr": {"values": [0.001, 0.05]}}
 
@@ -110,7 +110,7 @@ def test_a_web_address_is_fetched_past_the_proxy_of_the_environment(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
-    bypass_proxy_here()
+    bypass_proxy_for_localhost()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(pictures))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -144,7 +144,7 @@ def test_a_directly_deleted_run_is_deleted_for_mlflow(runs: Path) -> None:
 
 
 def test_unknown_tables_are_read_by_mlflows_client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "KNOWN_TABLES", frozenset())
+    monkeypatch.setattr(sqlite_store, "READABLE_REVISIONS", frozenset())
 
     assert isinstance(open_store(runs), ClientStore)
 

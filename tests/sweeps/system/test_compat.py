@@ -86,7 +86,7 @@ class TestRay:
     def test_a_ray_process_has_its_own_group_only_within_the_block(self) -> None:
         from ray._private import services
 
-        for block, is_own in ((compat.groups_of_their_own(), True), (contextlib.nullcontext(), False)):
+        for block, is_own in ((compat.separate_process_groups(), True), (contextlib.nullcontext(), False)):
             with block:
                 process = services.ConsolePopen(["sleep", "60"])
             assert (os.getpgid(process.pid) == process.pid) is is_own
@@ -95,7 +95,7 @@ class TestRay:
         assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
 
     def test_a_token_is_loaded_without_output(self) -> None:
-        compat.take_token()
+        compat.load_auth_token()
 
     def test_ray_asks_a_job_whether_its_workers_have_a_folder(self) -> None:
         from ray._private import worker
@@ -109,9 +109,9 @@ class TestMlflow:
         with contextlib.closing(sqlite3.connect(empty_store)) as database:
             (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
 
-        assert revision in compat.KNOWN_TABLES
-        assert compat.knows_tables(f"sqlite:///{empty_store}", revision)
-        assert not compat.knows_tables(f"sqlite:///{empty_store}", "ffffffffffff")
+        assert revision in compat.READABLE_REVISIONS
+        assert compat.supports_revision(f"sqlite:///{empty_store}", revision)
+        assert not compat.supports_revision(f"sqlite:///{empty_store}", "ffffffffffff")
 
 
 EXITS = """

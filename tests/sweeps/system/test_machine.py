@@ -106,7 +106,7 @@ def test_no_proxy_is_used_for_this_machine(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    machine.bypass_proxy_here()
+    machine.bypass_proxy_for_localhost()
 
     assert os.environ.get("no_proxy") == expected
 
@@ -156,7 +156,7 @@ class TestGpus:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
         assert machine.local_gpus() == 0
-        assert machine.why_no_gpu()
+        assert machine.missing_gpu_reason()
 
     @pytest.mark.parametrize(
         ("visible", "built", "driver", "count", "why"),
@@ -185,7 +185,7 @@ class TestGpus:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
         assert machine.local_gpus() == count
-        assert why in machine.why_no_gpu()
+        assert why in machine.missing_gpu_reason()
 
     def test_what_torch_is_built_for_is_read_without_it(self) -> None:
         import torch

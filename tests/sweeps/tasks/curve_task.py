@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from cifar_core.common.checksum_file import verified_payload, write_with_checksum
 from cifar_core.common.errors import CheckpointError
-from cifar_core.common.files import read_whole
-from cifar_core.common.seal import unsealed, write_sealed
+from cifar_core.common.files import read_file
 from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Task, Training
 from sweeps.tasks.plain_config import PlainConfig
@@ -44,7 +44,7 @@ class CurveTraining(Training):
             "config": self._config.model_dump(mode="json"),
             "history": [result.as_dict() for result in self._history],
         }
-        write_sealed(path, json.dumps(content).encode())
+        write_with_checksum(path, json.dumps(content).encode())
 
 
 class CurveTask(Task[CurveConfig]):
@@ -67,7 +67,7 @@ class CurveTask(Task[CurveConfig]):
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(unsealed(read_whole(path)))
+        content: dict[str, Any] = json.loads(verified_payload(read_file(path)))
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read ({error}): delete it") from error
     return content

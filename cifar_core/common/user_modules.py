@@ -26,7 +26,7 @@ PROJECT_PACKAGES = ("cifar_core", "sweeps")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnModule:
+class UserModule:
     """A file of user code that Python imports."""
 
     path: Path
@@ -44,7 +44,7 @@ class Code:
 
     entry: str
     """The module that holds the network."""
-    modules: Mapping[str, OwnModule]
+    modules: Mapping[str, UserModule]
     """Module name to file."""
     shadowed: Mapping[Path, str] = field(default_factory=dict)
     """Files that are never imported because a module of the standard library has their name, to that module's path."""
@@ -157,7 +157,7 @@ class _ImportCollector:
     def __init__(self, network: str) -> None:
         self._network = network
         self._visited: set[str] = set()
-        self.modules: dict[str, OwnModule] = {}
+        self.modules: dict[str, UserModule] = {}
         self.shadowed: dict[Path, str] = {}
 
     def collect(self, entry: str) -> None:
@@ -169,7 +169,7 @@ class _ImportCollector:
                 continue
             self._visited.add(name)
             spec = spec_of(name)
-            if spec is None or (not is_entry and not is_own(spec)):
+            if spec is None or (not is_entry and not is_user_module(spec)):
                 continue
             if not _is_file(spec):
                 continue  # a namespace package
@@ -180,13 +180,13 @@ class _ImportCollector:
             self._note_shadowed(module.path, imported)
             stack += [(part, False) for each in imported for part in _with_parents(each)]
 
-    def _read(self, name: str, path: Path, *, is_package: bool) -> tuple[OwnModule, set[str]]:
+    def _read(self, name: str, path: Path, *, is_package: bool) -> tuple[UserModule, set[str]]:
         content = path.read_bytes()
         if path.suffix != ".py":
-            return OwnModule(path=path, is_package=is_package, digest=bytes_digest(content)), set()
+            return UserModule(path=path, is_package=is_package, digest=bytes_digest(content)), set()
         tree = parse_python(content, path, network=self._network)
         package = name if is_package else name.rpartition(".")[0]
-        module = OwnModule(path=path, is_package=is_package, digest=tree_digest(tree))
+        module = UserModule(path=path, is_package=is_package, digest=tree_digest(tree))
         return module, set(_imports(tree, package=package))
 
     def _note_shadowed(self, path: Path, imported: set[str]) -> None:
@@ -231,7 +231,7 @@ def _absolute(module: str, *, level: int, package: str) -> str:
 def _submodules(package: str) -> Iterator[str]:
     """Yield the modules of a package that `import *` may import."""
     spec = spec_of(package)
-    if spec is None or spec.submodule_search_locations is None or not is_own(spec):
+    if spec is None or spec.submodule_search_locations is None or not is_user_module(spec):
         return
     for folder in getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations):
         yield from (f"{package}.{path.stem}" for path in Path(folder).glob("*.py") if path.stem != "__init__")
@@ -246,7 +246,7 @@ def _imported_by_call(call: ast.Call) -> str | None:
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
-def is_own(spec: ModuleSpec) -> bool:
+def is_user_module(spec: ModuleSpec) -> bool:
     """Return whether a module is neither installed nor part of the standard library or this project."""
     path = _path_of(spec)
     return path is not None and spec.name.partition(".")[0] not in PROJECT_PACKAGES and not _is_installed(str(path))

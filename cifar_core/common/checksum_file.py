@@ -6,28 +6,28 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from cifar_core.common.files import atomic_write, make_way, previous_file
+from cifar_core.common.files import atomic_write, move_stray_aside, previous_file
 
 _MARKER = b"\nsha256:"
 _DIGEST_LENGTH = 64
 _SUFFIX_LENGTH = len(_MARKER) + _DIGEST_LENGTH
 
 
-def seal_of(payload: bytes | memoryview) -> bytes:
+def checksum_suffix(payload: bytes | memoryview) -> bytes:
     """Return the bytes that follow a payload: a marker and its SHA-256 in hexadecimal digits."""
     return _MARKER + hashlib.sha256(payload).hexdigest().encode("ascii")
 
 
-def write_sealed(path: Path, payload: bytes | memoryview) -> None:
+def write_with_checksum(path: Path, payload: bytes | memoryview) -> None:
     """Write a payload and its checksum to a file atomically, and keep the file that it replaces (`previous_file`).
 
     Raises:
         OSError: the file cannot be written; the old one is unchanged.
     """
-    make_way(path)
+    move_stray_aside(path)
     with atomic_write(path) as file:
         file.write(payload)
-        file.write(seal_of(payload))
+        file.write(checksum_suffix(payload))
         file.flush()
         if path.exists():
             _keep(path, previous_file(path))
@@ -41,7 +41,7 @@ def _keep(path: Path, previous: Path) -> None:
         shutil.copyfile(path, previous)
 
 
-def unsealed(content: bytes) -> bytes:
+def verified_payload(content: bytes) -> bytes:
     """Return the payload of a file's content after verifying its checksum.
 
     Raises:
@@ -55,18 +55,18 @@ def unsealed(content: bytes) -> bytes:
     return payload
 
 
-def fault_of_seal(path: Path, *, whole: bool = True) -> str | None:
+def checksum_fault(path: Path, *, full: bool = True) -> str | None:
     """Return the fault of a file with a checksum, None if it has none.
 
     Args:
         path: the file.
-        whole: verify the checksum; False checks only that the file ends with one, which a truncated file does not.
+        full: verify the checksum; False checks only that the file ends with one, which a truncated file does not.
     """
     try:
         if not path.is_file():
             return "it is not a file"
-        if whole:
-            unsealed(path.read_bytes())
+        if full:
+            verified_payload(path.read_bytes())
             return None
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _SUFFIX_LENGTH))

@@ -16,13 +16,13 @@ from types import CodeType, ModuleType
 
 from cifar_core.common.code_digest import parse_python, tree_digest
 from cifar_core.common.errors import SourceChangedError
-from cifar_core.common.own_modules import Code, OwnModule
+from cifar_core.common.user_modules import Code, UserModule
 
 
 class _VerifyingLoader(SourceFileLoader):
     """Executes a file of user code only if its content matches its hash."""
 
-    def __init__(self, name: str, module: OwnModule) -> None:
+    def __init__(self, name: str, module: UserModule) -> None:
         super().__init__(name, str(module.path))
         self.digest = module.digest
 
@@ -38,7 +38,7 @@ class _VerifyingLoader(SourceFileLoader):
 class _VerifyingFinder:
     """Finds the files of the network that is being built."""
 
-    def __init__(self, modules: Mapping[str, OwnModule]) -> None:
+    def __init__(self, modules: Mapping[str, UserModule]) -> None:
         self._modules = modules
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -54,7 +54,7 @@ class _VerifyingFinder:
 
 
 @contextlib.contextmanager
-def importing(code: Code) -> Iterator[ModuleType]:
+def import_verified(code: Code) -> Iterator[ModuleType]:
     """Yield a network's module; it and the user code that the block imports come from files that match their hashes.
 
     Modules that were loaded from an earlier state of the files are unloaded first.
@@ -74,7 +74,7 @@ def importing(code: Code) -> Iterator[ModuleType]:
         sys.meta_path.remove(finder)
 
 
-def _is_stale(name: str, module: OwnModule) -> bool:
+def _is_stale(name: str, module: UserModule) -> bool:
     loaded = sys.modules.get(name)
     if loaded is None:
         return False
