@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sweeps.core.task import TaskConfig
+from sweeps.files.distributions import is_converted
 from sweeps.files.parameter import Parameter, identity_of, label
 from sweeps.files.space import SearchSpace
 from sweeps.files.space_check import SpaceError
@@ -87,7 +88,11 @@ def _canonical(parameter: Parameter, space: SearchSpace, path: str) -> dict[str,
         for other, allowed in parameter.conditions.items()
     }
     if not parameter.is_range:
-        return {"values": [label(value) for value in parameter.choices], "when": when}
+        values = {"values": [label(value) for value in parameter.choices]}
+        weights = {} if parameter.probabilities is None else {"probabilities": list(parameter.probabilities)}
+        return {**values, **weights, "when": when}
+    if is_converted(parameter):
+        return {**_range_of_converted(parameter), "when": when}
     number = int if space.is_integer(path) else float
     assert parameter.min is not None
     assert parameter.max is not None
@@ -99,6 +104,13 @@ def _canonical(parameter: Parameter, space: SearchSpace, path: str) -> dict[str,
         "step": None if number is int and step == 1 else step,
         "when": when,
     }
+
+
+def _range_of_converted(parameter: Parameter) -> dict[str, Any]:
+    continuous = parameter.continuous
+    ends = (parameter.min, parameter.max) if continuous is None else (continuous.first, continuous.second)
+    q = parameter.q if parameter.is_rounded else None
+    return {"distribution": parameter.distribution, "numbers": [float(end or 0) for end in ends], "step": q}
 
 
 def _below(definition: Mapping[str, Any], prefix: str) -> dict[str, Any]:

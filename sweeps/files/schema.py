@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from cifar_core.common.json_schema import DRAFT, Schema, record_schema
 from sweeps.files.ladder_file import LadderFile
+from sweeps.files.parameter import EXPONENTS
 from sweeps.files.settings import METRICS
 from sweeps.files.sweep import SweepSpec
 from sweeps.stopping.rule import StoppingRule
@@ -161,10 +162,14 @@ def _parameter(schema: Schema, field: Schema) -> Schema:
     kinds = referred(schema, field)
     is_number = any(each.get("type") in ("integer", "number") for each in (kinds, *kinds.get("anyOf", ())))
     bound: Any = field if is_number else False
+    ends = {"properties": {"min": bound, "max": bound}}
+    continuous = {} if is_number else {"properties": {"distribution": {"enum": ["categorical", "constant"]}}}
+    # The ends of the other ranges are exponents of e.
+    exponents = {"required": ["distribution"], "properties": {"distribution": {"enum": list(EXPONENTS)}}}
     return {
         "description": kinds["description"],
-        "allOf": [{"$ref": "#/$defs/Parameter"}],
-        "properties": {"values": {"items": field}, "value": field, "min": bound, "max": bound},
+        "allOf": [{"$ref": "#/$defs/Parameter"}, {"if": exponents, "else": ends} if is_number else ends, continuous],
+        "properties": {"values": {"items": field}, "value": field},
     }
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from sweeps.core.task import AnyTask, TaskConfig
-from sweeps.files.distributions import distribution_of, suggest
+from sweeps.files.distributions import distribution_of, is_converted, stored_of, suggest, value_of
 from sweeps.files.parameter import Assignment, Parameter, Scalar, identity_of, label
+from sweeps.files.parameter_text import range_text, value_texts
+from sweeps.files.quantiles import multiple, rounded
 from sweeps.files.space_check import SpaceError, checked, grid_errors, value_at
 from sweeps.files.yaml_file import merge
 from sweeps.tasks.registry import IMAGES
@@ -25,8 +27,9 @@ MAX_COMBINATIONS = 100_000
 """A larger grid is considered a mistake, and would not fit into memory."""
 
 
-_DIGITS = 12
-"""Significant digits of a value on a step of a range: 0.1 + 2 × 0.1 is 0.3."""
+_CONTINUOUS_LOG = ("log_uniform_values",)
+_FINITE_IF_ROUNDED = ("q_log_uniform_values", "q_beta")
+"""Rounded distributions between two ends, unlike a normal one."""
 
 _MAX_LISTED = 20
 """Largest number of listed values in a description."""
@@ -87,10 +90,9 @@ class SearchSpace:
                 field = value_at(config, path)
             except (AttributeError, KeyError):
                 return None
-            if parameter.min is not None and parameter.max is not None:
-                values = (
-                    [field] if parameter.min <= field <= parameter.max and self.nearest(path, field) == field else []
-                )
+            if parameter.is_range:
+                low, high = parameter.bounds
+                values = [field] if low <= field <= high and self.nearest(path, field) == field else []
             else:
                 values = [choice for choice in parameter.choices if self._matches(path, choice, field, assignment)]
             if not values:
@@ -139,16 +141,35 @@ class SearchSpace:
 
     def encode(self, assignment: Assignment) -> dict[str, Scalar]:
         """Return an assignment as Optuna stores it."""
-        return {path: value if self.parameters[path].is_range else label(value) for path, value in assignment.items()}
+        return {path: self._encoded(self.parameters[path], value) for path, value in assignment.items()}
+
+    def _encoded(self, parameter: Parameter, value: Any) -> Scalar:
+        if is_converted(parameter):
+            return stored_of(parameter, value)
+        return value if parameter.is_range else label(value)
 
     def decode(self, path: str, stored: Any) -> Any:
         """Return the value for a configuration from Optuna's representation."""
         parameter = self.parameters[path]
+        if is_converted(parameter):
+            return value_of(parameter, stored)
         if not parameter.is_range:
             return self._choices[path].get(identity_of(stored), stored)
         if parameter.q is not None and isinstance(stored, float):
-            return _rounded(stored)
+            return rounded(stored)
         return stored
+
+    def is_inexact(self, path: str) -> bool:
+        """Return whether `decode` returns an encoded value with other last digits."""
+        parameter = self.parameters[path]
+        return parameter.continuous is not None and not parameter.is_rounded
+
+    def normalized(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
+        """Return a trial's parameters as Optuna stores them, equal for trials with equal values."""
+        converted = {path for path in params if path in self.parameters and is_converted(self.parameters[path])}
+        return {
+            path: label(self.decode(path, stored)) if path in converted else stored for path, stored in params.items()
+        }
 
     @cached_property
     def _choices(self) -> dict[str, dict[tuple[bool, Scalar], Any]]:
@@ -191,9 +212,17 @@ class SearchSpace:
     def finite_values(self, path: str) -> Sequence[Any] | None:
         """Return all values of a parameter; None for a continuous range."""
         parameter = self.parameters[path]
-        if parameter.min is None or parameter.max is None:
+        if parameter.probabilities is not None:
+            weighted = zip(parameter.choices, parameter.probabilities, strict=True)
+            return [value for value, probability in weighted if probability]
+        if not parameter.is_range:
             return parameter.choices
-        if parameter.distribution == "log_uniform_values":
+        if parameter.is_rounded and parameter.q and parameter.distribution in _FINITE_IF_ROUNDED:
+            low, high = (round(end / parameter.q) for end in parameter.bounds)
+            return [
+                multiple(step * parameter.q, parameter.q) for step in range(low, min(high, low + MAX_COMBINATIONS) + 1)
+            ]
+        if parameter.min is None or parameter.max is None or parameter.distribution in _CONTINUOUS_LOG:
             return None
         if path in self._integers:
             return range(int(parameter.min), int(parameter.max) + 1, int(parameter.q or 1))
@@ -201,18 +230,21 @@ class SearchSpace:
             count = math.floor((parameter.max - parameter.min) / parameter.q + 1e-9) + 1
             # Above the limit only the count matters.
             listed = min(count, MAX_COMBINATIONS + 1)
-            return [_rounded(parameter.min + step * parameter.q) for step in range(listed)]
+            return [rounded(parameter.min + step * parameter.q) for step in range(listed)]
         return None
 
     def nearest(self, path: str, value: float) -> float:
         """Return the value of a range that is nearest to a number: the number itself if it is on a step."""
         parameter = self.parameters[path]
+        if parameter.is_rounded and parameter.q:
+            near = min(max(multiple(value, parameter.q), parameter.bounds[0]), parameter.bounds[1])
+            return value if math.isclose(near, value, rel_tol=1e-9) else near
         step = parameter.q or (1 if path in self._integers else None)
         if parameter.min is None or parameter.max is None or step is None:
             return value
         count = min(round((value - parameter.min) / step), math.floor((parameter.max - parameter.min) / step + 1e-9))
         near = parameter.min + count * step
-        return value if math.isclose(near, value, rel_tol=1e-9) else near if isinstance(near, int) else _rounded(near)
+        return value if math.isclose(near, value, rel_tol=1e-9) else near if isinstance(near, int) else rounded(near)
 
     def is_constant(self, path: str) -> bool:
         """Return whether a field has the same value in all trials."""
@@ -225,14 +257,14 @@ class SearchSpace:
         """Return the smallest value of a field in the space."""
         if path in self.parameters:
             parameter = self.parameters[path]
-            return parameter.min if parameter.is_range else min(parameter.choices)
+            return parameter.bounds[0] if parameter.is_range else min(parameter.choices)
         return value_at(self.task.config_type.model_validate(self.base), path)
 
     def max_value(self, path: str) -> Any:
         """Return the largest value of a field in the space."""
         if path in self.parameters:
             parameter = self.parameters[path]
-            return parameter.max if parameter.is_range else max(parameter.choices)
+            return parameter.bounds[1] if parameter.is_range else max(parameter.choices)
         return value_at(self.task.config_type.model_validate(self.base), path)
 
     def listed_values(self, path: str) -> list[Any]:
@@ -248,12 +280,9 @@ class SearchSpace:
         rows = []
         for path, parameter in self.parameters.items():
             if parameter.is_range:
-                scale = ", log" if parameter.distribution == "log_uniform_values" else ""
-                kind = "integers" if path in self._integers else "numbers"
-                step = f", step {parameter.q}" if parameter.q else ""
-                text = f"{parameter.min} to {parameter.max} ({kind}{scale}{step})"
+                text = range_text(parameter, is_integer=path in self._integers)
             else:
-                text = " | ".join(map(str, parameter.choices[:_MAX_LISTED]))
+                text = " | ".join(value_texts(parameter)[:_MAX_LISTED])
                 if len(parameter.choices) > _MAX_LISTED:
                     text += f" | … ({len(parameter.choices):,} values)"
             when = " and ".join(
@@ -275,6 +304,8 @@ class SearchSpace:
         parameter = self.parameters[path]
         if parameter.distribution == "int_uniform":
             return True
+        if parameter.is_rounded and (path.startswith("model.options.") or path in self.task.untyped_fields):
+            return isinstance(parameter.q, int)
         if path.startswith("model.options.") or path in self.task.untyped_fields:
             # The field has no type: the written numbers decide.
             return all(isinstance(number, int) for number in (parameter.min, parameter.max, parameter.q or 1))
@@ -285,10 +316,6 @@ class SearchSpace:
         except ValidationError as error:
             return any(detail["type"] == "int_from_float" for detail in error.errors())
         return False
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
 
 
 def _in_dependency_order(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:

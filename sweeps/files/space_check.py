@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
 from sweeps.core.task import AnyTask, TaskConfig
+from sweeps.files.distributions import value_at_share
 from sweeps.files.parameter import Parameter, Scalar, identity_of, is_integral
 from sweeps.files.settings import paths_of
 from sweeps.files.yaml_file import flow_text
@@ -73,7 +74,8 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
     surroundings = {other: allowed[0] for other, allowed in when.items()}
     cast: dict[str, Any] = {}
     configs: list[TaskConfig] = []
-    for key, value in _written(parameter).items():
+    written = _written(parameter) or {"distribution": _typical_value(space, path, surroundings)}
+    for key, value in written.items():
         try:
             config = space.config({**surroundings, path: value})
             field = value_at(config, path)
@@ -93,18 +95,49 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
     errors += [f"parameters.{path}: {error}" for error in parameter.step_errors()]
     if parameter.is_range:
         return _checked_range(space, path, errors)
-    errors += _repeated(space, path, tuple(_written(parameter).values()), configs)
+    errors += _repeated(space, path, tuple(written.values()), configs)
     values = {"value": cast["value"]} if "value" in cast else {"values": tuple(cast.values())}
     return parameter.model_copy(update=values | ({"when": when} if when else {})), errors
 
 
 def _written(parameter: Parameter) -> dict[str, Any]:
-    """Return the values in the file by their keys."""
+    """Return the values in the file by their keys; none if a draw is another number than the file has."""
+    if parameter.continuous is not None or parameter.is_rounded:
+        return {}
     if parameter.is_range:
         return {"min": parameter.min, "max": parameter.max}
     if parameter.values is None:
         return {"value": parameter.value}
     return {f"values[{index}]": value for index, value in enumerate(parameter.values)}
+
+
+_SHARES = (0.5, *(percent / 100 for percent in range(1, 100)))
+"""Shares of all draws, the median first."""
+
+
+def _draws(space: SearchSpace, path: str) -> list[int | float]:
+    """Return draws of a continuous or rounded distribution, the median first."""
+    parameter = space.parameters[path]
+    try:
+        is_integer = space.is_integer(path)
+    except (TypeError, AttributeError, KeyError, ValueError):
+        is_integer = False  # an unknown field, which is reported later
+    numbers = [value_at_share(parameter, share) for share in _SHARES]
+    return [round(number) for number in numbers] if is_integer else numbers
+
+
+def _typical_value(space: SearchSpace, path: str, surroundings: Mapping[str, Any]) -> int | float:
+    """Return a valid draw of such a distribution, or the median if all are invalid."""
+    draws = _draws(space, path)
+    valid = (draw for draw in draws if _is_valid(space, {**surroundings, path: draw}))
+    return next(valid, draws[0])
+
+
+def _is_valid(space: SearchSpace, assignment: Mapping[str, Any]) -> bool:
+    try:
+        return space.allows(dict(assignment))
+    except (TypeError, AttributeError, KeyError, ValueError):
+        return False
 
 
 def _checked_range(space: SearchSpace, path: str, errors: list[str]) -> tuple[Parameter, list[str]]:
@@ -115,7 +148,10 @@ def _checked_range(space: SearchSpace, path: str, errors: list[str]) -> tuple[Pa
         return parameter, [
             f"parameters.{path}.q: {parameter.q} is not an integer, as the range needs. Write an integer, such as 2"
         ]
-    numbers = {"min": parameter.min, "max": parameter.max, "q": parameter.q}
+    if parameter.continuous is not None and not parameter.is_rounded:
+        return parameter.model_copy(update={"distribution": f"q_{parameter.distribution}", "q": 1}), []
+    ends = {} if parameter.is_rounded else {"min": parameter.min, "max": parameter.max}
+    numbers = {**ends, "q": parameter.q}
     return parameter.model_copy(update={key: int(n) for key, n in numbers.items() if n is not None}), []
 
 
@@ -215,9 +251,10 @@ def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list
             continue
         parameter = space.parameters[path]
         number = cast_value(space, path, value)
-        if parameter.min is not None and parameter.max is not None:
-            if not isinstance(number, int | float) or not parameter.min <= number <= parameter.max:
-                errors.append(f"{path}: {value!r} is not between {parameter.min} and {parameter.max}")
+        if parameter.is_range:
+            low, high = parameter.bounds
+            if not isinstance(number, int | float) or not low <= number <= high:
+                errors.append(f"{path}: {value!r} is not between {low} and {high}")
             elif (near := space.nearest(path, number)) != number:
                 errors.append(f"{path}: {value!r} is not on a step of its range. The nearest value is {near}")
         elif identity_of(number) not in map(identity_of, parameter.choices):
@@ -269,6 +306,7 @@ def warnings(space: SearchSpace) -> list[str]:
                 f"parameters.{path}: has no effect, because {block}.name is never {' or '.join(users)} "
                 f"(it is {', '.join(kinds)})"
             )
+    found += _rarely_possible(space)
     epochs = space.max_value("epochs")
     for path in space.task.epoch_fields:
         block, _, field = path.partition(".")
@@ -278,3 +316,23 @@ def warnings(space: SearchSpace) -> list[str]:
             where = "parameters" if path in space.parameters else "base"
             found.append(f"{where}.{path}: {largest} with epochs {epochs}: the {kinds[0]} {block} never takes effect")
     return found + space.task.space_warnings(space)
+
+
+def _rarely_possible(space: SearchSpace) -> list[str]:
+    """Return a warning for each parameter of which some draws are invalid, and for each value that is never drawn."""
+    found = []
+    for path, parameter in space.parameters.items():
+        never = [v for v, p in zip(parameter.choices, parameter.probabilities or (), strict=False) if not p]
+        if never:
+            found.append(f"parameters.{path}.probabilities: {_shown(never)} has probability 0 and is never drawn")
+        if parameter.continuous is None and not parameter.is_rounded:
+            continue
+        surroundings = {other: allowed[0] for other, allowed in parameter.conditions.items()}
+        draws = _draws(space, path)[1:]
+        invalid = [draw for draw in draws if not _is_valid(space, {**surroundings, path: draw})]
+        if invalid:
+            found.append(
+                f"parameters.{path}: about {100 * len(invalid) / len(draws):.0f} % of the draws are invalid, such as "
+                f"{invalid[0]:g}. They are drawn again"
+            )
+    return found

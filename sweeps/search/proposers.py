@@ -84,6 +84,9 @@ class SamplerProposer:
             # Set after `ask`: the seed needs the trial's number, and Optuna samples at the first `suggest`.
             study.sampler = make_sampler(method, seed=self._seed, number=trial.number, window=self._window)
             assignment = self._space.suggest(trial)
+            # Without this, a fixed value of such a distribution would come back with other last digits.
+            inexact = [path for path in fixed if path in assignment and self._space.is_inexact(path)]
+            assignment |= {path: fixed[path] for path in inexact}
             try:
                 return Proposal(trial=trial, config=self._space.config(assignment))
             except ValidationError:
@@ -147,8 +150,10 @@ def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
 
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:
     """Return the valid combinations that are not in the study, in the file's order."""
-    tried = {_identity(trial.params) for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)}
-    return (a for a in space.assignments() if _identity(space.encode(a)) not in tried and space.allows(a))
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)]
+    tried = {_identity(space.normalized(trial.params)) for trial in trials}
+    new = (a for a in space.assignments() if _identity(space.normalized(space.encode(a))) not in tried)
+    return (a for a in new if space.allows(a))
 
 
 def _identity(params: Mapping[str, Any]) -> str:

@@ -14,11 +14,14 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from sweeps.core.errors import SweepError
-from sweeps.files.parameter import Parameter, label
+from sweeps.files.distributions import is_converted, value_of
+from sweeps.files.parameter import Parameter, Scalar, label
+from sweeps.files.space_check import value_at
+from sweeps.tasks.registry import read_config
 
 TRIALS_FOR_PED_ANOVA = 30
 """Minimum number of complete trials for Optuna's importances, which compare the best tenth with the rest."""
@@ -64,8 +67,13 @@ def recorded_search_of(study: optuna.Study, *, sweep: str) -> RecordedSearch:
     distributions: dict[str, BaseDistribution] = {}
     for trial in trials:
         distributions |= trial.distributions
-    stored = {path.removeprefix(_PARAMETERS): p for path, p in definition.items() if path.startswith(_PARAMETERS)}
-    parameters = [_from_definition(path, content) for path, content in stored.items()]
+    stored = {
+        path.removeprefix(_PARAMETERS): _stored_parameter(path, content)
+        for path, content in definition.items()
+        if path.startswith(_PARAMETERS)
+    }
+    converted = {path: parameter for path, parameter in stored.items() if is_converted(parameter)}
+    parameters = [_from_definition(path, parameter) for path, parameter in stored.items()]
     parameters += [_from_distribution(path, d) for path, d in sorted(distributions.items()) if path not in stored]
     if not parameters:
         raise SweepError(
@@ -77,16 +85,37 @@ def recorded_search_of(study: optuna.Study, *, sweep: str) -> RecordedSearch:
         metric=study.user_attrs.get("metric", "val_accuracy"),
         maximize=study.direction.name == "MAXIMIZE",
         parameters=tuple(parameters),
-        values={trial.number: trial.params for trial in trials},
+        values={trial.number: _values_of(trial, converted) for trial in trials},
         ped_anova=_ped_anova(study),
     )
 
 
-def _from_definition(path: str, content: Mapping[str, Any]) -> SearchedParameter:
+def _values_of(trial: FrozenTrial, converted: Mapping[str, Parameter]) -> Mapping[str, Any]:
+    """Return a trial's values, also of the parameters for which Optuna stores another number."""
+    values = trial.params
+    for path in values.keys() & converted.keys():
+        value = label(value_of(converted[path], trial.params[path]))
+        recorded = _recorded_value(trial, path, default=value) if converted[path].is_range else value
+        values = {**values, path: recorded}
+    return values
+
+
+def _recorded_value(trial: FrozenTrial, path: str, *, default: Scalar) -> Any:
+    """Return a value of a trial's configuration: an integer field has a rounded one."""
     try:
-        parameter = Parameter.model_validate(content)
+        return value_at(read_config(trial.user_attrs["config"]), path)
+    except (AttributeError, KeyError):
+        return default
+
+
+def _stored_parameter(key: str, content: Mapping[str, Any]) -> Parameter:
+    try:
+        return Parameter.model_validate(content)
     except ValidationError as error:
-        raise SweepError(f"{_PARAMETERS}{path} in the journal cannot be read: {error.errors()[0]['msg']}") from None
+        raise SweepError(f"{key} in the journal cannot be read: {error.errors()[0]['msg']}") from None
+
+
+def _from_definition(path: str, parameter: Parameter) -> SearchedParameter:
     condition = " and ".join(
         f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
     )

@@ -51,7 +51,11 @@ def values_of(path: str) -> st.SearchStrategy[str]:
 def parameters(draw: st.DrawFn, path: str, others: list[str]) -> str:
     values = values_of(path)
     keys = {}
-    match draw(st.sampled_from(["list", "list", "value", "range", "odd"] if path in FIELDS else ["list", "range"])):
+    match draw(
+        st.sampled_from(
+            ["list", "list", "value", "range", "range", "curve", "odd"] if path in FIELDS else ["list", "range"]
+        )
+    ):
         case "list":
             keys["values"] = f"[{', '.join(draw(st.lists(values, min_size=1, max_size=3)))}]"
         case "value":
@@ -61,8 +65,16 @@ def parameters(draw: st.DrawFn, path: str, others: list[str]) -> str:
             if draw(st.booleans()):
                 keys["q"] = draw(mostly(st.sampled_from(["1", "2.0", "0.1", "2.5"])))
             if draw(st.booleans()):
-                kinds = ["uniform", "q_uniform", "log_uniform_values", "int_uniform"]
+                kinds = ["uniform", "q_uniform", "log_uniform_values", "int_uniform", "q_log_uniform_values"]
                 keys["distribution"] = draw(mostly(st.sampled_from(kinds)))
+        case "curve":
+            first, second = draw(st.sampled_from([("mu", "sigma"), ("a", "b")]))
+            kinds = ["normal", "q_normal", "log_normal"] if first == "mu" else ["beta", "q_beta"]
+            keys |= {
+                "distribution": draw(mostly(st.sampled_from(kinds))),
+                first: draw(mostly(st.sampled_from(["1", "2.5"]))),
+            }
+            keys |= {second: draw(mostly(st.just("0.5")))} | ({"q": "0.5"} if "q_" in keys["distribution"] else {})
         case _:
             return draw(st.sampled_from(ODD))
     if others and draw(st.integers(0, 3)) == 0:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import test_distributions
 import test_ladder
 import test_sweep
 import yaml
@@ -42,6 +43,10 @@ BEYOND_A_SCHEMA = {
     "unknown from",
     "from a later rung",
     "a name twice",
+    "too few probabilities",
+    "probabilities of more than 1",
+    "a value as an exponent",
+    "nothing possible",
 }
 """Mistakes that lie between several values: the loader alone sees them."""
 
@@ -97,6 +102,13 @@ def test_the_schema_refuses_what_the_loader_refuses_in_a_sweep(case: str) -> Non
         assert mistakes("sweep", content) != []
 
 
+@pytest.mark.parametrize("case", test_distributions.REFUSED)
+def test_the_schema_refuses_what_the_loader_refuses_in_a_distribution(case: str) -> None:
+    parameter, _ = test_distributions.REFUSED[case]
+    if case not in BEYOND_A_SCHEMA:
+        assert mistakes("sweep", tiny(parameters={"optimizer.lr": parameter})) != []
+
+
 @pytest.mark.parametrize("case", test_ladder.MISTAKES)
 def test_the_schema_refuses_what_the_loader_refuses_in_a_ladder(case: str) -> None:
     content, _ = test_ladder.MISTAKES[case]
@@ -113,6 +125,8 @@ ALLOWED = {
     "an augmentation by operations": {"data.augmentation": {"values": [["normalize", {"flip": {"p": 0.2}}], "flip"]}},
     "a whole block": {"optimizer": {"values": [{"name": "sgd", "lr": 0.1}, {"name": "adam"}]}},
     "one value": {"optimizer.lr": {"value": 0.1, "distribution": "constant"}},
+    **{text: {"optimizer.lr": parameter} for text, parameter in test_distributions.DESCRIBED.items()},
+    "exponents of e": {"optimizer.lr": {"min": -9, "max": -2, "distribution": "log_uniform"}},
     "a step": {"model.dropout": {"min": 0.0, "max": 0.5, "q": 0.1, "distribution": "q_uniform"}},
 }
 

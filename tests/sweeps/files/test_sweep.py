@@ -75,8 +75,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("parameters.optimizer.lr", "give one of"),
     ),
     "unknown distribution": (
-        with_parameters(optimizer__lr={"min": 0.1, "max": 1, "distribution": "normal"}),
-        ("parameters.optimizer.lr.distribution", "'log_uniform_values'", "'normal'"),
+        with_parameters(optimizer__lr={"min": 0.1, "max": 1, "distribution": "gamma"}),
+        ("parameters.optimizer.lr.distribution", "'log_uniform_values'", "'gamma'"),
     ),
     "empty values": (with_parameters(optimizer__lr={"values": []}), ("parameters.optimizer.lr", "values is empty")),
     "a value twice": (with_parameters(optimizer__lr={"values": [0.1, 0.1]}), ("parameters.optimizer.lr", "0.1 twice")),
