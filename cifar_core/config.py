@@ -20,6 +20,7 @@ KEY_VERSION = 1
 
 TRAIN_IMAGES = 50_000
 TEST_IMAGES = 10_000
+CLASSES = 10
 IMAGE_SIZE = 32
 LAST_SEED = 2**32 - 1
 """The largest allowed seed."""
@@ -314,7 +315,7 @@ class TrainingConfig(StrictModel):
         """Return the number of images of CIFAR-10 that an epoch trains on."""
         return self.data.train_size or TRAIN_IMAGES - self.data.validation_size
 
-    def protocol(self) -> dict[str, int]:
+    def protocol(self) -> dict[str, Any]:
         """Return the values that comparable runs have in common: numbers of images, split seed, epochs.
 
         `split_seed` is 0 where all images are trained on, since nothing is split.
@@ -325,6 +326,8 @@ class TrainingConfig(StrictModel):
             "validation_images": self.data.validation_size,
             "split_seed": 0 if train_images == TRAIN_IMAGES else self.data.split_seed,
             "epochs": self.epochs,
+            "test_images": TEST_IMAGES,
+            "classes": CLASSES,
         }
 
     def shortened(self, scale: float) -> TrainingConfig:

@@ -301,7 +301,7 @@ class TestSetResult(Printed):
         from rich.table import Table
 
         from sweeps.core.formatting import percent, plural, print_sentence
-        from sweeps.tasks.registry import describe
+        from sweeps.tasks.registry import describe, task_of
         from sweeps.views.show import print_confusion
 
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -317,7 +317,8 @@ class TestSetResult(Printed):
         console.print(table)
         confusion = _summed([record for record in self.found[0].records if record.test is not None])
         if confusion is not None:
-            print_confusion(confusion, console)
+            config = self.found[0].records[0].config
+            print_confusion(confusion, console, class_names=task_of(config).class_names(config))
         count = f"{plural(self.measured, 'run')} measured"
         print_sentence(console, count if self.measured else "nothing was measured: all results were recorded before")
         for line in self.accesses:

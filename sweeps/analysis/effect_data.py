@@ -105,20 +105,22 @@ def _curve(record: TrialRecord, metric: str, *, scale: float) -> list[float]:
     """
     of, _, kind = metric.rpartition("_")
     images = record.protocol.validation_images if of == "val" else record.protocol.train_images
-    chance_level = 1 / CLASSES if kind == "accuracy" else math.log(CLASSES)
+    classes = record.protocol.classes or CLASSES
+    chance_level = 1 / classes if kind == "accuracy" else math.log(classes)
     curve: list[float] = []
     for epoch in record.epochs:
         value, accuracy = epoch.value(metric), epoch.value(f"{of}_accuracy")
         if value is None or not math.isfinite(value):
             break
-        learned = accuracy is None or not 0 <= accuracy <= 1 or has_learned(accuracy, images=images)
+        learned = accuracy is None or not 0 <= accuracy <= 1 or has_learned(accuracy, images=images, classes=classes)
         curve.append(scale * (float(value) if learned else chance_level))
     return curve
 
 
-def is_chance_level(value: float, *, unit: str) -> bool:
-    """Return whether a value is the chance level."""
-    return value == (100 / CLASSES if unit == "points" else math.log(CLASSES))
+def is_chance_level(value: float, *, unit: str, classes: int) -> bool:
+    """Return whether a value is the chance level; `classes` is 0 for unknown."""
+    classes = classes or CLASSES
+    return value == (100 / classes if unit == "points" else math.log(classes))
 
 
 def _stage(epoch: int | None, reached: dict[int, float], diverged: set[int], *, maximize: bool) -> Stage | None:

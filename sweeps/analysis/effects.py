@@ -160,8 +160,8 @@ def _problem(records: Sequence[TrialRecord], stages: Sequence[Stage], metric: st
     if not stages and any(record.outcome.is_final for record in records):
         return f"no trial has a {metric} to compare"
     if stages and len(stages[0].trials) >= MIN_TRIALS:
-        is_at_chance = is_chance_level(float(stages[0].values[0]), unit="points" if is_accuracy(metric) else "nats")
-        if is_at_chance:
+        value, unit = float(stages[0].values[0]), "points" if is_accuracy(metric) else "nats"
+        if is_chance_level(value, unit=unit, classes=records[0].protocol.classes):
             return "no trial was better than chance at the compared epoch"
         return f"all trials have the same {metric}"
     return None

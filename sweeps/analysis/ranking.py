@@ -16,7 +16,6 @@ from sweeps.core.trial import Outcome
 from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Row, Table
 from sweeps.search.best import by_value
-from sweeps.tasks.registry import IMAGES
 
 _UNRANKED = (
     Outcome.COMPLETE,
@@ -262,8 +261,9 @@ def _tested_protocols(rows: Sequence[Row]) -> list[TestProtocol]:
         budget = first.setdefault(number, run).budget
         is_shorter = run.reduced is not None and budget is not None and budget.share != 1
         found[kind] = TestProtocol(
-            test_images=IMAGES.test_examples,
+            test_images=kind[3].test_images,
             train_images=kind[3].train_images,
+            data=kind[3].data,
             is_reduced=run.reduced is not None,
             epochs=(budget.epochs, budget.full_epochs) if budget is not None and is_shorter else (1, 1),
         )
@@ -330,8 +330,10 @@ def _interval(seeds: Sequence[Row]) -> Row:
 def _images(row: Row) -> int:
     """Return the number of images that a run is ranked by; 0 if unknown."""
     protocol = row["protocol"]
+    if protocol is None:
+        return 0
     if row["val_accuracy"] is None:
-        return IMAGES.test_examples
+        return int(protocol.test_images)
     return protocol.validation_images if isinstance(protocol, Protocol) else 0
 
 

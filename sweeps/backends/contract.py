@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sweeps.backends.slots import Slots
 from sweeps.core.job import Job
-from sweeps.core.task import Parts
+from sweeps.core.task import Parts, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import Ledger
 from sweeps.worker.measure import Measurement
@@ -31,6 +31,6 @@ class Backend(Protocol):
         """Train until the ledger is exhausted or `stopping` holds."""
         ...
 
-    def measure(self, checkpoint: str) -> Measurement:
-        """Begin to measure the run in a checkpoint's file on the sealed part of the data, on a slot of its own."""
+    def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
+        """Begin to measure the run in a checkpoint's file on the sealed part of its data, on a slot of its own."""
         ...

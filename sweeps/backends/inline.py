@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sweeps.backends.slots import Slots
 from sweeps.core.job import Job
-from sweeps.core.task import AnyTask, Parts
+from sweeps.core.task import AnyTask, Parts, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.files.settings import Resources
 from sweeps.search.ledger import Exhausted, Ledger
@@ -52,6 +52,6 @@ class InlineBackend:
                 while not stopping() and not ledger.receive(proposed.number, session.step()):
                     pass
 
-    def measure(self, checkpoint: str) -> Measurement:
+    def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
         """Measure when the result is asked for: there is one slot, this process."""
-        return lambda: measure_on_test(self._task, checkpoint, device=self.slots().device)
+        return lambda: measure_on_test(self._task, checkpoint, config=config, device=self.slots().device)

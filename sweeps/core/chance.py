@@ -13,7 +13,7 @@ SINGLE_CLASS_SHARE = 0.99
 """Share of the images above which a network is said to predict a single class."""
 
 
-def has_learned(accuracy: float, *, images: int, confusion: Confusion | None = None) -> bool:
+def has_learned(accuracy: float, *, images: int, confusion: Confusion | None = None, classes: int = CLASSES) -> bool:
     """Return whether an accuracy is better than chance, and not by predicting a single class.
 
     A one-sided exact binomial test at `SIGNIFICANCE_LEVEL` against always guessing the largest class.
@@ -22,10 +22,11 @@ def has_learned(accuracy: float, *, images: int, confusion: Confusion | None = N
         accuracy: share of correct predictions, 0 to 1.
         images: number of images behind the accuracy.
         confusion: of these images; None assumes classes of equal size.
+        classes: number of classes, for where there is no confusion; 0 for unknown.
     """
     if not images:
         return True
-    share = 1 / CLASSES
+    share = 1 / (classes or CLASSES)
     if confusion is not None and (total := sum(map(sum, confusion))):
         share = max(map(sum, confusion)) / total
         if max(map(sum, zip(*confusion, strict=True))) >= SINGLE_CLASS_SHARE * total:

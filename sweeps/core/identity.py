@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.core.task import TaskConfig
@@ -26,6 +26,12 @@ class Protocol:
     split_seed: int
     """0 if there are no validation images."""
     epochs: int
+    data: str = ""
+    """Fingerprint of a custom data set; empty for CIFAR-10."""
+    test_images: int = field(default=0, compare=False)
+    """Test images of the data set; 0 for a task without a test part."""
+    classes: int = field(default=0, compare=False)
+    """Classes of a classification; 0 for another task."""
 
     @classmethod
     def of(cls, config: TaskConfig) -> Protocol:
@@ -56,7 +62,7 @@ class Protocol:
     def __str__(self) -> str:
         return (
             f"{self.validation_images} validation images of split {self.split_seed}, "
-            f"trained on {self.train_images} for {self.epochs} epochs"
+            f"trained on {self.train_images} for {self.epochs} epochs{_of_data(self.data)}"
         )
 
 
@@ -72,6 +78,8 @@ class TestProtocol:
     """Whether the budget was reduced."""
     epochs: tuple[int, int] = (1, 1)
     """Epochs of one of the runs, reduced and full: `(2, 20)` for 2 of 20."""
+    data: str = ""
+    """As `Protocol.data`."""
 
     @property
     def precedence(self) -> tuple[float, ...]:
@@ -82,9 +90,12 @@ class TestProtocol:
     def __str__(self) -> str:
         done, full = self.epochs
         cut = ", under a reduced budget" if self.is_reduced else ""
-        return f"{self.test_images} test images, trained on {self.train_images}{cut}" + (
-            f" (epochs as {done} of {full})" if done != full else ""
-        )
+        of_epochs = f" (epochs as {done} of {full})" if done != full else ""
+        return f"{self.test_images} test images, trained on {self.train_images}{cut}{of_epochs}{_of_data(self.data)}"
+
+
+def _of_data(fingerprint: str) -> str:
+    return f", data {fingerprint[:8]}" if fingerprint else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +114,24 @@ class Identifier:
     """Computes identities of configurations for the current data and custom code.
 
     Args:
-        data_fingerprint: of the training images.
+        data_fingerprint: of the training images, or a function that returns it for a configuration.
         source_of: returns the hash of the custom files of a run (`Source.hash`); None if no run has any.
     """
 
-    def __init__(self, *, data_fingerprint: str, source_of: Callable[[TaskConfig], str | None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        data_fingerprint: str | Callable[[Any], str],
+        source_of: Callable[[TaskConfig], str | None] | None = None,
+    ) -> None:
         self._data_fingerprint = data_fingerprint
         self._source_of = source_of
 
     def __call__(self, config: TaskConfig) -> Identity:
         source = None if self._source_of is None else self._source_of(config)
+        data = self._data_fingerprint
         return Identity(
-            key=config.key(data_fingerprint=self._data_fingerprint, source_hash=source),
+            key=config.key(data_fingerprint=data if isinstance(data, str) else data(config), source_hash=source),
             config_id=config.config_id(),
             source=source,
         )

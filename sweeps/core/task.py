@@ -65,7 +65,7 @@ class TaskConfig(Protocol):
         """
         ...
 
-    def protocol(self) -> dict[str, int]:
+    def protocol(self) -> dict[str, Any]:
         """Return the fields of `sweeps.core.identity.Protocol`."""
         ...
 
@@ -298,8 +298,7 @@ class Task(ABC, Generic[ConfigT]):
         """The metrics of an epoch in the order of their columns; empty if they are unknown before a training."""
         return {}
 
-    @property
-    def class_names(self) -> Sequence[str]:
+    def class_names(self, config: ConfigT) -> Sequence[str]:
         """Class names of a classification, in the order of the confusion matrix; empty for other tasks."""
         return ()
 
@@ -376,12 +375,8 @@ class Task(ABC, Generic[ConfigT]):
         """
         return f"{self.name} has no data to fetch"
 
-    def data_fingerprint(self) -> str:
-        """Return a hash of the training data.
-
-        Raises:
-            DataUnavailableError: they cannot be fetched.
-        """
+    def data_fingerprint(self, config: ConfigT) -> str:
+        """Return a hash of the data of a configuration, the same for all trials of a sweep. Reads no data."""
         return ""
 
     @property
@@ -405,14 +400,14 @@ class Task(ABC, Generic[ConfigT]):
         """Return the total memory of all parts in bytes."""
         return 0
 
-    def dataset_inputs(self, config: ConfigT | None) -> Sequence[DatasetPart]:
-        """Return the data parts that a configuration, or any for None, is trained and validated on."""
-        return ()
+    def dataset_inputs(self, config: ConfigT, *, whole: bool = False) -> Sequence[DatasetPart]:
+        """Return the data parts that a configuration is trained and validated on.
 
-    @property
-    def total_examples(self) -> int:
-        """Number of available training examples; 0 for a task without examples."""
-        return 0
+        Args:
+            config: the configuration.
+            whole: return the data set that the parts are taken from instead.
+        """
+        return ()
 
     def examples(self, config: ConfigT) -> int:
         """Return the number of examples per epoch; 0 for a task without examples."""
@@ -420,13 +415,8 @@ class Task(ABC, Generic[ConfigT]):
 
     # Test part, which no trial receives
 
-    @property
-    def test_examples(self) -> int:
-        """Number of test examples; 0 for a task without a test part."""
-        return 0
-
-    def load_test(self) -> Any:
-        """Return the test part. The runner calls it only to measure a complete run.
+    def load_test(self, config: ConfigT) -> Any:
+        """Return the test part of a configuration's data. The runner calls it only to measure a complete run.
 
         Raises:
             DataUnavailableError: the test part cannot be fetched.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from sweeps.core.errors import StoreError
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.ledger import Ledger
 from sweeps.store.checkpoints import SweepCheckpoints
@@ -36,7 +37,7 @@ class TestStep:
         ledger: Ledger,
         *,
         checkpoints: SweepCheckpoints,
-        measure: Callable[[str], Measurement],
+        measure: Callable[[str, TaskConfig], Measurement],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ledger = ledger
@@ -72,7 +73,7 @@ class TestStep:
             return
         if checkpoint is not None:
             self._requested.add(record.number)
-            self._running[record.number] = self._measure(checkpoint)
+            self._running[record.number] = self._measure(checkpoint, record.config)
 
     def _collect(self) -> None:
         """Store the finished measurements. A failed one does not affect the others."""

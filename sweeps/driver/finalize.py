@@ -100,7 +100,7 @@ def _measure(
         on_measure(record)
         file = checkpoints.file(record.key)
         assert file is not None, "copied above"
-        test = measure_on_test(task, file)
+        test = measure_on_test(task, file, config=record.config)
         store_test(study, record.number, test)
         measured.append(replace(record, test=test))
     return measured

@@ -324,7 +324,7 @@ def plan_of_retraining(
         SweepError: the budget is invalid, or equal to that of the recorded run.
     """
     task = task_of(config)
-    if not task.class_names:
+    if not task.class_names(config):
         raise SweepError(
             f"{run} is of the task {task.name}. `sweeps retrain` only takes runs of networks. Change base.epochs in "
             "its file instead."

@@ -146,7 +146,7 @@ def _check_identity(config: TaskConfig, row: Mapping[str, object], *, runs: Path
     sweep = str(row["sweep"])
     require_same_code(config, source, run=f"{sweep}/{row['trial']}", sweep=runs / "sweeps" / sweep)
     if (
-        Identifier(data_fingerprint=task.data_fingerprint(), source_of=TaskSources(task).hash_of)(config).key
+        Identifier(data_fingerprint=task.data_fingerprint(config), source_of=TaskSources(task).hash_of)(config).key
         != row["key"]
     ):
         raise SweepError(

@@ -77,8 +77,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     for trained in plan.trained_with:
         sweep = folder.path.with_name(trained.sweep)
         require_same_code(trained.config, trained.source, run=trained.run, sweep=sweep)
-    fingerprint = plan.task.data_fingerprint()
-    identify = Identifier(data_fingerprint=fingerprint, source_of=sources.hash_of)
+    identify = Identifier(data_fingerprint=plan.task.data_fingerprint, source_of=sources.hash_of)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())
         if warning := gpu_warning(plan.resources, address=address):
@@ -127,7 +126,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                     environment=environment(git),
                     description=describe_run(plan, start.records),
                     files=_files(plan, git),
-                    dataset=RecordedData(fingerprint=fingerprint, parts=plan.task.dataset_inputs(None)),
+                    dataset=_recorded_data(plan),
                     objective=None
                     if plan.is_ladder
                     else Objective(plan.metric.name, maximize=plan.metric.goal == "maximize"),
@@ -192,6 +191,14 @@ def _ledger(
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
     )
+
+
+def _recorded_data(plan: RunPlan) -> RecordedData:
+    config = next(iter(plan.data), None)  # all have the same data
+    if config is None:
+        return RecordedData(fingerprint="", parts=())
+    parts = plan.task.dataset_inputs(config, whole=True)
+    return RecordedData(fingerprint=plan.task.data_fingerprint(config), parts=parts)
 
 
 def _owner_of(study: optuna.Study, folder: SweepFolder) -> str:

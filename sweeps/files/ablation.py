@@ -33,7 +33,7 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
     Raises:
         SweepError: the run has no changes.
     """
-    if not task_of(config).class_names:
+    if not task_of(config).class_names(config):
         raise SweepError(
             f"run {run} is of the task {task_of(config).name}. `sweeps ablate` only takes runs of networks."
         )

@@ -20,7 +20,7 @@ SIZED = IMAGES.sized
 class Scale(StrictModel):
     """Changes to every rung alike. The difference of a rung from its parent stays the same."""
 
-    train_size: int | None = Field(default=None, ge=1, le=IMAGES.total_examples)
+    train_size: int | None = Field(default=None, ge=1)
     """Number of training images, stratified by class. A rung with fewer keeps its own number."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Factor of the epochs and of `schedule.step_size`. Each result must be a whole number."""

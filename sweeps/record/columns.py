@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sweeps.core.chance import has_learned
+from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
 from sweeps.record.mapping import OBJECTIVE, recorded_protocol
 from sweeps.record.recorded_run import RunFields
 from sweeps.record.trial_run import TrialRun
-from sweeps.tasks.registry import IMAGES
 from sweeps.tasks.values import value_text
 
 
@@ -124,7 +123,7 @@ def _started(run: TrialRun) -> str:
 
 
 def _protocol(run: TrialRun) -> Protocol | None:
-    return recorded_protocol(run.params)
+    return recorded_protocol(run.tags, run.params)
 
 
 def _reduced(run: TrialRun) -> str | None:
@@ -146,9 +145,10 @@ def _did_not_learn(run: TrialRun) -> int | None:
         return None
     confusion = run.confusion if is_tested else run.val_confusion
     protocol = _protocol(run)
-    known = IMAGES.test_examples if is_tested else 0 if protocol is None else protocol.validation_images
+    known = 0 if protocol is None else protocol.test_images if is_tested else protocol.validation_images
     images = known if confusion is None else sum(map(sum, confusion))
-    return int(not has_learned(accuracy, images=images, confusion=confusion))
+    classes = CLASSES if protocol is None else protocol.classes
+    return int(not has_learned(accuracy, images=images, confusion=confusion, classes=classes))
 
 
 RECORD_COLUMNS: Mapping[str, Column] = {

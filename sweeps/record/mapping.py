@@ -295,9 +295,11 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
     return tree
 
 
-def recorded_protocol(params: Mapping[str, str]) -> Protocol | None:
+def recorded_protocol(tags: Mapping[str, str], params: Mapping[str, str]) -> Protocol | None:
     """Return the protocol of a recorded run; None if its params are missing or invalid."""
     try:
+        if OWN_DATA in params:
+            return _protocol_of_own_data(tags[CONFIG])
         if "train" in params:
             return Protocol(train_images=0, validation_images=0, split_seed=0, epochs=int(params["epochs"]))
         return _protocol_of(*(params[name] for name in _PROTOCOL_PARAMS))
@@ -306,6 +308,13 @@ def recorded_protocol(params: Mapping[str, str]) -> Protocol | None:
 
 
 _PROTOCOL_PARAMS = ("data.train_size", "data.validation_size", "data.split_seed", "epochs")
+OWN_DATA = "data.source"
+"""A param of runs on a custom data set. Its number of images is only in the tag with the whole configuration."""
+
+
+@lru_cache(maxsize=4096)
+def _protocol_of_own_data(config: str) -> Protocol:
+    return Protocol.of(read_config(config))
 
 
 @lru_cache(maxsize=4096)  # ten thousand runs share a few

@@ -36,7 +36,7 @@ def learned(record: TrialRecord) -> bool:
     if accuracy is None or not 0 <= accuracy <= 1:
         return True
     counted = images if last.val_confusion is None else sum(map(sum, last.val_confusion))
-    return has_learned(accuracy, images=counted, confusion=last.val_confusion)
+    return has_learned(accuracy, images=counted, confusion=last.val_confusion, classes=record.protocol.classes)
 
 
 def by_value(value: float, *, maximize: bool, trial: int) -> tuple[float, int]:

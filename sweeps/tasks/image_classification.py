@@ -17,7 +17,6 @@ from cifar_core.config import (
     EPOCH_FIELDS,
     FIELDS_OF_KIND,
     RESET_BY_NAME,
-    TEST_IMAGES,
     TRAIN_IMAGES,
     TrainingConfig,
     fields_of_kind,
@@ -53,9 +52,6 @@ class ImageClassification(Task[TrainingConfig]):
         "learning_rate": TaskMetric(heading="lr", shown=number),
         "images_per_second": TaskMetric(heading="images/s", shown=lambda value: f"{value:,.0f}"),
     }
-    total_examples = TRAIN_IMAGES
-    test_examples = TEST_IMAGES
-    class_names = CLASS_NAMES
     sized = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
     fields_of_kind = FIELDS_OF_KIND
     reset_by_name = RESET_BY_NAME
@@ -69,6 +65,9 @@ class ImageClassification(Task[TrainingConfig]):
         rate, lowest = config.optimizer.lr, config.schedule.min_lr
         is_rising = config.schedule.name == "cosine" and lowest > rate
         return [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
+
+    def class_names(self, config: TrainingConfig) -> Sequence[str]:
+        return CLASS_NAMES
 
     def examples(self, config: TrainingConfig) -> int:
         return config.train_images()
@@ -129,7 +128,7 @@ class ImageClassification(Task[TrainingConfig]):
         size = {} if examples is None else {"train_size": None if examples == "all" else examples}
         return TrainingConfig.model_validate(longer.model_dump() | {"data": config.data.model_dump() | size})
 
-    def data_fingerprint(self) -> str:
+    def data_fingerprint(self, config: TrainingConfig) -> str:
         return cifar10.training_fingerprint()
 
     def code_of(self, config: TrainingConfig) -> str | None:
@@ -186,8 +185,8 @@ class ImageClassification(Task[TrainingConfig]):
 
         return ImageTraining(load_checkpoint(path, config=config, device=device), part)
 
-    def dataset_inputs(self, config: TrainingConfig | None) -> Sequence[DatasetPart]:
-        if config is None:
+    def dataset_inputs(self, config: TrainingConfig, *, whole: bool = False) -> Sequence[DatasetPart]:
+        if whole:
             return [_dataset("CIFAR-10", rows=TRAIN_IMAGES, context="training")]
         data = config.data
         parts = {"training": config.train_images(), "validation": data.validation_size}
@@ -198,7 +197,7 @@ class ImageClassification(Task[TrainingConfig]):
             if rows
         ]
 
-    def load_test(self) -> LabelledImages:
+    def load_test(self, config: TrainingConfig) -> LabelledImages:
         return cifar10.load_test_images(progress=False)
 
     def measure(

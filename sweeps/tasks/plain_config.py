@@ -34,7 +34,7 @@ class PlainConfig(BaseModel):
     def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
         return self.canonical() if only_non_default else self.resolved()
 
-    def protocol(self) -> dict[str, int]:
+    def protocol(self) -> dict[str, Any]:
         return {"train_images": 0, "validation_images": 0, "split_seed": 0, "epochs": self.epochs}
 
     def shortened(self, scale: float) -> Self:

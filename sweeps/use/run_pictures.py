@@ -51,7 +51,7 @@ def log_pictures(sweep: str, *, runs: Path) -> int:
         files = RunFiles(runs, sweep=sweep)
         for record in read_state(runs, sweep).records_and_replicates:
             run_id = files.run_without(record.key, tag=PICTURED)
-            if not task_of(record.config).class_names:
+            if not task_of(record.config).class_names(record.config):
                 continue  # the pictures are of images
             if run_id is None or record.outcome is not Outcome.COMPLETE or record.train_seconds < LEAST_SECONDS:
                 continue

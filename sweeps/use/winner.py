@@ -29,7 +29,8 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
         if not any(rank_configurations(reader.runs(sweep=sweep)).values("confirmed")):
             return None
         weights = find_weights(reader, sweep, runs=runs)
-        if not task_of(reader.configuration(weights.run_id)).class_names:
+        config = reader.configuration(weights.run_id)
+        if not task_of(config).class_names(config):
             return None  # only image classifiers are logged
         before = reader.logged_model(weights.run_id)
         return _store(sweep, weights, reader, runs=runs) if before is None else before

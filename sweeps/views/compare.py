@@ -17,7 +17,7 @@ from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome
 from sweeps.files.difference import changes_between
 from sweeps.record.columns import RECORD_COLUMNS
-from sweeps.tasks.registry import IMAGES
+from sweeps.tasks.registry import task_of
 from sweeps.tasks.values import value_text
 from sweeps.views.columns import status_text
 from sweeps.views.names import NamedRuns
@@ -92,8 +92,10 @@ def _print_classes(first: Row, second: Row, reader: RecordReader, console: Conso
     ours, theirs = (reader.confusion(row["run_id"], of=of) for row in (first, second))
     if ours is None or theirs is None:
         return
+    config = reader.configuration(first["run_id"])
+    class_names = task_of(config).class_names(config)
     table = _table("test acc % of" if tested else "val acc % of", *names, "difference")
-    for index, name in enumerate(IMAGES.class_names):
+    for index, name in enumerate(class_names):
         shares = [counts[index][index] / max(sum(counts[index]), 1) for counts in (ours, theirs)]
         table.add_row(name, *map(percent, shares), points(100 * (shares[1] - shares[0])))
     console.print(table)

@@ -25,7 +25,7 @@ from sweeps.core.formatting import (
 from sweeps.core.results import EpochResult
 from sweeps.core.task import AnyTask, TaskMetric
 from sweeps.record.columns import RECORD_COLUMNS, column_of
-from sweeps.tasks.registry import IMAGES, task_named
+from sweeps.tasks.registry import task_named, task_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import NamedRuns, group_of
 
@@ -104,7 +104,8 @@ def print_run(row: Row, reader: RecordReader, console: Console, *, runs: Path) -
     of: Literal["test", "validation"] = "validation" if row["test_accuracy"] is None else "test"
     confusion = reader.confusion(row["run_id"], of=of)
     if confusion is not None:
-        print_confusion(confusion, console, of=of)
+        config = reader.configuration(row["run_id"])
+        print_confusion(confusion, console, class_names=task_of(config).class_names(config), of=of)
     console.print(_curve(reader.curve(row["run_id"]), task_named(row.get("train"))))
 
 
@@ -129,15 +130,19 @@ def _machine(environment: Mapping[str, str]) -> str:
 
 
 def print_confusion(
-    confusion: Sequence[Sequence[int]], console: Console, *, of: Literal["test", "validation"] = "test"
+    confusion: Sequence[Sequence[int]],
+    console: Console,
+    *,
+    class_names: Sequence[str],
+    of: Literal["test", "validation"] = "test",
 ) -> None:
     """Print the accuracy of each class, and the classes that its other images were predicted as."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class", no_wrap=True)
     table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
     table.add_column("predicted as (images)", overflow="fold")
-    for index, (name, counts) in enumerate(zip(IMAGES.class_names, confusion, strict=True)):
-        wrong = sorted(((n, IMAGES.class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
+    for index, (name, counts) in enumerate(zip(class_names, confusion, strict=True)):
+        wrong = sorted(((n, class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
         others = ", ".join(f"{other} {count}" for count, other in wrong)
         table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
     console.print(table)

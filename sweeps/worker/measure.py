@@ -28,6 +28,7 @@ def measure_on_test(
     task: AnyTask,
     checkpoint: str,
     *,
+    config: TaskConfig,
     device: str = "auto",
     test: Any = None,
     part_of: Callable[[TaskConfig], Part] | None = None,
@@ -37,6 +38,7 @@ def measure_on_test(
     Args:
         task: the run's.
         checkpoint: path, or URL, of its file.
+        config: the run's.
         device: where to compute.
         test: the sealed part where it is at hand; None opens it.
         part_of: gives the data of a configuration, for a checkpoint that is damaged; None loads it.
@@ -44,7 +46,7 @@ def measure_on_test(
     with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:
         return task.measure(
             local_checkpoint(checkpoint, to=Path(scratch)),
-            task.load_test() if test is None else test,
+            task.load_test(config) if test is None else test,
             device=device,
             part_of=part_of or (lambda config: task.load_parts([config])[task.part_name(config)]),
         )

@@ -33,7 +33,7 @@ from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError, SweepError, is_disk_full
 from sweeps.core.job import Job
 from sweeps.core.results import TestResult
-from sweeps.core.task import AnyTask, Parts
+from sweeps.core.task import AnyTask, Parts, TaskConfig
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Limits, Resources
 from sweeps.search.ledger import Ledger
@@ -266,22 +266,22 @@ class RayBackend:
         if calls.failure is not None:
             raise calls.failure
 
-    def measure(self, checkpoint: str) -> Measurement:
+    def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
         """Begin to measure, and begin anew where Ray was started anew: it knows nothing of the one before."""
-        data, measurement = self._data, self._begin(checkpoint)
+        data, measurement = self._data, self._begin(checkpoint, config)
 
         def look() -> TestResult | None:
             nonlocal data, measurement
             if self._data is not data:
-                data, measurement = self._data, self._begin(checkpoint)
+                data, measurement = self._data, self._begin(checkpoint, config)
             return measurement()
 
         return look
 
-    def _begin(self, checkpoint: str) -> Measurement:
+    def _begin(self, checkpoint: str, config: TaskConfig) -> Measurement:
         if self._data is None:
             return lambda: None
-        return self._data.measure(checkpoint, slots=self.slots())
+        return self._data.measure(checkpoint, config, slots=self.slots())
 
     def _tuner(
         self,

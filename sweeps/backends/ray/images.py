@@ -12,7 +12,7 @@ from sweeps.backends.cluster.fitness import WorkerSetup
 from sweeps.backends.slots import Slots
 from sweeps.core.errors import SweepError
 from sweeps.core.results import TestResult
-from sweeps.core.task import AnyTask, Parts
+from sweeps.core.task import AnyTask, Parts, TaskConfig
 from sweeps.tasks.registry import task_named
 from sweeps.worker.measure import Measurement, measure_on_test
 
@@ -49,14 +49,14 @@ class SharedData:
         self._task = task
         self._test: Reference = None
 
-    def measure(self, checkpoint: str, *, slots: Slots) -> Measurement:
+    def measure(self, checkpoint: str, config: TaskConfig, *, slots: Slots) -> Measurement:
         """Begin to measure the run in a checkpoint's file in a worker: the only one that is given the sealed part."""
         try:
-            test = self._sealed_part()
+            test = self._sealed_part(config)
         except Exception as error:
             return functools.partial(_raise, error)
         task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
-        result = task.remote(self._task.name, checkpoint, slots, test, self.for_trials)
+        result = task.remote(self._task.name, checkpoint, config, slots, test, self.for_trials)
 
         def measurement() -> TestResult | None:
             ready, _ = ray.wait([result], timeout=0)
@@ -64,9 +64,9 @@ class SharedData:
 
         return measurement
 
-    def _sealed_part(self) -> Reference:
-        if self._test is None:
-            self._test = ray.put(self._task.load_test())
+    def _sealed_part(self, config: TaskConfig) -> Reference:
+        if self._test is None:  # all runs of a sweep have the same data
+            self._test = ray.put(self._task.load_test(config))
         return self._test
 
 
@@ -75,7 +75,9 @@ def _raise(error: Exception) -> TestResult | None:
     raise error
 
 
-def _measured(name: str, checkpoint: str, slots: Slots, test: Any, shared: SharedByTrials) -> TestResult:
+def _measured(
+    name: str, checkpoint: str, config: TaskConfig, slots: Slots, test: Any, shared: SharedByTrials
+) -> TestResult:
     """Measure in a worker."""
     task = task_named(name)
     task.enter(cpus=slots.cpus, device=slots.device, gpu_share=1.0)
@@ -86,6 +88,7 @@ def _measured(name: str, checkpoint: str, slots: Slots, test: Any, shared: Share
     return measure_on_test(
         task,
         checkpoint,
+        config=config,
         device=slots.device,
         test=test,
         part_of=lambda config: shared.load_parts()[task.part_name(config)],

@@ -519,10 +519,10 @@ def test_a_checkpoint_damaged_before_measuring_is_trained_again(tmp_path: Path, 
     path = tmp_path / "state.pt"
     for _ in train(config, *split, state=state):
         save_checkpoint(state, path)
-    expected = measure.measure_on_test(ImageClassification(), str(path), device="cpu")
+    expected = measure.measure_on_test(ImageClassification(), str(path), config=config, device="cpu")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
-    assert measure.measure_on_test(ImageClassification(), str(path), device="cpu") == expected
+    assert measure.measure_on_test(ImageClassification(), str(path), config=config, device="cpu") == expected
 
 
 def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,7 +534,7 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     path = tmp_path / "state.pt"
     for _ in train(config, *split, state=state):
         save_checkpoint(state, path)
-    expected = measure.measure_on_test(ImageClassification(), str(path), device="cpu")
+    expected = measure.measure_on_test(ImageClassification(), str(path), config=config, device="cpu")
     # Damaged, so that the training images are asked for too.
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
@@ -547,6 +547,7 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     measured = measure.measure_on_test(
         ImageClassification(),
         str(path),
+        config=config,
         device="cpu",
         test=test_images,
         part_of=lambda config: split_train_validation(images, config.data),

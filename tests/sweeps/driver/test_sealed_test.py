@@ -168,7 +168,7 @@ def test_a_look_is_noted_before_the_images_are_opened(
 ) -> None:
     search()
 
-    def killed(task: AnyTask, checkpoint: str) -> None:
+    def killed(task: AnyTask, checkpoint: str, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sealed_test, "measure_on_test", killed)

@@ -223,11 +223,11 @@ def test_a_fact_of_the_environment_never_replaces_a_tag() -> None:
 def test_the_protocol_follows_from_the_params(data: dict[str, int]) -> None:
     config = TrainingConfig.model_validate({"epochs": 7, "data": data})
 
-    assert recorded_protocol(params_of(config.dotted())) == Protocol.of(config)
+    assert recorded_protocol({}, params_of(config.dotted())) == Protocol.of(config)
 
 
 def test_params_of_an_unknown_version_have_no_protocol() -> None:
     params = params_of(TrainingConfig().dotted())
 
-    assert recorded_protocol(params | {"data.validation_size": "a tenth"}) is None
-    assert recorded_protocol({"epochs": "3"}) is None
+    assert recorded_protocol({}, params | {"data.validation_size": "a tenth"}) is None
+    assert recorded_protocol({}, {"epochs": "3"}) is None

@@ -52,7 +52,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             runs=runs,
             description="five trials",
             environment=environment,
-            dataset=RecordedData(fingerprint="c58f30108f718f92721af3b95e74349a", parts=IMAGES.dataset_inputs(None)),
+            dataset=RecordedData(
+                fingerprint="c58f30108f718f92721af3b95e74349a",
+                parts=IMAGES.dataset_inputs(IMAGES.config_type(), whole=True),
+            ),
             objective=Objective("val_accuracy", maximize=True),
         )
         with tracker:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from cifar_core.config import TrainingConfig
 from sweeps.backends.ray.backend import RayBackend, RaySession
 from sweeps.tasks.image_classification import ImageClassification
 
@@ -15,7 +16,7 @@ class Images:
 
     is_over = False
 
-    def measure(self, checkpoint: str, *, slots: object) -> Any:
+    def measure(self, checkpoint: str, config: object, *, slots: object) -> Any:
         def measurement() -> tuple[Images, str] | None:
             if self.is_over:
                 raise ValueError("a Ray object whose owner is unknown")
@@ -30,7 +31,7 @@ def test_what_was_begun_with_the_ray_before_is_begun_anew(tmp_path: Path) -> Non
     backend: Any = RayBackend(ImageClassification(), session, slots=slots, setup=None, placement="auto")
     first, second = Images(), Images()
     backend._data = first
-    measurement = backend.measure("state.pt")
+    measurement = backend.measure("state.pt", TrainingConfig())
 
     first.is_over, backend._data = True, None
     assert measurement() is None
