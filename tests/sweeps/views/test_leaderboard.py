@@ -65,7 +65,9 @@ class RowReader:
 
 
 def protocol(*, train: int = 10_000, validation: int = 2000, epochs: int = 6) -> Protocol:
-    return Protocol(train_images=train, validation_images=validation, split_seed=0, epochs=epochs)
+    return Protocol(
+        train_images=train, validation_images=validation, split_seed=0, epochs=epochs, test_images=10_000, classes=10
+    )
 
 
 def row(trial: int, accuracy: float | None, **changes: Any) -> dict[str, Any]:
