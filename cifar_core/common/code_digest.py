@@ -10,12 +10,12 @@ from typing import Any
 from cifar_core.common.errors import ModelError
 
 
-def parse_python(content: bytes, path: Path, *, network: str) -> ast.Module:
+def parse_python(content: bytes, path: Path, *, label: str) -> ast.Module:
     try:
         return ast.parse(content)
     except (SyntaxError, ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise ModelError(f"model {network!r}: {path}{line} is not valid Python: {error}") from None
+        raise ModelError(f"{label}: {path}{line} is not valid Python: {error}") from None
 
 
 def bytes_digest(content: bytes) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from cifar_core.common.code_digest import bytes_digest, parse_python, tree_digest
 from cifar_core.common.errors import ModelError
-from cifar_core.common.user_modules import Code, UserModule, code_of
+from cifar_core.common.user_modules import NETWORK, Code, CodeKind, UserModule, code_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The files that a network depends on, each with its hash."""
+    """The files that a training depends on, each with its hash."""
 
     files: Mapping[str, str]
     """`nets.py`, `pack/blocks.py`, or a file as an option names it, to its hash."""
@@ -34,7 +34,8 @@ class Source:
 class Sources:
     """The sources of training runs; each file is read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kind: CodeKind = NETWORK) -> None:
+        self._kind = kind
         self._code: dict[str, Code] = {}
         self._files: dict[str, str | None] = {}
 
@@ -52,7 +53,7 @@ class Sources:
         paths: dict[str, Path] = {}
         if code is not None:
             if code not in self._code:
-                self._code[code] = code_of(code)
+                self._code[code] = code_of(code, kind=self._kind)
             for name, module in self._code[code].modules.items():
                 label = file_label(name, module)
                 digests[label], paths[label] = module.digest, module.path
@@ -97,7 +98,7 @@ def matches_digest(content: bytes, digest: str, *, path: Path) -> bool:
     if path.suffix != ".py":
         return bytes_digest(content) == digest
     try:
-        return tree_digest(parse_python(content, path, network=str(path))) == digest
+        return tree_digest(parse_python(content, path, label=str(path))) == digest
     except ModelError:
         return False
 

@@ -30,13 +30,13 @@ class _VerifyingLoader(SourceFileLoader):
         # Never a .pyc: Python validates it by size and a time in seconds only.
         path = Path(self.path)
         content = path.read_bytes()
-        if tree_digest(parse_python(content, path, network=fullname)) != self.digest:
+        if tree_digest(parse_python(content, path, label=f"module {fullname!r}")) != self.digest:
             raise SourceChangedError(f"{path} changed while it was imported: undo the edit, or train the new code")
         return self.source_to_code(content, self.path)
 
 
 class _VerifyingFinder:
-    """Finds the files of the network that is being built."""
+    """Finds the files of the user code that is being imported."""
 
     def __init__(self, modules: Mapping[str, UserModule]) -> None:
         self._modules = modules
@@ -55,7 +55,7 @@ class _VerifyingFinder:
 
 @contextlib.contextmanager
 def import_verified(code: Code) -> Iterator[ModuleType]:
-    """Yield a network's module; it and the user code that the block imports come from files that match their hashes.
+    """Yield the entry module; it and the user code that the block imports come from files that match their hashes.
 
     Modules that were loaded from an earlier state of the files are unloaded first.
 

@@ -1,8 +1,8 @@
 """The modules of user code, found by parsing; none of them is executed.
 
-They are the module that `model.name` names and every file that it imports, directly or indirectly, including imports
-inside functions, as far as they can be resolved statically. Installed packages, the standard library and this project
-are excluded.
+They are the module that `model.name` or `train` names and every file that it imports, directly or indirectly, including
+imports inside functions, as far as they can be resolved statically. Installed packages, the standard library and this
+project are excluded.
 """
 
 from __future__ import annotations
@@ -26,6 +26,38 @@ PROJECT_PACKAGES = ("cifar_core", "sweeps")
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeKind:
+    """The words for a kind of user code in messages."""
+
+    key: str
+    """The key of a file that names it."""
+    word: str
+    """`model` or `function`, before its import path."""
+    written: str
+    """The form of its import path, with an example."""
+    member: str
+    """`class` or `function`, the object in the module."""
+
+    def label(self, name: str) -> str:
+        """Return `model 'nets:Tiny'`."""
+        return f"{self.word} {name!r}"
+
+
+NETWORK = CodeKind(
+    key="model.name",
+    word="model",
+    written="write a custom network as 'module:Class', such as 'my_nets:Tiny'",
+    member="class",
+)
+FUNCTION = CodeKind(
+    key="train",
+    word="function",
+    written="write a function as 'module:function', such as 'mine:train'",
+    member="function",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserModule:
     """A file of user code that Python imports."""
 
@@ -40,57 +72,58 @@ class UserModule:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """The files of one network's user code."""
+    """The files of one network or function."""
 
     entry: str
-    """The module that holds the network."""
+    """The module that holds it."""
     modules: Mapping[str, UserModule]
     """Module name to file."""
     shadowed: Mapping[Path, str] = field(default_factory=dict)
     """Files that are never imported because a module of the standard library has their name, to that module's path."""
 
 
-def code_of(name: str) -> Code:
-    """Return the files of a custom network, `module:Class`, without executing any of them.
+def code_of(name: str, *, kind: CodeKind = NETWORK) -> Code:
+    """Return the files of user code, `module:Class` or `module:function`, without executing any of them.
 
     Raises:
         ModelError: there is no such module, it has no file, or a file is not valid Python.
     """
     importlib.invalidate_caches()
-    entry, _ = parse_name(name)
-    spec = _require_spec(entry, name=name)
+    entry, _ = parse_name(name, kind=kind)
+    label = kind.label(name)
+    spec = _require_spec(entry, label=label)
     if _is_standard_library(spec):
         raise ModelError(
-            f"model {name!r}: Python imports {entry!r} from its standard library ({spec.origin or 'built-in'}), not "
+            f"{label}: Python imports {entry!r} from its standard library ({spec.origin or 'built-in'}), not "
             f"from your file: rename the file, for example to my_{entry}.py"
         )
     if spec.has_location and not _is_file(spec):
-        raise ModelError(f"model {name!r}: {entry!r} has no source file: write a .py file")
-    found = _ImportCollector(name)
+        raise ModelError(f"{label}: {entry!r} has no source file: write a .py file")
+    found = _ImportCollector(label)
     found.collect(entry)
     if entry not in found.modules:
-        raise ModelError(f"model {name!r}: {entry!r} has no source file: write a .py file")
+        raise ModelError(f"{label}: {entry!r} has no source file: write a .py file")
     return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
 
 
-def parse_name(name: str) -> tuple[str, str]:
-    """Return module and class of `module:Class`.
+def parse_name(name: str, *, kind: CodeKind = NETWORK) -> tuple[str, str]:
+    """Return module and class of `module:Class`, or module and function.
 
     Raises:
         ModelError: one of them is missing.
     """
     module_name, _, class_name = name.partition(":")
     if not module_name or not class_name:
-        raise ModelError(f"model {name!r}: write a custom network as 'module:Class', such as 'my_nets:Tiny'")
+        raise ModelError(f"{kind.label(name)}: {kind.written}")
     if module_name == "__main__":
         raise ModelError(
-            f"model {name!r}: a trial cannot import a class that is defined in a notebook or in the script itself. "
-            "Move it to a .py file in the same folder, such as my_nets.py, and name it 'my_nets:Tiny'"
+            f"{kind.label(name)}: a trial cannot import a {kind.member} that is defined in a notebook or in the script "
+            f"itself. Move it to a .py file in the same folder, such as mine.py, and name it 'mine:{class_name}'"
         )
     return module_name, class_name
 
 
-def _require_spec(module: str, *, name: str) -> ModuleSpec:
+def _require_spec(module: str, *, label: str) -> ModuleSpec:
     spec = spec_of(module)
     folder = str(Path.cwd())
     if spec is None and folder not in sys.path:
@@ -101,7 +134,7 @@ def _require_spec(module: str, *, name: str) -> ModuleSpec:
         spec = spec_of(module)
     if spec is None:
         raise ModelError(
-            f"model {name!r}: there is no module {module!r} in {folder}, nor installed: change to the folder that "
+            f"{label}: there is no module {module!r} in {folder}, nor installed: change to the folder that "
             "contains it, or install its package"
         )
     return spec
@@ -154,14 +187,14 @@ def _is_file(spec: ModuleSpec) -> bool:
 class _ImportCollector:
     """Follows imports through user code."""
 
-    def __init__(self, network: str) -> None:
-        self._network = network
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._visited: set[str] = set()
         self.modules: dict[str, UserModule] = {}
         self.shadowed: dict[Path, str] = {}
 
     def collect(self, entry: str) -> None:
-        """Collect a network's module, wherever it is stored, and the user code that it imports."""
+        """Collect the entry module, wherever it is stored, and the user code that it imports."""
         stack = [(name, True) for name in _with_parents(entry)]
         while stack:
             name, is_entry = stack.pop()
@@ -184,7 +217,7 @@ class _ImportCollector:
         content = path.read_bytes()
         if path.suffix != ".py":
             return UserModule(path=path, is_package=is_package, digest=bytes_digest(content)), set()
-        tree = parse_python(content, path, network=self._network)
+        tree = parse_python(content, path, label=self._label)
         package = name if is_package else name.rpartition(".")[0]
         module = UserModule(path=path, is_package=is_package, digest=tree_digest(tree))
         return module, set(_imports(tree, package=package))

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 from cifar_core.common.errors import CheckpointError
+from cifar_core.common.user_modules import NETWORK, CodeKind
 
 if TYPE_CHECKING:
     from sweeps.core.results import EpochResult, TestResult
@@ -352,6 +353,9 @@ class Task(ABC, Generic[ConfigT]):
     def code_of(self, config: ConfigT) -> str | None:
         """Return the import path, `module:Name`, of the custom code that a trial runs; None if there is none."""
         return None
+
+    code_kind: CodeKind = NETWORK
+    """The words for its custom code in messages."""
 
     def named_files(self, config: ConfigT) -> Sequence[str]:
         """Return the values that may be paths of files to read, such as initial weights."""

@@ -250,7 +250,7 @@ def _own_sources(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, 
         for name in filter(is_import_path, plan.models):
             found[name] = sources.of_code(name).files
     except ModelError as error:
-        raise SweepError(f"model.name: {error}") from None
+        raise SweepError(f"{plan.task.code_kind.key}: {error}") from None
     for name in plan.files:
         if digest := file_digest(name):
             found[name] = {name: digest}

@@ -89,7 +89,7 @@ def checked(space: SearchSpace, path: str) -> tuple[Parameter, list[str]]:
         if any("unknown key" in error for error in errors):
             if near := paths_of(path, task=space.task):
                 return parameter, [f"parameters.{path}: unknown field, did you mean {' or '.join(map(repr, near))}?"]
-            return parameter, errors[:1]
+            return parameter, [f"parameters.{path}: {errors[0].partition(': ')[2]}"]
         if len(errors) >= _LISTED:
             return parameter, [*errors, f"parameters.{path}: further errors are not listed"]
     errors += [f"parameters.{path}: {error}" for error in parameter.step_errors()]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_core.common.errors import CheckpointError
+from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
 from sweeps.core.task import Task
 from sweeps.tasks.function_signature import FunctionConfig, config_type_of, imported, required, untyped
@@ -35,6 +36,8 @@ _DESCRIBED = 3
 
 class FunctionTask(Task[FunctionConfig]):
     """A training function of the user's own; it is imported when its signature or its training is asked for."""
+
+    code_kind = FUNCTION
 
     def __init__(self, name: str) -> None:
         """Name the function.

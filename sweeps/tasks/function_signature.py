@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, create_model
 
 from cifar_core.common.errors import ModelError, closest
 from cifar_core.common.user_import import import_verified
-from cifar_core.common.user_modules import code_of, parse_name
+from cifar_core.common.user_modules import FUNCTION, code_of, parse_name
 from cifar_core.common.validation import StrictModel
 from sweeps.tasks.plain_config import PlainConfig
 
@@ -41,6 +41,12 @@ class FunctionConfig(PlainConfig):
 class _Keywords(StrictModel, FunctionConfig):
     """Base of a function's own configuration: an unknown keyword is refused."""
 
+    @classmethod
+    def _advice(cls, name: str) -> str:
+        (function,) = get_args(cls.model_fields["train"].annotation)
+        keywords = [each for each in cls.model_fields if each not in _OWN_FIELDS]
+        return closest(name, [*keywords, "epochs", "seed"]).replace("Known: ", f"Keywords of {function}: ")
+
 
 def imported(path: str) -> Callable[..., Any]:
     """Import a training function.
@@ -51,22 +57,24 @@ def imported(path: str) -> Callable[..., Any]:
     Raises:
         ModelError: it cannot be imported, or is no function.
     """
-    module_name, name = parse_name(path)
+    module_name, name = parse_name(path, kind=FUNCTION)
     try:
-        with import_verified(code_of(path)) as module:
+        with import_verified(code_of(path, kind=FUNCTION)) as module:
             found = getattr(module, name, None)
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"train {path!r}: importing {module_name!r} raised {type(error).__name__}: {error}; "
+            f"function {path!r}: importing {module_name!r} raised {type(error).__name__}: {error}; "
             f"try `python -c 'import {module_name}'`"
         ) from error
     if found is None:
         known = [each for each, value in vars(module).items() if inspect.isfunction(value)]
-        raise ModelError(f"train {path!r}: {module_name!r} ({module.__file__}) has no {name!r}: {closest(name, known)}")
+        raise ModelError(
+            f"function {path!r}: {module_name!r} ({module.__file__}) has no {name!r}: {closest(name, known)}"
+        )
     if not callable(found):
-        raise ModelError(f"train {path!r}: {name} is a {type(found).__name__}, not a function")
+        raise ModelError(f"function {path!r}: {name} is a {type(found).__name__}, not a function")
     return found  # type: ignore[no-any-return]
 
 
@@ -88,7 +96,7 @@ def config_type_of(function: Callable[..., Any], *, name: str) -> type[FunctionC
     try:
         model: type[FunctionConfig] = create_model(f"keywords of {name}", __base__=_Keywords, **fields)
     except Exception as error:  # of a type or a default that pydantic does not know
-        raise ModelError(f"train {name!r}: its keywords cannot be searched: {error}") from error
+        raise ModelError(f"function {name!r}: its keywords cannot be searched: {error}") from error
     return model
 
 
@@ -111,14 +119,14 @@ def keywords(function: Callable[..., Any], *, name: str) -> list[inspect.Paramet
     parameters = list(inspect.signature(function).parameters.values())
     others = parameters[1:]
     if not parameters or parameters[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, _POSITIONAL):
-        raise ModelError(f"train {name!r}: its first parameter is the trial: write `def train(trial, *, ...)`")
+        raise ModelError(f"function {name!r}: its first parameter is the trial: write `def train(trial, *, ...)`")
     for each in others:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
-            raise ModelError(f"train {name!r}: {each.name} has no name for a search: make it a keyword")
+            raise ModelError(f"function {name!r}: {each.name} has no name for a search: make it a keyword")
         if each.name in RESERVED or each.name.startswith("_") or hasattr(FunctionConfig, each.name):
-            raise ModelError(f"train {name!r}: a keyword cannot be called {each.name!r} here: give it another name")
+            raise ModelError(f"function {name!r}: a keyword cannot be called {each.name!r} here: give it another name")
     if inspect.isgeneratorfunction(function) and "epochs" not in {each.name for each in others}:
-        raise ModelError(f"train {name!r}: it yields once an epoch and has no keyword `epochs` that says how often")
+        raise ModelError(f"function {name!r}: it yields once an epoch and has no keyword `epochs` that says how often")
     return [each.replace(annotation=_evaluated(each, function, name=name)) for each in others]
 
 
@@ -129,7 +137,9 @@ def _evaluated(keyword: inspect.Parameter, function: Callable[..., Any], *, name
     try:
         return eval(keyword.annotation, getattr(function, "__globals__", {}))
     except Exception as error:
-        raise ModelError(f"train {name!r}: the annotation {keyword.annotation!r} of {keyword.name}: {error}") from error
+        raise ModelError(
+            f"function {name!r}: the annotation {keyword.annotation!r} of {keyword.name}: {error}"
+        ) from error
 
 
 def _type_of(keyword: inspect.Parameter) -> Any:

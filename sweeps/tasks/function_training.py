@@ -19,6 +19,7 @@ from cifar_core.common.checksum_file import verified_payload, write_with_checksu
 from cifar_core.common.errors import CheckpointError, DivergedError, ModelError
 from cifar_core.common.files import read_file
 from cifar_core.common.source import Sources
+from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Training
 from sweeps.tasks.function_signature import FunctionConfig
@@ -113,7 +114,7 @@ class FunctionTraining(Training):
 
     @property
     def source(self) -> Mapping[str, str] | None:
-        found = Sources().of(self._config.train, files=self._files)
+        found = Sources(kind=FUNCTION).of(self._config.train, files=self._files)
         return None if found is None else found.files
 
     @property

@@ -13,7 +13,7 @@ class TaskSources:
 
     def __init__(self, task: Task[Any]) -> None:
         self._task = task
-        self._sources = Sources()
+        self._sources = Sources(kind=task.code_kind)
 
     def of(self, config: TaskConfig) -> Source | None:
         """Return the source of a configuration; None where no file of the user's own takes part.

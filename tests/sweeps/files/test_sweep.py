@@ -372,7 +372,7 @@ def test_mistakes_of_every_kind_are_named_together_in_the_lines_order(tmp_path: 
     assert [error.split(": ")[0:2] for error in raised.value.errors] == [
         ["line 1", "name"], ["line 2", "method"], ["line 3", "run_cap"], ["line 5", "base.epochs"],
         ["line 6", "base.optimizer.lrr"], ["line 6", "base.optimizer.lr"],
-        ["line 10", "parameters.model.nmae.values[0]"],
+        ["line 10", "parameters.model.nmae"],
         ["line 11", "parameters.data.batch_size"], ["line 12", "start_with[0].foo"], ["line 12", "start_with[1].bar"],
         ["line 13", "more"],
     ]  # fmt: skip
