@@ -42,7 +42,7 @@ class _Keywords(StrictModel, FunctionConfig):
     """Base of a function's own configuration: an unknown keyword is refused."""
 
     @classmethod
-    def _advice(cls, name: str) -> str:
+    def _key_hint(cls, name: str) -> str:
         (function,) = get_args(cls.model_fields["train"].annotation)
         keywords = [each for each in cls.model_fields if each not in _OWN_FIELDS]
         return closest(name, [*keywords, "epochs", "seed"]).replace("Known: ", f"Keywords of {function}: ")
