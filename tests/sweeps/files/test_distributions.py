@@ -104,7 +104,7 @@ def test_a_distribution_of_an_integer_field_is_rounded() -> None:
     assert len(set(values)) > 10
 
 
-def test_values_are_drawn_by_their_probabilities_and_never_where_that_is_0() -> None:
+def test_values_are_drawn_by_their_probabilities() -> None:
     weights = {"values": ["adam", "sgd", "adamw"], "probabilities": [0.2, 0.8, 0]}
 
     counts = Counter(drawn("optimizer.name", **weights))
@@ -151,7 +151,7 @@ def test_a_value_survives_the_store_and_is_a_point_of_the_space(parameter: dict[
     assert value <= 0 or contains_point(of, of.config({LR: value}))
 
 
-def test_a_start_is_tried_as_it_is_written_and_values_reach_the_effects() -> None:
+def test_a_start_is_tried_as_written_and_effects_have_the_values() -> None:
     parameters = {
         LR: {"distribution": "log_normal", "mu": -3, "sigma": 0.5},
         SIZE: {"distribution": "q_log_uniform_values", "min": 16, "max": 256, "q": 16},
