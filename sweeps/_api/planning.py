@@ -119,9 +119,11 @@ class SweepPlan(Plan):
         console.print(first)
         combinations = about.space.cardinality
         of = "" if combinations is None else f" of {combinations} combinations"
+        target = about.metric.target
+        until = "" if target is None else f", until {about.metric.name} reaches {target:g}"
         print_sentence(
             console,
-            f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}; "
+            f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}{until}; "
             f"{self.slots.describe()}",
         )
         self._print_custom(about.resources, console)

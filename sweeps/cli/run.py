@@ -158,6 +158,11 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     elif not failed and summary.stopped_by is None:
         reused = f", {summary.reused} reused from earlier runs" if summary.reused else ""
         click.echo(f"nothing was trained: all results were recorded before{reused}")
+    if summary.reached is not None:
+        click.echo(
+            f"The search ended: {summary.reached} (metric.target). Change metric.target and run the same command to "
+            "search further."
+        )
     if summary.gave_up_at is not None:
         click.echo(
             f"The search ended after {plural(summary.gave_up_at, 'trial')}, fewer than run_cap: no new valid "

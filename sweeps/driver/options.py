@@ -78,6 +78,8 @@ class RunSummary:
     """Number of trials that are not written to MLflow yet."""
     gave_up_at: int | None = None
     """Number of trials if the search ended early because nothing new could be proposed; None otherwise."""
+    reached: str | None = None
+    """Trial that reached `metric.target` and ended the search, in words; None if none did."""
     confirmed: RunSummary | None = None
     """Summary of the replicates of a search; None if none were started."""
     model: str | None = None

@@ -190,6 +190,7 @@ def _ledger(
         identify=identify,
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
+        target_value=plan.metric.target,
     )
 
 

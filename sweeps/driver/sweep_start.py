@@ -19,7 +19,7 @@ from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError
 from sweeps.core.exit_codes import ExitCode
-from sweeps.core.formatting import duration, print_sentence, relative_to
+from sweeps.core.formatting import duration, metric_text, print_sentence, relative_to
 from sweeps.core.job import Job
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.description import describe_run
@@ -125,7 +125,17 @@ class SweepStart:
             details=self._stopping.details,
             unwritten=unwritten,
             gave_up_at=len(self.records) if self._ledger.gave_up else None,
+            reached=self._reached(),
         )
+
+    def _reached(self) -> str | None:
+        """Return in words which trial reached the target value of the metric; None if none did."""
+        if self._ledger.reached is None:
+            return None
+        number, epoch = self._ledger.reached
+        name, metric = next(record.name for record in self.records if record.number == number), self._plan.metric.name
+        value = metric_text(metric, epoch.value(metric))
+        return f"{name} reached {metric} {value} after epoch {epoch.epoch}"
 
     def _train(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> None:
         plan, folder, ledger = self._plan, self._folder, self._ledger

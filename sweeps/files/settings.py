@@ -23,6 +23,7 @@ from cifar_core.common.user_modules import is_import_path
 from cifar_core.common.validation import StrictModel, explain
 from sweeps.core.address import check_storage, check_study_storage
 from sweeps.core.errors import SpecError
+from sweeps.core.formatting import is_accuracy
 from sweeps.core.storages import Storages
 from sweeps.core.task import AnyTask
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
@@ -176,6 +177,8 @@ class Metric(StrictModel):
     """`val_accuracy`, `val_loss`, `train_accuracy`, `train_loss`. With `train`, any number that the function yields."""
     goal: Literal["maximize", "minimize"] = "maximize"
     """Direction: `maximize` for an accuracy, `minimize` for a loss. Without it, the name decides."""
+    target: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Value that ends the search: once an epoch reaches it, running trials finish and no new ones start."""
 
     @model_validator(mode="before")
     @classmethod
@@ -188,6 +191,9 @@ class Metric(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        target = self.target or 0.0
+        if self.name in METRICS and is_accuracy(self.name) and not 0 <= target <= 1:
+            raise ValueError(f"target {target:g}: {self.name} is a share from 0 to 1. Write target: {target / 100:g}")
         if self.goal != METRICS.get(self.name, self.goal):
             raise ValueError(f"goal {self.goal!r} is wrong for {self.name}. Use {METRICS[self.name]!r}")
         return self

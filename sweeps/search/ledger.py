@@ -66,6 +66,7 @@ class Ledger:
         identify: Callable[[TaskConfig], Identity],
         recorded: RecordedResults | None = None,
         retry_failed: bool = False,
+        target_value: float | None = None,
     ) -> None:
         """Load the trials of earlier drivers. Observers are not called for them.
 
@@ -78,6 +79,7 @@ class Ledger:
             identify: Returns the identity of a configuration.
             recorded: Recorded results that replace a training run; None for none.
             retry_failed: Whether failed trials are tried again.
+            target_value: Value of the metric after which no new trial is proposed; None for no such value.
         """
         self._study = study
         self._trial_reader = StoredTrialReader(study, sweep=sweep)
@@ -95,6 +97,9 @@ class Ledger:
         self._pending = WaitingTrials()
         self._to_retry: list[int] = []
         self._exhausted = False
+        self._target_value = target_value
+        self.reached: tuple[int, EpochResult] | None = None
+        """The first trial that reached the target value, by its number, and the epoch; None before."""
         self._load_trials(retry_failed=retry_failed)
 
     def _load_trials(self, *, retry_failed: bool) -> None:
@@ -142,6 +147,8 @@ class Ledger:
                 self._by_key.pop(replaced.key)
         self._records[record.number] = record
         self._by_key[record.key] = record.number
+        for epoch in record.epochs:
+            self._note_target(record.number, epoch)
 
     def observe(self, *observers: Observer) -> None:
         """Call these observers at each change from now on, in this order."""
@@ -160,7 +167,7 @@ class Ledger:
     def is_done(self) -> bool:
         """Whether it is certain that nothing is left to train."""
         target = self.target
-        if self._live or self._to_retry or target is None:
+        if self._live or (self._to_retry and self.reached is None) or target is None:
             return False
         # A finite space with invalid combinations has fewer trials than combinations.
         spent = self._study.user_attrs.get(SPENT)
@@ -180,6 +187,8 @@ class Ledger:
     @property
     def target(self) -> int | None:
         """Number of distinct trials at the end of the sweep; None if only its space decides."""
+        if self.reached is not None:
+            return len(self._records)
         total = self._proposer.total()
         bounds = [bound for bound in (self._run_cap, total) if bound is not None]
         return min(bounds) if bounds else None
@@ -190,7 +199,7 @@ class Ledger:
         if self.target is None:
             return None
         new = 0 if self._exhausted else max(0, self.target - len(self._records))
-        return new + len(self._pending) + len(self._to_retry)
+        return new + len(self._pending) + (len(self._to_retry) if self.reached is None else 0)
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
         """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
@@ -199,11 +208,11 @@ class Ledger:
             return self._update(pending, outcome=Outcome.RUNNING)
         if self._pending.blocks_new_trials:
             return None
-        while self._to_retry:
+        while self._to_retry and self.reached is None:
             if not self._is_replaced(number := self._to_retry.pop(0)):
                 return self._retry(number)
         repeats = 0
-        while not self._exhausted:
+        while not self._exhausted and self.reached is None:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
                 break
             with batched(self._study):
@@ -273,10 +282,20 @@ class Ledger:
             trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
             self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
+        self._note_target(number, epoch)
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
             return True
         return False
+
+    def _note_target(self, number: int, epoch: EpochResult) -> None:
+        """Note the first epoch that reaches the target value. Running trials continue, and no new one is proposed."""
+        value = epoch.value(self._reporter.metric)
+        if self._target_value is None or self.reached is not None or value is None:
+            return
+        is_better = self._study.direction is optuna.study.StudyDirection.MAXIMIZE
+        if value >= self._target_value if is_better else value <= self._target_value:
+            self.reached = (number, epoch)
 
     def _is_pruned(self, record: TrialRecord, epoch: EpochResult) -> bool:
         """Ask the pruner after an epoch. Halving pruners decide once at each rung, also if asked again."""
@@ -375,6 +394,8 @@ class Ledger:
                 trial.set_user_attr(epoch_attribute(epoch.epoch), epoch.as_dict())
                 self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=recorded.epochs)
+        for epoch in recorded.epochs:
+            self._note_target(number, epoch)
         self.finish(number, Outcome.COMPLETE)
         if recorded.test is not None:
             self.note_test(number, recorded.test)

@@ -15,14 +15,14 @@ class StudyReporter:
 
     def __init__(self, study: optuna.Study, *, metric: str) -> None:
         self._study = study
-        self._metric = metric
+        self.metric = metric
 
     def missing_metric(self, epoch: EpochResult) -> str | None:
         """Return an error message if an epoch lacks the metric of the search; None if it has it."""
-        if epoch.value(self._metric) is not None:
+        if epoch.value(self.metric) is not None:
             return None
         return (
-            f"the training yields no {self._metric} ({closest(self._metric, epoch.metrics)}). "
+            f"the training yields no {self.metric} ({closest(self.metric, epoch.metrics)}). "
             "Yield it, or change metric.name in the sweep file."
         )
 
@@ -47,6 +47,6 @@ class StudyReporter:
         self.report_end(trial, record)
 
     def _value(self, epoch: EpochResult) -> float:
-        value = epoch.value(self._metric)
-        assert value is not None, f"{self._metric} was not measured"
+        value = epoch.value(self.metric)
+        assert value is not None, f"{self.metric} was not measured"
         return float(value)

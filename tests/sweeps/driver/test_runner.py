@@ -125,6 +125,20 @@ def test_a_search_that_finds_nothing_new_says_so(runs: Path, start: Start, monke
     assert "The search ended after 1 trial, fewer than run_cap" in result.stderr
 
 
+def test_a_reached_target_ends_the_search_and_a_changed_one_continues_it(runs: Path, start: Start) -> None:
+    reached = start("--set", "metric.target=0.01", run_cap=4)
+
+    assert reached.exit_code == 0
+    assert re.search(
+        r"The search ended: trial 0 reached val_accuracy [\d.]+ % after epoch 1 \(metric.target\)", reached.stdout
+    )
+    assert len(records(runs)) == 1
+    assert "The search ended" in start("--set", "metric.target=0.01", run_cap=4).stdout
+
+    assert "The search ended" not in start("--set", "metric.target=1", run_cap=2).stdout
+    assert len(records(runs)) == 2
+
+
 def times(runs: Path) -> list[tuple[str, int, int]]:
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         return database.execute("SELECT run_uuid, start_time, end_time FROM runs ORDER BY run_uuid").fetchall()

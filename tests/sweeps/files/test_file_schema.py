@@ -46,6 +46,7 @@ BEYOND_A_SCHEMA = {
     "too few probabilities",
     "probabilities of more than 1",
     "a value as an exponent",
+    "a target in percent",
     "nothing possible",
 }
 """Mistakes that lie between several values: the loader alone sees them."""

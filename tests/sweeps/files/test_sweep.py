@@ -132,6 +132,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         tiny(metric={"name": "val_accuracy", "goal": "minimize"}),
         ("metric", "'minimize'", "val_accuracy", "'maximize'"),
     ),
+    "a target in percent": (tiny(metric={"name": "val_accuracy", "target": 95}), ("metric", "Write target: 0.95")),
     "unknown metric": (tiny(metric={"name": "accuracy"}), ("metric.name", "'val_accuracy'", "'accuracy'")),
     "grid over a continuous range": (
         tiny(method="grid", parameters={"optimizer.lr": {"min": 0.1, "max": 1.0}}),

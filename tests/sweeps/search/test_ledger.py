@@ -53,6 +53,47 @@ def stored(a_book: Book) -> list[optuna.trial.FrozenTrial]:
     return read_study(a_book.folder).get_trials()
 
 
+class TestTargetValue:
+    def test_no_trial_is_proposed_once_an_epoch_reaches_it_and_running_ones_finish(self, runs: Path) -> None:
+        ledger = grid(runs).open(target_value=0.6)
+        first, second = next_trial(ledger), next_trial(ledger)
+        ledger.receive(first.number, TrialMessage(epoch=epoch(1, 0.59)))
+        ledger.receive(second.number, TrialMessage(epoch=epoch(1, 0.6)))
+
+        assert ledger.next_trial() is None
+        ledger.receive(first.number, TrialMessage(epoch=epoch(2, 0.58), outcome=Outcome.COMPLETE))
+        assert (ledger.next_trial(), ledger.is_done) == (None, False)
+        ledger.receive(second.number, TrialMessage(epoch=epoch(2, 0.5), outcome=Outcome.COMPLETE))
+
+        assert (ledger.next_trial(), ledger.is_done, ledger.remaining) == (EXHAUSTED, True, 0)
+        assert ledger.reached is not None
+        assert (ledger.reached[0], ledger.reached[1].epoch) == (second.number, 1)
+
+    def test_a_loss_reaches_it_from_above(self, runs: Path) -> None:
+        loss = {"name": "val_loss"}
+        ledger = grid(runs, metric=loss).open(target_value=0.0)
+        train(ledger, 0.5)
+        assert ledger.reached is None
+        assert grid(runs, metric=loss).open(target_value=100.0).reached is not None
+
+    def test_the_next_driver_resumes_an_interrupted_trial_and_starts_none(self, runs: Path) -> None:
+        ledger = grid(runs).open(target_value=0.6)
+        interrupted = next_trial(ledger)
+        train(ledger, 0.7, 0.7)
+
+        again = grid(runs).open(target_value=0.6)
+
+        assert next_trial(again).number == interrupted.number
+        again.receive(interrupted.number, TrialMessage(epoch=epoch(1, 0.1)))
+        again.finish(interrupted.number, Outcome.COMPLETE)
+        assert again.next_trial() is EXHAUSTED
+
+    def test_a_higher_value_continues_the_search(self, runs: Path) -> None:
+        train(grid(runs).open(target_value=0.6), 0.7, 0.7)
+
+        assert next_trial(grid(runs).open(target_value=0.9)).number == 1
+
+
 class TestEndOfATrial:
     def test_a_complete_trial_has_the_last_epochs_value(self, runs: Path) -> None:
         tiny = grid(runs)
